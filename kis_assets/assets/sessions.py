@@ -1,0 +1,70 @@
+"""Whether a partition may be asked for now. Live data belongs to the latest session alone."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+
+from kis_assets import krx
+from kis_assets.kis.errors import InvalidRequest
+
+FILES_ARE_NEW = time(7, 30)
+"""From when on a trading day the master files are those of that day: KIS rebuilds them before the
+open, at an hour that it does not state; the official advice is to download at 08:00 or later."""
+
+
+def live_session(partition_key: str, now: datetime) -> krx.Session:
+    """The session of that partition, when its quotes are what the market shows now.
+
+    Raises:
+        InvalidRequest: the day is another one. Quotes of the past cannot be asked for, and today's
+            are never stored under another day.
+    """
+    day = date.fromisoformat(partition_key)
+    if not krx.is_trading_day(day):
+        raise InvalidRequest(f"{day} is no trading day of KRX; choose a trading day")
+    session = krx.session(day)
+    if session is None or now < session.opens_at:
+        opens = f" at {session.opens_at:%H:%M}" if session else ""
+        raise InvalidRequest(f"the session of {day} has not begun; it opens{opens} in Seoul")
+    latest = krx.latest_session(now).day
+    if day != latest:
+        raise InvalidRequest(
+            f"live data of {day} can no longer be had: the latest session is {latest}, and what "
+            "the market shows now belongs to it; what is stored is left alone"
+        )
+    if krx.live_session(now) is None:
+        raise InvalidRequest(
+            f"live data of {day} can no longer be had: it is the morning of the next session, and "
+            f"quotes may be reset already; ask again after the open for {now.date()}"
+        )
+    return session
+
+
+def master_day(partition_key: str, now: datetime) -> date:
+    """The day of that partition, when the master files of this moment are its own.
+
+    Raises:
+        InvalidRequest: the files tell of another day.
+    """
+    day = date.fromisoformat(partition_key)
+    if not krx.is_trading_day(day):
+        raise InvalidRequest(f"{day} is no trading day of KRX; choose a trading day")
+    is_new = krx.is_trading_day(now.date()) and now.time() >= FILES_ARE_NEW
+    of = now.date() if is_new else krx.latest_session(now).day
+    if day != of:
+        raise InvalidRequest(f"the master files of this moment tell of {of}, not of {day}")
+    return day
+
+
+def month(partition_key: str, now: datetime) -> tuple[date, date]:
+    """First day of a month and its last day that a session has opened on.
+
+    Raises:
+        InvalidRequest: no session of the month has opened yet.
+    """
+    first = date.fromisoformat(partition_key)
+    last = date(first.year + first.month // 12, first.month % 12 + 1, 1) - date.resolution
+    latest = krx.latest_session(now).day
+    if latest < first:
+        raise InvalidRequest(f"no session of {first:%Y-%m} has begun; the latest was {latest}")
+    return first, min(last, latest)

@@ -1,0 +1,59 @@
+"""Which stocks an asset asks for: the universe of a day or a month. Asks KIS for no price."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+
+from kis_assets import krx
+from kis_assets.kis.errors import InvalidRequest
+from kis_assets.kis.master import in_universe
+from kis_assets.lake import Lake
+from kis_assets.resources import KISResource
+from kis_assets.tables import STOCK_MASTER
+
+
+def of_day(kis: KISResource, lake: Lake, trading_day: date) -> pl.DataFrame:
+    """Rows of `stock_master` of the stocks to ask for on a day, ordered by code.
+
+    They are those stored for the day; where none are, today's master files are asked.
+
+    Raises:
+        InvalidRequest: `KIS_STOCK_CODES` names a stock that is not listed.
+    """
+    rows = lake.scan(STOCK_MASTER, first=trading_day, last=trading_day).collect()
+    if rows.is_empty():
+        rows = kis.source.stock_master(trading_day)
+    return _chosen(kis, rows)
+
+
+def of_month(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFrame:
+    """One row of `stock_master` for each stock to ask for in a month, ordered by code.
+
+    Stocks that were listed on any stored day of the month are in it, so that one delisted since
+    keeps its candles. A month of which no day was stored has the stocks of today that were listed
+    by its end: delisted ones cannot be known then.
+    """
+    rows = lake.scan(STOCK_MASTER, first=first, last=last).collect()
+    latest = krx.latest_session(kis.now()).day
+    if rows.is_empty() or first <= latest <= last:
+        today = lake.scan(STOCK_MASTER, first=latest, last=latest).collect()
+        rows = pl.concat([rows, kis.source.stock_master(latest) if today.is_empty() else today])
+    rows = rows.sort("trading_day").unique("stock_code", keep="last")
+    return _chosen(kis, rows).filter(pl.col("listed_on").is_null() | (pl.col("listed_on") <= last))
+
+
+def _chosen(kis: KISResource, rows: pl.DataFrame) -> pl.DataFrame:
+    codes = kis.settings.kis_stock_codes
+    if codes is None:
+        chosen = rows.filter(in_universe(kis.settings.kis_universe))
+    else:
+        chosen = rows.filter(pl.col("stock_code").is_in(codes))
+        unknown = sorted(set(codes) - set(chosen["stock_code"]))
+        if unknown:
+            raise InvalidRequest(
+                f"KIS_STOCK_CODES names {', '.join(unknown[:5])}, not listed on KOSPI, KOSDAQ or "
+                "KONEX; correct the code or take it out"
+            )
+    return chosen.sort("stock_code")

@@ -1,0 +1,162 @@
+"""market.duckdb: nothing but views over the files of the lake. No locks, no renames: see lake.py.
+
+To add a view, add its SQL to `VIEWS`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from kis_assets.tables import TABLES, Column, Table
+
+# DuckDB 1.2 and everything after it opens this; the format of 2.0 cannot be opened by 1.x.
+STORAGE_VERSION = "v1.2.0"
+
+# How many of the newest units `recent(table)` reads.
+RECENT_UNITS = 10
+
+VIEWS: dict[str, str] = {
+    "latest_prices": """
+        -- Each stock's row of the newest capture that has it, within the ten newest stored days.
+        SELECT * FROM recent(price_snapshots)
+        QUALIFY row_number() OVER (PARTITION BY stock_code ORDER BY captured_at DESC) = 1
+        ORDER BY stock_code
+    """,
+}
+"""The views beside one a table: name to SQL, built in this order.
+
+The comment lines on top become the view's comment in DuckDB. `recent(table)` stands for the rows of
+the newest stored units only: a view that wants the newest rows must not open ten years of files.
+"""
+
+_TYPES: dict[pl.DataType, str] = {
+    pl.String(): "VARCHAR",
+    pl.Int64(): "BIGINT",
+    pl.Float64(): "DOUBLE",
+    pl.Boolean(): "BOOLEAN",
+    pl.Date(): "DATE",
+    pl.Datetime("us", "UTC"): "TIMESTAMP WITH TIME ZONE",
+}
+
+# The absolute path of one file, and whether it was written with the columns the table has today.
+Listed = tuple[str, bool]
+
+
+def statements(files: Mapping[str, Sequence[Listed]]) -> list[str]:
+    """The SQL that makes every view; the same text for the same files.
+
+    Args:
+        files: for each table that has rows, its current files, oldest unit first.
+    """
+    made: list[str] = []
+    for table in TABLES.values():
+        rows = _rows(table, files.get(table.name, ()))
+        made.append(f"CREATE VIEW {_name(table.name)} AS {rows}")
+        made.append(f"COMMENT ON VIEW {_name(table.name)} IS {_text(table.description)}")
+        made += [_comment(table.name, column) for column in table.columns]
+    for name, sql in VIEWS.items():
+        notes, body = _split(sql)
+        made.append(f"CREATE VIEW {_name(name)} AS {_with_recent(body, files)}")
+        made.append(f"COMMENT ON VIEW {_name(name)} IS {_text(notes)}")
+    return made
+
+
+def build(path: Path, sql: Sequence[str]) -> None:
+    """Make the DuckDB file `path`, which must not exist, and close it.
+
+    Raises:
+        duckdb.Error: the disk is full, or a view is wrong.
+    """
+    with duckdb.connect(":memory:") as connection:
+        connection.execute(
+            f"ATTACH {_text(str(path))} AS market (STORAGE_VERSION {_text(STORAGE_VERSION)})"
+        )
+        connection.execute("USE market")
+        connection.execute("BEGIN")
+        for statement in sql:
+            connection.execute(statement)
+        for name, body in VIEWS.items():
+            _comment_columns(connection, name, body)
+        connection.execute("COMMIT")
+        connection.execute("USE memory")
+        connection.execute("DETACH market")
+
+
+def _rows(table: Table, files: Sequence[Listed]) -> str:
+    today = [path for path, is_current in files if is_current]
+    older = [path for path, is_current in files if not is_current]
+    columns = ", ".join(_name(column.name) for column in table.columns)
+    parts: list[str] = []
+    if today:
+        parts.append(f"SELECT {columns} FROM {_read(today)}")  # noqa: S608
+    if older:
+        # A column that came later is null in files from before; one that was dropped is left out.
+        stored = f"SELECT * FROM {_read(older, by_name=True)}"  # noqa: S608
+        every = f"{_nothing(table)} UNION ALL BY NAME {stored}"
+        cast = ", ".join(
+            f"CAST({_name(column.name)} AS {_TYPES[column.dtype]}) AS {_name(column.name)}"
+            for column in table.columns
+        )
+        parts.append(f"SELECT {cast} FROM ({every})")  # noqa: S608
+    return " UNION ALL ".join(parts) or _nothing(table)
+
+
+def _nothing(table: Table) -> str:
+    typed = ", ".join(
+        f"CAST(NULL AS {_TYPES[column.dtype]}) AS {_name(column.name)}" for column in table.columns
+    )
+    return f"SELECT {typed} WHERE false"
+
+
+def _read(paths: Sequence[str], *, by_name: bool = False) -> str:
+    # The versions lie in folders named month=2026-03: left on, hive detection would add a column.
+    listed = ", ".join(_text(path) for path in paths)
+    union = ", union_by_name = true" if by_name else ""
+    return f"read_parquet([{listed}], hive_partitioning = false{union})"
+
+
+def _with_recent(sql: str, files: Mapping[str, Sequence[Listed]]) -> str:
+    def newest(found: re.Match[str]) -> str:
+        table = TABLES[found.group(1)]
+        return f"({_rows(table, files.get(table.name, ())[-RECENT_UNITS:])})"
+
+    return re.sub(r"\brecent\((\w+)\)", newest, sql)
+
+
+def _split(sql: str) -> tuple[str, str]:
+    lines = [line.strip() for line in sql.strip().splitlines()]
+    notes = [line.removeprefix("--").strip() for line in lines if line.startswith("--")]
+    return " ".join(notes), "\n".join(line for line in lines if not line.startswith("--"))
+
+
+def _comment(view: str, column: Column) -> str:
+    unit = f" [{column.unit}]" if column.unit else ""
+    where = f"{_name(view)}.{_name(column.name)}"
+    return f"COMMENT ON COLUMN {where} IS {_text(column.description + unit)}"
+
+
+def _comment_columns(connection: duckdb.DuckDBPyConnection, view: str, sql: str) -> None:
+    # A column that keeps its name in a derived view keeps its meaning too.
+    words = set(re.findall(r"\w+", sql))
+    known = {
+        column.name: column
+        for name, table in TABLES.items()
+        if name in words
+        for column in table.columns
+    }
+    for row in connection.execute(f"DESCRIBE {_name(view)}").fetchall():
+        if column := known.get(row[0]):
+            connection.execute(_comment(view, column))
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

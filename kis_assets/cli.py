@@ -1,0 +1,251 @@
+"""kis-assets: the commands people type. Each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from kis_assets.pipeline import Outcome
+    from kis_assets.settings import Settings
+
+app = typer.Typer(
+    help="Korean stock market data one can trust: KIS Open API into Parquet and DuckDB.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+
+
+class Source(Enum):
+    """Sources that can be asked for by name."""
+
+    KIS = "kis"
+    MOCK = "mock"
+
+
+def _stop(message: str, status: int = 2) -> typer.Exit:
+    """One sentence on standard error, and the exit status."""
+    typer.secho(f"error: {message}", fg="red", err=True)
+    return typer.Exit(status)
+
+
+def _settings(source: Source | None = None) -> Settings:
+    from kis_assets.settings import Settings, SettingsError
+
+    if source is not None:
+        os.environ["DATA_SOURCE_TYPE"] = source.value
+    try:
+        return Settings.load()
+    except SettingsError as error:
+        raise _stop(str(error)) from None
+
+
+@app.command()
+def run(
+    date: Annotated[
+        str | None, typer.Option(help="Trading day, YYYY-MM-DD; the latest session unless given.")
+    ] = None,
+    source: Annotated[Source | None, typer.Option(help="Instead of DATA_SOURCE_TYPE.")] = None,
+) -> None:
+    """Fetch, check and store a day of the market: master, prices, the month's daily candles."""
+    import logging
+    import time
+    import warnings
+
+    settings = _settings(source)
+    now = settings.now()
+    # Dagster says at every start which of its parts are not final; that is no news here.
+    warnings.simplefilter("ignore")
+    from rich.console import Console
+
+    console = Console()
+    console.print(_banner(settings))
+    started = time.monotonic()
+    with console.status("starting"):
+        import dagster as dg
+
+        from kis_assets import pipeline
+    try:
+        day = pipeline.day_or_latest(date, now)
+        pipeline.home(settings)
+    except (ValueError, OSError) as error:
+        raise _stop(str(error)) from None
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    logging.getLogger("kis_assets").setLevel(logging.ERROR)
+    logging.getLogger("stamina").setLevel(logging.ERROR)
+    with _Bar(console) as bar, dg.DagsterInstance.get() as instance:
+        outcomes = pipeline.run_day(day, instance, starting=bar.start, progress=bar.advance)
+    _show(console, outcomes, settings, time.monotonic() - started)
+    if any(outcome.error or _broken(outcome) for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 3000,
+    source: Annotated[Source | None, typer.Option(help="Instead of DATA_SOURCE_TYPE.")] = None,
+) -> None:
+    """Open the Dagster UI (dagster dev) with this project's DAGSTER_HOME."""
+    import sys
+
+    settings = _settings(source)
+    from kis_assets import pipeline
+
+    try:
+        pipeline.home(settings)
+    except OSError as error:
+        raise _stop(str(error)) from None
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "kis_assets.definitions"]
+    os.execv(sys.executable, [*command, "-h", "127.0.0.1", "-p", str(port)])  # noqa: S606
+
+
+@app.command()
+def simulate(
+    replay: Annotated[Path | None, typer.Option(help="Folder of real market days.")] = None,
+    at: Annotated[
+        str | None, typer.Option(help="The market's moment, such as 2026-03-17T15:40+09:00.")
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.")] = 8899,
+    virtual: Annotated[bool, typer.Option(help="Behave as the virtual server.")] = False,
+    rate_limit: Annotated[float | None, typer.Option(help="Requests a second it allows.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the invented market.")] = 0,
+) -> None:
+    """A KIS server of one's own on this machine: an invented market, or a replay of real days."""
+    from kis_assets import krx
+    from kis_assets.simulator.command import start
+
+    moment = None
+    if at is not None:
+        try:
+            moment = datetime.fromisoformat(at)
+        except ValueError:
+            raise _stop(f"--at {at!r} is no moment; write 2026-03-17T15:40+09:00") from None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=krx.SEOUL)
+    if replay is not None and moment is None:
+        raise _stop("--replay needs --at: the moment of the market to replay")
+    try:
+        start(replay, moment, port=port, virtual=virtual, rate_limit=rate_limit, seed=seed)
+    except (OSError, ValueError) as error:
+        raise _stop(str(error)) from None
+
+
+class _Bar:
+    """The progress bar of one asset after the other."""
+
+    def __init__(self, console: Any) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
+        self._progress = Progress(
+            TextColumn("{task.description:<28}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._task: Any = None
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._finish()
+        self._progress.stop()
+
+    def start(self, table: str, partition: str) -> None:
+        """The next asset."""
+        self._finish()
+        self._task = self._progress.add_task(f"{table} {partition}", total=None)
+
+    def advance(self, completed: int, total: int, _: str) -> None:
+        """So many stocks of the asset are done."""
+        self._progress.update(self._task, completed=completed, total=total)
+
+    def _finish(self) -> None:
+        if self._task is not None:
+            total = self._progress.tasks[-1].total or 1
+            self._progress.update(self._task, completed=total, total=total)
+
+
+def _banner(settings: Settings) -> str:
+    if settings.source_type == "mock":
+        return (
+            "[bold yellow]MOCK DATA[/] - an invented market, because "
+            f"{settings.source_reason}. Nothing in it is real."
+        )
+    replay = f", replay at {settings.kis_replay_at}" if settings.kis_replay_at else ""
+    return (
+        f"[bold]{settings.source_type.upper()}[/] {settings.environment} server{replay} "
+        f"({settings.source_reason})"
+    )
+
+
+def _broken(outcome: Outcome) -> list[str]:
+    """The checks that failed and are no mere warnings."""
+    return [
+        name
+        for name, passed in outcome.checks.items()
+        if not passed and name not in outcome.warnings
+    ]
+
+
+def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: float) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=None, pad_edge=False)
+    for name in ("table", "partition", "rows", "new", "altered", "failed", "checks", "seconds"):
+        table.add_column(name, justify="left" if name in ("table", "partition") else "right")
+    for outcome in outcomes:
+        found = outcome.metadata
+        checks = f"{sum(outcome.checks.values())}/{len(outcome.checks)}" if outcome.checks else ""
+        cells = [
+            found.get(name, "") for name in ("dagster/row_count", "added", "altered", "failed")
+        ]
+        table.add_row(
+            f"[red]{outcome.table}[/]" if outcome.error or _broken(outcome) else outcome.table,
+            outcome.partition,
+            *(f"{cell:,}" if isinstance(cell, int) else "" for cell in cells),
+            checks,
+            str(found.get("seconds", "")),
+        )
+    console.print(table)
+    for outcome in outcomes:
+        if outcome.error:
+            console.print(f"[red]{outcome.table}:[/] {escape(outcome.error)}")
+        for name in _broken(outcome):
+            console.print(f"[red]{outcome.table}:[/] check failed: {name}")
+        for name in outcome.warnings:
+            console.print(f"[yellow]{outcome.table}:[/] worth a look: {name}")
+        if outcome.metadata.get("failures"):
+            console.print(f"[yellow]{outcome.table}, failed:[/]")
+            console.print(escape(str(outcome.metadata["failures"])), highlight=False)
+    folder = settings.source_dir
+    console.print(
+        f"\nDone in {seconds:.0f} s. The rows are in {folder / 'parquet'}", soft_wrap=True
+    )
+    console.print("Next:")
+    console.print("  kis-assets ui                # look at it: http://127.0.0.1:3000")
+    query = "SELECT stock_name, price, change_rate FROM latest_prices ORDER BY trading_value DESC"
+    console.print(
+        f"  python -c \"import duckdb; print(duckdb.connect('{folder / 'market.duckdb'}', "
+        f"read_only=True).sql('{query} LIMIT 10'))\"",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,269 @@
+"""KIS's answers into typed values: one pure function an endpoint. KIS's field names stop here.
+
+Every value on the wire is a string; a blank one means that there is no value. What is required and
+missing, or is no number where one belongs, is an UnexpectedAnswer: nothing of that answer is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from kis_assets.kis.errors import InvalidRequest, UnexpectedAnswer
+
+Row = Mapping[str, Any]
+
+
+class Field(NamedTuple):
+    """A column's name here, KIS's name for it, how to read it, and whether it must be there."""
+
+    column: str
+    kis: str
+    read: Callable[[str], Any]
+    required: bool = True
+
+
+def whole(word: str) -> int:
+    """A whole number: `0012`, `+5`, `1,234` and `12.0` included, `12.5` not."""
+    word = word.replace(",", "")
+    try:
+        return int(word)
+    except ValueError:
+        number = float(word)
+        if not number.is_integer():
+            raise ValueError(word) from None
+        return int(number)
+
+
+def decimal(word: str) -> float:
+    """A decimal number; what is no finite number is refused."""
+    number = float(word.replace(",", ""))
+    if number - number != 0:
+        raise ValueError(word)
+    return number
+
+
+def day(word: str) -> date:
+    """A day written YYYYMMDD."""
+    if len(word) != 8 or not word.isdecimal():
+        raise ValueError(word)
+    return date(int(word[:4]), int(word[4:6]), int(word[6:]))
+
+
+def text(word: str) -> str:
+    """The word itself."""
+    return word
+
+
+DAILY = (
+    Field("trading_day", "stck_bsop_date", day),
+    Field("open", "stck_oprc", whole),
+    Field("high", "stck_hgpr", whole),
+    Field("low", "stck_lwpr", whole),
+    Field("close", "stck_clpr", whole),
+    Field("volume", "acml_vol", whole),
+    Field("trading_value", "acml_tr_pbmn", whole),
+    Field("change", "prdy_vrss", whole),
+    Field("sign", "prdy_vrss_sign", text, required=False),
+    Field("ex_flag", "flng_cls_code", text, required=False),
+    Field("split_ratio", "prtt_rate", decimal, required=False),
+    Field("revaluation", "revl_issu_reas", text, required=False),
+    Field("untraded", "mod_yn", text, required=False),
+)
+
+MANY_PRICES = (
+    Field("stock_code", "inter_shrn_iscd", text),
+    Field("stock_name", "inter_kor_isnm", text, required=False),
+    Field("price", "inter2_prpr", whole),
+    Field("change", "inter2_prdy_vrss", whole),
+    Field("sign", "prdy_vrss_sign", text, required=False),
+    Field("change_rate", "prdy_ctrt", decimal),
+    Field("open", "inter2_oprc", whole),
+    Field("high", "inter2_hgpr", whole),
+    Field("low", "inter2_lwpr", whole),
+    Field("volume", "acml_vol", whole),
+    Field("trading_value", "acml_tr_pbmn", whole),
+    Field("upper_limit", "inter2_mxpr", whole, required=False),
+    Field("lower_limit", "inter2_llam", whole, required=False),
+    Field("base_price", "inter2_sdpr", whole, required=False),
+    Field("previous_close", "inter2_prdy_clpr", whole, required=False),
+    Field("best_ask", "inter2_askp", whole, required=False),
+    Field("best_bid", "inter2_bidp", whole, required=False),
+    Field("best_ask_volume", "seln_rsqn", whole, required=False),
+    Field("best_bid_volume", "shnu_rsqn", whole, required=False),
+    Field("total_ask_volume", "total_askp_rsqn", whole, required=False),
+    Field("total_bid_volume", "total_bidp_rsqn", whole, required=False),
+)
+
+PRICE = (
+    Field("stock_code", "stck_shrn_iscd", text, required=False),
+    Field("price", "stck_prpr", whole),
+    Field("change", "prdy_vrss", whole),
+    Field("sign", "prdy_vrss_sign", text, required=False),
+    Field("change_rate", "prdy_ctrt", decimal),
+    Field("open", "stck_oprc", whole),
+    Field("high", "stck_hgpr", whole),
+    Field("low", "stck_lwpr", whole),
+    Field("volume", "acml_vol", whole),
+    Field("trading_value", "acml_tr_pbmn", whole),
+    Field("upper_limit", "stck_mxpr", whole, required=False),
+    Field("lower_limit", "stck_llam", whole, required=False),
+    Field("base_price", "stck_sdpr", whole, required=False),
+    Field("listed_shares", "lstn_stcn", whole, required=False),
+)
+
+_FALLING = ("4", "5")
+_ZERO_IS_NONE = (
+    *("upper_limit", "lower_limit", "base_price", "previous_close"),
+    *("best_ask", "best_bid"),
+)
+
+
+def read(row: Row, fields: Iterable[Field]) -> dict[str, Any]:
+    """One object of an answer, read by `fields`.
+
+    Raises:
+        UnexpectedAnswer: a required field is missing or blank, or a value cannot be read.
+    """
+    values: dict[str, Any] = {}
+    for column, kis, reader, required in fields:
+        word = row.get(kis)
+        word = "" if word is None else str(word).strip()
+        if not word:
+            if required:
+                raise UnexpectedAnswer(f"the answer lacks {kis}")
+            values[column] = None
+            continue
+        try:
+            values[column] = reader(word)
+        except ValueError:
+            raise UnexpectedAnswer(f"{kis} is {word[:20]!r}, which cannot be read") from None
+    return values
+
+
+def _signed(values: dict[str, Any]) -> dict[str, Any]:
+    """Make change and rate negative where the sign code says so and the number does not."""
+    if values.pop("sign", None) in _FALLING:
+        for name in ("change", "change_rate"):
+            if values.get(name, 0) > 0:
+                values[name] = -values[name]
+    return values
+
+
+def output(body: Row, name: str, kind: type[Any]) -> Any:
+    """The payload of that name; UnexpectedAnswer when it is missing or of another shape."""
+    payload = body.get(name)
+    if not isinstance(payload, kind):
+        raise UnexpectedAnswer(f"the answer's {name} is missing or has another shape")
+    return payload
+
+
+def price(body: Row, stock_code: str) -> dict[str, Any]:
+    """inquire-price: one quote, columns of `price_snapshots` and `listed_shares`.
+
+    Raises:
+        InvalidRequest: KIS knows no such code; it says so with a price of 0.
+        UnexpectedAnswer: a required field is missing, or the answer is about another stock.
+    """
+    payload = output(body, "output", dict)
+    if _is_nothing(payload, "stck_prpr"):
+        raise InvalidRequest("KIS knows no stock of this code", stock_code=stock_code)
+    values = _signed(read(payload, PRICE))
+    answered = values.pop("stock_code") or stock_code
+    if answered != stock_code:
+        raise UnexpectedAnswer(f"the answer is about {answered}")
+    return _prices(values) | {"stock_code": stock_code}
+
+
+def many_prices(
+    body: Row, stock_codes: Iterable[str]
+) -> dict[str, dict[str, Any] | UnexpectedAnswer]:
+    """intstock-multprice: for each code answered its quote, or what is wrong with it.
+
+    Codes that KIS left out or answered with a price of 0 are not in the result.
+
+    Raises:
+        UnexpectedAnswer: the answer holds a code that was not asked for, or one twice.
+    """
+    asked = set(stock_codes)
+    found: dict[str, dict[str, Any] | UnexpectedAnswer] = {}
+    for row in output(body, "output", list):
+        code = str(row.get("inter_shrn_iscd") or "").strip()
+        if not code or _is_nothing(row, "inter2_prpr"):
+            continue
+        if code not in asked:
+            raise UnexpectedAnswer(f"the answer holds {code}, which was not asked for")
+        if code in found:
+            raise UnexpectedAnswer(f"the answer holds {code} twice")
+        try:
+            found[code] = _prices(_signed(read(row, MANY_PRICES)))
+        except UnexpectedAnswer as error:
+            error.stock_code = code
+            found[code] = error
+    return found
+
+
+def _is_nothing(row: Row, kis: str) -> bool:
+    """Whether a price is there and blank or 0: so KIS says that it knows no such code."""
+    return kis in row and str(row[kis] or "0").strip() in ("", "0")
+
+
+def _prices(values: dict[str, Any]) -> dict[str, Any]:
+    for name in _ZERO_IS_NONE:
+        if values.get(name) == 0:
+            values[name] = None
+    return values
+
+
+def daily_candles(body: Row, stock_code: str, first: date, last: date) -> list[dict[str, Any]]:
+    """inquire-daily-itemchartprice: bars from `first` to `last`, newest first, at most 100.
+
+    Raises:
+        InvalidRequest: KIS knows no such code; it says so with no bars and a price of 0.
+        UnexpectedAnswer: bars of other days, out of order, of another stock, or unreadable.
+    """
+    about = output(body, "output1", dict)
+    answered = str(about.get("stck_shrn_iscd") or "").strip()
+    if answered and answered != stock_code:
+        raise UnexpectedAnswer(f"the answer is about {answered}")
+    # KIS pads short lists with empty objects.
+    rows = [
+        row for row in output(body, "output2", list) if str(row.get("stck_bsop_date") or "").strip()
+    ]
+    if not rows and _is_nothing(about, "stck_prpr"):
+        raise InvalidRequest("KIS knows no stock of this code", stock_code=stock_code)
+    candles = [_candle(row) for row in rows]
+    days = [candle["trading_day"] for candle in candles]
+    outside = [found for found in days if not first <= found <= last]
+    if outside:
+        raise UnexpectedAnswer(f"the answer holds {outside[0]}, asked were {first} to {last}")
+    if any(newer <= older for newer, older in pairwise(days)):
+        raise UnexpectedAnswer("the bars are not in order, newest first")
+    if len(days) > 100:
+        raise UnexpectedAnswer(f"the answer holds {len(days)} bars, more than the 100 of a page")
+    return candles
+
+
+def _candle(row: Row) -> dict[str, Any]:
+    candle = _signed(read(row, DAILY))
+    untraded = candle.pop("untraded")
+    candle["base_price"] = candle["close"] - candle["change"]
+    candle["ex_flag"] = candle["ex_flag"] or "00"
+    candle["revaluation"] = candle["revaluation"] or "00"
+    candle["split_ratio"] = candle["split_ratio"] or 0.0
+    candle["has_traded"] = candle["volume"] > 0 and untraded != "Y"
+    return candle
+
+
+def frame(rows: list[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
+    """Rows as a frame of that schema, column by column: rows of dictionaries are slow to take."""
+    return pl.DataFrame(
+        {
+            name: pl.Series([row.get(name) for row in rows], dtype=dtype)
+            for name, dtype in schema.items()
+        }
+    )

@@ -1,0 +1,337 @@
+"""The way of one request: permit, send, judge. What the answer means is read elsewhere.
+
+    retry( breaker( quota( send )))
+
+Each attempt takes its own permit.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, NoReturn, TypeVar
+
+import httpx
+import stamina
+
+from kis_assets.kis import endpoints
+from kis_assets.kis.breaker import Breaker, State
+from kis_assets.kis.endpoints import Endpoint
+from kis_assets.kis.errors import (
+    AuthenticationFailed,
+    KISError,
+    NotSupported,
+    RateLimited,
+    ServiceUnavailable,
+    Then,
+    UnexpectedAnswer,
+    policy,
+)
+from kis_assets.kis.quota import Quota
+from kis_assets.kis.shared import SharedState
+from kis_assets.kis.tally import Tally
+from kis_assets.kis.token import TokenStore
+from kis_assets.kis.wire import Wire, envelope
+from kis_assets.settings import Credential, Settings
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class _Dead(Exception):
+    """The token was refused. Never leaves the client."""
+
+    def __init__(self, error: KISError) -> None:
+        self.error = error
+
+
+@dataclass(frozen=True)
+class _Question(Generic[T]):
+    """What is asked, how its answer is read, and how it stands in the quota's queue."""
+
+    endpoint: Endpoint
+    parameters: Mapping[str, str]
+    read: Callable[[dict[str, Any]], T]
+    live: bool
+    patience: float
+
+
+@dataclass(frozen=True)
+class Account:
+    """One app key and what all processes share of it."""
+
+    credential: Credential
+    tokens: TokenStore
+    quota: Quota | None
+    breaker: Breaker
+
+
+class Client:
+    """Asks KIS, as often as the account may and no more; thread-safe, one for a process.
+
+    `transport` replaces the network, for the simulator in process and for tests.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        state_dir: Path | None = None,
+        transport: httpx.BaseTransport | None = None,
+        has_quota: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if not settings.credentials:
+            raise AuthenticationFailed("KIS_APP_KEY and KIS_APP_SECRET are not set")
+        self.environment = settings.environment
+        self.tally = Tally()
+        self._settings = settings
+        self._clock = clock
+        self._sleep = sleep
+        self._wire = Wire(settings.kis_api_timeout, transport=transport, clock=clock)
+        folder = state_dir or settings.state_dir
+        self.state = SharedState(folder)
+        self._account = self._open_account(
+            settings.credentials[0], folder, wall_clock, sleep, has_quota
+        )
+
+    def _open_account(
+        self,
+        credential: Credential,
+        folder: Path,
+        wall_clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        has_quota: bool,
+    ) -> Account:
+        settings, name = self._settings, f"{self.environment}-{credential.id}"
+        return Account(
+            credential,
+            TokenStore(
+                folder, name, lambda: self._issue_token(credential), clock=wall_clock, sleep=sleep
+            ),
+            Quota(self.state, name, settings.rate_limit, clock=self._clock, sleep=sleep)
+            if has_quota
+            else None,
+            Breaker(
+                self.state,
+                name,
+                threshold=settings.kis_api_circuit_breaker_threshold,
+                timeout=settings.kis_api_circuit_breaker_timeout,
+                lease=settings.kis_api_timeout + settings.kis_api_queue_timeout,
+                clock=self._clock,
+                listener=_log_breaker,
+            ),
+        )
+
+    def wait_for_breaker(self) -> None:
+        """Sleep until the breaker lets a probe pass; not at all while it is closed."""
+        self._sleep(self._account.breaker.remaining())
+
+    def ask(
+        self,
+        endpoint: Endpoint,
+        parameters: Mapping[str, str],
+        read: Callable[[dict[str, Any]], T],
+        *,
+        about: str = "",
+        live: bool = False,
+        patience: float | None = None,
+    ) -> T:
+        """What `read` makes of the body of a successful answer; `about` names the stock in errors.
+
+        `live` goes before history in the quota's queue; `patience` is how many seconds to stand in
+        it at most, `KIS_API_QUEUE_TIMEOUT` unless given.
+
+        Raises:
+            KISError: any branch of the tree; see `kis.errors`. `read` raises what is wrong with a
+                well-formed answer.
+        """
+        if patience is None:
+            patience = self._settings.kis_api_queue_timeout
+        question = _Question(endpoint, parameters, read, live, patience)
+        try:
+            if self.environment == "virtual" and not endpoint.virtual:
+                raise NotSupported(
+                    "the virtual server has no such service; the real one has "
+                    "(KIS_USE_VIRTUAL_SERVER=false)"
+                )
+            return self._retrying(endpoint.name, lambda: self._attempt(question))
+        except KISError as error:
+            error.endpoint = error.endpoint or endpoint.name
+            error.stock_code = error.stock_code or about
+            raise
+
+    def download_master(self, file_name: str) -> bytes:
+        """A master file, which needs no key and no permit.
+
+        Raises:
+            ServiceUnavailable: it cannot be had.
+        """
+        url = f"{self._settings.kis_master_base_url}{endpoints.MASTER_PATH}{file_name}"
+
+        def attempt() -> bytes:
+            status, content, _ = self._wire.receive(file_name, "GET", url)
+            if status != 200:
+                raise ServiceUnavailable(
+                    "the master file cannot be had",
+                    status=status,
+                    endpoint=file_name,
+                    passing=status >= 500,
+                )
+            return content
+
+        return self._retrying(file_name, attempt)
+
+    def close(self) -> None:
+        """Close connections and the shared file."""
+        self._wire.close()
+        self.state.close()
+
+    def _retrying(self, name: str, attempt: Callable[[], T]) -> T:
+        first = True
+        for try_ in stamina.retry_context(
+            on=_may_pass,
+            attempts=self._settings.kis_api_max_retries + 1,
+            timeout=None,
+            wait_initial=0.2,
+            wait_max=5.0,
+            wait_jitter=0.3,
+        ):
+            with try_:
+                if not first:
+                    self.tally.retried(name)
+                first = False
+                return attempt()
+        raise AssertionError
+
+    def _attempt(self, question: _Question[T]) -> T:
+        account = self._account
+        account.breaker.check()
+        try:
+            token = account.tokens.get()
+            try:
+                result = self._exchange(account, token, question)
+            except _Dead:
+                token = account.tokens.replace(token)
+                try:
+                    result = self._exchange(account, token, question)
+                except _Dead as dead:
+                    raise dead.error from None
+        except KISError as error:
+            if error.is_outage:
+                account.breaker.failure()
+            elif isinstance(error, RateLimited | AuthenticationFailed):
+                account.breaker.release()
+            else:
+                account.breaker.success()
+            raise
+        except BaseException:
+            account.breaker.release()
+            raise
+        account.breaker.success()
+        return result
+
+    def _exchange(self, account: Account, token: str, question: _Question[T]) -> T:
+        endpoint = question.endpoint
+        headers = {
+            "content-type": "application/json; charset=utf-8",
+            "authorization": f"Bearer {token}",
+            "appkey": account.credential.app_key.get_secret_value(),
+            "appsecret": account.credential.app_secret.get_secret_value(),
+            "tr_id": endpoint.tr_id,
+            "tr_cont": "",
+            "custtype": "P",
+        }
+        url = f"{self._settings.base_url}{endpoint.path}"
+        outcome, took = "Interrupted", None
+        try:
+            with (
+                account.quota.permit(endpoint.path, live=question.live, timeout=question.patience)
+                if account.quota is not None
+                else nullcontext()
+            ):
+                departed = self._clock()
+                status, content, gt_uid = self._wire.receive(
+                    endpoint.name, "GET", url, params=question.parameters, headers=headers
+                )
+                took = self._clock() - departed
+            body = envelope(content, status)
+            if str(body.get("rt_cd")) != "0":
+                self._refuse(account, body, status, gt_uid)
+            if status != 200:
+                raise UnexpectedAnswer("success with an HTTP error", status=status)
+            result = question.read(body)
+            outcome = "ok"
+            return result
+        except KISError as error:
+            outcome = type(error).__name__
+            raise
+        except _Dead:
+            outcome = AuthenticationFailed.__name__
+            raise
+        finally:
+            self.tally.add(endpoint.name, outcome, took)
+
+    def _refuse(
+        self, account: Account, body: Mapping[str, Any], status: int, gt_uid: str
+    ) -> NoReturn:
+        msg_cd = str(body.get("msg_cd") or body.get("error_code") or "").strip()
+        message = str(body.get("msg1") or body.get("error_description") or "").strip()
+        what = policy(msg_cd, status)
+        error = what.error(
+            message or "refused without a reason",
+            msg_cd=msg_cd,
+            status=status,
+            gt_uid=gt_uid,
+            passing=what.then is Then.RETRY,
+            is_outage=what.is_outage,
+        )
+        if what.then is Then.RETOKEN:
+            raise _Dead(error)
+        if isinstance(error, RateLimited) and account.quota is not None:
+            account.quota.refused()
+        raise error
+
+    def _issue_token(self, credential: Credential) -> dict[str, Any]:
+        self.tally.token_issued()
+        status, content, _ = self._wire.receive(
+            "tokenP",
+            "POST",
+            f"{self._settings.base_url}{endpoints.TOKEN_PATH}",
+            json={
+                "grant_type": "client_credentials",
+                "appkey": credential.app_key.get_secret_value(),
+                "appsecret": credential.app_secret.get_secret_value(),
+            },
+        )
+        body = envelope(content, status)
+        if body.get("access_token"):
+            return body
+        msg_cd = str(body.get("error_code") or body.get("msg_cd") or "").strip()
+        message = str(body.get("error_description") or body.get("msg1") or "").strip()
+        what = policy(msg_cd, status)
+        kind = AuthenticationFailed if what.then is Then.RETOKEN else what.error
+        raise kind(
+            message or "no token was issued",
+            msg_cd=msg_cd,
+            status=status,
+            endpoint="tokenP",
+            is_outage=what.is_outage,
+        )
+
+
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, KISError) and error.passing
+
+
+def _log_breaker(old: State, new: State) -> None:
+    log.log(
+        logging.WARNING if new == "OPEN" else logging.INFO, "circuit breaker: %s -> %s", old, new
+    )

@@ -1,0 +1,156 @@
+"""The error tree and what each KIS message code asks of the caller. No requests are made here.
+
+KISError
+├── InvalidRequest (also ValueError)   what was asked cannot be right: change the question
+├── AuthenticationFailed               key, secret or token is refused: change the settings
+├── RateLimited                        too many requests: wait
+├── ServiceUnavailable                 network, gateway or open breaker: try again later
+├── UnexpectedAnswer                   well-formed and wrong: nothing of it may be stored
+└── NotSupported                       this server or source cannot do that
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class KISError(Exception):
+    """Anything that went wrong while asking KIS.
+
+    The message says what was asked and KIS's own `msg_cd`; it never holds a header, a token or a
+    secret. Attributes: `msg_cd` and `status` as the server gave them, `endpoint`, `stock_code`
+    and `gt_uid` (KIS's id of the request, for its support) where known. `passing` says that it may
+    pass by itself within seconds, `is_outage` that the server is ill, `never_sent` that the server
+    never saw the request.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        msg_cd: str = "",
+        status: int | None = None,
+        endpoint: str = "",
+        stock_code: str = "",
+        gt_uid: str = "",
+        passing: bool = False,
+        is_outage: bool = False,
+        never_sent: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.msg_cd = msg_cd
+        self.status = status
+        self.endpoint = endpoint
+        self.stock_code = stock_code
+        self.gt_uid = gt_uid
+        self.passing = passing
+        self.is_outage = is_outage
+        self.never_sent = never_sent
+
+    def __str__(self) -> str:
+        about = " ".join(part for part in (self.endpoint, self.stock_code) if part)
+        tail = ", ".join(
+            part
+            for part in (
+                self.msg_cd,
+                f"HTTP {self.status}" if self.status not in (None, 200) else "",
+                f"gt_uid {self.gt_uid}" if self.gt_uid else "",
+            )
+            if part
+        )
+        return f"{about + ': ' if about else ''}{self.message}{f' ({tail})' if tail else ''}"
+
+
+class InvalidRequest(KISError, ValueError):
+    """What was asked cannot be right: an unknown code, a malformed date, a wrong parameter."""
+
+
+class AuthenticationFailed(KISError):
+    """The app key, its secret or the token is refused, and a new token did not help."""
+
+
+class RateLimited(KISError):
+    """KIS refused for the rate, or a permit would have come later than the deadline."""
+
+
+class ServiceUnavailable(KISError):
+    """The network, the gateway, or the breaker that is open because of them."""
+
+
+class UnexpectedAnswer(KISError):
+    """A well-formed answer that is not about what was asked, or not complete."""
+
+
+class NotSupported(KISError):
+    """This server or source cannot do that; no setting of the question will help."""
+
+
+class Then(Enum):
+    """What to do after a refusal."""
+
+    STOP = auto()
+    RETRY = auto()
+    """May pass by itself; a rate refusal does not count against the server's health."""
+    RETOKEN = auto()
+    """The token is dead: have a new one issued, once, and ask again."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a message code means: the error, what to do then, whether the server is ill."""
+
+    error: type[KISError]
+    then: Then
+    is_outage: bool = False
+
+
+_RATE = Policy(RateLimited, Then.RETRY)
+_GATEWAY = Policy(ServiceUnavailable, Then.RETRY, is_outage=True)
+_PASSING = Policy(ServiceUnavailable, Then.RETRY)
+_DEAD_TOKEN = Policy(AuthenticationFailed, Then.RETOKEN)
+_NO_ACCESS = Policy(AuthenticationFailed, Then.STOP)
+_BAD_QUESTION = Policy(InvalidRequest, Then.STOP)
+_NOT_HERE = Policy(NotSupported, Then.STOP)
+
+# Codes and meanings: kis-ai-extensions' table and the developer portal's list, as of 2026-07.
+POLICIES: dict[str, Policy] = {
+    "EGW00201": _RATE,
+    "EGW00215": _RATE,
+    "EGW00133": _RATE,
+    **dict.fromkeys(("EGW00121", "EGW00122", "EGW00123"), _DEAD_TOKEN),
+    **dict.fromkeys(
+        ("EGW00003", "EGW00004", "EGW00102", "EGW00103", "EGW00104", "EGW00105", "EGW00206"),
+        _NO_ACCESS,
+    ),
+    **dict.fromkeys(("EGW02004", "EGW00207", "EGW00208", "EGW00209"), _NO_ACCESS),
+    **dict.fromkeys(("EGW00205", "EGW00213", "OPSQ0002"), _NOT_HERE),
+    **dict.fromkeys(
+        ("EGW00001", "EGW00002", "EGW00202", "EGW00203", "EGW00300", "EGW00301", "EGW00302"),
+        _GATEWAY,
+    ),
+    "EGW00316": _PASSING,
+    **dict.fromkeys(
+        (
+            *("OPSQ0001", "OPSQ0003", "OPSQ0004", "OPSQ0005", "OPSQ0006", "OPSQ0007", "OPSQ0008"),
+            *("OPSQ0009", "OPSQ0010", "OPSQ0011", "OPSQ1002", "OPSQ2003", "OPSQ3001", "OPSQ3002"),
+            "OPSQ3004",
+        ),
+        _PASSING,
+    ),
+    **dict.fromkeys(("OPSQ2001", "OPSQ2002", "MCA05918", "EGW00132"), _BAD_QUESTION),
+}
+
+
+def policy(msg_cd: str, status: int) -> Policy:
+    """The policy for a refusal: by its code first, by HTTP status only where no code is known."""
+    if msg_cd in POLICIES:
+        return POLICIES[msg_cd]
+    if status == 429:
+        return _RATE
+    if status >= 500:
+        return _GATEWAY
+    if status in (401, 403):
+        return _NO_ACCESS
+    return _BAD_QUESTION

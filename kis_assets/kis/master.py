@@ -1,0 +1,316 @@
+"""Stock master files: fixed-width records of bytes into rows of `stock_master`. No downloading.
+
+Record layouts: open-trading-api, stocks_info/*.h, as of 2026-07. Names hold two-byte characters,
+so records are cut as bytes first and decoded (cp949) after.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any, Literal, NamedTuple
+
+import polars as pl
+
+from kis_assets.kis.errors import UnexpectedAnswer
+from kis_assets.tables import STOCK_MASTER
+
+Market = Literal["KOSPI", "KOSDAQ", "KONEX"]
+
+FILES: dict[Market, str] = {
+    "KOSPI": "kospi_code.mst",
+    "KOSDAQ": "kosdaq_code.mst",
+    "KONEX": "konex_code.mst",
+}
+
+_HEAD = "mksc_shrn_iscd:9 stnd_iscd:12 hts_kor_isnm:40 scrt_grp_cls_code:2 "
+_SIZE_AND_SECTORS = (
+    "avls_scal_cls_code:1 bstp_larg_div_code:4 bstp_medm_div_code:4 bstp_smal_div_code:4 "
+)
+_TRADING = (
+    "stck_sdpr:9 frml_mrkt_deal_qty_unit:5 ovtm_mrkt_deal_qty_unit:5 trht_yn:1 sltr_yn:1 "
+    "mang_issu_yn:1 mrkt_alrm_cls_code:2 mrkt_alrm_risk_adnt_yn:1 insn_pbnt_yn:1 byps_lstn_yn:1 "
+    "flng_cls_code:2 fcam_mod_cls_code:2 icic_cls_code:2 marg_rate:3 crdt_able:1 crdt_days:3 "
+    "prdy_vol:12 stck_fcam:12 stck_lstn_date:8 lstn_stcn:15 cpfn:21 stac_month:2 po_prc:7 "
+    "prst_cls_code:1 ssts_hot_yn:1 stange_runup_yn:1 "
+)
+_ACCOUNTS = "sale_account:9 bsop_prfi:9 op_prfi:9 thtr_ntin:5 roe:9 base_date:8 prdy_avls_scal:9 "
+_CREDIT = "co_crdt_limt_over_yn:1 secu_lend_able_yn:1 stln_able_yn:1"
+_SECTOR_INDICES = "krx_car_yn:1 krx_smcn_yn:1 krx_bio_yn:1 krx_bank_yn:1 etpr_undt_objt_co_yn:1 "
+
+LAYOUTS: dict[Market, str] = {
+    "KOSPI": _HEAD
+    + _SIZE_AND_SECTORS
+    + "mnin_cls_code_yn:1 low_current_yn:1 sprn_strr_nmix_issu_yn:1 kospi200_apnt_cls_code:1 "
+    "kospi100_issu_yn:1 kospi50_issu_yn:1 krx_issu_yn:1 etp_prod_cls_code:1 elw_pblc_yn:1 "
+    "krx100_issu_yn:1 "
+    + _SECTOR_INDICES
+    + "krx_enrg_chms_yn:1 krx_stel_yn:1 short_over_cls_code:1 krx_medi_cmnc_yn:1 krx_cnst_yn:1 "
+    "krx_fnnc_svc_yn:1 krx_scrt_yn:1 krx_ship_yn:1 krx_insu_yn:1 krx_trnp_yn:1 sri_nmix_yn:1 "
+    + _TRADING
+    + "krx300_issu_yn:1 kospi_issu_yn:1 "
+    + _ACCOUNTS
+    + "grp_code:3 "
+    + _CREDIT,
+    "KOSDAQ": _HEAD
+    + _SIZE_AND_SECTORS
+    + "vntr_issu_yn:1 low_current_yn:1 krx_issu_yn:1 etp_prod_cls_code:1 krx100_issu_yn:1 "
+    + _SECTOR_INDICES
+    + "krx_enrg_chms_yn:1 krx_stel_yn:1 short_over_cls_code:1 krx_medi_cmnc_yn:1 krx_cnst_yn:1 "
+    "invt_alrm_yn:1 krx_scrt_yn:1 krx_ship_yn:1 krx_insu_yn:1 krx_trnp_yn:1 ksq150_nmix_yn:1 "
+    + _TRADING
+    + "krx300_issu_yn:1 "
+    + _ACCOUNTS
+    + "grp_code:3 "
+    + _CREDIT,
+    # The byte that is krx300_issu_yn elsewhere is filler in KONEX records.
+    "KONEX": _HEAD + _TRADING + "filler:1 " + _ACCOUNTS + _CREDIT,
+}
+
+
+class _Field(NamedTuple):
+    column: str
+    read: Callable[[str], Any]
+
+
+def _text(word: str) -> str | None:
+    return word or None
+
+
+def _flag(word: str) -> bool | None:
+    # KIS writes Y/N in most flags and 0 or a digit in a few index memberships.
+    return None if not word else word not in ("N", "0")
+
+
+def _whole(word: str) -> int | None:
+    return int(word) if word else None
+
+
+def _thousands(word: str) -> int | None:
+    return int(word) * 1_000 if word else None
+
+
+def _hundred_millions(word: str) -> int | None:
+    return int(word) * 100_000_000 if word else None
+
+
+def _decimal(word: str) -> float | None:
+    return float(word) if word else None
+
+
+def _day(word: str) -> date | None:
+    if not word or word == "00000000":
+        return None
+    return datetime.strptime(word, "%Y%m%d").date()  # noqa: DTZ007 - a day has no zone
+
+
+# KIS's names stop here.
+FIELDS: dict[str, _Field] = {
+    "mksc_shrn_iscd": _Field("stock_code", _text),
+    "stnd_iscd": _Field("isin", _text),
+    "hts_kor_isnm": _Field("stock_name", _text),
+    "scrt_grp_cls_code": _Field("security_group", _text),
+    "avls_scal_cls_code": _Field("size_class", _text),
+    "bstp_larg_div_code": _Field("sector_large", _text),
+    "bstp_medm_div_code": _Field("sector_medium", _text),
+    "bstp_smal_div_code": _Field("sector_small", _text),
+    "mnin_cls_code_yn": _Field("is_manufacturer", _flag),
+    "vntr_issu_yn": _Field("is_venture", _flag),
+    "low_current_yn": _Field("is_low_liquidity", _flag),
+    "sprn_strr_nmix_issu_yn": _Field("in_governance_index", _flag),
+    "kospi200_apnt_cls_code": _Field("kospi200_sector", _text),
+    "kospi100_issu_yn": _Field("in_kospi100", _flag),
+    "kospi50_issu_yn": _Field("in_kospi50", _flag),
+    "krx_issu_yn": _Field("in_krx", _flag),
+    "etp_prod_cls_code": _Field("etp_class", _text),
+    "elw_pblc_yn": _Field("has_elw", _flag),
+    "krx100_issu_yn": _Field("in_krx100", _flag),
+    "krx_car_yn": _Field("in_krx_autos", _flag),
+    "krx_smcn_yn": _Field("in_krx_semiconductors", _flag),
+    "krx_bio_yn": _Field("in_krx_bio", _flag),
+    "krx_bank_yn": _Field("in_krx_banks", _flag),
+    "etpr_undt_objt_co_yn": _Field("is_spac", _flag),
+    "krx_enrg_chms_yn": _Field("in_krx_energy", _flag),
+    "krx_stel_yn": _Field("in_krx_steel", _flag),
+    "short_over_cls_code": _Field("overheated", _text),
+    "krx_medi_cmnc_yn": _Field("in_krx_media", _flag),
+    "krx_cnst_yn": _Field("in_krx_construction", _flag),
+    "invt_alrm_yn": _Field("is_investor_attention", _flag),
+    "krx_scrt_yn": _Field("in_krx_securities", _flag),
+    "krx_ship_yn": _Field("in_krx_ships", _flag),
+    "krx_insu_yn": _Field("in_krx_insurance", _flag),
+    "krx_trnp_yn": _Field("in_krx_transport", _flag),
+    "sri_nmix_yn": _Field("in_sri", _flag),
+    "ksq150_nmix_yn": _Field("in_kosdaq150", _flag),
+    "stck_sdpr": _Field("base_price", _whole),
+    "frml_mrkt_deal_qty_unit": _Field("lot", _whole),
+    "ovtm_mrkt_deal_qty_unit": _Field("after_hours_lot", _whole),
+    "trht_yn": _Field("is_halted", _flag),
+    "sltr_yn": _Field("is_liquidation", _flag),
+    "mang_issu_yn": _Field("is_administrative", _flag),
+    "mrkt_alrm_cls_code": _Field("market_warning", _text),
+    "mrkt_alrm_risk_adnt_yn": _Field("is_warning_announced", _flag),
+    "insn_pbnt_yn": _Field("is_unfaithful", _flag),
+    "byps_lstn_yn": _Field("is_backdoor_listing", _flag),
+    "flng_cls_code": _Field("ex_flag", _text),
+    "fcam_mod_cls_code": _Field("face_value_change", _text),
+    "icic_cls_code": _Field("capital_increase", _text),
+    "marg_rate": _Field("margin_rate", _whole),
+    "crdt_able": _Field("is_credit_possible", _flag),
+    "crdt_days": _Field("credit_days", _whole),
+    "prdy_vol": _Field("previous_volume", _whole),
+    "stck_fcam": _Field("face_value", _whole),
+    "stck_lstn_date": _Field("listed_on", _day),
+    "lstn_stcn": _Field("listed_shares", _thousands),
+    "cpfn": _Field("capital", _whole),
+    "stac_month": _Field("settlement_month", _text),
+    "po_prc": _Field("offer_price", _whole),
+    "prst_cls_code": _Field("preferred_class", _text),
+    "ssts_hot_yn": _Field("is_short_sale_overheated", _flag),
+    "stange_runup_yn": _Field("is_abnormal_rise", _flag),
+    "krx300_issu_yn": _Field("in_krx300", _flag),
+    "kospi_issu_yn": _Field("in_kospi", _flag),
+    "sale_account": _Field("sales", _whole),
+    "bsop_prfi": _Field("operating_profit", _whole),
+    "op_prfi": _Field("ordinary_profit", _whole),
+    "thtr_ntin": _Field("net_income", _whole),
+    "roe": _Field("roe", _decimal),
+    "base_date": _Field("accounts_month", _text),
+    "prdy_avls_scal": _Field("previous_market_cap", _hundred_millions),
+    "grp_code": _Field("group_code", _text),
+    "co_crdt_limt_over_yn": _Field("is_credit_limit_exceeded", _flag),
+    "secu_lend_able_yn": _Field("is_lending_possible", _flag),
+    "stln_able_yn": _Field("is_stock_loan_possible", _flag),
+}
+
+# Without these a record is no record; every other field may be blank, and is null then.
+_REQUIRED = {"stock_code", "isin", "stock_name", "security_group"}
+
+_GROUPS = {
+    "FS": "foreign",
+    "RT": "reit",
+    "EF": "etf",
+    "EN": "etn",
+    "EW": "elw",
+    "DR": "dr",
+    "IF": "infrastructure_fund",
+    "SC": "ship_fund",
+    "MF": "investment_company",
+    "BC": "beneficiary_certificate",
+    "FE": "foreign_etf",
+    "SW": "warrant",
+    "SR": "right",
+}
+
+_UNREADABLE = 0.01
+"""Share of records whose optional field may be unreadable; more is a changed layout."""
+
+
+def unzip(content: bytes, market: Market) -> bytes:
+    """The one file inside a downloaded archive.
+
+    Raises:
+        UnexpectedAnswer: not a zip archive, damaged, or without the expected file.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return archive.read(FILES[market])
+    except (zipfile.BadZipFile, KeyError, EOFError, OSError, ValueError) as error:
+        raise UnexpectedAnswer(f"the {market} master file cannot be unpacked: {error}") from None
+
+
+def parse(content: bytes, market: Market) -> pl.DataFrame:
+    """Rows of `stock_master` without the columns of day and origin, one a record.
+
+    Raises:
+        UnexpectedAnswer: no records, a record of another length, or fields that cannot be read.
+    """
+    layout = [word.split(":") for word in LAYOUTS[market].split()]
+    cuts: list[tuple[_Field | None, int, int]] = []
+    width = 0
+    for name, length in layout:
+        cuts.append((FIELDS.get(name), width, width + int(length)))
+        width += int(length)
+    records = [line.rstrip(b"\r") for line in content.split(b"\n")]
+    records = [record for record in records if record.strip()]
+    wrong = [record for record in records if len(record) != width]
+    if wrong or not records:
+        raise UnexpectedAnswer(
+            f"the {market} master file has {len(records)} records, {len(wrong)} of them not of "
+            f"{width} bytes: its layout is another one"
+        )
+    columns: dict[str, list[Any]] = {}
+    for field, start, end in cuts:
+        if field is None:
+            continue
+        words = [record[start:end] for record in records]
+        columns[field.column] = _read(words, field, market)
+    frame = pl.DataFrame(
+        {
+            column.name: pl.Series(columns.get(column.name), dtype=column.dtype)
+            if column.name in columns
+            else pl.repeat(None, len(records), dtype=column.dtype, eager=True)
+            for column in STOCK_MASTER.columns
+            if column.name not in ("trading_day", "source", "fetched_at")
+        }
+    ).with_columns(market=pl.lit(market), security_type=_security_type())
+    doubled = frame.filter(pl.col("stock_code").is_duplicated())["stock_code"]
+    if len(doubled):
+        raise UnexpectedAnswer(f"the {market} master file has {doubled[0]} twice")
+    return frame
+
+
+def _read(words: list[bytes], field: _Field, market: Market) -> list[Any]:
+    values: list[Any] = []
+    unreadable = 0
+    for word in words:
+        try:
+            value = field.read(word.decode("cp949").strip())
+        except ValueError:
+            value, unreadable = None, unreadable + 1
+        values.append(value)
+    if field.column in _REQUIRED:
+        unreadable = sum(value is None for value in values)
+        allowed = 0.0
+    else:
+        allowed = max(5, _UNREADABLE * len(words))
+    if unreadable > allowed:
+        raise UnexpectedAnswer(
+            f"the {market} master file has {unreadable} records whose {field.column} cannot be "
+            "read: its layout is another one"
+        )
+    return values
+
+
+def _security_type() -> pl.Expr:
+    group = pl.col("security_group")
+    is_share = group.is_in(["ST", "KN"])
+    return (
+        pl.when(is_share & pl.col("is_spac").fill_null(False))
+        .then(pl.lit("spac"))
+        .when(is_share & pl.col("preferred_class").is_in(["1", "2"]))
+        .then(pl.lit("preferred"))
+        .when(is_share)
+        .then(pl.lit("common"))
+        .otherwise(group.replace_strict(_GROUPS, default="other", return_dtype=pl.String))
+    )
+
+
+def in_universe(groups: tuple[str, ...]) -> pl.Expr:
+    """Which rows of `stock_master` the groups of `KIS_UNIVERSE` ask for.
+
+    `common` means common shares of KOSPI and KOSDAQ; `konex` every share of KONEX; the other
+    groups name a security type.
+    """
+    if "all" in groups:
+        return pl.lit(True)
+    on_konex = pl.col("market") == "KONEX"
+    chosen = pl.lit(False)
+    for group in groups:
+        if group == "konex":
+            chosen = chosen | on_konex
+        else:
+            chosen = chosen | ((pl.col("security_type") == group) & ~on_konex)
+    return chosen

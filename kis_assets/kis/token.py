@@ -1,0 +1,194 @@
+"""One access token for all processes of an app key. How it is asked for belongs to the client.
+
+The token lies in a file of mode 0600 beside a lock. The moment of the last request for one lies
+there too, written before the request is made, so that even a process killed in mid-request leaves
+the others waiting out the minute.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from kis_assets import krx
+from kis_assets.kis.errors import AuthenticationFailed, RateLimited, ServiceUnavailable
+
+log = logging.getLogger(__name__)
+
+REFRESH_BEFORE = 300.0
+"""Seconds before its expiry at which a token is renewed."""
+ISSUE_INTERVAL = 61.0
+"""Seconds between two requests for a token; KIS refuses a second one within the minute."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """An access token and, in seconds since 1970, when it ends and when one was last asked for.
+
+    `failure` says how that last request failed, empty where it did not.
+    """
+
+    access_token: str = field(default="", repr=False)
+    expires_at: float = 0.0
+    asked_at: float = 0.0
+    failure: str = ""
+
+
+def read_answer(answer: dict[str, Any], now: float) -> Token:
+    """A token from KIS's answer.
+
+    `expires_in` counts from now and needs no agreement of clocks. The written expiry is KST
+    without an offset; it is taken where it comes earlier, and left alone where it has passed: a
+    token just issued has not expired, the clocks differ.
+
+    Raises:
+        AuthenticationFailed: the answer holds no token.
+    """
+    access_token = str(answer.get("access_token") or "")
+    if not access_token:
+        raise AuthenticationFailed("KIS answered the request for a token without one")
+    try:
+        expires_at = now + float(answer.get("expires_in") or 0)
+    except (TypeError, ValueError):
+        expires_at = now
+    try:
+        written = datetime.strptime(
+            str(answer.get("access_token_token_expired")), "%Y-%m-%d %H:%M:%S"
+        ).replace(tzinfo=krx.SEOUL)
+    except ValueError:
+        pass
+    else:
+        if written.timestamp() > now:
+            ends = written.timestamp()
+            expires_at = min(expires_at, ends) if expires_at > now else ends
+    return Token(access_token, expires_at, now)
+
+
+class TokenStore:
+    """The token of one app key, shared through a file by all processes.
+
+    `issue` makes the request and returns KIS's answer.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        issue: Callable[[], dict[str, Any]],
+        *,
+        timeout: float = 120.0,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._path = folder / f"token-{name}.json"
+        self._issue = issue
+        self._timeout = timeout
+        self._clock = clock
+        self._sleep = sleep
+        self._held = Token()
+        self._refusal: AuthenticationFailed | None = None
+
+    def get(self) -> str:
+        """A token that is good for five minutes or more; issued anew where there is none.
+
+        Raises:
+            AuthenticationFailed: KIS refuses key or secret.
+            RateLimited: no token may be asked for within the timeout.
+            ServiceUnavailable: the network, or the file cannot be written.
+        """
+        if self._is_good(self._held):
+            return self._held.access_token
+        return self._renewed("")
+
+    def replace(self, dead: str) -> str:
+        """A token other than `dead`, which the server refused: another process's or a new one."""
+        return self._renewed(dead)
+
+    def expires_at(self) -> float | None:
+        """When the stored token ends, in seconds since 1970; None where there is none."""
+        token = self._read()
+        return token.expires_at if token.access_token else None
+
+    def _renewed(self, dead: str) -> str:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with FileLock(self._path.with_suffix(".lock"), timeout=self._timeout, mode=0o600):
+                self._held = self._locked(dead)
+        except TimeoutError:
+            raise ServiceUnavailable(
+                "another process has been renewing the token for too long"
+            ) from None
+        except OSError as error:
+            raise ServiceUnavailable(
+                f"the token file {self._path} cannot be used: {error}"
+            ) from None
+        return self._held.access_token
+
+    def _locked(self, dead: str) -> Token:
+        if self._refusal is not None:
+            raise copy.copy(self._refusal)  # callers write into it which stock they asked for
+        token = self._read()
+        if self._is_good(token) and token.access_token != dead:
+            return token
+        if token.access_token == dead:
+            token = replace(token, access_token="")
+        for patience in (1, 0):
+            wait = token.asked_at + ISSUE_INTERVAL - self._clock()
+            if 0 < wait <= ISSUE_INTERVAL:  # more than that: the clock was set back
+                if token.failure:
+                    raise ServiceUnavailable(
+                        f"no token: {token.failure}; the next try is in {wait:.0f} s",
+                        endpoint="tokenP",
+                        is_outage=True,
+                    )
+                log.warning("waiting %.0f s: KIS issues one token a minute", wait)
+                self._sleep(wait)
+            token = replace(token, asked_at=self._clock(), failure="")
+            self._write(token)
+            try:
+                token = read_answer(self._issue(), self._clock())
+            except RateLimited:
+                # Somebody outside asked for a token less than a minute ago.
+                if not patience:
+                    raise
+            except AuthenticationFailed as error:
+                # Asking again with the same key is of no use to anyone; with another secret it is.
+                self._refusal = error
+                self._write(replace(token, asked_at=0.0))
+                raise
+            except ServiceUnavailable as error:
+                asked_at = 0.0 if error.never_sent else token.asked_at
+                self._write(replace(token, asked_at=asked_at, failure=error.message))
+                raise
+            else:
+                self._write(token)
+                return token
+        raise AssertionError
+
+    def _is_good(self, token: Token) -> bool:
+        left = token.expires_at - self._clock()
+        # More than three months left: the clock was set back, and the expiry means nothing.
+        return bool(token.access_token) and REFRESH_BEFORE < left < 100 * 86400
+
+    def _read(self) -> Token:
+        try:
+            return Token(**json.loads(self._path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return Token()
+
+    def _write(self, token: Token) -> None:
+        aside = self._path.with_suffix(f".{os.getpid()}")
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(token), file)
+        aside.replace(self._path)

@@ -1,0 +1,352 @@
+"""The market: trading days, session times, tick sizes, price limits, codes. Pure: no network.
+
+The closed days come from the `holidays` package (its XKRX calendar), corrected by the rows of
+`krx_sessions.csv`, which also holds the days with unusual hours. Only the regular session is meant
+here: opening auction print to closing auction print. Off-hours sessions are another matter.
+
+Every function takes and gives days of Seoul. A day outside the calendar's range is a ValueError;
+nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+SEOUL = ZoneInfo("Asia/Seoul")
+
+FIRST_DAY = date(2000, 1, 1)
+"""First day of the calendar: XKRX of `holidays` starts here."""
+LAST_DAY = date(2100, 12, 31)
+"""Last day of the calendar: its lunar holidays end here. Elections and decrees are not foreseen."""
+
+_SPECIAL_DAYS = Path(__file__).with_name("krx_sessions.csv")
+
+_OPENS = time(9, 0)
+_OPENS_FIRST_DAY = time(10, 0)
+# KRX moved the close from 15:00 to 15:30 on this day.
+_LONGER_SINCE = date(2016, 8, 1)
+_CLOSES = time(15, 30)
+_CLOSES_BEFORE = time(15, 0)
+_NOTE_FIRST_DAY = "first trading day of the year opens at 10:00"
+
+_MARKETS = ("KOSPI", "KOSDAQ", "KONEX")
+
+# (prices below this, tick): the last entry has no bound. Order matters.
+_Ticks = tuple[tuple[float, int], ...]
+_INF = float("inf")
+# KRX: one table for KOSPI, KOSDAQ and KONEX since 2023-01-25.
+_TICKS_SINCE = date(2023, 1, 25)
+_TICKS: _Ticks = (
+    (2_000, 1),
+    (5_000, 5),
+    (20_000, 10),
+    (50_000, 50),
+    (200_000, 100),
+    (500_000, 500),
+    (_INF, 1_000),
+)
+_TICKS_BEFORE: _Ticks = (
+    (1_000, 1),
+    (5_000, 5),
+    (10_000, 10),
+    (50_000, 50),
+    (100_000, 100),
+    (500_000, 500),
+    (_INF, 1_000),
+)
+# KOSDAQ and KONEX had no tick above 100 in the older table.
+_TICKS_BEFORE_KOSDAQ: _Ticks = (*_TICKS_BEFORE[:4], (_INF, 100))
+
+# KRX: 30 % instead of 15 %; KOSDAQ had reached 15 % (from 12 %) ten years earlier.
+_LIMITS_30_SINCE = date(2015, 6, 15)
+_KOSDAQ_15_SINCE = date(2005, 3, 28)
+
+_STOCK_CODE = re.compile(r"Q?[0-9A-Z]{6}")
+
+
+@dataclass(frozen=True)
+class Session:
+    """The regular session of one trading day.
+
+    `opens_at` is when continuous trading starts and `closes_at` when the closing auction ends, both
+    aware, in Seoul. `known_from` says whether the hours follow from the rules or from a listed
+    exception; `note` says why they are unusual, None on an ordinary day.
+    """
+
+    day: date
+    opens_at: datetime
+    closes_at: datetime
+    note: str | None
+    known_from: Literal["computed", "override"]
+
+
+@dataclass(frozen=True)
+class _Special:
+    """One row of the file of special days."""
+
+    kind: str
+    opens: time | None
+    closes: time | None
+    note: str
+
+
+def now() -> datetime:
+    """This instant, aware, in Seoul."""
+    return datetime.now(SEOUL)
+
+
+def today() -> date:
+    """The calendar day it is in Seoul, whatever the machine's own zone."""
+    return now().date()
+
+
+def is_trading_day(day: date) -> bool:
+    """True when KRX holds a session on that day.
+
+    Raises:
+        ValueError: the day is outside the calendar.
+        TypeError: a datetime was given: which day it is depends on its zone.
+    """
+    _check(day)
+    return day in _open_days(day.year)
+
+
+def trading_days(first: date, last: date) -> list[date]:
+    """The trading days from `first` to `last`, both included, ascending; empty when reversed.
+
+    Raises:
+        ValueError: one of the two is outside the calendar.
+    """
+    _check(first)
+    _check(last)
+    found: list[date] = []
+    for year in range(first.year, last.year + 1):
+        days = _ordered_days(year)
+        found += days[bisect_left(days, first) : bisect_right(days, last)]
+    return found
+
+
+def closed_weekdays(first: date, last: date) -> list[date]:
+    """The days from Monday to Friday, `first` to `last` included, on which KRX is closed.
+
+    These are what a partition definition by weekday has to exclude.
+
+    Raises:
+        ValueError: one of the two is outside the calendar.
+    """
+    opened = set(trading_days(first, last))
+    return [day for day in _calendar_days(first, last) if day.weekday() < 5 and day not in opened]
+
+
+def previous_trading_day(day: date) -> date:
+    """The last trading day strictly before `day`, which need not be one itself.
+
+    Raises:
+        ValueError: `day` is outside the calendar, or nothing in the calendar lies before it.
+    """
+    return _neighbour(day, -1)
+
+
+def next_trading_day(day: date) -> date:
+    """The first trading day strictly after `day`, which need not be one itself.
+
+    Raises:
+        ValueError: `day` is outside the calendar, or nothing in the calendar lies after it.
+    """
+    return _neighbour(day, +1)
+
+
+def session(day: date) -> Session | None:
+    """The regular session of that day; None when KRX is closed.
+
+    Raises:
+        ValueError: the day is outside the calendar.
+    """
+    if not is_trading_day(day):
+        return None
+    special = _special_days().get(day)
+    if special and special.opens and special.closes:
+        return _session(day, special.opens, special.closes, special.note, "override")
+    closes = _CLOSES if day >= _LONGER_SINCE else _CLOSES_BEFORE
+    if day == _ordered_days(day.year)[0]:
+        return _session(day, _OPENS_FIRST_DAY, closes, _NOTE_FIRST_DAY, "computed")
+    return _session(day, _OPENS, closes, special.note if special else None, "computed")
+
+
+def latest_session(at: datetime) -> Session:
+    """The newest session that has opened at that instant: the one running, else the last one.
+
+    Raises:
+        ValueError: `at` has no time zone, or no session of the calendar has opened by then.
+    """
+    if at.tzinfo is None:
+        raise ValueError(f"{at.isoformat()} has no time zone; give an aware datetime")
+    day = at.astimezone(SEOUL).date()
+    current = session(day)
+    if current is not None and current.opens_at <= at:
+        return current
+    before = session(previous_trading_day(day))
+    if before is None:  # cannot be: a trading day has a session
+        raise ValueError(f"no session of KRX is known at {at.isoformat()}")
+    return before
+
+
+def live_session(at: datetime) -> Session | None:
+    """The session whose prices the market shows at that instant, None where it may show none.
+
+    From a session's open until the day of the next one begins: in the hours before an open, quotes
+    are already reset or still those of the day before, and nothing in them says which.
+    """
+    session = latest_session(at)
+    return session if at.astimezone(SEOUL).date() < next_trading_day(session.day) else None
+
+
+def tick_size(price: int, day: date | None = None, market: str = "KOSPI") -> int:
+    """The smallest step between two order prices at that price, in KRW.
+
+    For shares; exchange-traded products have their own steps. The table is the one in force on
+    `day`, today's when None: it changed on 2023-01-25, before which KOSDAQ and KONEX had no step
+    above 100. Source: KRX business regulations.
+
+    Raises:
+        ValueError: the price is below 1, or the market is none of KOSPI, KOSDAQ, KONEX.
+    """
+    if price < 1:
+        raise ValueError(f"a price is at least 1 KRW, not {price}")
+    for below, tick in _ticks(day, market):
+        if price < below:
+            return tick
+    raise AssertionError("the last step has no upper bound")
+
+
+def price_limits(base: int, market: str = "KOSPI", day: date | None = None) -> tuple[int, int]:
+    """The lowest and the highest price allowed on a day whose base price is `base`, in KRW.
+
+    30 % either way on KOSPI and KOSDAQ since 2015-06-15 (15 % before, and 12 % on KOSDAQ until
+    March 2005), 15 % on KONEX, as of `day`, today when None. The width is cut down to the tick of
+    the base price but is at least one tick; the limits are then moved inward to a tick of their
+    own level. A listing day, liquidation trading and leveraged funds have other limits: where the
+    server states limits, prefer those.
+
+    Returns:
+        (lower, upper), with 1 <= lower <= upper.
+
+    Raises:
+        ValueError: the base is below 1, or the market is none of KOSPI, KOSDAQ, KONEX.
+    """
+    tick = tick_size(base, day, market)
+    width = base * _limit_percent(day, market) // 100
+    width = max(width - width % tick, tick)
+    lower, upper = max(base - width, 1), base + width
+    up = tick_size(upper, day, market)
+    down = tick_size(lower, day, market)
+    return -(-lower // down) * down, upper - upper % up
+
+
+def is_stock_code(code: str) -> bool:
+    """True for a short code: six digits or capital letters, or Q and six of them for an ETN."""
+    return _STOCK_CODE.fullmatch(code) is not None
+
+
+def _check(day: date) -> None:
+    # A datetime is a date to the type checker, yet never equal to one: it would look "closed".
+    if isinstance(day, datetime):
+        raise TypeError(f"a calendar day is wanted, not the instant {day.isoformat()}")
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise ValueError(f"the KRX calendar knows {FIRST_DAY} to {LAST_DAY}, not {day}")
+
+
+def _calendar_days(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+@cache
+def _special_days() -> dict[date, _Special]:
+    with _SPECIAL_DAYS.open(encoding="utf-8", newline="") as file:
+        return {
+            date.fromisoformat(row["day"]): _Special(
+                kind=row["kind"],
+                opens=time.fromisoformat(row["opens_at"]) if row["opens_at"] else None,
+                closes=time.fromisoformat(row["closes_at"]) if row["closes_at"] else None,
+                note=row["reason"],
+            )
+            for row in csv.DictReader(file)
+        }
+
+
+@cache
+def _ordered_days(year: int) -> list[date]:
+    # Imported here: it takes a quarter of a second, and many users of this module need no calendar.
+    import holidays
+
+    closed = holidays.financial_holidays("XKRX", years=year)
+    special = _special_days()
+    days: list[date] = []
+    for day in _calendar_days(date(year, 1, 1), date(year, 12, 31)):
+        kind = special[day].kind if day in special else ""
+        is_open = day.weekday() < 5 and day not in closed
+        if kind == "closed":
+            is_open = False
+        elif kind in ("open", "session"):
+            is_open = True
+        if is_open:
+            days.append(day)
+    return days
+
+
+@cache
+def _open_days(year: int) -> frozenset[date]:
+    return frozenset(_ordered_days(year))
+
+
+def _neighbour(day: date, step: int) -> date:
+    _check(day)
+    found = day + timedelta(days=step)
+    while not is_trading_day(found):
+        found += timedelta(days=step)
+    return found
+
+
+def _session(
+    day: date,
+    opens: time,
+    closes: time,
+    note: str | None,
+    known_from: Literal["computed", "override"],
+) -> Session:
+    return Session(
+        day=day,
+        opens_at=datetime.combine(day, opens, SEOUL),
+        closes_at=datetime.combine(day, closes, SEOUL),
+        note=note,
+        known_from=known_from,
+    )
+
+
+def _check_market(market: str) -> None:
+    if market not in _MARKETS:
+        raise ValueError(f"{market!r} is no market; KOSPI, KOSDAQ and KONEX are")
+
+
+def _ticks(day: date | None, market: str) -> _Ticks:
+    _check_market(market)
+    if (day or today()) >= _TICKS_SINCE:
+        return _TICKS
+    return _TICKS_BEFORE if market == "KOSPI" else _TICKS_BEFORE_KOSDAQ
+
+
+def _limit_percent(day: date | None, market: str) -> int:
+    at = day or today()
+    if market == "KOSDAQ" and at < _KOSDAQ_15_SINCE:
+        return 12
+    if market == "KONEX" or at < _LIMITS_30_SINCE:
+        return 15
+    return 30

@@ -1,0 +1,292 @@
+"""Immutable Parquet files, and the DuckDB catalogue over them. No Dagster, no market knowledge.
+
+`versions.py` keeps the files, `catalogue.py` makes the views, `changes.py` judges and compares
+rows; here is what ties them together. Readers are never waited for: no file that somebody may be
+reading is changed, or removed before its time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from kis_assets import catalogue, changes
+from kis_assets.changes import Change, LakeError, Refused, Scope
+from kis_assets.tables import TABLES, Table
+from kis_assets.versions import Versions, content, sync
+
+__all__ = ["Change", "Lake", "LakeError", "Refused", "Scope"]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Lake:
+    """The rows of one source, on one machine, shared by any number of processes.
+
+    Args:
+        folder: where it lies, e.g. `data/kis`; made at the first write.
+        source: the only value the `source` column of its rows may have.
+        keep_days: how long a version is kept after another took its place.
+        clock: the present instant, aware.
+
+    Raises:
+        LakeError: the path of the folder has a character that DuckDB takes for a pattern.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        source: str,
+        keep_days: int = 30,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self.folder = folder.absolute()
+        self.source = source
+        self.keep_days = keep_days
+        self._versions = Versions(self.folder, clock)
+        if set(str(self.folder)) & set("*?["):
+            raise LakeError(f"{self.folder}: choose a data folder without *, ? and [ in its path")
+
+    @property
+    def database(self) -> Path:
+        """`market.duckdb`, whether it is there yet or not."""
+        return self.folder / "market.duckdb"
+
+    def replace(self, table: Table, scope: Scope, frame: pl.DataFrame) -> Change:
+        """Replace the rows of `scope` by `frame`, all or nothing, and publish.
+
+        Args:
+            table: the table, as in `kis_assets.tables`.
+            scope: what is replaced; an empty frame empties it. Nothing else is touched.
+            frame: exactly the table's columns and types, in any order of columns and rows.
+
+        Returns:
+            What differs from the rows of the scope before. When nothing does, nothing is written.
+
+        Raises:
+            Refused: rows that can never be right; nothing is written.
+            LakeError: the scope does not fit the table, or the disk is full or fails.
+        """
+        unit = scope.unit(table)
+        rows = changes.admit(table, scope, self.source, frame)
+        with self._failures(table.name):
+            with self._versions.lock(table.name):
+                self._versions.sweep(table.name)
+                change = self._replace(table, unit, scope, rows)
+                self._versions.heal(table.name, unit)
+            self._publish(only_if_stale=True)
+        return change
+
+    def scan(
+        self,
+        table: Table,
+        *,
+        as_of: datetime | None = None,
+        first: date | None = None,
+        last: date | None = None,
+    ) -> pl.LazyFrame:
+        """The current rows of a table, or those known at an earlier instant.
+
+        Args:
+            table: the table.
+            as_of: what was stored then, aware; None for now.
+            first: first day wanted, by the table's clock in Seoul; None for no bound.
+            last: last day wanted, included.
+
+        Returns:
+            The table's columns and types, also when there are no rows. Only files of storage units
+            that overlap the days are opened.
+
+        Raises:
+            LakeError: `as_of` is naive, or lies before versions that have been pruned.
+        """
+        until = None if as_of is None else self._versions.known_until(table.name, as_of)
+        low = "" if first is None else changes.unit_of(table, first)
+        high = "~" if last is None else changes.unit_of(table, last)
+        wanted = [unit for unit in self.units(table) if low <= unit <= high]
+        found = [self._versions.newest(table.name, unit, until) for unit in wanted]
+        rows = _scan(table, [path for path in found if path])
+        if first is not None:
+            rows = rows.filter(changes.day_of(table) >= first)
+        if last is not None:
+            rows = rows.filter(changes.day_of(table) <= last)
+        return rows
+
+    def units(self, table: Table) -> list[str]:
+        """The storage units ever written, oldest first; one that was emptied is among them."""
+        return self._versions.units(table.name)
+
+    def publish(self) -> Path:
+        """Heal the stable names and build `market.duckdb` anew from what is stored.
+
+        Raises:
+            LakeError: the disk is full or fails; the catalogue before stays in place.
+        """
+        with self._failures(self.database.name):
+            self._versions.heal_all()
+            self._publish(only_if_stale=False)
+        return self.database
+
+    def prune(self) -> int:
+        """Delete versions that gave way to a newer one more than `keep_days` ago.
+
+        Returns:
+            How many were deleted.
+        """
+        count = 0
+        with self._failures("versions"):
+            # Lest a catalogue that a crash left behind names a file that goes now.
+            self._publish(only_if_stale=True)
+            for table in self._versions.tables():
+                with self._versions.lock(table):
+                    count += self._versions.prune(table, timedelta(days=self.keep_days))
+        return count
+
+    def read(self, sql: str, params: Sequence[object] = ()) -> pl.DataFrame:
+        """The answer of one query through the views of `market.duckdb`; instants are in UTC.
+
+        Raises:
+            duckdb.Error: the query is wrong, or tries to write.
+        """
+        if not self.database.exists():
+            self.publish()
+        # A copy, because DuckDB gives a process that has the file open the catalogue of that time,
+        # and because an analyst may hold the file for writing.
+        with tempfile.TemporaryDirectory() as folder:
+            copy = shutil.copy(self.database, folder)
+            with duckdb.connect(copy, read_only=True) as connection:
+                connection.execute("SET TimeZone = 'UTC'")
+                return connection.sql(sql, params=list(params)).pl()
+
+    def _replace(self, table: Table, unit: str, scope: Scope, rows: pl.DataFrame) -> Change:
+        before = _load(table, self._versions.newest(table.name, unit))
+        rest = table.empty()
+        if not scope.is_whole_unit(table):
+            inside = scope.covers(table)
+            before, rest = before.filter(inside), before.filter(~inside)
+        added, removed, altered, samples = changes.compare(table, before, rows)
+        path = None
+        if added or removed or altered:
+            whole = rows
+            if rest.height:
+                whole = pl.concat([rest, rows]).sort(changes.order_of(table))
+                changes.check_keys(table, whole)
+            path = self._versions.add(
+                table.name, unit, _tag(table), lambda target: _write(table, whole, target)
+            )
+        return Change(table.name, unit, rows.height, added, removed, altered, samples, path)
+
+    def _publish(self, *, only_if_stale: bool) -> None:
+        # Listing and renaming under one lock: the last publisher is always right.
+        with self._versions.lock("market"):
+            self._versions.sweep("market")
+            sql = catalogue.statements({name: self._listed(TABLES[name]) for name in TABLES})
+            mark = hashlib.sha256("\n".join(sql).encode()).hexdigest()
+            note = self.folder / ".locks" / "published"
+            if only_if_stale and self.database.exists() and content(note) == mark:
+                return
+            temporary = self._versions.temporary("market", ".duckdb")
+            try:
+                catalogue.build(temporary, sql)
+                sync(temporary)
+                # What an analyst wrote into the old catalogue must not be replayed into the new.
+                self.database.with_name("market.duckdb.wal").unlink(missing_ok=True)
+                temporary.replace(self.database)
+                sync(self.folder)
+            finally:
+                self._versions.sweep("market")
+            self._versions.put(note, mark)
+
+    def _listed(self, table: Table) -> list[catalogue.Listed]:
+        ending = _ending(table)
+        found = self._versions.every_newest(table.name)
+        return [(path, path.endswith(ending)) for path in found]
+
+    @contextmanager
+    def _failures(self, what: str) -> Generator[None]:
+        # Polars reports a full disk as a ComputeError, DuckDB as one of its own.
+        try:
+            yield
+        except (OSError, pl.exceptions.ComputeError, duckdb.Error) as error:
+            reason = " ".join(str(error).split())
+            raise LakeError(
+                f"{what}: the disk that holds {self.folder} failed ({reason}); what was stored "
+                "before is still there: see to free space and permissions, then run again"
+            ) from error
+
+
+def _write(table: Table, rows: pl.DataFrame, path: Path) -> None:
+    rows.write_parquet(
+        path,
+        compression="zstd",
+        compression_level=3,
+        metadata={"table": table.name, "description": table.description},
+        arrow_schema=_arrow_schema(table),
+    )
+
+
+def _scan(table: Table, paths: list[Path]) -> pl.LazyFrame:
+    ending = _ending(table)
+    current = [path for path in paths if path.name.endswith(ending)]
+    older = [path for path in paths if not path.name.endswith(ending)]
+    # The versions lie in folders named month=2026-03, which is no column of theirs.
+    frames = [
+        _conform(table, pl.scan_parquet(path, glob=False, hive_partitioning=False))
+        for path in older
+    ]
+    if current:
+        # The schema is stated, so that no file is opened before the query runs.
+        frames.append(
+            pl.scan_parquet(current, schema=table.schema, glob=False, hive_partitioning=False)
+        )
+    return pl.concat(frames) if frames else table.empty().lazy()
+
+
+def _load(table: Table, path: Path | None) -> pl.DataFrame:
+    if path is None:
+        return table.empty()
+    return _scan(table, [path]).collect().sort(changes.order_of(table))
+
+
+def _conform(table: Table, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Rows stored under older columns of a table, under those of today."""
+    there = rows.collect_schema()
+    return rows.select(
+        (pl.col(name) if name in there else pl.lit(None)).cast(dtype).alias(name)
+        for name, dtype in table.schema.items()
+    )
+
+
+def _tag(table: Table) -> str:
+    """What tells files written under other columns or types apart, without opening them."""
+    text = json.dumps([(name, str(dtype)) for name, dtype in table.schema.items()])
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
+
+
+def _ending(table: Table) -> str:
+    return f"-{_tag(table)}.parquet"
+
+
+def _arrow_schema(table: Table) -> Any:
+    # pyarrow takes long to import, and readers have no need of it.
+    import pyarrow as pa
+
+    plain = table.empty().to_arrow().schema
+    meanings = {
+        column.name: {"description": column.description, "unit": column.unit}
+        for column in table.columns
+    }
+    return pa.schema([field.with_metadata(meanings[field.name]) for field in plain])

@@ -1,0 +1,43 @@
+"""The partitions of the assets: trading days, months, years."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+
+import dagster as dg
+
+from kis_assets import krx
+
+FIRST_DAY = date(2020, 1, 1)
+"""Nothing that is partitioned by day can be had for earlier days: quotes are live, minutes are kept
+for 246 sessions."""
+FIRST_MONTH = "1995-05-01"
+LAST_CLOSED_DAY = date(krx.LAST_DAY.year if krx.LAST_DAY.year < 2040 else 2040, 12, 31)
+
+_SEOUL = "Asia/Seoul"
+
+
+def _midnights(days: list[date]) -> list[datetime | str]:
+    return [datetime.combine(day, time(), krx.SEOUL) for day in days]
+
+
+TRADING_DAYS = dg.DailyPartitionsDefinition(
+    start_date=FIRST_DAY.isoformat(),
+    timezone=_SEOUL,
+    # Today's partition exists from midnight on. On a day off Dagster then offers the next trading
+    # day as well (dagster issue 33551): an asset refuses a day that has not begun.
+    end_offset=1,
+    exclusions=[
+        "0 0 * * 6",
+        "0 0 * * 0",
+        *_midnights(krx.closed_weekdays(FIRST_DAY, LAST_CLOSED_DAY)),
+    ],
+)
+MONTHS = dg.MonthlyPartitionsDefinition(start_date=FIRST_MONTH, timezone=_SEOUL, end_offset=1)
+YEARS = dg.TimeWindowPartitionsDefinition(
+    start=str(krx.FIRST_DAY.year),
+    fmt="%Y",
+    cron_schedule="0 0 1 1 *",
+    timezone=_SEOUL,
+    end_offset=1,
+)

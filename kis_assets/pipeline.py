@@ -1,0 +1,134 @@
+"""The assets run in this process, one partition after another, without a server or a daemon."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from kis_assets import krx
+from kis_assets.assets.reporting import LISTENER
+from kis_assets.definitions import defs
+from kis_assets.settings import Settings
+from kis_assets.sources.base import Progress
+
+INSTANCE = """\
+telemetry:
+  enabled: false
+concurrency:
+  # By run, not by step: a run that was killed leaves no place taken.
+  pools:
+    default_limit: 1
+    granularity: run
+run_monitoring:
+  enabled: true
+"""
+
+
+@dataclass
+class Outcome:
+    """What became of one asset's partition."""
+
+    table: str
+    partition: str
+    metadata: dict[str, Any] = field(default_factory=dict[str, Any])
+    error: str = ""
+    checks: dict[str, bool] = field(default_factory=dict[str, bool])
+    warnings: list[str] = field(default_factory=list[str])
+
+
+def home(settings: Settings) -> Path:
+    """DAGSTER_HOME, as set or `data/dagster`, made and configured when it is new."""
+    folder = Path(os.environ.get("DAGSTER_HOME") or settings.kis_data_dir / "dagster").absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "dagster.yaml"
+    if not config.exists():
+        config.write_text(INSTANCE, encoding="utf-8")
+    os.environ["DAGSTER_HOME"] = str(folder)
+    return folder
+
+
+def day_or_latest(asked: str | None, now: datetime) -> date:
+    """The day asked for, else that of the latest session.
+
+    Raises:
+        ValueError: it is no day, no trading day, or one whose session has not begun.
+    """
+    latest = krx.latest_session(now).day
+    if asked is None:
+        return latest
+    try:
+        day = date.fromisoformat(asked)
+    except ValueError:
+        raise ValueError(f"{asked!r} is no day; write it as {latest}") from None
+    if not krx.is_trading_day(day):
+        before = krx.previous_trading_day(day)
+        raise ValueError(f"{day} is no trading day of KRX; the one before it is {before}")
+    if day > latest:
+        raise ValueError(f"the session of {day} has not begun; the latest is {latest}")
+    return day
+
+
+def run_day(
+    day: date,
+    instance: dg.DagsterInstance,
+    *,
+    starting: Callable[[str, str], None] = lambda _table, _partition: None,
+    progress: Progress | None = None,
+) -> list[Outcome]:
+    """All that can be had of a day: its calendar, stock master and prices, and its month's candles.
+
+    A failure of one asset stops no other.
+    """
+    outcomes: list[Outcome] = []
+    token = LISTENER.set(progress)
+    try:
+        for table, partition in (
+            ("market_days", str(day.year)),
+            ("stock_master", day.isoformat()),
+            ("price_snapshots", day.isoformat()),
+            ("daily_candles", day.replace(day=1).isoformat()),
+        ):
+            starting(table, partition)
+            outcomes.append(materialize(table, partition, instance))
+    finally:
+        LISTENER.reset(token)
+    return outcomes
+
+
+def materialize(table: str, partition: str, instance: dg.DagsterInstance) -> Outcome:
+    """Materialize and check one partition of one asset; what goes wrong is in the outcome."""
+    outcome = Outcome(table, partition)
+    result = dg.materialize(
+        [*(defs.assets or ()), *(defs.asset_checks or ())],  # type: ignore[list-item]
+        selection=dg.AssetSelection.assets(table),
+        partition_key=partition,
+        resources=defs.resources,
+        instance=instance,
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    for event in result.get_asset_materialization_events():
+        outcome.metadata = {
+            name: value.value for name, value in event.materialization.metadata.items()
+        }
+    for check in result.get_asset_check_evaluations():
+        outcome.checks[check.check_name] = check.passed
+        if not check.passed and check.severity == dg.AssetCheckSeverity.WARN:
+            outcome.warnings.append(check.check_name)
+    for event in result.all_events:
+        if event.is_step_failure and not outcome.error:
+            outcome.error = _sentence(event.step_failure_data)
+    if not result.success and not outcome.error:
+        outcome.error = "the run failed before a step began; see the Dagster UI"
+    return outcome
+
+
+def _sentence(failure: Any) -> str:
+    if failure.user_failure_data is not None and failure.user_failure_data.description:
+        return str(failure.user_failure_data.description)
+    error = failure.error.cause or failure.error
+    return str(error.message).strip()

@@ -1,0 +1,105 @@
+"""Thin Dagster shells around the source and the lake. What they do stands in their own modules."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+from kis_assets.kis.errors import KISError
+from kis_assets.lake import Lake, LakeError
+from kis_assets.settings import Settings, SettingsError
+from kis_assets.sources.base import AbstractDataSource
+from kis_assets.sources.factory import create_data_source
+
+_SECRET: Any = {"dagster__is_secret": True}
+
+
+class KISResource(dg.ConfigurableResource[Any]):
+    """Access to market data: one token, one rate limiter and one breaker for all runs.
+
+    What is left empty comes from the environment and `.env`; see `kis_assets.settings`. The source
+    is opened at first use and closed with the run.
+    """
+
+    app_key: str = Field(default="", repr=False, json_schema_extra=_SECRET)
+    app_secret: str = Field(default="", repr=False, json_schema_extra=_SECRET)
+    source_type: str = Field(default="", description="kis, krx or mock; empty: DATA_SOURCE_TYPE")
+
+    _settings: Settings | None = PrivateAttr(default=None)
+    _source: AbstractDataSource | None = PrivateAttr(default=None)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this run."""
+        if self._settings is None:
+            with plain_failures():
+                self._settings = Settings.load(
+                    kis_app_key=self.app_key or None,
+                    kis_app_secret=self.app_secret or None,
+                    data_source_type=self.source_type or None,
+                )
+        return self._settings
+
+    @property
+    def source(self) -> AbstractDataSource:
+        """The source in use."""
+        if self._source is None:
+            with plain_failures():
+                self._source = create_data_source(settings=self.settings)
+        return self._source
+
+    def now(self) -> datetime:
+        """The moment to take for now, in Seoul."""
+        return self.settings.now()
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Close the source, if it was opened."""
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+
+
+class LakeResource(dg.ConfigurableResource[Any]):
+    """The rows on disk: `data/<source>`, of the source in use."""
+
+    source_type: str = Field(default="", description="kis, krx or mock; empty: as the source")
+
+    @property
+    def lake(self) -> Lake:
+        """The lake of the source in use."""
+        with plain_failures():
+            settings = Settings.load(data_source_type=self.source_type or None)
+            return open_lake(settings)
+
+
+def open_lake(settings: Settings) -> Lake:
+    """The lake that belongs to these settings."""
+    return Lake(
+        settings.source_dir, source=settings.source_type, keep_days=settings.kis_lake_keep_days
+    )
+
+
+@contextmanager
+def plain_failures() -> Generator[None]:
+    """Turn what people can act on into a Dagster failure of one sentence, without its trace.
+
+    The trace would show where in this project it was noticed, which helps nobody, and what was
+    being sent.
+    """
+    try:
+        yield
+    except (KISError, LakeError, SettingsError) as error:
+        raise dg.Failure(
+            description=str(error), metadata={"error": type(error).__name__}, allow_retries=False
+        ) from None
+
+
+def credential(name: str) -> Any:
+    """The variable by its name only, where it is set, so that the UI never holds its value."""
+    return dg.EnvVar(name) if os.environ.get(name) else ""

@@ -1,0 +1,272 @@
+"""Every setting: its variable, default and meaning. Read once, from the environment and `.env`.
+
+Nothing here acts on a setting; a wrong value stops the start with one sentence that names the
+variable, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from kis_assets import krx
+
+SourceType = Literal["kis", "krx", "mock"]
+Environment = Literal["real", "virtual"]
+
+UNIVERSE_GROUPS = ("common", "preferred", "konex", "etf", "etn", "spac", "reit", "all")
+KIS_HOSTS = ("koreainvestment.com", "dws.co.kr")
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be right; the message is one sentence a person can act on."""
+
+
+class Credential(NamedTuple):
+    """One app key with its secret. `id` is a hash that may be shown and used in file names."""
+
+    app_key: SecretStr
+    app_secret: SecretStr
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits that stand for the key without giving it away."""
+        return hashlib.sha256(self.app_key.get_secret_value().encode()).hexdigest()[:12]
+
+
+def _http_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an address such as https://host:port")
+    return url.rstrip("/")
+
+
+def _ws_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+        raise ValueError("must be an address such as ws://host:port")
+    return url.rstrip("/")
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+WsUrl = Annotated[str, AfterValidator(_ws_url)]
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Field names are the variables' names in lower case.
+
+    Build it with `Settings.load()`, which turns every mistake into a `SettingsError`.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    data_source_type: SourceType | None = None
+    enable_kis_api: bool = True
+    kis_app_key: SecretStr = Field(default=SecretStr(""), repr=False)
+    kis_app_secret: SecretStr = Field(default=SecretStr(""), repr=False)
+    kis_account_number: SecretStr = Field(default=SecretStr(""), repr=False)
+    kis_use_virtual_server: bool | None = None
+    kis_use_real_server: bool | None = None
+    kis_api_base_url_real: HttpUrl = "https://openapi.koreainvestment.com:9443"
+    kis_api_base_url_virtual: HttpUrl = "https://openapivts.koreainvestment.com:29443"
+    kis_ws_url_real: WsUrl = "ws://ops.koreainvestment.com:21000"
+    kis_ws_url_virtual: WsUrl = "ws://ops.koreainvestment.com:31000"
+    kis_master_base_url: HttpUrl = "https://new.real.download.dws.co.kr"
+    kis_api_rate_limit: float | None = Field(default=None, gt=0, le=1000)
+    kis_api_queue_timeout: float = Field(default=30, gt=0)
+    kis_api_timeout: float = Field(default=30, gt=0)
+    kis_api_max_retries: int = Field(default=3, ge=0, le=10)
+    kis_api_circuit_breaker_threshold: int = Field(default=5, ge=1)
+    kis_api_circuit_breaker_timeout: float = Field(default=60, gt=0)
+    kis_universe: Annotated[tuple[str, ...], NoDecode] = ("common",)
+    kis_stock_codes: Annotated[tuple[str, ...] | None, NoDecode] = None
+    kis_data_dir: Path = Path("data")
+    kis_lake_keep_days: int = Field(default=30, ge=0)
+    kis_replay_at: datetime | None = None
+
+    @classmethod
+    def load(cls, **overrides: object) -> Settings:
+        """Read the environment and `.env`; keyword arguments go before both.
+
+        Raises:
+            SettingsError: a value is wrong or two contradict each other.
+        """
+        try:
+            return cls(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+        except ValidationError as error:
+            raise SettingsError(_sentence(error)) from None
+
+    @field_validator("kis_universe", mode="before")
+    @classmethod
+    def _split_universe(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = tuple(word.strip().lower() for word in value.split(",") if word.strip())
+        if isinstance(value, tuple):
+            wrong = [word for word in value if word not in UNIVERSE_GROUPS]
+            if wrong or not value:
+                raise ValueError(f"must be made of {', '.join(UNIVERSE_GROUPS)}")
+        return value
+
+    @field_validator("kis_stock_codes", mode="before")
+    @classmethod
+    def _split_codes(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if value.startswith("@"):
+            try:
+                text = Path(value[1:]).read_text(encoding="utf-8")
+            except OSError as error:
+                raise ValueError(f"names a file that cannot be read: {error.strerror}") from None
+            words = [line.split("#")[0].strip() for line in text.splitlines()]
+        else:
+            words = [word.strip() for word in value.split(",")]
+        codes = tuple(dict.fromkeys(word.upper() for word in words if word))
+        wrong = [code for code in codes if not krx.is_stock_code(code)]
+        if wrong:
+            raise ValueError(
+                f"must be stock codes of six characters such as 005930, and {wrong[0]!r} is none"
+            )
+        if not codes:
+            raise ValueError("holds no stock code")
+        return codes
+
+    @field_validator("kis_replay_at")
+    @classmethod
+    def _zone(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("must carry its time zone, such as 2026-03-17T15:40+09:00")
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Settings:
+        virtual, real = self.kis_use_virtual_server, self.kis_use_real_server
+        if virtual is not None and virtual == real:
+            raise ValueError(
+                f"KIS_USE_VIRTUAL_SERVER={str(virtual).lower()} and KIS_USE_REAL_SERVER="
+                f"{str(real).lower()} contradict each other: set one of the two"
+            )
+        keys, secrets = _words(self.kis_app_key), _words(self.kis_app_secret)
+        if len(keys) != len(secrets):
+            raise ValueError(
+                f"KIS_APP_KEY holds {len(keys)} and KIS_APP_SECRET {len(secrets)} values: "
+                "they must be as many"
+            )
+        if self.data_source_type == "kis":
+            if not self.enable_kis_api:
+                raise ValueError(
+                    "DATA_SOURCE_TYPE=kis and ENABLE_KIS_API=false contradict each other"
+                )
+            if not keys:
+                raise ValueError(
+                    "DATA_SOURCE_TYPE=kis needs KIS_APP_KEY and KIS_APP_SECRET in the environment "
+                    "or in .env; without them set DATA_SOURCE_TYPE=mock"
+                )
+        if self.kis_replay_at is not None and self.source_type == "kis":
+            for name in (f"kis_api_base_url_{self.environment}", "kis_master_base_url"):
+                host = urlsplit(getattr(self, name)).hostname or ""
+                if host.endswith(KIS_HOSTS):
+                    raise ValueError(
+                        f"KIS_REPLAY_AT is for replays and refused with KIS's own host {host}: "
+                        f"point {name.upper()} at a simulator or unset KIS_REPLAY_AT"
+                    )
+        return self
+
+    @property
+    def environment(self) -> Environment:
+        """The KIS server in use: virtual unless the real one is asked for."""
+        if self.kis_use_real_server or self.kis_use_virtual_server is False:
+            return "real"
+        return "virtual"
+
+    @property
+    def base_url(self) -> str:
+        """REST address of the server in use."""
+        return (
+            self.kis_api_base_url_real
+            if self.environment == "real"
+            else self.kis_api_base_url_virtual
+        )
+
+    @property
+    def rate_limit(self) -> float:
+        """Requests a second and key: KIS's limits since 2026-04-20 unless set."""
+        return self.kis_api_rate_limit or (18.0 if self.environment == "real" else 1.0)
+
+    @property
+    def credentials(self) -> tuple[Credential, ...]:
+        """The app keys with their secrets, in the order given."""
+        pairs = zip(_words(self.kis_app_key), _words(self.kis_app_secret), strict=True)
+        return tuple(Credential(SecretStr(key), SecretStr(secret)) for key, secret in pairs)
+
+    @property
+    def source_type(self) -> SourceType:
+        """The source in use: as asked for, else KIS when credentials are there, else mock."""
+        if self.data_source_type is not None:
+            return self.data_source_type
+        return "kis" if self.enable_kis_api and self.credentials else "mock"
+
+    @property
+    def source_reason(self) -> str:
+        """Why `source_type` is what it is, for the log."""
+        if self.data_source_type is not None:
+            return f"DATA_SOURCE_TYPE={self.data_source_type}"
+        if not self.enable_kis_api:
+            return "ENABLE_KIS_API=false"
+        return "KIS_APP_KEY is set" if self.credentials else "no KIS_APP_KEY is set"
+
+    @property
+    def source_dir(self) -> Path:
+        """Where the rows of the source in use lie, as an absolute path."""
+        return (self.kis_data_dir / self.source_type).absolute()
+
+    @property
+    def state_dir(self) -> Path:
+        """Where processes share token, quota and breaker."""
+        return self.source_dir / "state"
+
+    def now(self) -> datetime:
+        """The moment to take for now, in Seoul: `KIS_REPLAY_AT` in a replay, else the clock's.
+
+        The mock market never stands before an open, where there would be nothing to capture: until
+        then it stays at the close of the session before.
+        """
+        if self.kis_replay_at is not None:
+            return self.kis_replay_at.astimezone(krx.SEOUL)
+        now = krx.now()
+        if self.source_type == "mock" and krx.live_session(now) is None:
+            return krx.latest_session(now).closes_at
+        return now
+
+
+def _words(secret: SecretStr) -> list[str]:
+    return [word.strip() for word in secret.get_secret_value().split(",") if word.strip()]
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first mistake as one sentence. Values of secret variables are never shown."""
+    first = error.errors(include_url=False, include_context=False, include_input=True)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return message
+    name = str(first["loc"][0])
+    shown = "" if "key" in name or "secret" in name or "account" in name else f"={first['input']}"
+    return f"{name.upper()}{shown}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,76 @@
+"""`kis-assets simulate`: start the simulator in the foreground and say how to use it."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from pathlib import Path
+
+import uvicorn
+from rich.console import Console
+
+from kis_assets import krx
+from kis_assets.simulator.http import create_app
+from kis_assets.simulator.market import Market
+from kis_assets.simulator.model import ModelMarket
+from kis_assets.simulator.replay import ReplayMarket
+from kis_assets.simulator.server import Simulator
+
+KEY = "PSSIMULATED0000000000000000000000000"
+SECRET = "SIMULATED" * 20
+
+
+def start(
+    replay: Path | None,
+    at: datetime | None,
+    *,
+    port: int,
+    virtual: bool,
+    rate_limit: float | None,
+    seed: int,
+) -> None:
+    """Serve until interrupted.
+
+    Raises:
+        ValueError: the folder to replay does not have what it should.
+        OSError: the port cannot be had.
+    """
+    moment = None if at is None else at.astimezone(krx.SEOUL)
+
+    def clock() -> datetime:
+        return moment or krx.now()
+
+    market: Market
+    market = ReplayMarket(replay, clock=clock) if replay else ModelMarket(seed=seed, clock=clock)
+    simulator = Simulator(
+        market,
+        environment="virtual" if virtual else "real",
+        rate_limit=None if rate_limit is None else math.floor(rate_limit),
+        clock=clock,
+    )
+    config = uvicorn.Config(
+        create_app(simulator), host="127.0.0.1", port=port, log_level="warning", access_log=False
+    )
+    server = uvicorn.Server(config)
+    listener = config.bind_socket()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    name = "VIRTUAL" if virtual else "REAL"
+    lines = {
+        "DATA_SOURCE_TYPE": "kis",
+        f"KIS_API_BASE_URL_{name}": url,
+        "KIS_MASTER_BASE_URL": url,
+        "KIS_USE_VIRTUAL_SERVER": str(virtual).lower(),
+        "KIS_APP_KEY": KEY,
+        "KIS_APP_SECRET": SECRET,
+    }
+    if moment is not None:
+        lines["KIS_REPLAY_AT"] = moment.isoformat()
+    if replay is not None:
+        lines["KIS_UNIVERSE"] = "all"
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"# A simulated KIS server ({name.lower()}) at {url}. Nothing here is KIS.")
+    console.print("# Point the client at it:")
+    for variable, value in lines.items():
+        console.print(f"export {variable}={value}")
+    console.print("# Stop it with Ctrl-C.")
+    server.run(sockets=[listener])

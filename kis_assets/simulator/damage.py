@@ -1,0 +1,133 @@
+"""How a success is made to lie: what each fault does to a request or to a payload."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, cast
+
+from kis_assets.simulator.market import Market
+from kis_assets.simulator.wire import parse_day, ymd
+
+Payload = dict[str, Any]
+Record = dict[str, str]
+
+_OPTIONAL = frozenset(
+    ("mang_issu_cls_code", "itewhol_loan_rmnd_ratem", "per", "pbr", "vi_cls_code", "short_over_yn")
+)
+_OFTEN_BLANK = frozenset(("per", "pbr", "eps", "bps", "hts_avls", "vol_tnrt", "hts_frgn_ehrt"))
+_PRICES = ("stck_prpr", "inter2_prpr", "stck_clpr", "askp1")
+_CODES = ("FID_INPUT_ISCD", "FID_INPUT_ISCD_1", "PDNO")
+_LABELS = frozenset(("stck_bsop_date", "stck_cntg_hour", "aspr_acpt_hour", "stck_shrn_iscd"))
+_TODAYS_MINUTES = "inquire-time-itemchartprice"
+
+
+def damage_request(faults: set[str], market: Market, parameters: dict[str, str]) -> None:
+    """Ask the service something else than the client did."""
+    if "wrong_code_answer" in faults:
+        for name in _CODES:
+            if parameters.get(name):
+                parameters[name] = "000660" if parameters[name] != "000660" else "005930"
+    if "another_days_bars" in faults:
+        for name in ("FID_INPUT_DATE_1", "FID_INPUT_DATE_2"):
+            day = parse_day(parameters.get(name, ""))
+            if day is not None:
+                day -= timedelta(days=60)
+                while not market.is_trading_day(day):
+                    day -= timedelta(days=1)
+                parameters[name] = ymd(day)
+
+
+def damage_payload(faults: set[str], path: str, payload: Payload) -> None:
+    """Change a payload in place; each fault knows where it applies."""
+    if "short_multprice" in faults and path.endswith("intstock-multprice"):
+        payload["output"] = [row for row in payload["output"] if row["inter2_prpr"] != "0"]
+    if "doubled_closing_minute" in faults and path.endswith(_TODAYS_MINUTES):
+        for row in payload["output2"]:
+            if row["stck_cntg_hour"] in ("153000", "163000", "150000"):
+                row["cntg_vol"] = str(2 * int(row["cntg_vol"]))
+    for name, change in _RECORD_DAMAGES.items():
+        if name in faults:
+            for record in _records(payload):
+                change(record)
+    if "bad_number" in faults:
+        _first_price(payload, lambda record, name: record.__setitem__(name, "abc"))
+    if "missing_required_field" in faults:
+        _first_price(payload, lambda record, name: record.pop(name))
+    if "rows_out_of_order" in faults:
+        for value in payload.values():
+            if isinstance(value, list) and len(cast(list[Any], value)) > 2:
+                rows = cast(list[Any], value)
+                rows[0], rows[len(rows) // 2] = rows[len(rows) // 2], rows[0]
+
+
+def _records(payload: Payload) -> list[Record]:
+    found: list[Record] = []
+    for value in payload.values():
+        if isinstance(value, dict):
+            found.append(cast(Record, value))
+        elif isinstance(value, list):
+            found += cast(list[Record], value)
+    return found
+
+
+def _first_price(payload: Payload, change: Callable[[Record, str], object]) -> None:
+    """Spoil the price of the last list or object: the rows where there are rows."""
+    for value in reversed(list(payload.values())):
+        rows: list[Record] = []
+        if isinstance(value, list):
+            rows = cast(list[Record], value)
+        elif isinstance(value, dict):
+            rows = [cast(Record, value)]
+        for record in rows:
+            for name in _PRICES:
+                if name in record:
+                    change(record, name)
+                    return
+
+
+def _drop_optional(record: Record) -> None:
+    for name in _OPTIONAL & record.keys():
+        del record[name]
+
+
+def _blank(record: Record) -> None:
+    for name in _OFTEN_BLANK & record.keys():
+        record[name] = " "
+
+
+def _add_fields(record: Record) -> None:
+    if record:
+        record["new_field_of_tomorrow"] = "1"
+        record["stck_prpr_2"] = "0"
+
+
+def _pad(record: Record) -> None:
+    """Write numbers the way ledgers do: blanks, plus signs, zeros, commas, in turn."""
+    turn = 0
+    for name, text in record.items():
+        if name in _LABELS or name.endswith(("_date", "_code", "_sign", "_hour", "iscd")):
+            continue
+        digits = text.removeprefix("-")
+        if not digits.isdigit() or not digits:
+            continue
+        turn += 1
+        if text.startswith("-"):
+            record[name] = f"  {text} "
+        else:
+            number = int(text)
+            record[name] = (f"  {text}", f"+{text}", f"00{text}", f"{number:,}")[turn % 4]
+
+
+_RECORD_DAMAGES: dict[str, Callable[[Record], None]] = {
+    "missing_optional_fields": _drop_optional,
+    "blank_numbers": _blank,
+    "extra_fields": _add_fields,
+    "padded_numbers": _pad,
+}
+LIES = (
+    "missing_optional_fields", "missing_required_field", "blank_numbers", "bad_number",
+    "padded_numbers", "extra_fields", "short_multprice", "rows_out_of_order", "wrong_code_answer",
+    "another_days_bars", "doubled_closing_minute",
+)  # fmt: skip
+"""The faults this module carries out."""

@@ -1,0 +1,124 @@
+"""Names and codes of the invented market: a few real stocks people look for, the rest nonsense.
+
+The invented names are pairs of syllables no company uses; what they sell is all they tell.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+# code, name, market, usual price (KRW), shares (million), value traded a day (billion KRW)
+KNOWN: tuple[tuple[str, str, str, int, float, float], ...] = (
+    ("005930", "삼성전자", "KOSPI", 75_000, 5_969.8, 1_400),
+    ("000660", "SK하이닉스", "KOSPI", 190_000, 728.0, 900),
+    ("373220", "LG에너지솔루션", "KOSPI", 390_000, 234.0, 180),
+    ("207940", "삼성바이오로직스", "KOSPI", 850_000, 71.2, 90),
+    ("005380", "현대차", "KOSPI", 220_000, 209.4, 220),
+    ("000270", "기아", "KOSPI", 98_000, 397.7, 150),
+    ("068270", "셀트리온", "KOSPI", 180_000, 217.0, 130),
+    ("035420", "NAVER", "KOSPI", 190_000, 158.4, 160),
+    ("035720", "카카오", "KOSPI", 48_000, 443.5, 110),
+    ("051910", "LG화학", "KOSPI", 330_000, 70.6, 95),
+    ("006400", "삼성SDI", "KOSPI", 330_000, 68.8, 140),
+    ("105560", "KB금융", "KOSPI", 82_000, 393.5, 120),
+    ("055550", "신한지주", "KOSPI", 52_000, 507.0, 80),
+    ("086790", "하나금융지주", "KOSPI", 60_000, 287.0, 60),
+    ("005490", "POSCO홀딩스", "KOSPI", 320_000, 82.6, 110),
+    ("012330", "현대모비스", "KOSPI", 240_000, 93.0, 60),
+    ("028260", "삼성물산", "KOSPI", 140_000, 177.8, 55),
+    ("032830", "삼성생명", "KOSPI", 90_000, 200.0, 35),
+    ("066570", "LG전자", "KOSPI", 95_000, 163.6, 60),
+    ("003550", "LG", "KOSPI", 78_000, 157.3, 18),
+    ("015760", "한국전력", "KOSPI", 22_000, 641.9, 45),
+    ("017670", "SK텔레콤", "KOSPI", 55_000, 214.8, 30),
+    ("030200", "KT", "KOSPI", 40_000, 252.0, 30),
+    ("033780", "KT&G", "KOSPI", 98_000, 125.8, 25),
+    ("009150", "삼성전기", "KOSPI", 140_000, 74.7, 70),
+    ("247540", "에코프로비엠", "KOSDAQ", 170_000, 97.8, 190),
+    ("086520", "에코프로", "KOSDAQ", 85_000, 133.1, 230),
+    ("196170", "알테오젠", "KOSDAQ", 250_000, 53.2, 200),
+    ("028300", "HLB", "KOSDAQ", 70_000, 131.0, 130),
+    ("293490", "카카오게임즈", "KOSDAQ", 18_000, 82.6, 12),
+    ("263750", "펄어비스", "KOSDAQ", 36_000, 64.2, 15),
+    ("066970", "엘앤에프", "KOSDAQ", 110_000, 36.2, 80),
+)
+KNOWN_PREFERRED: tuple[tuple[str, str, str, int, float, float], ...] = (
+    ("005935", "삼성전자우", "005930", 60_000, 815.9, 130),
+    ("005385", "현대차우", "005380", 150_000, 24.4, 9),
+    ("00781K", "코리아써키트2우B", "", 6_000, 1.2, 0.05),
+)
+
+_FIRST = tuple("갑넉둥랍뭉벅슝옹잭쿵텁퐁훅곰늠덥릿멍봅숭엉짐캄톡풋헐")
+_SECOND = tuple("벼닥롱묵빗숫얌죽컹텅팡흑깃눌돈럭몽붐싹윰잣칭")
+TRADES: tuple[tuple[str, str, int], ...] = (
+    ("전자", "전자부품 제조업", 13),
+    ("화학", "화학제품 제조업", 8),
+    ("제약", "의약품 제조업", 9),
+    ("바이오", "자연과학 연구개발업", 9),
+    ("건설", "건물 건설업", 18),
+    ("식품", "식료품 제조업", 5),
+    ("금속", "1차 철강 제조업", 11),
+    ("기계", "특수 목적용 기계 제조업", 12),
+    ("소프트", "소프트웨어 개발 및 공급업", 28),
+    ("물류", "도로 화물 운송업", 19),
+    ("금융", "기타 금융업", 21),
+    ("에너지", "전동기, 발전기 및 전기 변환장치 제조업", 17),
+    ("미디어", "영상 프로그램 제작 및 배급업", 27),
+    ("홀딩스", "기타 금융업", 26),
+    ("A&B", "상품 종합 도매업", 16),
+)
+
+
+class Names:
+    """Hands out names and codes, none twice."""
+
+    def __init__(self, chance: Random) -> None:
+        self._pairs = [first + second for first in _FIRST for second in _SECOND]
+        chance.shuffle(self._pairs)
+        self._chance = chance
+        self._given: set[str] = set()
+        self.codes = {row[0] for row in (*KNOWN, *KNOWN_PREFERRED)}
+
+    def company(self) -> tuple[str, str, int]:
+        """A new company: name, industry, sector number."""
+        while True:
+            pair = self._chance.choice(self._pairs)
+            trade, industry, sector = self._chance.choice(TRADES)
+            if pair + trade not in self._given:
+                self._given.add(pair + trade)
+                return pair + trade, industry, sector
+
+    def digits(self, first: int, last: int, suffix: str = "0") -> str:
+        """A free code of digits; `first` and `last` bound its first five."""
+        while True:
+            code = f"{self._chance.randint(first, last):05d}{suffix}"
+            if code not in self.codes:
+                self.codes.add(code)
+                return code
+
+    def lettered(self) -> str:
+        """A free code of the form KRX gives out since 2024: four digits, a letter, a digit."""
+        while True:
+            letter = self._chance.choice("ABCDFGHJKLMNPRSTVWXYZ")
+            code = f"{self._chance.randint(1, 149):04d}{letter}0"
+            if code not in self.codes:
+                self.codes.add(code)
+                return code
+
+
+def isin_of(body: str) -> str:
+    """An ISIN: eleven characters and the check digit of ISO 6166."""
+    digits = "".join(str(int(character, 36)) for character in body)
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        number = int(digit) * (2 if place % 2 == 0 else 1)
+        total += number // 10 + number % 10
+    return f"{body}{-total % 10}"
+
+
+def share_isin(code: str) -> str:
+    """The ISIN of a share; a preferred share counts up from its common share's digit."""
+    if code[:5] + "0" != code:
+        series = {"5": "1", "7": "2", "9": "3"}.get(code[5], code[5])
+        return isin_of(f"KR7{code[:5]}{series}00")
+    return isin_of(f"KR7{code}00")

@@ -1,0 +1,43 @@
+"""Which source is in use. Importing this loads none of them."""
+
+from __future__ import annotations
+
+import logging
+from enum import Enum
+
+from kis_assets.settings import Settings, SettingsError
+from kis_assets.sources.base import AbstractDataSource
+
+log = logging.getLogger(__name__)
+
+
+class DataSourceType(Enum):
+    """The sources that can be asked for."""
+
+    KIS = "kis"
+    KRX = "krx"
+    MOCK = "mock"
+
+
+def create_data_source(
+    source_type: DataSourceType | str | None = None, settings: Settings | None = None
+) -> AbstractDataSource:
+    """The source asked for, else that of `DATA_SOURCE_TYPE`, else KIS with credentials, else mock.
+
+    Raises:
+        SettingsError: the source cannot be had with these settings; the message says why.
+    """
+    if isinstance(source_type, DataSourceType):
+        source_type = source_type.value
+    if settings is None or source_type is not None:
+        settings = Settings.load(data_source_type=source_type or None)
+    log.info("data source: %s (%s)", settings.source_type, settings.source_reason)
+    if settings.source_type == "kis":
+        from kis_assets.sources.kis import KISDataSource
+
+        return KISDataSource(settings)
+    if settings.source_type == "mock":
+        from kis_assets.sources.mock import MockDataSource
+
+        return MockDataSource(settings)
+    raise SettingsError("DATA_SOURCE_TYPE=krx: this source is not there yet; use kis or mock")

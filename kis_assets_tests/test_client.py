@@ -1,0 +1,277 @@
+"""One request's way: what passes, what is tried again, what is named, and what is never told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from kis_assets.kis.client import Client
+from kis_assets.kis.endpoints import MANY_PRICES, PRICE
+from kis_assets.kis.errors import (
+    AuthenticationFailed,
+    InvalidRequest,
+    KISError,
+    NotSupported,
+    RateLimited,
+    ServiceUnavailable,
+    UnexpectedAnswer,
+)
+from kis_assets.settings import Settings
+from kis_assets.simulator.faults import Faults, When
+from kis_assets.simulator.http import serve
+from kis_assets.simulator.model import ModelMarket
+from kis_assets.simulator.server import Simulator
+from kis_assets.sources.kis import KISDataSource
+from kis_assets_tests.conftest import APP_KEY, APP_SECRET, open_source
+
+PRICE_PATH = "inquire-price"
+SAMSUNG = "005930"
+
+
+Turn = Callable[[Faults], None]
+
+
+def turn(name: str, when: When | bool = True) -> Turn:
+    return lambda faults: setattr(faults, name, when)
+
+
+ONCE = When(calls=1, path=PRICE_PATH)
+
+PASSING = {
+    "connection refused": turn("down", ONCE),
+    "connection reset": turn("reset", ONCE),
+    "hang past the timeout": turn("hang", When(calls=1, path=PRICE_PATH, seconds=60)),
+    "500 without a body": turn("server_error", ONCE),
+    "502 with HTML": turn("bad_gateway", ONCE),
+    "503": turn("unavailable", ONCE),
+    "HTML with status 200": turn("html", ONCE),
+    "an empty body": turn("empty", ONCE),
+    "truncated JSON": turn("truncated", ONCE),
+    "gzip garbage": turn("garbage_gzip", ONCE),
+    "EGW00201 as 500": turn("refused", ONCE),
+    "EGW00316 as 500": turn("query_again", When(calls=1, path=PRICE_PATH, status=500)),
+    "EGW00316 as 200": turn("query_again", When(calls=1, path=PRICE_PATH, status=200)),
+    "EGW00123 as 500": turn("expired_token", When(calls=1, path=PRICE_PATH, status=500)),
+    "EGW00123 as 200": turn("expired_token", When(calls=1, path=PRICE_PATH, status=200)),
+    "EGW00121": turn("invalid_token", When(calls=1, path=PRICE_PATH, status=500)),
+}
+
+
+@pytest.fixture
+def patient(simulator: Simulator, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A source that does not wait out the minute between two tokens."""
+    monkeypatch.setattr("kis_assets.kis.token.ISSUE_INTERVAL", 0.0)
+    with open_source(simulator, settings) as source:
+        yield source
+
+
+@pytest.mark.parametrize("fault", PASSING)
+def test_what_may_pass_is_tried_again(
+    simulator: Simulator, patient: KISDataSource, fault: str
+) -> None:
+    right = patient._kis.price(SAMSUNG)
+    PASSING[fault](simulator.faults)
+    assert patient._kis.price(SAMSUNG) == right
+
+
+@pytest.mark.parametrize("fault", ["wrong_type", "extra_fields", "padded_numbers", "blank_numbers"])
+def test_what_is_merely_odd_is_read(
+    simulator: Simulator, source: KISDataSource, fault: str
+) -> None:
+    right = source._kis.price(SAMSUNG)
+    setattr(simulator.faults, fault, True)
+    assert source._kis.price(SAMSUNG) == right
+
+
+def test_a_rate_refusal_with_status_200_is_a_refusal(
+    simulator: Simulator, source: KISDataSource
+) -> None:
+    simulator.faults.refusals_as_ok = True
+    simulator.faults.refused = When(path=PRICE_PATH)
+    with pytest.raises(RateLimited, match="EGW00201"):
+        source._kis.price(SAMSUNG)
+
+
+def test_three_retries_are_enough(simulator: Simulator, source: KISDataSource) -> None:
+    simulator.faults.server_error = True
+    source._client.tally.seconds.clear()
+    with pytest.raises(ServiceUnavailable):
+        source._kis.price(SAMSUNG)
+    assert simulator.calls(PRICE_PATH) <= 4
+
+
+WRONG = {
+    "missing_required_field": UnexpectedAnswer,
+    "bad_number": UnexpectedAnswer,
+    "wrong_code_answer": UnexpectedAnswer,
+}
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_a_well_formed_wrong_answer_is_named_and_not_tried_again(
+    simulator: Simulator, source: KISDataSource, fault: str
+) -> None:
+    setattr(simulator.faults, fault, When(path=PRICE_PATH))
+    with pytest.raises(WRONG[fault]) as caught:
+        source._kis.price(SAMSUNG)
+    assert SAMSUNG in str(caught.value)
+    assert simulator.calls(PRICE_PATH) == 1
+
+
+def test_an_unknown_code_is_an_invalid_request_though_kis_says_success(
+    source: KISDataSource,
+) -> None:
+    with pytest.raises(InvalidRequest, match="999999"):
+        source._kis.price("999999")
+    with pytest.raises(ValueError, match="999999"):
+        source.get_current_price("999999")
+
+
+@pytest.mark.parametrize("code", ["", "5930", "00593O ", "005930.KS", "삼성전자"])
+def test_a_malformed_code_is_refused_before_a_request(
+    simulator: Simulator, source: KISDataSource, code: str
+) -> None:
+    with pytest.raises(InvalidRequest, match="no stock code"):
+        source.get_current_price(code)
+    assert simulator.log == []
+
+
+def test_the_virtual_server_says_what_it_does_not_have(settings: Settings) -> None:
+    virtual = settings.model_copy(update={"kis_use_virtual_server": True})
+    with Client_(virtual, httpx.MockTransport(_never)) as client, pytest.raises(NotSupported):
+        client.ask(MANY_PRICES, {}, dict)
+
+
+def test_a_revoked_token_is_issued_anew_once(simulator: Simulator, patient: KISDataSource) -> None:
+    patient._kis.price(SAMSUNG)
+    simulator.tokens.revoke()
+    patient._kis.price(SAMSUNG)
+    patient._kis.price(SAMSUNG)
+    assert simulator.tokens_issued == 2
+
+
+def test_a_token_that_stays_dead_stops(simulator: Simulator, patient: KISDataSource) -> None:
+    simulator.faults.expired_token = True
+    with pytest.raises(AuthenticationFailed, match="EGW00123"):
+        patient._kis.price(SAMSUNG)
+    assert simulator.calls(PRICE_PATH) == 2
+
+
+def test_a_wrong_secret_stops_a_whole_batch_after_one_request(
+    market: ModelMarket, settings: Settings
+) -> None:
+    strict = Simulator(market, rate_limit=0, app_keys={APP_KEY: "another secret"})
+    with open_source(strict, settings) as source, pytest.raises(AuthenticationFailed):
+        source.daily_candles([f"{n:06}" for n in range(500)], date(2026, 3, 2), date(2026, 3, 17))
+    assert strict.calls("tokenP") == 1
+
+
+def test_outages_open_the_breaker_and_nothing_is_asked_meanwhile(
+    simulator: Simulator, settings: Settings
+) -> None:
+    with open_source(simulator, settings) as source:
+        source._kis.price(SAMSUNG)
+        before = len(simulator.log)
+        simulator.faults.server_error = True
+        for _ in range(5):
+            with pytest.raises(ServiceUnavailable):
+                source._kis.price(SAMSUNG)
+        assert len(simulator.log) - before == 5
+        simulator.faults.server_error = False
+        with pytest.raises(ServiceUnavailable, match="breaker is open"):
+            source._kis.price(SAMSUNG)
+        assert len(simulator.log) - before == 5
+
+
+@pytest.mark.parametrize("fault", ["bad_number", "refused", "expired_token"])
+def test_what_says_nothing_of_the_servers_health_never_opens_the_breaker(
+    simulator: Simulator, patient: KISDataSource, fault: str
+) -> None:
+    setattr(simulator.faults, fault, When(path=PRICE_PATH))
+    for _ in range(8):
+        with pytest.raises(KISError):
+            patient._kis.price(SAMSUNG)
+    setattr(simulator.faults, fault, False)
+    patient._kis.price(SAMSUNG)
+
+
+def test_a_slow_drip_ends_with_the_timeout(simulator: Simulator, settings: Settings) -> None:
+    """Each piece comes in time; the whole does not."""
+    quick = settings.model_copy(update={"kis_api_timeout": 0.25, "kis_api_max_retries": 0})
+    with serve(simulator) as url:
+        there = quick.model_copy(update={"kis_api_base_url_real": url})
+        with KISDataSource(there, has_quota=False) as source:
+            simulator.faults.drip = When(path=PRICE_PATH, seconds=0.1)
+            with pytest.raises(ServiceUnavailable, match="ReadTimeout"):
+                source._kis.price(SAMSUNG)
+
+
+SECRETS = (APP_KEY, APP_SECRET)
+
+
+@pytest.mark.parametrize("fault", [*PASSING, *WRONG])
+def test_no_secret_is_in_an_error_a_log_or_a_file(
+    simulator: Simulator,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    fault: str,
+) -> None:
+    monkeypatch.setattr("kis_assets.kis.token.ISSUE_INTERVAL", 0.0)
+    caplog.set_level(logging.DEBUG)
+    if fault in WRONG:
+        setattr(simulator.faults, fault, True)
+    else:
+        PASSING[fault](simulator.faults)
+    told: list[str] = []
+    with open_source(simulator, settings.model_copy(update={"kis_api_max_retries": 0})) as source:
+        try:
+            source._kis.price(SAMSUNG)
+        except KISError as error:
+            told += [str(error), repr(error), repr(error.__cause__), repr(error.__dict__)]
+        token = source._client._account.tokens._held.access_token
+        told += [repr(source._client), repr(source._client._account)]
+    told.append(caplog.text)
+    for secret in (*SECRETS, token):
+        assert secret
+        assert not [text for text in told if secret in text]
+        for path in tmp_path.rglob("*"):
+            if path.is_file() and not (secret == token and path.name.startswith("token-")):
+                assert secret.encode() not in path.read_bytes(), path
+
+
+def Client_(settings: Settings, transport: httpx.BaseTransport) -> Any:
+    from contextlib import closing
+
+    return closing(Client(settings, transport=transport, has_quota=False))
+
+
+def _never(request: httpx.Request) -> httpx.Response:
+    raise AssertionError(f"asked for {request.url.path}")
+
+
+def test_the_request_is_what_kis_asks_for(settings: Settings) -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        if request.method == "POST":
+            return httpx.Response(200, json={"access_token": "TOKEN", "expires_in": 86400})
+        return httpx.Response(200, json={"rt_cd": "0", "msg_cd": "MCA00000", "output": {}})
+
+    with Client_(settings, httpx.MockTransport(answer)) as client:
+        client.ask(PRICE, {"FID_INPUT_ISCD": SAMSUNG}, dict)
+    token, price = seen
+    assert token.url.path == "/oauth2/tokenP"
+    assert price.headers["authorization"] == "Bearer TOKEN"
+    assert price.headers["appkey"] == APP_KEY
+    assert price.headers["tr_id"] == "FHKST01010100"
+    assert price.headers["custtype"] == "P"
+    assert price.headers["content-type"] == "application/json; charset=utf-8"

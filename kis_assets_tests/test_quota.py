@@ -1,0 +1,199 @@
+"""The quota: never more than the limit in any second as the server counts, and nearly all of it."""
+
+from __future__ import annotations
+
+import random
+import threading
+from pathlib import Path
+
+import pytest
+
+from kis_assets.kis.errors import RateLimited
+from kis_assets.kis.quota import Quota
+from kis_assets.kis.shared import SharedState
+from kis_assets_tests.conftest import Clock
+
+
+def make(tmp_path: Path, clock: Clock, rate: float = 18.0, name: str = "key") -> Quota:
+    return Quota(SharedState(tmp_path), name, rate, clock=clock, sleep=clock.sleep)
+
+
+def most_in_a_second(arrivals: list[float]) -> int:
+    arrivals = sorted(arrivals)
+    return max(sum(start <= other < start + 1.0 for other in arrivals) for start in arrivals)
+
+
+def test_requests_are_paced_and_use_97_percent(tmp_path: Path, clock: Clock) -> None:
+    quota, sent = make(tmp_path, clock), list[float]()
+    for _ in range(180):
+        with quota.permit("price"):
+            sent.append(clock.now)
+            clock.now += 0.004
+    assert most_in_a_second(sent) == 18
+    assert 179 / (sent[-1] - sent[0]) >= 0.97 * 18
+
+
+def test_a_late_arrival_is_counted_when_it_arrived(tmp_path: Path, clock: Clock) -> None:
+    """One request is held up on its way; the second that follows its arrival holds no more."""
+    quota, arrivals = make(tmp_path, clock), list[float]()
+    held_up = {40: 0.30, 41: 0.25, 90: 0.6}
+    for number in range(140):
+        with quota.permit("price"):
+            delay = held_up.get(number, 0.0)
+            arrivals.append(clock.now + delay)
+            clock.now += delay + 0.01
+    assert most_in_a_second(arrivals) <= 18
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_second_is_over_whatever_the_way_takes(tmp_path: Path, clock: Clock, seed: int) -> None:
+    chance = random.Random(seed)
+    quota, arrivals = make(tmp_path, clock), list[float]()
+    for _ in range(300):
+        with quota.permit("price"):
+            way = chance.choice([0.002, 0.003, 0.01, chance.uniform(0, 0.5)])
+            arrivals.append(clock.now + way)
+            clock.now += way + chance.uniform(0.001, 0.02)
+    assert most_in_a_second(arrivals) <= 18
+
+
+def test_two_processes_share_one_rate(tmp_path: Path, clock: Clock) -> None:
+    one, other, sent = make(tmp_path, clock), make(tmp_path, clock), list[float]()
+    for _ in range(60):
+        for quota in (one, other):
+            with quota.permit("price"):
+                sent.append(clock.now)
+    assert most_in_a_second(sent) == 18
+
+
+def test_another_key_has_its_own_rate(tmp_path: Path, clock: Clock) -> None:
+    quotas = [make(tmp_path, clock, name=name) for name in ("one", "other")]
+    sent: list[float] = []
+    for _ in range(40):
+        for quota in quotas:
+            with quota.permit("price"):
+                sent.append(clock.now)
+    assert 30 <= most_in_a_second(sent) <= 36
+
+
+def test_the_virtual_server_gets_one_request_a_second(tmp_path: Path, clock: Clock) -> None:
+    quota, sent = make(tmp_path, clock, rate=1.0), list[float]()
+    for _ in range(20):
+        with quota.permit("price"):
+            sent.append(clock.now)
+    assert most_in_a_second(sent) == 1
+
+
+def test_who_cannot_be_served_in_time_is_told_at_once(tmp_path: Path, clock: Clock) -> None:
+    quota = make(tmp_path, clock, rate=0.1)
+    with quota.permit("price"):
+        pass
+    before = clock.now
+    with (
+        pytest.raises(RateLimited, match="KIS_API_QUEUE_TIMEOUT"),
+        quota.permit("price", timeout=5),
+    ):
+        pytest.fail("no permit was due")
+    assert clock.now == before
+
+
+def test_a_live_capture_takes_the_next_slot_of_history(tmp_path: Path, clock: Clock) -> None:
+    """History has reserved two slots and sleeps; a live caller goes first, and nobody is lost."""
+    order: list[str] = []
+    turnstile = threading.Condition()
+    asleep: dict[str, float] = {}
+
+    class Gate:
+        """Sleepers of history wait until the test lets time pass."""
+
+        def __call__(self, seconds: float) -> None:
+            name = threading.current_thread().name
+            with turnstile:
+                asleep[name] = clock.now + seconds
+                turnstile.notify_all()
+                turnstile.wait_for(lambda: clock.now >= asleep[name] - 1e-9)
+
+    state = SharedState(tmp_path)
+    history = Quota(state, "key", 1.0, clock=clock, sleep=Gate())
+    live = Quota(state, "key", 1.0, clock=clock, sleep=Gate())
+
+    def ask(quota: Quota, name: str, is_live: bool) -> None:
+        with quota.permit("price", live=is_live, timeout=60):
+            order.append(name)
+
+    ask(history, "first", False)
+    threads = [
+        threading.Thread(target=ask, args=(history, f"history {n}", False), name=f"history {n}")
+        for n in (1, 2)
+    ]
+    for number, thread in enumerate(threads, 1):
+        thread.start()
+        with turnstile:
+            assert turnstile.wait_for(lambda n=number: len(asleep) == n, timeout=10)
+    capture = threading.Thread(target=ask, args=(live, "live", True), name="live")
+    capture.start()
+    with turnstile:
+        assert turnstile.wait_for(lambda: "live" in asleep, timeout=10)
+    threads.append(capture)
+    for _ in range(40):
+        with turnstile:
+            clock.now += 0.25
+            turnstile.notify_all()
+        for thread in threads:
+            thread.join(timeout=0.01)
+    assert order[:2] == ["first", "live"]
+    assert sorted(order[2:]) == ["history 1", "history 2"]
+
+
+def test_a_refusal_widens_the_pace_for_all_and_it_recovers(tmp_path: Path, clock: Clock) -> None:
+    one, other = make(tmp_path, clock), make(tmp_path, clock)
+    usual = other.status()["rate"]
+    for _ in range(5):
+        one.refused()
+        clock.now += 1.5
+    slower = other.status()["rate"]
+    assert slower < 0.97 * usual
+    clock.now += 300
+    assert other.status()["rate"] == pytest.approx(usual, rel=0.001)
+
+
+def test_refusals_of_one_moment_widen_once(tmp_path: Path, clock: Clock) -> None:
+    quota = make(tmp_path, clock)
+    for _ in range(10):
+        quota.refused()
+    assert quota.status()["rate"] > 0.98 * 18 / 1.01
+
+
+def test_the_quota_outlives_a_deleted_file(tmp_path: Path, clock: Clock) -> None:
+    quota, sent = make(tmp_path, clock), list[float]()
+    for number in range(60):
+        if number == 30:
+            for path in tmp_path.glob("shared.sqlite*"):
+                path.unlink()
+            clock.now += 1.0  # the memory of the last second is gone with it
+        with quota.permit("price"):
+            sent.append(clock.now)
+    assert most_in_a_second(sent) <= 18
+
+
+def test_a_file_that_is_no_database_is_made_anew(tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / "shared.sqlite").write_bytes(b"no database at all, but long enough" * 100)
+    with make(tmp_path, clock).permit("price"):
+        pass
+
+
+def test_a_restarted_machine_does_not_wait_for_the_clock_of_before(
+    tmp_path: Path, clock: Clock
+) -> None:
+    with make(tmp_path, clock).permit("price"):
+        pass
+    clock.now = 5.0
+    with make(tmp_path, clock).permit("price", timeout=1):
+        pass
+
+
+def test_the_shared_file_is_for_its_owner_alone(tmp_path: Path, clock: Clock) -> None:
+    with make(tmp_path, clock).permit("price"):
+        pass
+    for path in tmp_path.glob("shared.sqlite*"):
+        assert path.stat().st_mode & 0o077 == 0, path.name

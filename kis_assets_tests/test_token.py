@@ -1,0 +1,193 @@
+"""The token: one for all processes, never asked for twice a minute, read as KST."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kis_assets.kis.errors import AuthenticationFailed, RateLimited, ServiceUnavailable
+from kis_assets.kis.token import TokenStore, read_answer
+from kis_assets_tests.conftest import Clock
+
+NOON = datetime(2026, 3, 17, 3, 0, tzinfo=UTC).timestamp()  # 12:00 in Seoul
+
+
+class Server:
+    """Issues tokens and remembers when."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.asked: list[float] = []
+        self.fails: list[Exception] = []
+
+    def __call__(self) -> dict[str, Any]:
+        self.asked.append(self.clock.now)
+        if self.fails:
+            raise self.fails.pop(0)
+        return {"access_token": f"token {len(self.asked)}", "expires_in": 86400}
+
+
+@pytest.fixture
+def wall() -> Clock:
+    return Clock(NOON)
+
+
+@pytest.fixture
+def server(wall: Clock) -> Server:
+    return Server(wall)
+
+
+@pytest.fixture
+def store(tmp_path: Path, wall: Clock, server: Server) -> Callable[[], TokenStore]:
+    return lambda: TokenStore(tmp_path, "real-0", server, clock=wall, sleep=wall.sleep)
+
+
+def test_the_written_expiry_is_read_as_kst() -> None:
+    answer = {"access_token": "t", "access_token_token_expired": "2026-03-17 18:00:00"}
+    assert read_answer(answer, NOON).expires_at == NOON + 6 * 3600
+
+
+def test_the_earlier_of_both_expiries_counts() -> None:
+    answer = {
+        "access_token": "t",
+        "expires_in": 86400,
+        "access_token_token_expired": "2026-03-17 13:00:00",
+    }
+    assert read_answer(answer, NOON).expires_at == NOON + 3600
+
+
+def test_an_expiry_of_another_clock_is_left_alone() -> None:
+    answer = {
+        "access_token": "t",
+        "expires_in": 86400,
+        "access_token_token_expired": "2025-01-01 00:00:00",
+    }
+    assert read_answer(answer, NOON).expires_at == NOON + 86400
+
+
+def test_all_processes_use_one_token(store: Callable[[], TokenStore], server: Server) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        tokens = set(pool.map(lambda _: store().get(), range(16)))
+    assert tokens == {"token 1"}
+    assert len(server.asked) == 1
+
+
+def test_it_is_renewed_five_minutes_before_its_end(
+    store: Callable[[], TokenStore], wall: Clock
+) -> None:
+    opened = store()
+    assert opened.get() == "token 1"
+    wall.now += 86400 - 301
+    assert opened.get() == "token 1"
+    wall.now += 2
+    assert opened.get() == "token 2"
+
+
+def test_a_dead_token_is_replaced_once(
+    store: Callable[[], TokenStore], server: Server, wall: Clock
+) -> None:
+    one, other = store(), store()
+    dead = one.get()
+    other.get()
+    wall.now += 3600
+    assert one.replace(dead) == "token 2"
+    assert other.replace(dead) == "token 2"
+    assert len(server.asked) == 2
+
+
+def test_two_deaths_within_a_minute_wait_the_minute_out(
+    store: Callable[[], TokenStore], server: Server
+) -> None:
+    opened = store()
+    opened.replace(opened.get())
+    opened.replace("token 2")
+    assert all(
+        later - sooner >= 60 for sooner, later in zip(server.asked, server.asked[1:], strict=False)
+    )
+
+
+def test_somebody_elses_request_within_the_minute_is_waited_out(
+    store: Callable[[], TokenStore], server: Server
+) -> None:
+    server.fails = [RateLimited("once a minute", msg_cd="EGW00133")]
+    assert store().get() == "token 2"
+    assert server.asked[1] - server.asked[0] >= 60
+
+
+def test_a_wrong_secret_is_asked_for_once_however_many_want_it(
+    store: Callable[[], TokenStore], server: Server
+) -> None:
+    server.fails = [AuthenticationFailed("wrong secret") for _ in range(9)]
+    opened = store()
+    for _ in range(3):
+        with pytest.raises(AuthenticationFailed):
+            opened.get()
+    assert len(server.asked) == 1
+
+
+def test_a_corrected_secret_need_not_wait(
+    store: Callable[[], TokenStore], server: Server, wall: Clock
+) -> None:
+    server.fails = [AuthenticationFailed("wrong secret")]
+    with pytest.raises(AuthenticationFailed):
+        store().get()
+    assert store().get() == "token 2"
+    assert wall.slept == []
+
+
+def test_a_failed_request_is_not_repeated_within_the_minute(
+    store: Callable[[], TokenStore], server: Server, wall: Clock
+) -> None:
+    """The server may have counted it; the others are told what happened instead of waiting."""
+    server.fails = [ServiceUnavailable("broke off")]
+    with pytest.raises(ServiceUnavailable, match="broke off"):
+        store().get()
+    with pytest.raises(ServiceUnavailable, match="broke off; the next try is in 61 s"):
+        store().get()
+    assert len(server.asked) == 1
+    wall.now += 62
+    assert store().get() == "token 2"
+
+
+def test_a_request_that_never_left_may_be_repeated(
+    store: Callable[[], TokenStore], server: Server
+) -> None:
+    server.fails = [ServiceUnavailable("refused", never_sent=True)]
+    with pytest.raises(ServiceUnavailable):
+        store().get()
+    assert store().get() == "token 2"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"access_token": 3, "what": 1}', "\x00\xff"])
+def test_a_corrupt_file_costs_one_token(
+    store: Callable[[], TokenStore], tmp_path: Path, content: str
+) -> None:
+    (tmp_path / "token-real-0.json").write_text(content)
+    assert store().get() == "token 1"
+
+
+def test_a_clock_set_back_does_not_keep_a_token_for_ever(
+    store: Callable[[], TokenStore], wall: Clock
+) -> None:
+    assert store().get() == "token 1"
+    wall.now -= 365 * 86400
+    assert store().get() == "token 2"
+
+
+def test_the_file_is_for_its_owner_alone_and_no_other_is_left(
+    store: Callable[[], TokenStore], tmp_path: Path
+) -> None:
+    opened = store()
+    opened.get()
+    found = sorted(path.name for path in tmp_path.iterdir())
+    assert set(found) <= {"token-real-0.json", "token-real-0.lock"}
+    for path in tmp_path.iterdir():
+        assert path.stat().st_mode & 0o077 == 0, path.name
+    assert "token 1" not in repr(opened.__dict__["_held"])
+    assert json.loads((tmp_path / "token-real-0.json").read_text())["access_token"] == "token 1"
