@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
@@ -91,8 +92,6 @@ def ui(
     source: Annotated[Source | None, typer.Option(help="Instead of DATA_SOURCE_TYPE.")] = None,
 ) -> None:
     """Open the Dagster UI (dagster dev) with this project's DAGSTER_HOME."""
-    import sys
-
     settings = _settings(source)
     from kis_assets import pipeline
 
@@ -205,9 +204,10 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=None, pad_edge=False)
+    table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("table", "partition", "rows", "new", "altered", "failed", "checks", "seconds"):
-        table.add_column(name, justify="left" if name in ("table", "partition") else "right")
+        is_name = name in ("table", "partition")
+        table.add_column(name, justify="left" if is_name else "right", no_wrap=True)
     for outcome in outcomes:
         found = outcome.metadata
         checks = f"{sum(outcome.checks.values())}/{len(outcome.checks)}" if outcome.checks else ""
@@ -237,10 +237,14 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
         f"\nDone in {seconds:.0f} s. The rows are in {folder / 'parquet'}", soft_wrap=True
     )
     console.print("Next:")
-    console.print("  kis-assets ui                # look at it: http://127.0.0.1:3000")
+    # As it can be typed here: the virtual environment need not be active.
+    bin_dir = Path(sys.executable).parent
+    if bin_dir.is_relative_to(Path.cwd()):
+        bin_dir = bin_dir.relative_to(Path.cwd())
+    console.print(f"  {bin_dir / 'kis-assets'} ui    # look at it: http://127.0.0.1:3000")
     query = "SELECT stock_name, price, change_rate FROM latest_prices ORDER BY trading_value DESC"
     console.print(
-        f"  python -c \"import duckdb; print(duckdb.connect('{folder / 'market.duckdb'}', "
+        f"  {bin_dir / 'python'} -c \"import duckdb; print(duckdb.connect('{folder / 'market.duckdb'}', "
         f"read_only=True).sql('{query} LIMIT 10'))\"",
         soft_wrap=True,
         highlight=False,

@@ -107,11 +107,11 @@ def test_every_final_row_comes_back_to_the_last_digit(
         same(answers[row["code"]], row)
 
 
-def test_every_snapshot_comes_back_at_its_own_moment(
+def test_a_snapshot_comes_back_over_the_wire_at_its_own_moment(
     market: ReplayMarket, snapshots: pl.DataFrame
 ) -> None:
     during = [m for m in snapshots["captured_at"].unique().sort().to_list() if m.hour < 15]
-    for moment in (during[0], during[-1]):
+    for moment in during[-1:]:
         CLOCK.at = moment
         rows = snapshots.filter(pl.col("captured_at") == moment).to_dicts()
         answers = sweep(market, [row["code"] for row in rows])
@@ -165,7 +165,13 @@ def test_from_the_close_on_the_final_row_speaks(market: ReplayMarket, daily: pl.
 def test_the_daily_chart_holds_every_day_of_the_folder(
     market: ReplayMarket, daily: pl.DataFrame
 ) -> None:
-    for code, rows in daily.sort("date", descending=True).group_by("code"):
+    days = daily.sort("date", descending=True).partition_by("code", as_dict=True)
+    for code, rows in days.items():
+        bars = market.bars(str(code[0]), date(2026, 3, 1), LAST)[::-1]
+        assert [
+            (bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in bars
+        ] == rows.select("open", "high", "low", "close", "volume").rows()
+    for code, rows in list(days.items())[::8]:
         parameters = {
             "FID_COND_MRKT_DIV_CODE": "J", "FID_INPUT_ISCD": str(code[0]),
             "FID_INPUT_DATE_1": "20260301", "FID_INPUT_DATE_2": "20260331",

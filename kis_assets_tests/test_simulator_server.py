@@ -203,7 +203,7 @@ def test_4_the_nineteenth_call_within_a_second_is_refused() -> None:
     assert desk.refusal() == (500, "EGW00201")
     assert desk.server.refusals == 1
     assert desk.server.max_in_any_second() == 19
-    desk.ticks += 0.1
+    desk.ticks += 0.11
     assert desk.get("inquire-price", STOCK)["rt_cd"] == "0"
 
 
@@ -265,9 +265,7 @@ def test_5_the_headers_echo_the_transaction(desk: Desk) -> None:
         ("tr_id", "FHKST01010200", 200, "OPSQ0002"),
     ],
 )
-def test_5_headers_are_checked(
-    desk: Desk, header: str, value: str, status: int, code: str
-) -> None:
+def test_5_headers_are_checked(desk: Desk, header: str, value: str, status: int, code: str) -> None:
     assert desk.refusal(**{header: value}) == (status, code)
 
 
@@ -293,9 +291,7 @@ def test_6_a_hundred_bars_newest_first_counted_back_from_the_last_day(desk: Desk
 def test_6_paging_by_date_reaches_the_first_day(desk: Desk) -> None:
     code, days, last = "247540", 0, "20261118"
     while True:
-        rows = desk.chart(
-            FID_INPUT_ISCD=code, FID_INPUT_DATE_1="00000101", FID_INPUT_DATE_2=last
-        )
+        rows = desk.chart(FID_INPUT_ISCD=code, FID_INPUT_DATE_1="00000101", FID_INPUT_DATE_2=last)
         rows = [row for row in rows if row]
         days += len(rows)
         if len(rows) < 100:
@@ -343,8 +339,7 @@ def test_6_adjusted_and_raw_mean_the_opposite_in_the_two_daily_calls(desk: Desk)
     ]
     assert len(calls[0]) == 30
     weekly = [
-        desk.chart(**long, FID_PERIOD_DIV_CODE="W", FID_ORG_ADJ_PRC=switch)
-        for switch in ("1", "0")
+        desk.chart(**long, FID_PERIOD_DIV_CODE="W", FID_ORG_ADJ_PRC=switch) for switch in ("1", "0")
     ]
     for mine, theirs in zip(calls, weekly, strict=True):
         assert [row["stck_clpr"] for row in mine] == [row["stck_clpr"] for row in theirs[:30]]

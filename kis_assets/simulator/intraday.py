@@ -112,6 +112,9 @@ class Intraday:
         if place == 0 and count > _BLOCK // 2:
             numbers[0] = 0
         weights = [0.2 + chance.random() ** 2 for _ in numbers]
+        if place == 0:
+            # The opening auction is in the first minute.
+            weights[0] += 2.0
         pieces = divide(chance, whole, weights, self._tick)
         return [(first + number, piece) for number, piece in zip(numbers, pieces, strict=True)]
 
@@ -234,7 +237,7 @@ def _shift_volume(pieces: list[list[int]], missing: int) -> None:
         gain -= (giver[0] + giver[1] + giver[2] + giver[3]) // 4
         if not gain or (gain > 0) != (missing > 0):
             return
-        moved = min(giver[4] - 1, missing // gain + 1)
+        moved = min(giver[4] * 3 // 4, missing // gain + 1)
         giver[4] -= moved
         taker[4] += moved
         missing -= moved * gain

@@ -29,7 +29,7 @@ from kis_assets.simulator.market import (
     rate_of,
     sign_of,
 )
-from kis_assets.simulator.prices import Prices, grid_of, has_month, index_of
+from kis_assets.simulator.prices import grid_of, has_month, index_of, prices_of
 from kis_assets.simulator.universe import Issue, universe
 
 _LIQUIDATION_DAYS = 10
@@ -46,7 +46,7 @@ class ModelMarket:
     def __init__(self, seed: int = 0, clock: Callable[[], datetime] = krx.now) -> None:
         self.seed, self._clock = seed, clock
         self._issues = universe(seed)
-        self._prices = Prices(self._issues, seed)
+        self._prices = prices_of(seed)
         self._actions = self._prices.actions
         self._course = lru_cache(maxsize=4_096)(self._make_course)
         # An order book starts from the same quote as the price beside it.

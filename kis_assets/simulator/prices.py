@@ -16,7 +16,7 @@ from kis_assets.simulator.actions import FIRST_YEAR, Actions, month_days
 from kis_assets.simulator.chance import key_of, random_for, unit
 from kis_assets.simulator.grid import Grid, grid
 from kis_assets.simulator.market import ETP_GROUPS, Action, Bar, Stock, rate_of, sign_of
-from kis_assets.simulator.universe import Issue
+from kis_assets.simulator.universe import Issue, universe
 
 # Waves a price rides on: months between knots, height in log price.
 _WAVES = ((3, 0.06), (12, 0.25), (40, 0.45))
@@ -156,6 +156,12 @@ class Prices:
             bars.append(Bar(day, *traded, base, before, shares, flag, why))
             before = target
         return bars
+
+
+@lru_cache(maxsize=4)
+def prices_of(seed: int) -> Prices:
+    """The prices of a seed's market; they never change, so all markets of the seed share them."""
+    return Prices(universe(seed), seed)
 
 
 def index_of(day: date) -> int:

@@ -92,8 +92,12 @@ class ReplayMarket:
         return list(self._listed(self._day_of(day)).values())
 
     def stock(self, code: str) -> Stock | None:
-        """The stock as it stands now."""
-        return self._listed(self._day_of(business_day(self.now()))).get(code)
+        """The stock as it stands now, or as it last stood where it has been delisted."""
+        until = business_day(self.now())
+        for day in reversed([day for day in self._days if day <= until]):
+            if code in self._listed(day):
+                return self._listed(day)[code]
+        return None
 
     def quote(self, code: str, at: datetime) -> Quote | None:
         """The stock as seen at that moment."""

@@ -13,16 +13,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from hashlib import sha256
 from random import Random
 from threading import Lock
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from kis_assets.simulator.damage import LIES, damage_payload, damage_request
 from kis_assets.simulator.faults import Faults
 from kis_assets.simulator.limiter import Arrival, Limiter, Log
 from kis_assets.simulator.market import Market, business_day
 from kis_assets.simulator.masterfiles import FILES, index_file, master_file
+from kis_assets.simulator.oauth import HASH_KEY, grant
 from kis_assets.simulator.replies import JSON, SPOILERS, Reply, page, trouble
 from kis_assets.simulator.services import SERVICES, Service
 from kis_assets.simulator.tokens import Tokens
@@ -150,8 +150,9 @@ class Simulator:
         try:
             if path.startswith(_MASTER) and method == "GET":
                 reply, outcome = self._master(path.removeprefix(_MASTER)), "OK"
-            elif path.startswith("/oauth2/") or path == "/uapi/hashkey":
-                reply, outcome = self._oauth(method, path, headers, body), "OK"
+            elif path.startswith("/oauth2/") or path == HASH_KEY:
+                given = grant(self.tokens, self.clock(), method, path, headers, body)
+                reply, outcome = self._json(200, given, {}), "OK"
             else:
                 reply, outcome = self._service(method, path, query, headers, arrived)
         except Refusal as refusal:
@@ -274,38 +275,6 @@ class Simulator:
     def _spoil(self, reply: Reply, path: str) -> tuple[Reply, str] | None:
         struck = self.faults.first(tuple(SPOILERS), path)
         return None if struck is None else (SPOILERS[struck[0]](reply), struck[0])
-
-    # Everything that is not a quotation.
-
-    def _oauth(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        try:
-            given: Any = json.loads(body or b"{}")
-        except ValueError:
-            given = None
-        if method != "POST" or not isinstance(given, dict):
-            raise Refusal("1", "EGW00101", "요청이 유효하지 않습니다.", 400)
-        form = {name: str(value) for name, value in cast(dict[str, Any], given).items()}
-        if path == "/uapi/hashkey":
-            self.tokens.check_key(headers.get("appkey", ""), headers.get("appsecret", ""))
-            return self._json(200, {"BODY": given, "HASH": sha256(body).hexdigest()}, {})
-        if path == "/oauth2/revokeP":
-            self.tokens.check_key(form.get("appkey", ""), form.get("appsecret", ""))
-            self.tokens.revoke(form.get("token", ""))
-            return self._json(200, {"code": 200, "message": "접근토큰 폐기에 성공하였습니다"}, {})
-        if form.get("grant_type") != "client_credentials":
-            raise Refusal("1", "EGW00101", "grant_type이 유효하지 않습니다.", 403)
-        if path == "/oauth2/Approval":
-            self.tokens.check_key(form.get("appkey", ""), form.get("secretkey", ""))
-            return self._json(200, {"approval_key": str(uuid.uuid4())}, {})
-        if path != "/oauth2/tokenP":
-            raise Refusal("1", "EGW00101", "요청이 유효하지 않습니다.", 404)
-        token = self.tokens.issue(form.get("appkey", ""), form.get("appsecret", ""))
-        left = int((token.expires_at - self.clock()).total_seconds())
-        content = {
-            "access_token": token.value, "token_type": "Bearer", "expires_in": left,
-            "access_token_token_expired": f"{token.expires_at:%Y-%m-%d %H:%M:%S}",
-        }  # fmt: skip
-        return self._json(200, content, {})
 
     def _master(self, name: str) -> Reply:
         day = business_day(self.market.now())

@@ -42,13 +42,15 @@ def inquire_daily_itemchartprice(request: Request) -> Answer:
     stock, period = request.stock(), _period(request, "DWMY")
     first, last = request.day("FID_INPUT_DATE_1"), request.day("FID_INPUT_DATE_2")
     quote = request.market.quote(stock.code, request.now) if stock else None
-    if stock is None or quote is None:
+    if stock is None:
         return Answer({"output1": _today(None, None, 0, 0), "output2": []})
     adjusted = request["FID_ORG_ADJ_PRC"] != "1"
     bars = _newest(request, stock, first, last, period, DAILY_ROWS, adjusted)
     rows: list[Record] = [_daily_row(bar) for bar in reversed(bars)]
     if period == "D" and len(rows) < DAILY_ROWS:
         rows += _padding(len(rows), max(first, _EARLIEST), min(last, request.today))
+    if quote is None:  # delisted: it has a past and no present
+        return Answer({"output1": _today(None, None, 0, 0), "output2": rows})
     book = request.market.book(stock.code, request.now)
     ask = book.asks[0][0] if book and book.asks else 0
     bid = book.bids[0][0] if book and book.bids else 0

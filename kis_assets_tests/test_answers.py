@@ -1,0 +1,168 @@
+"""What KIS answers, read: names, units, signs; and what is refused although it says success."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kis_assets.kis import answers
+from kis_assets.kis.errors import InvalidRequest, UnexpectedAnswer
+
+FIRST, LAST = date(2026, 3, 9), date(2026, 3, 17)
+
+
+def bar(day: str = "20260317", **changed: str) -> dict[str, str]:
+    return {
+        "stck_bsop_date": day,
+        "stck_clpr": "71200",
+        "stck_oprc": "70300",
+        "stck_hgpr": "71500",
+        "stck_lwpr": "69900",
+        "acml_vol": "1234567",
+        "acml_tr_pbmn": "87592837000",
+        "flng_cls_code": "00",
+        "prtt_rate": "0.00",
+        "mod_yn": "N",
+        "prdy_vrss_sign": "2",
+        "prdy_vrss": "1200",
+        "revl_issu_reas": "",
+    } | changed
+
+
+def chart(*bars: dict[str, str], price: str = "71200") -> dict[str, Any]:
+    return {"output1": {"stck_prpr": price, "stck_shrn_iscd": "900110"}, "output2": list(bars)}
+
+
+def read(*bars: dict[str, str], **about: str) -> list[dict[str, Any]]:
+    return answers.daily_candles(chart(*bars, **about), "900110", FIRST, LAST)
+
+
+def test_a_bar_is_read_whole() -> None:
+    assert read(bar()) == [
+        {
+            "trading_day": date(2026, 3, 17),
+            "open": 70300,
+            "high": 71500,
+            "low": 69900,
+            "close": 71200,
+            "volume": 1234567,
+            "trading_value": 87592837000,
+            "change": 1200,
+            "base_price": 70000,
+            "ex_flag": "00",
+            "split_ratio": 0.0,
+            "revaluation": "00",
+            "has_traded": True,
+        }
+    ]
+
+
+def test_a_positive_change_with_a_falling_sign_is_negative() -> None:
+    assert read(bar(prdy_vrss="300", prdy_vrss_sign="5"))[0]["change"] == -300
+    assert read(bar(prdy_vrss="-300", prdy_vrss_sign="5"))[0]["change"] == -300
+
+
+def test_empty_objects_are_padding() -> None:
+    assert len(read(bar(), {}, {})) == 1
+
+
+def test_a_day_without_a_trade_carries_the_price() -> None:
+    zero = dict.fromkeys(("stck_oprc", "stck_hgpr", "stck_lwpr", "acml_vol"), "0")
+    untraded = read(bar(**zero, mod_yn="Y", prdy_vrss="0"))[0]
+    assert (untraded["close"], untraded["open"], untraded["has_traded"]) == (71200, 0, False)
+
+
+def test_no_bars_of_a_known_code_are_no_error_and_of_an_unknown_one_are() -> None:
+    assert read() == []
+    for price in ("0", "", " "):
+        with pytest.raises(InvalidRequest, match="no stock of this code"):
+            read(price=price)
+
+
+@pytest.mark.parametrize(
+    ("bars", "said"),
+    [
+        ((bar("20260318"),), "holds 2026-03-18, asked were"),
+        ((bar("20260306"),), "holds 2026-03-06, asked were"),
+        ((bar("20260316"), bar("20260317")), "not in order"),
+        ((bar("20260317"), bar("20260317")), "not in order"),
+        ((bar(stck_clpr="abc"),), "stck_clpr is 'abc'"),
+        ((bar(stck_clpr=""),), "lacks stck_clpr"),
+        ((bar(acml_vol="12.5"),), "acml_vol is '12.5'"),
+        ((bar("2026-3-1"),), "stck_bsop_date"),
+        ((bar("20260230"),), "stck_bsop_date"),
+        ((bar(prtt_rate="nan"),), "prtt_rate"),
+    ],
+)
+def test_a_wrong_page_is_refused_whole(bars: tuple[dict[str, str], ...], said: str) -> None:
+    with pytest.raises(UnexpectedAnswer, match=said):
+        read(*bars)
+
+
+def test_an_answer_about_another_stock_is_refused() -> None:
+    with pytest.raises(UnexpectedAnswer, match="about 900110"):
+        answers.daily_candles(chart(bar()), "005930", FIRST, LAST)
+
+
+@pytest.mark.parametrize("body", [{}, {"output1": {}}, {"output1": [], "output2": []}])
+def test_an_answer_of_another_shape_is_refused(body: dict[str, Any]) -> None:
+    with pytest.raises(UnexpectedAnswer, match="another shape"):
+        answers.daily_candles(body, "900110", FIRST, LAST)
+
+
+@pytest.mark.parametrize(
+    ("word", "number"),
+    [("12", 12), ("0012", 12), ("+5", 5), ("-5", -5), ("1,234", 1234), ("12.0", 12)],
+)
+def test_numbers_are_read_as_kis_writes_them(word: str, number: int) -> None:
+    assert answers.whole(word) == number
+
+
+@given(st.integers(min_value=-(10**15), max_value=10**15))
+def test_every_whole_number_comes_back(number: int) -> None:
+    assert answers.whole(f"{number}") == answers.whole(f"{number:,}") == number
+
+
+def quote(code: str, **changed: str) -> dict[str, str]:
+    return {
+        "inter_shrn_iscd": code,
+        "inter_kor_isnm": "가상전자",
+        "inter2_prpr": "71200",
+        "inter2_prdy_vrss": "-110",
+        "prdy_vrss_sign": "5",
+        "prdy_ctrt": "-0.15",
+        "acml_vol": "10",
+        "inter2_oprc": "71310",
+        "inter2_hgpr": "71400",
+        "inter2_lwpr": "71000",
+        "acml_tr_pbmn": "712000",
+        "inter2_askp": "0",
+    } | changed
+
+
+def many(*rows: dict[str, str], asked: tuple[str, ...] = ("900110", "9001A0")) -> Any:
+    return answers.many_prices({"output": list(rows)}, asked)
+
+
+def test_quotes_are_joined_by_code_and_unknown_ones_are_left_out() -> None:
+    found = many(quote("9001A0"), quote("", inter2_prpr=""), quote("900110", inter2_prpr="0"))
+    assert list(found) == ["9001A0"]
+    assert found["9001A0"]["best_ask"] is None
+    assert found["9001A0"]["change"] == -110
+
+
+def test_one_bad_quote_does_not_spoil_the_other_29() -> None:
+    found = many(quote("900110", inter2_prpr="abc"), quote("9001A0"))
+    assert isinstance(found["900110"], UnexpectedAnswer)
+    assert found["9001A0"]["price"] == 71200
+
+
+def test_a_quote_not_asked_for_or_doubled_spoils_the_answer() -> None:
+    with pytest.raises(UnexpectedAnswer, match="000660, which was not asked for"):
+        many(quote("000660"))
+    with pytest.raises(UnexpectedAnswer, match="900110 twice"):
+        many(quote("900110"), quote("900110"))

@@ -1,0 +1,307 @@
+"""The assets: each materialized for one partition against a KIS server, with its checks."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from kis_assets import krx
+from kis_assets.definitions import defs
+from kis_assets.lake import Lake
+from kis_assets.resources import open_lake
+from kis_assets.settings import Settings
+from kis_assets.simulator.faults import When
+from kis_assets.simulator.http import serve
+from kis_assets.simulator.server import Simulator
+from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS, PRICE_SNAPSHOTS, STOCK_MASTER
+from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING
+
+DAY = "2026-03-17"
+MONTH = "2026-03-01"
+CODES = "005930,000660,035420,005380,035720,068270,247540,086520"
+
+Materialize = Callable[..., dg.ExecuteInProcessResult]
+
+
+@pytest.fixture
+def server(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    """The simulator over HTTP, and an environment that points at it."""
+    with serve(simulator) as url:
+        for name, value in {
+            "DATA_SOURCE_TYPE": "kis",
+            "KIS_APP_KEY": APP_KEY,
+            "KIS_APP_SECRET": APP_SECRET,
+            "KIS_USE_VIRTUAL_SERVER": "false",
+            "KIS_API_BASE_URL_REAL": url,
+            "KIS_MASTER_BASE_URL": url,
+            "KIS_REPLAY_AT": EVENING.isoformat(),
+            "KIS_STOCK_CODES": CODES,
+            "KIS_API_RATE_LIMIT": "1000",
+            "KIS_API_MAX_RETRIES": "1",
+        }.items():
+            monkeypatch.setenv(name, value)
+        yield simulator
+
+
+def materialize(asset: str, partition: str, **options: Any) -> dg.ExecuteInProcessResult:
+    return dg.materialize(
+        [*(defs.assets or ()), *(defs.asset_checks or ())],  # type: ignore[list-item]
+        selection=dg.AssetSelection.assets(asset),
+        partition_key=partition,
+        resources=defs.resources,
+        instance=options.pop("instance", dg.DagsterInstance.ephemeral()),
+        raise_on_error=False,
+    )
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    """The sentence a failed run ends with."""
+    assert not result.success
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data.user_failure_data
+            assert data is not None, event.step_failure_data.error
+            return str(data.description)
+    raise AssertionError("no step failed")
+
+
+def lake() -> Lake:
+    return open_lake(Settings.load())
+
+
+def rows(table: Any) -> pl.DataFrame:
+    return lake().scan(table).collect()
+
+
+def all_checks_pass(result: dg.ExecuteInProcessResult) -> bool:
+    found = result.get_asset_check_evaluations()
+    assert found
+    failed = [check.check_name for check in found if not check.passed]
+    assert failed == []
+    return True
+
+
+def test_a_day_goes_from_kis_to_the_lake_and_its_checks_pass(server: Simulator) -> None:
+    for asset, partition in (
+        ("market_days", "2026"),
+        ("stock_master", DAY),
+        ("price_snapshots", DAY),
+        ("daily_candles", MONTH),
+    ):
+        result = materialize(asset, partition)
+        assert result.success, asset
+        if result.get_asset_check_evaluations():
+            assert all_checks_pass(result)
+    assert rows(MARKET_DAYS).height == 365
+    assert rows(STOCK_MASTER).height > 2600
+    assert sorted(rows(PRICE_SNAPSHOTS)["stock_code"]) == sorted(CODES.split(","))
+    candles = rows(DAILY_CANDLES)
+    assert set(candles["source"]) == {"kis"}
+    assert candles["trading_day"].max() == date(2026, 3, 17)
+    metadata = result.asset_materializations_for_node("daily_candles")[0].metadata
+    assert metadata["dagster/row_count"].value == candles.height
+    assert metadata["requests"].value == 8
+    assert metadata["failed"].value == 0
+
+
+def test_an_asset_can_be_materialized_without_its_upstream(server: Simulator) -> None:
+    """A stock master that was not stored is asked for; prices and candles do not depend on luck."""
+    assert materialize("price_snapshots", DAY).success
+    assert materialize("daily_candles", MONTH).success
+
+
+@pytest.mark.parametrize("asset", ["price_snapshots", "stock_master"])
+@pytest.mark.parametrize(
+    ("day", "said"),
+    [
+        ("2026-03-16", "2026-03-17"),
+        ("2026-03-18", "not begun|tell of 2026-03-17"),
+    ],
+)
+def test_a_live_table_refuses_every_day_but_the_latest_session(
+    server: Simulator, asset: str, day: str, said: str
+) -> None:
+    assert materialize(asset, DAY).success
+    before = rows(PRICE_SNAPSHOTS), rows(STOCK_MASTER)
+    asked = len(server.log)
+    sentence = failure(materialize(asset, day))
+    assert re.search(said, sentence), sentence
+    assert len(server.log) == asked
+    for frame, kept in zip((rows(PRICE_SNAPSHOTS), rows(STOCK_MASTER)), before, strict=True):
+        assert frame.equals(kept)
+
+
+def test_the_morning_before_an_open_belongs_to_no_session(
+    server: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KIS_REPLAY_AT", "2026-03-18T08:45+09:00")
+    assert "quotes may be reset" in failure(materialize("price_snapshots", DAY))
+    assert "has not begun; it opens at 09:00" in failure(
+        materialize("price_snapshots", "2026-03-18")
+    )
+
+
+def test_a_holiday_that_no_calendar_knows_is_noticed(
+    server: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KIS goes on showing yesterday's prices; only its daily bars say that there is no session."""
+    monkeypatch.setenv("KIS_REPLAY_AT", "2026-03-18T10:00+09:00")  # the server is a day behind
+    sentence = failure(materialize("price_snapshots", "2026-03-18"))
+    assert "KIS has no bar of 2026-03-18" in sentence
+    assert rows(PRICE_SNAPSHOTS).is_empty()
+
+
+def test_a_second_capture_adds_rows(server: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert materialize("price_snapshots", DAY).success
+    monkeypatch.setenv("KIS_REPLAY_AT", (EVENING + timedelta(minutes=5)).isoformat())
+    assert materialize("price_snapshots", DAY).success
+    stored = rows(PRICE_SNAPSHOTS)
+    assert stored.height == 16
+    assert stored["captured_at"].n_unique() == 2
+
+
+def test_a_month_that_has_not_begun_is_refused(server: Simulator) -> None:
+    assert "no session of 2026-04 has begun" in failure(materialize("daily_candles", "2026-04-01"))
+
+
+def test_an_unlisted_code_is_named_and_nothing_is_stored(
+    server: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KIS_STOCK_CODES", "005930,999999")
+    for asset, partition in (("price_snapshots", DAY), ("daily_candles", MONTH)):
+        assert "KIS_STOCK_CODES names 999999, not listed" in failure(materialize(asset, partition))
+    assert rows(PRICE_SNAPSHOTS).is_empty()
+    assert rows(DAILY_CANDLES).is_empty()
+
+
+def test_a_missing_credential_is_one_sentence(
+    server: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KIS_APP_KEY")
+    monkeypatch.delenv("KIS_APP_SECRET")
+    resources = {"kis": type(defs.resources["kis"])(), "lake": defs.resources["lake"]}  # type: ignore[index]
+    result = dg.materialize(
+        list(defs.assets or ()),  # type: ignore[arg-type]
+        selection="price_snapshots",
+        partition_key=DAY,
+        resources=resources,
+        raise_on_error=False,
+    )
+    assert "needs KIS_APP_KEY and KIS_APP_SECRET" in failure(result)
+
+
+def test_a_wrong_address_is_one_sentence_that_names_the_host(
+    server: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KIS_API_BASE_URL_REAL", "http://127.0.0.1:9")
+    sentence = failure(materialize("price_snapshots", DAY))
+    assert "127.0.0.1" in sentence
+    assert "nothing is stored" in sentence
+    assert rows(PRICE_SNAPSHOTS).is_empty()
+
+
+def test_a_stock_that_fails_is_named_and_its_stored_bars_are_kept(server: Simulator) -> None:
+    assert materialize("daily_candles", MONTH).success
+    before = rows(DAILY_CANDLES)
+    server.faults.bad_number = When(calls=1, path="itemchartprice")
+    result = materialize("daily_candles", MONTH)
+    assert result.success
+    metadata = result.asset_materializations_for_node("daily_candles")[0].metadata
+    assert metadata["failed"].value == 1
+    assert "cannot be read" in str(metadata["failures"].value)
+    assert rows(DAILY_CANDLES).drop("fetched_at").equals(before.drop("fetched_at"))
+
+
+def test_a_page_refused_half_way_is_not_the_end_of_history(
+    server: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kis_assets.sources.factory import create_data_source
+
+    with create_data_source() as source:
+        whole = source.get_chart_data("005930", count=450)
+        assert len(whole) == 450
+        server.faults.refuse_page = 3
+        assert source.get_chart_data("005930", count=450) == whole
+
+
+def test_a_run_that_fails_leaves_no_secret_anywhere(
+    server: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    with dg.DagsterInstance.get() as instance:
+        for fault in ("server_error", "html", "missing_required_field", "expired_token"):
+            setattr(server.faults, fault, When(path="inquire-daily-itemchartprice", status=500))
+            if fault == "expired_token":
+                monkeypatch.setattr("kis_assets.kis.token.ISSUE_INTERVAL", 0.0)
+            assert not materialize("daily_candles", MONTH, instance=instance).success
+            setattr(server.faults, fault, False)
+    told = "".join(capfd.readouterr())
+    tokens = [path.read_text() for path in tmp_path.rglob("token-*.json")]
+    assert tokens
+    secrets = [APP_KEY, APP_SECRET, *(json.loads(text)["access_token"] for text in tokens)]
+    for secret in filter(None, secrets):
+        assert secret not in told
+        for path in tmp_path.rglob("*"):
+            if path.is_file() and not path.name.startswith("token-"):
+                assert secret.encode() not in path.read_bytes(), path
+
+
+def test_every_asset_says_what_it_is() -> None:
+    graph = defs.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.description
+        assert node.owners
+        assert node.group_name != "default"
+        assert node.kinds
+        assert node.metadata["dagster/column_schema"]
+
+
+def test_a_check_has_the_partitions_of_its_asset() -> None:
+    graph = defs.resolve_asset_graph()
+    for key in graph.asset_check_keys:
+        assert graph.get(key).partitions_def == graph.get(key.asset_key).partitions_def, key
+
+
+def test_the_partitions_are_trading_days() -> None:
+    from kis_assets.partitions import TRADING_DAYS
+
+    now = datetime(2026, 3, 17, 12, tzinfo=krx.SEOUL)
+    keys = TRADING_DAYS.get_partition_keys(current_time=now)
+    assert keys[-1] == DAY
+    assert keys == [str(day) for day in krx.trading_days(date(2020, 1, 1), date(2026, 3, 17))]
+
+
+def test_nothing_is_written_by_loading_the_definitions(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", "import kis_assets.definitions"],
+        cwd=tmp_path,
+        env=os.environ | {"KIS_DATA_DIR": str(tmp_path / "data")},
+        check=True,
+        capture_output=True,
+    )
+    assert done.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_mock_market_is_another_folder_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KIS_REPLAY_AT", EVENING.isoformat())
+    monkeypatch.setenv("KIS_STOCK_CODES", "005930")
+    assert materialize("price_snapshots", DAY).success
+    assert set(rows(PRICE_SNAPSHOTS)["source"]) == {"mock"}
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["mock"]

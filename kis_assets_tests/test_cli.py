@@ -1,0 +1,88 @@
+"""The command line: what people type, what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from kis_assets_tests.conftest import EVENING
+
+
+def type_in(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run kis-assets in a process of its own, in the test's folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "kis_assets.cli", *words],
+        env=os.environ | {"COLUMNS": "100", "NO_COLOR": "1", **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+FEW = {"KIS_STOCK_CODES": "005930,000660,035420"}
+
+
+def test_a_run_stores_the_latest_session_and_says_where(tmp_path: Path) -> None:
+    done = type_in("run", **FEW)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "MOCK DATA" in done.stdout
+    assert "kis-assets ui " in done.stdout
+    database = tmp_path / "data" / "mock" / "market.duckdb"
+    assert str(database) in done.stdout
+    with duckdb.connect(str(database), read_only=True) as connection:
+        for table in ("stock_master", "price_snapshots", "daily_candles", "market_days"):
+            (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0]
+            assert count >= 3, table
+    assert (tmp_path / "data" / "dagster" / "dagster.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "said"),
+    [
+        (("--date", "2026-03-15"), {}, "2026-03-15 is no trading day of KRX"),
+        (("--date", "2027-03-16"), {}, "session of 2027-03-16 has not begun"),
+        (("--date", "yesterday"), {}, "'yesterday' is no day"),
+        (("--source", "kis"), {}, "needs KIS_APP_KEY and KIS_APP_SECRET"),
+        ((), {"KIS_API_RATE_LIMIT": "fast"}, "KIS_API_RATE_LIMIT=fast"),
+        ((), {"KIS_USE_VIRTUAL_SERVER": "true", "KIS_USE_REAL_SERVER": "true"}, "contradict"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_stores_nothing(
+    tmp_path: Path, words: tuple[str, ...], variables: dict[str, str], said: str
+) -> None:
+    done = type_in("run", *words, KIS_REPLAY_AT=EVENING.isoformat(), **FEW, **variables)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_what_can_no_longer_be_had_is_said_and_the_rest_is_done(tmp_path: Path) -> None:
+    done = type_in("run", "--date", "2026-03-16", KIS_REPLAY_AT=EVENING.isoformat(), **FEW)
+    assert done.returncode == 1
+    assert "can no longer be had" in done.stdout
+    assert not (tmp_path / "data" / "mock" / "parquet" / "price_snapshots").exists()
+    assert (tmp_path / "data" / "mock" / "parquet" / "daily_candles").exists()
+
+
+def test_help_is_quick_and_names_the_commands() -> None:
+    done = type_in("--help")
+    assert done.returncode == 0
+    for command in ("run", "ui", "simulate"):
+        assert command in done.stdout
+    probe = "import sys, kis_assets.cli; print({'dagster', 'polars', 'httpx'} & set(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.strip() == "set()"
+
+
+def test_a_replay_needs_a_moment(tmp_path: Path) -> None:
+    done = type_in("simulate", "--replay", str(tmp_path))
+    assert done.returncode == 2
+    assert "--replay needs --at" in done.stderr
