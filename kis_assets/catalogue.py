@@ -1,6 +1,6 @@
 """market.duckdb: nothing but views over the files of the lake. No locks, no renames: see lake.py.
 
-To add a view, add its SQL to `VIEWS`.
+To add a view, add its SQL to `views.VIEWS`.
 """
 
 from __future__ import annotations
@@ -13,26 +13,13 @@ import duckdb
 import polars as pl
 
 from kis_assets.tables import TABLES, Column, Table
+from kis_assets.views import VIEWS
 
 # DuckDB 1.2 and everything after it opens this; the format of 2.0 cannot be opened by 1.x.
 STORAGE_VERSION = "v1.2.0"
 
 # How many of the newest units `recent(table)` reads.
 RECENT_UNITS = 10
-
-VIEWS: dict[str, str] = {
-    "latest_prices": """
-        -- Each stock's row of the newest capture that has it, within the ten newest stored days.
-        SELECT * FROM recent(price_snapshots)
-        QUALIFY row_number() OVER (PARTITION BY stock_code ORDER BY captured_at DESC) = 1
-        ORDER BY stock_code
-    """,
-}
-"""The views beside one a table: name to SQL, built in this order.
-
-The comment lines on top become the view's comment in DuckDB. `recent(table)` stands for the rows of
-the newest stored units only: a view that wants the newest rows must not open ten years of files.
-"""
 
 _TYPES: dict[pl.DataType, str] = {
     pl.String(): "VARCHAR",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import sys
 from datetime import datetime
@@ -52,6 +53,10 @@ def run(
         str | None, typer.Option(help="Trading day, YYYY-MM-DD; the latest session unless given.")
     ] = None,
     source: Annotated[Source | None, typer.Option(help="Instead of DATA_SOURCE_TYPE.")] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this table; may be given several times, in the order to fetch."),
+    ] = None,
 ) -> None:
     """Fetch, check and store a day of the market: master, prices, the month's daily candles."""
     import logging
@@ -59,7 +64,10 @@ def run(
     import warnings
 
     settings = _settings(source)
-    now = settings.now()
+    try:
+        day = _day_or_latest(date, settings.now())
+    except ValueError as error:
+        raise _stop(str(error)) from None
     # Dagster says at every start which of its parts are not final; that is no news here.
     warnings.simplefilter("ignore")
     from rich.console import Console
@@ -72,7 +80,9 @@ def run(
 
         from kis_assets import pipeline
     try:
-        day = pipeline.day_or_latest(date, now)
+        tables = table or pipeline.USUAL
+        for name in tables:
+            pipeline.partition_of(name, day)
         pipeline.home(settings)
     except (ValueError, OSError) as error:
         raise _stop(str(error)) from None
@@ -80,7 +90,7 @@ def run(
     logging.getLogger("kis_assets").setLevel(logging.ERROR)
     logging.getLogger("stamina").setLevel(logging.ERROR)
     with _Bar(console) as bar, dg.DagsterInstance.get() as instance:
-        outcomes = pipeline.run_day(day, instance, starting=bar.start, progress=bar.advance)
+        outcomes = pipeline.run_day(day, instance, tables, starting=bar.start, progress=bar.advance)
     _show(console, outcomes, settings, time.monotonic() - started)
     if any(outcome.error or _broken(outcome) for outcome in outcomes):
         raise typer.Exit(1)
@@ -101,6 +111,61 @@ def ui(
         raise _stop(str(error)) from None
     command = [sys.executable, "-m", "dagster", "dev", "-m", "kis_assets.definitions"]
     os.execv(sys.executable, [*command, "-h", "127.0.0.1", "-p", str(port)])  # noqa: S606
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """What processes share now: quota, token, breaker, cache. KIS is not asked."""
+    settings = _settings()
+    from kis_assets.kis.errors import KISError
+    from kis_assets.kis.status import snapshot
+
+    try:
+        found = snapshot(settings)
+    except (KISError, OSError) as error:
+        raise _stop(str(error), 1) from None
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(found, default=str, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, value in found.items():
+        if not isinstance(value, dict):
+            table.add_row(name, str(value))
+            continue
+        for inner, facts in value.items():
+            shown = facts if isinstance(facts, dict) else {"": facts}
+            for label, fact in shown.items():
+                table.add_row(" ".join(filter(None, (name, inner, label))), str(fact))
+    Console().print(table)
+
+
+@app.command()
+def metrics(
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 9188,
+    once: Annotated[bool, typer.Option(help="Print them and end.")] = False,
+) -> None:
+    """Serve what was asked of KIS, and how it went, to Prometheus. KIS is not asked."""
+    settings = _settings()
+    from kis_assets.metrics import metrics_text, serve_metrics
+
+    if once:
+        typer.echo(metrics_text(settings), nl=False)
+        return
+    import threading
+
+    try:
+        server = serve_metrics(settings, port)
+    except OSError as error:
+        raise _stop(f"port {port} cannot be had: {error.strerror}") from None
+    typer.echo(f"http://127.0.0.1:{server.server_port}/metrics - stop it with Ctrl-C")
+    threading.Event().wait()
 
 
 @app.command()
@@ -132,6 +197,29 @@ def simulate(
         start(replay, moment, port=port, virtual=virtual, rate_limit=rate_limit, seed=seed)
     except (OSError, ValueError) as error:
         raise _stop(str(error)) from None
+
+
+def _day_or_latest(asked: str | None, now: datetime) -> dt.date:
+    """The day asked for, else that of the latest session.
+
+    Raises:
+        ValueError: it is no day, no trading day, or one whose session has not begun.
+    """
+    from kis_assets import krx
+
+    latest = krx.latest_session(now).day
+    if asked is None:
+        return latest
+    try:
+        day = dt.date.fromisoformat(asked)
+    except ValueError:
+        raise ValueError(f"{asked!r} is no day; write it as {latest}") from None
+    if not krx.is_trading_day(day):
+        before = krx.previous_trading_day(day)
+        raise ValueError(f"{day} is no trading day of KRX; the one before it is {before}")
+    if day > latest:
+        raise ValueError(f"the session of {day} has not begun; the latest is {latest}")
+    return day
 
 
 class _Bar:
@@ -242,13 +330,15 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
     if bin_dir.is_relative_to(Path.cwd()):
         bin_dir = bin_dir.relative_to(Path.cwd())
     console.print(f"  {bin_dir / 'kis-assets'} ui    # look at it: http://127.0.0.1:3000")
-    query = "SELECT stock_name, price, change_rate FROM latest_prices ORDER BY trading_value DESC"
-    console.print(
-        f"  {bin_dir / 'python'} -c \"import duckdb; print(duckdb.connect('{folder / 'market.duckdb'}', "
-        f"read_only=True).sql('{query} LIMIT 10'))\"",
-        soft_wrap=True,
-        highlight=False,
+    query = (
+        "SELECT stock_name, price, change_rate FROM latest_prices "
+        "ORDER BY trading_value DESC LIMIT 10"
     )
+    code = (
+        f"import duckdb; print(duckdb.connect('{folder / 'market.duckdb'}', read_only=True)"
+        f".sql('{query}'))"
+    )
+    console.print(f'  {bin_dir / "python"} -c "{code}"', soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,25 @@
 
 import dagster as dg
 
-from kis_assets.assets.candles import daily_candles
-from kis_assets.assets.quotes import price_snapshots
-from kis_assets.assets.reference import market_days, stock_master
+from kis_assets.assets.actions import corporate_actions
+from kis_assets.assets.candles import daily_candles, minute_candles
+from kis_assets.assets.quotes import order_books, price_snapshots
+from kis_assets.assets.reference import market_days, stock_info, stock_master
 from kis_assets.checks.listing import CHECKS
 from kis_assets.resources import KISResource, LakeResource, credential
 from kis_assets.schedules import JOBS, SCHEDULES
 
 defs = dg.Definitions(
-    assets=[market_days, stock_master, price_snapshots, daily_candles],
+    assets=[
+        market_days,
+        stock_master,
+        stock_info,
+        price_snapshots,
+        order_books,
+        daily_candles,
+        minute_candles,
+        corporate_actions,
+    ],
     asset_checks=CHECKS,
     jobs=JOBS,
     schedules=SCHEDULES,

@@ -181,6 +181,12 @@ def session(day: date) -> Session | None:
     return _session(day, _OPENS, closes, special.note if special else None, "computed")
 
 
+def ordinary_session(day: date) -> Session:
+    """The session of ordinary hours on that day, whether or not the calendar has one."""
+    closes = _CLOSES if day >= _LONGER_SINCE else _CLOSES_BEFORE
+    return _session(day, _OPENS, closes, None, "computed")
+
+
 def latest_session(at: datetime) -> Session:
     """The newest session that has opened at that instant: the one running, else the last one.
 

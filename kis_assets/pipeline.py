@@ -1,19 +1,19 @@
 """The assets run in this process, one partition after another, without a server or a daemon."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from kis_assets import krx
 from kis_assets.assets.reporting import LISTENER
 from kis_assets.definitions import defs
 from kis_assets.settings import Settings
 from kis_assets.sources.base import Progress
+from kis_assets.tables import TABLES
 
 INSTANCE = """\
 telemetry:
@@ -25,6 +25,8 @@ concurrency:
     granularity: run
 run_monitoring:
   enabled: true
+nux:
+  enabled: false
 """
 
 
@@ -51,47 +53,51 @@ def home(settings: Settings) -> Path:
     return folder
 
 
-def day_or_latest(asked: str | None, now: datetime) -> date:
-    """The day asked for, else that of the latest session.
+USUAL = ("market_days", "stock_master", "price_snapshots", "daily_candles")
+"""What a run makes unless told otherwise: what a day of the market needs and a minute or two gives.
+The other tables cost thousands of requests."""
+
+
+def partition_of(table: str, day: date) -> str:
+    """The partition of a table that holds a day.
 
     Raises:
-        ValueError: it is no day, no trading day, or one whose session has not begun.
+        ValueError: there is no such table.
     """
-    latest = krx.latest_session(now).day
-    if asked is None:
-        return latest
-    try:
-        day = date.fromisoformat(asked)
-    except ValueError:
-        raise ValueError(f"{asked!r} is no day; write it as {latest}") from None
-    if not krx.is_trading_day(day):
-        before = krx.previous_trading_day(day)
-        raise ValueError(f"{day} is no trading day of KRX; the one before it is {before}")
-    if day > latest:
-        raise ValueError(f"the session of {day} has not begun; the latest is {latest}")
-    return day
+    if (
+        table not in TABLES
+        or dg.AssetKey(table) not in defs.resolve_asset_graph().get_all_asset_keys()
+    ):
+        raise ValueError(
+            f"there is no table {table!r} to fetch; there are {', '.join(sorted(TABLES))}"
+        )
+    return {
+        "day": day.isoformat(),
+        "month": day.replace(day=1).isoformat(),
+        "year": str(day.year),
+    }[TABLES[table].partition]
 
 
 def run_day(
     day: date,
     instance: dg.DagsterInstance,
+    tables: Sequence[str] = USUAL,
     *,
     starting: Callable[[str, str], None] = lambda _table, _partition: None,
     progress: Progress | None = None,
 ) -> list[Outcome]:
-    """All that can be had of a day: its calendar, stock master and prices, and its month's candles.
+    """Fetch, check and store the partitions of these tables that hold a day, in this order.
 
     A failure of one asset stops no other.
+
+    Raises:
+        ValueError: there is no such table.
     """
+    partitions = [(table, partition_of(table, day)) for table in tables]
     outcomes: list[Outcome] = []
     token = LISTENER.set(progress)
     try:
-        for table, partition in (
-            ("market_days", str(day.year)),
-            ("stock_master", day.isoformat()),
-            ("price_snapshots", day.isoformat()),
-            ("daily_candles", day.replace(day=1).isoformat()),
-        ):
+        for table, partition in partitions:
             starting(table, partition)
             outcomes.append(materialize(table, partition, instance))
     finally:

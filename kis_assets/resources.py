@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from kis_assets import asked
 from kis_assets.kis.errors import KISError
 from kis_assets.lake import Lake, LakeError
 from kis_assets.settings import Settings, SettingsError
@@ -59,8 +60,10 @@ class KISResource(dg.ConfigurableResource[Any]):
         return self.settings.now()
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Close the source, if it was opened."""
+        """Store what was asked and close the source, if it was opened."""
         if self._source is not None:
+            run_id = context.run.run_id if context.run else ""
+            asked.record(self._source.tally, open_lake(self.settings), self.settings, run_id)
             self._source.close()
             self._source = None
 
@@ -81,7 +84,7 @@ class LakeResource(dg.ConfigurableResource[Any]):
 def open_lake(settings: Settings) -> Lake:
     """The lake that belongs to these settings."""
     return Lake(
-        settings.source_dir, source=settings.source_type, keep_days=settings.kis_lake_keep_days
+        settings.source_dir, source=settings.source_name, keep_days=settings.kis_lake_keep_days
     )
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import dagster as dg
 
 from kis_assets import krx
-from kis_assets.assets.candles import daily_candles
-from kis_assets.assets.quotes import price_snapshots
-from kis_assets.assets.reference import market_days, stock_master
+from kis_assets.assets.actions import corporate_actions
+from kis_assets.assets.candles import daily_candles, minute_candles
+from kis_assets.assets.quotes import order_books, price_snapshots
+from kis_assets.assets.reference import market_days, stock_info, stock_master
 
 # A run has one kind of partition, so the evening is three jobs.
 market_calendar = dg.define_asset_job("market_calendar", selection=[market_days])
@@ -18,7 +19,20 @@ daily_price_ingestion = dg.define_asset_job(
 )
 daily_candle_ingestion = dg.define_asset_job("daily_candle_ingestion", selection=[daily_candles])
 
-JOBS = [market_calendar, daily_price_ingestion, daily_candle_ingestion]
+order_book_capture = dg.define_asset_job("order_book_capture", selection=[order_books])
+minute_candle_ingestion = dg.define_asset_job("minute_candle_ingestion", selection=[minute_candles])
+reference_ingestion = dg.define_asset_job(
+    "reference_ingestion", selection=[stock_info, corporate_actions]
+)
+
+JOBS = [
+    market_calendar,
+    daily_price_ingestion,
+    daily_candle_ingestion,
+    order_book_capture,
+    minute_candle_ingestion,
+    reference_ingestion,
+]
 
 
 Key = Callable[[date], str]
@@ -48,6 +62,13 @@ def _on_trading_days(name: str, job: Any, at: str, key: Key) -> dg.ScheduleDefin
 SCHEDULES = [
     _on_trading_days("calendar_evening", market_calendar, "20:40", lambda day: str(day.year)),
     _on_trading_days("prices_evening", daily_price_ingestion, "20:40", date.isoformat),
+    _on_trading_days("minutes_evening", minute_candle_ingestion, "20:50", date.isoformat),
+    _on_trading_days(
+        "reference_morning",
+        reference_ingestion,
+        "08:00",
+        lambda day: day.replace(day=1).isoformat(),
+    ),
     _on_trading_days(
         "candles_evening",
         daily_candle_ingestion,

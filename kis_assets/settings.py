@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from kis_assets import krx
+from kis_assets.venues import Venue
 
 SourceType = Literal["kis", "krx", "mock"]
 Environment = Literal["real", "virtual"]
@@ -61,6 +62,13 @@ def _ws_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _redis_url(secret: SecretStr) -> SecretStr:
+    parts = urlsplit(secret.get_secret_value())
+    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
+        raise ValueError("must be an address such as redis://:password@host:6379/0")
+    return secret
+
+
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 WsUrl = Annotated[str, AfterValidator(_ws_url)]
 
@@ -97,8 +105,16 @@ class Settings(BaseSettings):
     kis_api_max_retries: int = Field(default=3, ge=0, le=10)
     kis_api_circuit_breaker_threshold: int = Field(default=5, ge=1)
     kis_api_circuit_breaker_timeout: float = Field(default=60, gt=0)
+    kis_cache_ttl_price: float = Field(default=1800, ge=0)
+    kis_cache_ttl_orderbook: float = Field(default=10, ge=0)
+    kis_cache_ttl_chart: float = Field(default=3600, ge=0)
+    kis_cache_ttl_stock_info: float = Field(default=86400, ge=0)
+    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(
+        default=None, repr=False
+    )
     kis_universe: Annotated[tuple[str, ...], NoDecode] = ("common",)
     kis_stock_codes: Annotated[tuple[str, ...] | None, NoDecode] = None
+    kis_venue: Venue = Venue.KRX
     kis_data_dir: Path = Path("data")
     kis_lake_keep_days: int = Field(default=30, ge=0)
     kis_replay_at: datetime | None = None
@@ -149,6 +165,11 @@ class Settings(BaseSettings):
             raise ValueError("holds no stock code")
         return codes
 
+    @field_validator("kis_venue", mode="before")
+    @classmethod
+    def _venue(cls, value: object) -> object:
+        return value.strip().lower() if isinstance(value, str) else value
+
     @field_validator("kis_replay_at")
     @classmethod
     def _zone(cls, value: datetime | None) -> datetime | None:
@@ -180,6 +201,10 @@ class Settings(BaseSettings):
                     "DATA_SOURCE_TYPE=kis needs KIS_APP_KEY and KIS_APP_SECRET in the environment "
                     "or in .env; without them set DATA_SOURCE_TYPE=mock"
                 )
+        if self.data_source_type == "krx" and self.kis_venue is not Venue.KRX:
+            raise ValueError(
+                f"DATA_SOURCE_TYPE=krx and KIS_VENUE={self.kis_venue.value} contradict each other"
+            )
         if self.kis_replay_at is not None and self.source_type == "kis":
             for name in (f"kis_api_base_url_{self.environment}", "kis_master_base_url"):
                 host = urlsplit(getattr(self, name)).hostname or ""
@@ -234,14 +259,19 @@ class Settings(BaseSettings):
         return "KIS_APP_KEY is set" if self.credentials else "no KIS_APP_KEY is set"
 
     @property
+    def source_name(self) -> str:
+        """What stands in the column `source`: the source in use, and its venue unless KRX."""
+        return self.kis_venue.named(self.source_type)
+
+    @property
     def source_dir(self) -> Path:
-        """Where the rows of the source in use lie, as an absolute path."""
-        return (self.kis_data_dir / self.source_type).absolute()
+        """Where the rows of the source and venue in use lie, as an absolute path."""
+        return (self.kis_data_dir / self.source_name).absolute()
 
     @property
     def state_dir(self) -> Path:
-        """Where processes share token, quota and breaker."""
-        return self.source_dir / "state"
+        """Where processes share token, quota and breaker: an account has them once, not a venue."""
+        return (self.kis_data_dir / self.source_type / "state").absolute()
 
     def now(self) -> datetime:
         """The moment to take for now, in Seoul: `KIS_REPLAY_AT` in a replay, else the clock's.
@@ -268,5 +298,6 @@ def _sentence(error: ValidationError) -> str:
     if not first["loc"]:
         return message
     name = str(first["loc"][0])
-    shown = "" if "key" in name or "secret" in name or "account" in name else f"={first['input']}"
+    is_secret = any(word in name for word in ("key", "secret", "account", "redis"))
+    shown = "" if is_secret else f"={first['input']}"
     return f"{name.upper()}{shown}: {message[0].lower()}{message[1:]}"

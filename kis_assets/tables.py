@@ -127,6 +127,7 @@ MARKET_DAYS = Table(
         _instant("closes_at", "When the closing auction ends; null when closed", nullable=True),
         _text("known_from", "Where this is known from: computed, override or kis"),
         _text("note", "Why the day is special, where it is", nullable=True),
+        _instant("asked_at", "When KIS was asked for its calendar on this very day", nullable=True),
         *ORIGIN,
     ),
 )
@@ -294,6 +295,97 @@ PRICE_SNAPSHOTS = Table(
     ),
 )
 
+LEVELS = 10
+"""Levels that an order book has on either side."""
+
+
+def _levels(side: str, korean: str) -> tuple[Column, ...]:
+    """Price and volume of each level of a side, the best one first."""
+    prices = (
+        _int(
+            f"{side}_price_{level}",
+            f"Price of {side} level {level}; null where there is no level ({korean}호가{level})",
+            KRW,
+            nullable=True,
+            least=1,
+        )
+        for level in range(1, LEVELS + 1)
+    )
+    volumes = (
+        _int(
+            f"{side}_volume_{level}",
+            f"Shares at {side} level {level}; null without one ({korean}호가 잔량{level})",
+            SHARES,
+            nullable=True,
+        )
+        for level in range(1, LEVELS + 1)
+    )
+    return (*prices, *volumes)
+
+
+ORDER_BOOKS = Table(
+    name="order_books",
+    description=(
+        "Ten levels a side of each stock at one capture, their totals, and in auctions the "
+        "expected price. Captures are live: they cannot be asked for later. All rows of a capture "
+        "share captured_at, but KIS answers one stock a request: fetched_at is the row's own "
+        "moment, minutes apart from others. KIS states no number of orders a level. A stock that "
+        "nobody quotes (halted, or outside the session) has a row without levels."
+    ),
+    clock="trading_day",
+    key=("captured_at", "stock_code"),
+    partition="day",
+    unit="day",
+    columns=(
+        TRADING_DAY,
+        _instant("captured_at", "When the capture started; the same for all its rows"),
+        STOCK_CODE,
+        *_levels("ask", "매도"),
+        *_levels("bid", "매수"),
+        _int(
+            "total_ask_volume",
+            "Shares on the ask side in all, beyond ten levels too (총매도호가잔량)",
+            SHARES,
+        ),
+        _int(
+            "total_bid_volume",
+            "Shares on the bid side in all, beyond ten levels too (총매수호가잔량)",
+            SHARES,
+        ),
+        _int(
+            "expected_price",
+            "Price at which the auction would end now; null when there is none (예상체결가)",
+            KRW,
+            nullable=True,
+            least=1,
+        ),
+        _int(
+            "expected_volume",
+            "Shares that would trade then; null without an expected price (예상거래량)",
+            SHARES,
+            nullable=True,
+        ),
+        _instant(
+            "booked_at",
+            "When KIS took the book. KIS gives a time without a date: it is put on trading_day, "
+            "and null where it is blank or would lie ahead (호가접수시간)",
+            nullable=True,
+        ),
+        _text(
+            "market_phase",
+            "Market phase as KIS writes it: 20 continuous trading, 00 opening or closing auction, "
+            "1. before the open, 3. after the close, 4. after hours (신장운영구분코드)",
+            nullable=True,
+        ),
+        _text(
+            "vi_code",
+            "Volatility interruption: N when there is none (VI적용구분코드)",
+            nullable=True,
+        ),
+        *ORIGIN,
+    ),
+)
+
 DAILY_CANDLES = Table(
     name="daily_candles",
     description=(
@@ -327,6 +419,206 @@ DAILY_CANDLES = Table(
     ),
 )
 
+MINUTE_CANDLES = Table(
+    name="minute_candles",
+    description=(
+        "Each stock in each minute of the regular session with a trade, from the opening auction "
+        "to the closing one, which is the bar at the close (15:30; up to nine minutes later where "
+        "it was extended). A minute without a trade has no row. Trades before and after the "
+        "session, block trades among them, are not here: the volumes add up to at most the day's. "
+        "Prices are on the split-adjusted axis of the moment they were fetched, as KIS gives "
+        "them. KIS keeps 246 sessions: what was not fetched by then is gone."
+    ),
+    clock="trading_day",
+    key=("started_at", "stock_code"),
+    partition="day",
+    unit="day",
+    columns=(
+        TRADING_DAY,
+        _instant("started_at", "Start of the minute; of the closing auction its end"),
+        STOCK_CODE,
+        _int(
+            "open",
+            "First price of the minute. At the open it is the opening auction's and may lie "
+            "outside low and high (시가)",
+            KRW,
+            least=1,
+        ),
+        _int("high", "Highest price (고가)", KRW, least=1),
+        _int("low", "Lowest price (저가)", KRW, least=1),
+        _int("close", "Last price (종가)", KRW, least=1),
+        _int("volume", "Shares traded in the minute (체결거래량)", SHARES, least=1),
+        _int(
+            "trading_value",
+            "Value traded since the minute before: the difference of KIS's running sums (거래대금)",
+            KRW,
+        ),
+        *ORIGIN,
+    ),
+)
+
+STOCK_INFO = Table(
+    name="stock_info",
+    description=(
+        "Slow facts of each stock as they were in a month: names, sectors, industry, exact number "
+        "of listed shares, listings and delistings, flags. Facts are of the day they were fetched "
+        "on; a past month cannot be asked for."
+    ),
+    clock="info_month",
+    key=("info_month", "stock_code"),
+    partition="month",
+    unit="month",
+    columns=(
+        _date("info_month", "First day of the month in which these facts held"),
+        STOCK_CODE,
+        STOCK_NAME,
+        _text("full_name", "Long name in Korean (상품명)", nullable=True),
+        _text("english_name", "Name in English", nullable=True),
+        _text("isin", "International securities identification number (표준코드)", nullable=True),
+        _text("market", "KOSPI, KOSDAQ or KONEX", nullable=True),
+        _text("security_group", "Security group code as KIS writes it (증권그룹)", nullable=True),
+        _text(
+            "kind_of_share",
+            "common, preferred, deferred, mixed or other; null for no share",
+            nullable=True,
+        ),
+        _text("sector_large", "Index sector code, large class", nullable=True),
+        _text("sector_medium", "Index sector code, middle class", nullable=True),
+        _text("sector_small", "Index sector code, small class", nullable=True),
+        _text("sector_large_name", "Index sector, large class (지수업종대분류)", nullable=True),
+        _text("sector_medium_name", "Index sector, middle class (지수업종중분류)", nullable=True),
+        _text("sector_small_name", "Index sector, small class (지수업종소분류)", nullable=True),
+        _text("industry_code", "Standard industry code", nullable=True),
+        _text("industry", "Standard industry (표준산업분류)", nullable=True),
+        _int(
+            "listed_shares",
+            "Listed shares: exact, or to the thousand from the master files (상장주수)",
+            SHARES,
+            nullable=True,
+        ),
+        _float("face_value", "Face value; foreign issues have fractions", KRW, nullable=True),
+        _float("issue_price", "Price of issue", KRW, nullable=True),
+        _float("capital", "Paid-in capital (자본금)", KRW, nullable=True),
+        _text("fiscal_year_end", "End of the fiscal year, MMDD (결산월일)", nullable=True),
+        _date("listed_on_kospi", "Day of listing on KOSPI", nullable=True),
+        _date("left_kospi_on", "Day of leaving KOSPI", nullable=True),
+        _date("listed_on_kosdaq", "Day of listing on KOSDAQ", nullable=True),
+        _date("left_kosdaq_on", "Day of leaving KOSDAQ, such as for KOSPI", nullable=True),
+        _date("listed_on_konex", "Day of listing on KONEX, from the master files", nullable=True),
+        _date("listed_on_freeboard", "Day of registration on Freeboard, now K-OTC", nullable=True),
+        _date("left_freeboard_on", "Day of leaving Freeboard", nullable=True),
+        _date("delisted_on", "Day of delisting; null while listed (상장폐지일)", nullable=True),
+        _flag("is_halted", "Trading halted (거래정지)", nullable=True),
+        _flag("is_administrative", "Under administration (관리종목)", nullable=True),
+        _flag("in_kospi200", "In KOSPI 200", nullable=True),
+        _flag("on_nxt", "Tradable on NXT", nullable=True),
+        _flag("is_halted_on_nxt", "Halted on NXT", nullable=True),
+        _text("known_from", "search-stock-info, or master for the master files"),
+        *ORIGIN,
+    ),
+)
+
+CORPORATE_ACTIONS = Table(
+    name="corporate_actions",
+    description=(
+        "What changed a stock's number of shares or its base price, by the day it took effect: "
+        "announcements of the Korea Securities Depository, and marks in the daily chart that no "
+        "announcement explains. Announced days may move; a later run of the month corrects them."
+    ),
+    clock="effective_on",
+    key=("effective_on", "stock_code", "kind", "origin", "sequence"),
+    partition="month",
+    unit="month",
+    columns=(
+        _date("effective_on", "First day of trading under the new terms"),
+        STOCK_CODE,
+        _text("stock_name", "Name in Korean, where it is given (종목명)", nullable=True),
+        _text(
+            "kind",
+            "split, reverse_split, bonus_issue, rights_issue, stock_dividend, cash_dividend, "
+            "capital_reduction, merger, spin_off or other",
+        ),
+        _text("origin", "The list of KIS that it stands in, or daily_chart"),
+        _int("sequence", "0, or the number among rows that are otherwise of the same key"),
+        _text(
+            "effective_from",
+            "Where the effective day is known from: ex_on, listed_on (first day after a halt), "
+            "record_on (for want of better), computed (ex-dividend day from the record day), chart",
+        ),
+        _float(
+            "ratio",
+            "Shares after for each share before: 10 for a split by ten, 1.5 for a bonus of one for "
+            "two; null when unknown. That a capital reduction's rate is the part taken away, and "
+            "an issue's rate in percent, is assumed",
+            nullable=True,
+        ),
+        _date("record_on", "Record date (기준일)", nullable=True),
+        _date("listed_on", "Day on which the new shares are listed (상장일)", nullable=True),
+        _text("kind_of_share", "Kind of share as KIS writes it (주식종류)", nullable=True),
+        _float("face_value_before", "Face value before (변경전액면가)", KRW, nullable=True),
+        _float("face_value_after", "Face value after (변경후액면가)", KRW, nullable=True),
+        _float("rate", "Rate as announced: allotment, dividend or reduction", nullable=True),
+        _text("announced_ratio", "Ratio of a merger as announced", nullable=True),
+        _float("amount", "Issue price, or cash dividend a share", KRW, nullable=True),
+        _int("shares_before", "Issued shares as announced", SHARES, nullable=True, least=None),
+        _int("new_shares", "Shares to be issued", SHARES, nullable=True, least=None),
+        _text("stop_period", "Trading halt as announced (매매거래정지기간)", nullable=True),
+        _text("subscription_period", "Subscription as announced (청약기간)", nullable=True),
+        _date("paid_on", "Day of payment of a dividend", nullable=True),
+        _text("reason", "Reason or kind as KIS writes it", nullable=True),
+        _text("counterparty", "The company merged or split off", nullable=True),
+        _text("ex_flag", "Ex-event of the daily chart (락구분)", nullable=True),
+        _float("base_ratio", "Base price over previous close, of the daily chart", nullable=True),
+        _text("revaluation", "Reason of a re-based price, of the daily chart", nullable=True),
+        *ORIGIN,
+    ),
+)
+
+REQUESTS = Table(
+    name="requests",
+    description=(
+        "What each run asked, by endpoint and outcome: how often, how long the answers took, what "
+        "was refused for the rate, tried again, or answered by the cache. What the cache answered "
+        "and what the circuit breaker did stand in rows of their own: every count can be summed."
+    ),
+    clock="trading_day",
+    key=("captured_at", "endpoint", "outcome"),
+    partition="day",
+    unit="month",
+    columns=(
+        _date("trading_day", "Day on which was asked, in Seoul, be it a trading day or not"),
+        _instant("captured_at", "When the run ended and these figures were taken"),
+        _text("run_id", "The Dagster run"),
+        _text("endpoint", "What was asked: KIS's name of the service, or of what was cached"),
+        _text(
+            "outcome",
+            "ok, the error's name, NotSent where no permit was had, cached, or the change of the "
+            "circuit breaker",
+        ),
+        _int("requests", "Attempts with this outcome"),
+        _float("p50_ms", "Half of the answers took no longer", "ms", nullable=True),
+        _float("p95_ms", "95 of 100 answers took no longer", "ms", nullable=True),
+        _float("p99_ms", "99 of 100 answers took no longer", "ms", nullable=True),
+        _int("refusals", "Attempts that KIS refused for the rate"),
+        _int("retries", "Attempts with this outcome that were followed by another"),
+        _int("cache_hits", "Answers from the cache, for which nothing was asked"),
+        _int("breaker_changes", "Changes of the circuit breaker that this run saw or made"),
+        _instant("started_at", "When the run first asked for its source"),
+        *ORIGIN,
+    ),
+)
+
 TABLES = {
-    table.name: table for table in (MARKET_DAYS, STOCK_MASTER, PRICE_SNAPSHOTS, DAILY_CANDLES)
+    table.name: table
+    for table in (
+        MARKET_DAYS,
+        STOCK_MASTER,
+        PRICE_SNAPSHOTS,
+        ORDER_BOOKS,
+        DAILY_CANDLES,
+        MINUTE_CANDLES,
+        STOCK_INFO,
+        CORPORATE_ACTIONS,
+        REQUESTS,
+    )
 }

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
+import subprocess
+import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from contextlib import contextmanager
+from datetime import date, datetime
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +27,9 @@ REAL_DATA = Path(__file__).parents[2] / "shared" / "krx_real"
 
 APP_KEY = "PSTESTKEY" * 4
 APP_SECRET = "TESTSECRET" * 18
+
+ENVIRONMENT = dict(os.environ)
+"""As it was before the tests: only those that ask KIS itself use it."""
 
 EVENING = datetime(2026, 3, 17, 20, 50, tzinfo=krx.SEOUL)
 """A Tuesday after the last trade, in the month that the real data is from."""
@@ -104,3 +113,97 @@ def open_source(
     return KISDataSource(
         settings, transport=InProcessTransport(simulator, sleep), workers=2, has_quota=False
     )
+
+
+OpenAt = Callable[..., KISDataSource]
+"""Opens a source at a moment; what else is given are settings."""
+
+
+@pytest.fixture
+def at(settings: Settings) -> Iterator[OpenAt]:
+    """Sources at other moments, or of the virtual server; see `simulator_of`."""
+    opened: list[KISDataSource] = []
+
+    def open_at(moment: datetime, **changed: object) -> KISDataSource:
+        simulator = Simulator(
+            market_at(moment),
+            environment="virtual" if changed.get("kis_use_virtual_server") else "real",
+            rate_limit=0,
+            token_window=0.0,
+        )
+        simulator._masters = master_files_at(moment)
+        there = {
+            "kis_replay_at": moment,
+            "kis_data_dir": settings.kis_data_dir / str(len(opened)),
+            "kis_api_base_url_virtual": "http://kis.test",
+            "kis_api_max_retries": 0,
+            **changed,
+        }
+        source = open_source(simulator, settings.model_copy(update=there))
+        vars(source)["simulator"] = simulator
+        opened.append(source)
+        return source
+
+    yield open_at
+    for source in opened:
+        source.close()
+
+
+@cache
+def market_at(moment: datetime) -> ModelMarket:
+    """The invented market at a moment. It never changes, so all tests share it."""
+    return ModelMarket(seed=0, clock=lambda: moment)
+
+
+@cache
+def master_files_at(moment: datetime) -> dict[tuple[str, date], bytes]:
+    """The master files of that market, once they are made; most of the time of a test else."""
+    return {}
+
+
+def simulator_of(source: KISDataSource) -> Simulator:
+    """The server that a source of `at` asks."""
+    return vars(source)["simulator"]
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis server of this test session alone, on a free port of this machine."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed: apt-get install redis-server")
+    with running_redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """That server, emptied."""
+    import redis
+
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushall()
+    return redis_server
+
+
+@contextmanager
+def running_redis(folder: Path, port: int = 0, password: str = "") -> Iterator[str]:
+    """A real redis-server that stores nothing on disk; ended with the block."""
+    if port == 0:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+    options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(folder)]
+    if password:
+        options += ["--requirepass", password]
+    process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(500):
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.01)
+        yield f"redis://{':' + password + '@' if password else ''}127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        process.wait(timeout=10)

@@ -1,4 +1,4 @@
-"""The breaker: opens after failures in a row, lets one probe of all processes pass, closes again."""
+"""The breaker: opens after failures in a row, lets one probe of all pass, closes again."""
 
 from __future__ import annotations
 

@@ -278,7 +278,7 @@ def test_a_change_tells_added_removed_and_altered_with_samples(lake: Lake) -> No
         DAILY_CANDLES, Scope.month(DAY), candles((DAY, SAMSUNG, 7), (DAY, NAVER, 3))
     )
     assert counts(change) == (1, 1, 1)
-    assert change.samples.columns == ["kind", "trading_day", "stock_code", "column", "old", "new"]
+    assert change.samples.columns == ["what", "trading_day", "stock_code", "column", "old", "new"]
     assert change.samples.rows() == [
         ("altered", DAY, SAMSUNG, "volume", "1", "7"),
         ("removed", DAY, HYNIX, None, None, None),

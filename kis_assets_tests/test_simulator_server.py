@@ -260,8 +260,8 @@ def test_5_the_headers_echo_the_transaction(desk: Desk) -> None:
         ("appkey", "-", 403, "EGW00102"),
         ("appkey", "short", 403, "EGW00103"),
         ("appsecret", "-", 403, "EGW00104"),
-        ("custtype", "-", 500, "EGW00208"),
-        ("content-type", "-", 500, "EGW00132"),
+        ("custtype", "X", 500, "EGW00208"),
+        ("content-type", "text/plain", 500, "EGW00132"),
         ("tr_id", "FHKST01010200", 200, "OPSQ0002"),
     ],
 )

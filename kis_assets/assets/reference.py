@@ -1,4 +1,4 @@
-"""Reference data: the calendar and the listed issues."""
+"""Reference data: the calendar, the listed issues and their slow facts."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -7,12 +7,20 @@ import dagster as dg
 import polars as pl
 
 from kis_assets import krx
-from kis_assets.assets.reporting import OWNERS, Report, described
+from kis_assets.assets import universe
+from kis_assets.assets.reporting import (
+    OWNERS,
+    Report,
+    described,
+    logged,
+    refuse_nothing_stored,
+)
 from kis_assets.assets.sessions import master_day
+from kis_assets.kis.errors import InvalidRequest, NotSupported
 from kis_assets.lake import Scope
-from kis_assets.partitions import TRADING_DAYS, YEARS
+from kis_assets.partitions import MONTHS, TRADING_DAYS, YEARS
 from kis_assets.resources import KISResource, LakeResource, plain_failures
-from kis_assets.tables import MARKET_DAYS, STOCK_MASTER
+from kis_assets.tables import MARKET_DAYS, STOCK_INFO, STOCK_MASTER
 
 
 @dg.asset(
@@ -26,16 +34,71 @@ from kis_assets.tables import MARKET_DAYS, STOCK_MASTER
 def market_days(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """Each day of a year from the computed calendar, with its session times."""
-    report = Report()
+    """Each day of a year: computed, and as KIS has it where KIS was asked."""
     year = int(context.partition_key)
     with plain_failures():
-        rows = calendar(year, kis.settings.source_type)
+        report = Report(kis.source)
+        stored = lake.lake.scan(MARKET_DAYS, first=date(year, 1, 1), last=date(year, 12, 31))
+        known = stored.collect()
+        told: dict[date, bool] = {}
+        if _is_due(known, year, kis.now()):
+            first, last = _asked_about(kis.now().date())
+            try:
+                told = kis.source.market_days(first, last)
+            except NotSupported as error:
+                context.log.info(f"the computed calendar stands: {error}")
+        rows = overridden(calendar(year, kis.settings.source_name), known, told, kis.now())
         return report.result(lake.lake.replace(MARKET_DAYS, Scope.year(year), rows))
 
 
+DAYS_BACK, DAYS_AHEAD = 9, 14
+"""What KIS is asked about: 24 days around today, which is one page of its calendar."""
+
+
+def _is_due(known: pl.DataFrame, year: int, now: datetime) -> bool:
+    """Whether KIS may be asked: about the year that runs, and once a day."""
+    asked_today = pl.col("asked_at").is_not_null() & (pl.col("day") == now.date())
+    return year == now.year and known.filter(asked_today).is_empty()
+
+
+def _asked_about(today: date) -> tuple[date, date]:
+    year = today.year
+    first = max(today - timedelta(days=DAYS_BACK), date(year, 1, 1))
+    return first, min(today + timedelta(days=DAYS_AHEAD), date(year, 12, 31))
+
+
+def overridden(
+    computed: pl.DataFrame, known: pl.DataFrame, told: dict[date, bool], now: datetime
+) -> pl.DataFrame:
+    """The computed calendar, overridden by what KIS says now and else by what it said before.
+
+    An open day keeps its computed hours, which KIS does not state.
+    """
+    before = {row["day"]: row for row in known.iter_rows(named=True) if row["known_from"] == "kis"}
+    asked_at = {row["day"]: row["asked_at"] for row in known.iter_rows(named=True)}
+    rows: list[dict[str, Any]] = []
+    for row in computed.iter_rows(named=True):
+        day: date = row["day"]
+        is_open = told.get(day, before[day]["is_open"] if day in before else None)
+        if is_open is not None:
+            row |= {"is_open": is_open, "known_from": "kis"}
+            if not is_open:
+                row |= {"opens_at": None, "closes_at": None}
+            elif row["opens_at"] is None:
+                session = krx.ordinary_session(day)
+                row |= {
+                    "opens_at": session.opens_at.astimezone(UTC),
+                    "closes_at": session.closes_at.astimezone(UTC),
+                }
+        if day in before and day not in told:
+            row["fetched_at"] = before[day]["fetched_at"]
+        row["asked_at"] = now.astimezone(UTC) if told and day == now.date() else asked_at.get(day)
+        rows.append(row)
+    return pl.DataFrame(rows, schema=MARKET_DAYS.schema)
+
+
 def calendar(year: int, source: str) -> pl.DataFrame:
-    """Rows of `market_days` for a year."""
+    """Rows of `market_days` for a year as computed."""
     known_at = datetime.now(UTC)
     rows: list[dict[str, object]] = []
     day = date(year, 1, 1)
@@ -74,3 +137,33 @@ def stock_master(
         day = master_day(context.partition_key, kis.now())
         rows = kis.source.stock_master(day)
         return report.result(lake.lake.replace(STOCK_MASTER, Scope.day(day), rows))
+
+
+@dg.asset(
+    partitions_def=MONTHS,
+    deps=[stock_master],
+    group_name="reference",
+    owners=OWNERS,
+    kinds={"python", "parquet"},
+    pool="kis_history",
+    description=STOCK_INFO.description,
+    metadata=described(STOCK_INFO),
+)
+def stock_info(
+    context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
+) -> dg.MaterializeResult[Any]:
+    """Each stock's slow facts of now, kept once a month."""
+    with plain_failures():
+        month, today = date.fromisoformat(context.partition_key), kis.now().date()
+        if month != today.replace(day=1):
+            raise InvalidRequest(
+                f"stock info tells of now, which is {today:%Y-%m}, not of {month:%Y-%m}; what is "
+                "stored is left alone"
+            )
+        report = Report(kis.source)
+        stocks = universe.of_day(kis, lake.lake, krx.latest_session(kis.now()).day)
+        fetched = kis.source.stock_info(stocks, month, logged(context.log.info))
+        refuse_nothing_stored(fetched, f"stock info of {month:%Y-%m}")
+        # What could not be had now and was had before in the month stays.
+        scope = Scope.month(month).of(fetched.rows["stock_code"].unique())
+        return report.result(lake.lake.replace(STOCK_INFO, scope, fetched.rows), fetched)

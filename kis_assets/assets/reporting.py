@@ -53,7 +53,7 @@ class Report:
 
     def __init__(self, source: AbstractDataSource | None = None) -> None:
         self._started = time.monotonic()
-        self._source = source
+        self._tally = None if source is None else source.tally.part()
 
     def result(self, change: Change, fetched: Fetched | None = None) -> dg.MaterializeResult[Any]:
         """Rows, what changed, what failed and why, what was asked, how long it took."""
@@ -69,8 +69,8 @@ class Report:
             metadata["changes"] = markdown(change.samples)
         if fetched is not None:
             metadata |= _missing(fetched)
-        if self._source is not None:
-            metadata |= self._source.tally.summary()
+        if self._tally is not None:
+            metadata |= self._tally.summary()
         metadata["seconds"] = round(time.monotonic() - self._started, 2)
         if change.path is not None:
             metadata["path"] = dg.MetadataValue.path(str(change.path))

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from datetime import date, datetime, time
 
+import polars as pl
+
 from kis_assets import krx
 from kis_assets.kis.errors import InvalidRequest
+from kis_assets.lake import Lake
+from kis_assets.tables import MARKET_DAYS
+from kis_assets.venues import Venue, latest_session, venue_session
 
 FILES_ARE_NEW = time(7, 30)
 """From when on a trading day the master files are those of that day: KIS rebuilds them before the
 open, at an hour that it does not state; the official advice is to download at 08:00 or later."""
 
 
-def live_session(partition_key: str, now: datetime) -> krx.Session:
+def live_session(
+    partition_key: str, now: datetime, lake: Lake | None = None, venue: Venue = Venue.KRX
+) -> krx.Session:
     """The session of that partition, when its quotes are what the market shows now.
+
+    With a lake, a day that KIS has said is closed is refused like any holiday.
 
     Raises:
         InvalidRequest: the day is another one. Quotes of the past cannot be asked for, and today's
@@ -22,22 +31,37 @@ def live_session(partition_key: str, now: datetime) -> krx.Session:
     day = date.fromisoformat(partition_key)
     if not krx.is_trading_day(day):
         raise InvalidRequest(f"{day} is no trading day of KRX; choose a trading day")
-    session = krx.session(day)
+    if lake is not None:
+        refuse_closed(lake, day)
+    session = venue_session(day, venue)
     if session is None or now < session.opens_at:
         opens = f" at {session.opens_at:%H:%M}" if session else ""
         raise InvalidRequest(f"the session of {day} has not begun; it opens{opens} in Seoul")
-    latest = krx.latest_session(now).day
+    latest = latest_session(now, venue).day
     if day != latest:
         raise InvalidRequest(
             f"live data of {day} can no longer be had: the latest session is {latest}, and what "
             "the market shows now belongs to it; what is stored is left alone"
         )
-    if krx.live_session(now) is None:
+    if now.astimezone(krx.SEOUL).date() >= krx.next_trading_day(latest):
         raise InvalidRequest(
             f"live data of {day} can no longer be had: it is the morning of the next session, and "
             f"quotes may be reset already; ask again after the open for {now.date()}"
         )
     return session
+
+
+def refuse_closed(lake: Lake, day: date) -> None:
+    """Refuse a day that the computed calendar has open and KIS has said is closed.
+
+    Raises:
+        InvalidRequest: it is one, such as a holiday decreed at short notice.
+    """
+    stored = lake.scan(MARKET_DAYS, first=day, last=day).collect()
+    if not stored.filter((pl.col("known_from") == "kis") & ~pl.col("is_open")).is_empty():
+        raise InvalidRequest(
+            f"{day} is no trading day of KRX, as KIS's calendar says; choose a trading day"
+        )
 
 
 def master_day(partition_key: str, now: datetime) -> date:

@@ -11,7 +11,7 @@ from kis_assets.kis.errors import InvalidRequest
 from kis_assets.kis.master import in_universe
 from kis_assets.lake import Lake
 from kis_assets.resources import KISResource
-from kis_assets.tables import STOCK_MASTER
+from kis_assets.tables import PRICE_SNAPSHOTS, STOCK_MASTER
 
 
 def of_day(kis: KISResource, lake: Lake, trading_day: date) -> pl.DataFrame:
@@ -42,6 +42,36 @@ def of_month(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFr
         rows = pl.concat([rows, kis.source.stock_master(latest) if today.is_empty() else today])
     rows = rows.sort("trading_day").unique("stock_code", keep="last")
     return _chosen(kis, rows).filter(pl.col("listed_on").is_null() | (pl.col("listed_on") <= last))
+
+
+def most_traded(lake: Lake, count: int, day: date | None = None) -> list[str]:
+    """The codes of the stocks with the highest trading value, the highest first.
+
+    They are those of the newest capture that is stored, or of the last one of `day`: KIS's own
+    ranking ends with the 30th.
+
+    Raises:
+        InvalidRequest: nothing was captured yet, or not on that day.
+    """
+    days = (
+        [day]
+        if day is not None
+        else [
+            date.fromisoformat(unit.partition("=")[2])
+            for unit in reversed(lake.units(PRICE_SNAPSHOTS))
+        ]
+    )
+    for captured in days:
+        rows = lake.scan(PRICE_SNAPSHOTS, first=captured, last=captured).collect()
+        if not rows.is_empty():
+            latest = rows.sort("captured_at").unique("stock_code", keep="last")
+            ranked = latest.sort(["trading_value", "stock_code"], descending=[True, False])
+            return ranked["stock_code"].head(count).to_list()
+    when = f"on {day}" if day is not None else "yet"
+    raise InvalidRequest(
+        f"no price was captured {when}, so there is no saying which stocks are traded most; "
+        "materialize price_snapshots first"
+    )
 
 
 def _chosen(kis: KISResource, rows: pl.DataFrame) -> pl.DataFrame:

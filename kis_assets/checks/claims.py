@@ -10,9 +10,9 @@ import polars as pl
 
 from kis_assets.assets.reporting import SHOWN, markdown
 from kis_assets.lake import Lake, Scope
-from kis_assets.partitions import MONTHS, TRADING_DAYS
+from kis_assets.partitions import MONTHS, TRADING_DAYS, YEARS
 from kis_assets.resources import LakeResource, plain_failures
-from kis_assets.tables import Table
+from kis_assets.tables import Table, Unit
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,12 @@ class Span:
         return self.lake.scan(table or self.table, first=self.first, last=self.last).collect()
 
 
+_PARTITIONS: dict[Unit, tuple[dg.PartitionsDefinition[Any], Callable[[str], Scope]]] = {
+    "day": (TRADING_DAYS, lambda key: Scope.day(date.fromisoformat(key))),
+    "month": (MONTHS, lambda key: Scope.month(date.fromisoformat(key))),
+    "year": (YEARS, lambda key: Scope.year(int(key))),
+}
+
 Claim = Callable[[Span, pl.DataFrame], pl.DataFrame]
 """The rows that break the claim, out of the rows given."""
 
@@ -38,22 +44,23 @@ def check(
     asset: dg.AssetsDefinition,
     table: Table,
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+    *,
+    may_be_empty: bool = False,
 ) -> dg.AssetChecksDefinition:
-    """A partitioned asset check that passes when no row breaks the claim.
+    """A partitioned asset check that passes when no row breaks the claim; there must be rows.
 
     Its metadata hold how many rows were looked at and how many break it, and 20 of those.
     """
-    by_month = table.partition == "month"
+    partitions, scope_of = _PARTITIONS[table.partition]
 
     @dg.asset_check(
         asset=asset,
         name=claim.__name__,
         description=" ".join((claim.__doc__ or "").split()),
-        partitions_def=MONTHS if by_month else TRADING_DAYS,
+        partitions_def=partitions,
     )
     def _check(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
-        first = date.fromisoformat(context.partition_key)
-        scope = Scope.month(first) if by_month else Scope.day(first)
+        scope = scope_of(context.partition_key)
         with plain_failures():
             span = Span(lake.lake, table, scope.first, scope.last)
             rows = span.rows()
@@ -62,7 +69,7 @@ def check(
         if failing.height:
             metadata["failing"] = markdown(failing.head(SHOWN))
         return dg.AssetCheckResult(
-            passed=rows.height > 0 and failing.is_empty(),
+            passed=(may_be_empty or rows.height > 0) and failing.is_empty(),
             severity=severity,
             description="there is no row" if rows.is_empty() else None,
             metadata=metadata,

@@ -7,7 +7,7 @@ missing, or is no number where one belongs, is an UnexpectedAnswer: nothing of t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date
+from datetime import date, time
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -52,6 +52,13 @@ def day(word: str) -> date:
     if len(word) != 8 or not word.isdecimal():
         raise ValueError(word)
     return date(int(word[:4]), int(word[4:6]), int(word[6:]))
+
+
+def clock(word: str) -> time:
+    """A time of day written HHMMSS."""
+    if len(word) != 6 or not word.isdecimal():
+        raise ValueError(word)
+    return time(int(word[:2]), int(word[2:4]), int(word[4:]))
 
 
 def text(word: str) -> str:
@@ -170,7 +177,7 @@ def price(body: Row, stock_code: str) -> dict[str, Any]:
         UnexpectedAnswer: a required field is missing, or the answer is about another stock.
     """
     payload = output(body, "output", dict)
-    if _is_nothing(payload, "stck_prpr"):
+    if is_nothing(payload, "stck_prpr"):
         raise InvalidRequest("KIS knows no stock of this code", stock_code=stock_code)
     values = _signed(read(payload, PRICE))
     answered = values.pop("stock_code") or stock_code
@@ -193,7 +200,7 @@ def many_prices(
     found: dict[str, dict[str, Any] | UnexpectedAnswer] = {}
     for row in output(body, "output", list):
         code = str(row.get("inter_shrn_iscd") or "").strip()
-        if not code or _is_nothing(row, "inter2_prpr"):
+        if not code or is_nothing(row, "inter2_prpr"):
             continue
         if code not in asked:
             raise UnexpectedAnswer(f"the answer holds {code}, which was not asked for")
@@ -207,7 +214,7 @@ def many_prices(
     return found
 
 
-def _is_nothing(row: Row, kis: str) -> bool:
+def is_nothing(row: Row, kis: str) -> bool:
     """Whether a price is there and blank or 0: so KIS says that it knows no such code."""
     return kis in row and str(row[kis] or "0").strip() in ("", "0")
 
@@ -234,7 +241,7 @@ def daily_candles(body: Row, stock_code: str, first: date, last: date) -> list[d
     rows = [
         row for row in output(body, "output2", list) if str(row.get("stck_bsop_date") or "").strip()
     ]
-    if not rows and _is_nothing(about, "stck_prpr"):
+    if not rows and is_nothing(about, "stck_prpr"):
         raise InvalidRequest("KIS knows no stock of this code", stock_code=stock_code)
     candles = [_candle(row) for row in rows]
     days = [candle["trading_day"] for candle in candles]

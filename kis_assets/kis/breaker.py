@@ -7,26 +7,36 @@ processes may probe, holding a lease that expires should it die.
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, TypeVar
+
+import msgspec
 
 from kis_assets.kis.errors import ServiceUnavailable
-from kis_assets.kis.shared import SharedState
+from kis_assets.kis.shared import State as Shared
+
+T = TypeVar("T")
 
 State = Literal["CLOSED", "OPEN", "HALF_OPEN"]
 
 FRESH = 0.25
 """Seconds for which a process trusts its copy of a closed breaker."""
 
+_PROGRAM = uuid.uuid4().hex
+"""Tells programs on several machines apart, where process ids do not."""
 
-class _Row(NamedTuple):
-    failures: int
-    opened_at: float | None
-    probe: str | None
-    probe_until: float
+
+class _Row(msgspec.Struct, array_like=True, frozen=True):
+    failures: int = 0
+    opened_at: float | None = None
+    probe: str | None = None
+    probe_until: float = 0.0
+
+
+_CLOSED = _Row()
 
 
 class Breaker:
@@ -37,7 +47,7 @@ class Breaker:
 
     def __init__(
         self,
-        state: SharedState,
+        state: Shared,
         name: str,
         *,
         threshold: int = 5,
@@ -47,7 +57,7 @@ class Breaker:
         listener: Callable[[State, State], None] | None = None,
     ) -> None:
         self._shared = state
-        self._name = name
+        self._key = f"breaker:{name}"
         self._threshold = threshold
         self._timeout = timeout
         self._lease = lease
@@ -57,16 +67,17 @@ class Breaker:
 
     def state(self) -> State:
         """CLOSED, OPEN or HALF_OPEN, as all processes see it."""
-        with self._shared.transaction() as db:
-            return self._state(self._row(db))
+        return self._update(lambda row, now: (None, self._state(row, now)))
 
     def remaining(self) -> float:
         """Seconds until the next probe is allowed; 0 when closed or half open."""
-        with self._shared.transaction() as db:
-            row = self._row(db)
-        if row.opened_at is None:
-            return 0.0
-        return max(0.0, row.opened_at + self._timeout - self._clock())
+
+        def look(row: _Row, now: float) -> tuple[None, float]:
+            if row.opened_at is None or self._state(row, now) != "OPEN":
+                return None, 0.0
+            return None, row.opened_at + self._timeout - now
+
+        return self._update(look)
 
     def check(self) -> None:
         """Let the caller pass, or not. In HALF_OPEN the first caller becomes the probe.
@@ -76,85 +87,106 @@ class Breaker:
         """
         if self._clock() < self._quiet_until:
             return
-        with self._shared.transaction() as db:
-            row, now = self._row(db), self._clock()
-            if row.opened_at is None:
-                if row.failures == 0:
-                    self._quiet_until = now + FRESH
-                return
-            if self._state(row) == "OPEN":
+
+        def check(row: _Row, now: float) -> tuple[_Row | None, tuple[State, int, str]]:
+            state = self._state(row, now)
+            if state == "CLOSED" or row.opened_at is None:
+                return None, ("CLOSED", row.failures, "")
+            if state == "OPEN":
                 wait = row.opened_at + self._timeout - now
-                raise ServiceUnavailable(
+                return None, (
+                    state,
+                    row.failures,
                     f"the circuit breaker is open after {row.failures} failures in a row; "
                     f"the next try is in {wait:.0f} s",
-                    is_outage=True,
                 )
-            if row.probe is not None and row.probe != self._me() and row.probe_until > now:
-                raise ServiceUnavailable(
-                    "the circuit breaker is half open; one request is probing", is_outage=True
+            # A lease that ends later than any can is of before a clock was set.
+            is_held = now < row.probe_until <= now + self._lease
+            if row.probe is not None and row.probe != self._me() and is_held:
+                return None, (
+                    state,
+                    row.failures,
+                    "the circuit breaker is half open; one request is probing",
                 )
-            self._write(db, row._replace(probe=self._me(), probe_until=now + self._lease))
-        self._tell("OPEN", "HALF_OPEN")
+            taken = _Row(row.failures, row.opened_at, self._me(), now + self._lease)
+            return taken, (state, row.failures, "")
+
+        state, failures, reason = self._update(check)
+        if reason:
+            raise ServiceUnavailable(reason, is_outage=True)
+        if state == "HALF_OPEN":
+            self._tell("OPEN", "HALF_OPEN")
+        elif failures == 0:
+            self._quiet_until = self._clock() + FRESH
 
     def success(self) -> None:
         """The server answered: failures in a row start over, and a probe closes the breaker."""
         if self._clock() < self._quiet_until:
             return
-        with self._shared.transaction() as db:
-            row = self._row(db)
-            old = self._state(row)
+
+        def succeed(row: _Row, now: float) -> tuple[_Row | None, State | None]:
+            old = self._state(row, now)
             # An answer to a request sent before the breaker opened says nothing about now.
             if old == "OPEN" or (old == "HALF_OPEN" and row.probe != self._me()):
-                return
-            self._write(db, _Row(0, None, None, 0.0))
-            self._quiet_until = self._clock() + FRESH
+                return None, None
+            return _CLOSED if row != _CLOSED else None, old
+
+        old = self._update(succeed)
+        if old is None:
+            return
+        self._quiet_until = self._clock() + FRESH
         if old != "CLOSED":
             self._tell(old, "CLOSED")
 
     def failure(self) -> None:
         """The server is ill: one more failure in a row; a failed probe opens the breaker again."""
         self._quiet_until = float("-inf")
-        with self._shared.transaction() as db:
-            row, now = self._row(db), self._clock()
-            old = self._state(row)
+
+        def fail(row: _Row, now: float) -> tuple[_Row | None, State | None]:
+            old = self._state(row, now)
             failures = row.failures + 1
             if old == "OPEN" or (old == "HALF_OPEN" and row.probe != self._me()):
-                return
+                return None, None
             opens = old == "HALF_OPEN" or failures >= self._threshold
-            self._write(db, _Row(failures, now if opens else None, None, 0.0))
-        if opens:
+            return _Row(failures, now if opens else None), old if opens else None
+
+        old = self._update(fail)
+        if old is not None:
             self._tell(old, "OPEN")
 
     def release(self) -> None:
         """Give a probe's lease back: the request came to nothing that tells how the server is."""
         if self._clock() < self._quiet_until:
             return
-        with self._shared.transaction() as db:
-            row = self._row(db)
-            if row.probe == self._me():
-                self._write(db, row._replace(probe=None, probe_until=0.0))
+
+        def release(row: _Row, _: float) -> tuple[_Row | None, None]:
+            if row.probe != self._me():
+                return None, None
+            return _Row(row.failures, row.opened_at), None
+
+        self._update(release)
 
     def _tell(self, old: State, new: State) -> None:
         if self._listener is not None:
             self._listener(old, new)
 
-    def _state(self, row: _Row) -> State:
+    def _state(self, row: _Row, now: float) -> State:
         if row.opened_at is None:
             return "CLOSED"
-        # The monotonic clock starts over with the machine: an opening in the future is a past one.
-        now = self._clock()
+        # A clock may start over, with the machine: an opening in the future is a past one.
         is_open = row.opened_at <= now < row.opened_at + self._timeout
         return "OPEN" if is_open else "HALF_OPEN"
 
-    def _row(self, db: sqlite3.Connection) -> _Row:
-        found = db.execute(
-            "SELECT failures, opened_at, probe, probe_until FROM breaker WHERE name = ?",
-            (self._name,),
-        ).fetchone()
-        return _Row(*found) if found else _Row(0, None, None, 0.0)
+    def _update(self, change: Callable[[_Row, float], tuple[_Row | None, T]]) -> T:
+        def whole(value: bytes | None, now: float) -> tuple[bytes | None, T]:
+            try:
+                row = _CLOSED if value is None else msgspec.msgpack.decode(value, type=_Row)
+            except msgspec.DecodeError:
+                row = _CLOSED
+            new, result = change(row, now)
+            return None if new is None else msgspec.msgpack.encode(new), result
 
-    def _write(self, db: sqlite3.Connection, row: _Row) -> None:
-        db.execute("REPLACE INTO breaker VALUES (?, ?, ?, ?, ?)", (self._name, *row))
+        return self._shared.update(self._key, whole, self._clock)
 
     def _me(self) -> str:
-        return f"{os.getpid()}-{threading.get_ident()}"
+        return f"{_PROGRAM}-{os.getpid()}-{threading.get_ident()}"

@@ -2,12 +2,15 @@
 
     retry( breaker( quota( send )))
 
-Each attempt takes its own permit.
+Each attempt takes its own permit. Where there are several app keys, each with its own quota, token
+and breaker, an attempt is made with the one that may send soonest.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -19,7 +22,7 @@ import httpx
 import stamina
 
 from kis_assets.kis import endpoints
-from kis_assets.kis.breaker import Breaker, State
+from kis_assets.kis.breaker import Breaker
 from kis_assets.kis.endpoints import Endpoint
 from kis_assets.kis.errors import (
     AuthenticationFailed,
@@ -32,7 +35,8 @@ from kis_assets.kis.errors import (
     policy,
 )
 from kis_assets.kis.quota import Quota
-from kis_assets.kis.shared import SharedState
+from kis_assets.kis.shared import SharedState, State
+from kis_assets.kis.shared_redis import Redis, RedisState, RedisVault
 from kis_assets.kis.tally import Tally
 from kis_assets.kis.token import TokenStore
 from kis_assets.kis.wire import Wire, envelope
@@ -40,7 +44,13 @@ from kis_assets.settings import Credential, Settings
 
 log = logging.getLogger(__name__)
 
+# Where structlog is installed, stamina would write of every retry to standard output.
+stamina.instrumentation.set_on_retry_hooks([stamina.instrumentation.LoggingOnRetryHook])
+
 T = TypeVar("T")
+
+REST = 5.0
+"""Seconds to let pass before the store that processes share is used again after it failed."""
 
 
 class _Dead(Exception):
@@ -59,6 +69,7 @@ class _Question(Generic[T]):
     read: Callable[[dict[str, Any]], T]
     live: bool
     patience: float
+    tr_cont: str
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,11 @@ class Account:
     tokens: TokenStore
     quota: Quota | None
     breaker: Breaker
+
+    @property
+    def id(self) -> str:
+        """Stands for the app key without giving it away."""
+        return self.credential.id
 
 
 class Client:
@@ -97,10 +113,16 @@ class Client:
         self._sleep = sleep
         self._wire = Wire(settings.kis_api_timeout, transport=transport, clock=clock)
         folder = state_dir or settings.state_dir
-        self.state = SharedState(folder)
-        self._account = self._open_account(
-            settings.credentials[0], folder, wall_clock, sleep, has_quota
+        self.redis = Redis(settings.redis_url) if settings.redis_url else None
+        self.state: State = RedisState(self.redis) if self.redis else SharedState(folder)
+        if self.redis is not None:
+            wall_clock = self.redis.now
+        self._accounts = tuple(
+            self._open_account(credential, folder, wall_clock, sleep, has_quota)
+            for credential in settings.credentials
         )
+        self._stopped: dict[str, AuthenticationFailed] = {}
+        self._choosing = threading.Lock()
 
     def _open_account(
         self,
@@ -114,7 +136,12 @@ class Client:
         return Account(
             credential,
             TokenStore(
-                folder, name, lambda: self._issue_token(credential), clock=wall_clock, sleep=sleep
+                folder,
+                name,
+                lambda: self._issue_token(credential),
+                vault=RedisVault(self.redis, name) if self.redis else None,
+                clock=wall_clock,
+                sleep=sleep,
             ),
             Quota(self.state, name, settings.rate_limit, clock=self._clock, sleep=sleep)
             if has_quota
@@ -126,13 +153,21 @@ class Client:
                 timeout=settings.kis_api_circuit_breaker_timeout,
                 lease=settings.kis_api_timeout + settings.kis_api_queue_timeout,
                 clock=self._clock,
-                listener=_log_breaker,
+                listener=self._breaker_changed,
             ),
         )
 
     def wait_for_breaker(self) -> None:
-        """Sleep until the breaker lets a probe pass; not at all while it is closed."""
-        self._sleep(self._account.breaker.remaining())
+        """Sleep until a breaker lets a probe pass; not at all while one is closed.
+
+        Where that cannot be known, because what processes share cannot be used, sleep a little.
+        """
+        try:
+            wait = min(account.breaker.remaining() for account in self._living())
+        except ServiceUnavailable as error:
+            log.warning("%s", error)
+            wait = REST
+        self._sleep(wait)
 
     def ask(
         self,
@@ -143,11 +178,13 @@ class Client:
         about: str = "",
         live: bool = False,
         patience: float | None = None,
+        tr_cont: str = "",
     ) -> T:
         """What `read` makes of the body of a successful answer; `about` names the stock in errors.
 
         `live` goes before history in the quota's queue; `patience` is how many seconds to stand in
-        it at most, `KIS_API_QUEUE_TIMEOUT` unless given.
+        it at most, `KIS_API_QUEUE_TIMEOUT` unless given. `tr_cont` is N for a further page; what
+        KIS says of pages in its header stands in the body under the same name.
 
         Raises:
             KISError: any branch of the tree; see `kis.errors`. `read` raises what is wrong with a
@@ -155,7 +192,7 @@ class Client:
         """
         if patience is None:
             patience = self._settings.kis_api_queue_timeout
-        question = _Question(endpoint, parameters, read, live, patience)
+        question = _Question(endpoint, parameters, read, live, patience, tr_cont)
         try:
             if self.environment == "virtual" and not endpoint.virtual:
                 raise NotSupported(
@@ -177,15 +214,23 @@ class Client:
         url = f"{self._settings.kis_master_base_url}{endpoints.MASTER_PATH}{file_name}"
 
         def attempt() -> bytes:
-            status, content, _ = self._wire.receive(file_name, "GET", url)
-            if status != 200:
-                raise ServiceUnavailable(
-                    "the master file cannot be had",
-                    status=status,
-                    endpoint=file_name,
-                    passing=status >= 500,
-                )
-            return content
+            outcome, departed = "Interrupted", self._clock()
+            try:
+                status, content, _ = self._wire.receive(file_name, "GET", url)
+                if status != 200:
+                    raise ServiceUnavailable(
+                        "the master file cannot be had",
+                        status=status,
+                        endpoint=file_name,
+                        passing=status >= 500,
+                    )
+                outcome = "ok"
+                return content
+            except KISError as error:
+                outcome = type(error).__name__
+                raise
+            finally:
+                self.tally.add(file_name, outcome, self._clock() - departed)
 
         return self._retrying(file_name, attempt)
 
@@ -195,7 +240,7 @@ class Client:
         self.state.close()
 
     def _retrying(self, name: str, attempt: Callable[[], T]) -> T:
-        first = True
+        outcome = ""
         for try_ in stamina.retry_context(
             on=_may_pass,
             attempts=self._settings.kis_api_max_retries + 1,
@@ -205,15 +250,62 @@ class Client:
             wait_jitter=0.3,
         ):
             with try_:
-                if not first:
-                    self.tally.retried(name)
-                first = False
-                return attempt()
+                if outcome:
+                    self.tally.retried(name, outcome)
+                try:
+                    return attempt()
+                except KISError as error:
+                    outcome = type(error).__name__
+                    raise
         raise AssertionError
 
     def _attempt(self, question: _Question[T]) -> T:
-        account = self._account
-        account.breaker.check()
+        while True:
+            account = self._choose(question.live)
+            try:
+                return self._attempt_with(account, question)
+            except AuthenticationFailed as error:
+                if not self._stops(account, error):
+                    raise
+
+    def _living(self) -> list[Account]:
+        return [account for account in self._accounts if account.id not in self._stopped]
+
+    def _stops(self, account: Account, error: AuthenticationFailed) -> bool:
+        """Use the account no more, unless it is the last; whether another is left to go on with."""
+        with self._choosing:
+            if len(self._living()) < 2 and account.id not in self._stopped:
+                return False
+            if account.id not in self._stopped:
+                self._stopped[account.id] = copy.copy(error)
+                log.error("app key %s is used no more: %s", account.id, error)
+            return True
+
+    def _choose(self, live: bool) -> Account:
+        """The account that may send soonest of those whose breaker lets the caller pass.
+
+        Raises:
+            ServiceUnavailable: the breakers of all of them are open.
+        """
+        living = self._living()
+        if len(living) > 1:
+            waits = {
+                account.id: account.quota.outlook(live=live) if account.quota else 0.0
+                for account in living
+            }
+            living.sort(key=lambda account: waits[account.id])
+        refusal: ServiceUnavailable | None = None
+        for account in living:
+            try:
+                account.breaker.check()
+            except ServiceUnavailable as error:
+                refusal = refusal or error
+            else:
+                return account
+        assert refusal is not None  # noqa: S101 - one account at least is never stopped
+        raise refusal
+
+    def _attempt_with(self, account: Account, question: _Question[T]) -> T:
         try:
             token = account.tokens.get()
             try:
@@ -246,11 +338,11 @@ class Client:
             "appkey": account.credential.app_key.get_secret_value(),
             "appsecret": account.credential.app_secret.get_secret_value(),
             "tr_id": endpoint.tr_id,
-            "tr_cont": "",
+            "tr_cont": question.tr_cont,
             "custtype": "P",
         }
         url = f"{self._settings.base_url}{endpoint.path}"
-        outcome, took = "Interrupted", None
+        outcome, departed, took = "Interrupted", None, None
         try:
             with (
                 account.quota.permit(endpoint.path, live=question.live, timeout=question.patience)
@@ -258,20 +350,20 @@ class Client:
                 else nullcontext()
             ):
                 departed = self._clock()
-                status, content, gt_uid = self._wire.receive(
+                status, content, told = self._wire.receive(
                     endpoint.name, "GET", url, params=question.parameters, headers=headers
                 )
                 took = self._clock() - departed
             body = envelope(content, status)
             if str(body.get("rt_cd")) != "0":
-                self._refuse(account, body, status, gt_uid)
+                self._refuse(account, body, status, told.get("gt_uid", ""))
             if status != 200:
                 raise UnexpectedAnswer("success with an HTTP error", status=status)
-            result = question.read(body)
+            result = question.read(body | {"tr_cont": told.get("tr_cont", "")})
             outcome = "ok"
             return result
         except KISError as error:
-            outcome = type(error).__name__
+            outcome = type(error).__name__ if departed is not None else "NotSent"
             raise
         except _Dead:
             outcome = AuthenticationFailed.__name__
@@ -298,6 +390,11 @@ class Client:
         if isinstance(error, RateLimited) and account.quota is not None:
             account.quota.refused()
         raise error
+
+    def _breaker_changed(self, old: str, new: str) -> None:
+        self.tally.breaker_changed(f"{old}>{new}")
+        level = logging.WARNING if new == "OPEN" else logging.INFO
+        log.log(level, "circuit breaker: %s -> %s", old, new)
 
     def _issue_token(self, credential: Credential) -> dict[str, Any]:
         self.tally.token_issued()
@@ -329,9 +426,3 @@ class Client:
 
 def _may_pass(error: Exception) -> bool:
     return isinstance(error, KISError) and error.passing
-
-
-def _log_breaker(old: State, new: State) -> None:
-    log.log(
-        logging.WARNING if new == "OPEN" else logging.INFO, "circuit breaker: %s -> %s", old, new
-    )

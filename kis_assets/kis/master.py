@@ -24,6 +24,10 @@ FILES: dict[Market, str] = {
     "KOSDAQ": "kosdaq_code.mst",
     "KONEX": "konex_code.mst",
 }
+NXT_FILES: dict[Market, str] = {"KOSPI": "nxt_kospi_code.mst", "KOSDAQ": "nxt_kosdaq_code.mst"}
+"""The stocks that NXT trades; records as in the files of their market."""
+SECTORS = "idxcode.mst"
+"""Names of indices and sectors: a digit for the market, a code of four, a name of 40 bytes."""
 
 _HEAD = "mksc_shrn_iscd:9 stnd_iscd:12 hts_kor_isnm:40 scrt_grp_cls_code:2 "
 _SIZE_AND_SECTORS = (
@@ -208,17 +212,34 @@ _UNREADABLE = 0.01
 """Share of records whose optional field may be unreadable; more is a changed layout."""
 
 
-def unzip(content: bytes, market: Market) -> bytes:
-    """The one file inside a downloaded archive.
+def unzip(content: bytes, market: Market, file_name: str = "") -> bytes:
+    """The one file inside a downloaded archive: that of the market, unless another is named.
 
     Raises:
         UnexpectedAnswer: not a zip archive, damaged, or without the expected file.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return archive.read(FILES[market])
+            return archive.read(file_name or FILES[market])
     except (zipfile.BadZipFile, KeyError, EOFError, OSError, ValueError) as error:
-        raise UnexpectedAnswer(f"the {market} master file cannot be unpacked: {error}") from None
+        raise UnexpectedAnswer(
+            f"the {file_name or market} master file cannot be unpacked: {error}"
+        ) from None
+
+
+def sector_names(content: bytes) -> dict[str, str]:
+    """Names of sectors by code; codes of KOSPI and KOSDAQ never meet.
+
+    Raises:
+        UnexpectedAnswer: a record of another length, or that is no text.
+    """
+    records = [line.rstrip(b"\r") for line in content.split(b"\n") if line.strip()]
+    if any(len(record) != 45 for record in records):
+        raise UnexpectedAnswer(f"{SECTORS} has a record not of 45 bytes: its layout is another one")
+    try:
+        return {record[1:5].decode(): record[5:].decode("cp949").strip() for record in records}
+    except UnicodeDecodeError as error:
+        raise UnexpectedAnswer(f"{SECTORS} cannot be read: {error.reason}") from None
 
 
 def parse(content: bytes, market: Market) -> pl.DataFrame:

@@ -8,25 +8,30 @@ up on its way arrives late and crowds the second that follows. The confirmation 
 the last second by *latest possible arrivals*: departure plus whatever the answer took beyond the
 usual time of its endpoint. With that, no second as the server counts it holds more than the limit,
 however much the machine stutters.
+
+Slots carry the time of the shared state: on Redis the server's, so that machines need not agree.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import sqlite3
 import threading
 import time
 import uuid
 from collections import defaultdict, deque
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TypeVar
 
-from kis_assets.kis.errors import RateLimited
-from kis_assets.kis.shared import SharedState
+import msgspec
 
-MARGIN = 0.02
-"""Seconds added to the pace's window: 2 % of the quota, against refusals on the limit."""
+from kis_assets.kis.errors import RateLimited, ServiceUnavailable
+from kis_assets.kis.shared import State
+
+T = TypeVar("T")
+
+MARGIN = 0.012
+"""Seconds added to the pace's window: 1 % of the quota, against refusals on the limit."""
 GUARD = 0.005
 """Seconds added to the hard window of the confirmation."""
 WIDEN = 0.01
@@ -36,12 +41,46 @@ RECOVERY = 30.0
 """Seconds in which two thirds of the widening are taken back."""
 RESERVATIONS = 2
 """Slots a process may hold ahead: what a killed process takes with it."""
-RESTART = 120.0
-"""A slot due later than this many seconds from now is from before the machine was restarted."""
-LATEST = 1.0
-"""A late answer counts as a late arrival up to this many seconds."""
+AHEAD = 120
+"""A slot that stands further ahead than so many requests take is from before a clock was set."""
+SETBACK = 1.0
+"""A request sent this many seconds from now, or more, is from before a clock was set."""
+LATEST = 5.0
+"""A late answer counts as a late arrival up to this many seconds; one that never comes, because its
+process was killed, takes a place for as long."""
+LOST = 60.0
+"""Seconds after which a slot is given up whose owner has not come."""
 WAY = 0.015
 """How much of an answer's usual time may vary on the way there without showing in the whole."""
+
+
+class _Slot(msgspec.Struct, array_like=True):
+    """A place in the row; `late` is None while the answer is not there."""
+
+    due: float
+    owner: str
+    live: bool
+    sent: float | None = None
+    usual: float = 0.0
+    late: float | None = None
+
+
+class _Log(msgspec.Struct, array_like=True):
+    """What processes share: the slots in order, and how far the pace is widened since when.
+
+    `born` names this log: one that was lost and made anew has another name. Nothing is sent
+    before `not_before`.
+    """
+
+    born: str
+    slots: list[_Slot] = msgspec.field(default_factory=list[_Slot])
+    extra: float = 0.0
+    refused_at: float = -math.inf
+    not_before: float = -math.inf
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(_Log)
 
 
 class Quota:
@@ -53,7 +92,7 @@ class Quota:
 
     def __init__(
         self,
-        state: SharedState,
+        state: State,
         name: str,
         rate: float,
         *,
@@ -61,7 +100,7 @@ class Quota:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._state = state
-        self._name = name
+        self._key = f"quota:{name}"
         self._clock = clock
         self._sleep = sleep
         self.count = max(1, math.floor(rate))
@@ -70,6 +109,9 @@ class Quota:
         self._turns = {live: threading.Semaphore(RESERVATIONS) for live in (True, False)}
         self._usual: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=64))
         self._lock = threading.Lock()
+        self._born = ""
+        self._departed = -math.inf
+        self._apart: float | None = None
 
     @contextmanager
     def permit(self, kind: str, *, live: bool = False, timeout: float = 30.0) -> Generator[None]:
@@ -79,34 +121,49 @@ class Quota:
 
         Raises:
             RateLimited: the permit would come later than `timeout` seconds from now.
+            ServiceUnavailable: what processes share cannot be used.
         """
-        owner = self._acquire(kind, live, self._clock() + timeout)
-        departed = self._clock()
+        owner, confirming = self._acquire(kind, live, self._clock() + timeout)
         try:
             yield
         finally:
-            self._settle(owner, kind, self._clock() - departed)
+            # From before the confirmation: what lies between it and the departure is on the way.
+            self._settle(owner, kind, self._clock() - confirming)
 
     def refused(self) -> None:
         """Widen the pace of all processes: the server found it too quick."""
-        now = self._clock()
-        with self._state.transaction() as db:
-            extra, refused_at = self._pace(db)
-            if now - refused_at >= 1.0:
-                extra = min(self._recovered(extra, refused_at, now) + WIDEN, WIDEST)
-                db.execute("REPLACE INTO pace VALUES (?, ?, ?)", (self._name, extra, now))
+
+        def widen(log: _Log, now: float) -> None:
+            if not 0 <= now - log.refused_at < 1.0:
+                log.extra = min(_recovered(log, now) + WIDEN, WIDEST)
+                log.refused_at = now
+
+        self._update(widen)
 
     def status(self) -> dict[str, float]:
         """Requests a second allowed now, and requests sent in the last second."""
-        now = self._clock()
-        with self._state.transaction() as db:
-            extra = self._recovered(*self._pace(db), now)
-            (sent,) = db.execute(
-                "SELECT count(*) FROM slot WHERE quota = ? AND sent > ?", (self._name, now - 1)
-            ).fetchone()
-        return {"rate": self.count / (self.window * (1 + extra)), "last_second": sent}
 
-    def _acquire(self, kind: str, live: bool, deadline: float) -> str:
+        def look(log: _Log, now: float) -> dict[str, float]:
+            sent = sum(slot.sent is not None and slot.sent > now - 1 for slot in log.slots)
+            return {
+                "rate": self.count / (self.window * (1 + _recovered(log, now))),
+                "last_second": sent,
+            }
+
+        return self._update(look, writes=False)
+
+    def outlook(self, *, live: bool = False) -> float:
+        """Seconds until who asks now would get a permit, callers of this process before it."""
+
+        def look(log: _Log, now: float) -> float:
+            due, open_slots = self._next(log, now)
+            return max(0.0, (open_slots[0].due if live and open_slots else due) - now)
+
+        ahead = self._waiting[True] if live else sum(self._waiting.values())
+        return self._update(look, writes=False) + ahead * self.window / self.count
+
+    def _acquire(self, kind: str, live: bool, deadline: float) -> tuple[str, float]:
+        """A confirmed slot's owner, and the moment before it was confirmed."""
         with self._lock:
             ahead = self._waiting[live]
             self._waiting[live] += 1
@@ -118,12 +175,18 @@ class Quota:
             if not turn.acquire(timeout=max(0.0, deadline - self._clock())):
                 raise self._too_late(deadline)
             try:
-                owner = f"{os.getpid()}-{uuid.uuid4().hex}"
-                if self._reserve(owner, live, deadline) is None:
+                owner = uuid.uuid4().hex
+                wait = self._reserve(owner, live, deadline)
+                if wait is None:
                     raise self._too_late(deadline)
-                while (wait := self._confirm(owner, kind)) > 0:
-                    self._sleep(wait)
-                return owner
+                while True:
+                    if wait > 0:
+                        self._sleep(wait)
+                    confirming = self._clock()
+                    wait = self._confirm(owner, kind)
+                    if wait <= 0:
+                        self._departed = confirming
+                        return owner, confirming
             finally:
                 turn.release()
         finally:
@@ -131,82 +194,68 @@ class Quota:
                 self._waiting[live] -= 1
 
     def _reserve(self, owner: str, live: bool, deadline: float) -> float | None:
-        """Take the next free slot, or the next one of history's where `live`; its due time."""
-        with self._state.transaction() as db:
-            now = self._clock()
-            rows = db.execute(
-                "SELECT seq, due, owner, live, sent FROM slot WHERE quota = ? "
-                "ORDER BY seq DESC LIMIT ?",
-                (self._name, max(64, self.count)),
-            ).fetchall()
-            if (
-                rows and rows[0][1] > now + RESTART
-            ):  # the clock began anew: the machine was restarted
-                db.execute("DELETE FROM slot WHERE quota = ?", (self._name,))
-                rows = []
-            window = self._paced_window(db, now)
-            due = now
-            if rows:
-                due = max(due, rows[0][1] + window / self.count)
-            if len(rows) >= self.count:
-                due = max(due, rows[self.count - 1][1] + window)
-            seq = rows[0][0] + 1 if rows else 1
-            open_slots = [r for r in reversed(rows) if not r[3] and r[4] is None and r[1] > now]
-            mine = open_slots[0][1] if live and open_slots else due
-            if mine > deadline:
+        """Take the next free slot, or the next one of history's where `live`.
+
+        Returns:
+            Seconds until it is due; None, and nothing is taken, where that is too late.
+        """
+        patience = deadline - self._clock()
+
+        def reserve(log: _Log, now: float) -> float | None:
+            due, open_slots = self._next(log, now)
+            mine = open_slots[0].due if live and open_slots else due
+            if mine - now > patience:
                 return None
             holder, holder_live = owner, live
             if live:
                 # Rotate: the live caller takes history's first open slot, each of history's
                 # callers the next one, and the last of them the slot at the end.
-                for slot_seq, _, slot_owner, _, _ in open_slots:
-                    db.execute(
-                        "UPDATE slot SET owner = ?, live = ? WHERE quota = ? AND seq = ?",
-                        (holder, holder_live, self._name, slot_seq),
+                for slot in open_slots:
+                    slot.owner, slot.live, holder, holder_live = (
+                        holder,
+                        holder_live,
+                        slot.owner,
+                        False,
                     )
-                    holder, holder_live = slot_owner, False
-            db.execute(
-                "INSERT INTO slot VALUES (?, ?, ?, ?, ?, NULL, 0, 0)",
-                (self._name, seq, due, holder, holder_live),
-            )
-            db.execute(
-                "DELETE FROM slot WHERE quota = ? AND seq <= ?",
-                (self._name, seq - 2 * max(64, self.count)),
-            )
-            return mine
+            log.slots.append(_Slot(due, holder, holder_live))
+            return mine - now
+
+        return self._update(reserve)
+
+    def _next(self, log: _Log, now: float) -> tuple[float, list[_Slot]]:
+        """When the slot after the last one is due, and history's slots that are still to come."""
+        slots, window = log.slots, self._paced_window(log, now)
+        due = max(now, log.not_before)
+        if slots:
+            due = max(due, slots[-1].due + window / self.count)
+        if len(slots) >= self.count:
+            due = max(due, slots[-self.count].due + window)
+        return due, [
+            slot for slot in slots if not slot.live and slot.sent is None and slot.due > now
+        ]
 
     def _confirm(self, owner: str, kind: str) -> float:
         """Mark the slot as sent and return 0, or return how long to sleep first."""
-        with self._state.transaction() as db:
-            now = self._clock()
-            row = db.execute(
-                "SELECT seq, due FROM slot WHERE quota = ? AND owner = ?", (self._name, owner)
-            ).fetchone()
-            if row is None:  # the shared file was deleted: no memory of any second is left
-                db.execute(
-                    "INSERT INTO slot SELECT ?, ifnull(max(seq), 0) + 1, ?, ?, 0, NULL, 0, 0 "
-                    "FROM slot WHERE quota = ?",
-                    (self._name, now + self.window, owner, self._name),
-                )
-                return self.window
-            seq, due = row
+        usual = min(self._usual[kind], default=0.0)
+
+        def confirm(log: _Log, now: float) -> float:
+            slot = next((slot for slot in reversed(log.slots) if slot.owner == owner), None)
+            if slot is None:  # what was shared is lost: no memory of any second is left
+                due, _ = self._next(log, now)
+                log.slots.append(_Slot(max(due, now + self.window), owner, False))
+                return log.slots[-1].due - now
+            due = max(slot.due, log.not_before)
             if due > now:
                 return due - now
-            # An answer not yet there may have arrived as late as now less its usual way.
-            latest = db.execute(
-                "SELECT sent + min(usual, ?) + "
-                "CASE WHEN late IS NULL THEN max(0, min(?, ? - sent - usual)) ELSE late END "
-                "AS arrival FROM slot WHERE quota = ? AND sent IS NOT NULL "
-                "ORDER BY arrival DESC LIMIT 1 OFFSET ?",
-                (WAY, LATEST, now, self._name, self.count - 1),
-            ).fetchone()
-            if latest is not None and latest[0] + self.window + GUARD > now:
-                return latest[0] + self.window + GUARD - now
-            db.execute(
-                "UPDATE slot SET sent = ?, usual = ?, late = NULL WHERE quota = ? AND seq = ?",
-                (now, min(self._usual[kind], default=0.0), self._name, seq),
-            )
+            arrivals = sorted(_arrival(slot, now) for slot in log.slots if slot.sent is not None)
+            if len(arrivals) >= self.count:
+                free = arrivals[-self.count] + self.window + GUARD
+                if free > now:
+                    return free - now
+            slot.sent, slot.usual, slot.late = now, usual, None
             return 0.0
+
+        return self._update(confirm)
 
     def _settle(self, owner: str, kind: str, took: float) -> None:
         usual = self._usual[kind]
@@ -214,28 +263,86 @@ class Quota:
         shortest = min(usual, default=0.0)
         late = min(LATEST, max(0.0, took - shortest))
         usual.append(took)
-        with self._state.transaction() as db:
-            db.execute(
-                "UPDATE slot SET late = ?, usual = ? WHERE quota = ? AND owner = ?",
-                (late, shortest, self._name, owner),
-            )
 
-    def _pace(self, db: sqlite3.Connection) -> tuple[float, float]:
-        row = db.execute(
-            "SELECT extra, refused_at FROM pace WHERE quota = ?", (self._name,)
-        ).fetchone()
-        return row or (0.0, -math.inf)
+        def settle(log: _Log, _: float) -> None:
+            for slot in reversed(log.slots):
+                if slot.owner == owner:
+                    slot.late, slot.usual = late, shortest
+                    return
 
-    def _recovered(self, extra: float, refused_at: float, now: float) -> float:
-        return extra * math.exp(-(now - refused_at) / RECOVERY) if now >= refused_at else 0.0
+        # An answer that is there is worth more than its place in the log: unsettled, it counts
+        # as late as it can be.
+        with suppress(ServiceUnavailable):
+            self._update(settle)
 
-    def _paced_window(self, db: sqlite3.Connection, now: float) -> float:
-        extra = self._recovered(*self._pace(db), now)
+    def _update(self, change: Callable[[_Log, float], T], *, writes: bool = True) -> T:
+        def whole(value: bytes | None, now: float) -> tuple[bytes | None, tuple[str, T]]:
+            log = self._log(value, now)
+            result = change(log, now)
+            self._forget(log, now)
+            return _ENCODER.encode(log) if writes else None, (log.born, result)
+
+        born, result = self._state.update(self._key, whole, self._clock)
+        if writes:
+            self._born = born
+        return result
+
+    def _log(self, value: bytes | None, now: float) -> _Log:
+        log = None
+        with suppress(msgspec.DecodeError):
+            log = _DECODER.decode(value or b"")
+        if log is None or self._is_of_another_clock(log, now):
+            log = _Log(uuid.uuid4().hex)
+        # Where the log's clock jumps, the last second looks like another one.
+        before, self._apart = self._apart, now - self._clock()
+        has_jumped = before is not None and abs(self._apart - before) > SETBACK
+        is_lost = has_jumped or self._born not in ("", log.born)
+        if is_lost and self._clock() - self._departed < self.window + LATEST:
+            # The log this process wrote to is gone, and with it who sent in the last second.
+            log.not_before = max(log.not_before, now + self.window + GUARD)
+        return log
+
+    def _is_of_another_clock(self, log: _Log, now: float) -> bool:
+        if not log.slots:
+            return False
+        sent = max((slot.sent for slot in log.slots if slot.sent is not None), default=now)
+        ahead = AHEAD * self.window / self.count + RECOVERY
+        return log.slots[-1].due > now + ahead or sent > now + SETBACK
+
+    def _forget(self, log: _Log, now: float) -> None:
+        """Leave out what no window can reach any more."""
+        spare = max(0, len(log.slots) - self.count)
+        oldest = now - self.window - GUARD
+        log.slots = [
+            slot for slot in log.slots[:spare] if self._is_needed(slot, now, oldest)
+        ] + log.slots[spare:]
+
+    def _is_needed(self, slot: _Slot, now: float, oldest: float) -> bool:
+        if slot.sent is None:
+            return slot.due > now - LOST
+        return _arrival(slot, now) > oldest
+
+    def _paced_window(self, log: _Log, now: float) -> float:
         # A window of one request has no neighbours to average over: it gets a wider margin.
-        return self.window * (1 + extra) + MARGIN + 0.03 / self.count
+        return self.window * (1 + _recovered(log, now)) + MARGIN + 0.03 / self.count
 
     def _too_late(self, deadline: float) -> RateLimited:
         wait = max(0.0, deadline - self._clock())
         return RateLimited(
             f"no permit within {wait:.1f} s (KIS_API_QUEUE_TIMEOUT): too many requests are waiting"
         )
+
+
+def _recovered(log: _Log, now: float) -> float:
+    since = now - log.refused_at
+    return log.extra * math.exp(-since / RECOVERY) if since >= 0 else 0.0
+
+
+def _arrival(slot: _Slot, now: float) -> float:
+    """The latest moment at which the server may have counted a request that was sent."""
+    sent = slot.sent or 0.0
+    # An answer not yet there may have arrived as late as now less its usual way.
+    late = slot.late
+    if late is None:
+        late = max(0.0, min(LATEST, now - sent - slot.usual))
+    return sent + min(slot.usual, WAY) + late

@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, timedelta
+from itertools import islice
 from typing import Any
 
-import polars as pl
-
-from kis_assets.kis import answers, endpoints, master
+from kis_assets import krx
+from kis_assets.kis import answers, books, endpoints, minutes
 from kis_assets.kis.client import Client
 from kis_assets.kis.errors import UnexpectedAnswer
+from kis_assets.kis.reference import Reference
+from kis_assets.venues import Venue
 
-KRX_MARKET = "J"
 
-
-class Quotations:
+class Quotations(Reference):
     """What can be asked of KIS. Every method raises the branches of `KISError`.
 
     `patience` is how many seconds a request stands in the quota's queue at most;
-    `KIS_API_QUEUE_TIMEOUT` where it is None.
+    `KIS_API_QUEUE_TIMEOUT` where it is None. `venue` is the market that is asked about;
+    that of the constructor where it is None.
     """
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, venue: Venue = Venue.KRX) -> None:
+        super().__init__(client)
+        self._venue = venue
 
-    def issues(self) -> pl.DataFrame:
-        """Every listed issue of KOSPI, KOSDAQ and KONEX; rows of `stock_master` without a day."""
-        frames: list[pl.DataFrame] = []
-        for market, file_name in master.FILES.items():
-            content = self._client.download_master(f"{file_name}.zip")
-            frames.append(master.parse(master.unzip(content, market), market))
-        return pl.concat(frames)
+    def _market(self, venue: Venue | None) -> str:
+        return endpoints.MARKET_CODES[venue or self._venue]
 
-    def price(self, code: str, patience: float | None = None) -> dict[str, Any]:
+    def price(
+        self, code: str, patience: float | None = None, venue: Venue | None = None
+    ) -> dict[str, Any]:
         """The quote of one stock; see `answers.price`."""
         return self._client.ask(
             endpoints.PRICE,
-            {"FID_COND_MRKT_DIV_CODE": KRX_MARKET, "FID_INPUT_ISCD": code},
+            {"FID_COND_MRKT_DIV_CODE": self._market(venue), "FID_INPUT_ISCD": code},
             lambda body: answers.price(body, code),
             about=code,
             live=True,
@@ -45,12 +44,12 @@ class Quotations:
         )
 
     def prices(
-        self, codes: tuple[str, ...], patience: float | None = None
+        self, codes: tuple[str, ...], patience: float | None = None, venue: Venue | None = None
     ) -> Mapping[str, dict[str, Any] | UnexpectedAnswer]:
         """The quotes of up to 30 stocks; see `answers.many_prices`."""
         parameters: dict[str, str] = {}
         for slot, code in enumerate(codes, 1):
-            parameters[f"FID_COND_MRKT_DIV_CODE_{slot}"] = KRX_MARKET
+            parameters[f"FID_COND_MRKT_DIV_CODE_{slot}"] = self._market(venue)
             parameters[f"FID_INPUT_ISCD_{slot}"] = code
         return self._client.ask(
             endpoints.MANY_PRICES,
@@ -69,12 +68,13 @@ class Quotations:
         *,
         live: bool = False,
         patience: float | None = None,
+        venue: Venue | None = None,
     ) -> list[dict[str, Any]]:
         """The newest 100 raw daily bars of a span, newest first; see `answers.daily_candles`."""
         return self._client.ask(
             endpoints.DAILY_CHART,
             {
-                "FID_COND_MRKT_DIV_CODE": KRX_MARKET,
+                "FID_COND_MRKT_DIV_CODE": self._market(venue),
                 "FID_INPUT_ISCD": code,
                 "FID_INPUT_DATE_1": f"{first:%Y%m%d}",
                 "FID_INPUT_DATE_2": f"{last:%Y%m%d}",
@@ -94,16 +94,132 @@ class Quotations:
         last: date,
         patience: float | None = None,
         count: int | None = None,
+        venue: Venue | None = None,
     ) -> list[dict[str, Any]]:
         """The raw daily bars of a span, newest first, page by page; `count` of them are enough.
 
         A page that fails fails the whole: it is never the end of history.
         """
-        bars: list[dict[str, Any]] = []
-        while first <= last and (count is None or len(bars) < count):
-            page = self.daily_page(code, first, last, patience=patience)
-            bars += page
+        return list(islice(self.each_daily(code, first, last, patience, venue), count))
+
+    def each_daily(
+        self,
+        code: str,
+        first: date,
+        last: date,
+        patience: float | None = None,
+        venue: Venue | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """The raw daily bars of a span, newest first; a page is asked for when it is needed."""
+        while first <= last:
+            page = self.daily_page(code, first, last, patience=patience, venue=venue)
+            yield from page
             if len(page) < endpoints.BARS_A_PAGE:
-                break
+                return
             last = page[-1]["trading_day"] - timedelta(days=1)
-        return bars[:count]
+
+    def order_book(
+        self,
+        code: str,
+        trading_day: date,
+        now: datetime,
+        patience: float | None = None,
+        venue: Venue | None = None,
+    ) -> dict[str, Any]:
+        """The order book of one stock; see `books.order_book`."""
+        return self._client.ask(
+            endpoints.ORDER_BOOK,
+            {"FID_COND_MRKT_DIV_CODE": self._market(venue), "FID_INPUT_ISCD": code},
+            lambda body: books.order_book(body, code, trading_day, now),
+            about=code,
+            live=True,
+            patience=patience,
+        )
+
+    def past_minutes(
+        self,
+        code: str,
+        session: krx.Session,
+        patience: float | None = None,
+        venue: Venue | None = None,
+    ) -> list[dict[str, Any]]:
+        """The traded minutes of a session that is over, oldest first; none on a day without any.
+
+        Raises:
+            UnexpectedAnswer: minutes of other days alone, though the stock was traded on this one.
+        """
+        most = endpoints.PAST_MINUTES_A_PAGE
+
+        def ask(upto: datetime, latest: datetime) -> minutes.Page:
+            return self._client.ask(
+                endpoints.PAST_MINUTES,
+                {
+                    "FID_COND_MRKT_DIV_CODE": self._market(venue),
+                    "FID_INPUT_ISCD": code,
+                    "FID_INPUT_DATE_1": f"{session.day:%Y%m%d}",
+                    "FID_INPUT_HOUR_1": f"{upto:%H%M}00",
+                    "FID_PW_DATA_INCU_YN": "Y",
+                    "FID_FAKE_TICK_INCU_YN": "",  # refused without it, undocumented with a value
+                },
+                lambda body: minutes.page(body, code, session.day, latest, most),
+                about=code,
+                patience=patience,
+            )
+
+        found = minutes.gather(ask, session, session.closes_at + minutes.EXTENSION, most)
+        if found.others and not found.bars:
+            self._confirm_no_trade(code, session.day, max(found.others), patience, venue)
+        return minutes.past(found)
+
+    def _confirm_no_trade(
+        self, code: str, day: date, answered: date, patience: float | None, venue: Venue | None
+    ) -> None:
+        """KIS says nothing of a day either when nobody traded on it or when it errs: ask which."""
+        for bar in self.daily_page(code, day, day, patience=patience, venue=venue):
+            if bar["has_traded"] and bar["open"]:
+                raise UnexpectedAnswer(
+                    f"the answer holds minutes of {answered}, asked was {day}",
+                    endpoint=endpoints.PAST_MINUTES.name,
+                    stock_code=code,
+                )
+
+    def todays_minutes(
+        self,
+        code: str,
+        session: krx.Session,
+        now: datetime,
+        patience: float | None = None,
+        venue: Venue | None = None,
+    ) -> list[dict[str, Any]]:
+        """The traded minutes of the latest session that are over, oldest first.
+
+        Raises:
+            UnexpectedAnswer: minutes of other days alone.
+        """
+        most = endpoints.TODAYS_MINUTES_A_PAGE
+
+        def ask(upto: datetime, latest: datetime) -> minutes.Page:
+            return self._client.ask(
+                endpoints.TODAYS_MINUTES,
+                {
+                    "FID_COND_MRKT_DIV_CODE": self._market(venue),
+                    "FID_INPUT_ISCD": code,
+                    "FID_INPUT_HOUR_1": f"{upto:%H%M}00",
+                    "FID_PW_DATA_INCU_YN": "N",
+                    "FID_ETC_CLS_CODE": "",
+                },
+                lambda body: minutes.page(body, code, session.day, latest, most),
+                about=code,
+                patience=patience,
+            )
+
+        # What KIS shows of minutes to come is invented.
+        until = min(now, session.closes_at + minutes.EXTENSION)
+        found = minutes.gather(ask, session, until, most)
+        if found.others and not found.bars:
+            raise UnexpectedAnswer(
+                f"the answer holds minutes of {max(found.others)}, asked was {session.day}",
+                endpoint=endpoints.TODAYS_MINUTES.name,
+                stock_code=code,
+            )
+        return minutes.todays(found, session, now)

@@ -1,4 +1,7 @@
-"""What the processes of one account share: a local SQLite file. What is in it belongs to others.
+"""What the processes of one account share: small values under a key, changed one at a time.
+
+Here they lie in a local SQLite file, in `shared_redis` on a Redis server. What is in a value
+belongs to others: quota, breaker and token state their rules once, for both.
 
 The file can be deleted at any time: it is made anew, and a process that still holds the old one
 notices and moves over.
@@ -9,58 +12,75 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from kis_assets.kis.errors import ServiceUnavailable
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS slot (
-    quota TEXT, seq INTEGER, due REAL, owner TEXT, live INTEGER,
-    sent REAL, usual REAL, late REAL, PRIMARY KEY (quota, seq)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS pace (
-    quota TEXT PRIMARY KEY, extra REAL, refused_at REAL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS breaker (
-    name TEXT PRIMARY KEY, failures INTEGER, opened_at REAL,
-    probe TEXT, probe_until REAL) WITHOUT ROWID;
+T = TypeVar("T")
+
+Change = Callable[[bytes | None, float], tuple[bytes | None, T]]
+"""From the value there is, None where there is none, and the time, to the value there shall be and
+a result. It may be called again when another process was faster; a value of None changes nothing.
 """
 
 
-class SharedState:
+class State(Protocol):
+    """Values that processes share. Thread-safe."""
+
+    def update(self, key: str, change: Change[T], clock: Callable[[], float]) -> T:
+        """Change the value of a key, no other process between reading and writing.
+
+        `clock` tells the time where the store has none of its own.
+
+        Raises:
+            ServiceUnavailable: the store cannot be used.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the store; the next update takes hold of it again."""
+        ...
+
+
+class SqliteFile:
     """One SQLite file, mode 0600, opened once a process and used under a lock.
 
-    Losing it costs no data: at worst a second of the quota's memory. So it is not synced to disk.
+    It is not synced to disk: what processes share here can be lost without losing data.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "shared.sqlite"
+    def __init__(self, path: Path, schema: str) -> None:
+        self.path = path
+        self._schema = schema
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int, int] | None = None
 
     @contextmanager
-    def transaction(self) -> Generator[sqlite3.Connection]:
-        """A connection inside a transaction that no other process's can overlap.
+    def transaction(self, *, reads: bool = False) -> Generator[sqlite3.Connection]:
+        """A connection inside a transaction; no other process writes meanwhile, unless it `reads`.
 
         Raises:
-            ServiceUnavailable: the file cannot be written (disk full, no permission).
+            ServiceUnavailable: the file cannot be used (disk full, no permission).
         """
         with self._lock:
             try:
-                connection = self._begin()
+                connection = self._begin("BEGIN" if reads else "BEGIN IMMEDIATE")
             except (sqlite3.Error, OSError) as error:
                 raise self._unusable(error) from error
             try:
                 yield connection
-            except BaseException:
-                connection.rollback()
-                raise
-            try:
                 connection.execute("COMMIT")
             except sqlite3.Error as error:
-                connection.rollback()
+                self._roll_back(connection)
+                if not isinstance(error, sqlite3.OperationalError):
+                    self._remove()
                 raise self._unusable(error) from error
+            except BaseException:
+                self._roll_back(connection)
+                raise
 
     def close(self) -> None:
         """Close the file; the next transaction opens it again."""
@@ -69,19 +89,29 @@ class SharedState:
                 self._connection.close()
             self._connection = None
 
-    def _begin(self) -> sqlite3.Connection:
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.rollback()
+        except sqlite3.Error:
+            self.close()
+
+    def _begin(self, begin: str) -> sqlite3.Connection:
         for _ in range(3):
             try:
                 connection = self._open()
-                connection.execute("BEGIN IMMEDIATE")
+                connection.execute(begin)
                 return connection
             except sqlite3.OperationalError:
+                self.close()
                 raise
             except sqlite3.DatabaseError:  # not a database, or a malformed one
-                self.close()
-                for path in (self.path, *self._companions()):
-                    path.unlink(missing_ok=True)
+                self._remove()
         raise sqlite3.DatabaseError("still malformed after it was made anew")
+
+    def _remove(self) -> None:
+        self.close()
+        for path in (self.path, *self._companions()):
+            path.unlink(missing_ok=True)
 
     def _open(self) -> sqlite3.Connection:
         # A forked child must not use its parent's connection, and a file that was deleted and
@@ -97,7 +127,7 @@ class SharedState:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=OFF")
-            connection.executescript(SCHEMA)
+            connection.executescript(self._schema)
         except sqlite3.Error:
             connection.close()
             raise
@@ -120,3 +150,27 @@ class SharedState:
             f"the file that processes share, {self.path}, cannot be used: {error}; "
             "free the disk or delete the file"
         )
+
+
+class SharedState:
+    """The values in `shared.sqlite`; losing them costs a second of the quota's memory at worst."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = SqliteFile(
+            folder / "shared.sqlite",
+            "CREATE TABLE IF NOT EXISTS cell (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID",
+        )
+        self.path = self._file.path
+
+    def update(self, key: str, change: Change[T], clock: Callable[[], float]) -> T:
+        """See `State.update`."""
+        with self._file.transaction() as db:
+            row = db.execute("SELECT value FROM cell WHERE key = ?", (key,)).fetchone()
+            value, result = change(row[0] if row else None, clock())
+            if value is not None:
+                db.execute("REPLACE INTO cell VALUES (?, ?)", (key, value))
+            return result
+
+    def close(self) -> None:
+        """See `State.close`."""
+        self._file.close()

@@ -3,53 +3,99 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter, defaultdict
+import weakref
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+LATENCIES = 10_000
+"""Answer times kept of an endpoint and outcome, the newest: a process may run for months."""
 
 
-@dataclass
+def _no_seconds() -> defaultdict[tuple[str, str], deque[float]]:
+    return defaultdict(lambda: deque(maxlen=LATENCIES))
+
+
+@dataclass(eq=False)
 class Tally:
     """Attempts by endpoint and outcome, and the time each answer took.
 
-    An outcome is `ok` or the name of the error; `retries` are attempts beyond the first.
+    An outcome is `ok` or the name of the error; `retries` are attempts that were made because one
+    with that endpoint and outcome had failed; `cache_hits` were answered without asking.
     """
 
-    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    retries: Counter[str] = field(default_factory=Counter)
-    seconds: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+    retries: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+    cache_hits: Counter[str] = field(default_factory=Counter[str])
+    breaker_changes: Counter[str] = field(default_factory=Counter[str])
+    seconds: defaultdict[tuple[str, str], deque[float]] = field(default_factory=_no_seconds)
     tokens: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _parts: weakref.WeakSet[Tally] = field(default_factory=weakref.WeakSet["Tally"], repr=False)
+
+    def part(self) -> Tally:
+        """A tally of what happens from now on, for as long as somebody holds it."""
+        part = Tally()
+        with self._lock:
+            self._parts.add(part)
+        return part
 
     def add(self, endpoint: str, outcome: str, seconds: float | None = None) -> None:
         """One attempt; `seconds` from sending to the end of the answer, where one was sent."""
         with self._lock:
-            self.outcomes[endpoint, outcome] += 1
-            if seconds is not None:
-                self.seconds[endpoint].append(seconds)
+            for tally in (self, *self._parts):
+                tally.outcomes[endpoint, outcome] += 1
+                if seconds is not None:
+                    tally.seconds[endpoint, outcome].append(seconds)
 
-    def retried(self, endpoint: str) -> None:
-        """One attempt more than the first."""
+    def retried(self, endpoint: str, outcome: str) -> None:
+        """One attempt more, because of an `outcome` that may pass."""
         with self._lock:
-            self.retries[endpoint] += 1
+            for tally in (self, *self._parts):
+                tally.retries[endpoint, outcome] += 1
+
+    def cached(self, what: str, count: int = 1) -> None:
+        """Answers that came from the cache."""
+        with self._lock:
+            for tally in (self, *self._parts):
+                tally.cache_hits[what] += count
+
+    def breaker_changed(self, change: str) -> None:
+        """The circuit breaker went from one state to another, here seen or brought about."""
+        with self._lock:
+            for tally in (self, *self._parts):
+                tally.breaker_changes[change] += 1
 
     def token_issued(self) -> None:
         """One token asked for."""
         with self._lock:
-            self.tokens += 1
+            for tally in (self, *self._parts):
+                tally.tokens += 1
 
     def summary(self) -> dict[str, int | float]:
         """Figures of all endpoints together, as they stand in an asset's metadata."""
         with self._lock:
-            seconds = sorted(took for took_all in self.seconds.values() for took in took_all)
+            seconds = [took for took_all in self.seconds.values() for took in took_all]
             by_outcome: Counter[str] = Counter()
             for (_, outcome), count in self.outcomes.items():
                 by_outcome[outcome] += count
             return {
-                "requests": len(seconds),
+                "requests": sum(self.outcomes.values()) - by_outcome["NotSent"],
                 "refusals": by_outcome["RateLimited"],
                 "retries": self.retries.total(),
+                "cache_hits": self.cache_hits.total(),
+                "breaker_changes": self.breaker_changes.total(),
                 "tokens_issued": self.tokens,
-                "latency_p95_ms": round(1000 * seconds[int(0.95 * (len(seconds) - 1))], 1)
-                if seconds
-                else 0.0,
+                **{f"latency_{name}_ms": value for name, value in quantiles(seconds).items()},
             }
+
+
+def quantiles(seconds: Iterable[float]) -> dict[str, float]:
+    """p50, p95 and p99 in milliseconds; 0 where there is nothing."""
+    ordered = sorted(seconds)
+    return {
+        f"p{share}": round(1000 * ordered[share * (len(ordered) - 1) // 100], 1) if ordered else 0.0
+        for share in (50, 95, 99)
+    }

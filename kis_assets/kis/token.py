@@ -1,23 +1,24 @@
 """One access token for all processes of an app key. How it is asked for belongs to the client.
 
-The token lies in a file of mode 0600 beside a lock. The moment of the last request for one lies
-there too, written before the request is made, so that even a process killed in mid-request leaves
-the others waiting out the minute.
+The token lies in a file of mode 0600 beside a lock, or on a Redis server. The moment of the last
+request for one lies there too, written before the request is made, so that even a process killed
+in mid-request leaves the others waiting out the minute. Nobody holds the lock while waiting.
 """
 
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import os
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import msgspec
 from filelock import FileLock
 
 from kis_assets import krx
@@ -74,10 +75,69 @@ def read_answer(answer: dict[str, Any], now: float) -> Token:
     return Token(access_token, expires_at, now)
 
 
-class TokenStore:
-    """The token of one app key, shared through a file by all processes.
+class Vault(Protocol):
+    """Where the token of one app key lies, for all processes. Raises ServiceUnavailable."""
 
-    `issue` makes the request and returns KIS's answer.
+    def locked(self, timeout: float) -> AbstractContextManager[None]:
+        """Hold the lock; give up after `timeout` seconds."""
+        ...
+
+    def read(self) -> bytes:
+        """What was written last, empty where there is nothing."""
+        ...
+
+    def write(self, content: bytes, lasts: float) -> None:
+        """Keep `content`, for so many seconds at least."""
+        ...
+
+
+class FileVault:
+    """A file of mode 0600, with a lock beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextmanager
+    def locked(self, timeout: float) -> Generator[None]:
+        """See `Vault.locked`."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with FileLock(self._path.with_suffix(".lock"), timeout=timeout, mode=0o600):
+                yield
+        except TimeoutError:
+            raise ServiceUnavailable(
+                "another process has been renewing the token for too long"
+            ) from None
+        except OSError as error:
+            raise ServiceUnavailable(
+                f"the token file {self._path} cannot be used: {error}"
+            ) from None
+
+    def read(self) -> bytes:
+        """See `Vault.read`."""
+        try:
+            return self._path.read_bytes()
+        except FileNotFoundError:
+            return b""
+
+    def write(self, content: bytes, lasts: float) -> None:
+        """See `Vault.write`; a file lasts until it is written anew."""
+        del lasts
+        aside = self._path.with_suffix(f".{os.getpid()}")
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            aside.replace(self._path)
+        except OSError:
+            aside.unlink(missing_ok=True)
+            raise
+
+
+class TokenStore:
+    """The token of one app key, shared by all processes: in a file, or in the `vault` given.
+
+    `issue` makes the request and returns KIS's answer; `clock` tells seconds since 1970.
     """
 
     def __init__(
@@ -86,11 +146,12 @@ class TokenStore:
         name: str,
         issue: Callable[[], dict[str, Any]],
         *,
+        vault: Vault | None = None,
         timeout: float = 120.0,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._path = folder / f"token-{name}.json"
+        self._vault = vault or FileVault(folder / f"token-{name}.json")
         self._issue = issue
         self._timeout = timeout
         self._clock = clock
@@ -120,60 +181,59 @@ class TokenStore:
         return token.expires_at if token.access_token else None
 
     def _renewed(self, dead: str) -> str:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with FileLock(self._path.with_suffix(".lock"), timeout=self._timeout, mode=0o600):
-                self._held = self._locked(dead)
-        except TimeoutError:
-            raise ServiceUnavailable(
-                "another process has been renewing the token for too long"
-            ) from None
-        except OSError as error:
-            raise ServiceUnavailable(
-                f"the token file {self._path} cannot be used: {error}"
-            ) from None
-        return self._held.access_token
+        is_patient = True
+        while True:
+            with self._vault.locked(self._timeout):
+                wait, token = self._find(dead)
+                if token is None and wait == 0.0:
+                    try:
+                        token = self._ask()
+                    except RateLimited:
+                        # Somebody outside asked for a token less than a minute ago.
+                        if not is_patient:
+                            raise
+                        is_patient = False
+                        continue
+            if token is not None:
+                self._held = token
+                return token.access_token
+            log.warning("waiting %.0f s: KIS issues one token a minute", wait)
+            self._sleep(wait)
 
-    def _locked(self, dead: str) -> Token:
+    def _find(self, dead: str) -> tuple[float, Token | None]:
+        """The stored token where it is good, else how long to wait before one may be asked for."""
         if self._refusal is not None:
             raise copy.copy(self._refusal)  # callers write into it which stock they asked for
         token = self._read()
         if self._is_good(token) and token.access_token != dead:
-            return token
-        if token.access_token == dead:
-            token = replace(token, access_token="")
-        for patience in (1, 0):
-            wait = token.asked_at + ISSUE_INTERVAL - self._clock()
-            if 0 < wait <= ISSUE_INTERVAL:  # more than that: the clock was set back
-                if token.failure:
-                    raise ServiceUnavailable(
-                        f"no token: {token.failure}; the next try is in {wait:.0f} s",
-                        endpoint="tokenP",
-                        is_outage=True,
-                    )
-                log.warning("waiting %.0f s: KIS issues one token a minute", wait)
-                self._sleep(wait)
-            token = replace(token, asked_at=self._clock(), failure="")
-            self._write(token)
-            try:
-                token = read_answer(self._issue(), self._clock())
-            except RateLimited:
-                # Somebody outside asked for a token less than a minute ago.
-                if not patience:
-                    raise
-            except AuthenticationFailed as error:
-                # Asking again with the same key is of no use to anyone; with another secret it is.
-                self._refusal = error
-                self._write(replace(token, asked_at=0.0))
-                raise
-            except ServiceUnavailable as error:
-                asked_at = 0.0 if error.never_sent else token.asked_at
-                self._write(replace(token, asked_at=asked_at, failure=error.message))
-                raise
-            else:
-                self._write(token)
-                return token
-        raise AssertionError
+            return 0.0, token
+        wait = token.asked_at + ISSUE_INTERVAL - self._clock()
+        if not 0 < wait <= ISSUE_INTERVAL:  # more than that: the clock was set back
+            return 0.0, None
+        if token.failure:
+            raise ServiceUnavailable(
+                f"no token: {token.failure}; the next try is in {wait:.0f} s",
+                endpoint="tokenP",
+                is_outage=True,
+            )
+        return wait, None
+
+    def _ask(self) -> Token:
+        asked = Token(asked_at=self._clock())
+        self._write(asked)
+        try:
+            token = read_answer(self._issue(), self._clock())
+        except AuthenticationFailed as error:
+            # Asking again with the same key is of no use to anyone; with another secret it is.
+            self._refusal = error
+            self._write(Token())
+            raise
+        except ServiceUnavailable as error:
+            asked_at = 0.0 if error.never_sent else asked.asked_at
+            self._write(Token(asked_at=asked_at, failure=error.message))
+            raise
+        self._write(replace(token, asked_at=asked.asked_at))
+        return token
 
     def _is_good(self, token: Token) -> bool:
         left = token.expires_at - self._clock()
@@ -182,13 +242,10 @@ class TokenStore:
 
     def _read(self) -> Token:
         try:
-            return Token(**json.loads(self._path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            return msgspec.json.decode(self._vault.read(), type=Token)
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return Token()
 
     def _write(self, token: Token) -> None:
-        aside = self._path.with_suffix(f".{os.getpid()}")
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(asdict(token), file)
-        aside.replace(self._path)
+        lasts = max(2 * ISSUE_INTERVAL, token.expires_at - self._clock())
+        self._vault.write(msgspec.json.encode(token), lasts)

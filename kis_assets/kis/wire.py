@@ -6,7 +6,7 @@ What an answer means is not known here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -45,8 +45,10 @@ class Wire:
         """Close the connections."""
         self._http.close()
 
-    def receive(self, name: str, method: str, url: str, **request: Any) -> tuple[int, bytes, str]:
-        """Status, body and gt_uid. The timeout bounds the whole exchange, a slow drip included.
+    def receive(
+        self, name: str, method: str, url: str, **request: Any
+    ) -> tuple[int, bytes, Mapping[str, str]]:
+        """Status, body and headers. The timeout bounds the whole exchange, a slow drip included.
 
         Raises:
             ServiceUnavailable: the server cannot be reached or broke off.
@@ -61,7 +63,7 @@ class Wire:
                         raise httpx.ReadTimeout("the answer drips")
                     if len(content) > LONGEST_BODY:
                         raise httpx.ReadError("the answer does not end")
-                return response.status_code, bytes(content), response.headers.get("gt_uid", "")
+                return response.status_code, bytes(content), response.headers
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             # The error's own text is left out: it may hold parts of the request.
             raise ServiceUnavailable(

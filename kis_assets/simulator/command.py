@@ -46,7 +46,9 @@ def start(
         market,
         environment="virtual" if virtual else "real",
         rate_limit=None if rate_limit is None else math.floor(rate_limit),
-        clock=clock,
+        # Tokens live by the clock on the wall, whatever moment the market stands at: clients
+        # compare their expiry with it.
+        clock=krx.now,
     )
     config = uvicorn.Config(
         create_app(simulator), host="127.0.0.1", port=port, log_level="warning", access_log=False

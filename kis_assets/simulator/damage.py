@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, cast
 
+from kis_assets import krx
 from kis_assets.simulator.market import Market
 from kis_assets.simulator.wire import parse_day, ymd
 
@@ -44,7 +45,7 @@ def damage_payload(faults: set[str], path: str, payload: Payload) -> None:
         payload["output"] = [row for row in payload["output"] if row["inter2_prpr"] != "0"]
     if "doubled_closing_minute" in faults and path.endswith(_TODAYS_MINUTES):
         for row in payload["output2"]:
-            if row["stck_cntg_hour"] in ("153000", "163000", "150000"):
+            if _is_closing(row):
                 row["cntg_vol"] = str(2 * int(row["cntg_vol"]))
     for name, change in _RECORD_DAMAGES.items():
         if name in faults:
@@ -61,6 +62,13 @@ def damage_payload(faults: set[str], path: str, payload: Payload) -> None:
                 rows[0], rows[len(rows) // 2] = rows[len(rows) // 2], rows[0]
 
 
+def _is_closing(row: Record) -> bool:
+    """Whether a minute is the closing auction of its day."""
+    day = parse_day(row["stck_bsop_date"])
+    session = krx.session(day) if day else None
+    return session is not None and row["stck_cntg_hour"] == f"{session.closes_at:%H%M%S}"
+
+
 def _records(payload: Payload) -> list[Record]:
     found: list[Record] = []
     for value in payload.values():
@@ -72,8 +80,8 @@ def _records(payload: Payload) -> list[Record]:
 
 
 def _first_price(payload: Payload, change: Callable[[Record, str], object]) -> None:
-    """Spoil the price of the last list or object: the rows where there are rows."""
-    for value in reversed(list(payload.values())):
+    """Spoil the first price there is: that of the rows where there are rows."""
+    for value in sorted(payload.values(), key=lambda value: not isinstance(value, list)):
         rows: list[Record] = []
         if isinstance(value, list):
             rows = cast(list[Record], value)

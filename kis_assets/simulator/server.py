@@ -194,7 +194,8 @@ class Simulator:
         return self._envelope(answer, tr_id), answer.message[0]
 
     def _check_headers(self, headers: Mapping[str, str]) -> None:
-        if not headers.get("content-type", "").startswith("application/json"):
+        # python-kis, which works on the real server, sends neither of these two with a GET.
+        if not headers.get("content-type", "application/json").startswith("application/json"):
             raise Refusal("1", "EGW00132", "content-type이 유효하지 않습니다.", 500)
         authorization = headers.get("authorization", "")
         if not authorization:
@@ -204,7 +205,7 @@ class Simulator:
         self.tokens.check_key(headers.get("appkey", ""), headers.get("appsecret", ""))
         token = authorization.removeprefix("Bearer ")
         self.tokens.check(token, headers["appkey"], self.faults.expired_status)
-        if headers.get("custtype") not in ("P", "B"):
+        if headers.get("custtype", "P") not in ("P", "B"):
             raise Refusal("1", "EGW00208", "고객타입이 유효하지 않습니다.", 500)
 
     def _admit(self, key: str, arrived: float, path: str) -> None:

@@ -198,6 +198,9 @@ def inquire_time_itemchartprice(request: Request) -> Answer:
     stock = request.stock()
     quote = request.market.quote(stock.code, request.now) if stock else None
     upto = _time(request["FID_INPUT_HOUR_1"])
+    if upto == time():
+        # python-kis asks so for the newest bars, and works on the real server.
+        upto = request.now.time() if request.now.date() == request.today else time.max
     rows: list[Record] = []
     if stock is not None and quote is not None and upto is not None:
         rows = _grid_rows(request, stock, quote.bar.day, upto, quote.bar.base)

@@ -6,21 +6,21 @@ a few. Those named for a table fetch its rows for the assets, for many stocks at
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import Enum
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import polars as pl
 
-from kis_assets.kis.errors import KISError
+from kis_assets.kis.errors import InvalidRequest, KISError, NotSupported
 from kis_assets.kis.tally import Tally
-
-Progress = Callable[[int, int, str], None]
-"""Called as `progress(completed, total, stock_code)`."""
+from kis_assets.sources.batch import Batch, BatchResult, Progress
+from kis_assets.venues import Venue
 
 
 class PriceType(Enum):
@@ -50,6 +50,57 @@ class CurrentPrice:
     trading_value: float
     market_cap: float | None
     timestamp: str
+    is_stale: bool = False
+    """Older than it should be, because the source is down."""
+    age_seconds: float = 0.0
+    """How old a stale record is."""
+
+
+@dataclass(frozen=True)
+class OrderBookLevel:
+    """A price and the shares quoted at it. KIS states no number of orders: `count` stays None."""
+
+    price: float
+    volume: int
+    count: int | None = None
+
+
+@dataclass(frozen=True)
+class OrderBook:
+    """An order book: up to ten levels a side, the best one first; none where nobody quotes.
+
+    The expected price and volume are there in auctions, and only then may the two sides cross.
+    Prices in KRW, volumes in shares, timestamp ISO 8601 in Seoul.
+    """
+
+    stock_code: str
+    stock_name: str
+    bid_levels: tuple[OrderBookLevel, ...]
+    ask_levels: tuple[OrderBookLevel, ...]
+    total_bid_volume: int
+    total_ask_volume: int
+    timestamp: str
+    expected_price: float | None = None
+    expected_volume: int | None = None
+    is_stale: bool = False
+    age_seconds: float = 0.0
+
+    @property
+    def best_bid(self) -> float | None:
+        """The highest bid; None when there is none."""
+        return self.bid_levels[0].price if self.bid_levels else None
+
+    @property
+    def best_ask(self) -> float | None:
+        """The lowest ask; None when there is none."""
+        return self.ask_levels[0].price if self.ask_levels else None
+
+    @property
+    def spread(self) -> float | None:
+        """Best ask minus best bid; None when a side is empty."""
+        if self.best_ask is None or self.best_bid is None:
+            return None
+        return self.best_ask - self.best_bid
 
 
 @dataclass(frozen=True)
@@ -64,6 +115,8 @@ class ChartData:
     close_price: float
     volume: int
     trading_value: float
+    is_stale: bool = False
+    age_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,6 +130,8 @@ class StockInfo:
     industry: str | None = None
     listed_shares: int | None = None
     face_value: float | None = None
+    is_stale: bool = False
+    age_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -95,13 +150,25 @@ class AbstractDataSource(ABC):
     """A source of market data. Thread-safe; close it, or use it as a context manager."""
 
     name: str
-    """What stands in the column `source`: kis, krx or mock."""
+    """What stands in the column `source`: kis, krx or mock, and the venue unless it is KRX."""
 
     tally: Tally
 
+    _workers: int = 10
+    """Requests in flight unless a caller says otherwise."""
+
     @abstractmethod
-    def get_current_price(self, stock_code: str) -> CurrentPrice:
-        """The quote of one stock now.
+    def get_current_price(self, stock_code: str, venue: Venue | None = None) -> CurrentPrice:
+        """The quote of one stock now, on the venue of the settings unless another is named.
+
+        Raises:
+            InvalidRequest: there is no such stock.
+            KISError: any other branch of the tree.
+        """
+
+    @abstractmethod
+    def get_order_book(self, stock_code: str, venue: Venue | None = None) -> OrderBook:
+        """The order book of one stock now.
 
         Raises:
             InvalidRequest: there is no such stock.
@@ -110,9 +177,19 @@ class AbstractDataSource(ABC):
 
     @abstractmethod
     def get_chart_data(
-        self, stock_code: str, period: PriceType = PriceType.DAILY, count: int = 100
+        self,
+        stock_code: str,
+        period: PriceType = PriceType.DAILY,
+        count: int = 100,
+        venue: Venue | None = None,
     ) -> list[ChartData]:
-        """The newest `count` bars, newest first, raw prices; fewer where history is shorter."""
+        """The newest `count` bars, newest first, raw prices; fewer where history is shorter.
+
+        Weeks and months are made of days and dated by their last trading day; a price that a split
+        moved within one is not adjusted. Bars of 5 and 30 minutes are made of minutes and dated by
+        their start, the closing auction being one of its own; minutes without a trade are left
+        out. Minutes are on the split-adjusted axis of now.
+        """
 
     @abstractmethod
     def get_stock_info(self, stock_code: str) -> StockInfo:
@@ -137,6 +214,34 @@ class AbstractDataSource(ABC):
         """
 
     @abstractmethod
+    def order_books(
+        self,
+        stocks: pl.DataFrame,
+        trading_day: date,
+        captured_at: datetime,
+        progress: Progress | None = None,
+    ) -> Fetched:
+        """Rows of `order_books` for `stocks`, which are rows of `stock_master`.
+
+        Raises:
+            UnexpectedAnswer: the source shows the order books of another day.
+        """
+
+    @abstractmethod
+    def minute_candles(
+        self,
+        stock_codes: Collection[str],
+        trading_day: date,
+        progress: Progress | None = None,
+    ) -> Fetched:
+        """Rows of `minute_candles` of one session.
+
+        Raises:
+            InvalidRequest: the day is no session, has not begun, or is older than minutes are kept.
+            NotSupported: this server has no minutes of past days.
+        """
+
+    @abstractmethod
     def daily_candles(
         self,
         stock_codes: Collection[str],
@@ -145,6 +250,120 @@ class AbstractDataSource(ABC):
         progress: Progress | None = None,
     ) -> Fetched:
         """Rows of `daily_candles` from `first` to `last`, both included."""
+
+    def stock_info(
+        self, stocks: pl.DataFrame, month: date, progress: Progress | None = None
+    ) -> Fetched:
+        """Rows of `stock_info` for `stocks`, as known now, dated `month`."""
+        raise NotSupported(f"{self.name} has no stock info")
+
+    def market_days(self, first: date, last: date) -> dict[date, bool]:
+        """Whether the exchange opens, for the days of a span; unknown ones are left out.
+
+        Raises:
+            NotSupported: the source has no calendar of its own.
+        """
+        raise NotSupported(f"{self.name} has no calendar of its own")
+
+    def corporate_actions(self, month: date) -> pl.DataFrame:
+        """Rows of `corporate_actions` that took effect in a month, as they were announced.
+
+        Raises:
+            NotSupported: the source has no announcements.
+        """
+        raise NotSupported(f"{self.name} has no announcements of corporate actions")
+
+    # Many stocks for a program: one that fails stops no other, only a refused key stops them all.
+
+    def get_current_prices_batch(
+        self,
+        stock_codes: Iterable[str],
+        max_workers: int | None = None,
+        progress_callback: Progress | None = None,
+    ) -> BatchResult[CurrentPrice]:
+        """The quotes of many stocks.
+
+        `max_workers` bounds the requests in flight, as many as the source likes when None. What
+        went wrong stands under `failed`.
+
+        Raises:
+            AuthenticationFailed, NotSupported: what stops one stops all.
+        """
+        batch = Batch[CurrentPrice](stock_codes, "prices", progress_callback)
+        batch.run(self.get_current_price, max_workers or self._workers, self._rest)
+        return batch.result()
+
+    def get_order_books_batch(
+        self,
+        stock_codes: Iterable[str],
+        max_workers: int | None = None,
+        progress_callback: Progress | None = None,
+    ) -> BatchResult[OrderBook]:
+        """The order books of many stocks; see `get_current_prices_batch`."""
+        batch = Batch[OrderBook](stock_codes, "order books", progress_callback)
+        batch.run(self.get_order_book, max_workers or self._workers, self._rest)
+        return batch.result()
+
+    def get_chart_data_batch(
+        self,
+        stock_codes: Iterable[str],
+        period: PriceType = PriceType.DAILY,
+        count: int = 100,
+        max_workers: int | None = None,
+        progress_callback: Progress | None = None,
+    ) -> BatchResult[list[ChartData]]:
+        """The newest bars of many stocks; see `get_current_prices_batch`."""
+        batch = Batch[list[ChartData]](stock_codes, "charts", progress_callback)
+        batch.run(
+            lambda code: self.get_chart_data(code, period, count),
+            max_workers or self._workers,
+            self._rest,
+        )
+        return batch.result()
+
+    def warm_cache(
+        self,
+        stock_codes: Iterable[str],
+        data_types: Iterable[str] = ("price", "chart", "info"),
+        max_workers: int | None = None,
+    ) -> dict[str, Any]:
+        """Ask for stocks now, so that they are answered at once later where there is a cache.
+
+        `data_types` are any of price, chart, info and orderbook.
+
+        Returns:
+            For each type how many `succeeded` and `failed`, and `total_duration_seconds`.
+
+        Raises:
+            InvalidRequest: there is no such type.
+            AuthenticationFailed, NotSupported: what stops one stops all.
+        """
+        started = time.monotonic()
+        codes, kinds = list(stock_codes), list(dict.fromkeys(data_types))
+
+        def info() -> BatchResult[StockInfo]:
+            batch = Batch[StockInfo](codes, "stock info")
+            batch.run(self.get_stock_info, max_workers or self._workers, self._rest)
+            return batch.result()
+
+        ways: dict[str, Callable[[], BatchResult[Any]]] = {
+            "price": lambda: self.get_current_prices_batch(codes, max_workers),
+            "chart": lambda: self.get_chart_data_batch(codes, max_workers=max_workers),
+            "info": info,
+            "orderbook": lambda: self.get_order_books_batch(codes, max_workers),
+        }
+        for kind in kinds:
+            if kind not in ways:
+                raise InvalidRequest(f"{kind!r} is none of {', '.join(ways)}")
+        result: dict[str, Any] = {}
+        for kind in kinds:
+            stats = ways[kind]()["stats"]
+            result[kind] = {"succeeded": stats["succeeded"], "failed": stats["failed"]}
+        result["total_duration_seconds"] = round(time.monotonic() - started, 2)
+        return result
+
+    def _rest(self) -> None:  # noqa: B027 - most sources have nothing to wait for
+        """Wait until what failed for a passing reason is worth asking again."""
 
     @abstractmethod
     def close(self) -> None:

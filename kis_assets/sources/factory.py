@@ -33,9 +33,13 @@ def create_data_source(
         settings = Settings.load(data_source_type=source_type or None)
     log.info("data source: %s (%s)", settings.source_type, settings.source_reason)
     if settings.source_type == "kis":
+        from kis_assets.sources.cache import CachedDataSource, open_store
+        from kis_assets.sources.history import History
         from kis_assets.sources.kis import KISDataSource
 
-        return KISDataSource(settings)
+        store = open_store(settings)
+        source = KISDataSource(settings, history=History(settings, store))
+        return CachedDataSource(source, store, settings)
     if settings.source_type == "mock":
         from kis_assets.sources.mock import MockDataSource
 

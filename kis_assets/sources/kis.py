@@ -3,45 +3,70 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 import httpx
 import polars as pl
 
 from kis_assets import krx
-from kis_assets.kis import answers, endpoints
+from kis_assets.kis import answers, endpoints, minutes
 from kis_assets.kis.client import Client
-from kis_assets.kis.errors import InvalidRequest, KISError, NotSupported, UnexpectedAnswer
+from kis_assets.kis.errors import (
+    InvalidRequest,
+    KISError,
+    NotSupported,
+    UnexpectedAnswer,
+)
 from kis_assets.kis.quotations import Quotations
 from kis_assets.settings import Settings
+from kis_assets.sources import charts
 from kis_assets.sources.base import (
-    AbstractDataSource,
     ChartData,
     CurrentPrice,
     Fetched,
+    OrderBook,
+    OrderBookLevel,
     PriceType,
     Progress,
     StockInfo,
 )
+from kis_assets.sources.batch import Batch, BatchResult, checked
 from kis_assets.sources.bulk import each
-from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS, STOCK_MASTER
+from kis_assets.sources.history import History
+from kis_assets.sources.reference import PATIENCE, KISReference
+from kis_assets.tables import (
+    DAILY_CANDLES,
+    LEVELS,
+    MINUTE_CANDLES,
+    ORDER_BOOKS,
+    PRICE_SNAPSHOTS,
+)
+from kis_assets.venues import Venue
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 900.0
-"""Seconds that a request among thousands stands in the quota's queue: captures go before it."""
+V = TypeVar("V")
+
 WITNESSES = 3
 """Stocks asked whether there is a session on a day."""
+MASTER_RESTS = 60.0
+"""Seconds for which names are done without after the master files could not be had."""
+_MINUTE_COLUMNS = ("started_at", "open", "high", "low", "close", "volume", "trading_value")
+_BLOCK = 100
+"""Stocks whose minutes are put together at once."""
 
 
-class KISDataSource(AbstractDataSource):
+class KISDataSource(KISReference):
     """Market data of KIS's real or virtual server.
 
     `transport` replaces the network, `workers` bounds the requests in flight, `state_dir` is where
     processes share token and quota, and without `has_quota` no limit holds: for simulators.
+    `history` knows what was fetched before.
     """
 
     name = "kis"
@@ -54,14 +79,18 @@ class KISDataSource(AbstractDataSource):
         workers: int = 10,
         state_dir: Path | None = None,
         has_quota: bool = True,
+        history: History | None = None,
     ) -> None:
         self._settings = settings
+        self._history = history or History(settings)
         self._client = Client(
             settings, transport=transport, state_dir=state_dir, has_quota=has_quota
         )
-        self._kis = Quotations(self._client)
+        self._kis = Quotations(self._client, settings.kis_venue)
+        self.name = settings.kis_venue.named(self.name)
         self._workers = workers
-        self._master: tuple[date, pl.DataFrame] | None = None
+        self._master_lock = Lock()
+        self._master_rests_until = 0.0
         self.tally = self._client.tally
 
     def close(self) -> None:
@@ -70,13 +99,34 @@ class KISDataSource(AbstractDataSource):
 
     # For programs that ask for one stock
 
-    def get_current_price(self, stock_code: str) -> CurrentPrice:
+    def get_current_price(self, stock_code: str, venue: Venue | None = None) -> CurrentPrice:
         """The quote of one stock now; name and market cap come from the master files."""
-        quote = self._kis.price(_checked(stock_code))
-        shares = quote["listed_shares"]
+        quote = self._kis.price(checked(stock_code), venue=venue)
+        return self._current_price(stock_code, quote)
+
+    def get_current_prices_batch(
+        self,
+        stock_codes: Iterable[str],
+        max_workers: int | None = None,
+        progress_callback: Progress | None = None,
+    ) -> BatchResult[CurrentPrice]:
+        """The quotes of many stocks: 30 a request (real server) or one by one (virtual server)."""
+        batch = Batch[CurrentPrice](stock_codes, "prices", progress_callback)
+        failed = self._quotes(
+            batch.codes,
+            lambda code, quote: batch.took(code, self._current_price(code, quote)),
+            workers=max(1, max_workers or self._workers),
+        )
+        for code, error in failed.items():
+            batch.refused(code, error)
+        return batch.result()
+
+    def _current_price(self, stock_code: str, quote: Mapping[str, Any]) -> CurrentPrice:
+        about = self._about(stock_code)
+        shares = quote.get("listed_shares") or about.listed_shares
         return CurrentPrice(
             stock_code=stock_code,
-            stock_name=self._name(stock_code),
+            stock_name=quote.get("stock_name") or about.stock_name or "",
             current_price=quote["price"],
             change_price=quote["change"],
             change_rate=quote["change_rate"],
@@ -89,65 +139,93 @@ class KISDataSource(AbstractDataSource):
             timestamp=self._settings.now().isoformat(timespec="seconds"),
         )
 
-    def _name(self, stock_code: str) -> str:
-        """The name in the master files; a quote is worth having without it."""
+    def _about(self, stock_code: str) -> StockInfo:
+        """What the master files say; a quote is worth having without it."""
+        if time.monotonic() < self._master_rests_until:
+            return StockInfo(stock_code)
         try:
-            return self.get_stock_info(stock_code).stock_name or ""
+            with self._master_lock:  # one download for all threads
+                return self._listed(stock_code)
+        except InvalidRequest:
+            return StockInfo(stock_code)
         except KISError as error:
+            # Thousands of quotes must not each wait for files that cannot be had.
+            self._master_rests_until = time.monotonic() + MASTER_RESTS
             log.warning("no name of %s: %s", stock_code, error)
-            return ""
+            return StockInfo(stock_code)
 
-    def get_chart_data(
-        self, stock_code: str, period: PriceType = PriceType.DAILY, count: int = 100
-    ) -> list[ChartData]:
-        """The newest `count` daily bars, newest first."""
-        _checked(stock_code)
-        if count < 1:
-            raise InvalidRequest(f"count must be 1 or more, and is {count}")
-        if period is not PriceType.DAILY:
-            raise NotSupported(f"bars of the period {period.name} are not there yet")
-        today = self._settings.now().date()
-        bars = self._kis.daily_candles(stock_code, krx.FIRST_DAY, today, count=count)
-        return [
-            ChartData(
-                stock_code=stock_code,
-                date=f"{bar['trading_day']:%Y%m%d}",
-                open_price=bar["open"],
-                high_price=bar["high"],
-                low_price=bar["low"],
-                close_price=bar["close"],
-                volume=bar["volume"],
-                trading_value=bar["trading_value"],
-            )
-            for bar in bars
-        ]
-
-    def get_stock_info(self, stock_code: str) -> StockInfo:
-        """Slow facts of one stock, from the master files of today."""
-        _checked(stock_code)
-        today = self._settings.now().date()
-        if self._master is None or self._master[0] != today:
-            self._master = (today, self.stock_master(today))
-        found = self._master[1].filter(pl.col("stock_code") == stock_code)
-        if found.is_empty():
-            raise InvalidRequest("no stock of this code is listed", stock_code=stock_code)
-        row = found.row(0, named=True)
-        return StockInfo(
+    def get_order_book(self, stock_code: str, venue: Venue | None = None) -> OrderBook:
+        """The order book of one stock now; the name comes from the master files."""
+        checked(stock_code)
+        now = self._settings.now()
+        book = self._kis.order_book(stock_code, krx.latest_session(now).day, now, venue=venue)
+        return OrderBook(
             stock_code=stock_code,
-            stock_name=row["stock_name"],
-            market=row["market"],
-            sector=row["sector_large"],
-            industry=row["sector_medium"],
-            listed_shares=row["listed_shares"],
-            face_value=row["face_value"],
+            stock_name=self._about(stock_code).stock_name or "",
+            bid_levels=_levels(book, "bid"),
+            ask_levels=_levels(book, "ask"),
+            total_bid_volume=book["total_bid_volume"],
+            total_ask_volume=book["total_ask_volume"],
+            timestamp=self._settings.now().isoformat(timespec="seconds"),
+            expected_price=book["expected_price"],
+            expected_volume=book["expected_volume"],
         )
 
-    # For the assets
+    def get_chart_data(
+        self,
+        stock_code: str,
+        period: PriceType = PriceType.DAILY,
+        count: int = 100,
+        venue: Venue | None = None,
+    ) -> list[ChartData]:
+        """The newest `count` bars, newest first; only what they need is asked for."""
+        checked(stock_code)
+        if count < 1:
+            raise InvalidRequest(f"count must be 1 or more, and is {count}")
+        bars = (
+            self._each_minute(stock_code, venue)
+            if period in charts.BUCKETS
+            else self._kis.each_daily(
+                stock_code, krx.FIRST_DAY, self._settings.now().date(), venue=venue
+            )
+        )
+        return charts.chart(stock_code, bars, period, count)
 
-    def stock_master(self, trading_day: date) -> pl.DataFrame:
-        """Every listed issue of KOSPI, KOSDAQ and KONEX, from three files that need no key."""
-        issues = self._kis.issues().with_columns(trading_day=pl.lit(trading_day))
-        return self._stamped(issues, STOCK_MASTER.schema)
+    def _each_minute(self, stock_code: str, venue: Venue | None) -> Iterator[dict[str, Any]]:
+        """Minutes, newest first, session by session as far back as this server has them."""
+        now = self._settings.now()
+        latest = krx.latest_session(now).day
+        if self._client.environment == "virtual":
+            yield from reversed(self._minutes(stock_code, latest, venue=venue))
+            log.info("%s: the virtual server has the minutes of %s only", stock_code, latest)
+            return
+        # The days say on which of them there is something to ask for.
+        for day in self._kis.each_daily(stock_code, minutes.oldest_kept(now), latest, venue=venue):
+            if day["has_traded"]:
+                yield from reversed(self._minutes(stock_code, day["trading_day"], venue=venue))
+
+    def _minutes(
+        self,
+        stock_code: str,
+        day: date,
+        patience: float | None = None,
+        venue: Venue | None = None,
+    ) -> list[dict[str, Any]]:
+        """The traded minutes of a session, oldest first, from the chart that has them."""
+        now = self._settings.now()
+        session = minutes.kept_session(day, now)
+        is_virtual = self._client.environment == "virtual"
+        if now > session.closes_at + minutes.EXTENSION and not is_virtual:
+            return self._kis.past_minutes(stock_code, session, patience, venue)
+        live = krx.live_session(now)
+        if live is None or live.day != day:
+            raise NotSupported(
+                f"the virtual server has no minutes of past days, such as {day}; the real one has "
+                "(KIS_USE_VIRTUAL_SERVER=false)"
+            )
+        return self._kis.todays_minutes(stock_code, session, now, patience, venue)
+
+    # For the assets
 
     def price_snapshots(
         self,
@@ -160,49 +238,162 @@ class KISDataSource(AbstractDataSource):
         self._refuse_another_day(stocks, trading_day)
         codes = stocks["stock_code"].to_list()
         quotes: dict[str, dict[str, Any]] = {}
-        failed: dict[str, KISError] = {}
 
-        def take(asked: tuple[str, ...], found: Mapping[str, dict[str, Any] | KISError]) -> None:
-            received = datetime.now(UTC)
+        def take(code: str, quote: dict[str, Any]) -> None:
+            quotes[code] = quote | {"fetched_at": datetime.now(UTC)}
+
+        failed = self._quotes(codes, take, self._workers, PATIENCE, progress)
+        absent = _unknown(failed, "KIS has no price of it")
+        return Fetched(
+            self._snapshot_rows(stocks, quotes, trading_day, captured_at), failed, absent
+        )
+
+    def _quotes(
+        self,
+        codes: list[str],
+        take: Callable[[str, dict[str, Any]], None],
+        workers: int,
+        patience: float | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, KISError]:
+        """Hand the quote of each stock to `take`; what failed is returned, the unknown among it."""
+        failed: dict[str, KISError] = {}
+        taken: set[str] = set()
+
+        def receive(asked: tuple[str, ...], found: Mapping[str, dict[str, Any] | KISError]) -> None:
             for code in asked:
                 quote = found.get(code)
                 if isinstance(quote, KISError):
                     failed[code] = quote
                 elif quote is not None:
                     failed.pop(code, None)
-                    quotes[code] = quote | {"fetched_at": received}
+                    taken.add(code)
+                    take(code, quote)
 
         if self._client.environment == "real":
             refused = each(
                 _batches(codes),
-                lambda asked: self._kis.prices(asked, PATIENCE),
-                take,
-                workers=self._workers,
-                rest=self._client.wait_for_breaker,
+                lambda asked: self._kis.prices(asked, patience),
+                receive,
+                workers=workers,
+                rest=self._rest,
                 progress=_by_last_code(progress, len(codes)),
             )
             failed |= {code: error for asked, error in refused.items() for code in asked}
         # KIS leaves out codes now and then, and tells an unknown one only when asked for it alone.
-        left = [code for code in codes if code not in quotes and code not in failed]
-        absent: dict[str, str] = {}
-        refused_alone = each(
+        left = [code for code in codes if code not in taken and code not in failed]
+        return failed | each(
             left,
-            lambda code: {code: self._kis.price(code, PATIENCE)},
-            lambda code, found: take((code,), found),
-            workers=self._workers,
-            rest=self._client.wait_for_breaker,
+            lambda code: {code: self._kis.price(code, patience)},
+            lambda code, found: receive((code,), found),
+            workers=workers,
+            rest=self._rest,
             progress=None
             if progress is None
             else lambda done, code: progress(len(codes) - len(left) + done, len(codes), code),
         )
-        for code, error in refused_alone.items():
-            if isinstance(error, InvalidRequest):
-                absent[code] = "KIS has no price of it"
-            else:
-                failed[code] = error
-        return Fetched(
-            self._snapshot_rows(stocks, quotes, trading_day, captured_at), failed, absent
+
+    def order_books(
+        self,
+        stocks: pl.DataFrame,
+        trading_day: date,
+        captured_at: datetime,
+        progress: Progress | None = None,
+    ) -> Fetched:
+        """Order books of `stocks`: one a request, so that they are minutes apart."""
+        self._refuse_another_day(stocks, trading_day)
+        rows: list[dict[str, Any]] = []
+        same = {"trading_day": trading_day, "captured_at": captured_at, "source": self.name}
+
+        def take(code: str, book: dict[str, Any]) -> None:
+            rows.append(book | same | {"stock_code": code, "fetched_at": datetime.now(UTC)})
+
+        failed = self._each(
+            stocks["stock_code"],
+            lambda code: self._kis.order_book(code, trading_day, self._settings.now(), PATIENCE),
+            take,
+            progress,
         )
+        absent = _unknown(failed, "KIS has no order book of it")
+        return Fetched(answers.frame(rows, ORDER_BOOKS.schema), failed, absent)
+
+    def minute_candles(
+        self,
+        stock_codes: Collection[str],
+        trading_day: date,
+        progress: Progress | None = None,
+    ) -> Fetched:
+        """Minutes of one session: up to 4 requests a stock, or 13 from the chart of today.
+
+        The chart of today serves the session that runs, and is all that the virtual server has.
+        """
+        minutes.kept_session(trading_day, self._settings.now())
+        found: dict[str, tuple[pl.DataFrame, datetime]] = {}
+        absent: dict[str, str] = {}
+
+        def take(code: str, bars: list[dict[str, Any]]) -> None:
+            if not bars:
+                absent[code] = "KIS has no minute of it on this day"
+                return
+            rows = pl.DataFrame(
+                bars, {name: MINUTE_CANDLES.schema[name] for name in _MINUTE_COLUMNS}
+            )
+            found[code] = rows, bars[0].get("fetched_at") or datetime.now(UTC)
+
+        failed = self._each(
+            stock_codes,
+            lambda code: self._history.bars(
+                code,
+                f"minutes:{trading_day}",
+                trading_day,
+                lambda: self._minutes(code, trading_day, PATIENCE),
+                self.tally,
+            ),
+            take,
+            progress,
+        )
+        absent |= _unknown(failed, "KIS knows no such stock")
+        return Fetched(self._minute_rows(found, trading_day), failed, absent)
+
+    def _minute_rows(
+        self, found: dict[str, tuple[pl.DataFrame, datetime]], trading_day: date
+    ) -> pl.DataFrame:
+        """One frame out of one a stock, in the order in which the lake stores them.
+
+        It empties `found`. Half a million rows: what is in order need not be sorted, and frames
+        by the thousand take twice the memory of a few.
+        """
+        blocks = [MINUTE_CANDLES.empty()]
+        codes = sorted(found)
+        for start in range(0, len(codes), _BLOCK):
+            block: list[pl.DataFrame] = []
+            for code in codes[start : start + _BLOCK]:
+                rows, fetched_at = found.pop(code)
+                rows = rows.with_columns(trading_day=pl.lit(trading_day), stock_code=pl.lit(code))
+                block.append(self._stamped(rows, MINUTE_CANDLES.schema, fetched_at))
+            blocks.append(pl.concat(block, rechunk=True))
+        return pl.concat(blocks)
+
+    def _each(
+        self,
+        stock_codes: Collection[str],
+        ask: Callable[[str], V],
+        take: Callable[[str, V], None],
+        progress: Progress | None,
+    ) -> dict[str, KISError]:
+        return each(
+            stock_codes,
+            ask,
+            take,
+            workers=self._workers,
+            rest=self._rest,
+            progress=None
+            if progress is None
+            else lambda done, code: progress(done, len(stock_codes), code),
+        )
+
+    def _rest(self) -> None:
+        self._client.wait_for_breaker()
 
     def daily_candles(
         self,
@@ -225,23 +416,23 @@ class KISDataSource(AbstractDataSource):
                         [bar | {"stock_code": code} for bar in bars], DAILY_CANDLES.schema
                     ),
                     DAILY_CANDLES.schema,
+                    bars[0].get("fetched_at"),
                 )
             )
 
-        failed = each(
+        failed = self._each(
             stock_codes,
-            lambda code: self._kis.daily_candles(code, first, last, PATIENCE),
+            lambda code: self._history.bars(
+                code,
+                f"days:{first}:{last}",
+                last,
+                lambda: self._kis.daily_candles(code, first, last, PATIENCE),
+                self.tally,
+            ),
             take,
-            workers=self._workers,
-            rest=self._client.wait_for_breaker,
-            progress=None
-            if progress is None
-            else lambda done, code: progress(done, len(stock_codes), code),
+            progress,
         )
-        for code, error in list(failed.items()):
-            if isinstance(error, InvalidRequest):
-                absent[code] = "KIS knows no such stock"
-                del failed[code]
+        absent |= _unknown(failed, "KIS knows no such stock")
         rows = pl.concat(frames) if frames else DAILY_CANDLES.empty()
         return Fetched(rows, failed, absent)
 
@@ -294,19 +485,22 @@ class KISDataSource(AbstractDataSource):
         ]
         return answers.frame(rows, PRICE_SNAPSHOTS.schema)
 
-    def _stamped(self, frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
-        return frame.with_columns(
-            source=pl.lit(self.name),
-            fetched_at=pl.lit(datetime.now(UTC), schema["fetched_at"]),
-        ).select(schema.names())
+
+def _levels(book: Mapping[str, Any], side: str) -> tuple[OrderBookLevel, ...]:
+    """The levels that there are."""
+    return tuple(
+        OrderBookLevel(price, book[f"{side}_volume_{n}"])
+        for n in range(1, LEVELS + 1)
+        if (price := book[f"{side}_price_{n}"]) is not None
+    )
 
 
-def _checked(stock_code: str) -> str:
-    if not krx.is_stock_code(stock_code):
-        raise InvalidRequest(
-            f"{stock_code!r} is no stock code: it has six digits or capital letters, such as 005930"
-        )
-    return stock_code
+def _unknown(failed: dict[str, KISError], reason: str) -> dict[str, str]:
+    """Take out of `failed` what KIS does not know: nothing went wrong there."""
+    unknown = [code for code, error in failed.items() if isinstance(error, InvalidRequest)]
+    for code in unknown:
+        del failed[code]
+    return dict.fromkeys(unknown, reason)
 
 
 def _batches(codes: list[str]) -> list[tuple[str, ...]]:

@@ -5,11 +5,14 @@ Only what differs from KIS stands here: where requests go, and that no limit hol
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from pydantic import SecretStr
 
+from kis_assets.kis.errors import NotSupported
 from kis_assets.settings import Settings
 from kis_assets.simulator.http import InProcessTransport
 from kis_assets.simulator.model import ModelMarket
@@ -21,7 +24,22 @@ _IN_PROCESS = {
     "kis_app_secret": SecretStr("MOCK" * 45),
     "kis_use_virtual_server": False,
     "kis_use_real_server": None,
+    "redis_url": None,
 }
+
+
+def in_process(settings: Settings, folder: str, seed: int = 0) -> dict[str, Any]:
+    """What `KISDataSource` is opened with to ask an invented market; `folder` is for its state."""
+    simulator = Simulator(
+        ModelMarket(seed=seed, clock=settings.now), rate_limit=0, clock=settings.now
+    )
+    return {
+        "settings": settings.model_copy(update=_IN_PROCESS),
+        "transport": InProcessTransport(simulator),
+        "state_dir": Path(folder),
+        "workers": 1,
+        "has_quota": False,
+    }
 
 
 class MockDataSource(KISDataSource):
@@ -31,17 +49,11 @@ class MockDataSource(KISDataSource):
 
     def __init__(self, settings: Settings, *, seed: int = 0) -> None:
         self._folder = TemporaryDirectory(prefix="kis-assets-mock-")
+        super().__init__(**in_process(settings, self._folder.name, seed))
 
-        simulator = Simulator(
-            ModelMarket(seed=seed, clock=settings.now), rate_limit=0, clock=settings.now
-        )
-        super().__init__(
-            settings.model_copy(update=_IN_PROCESS),
-            transport=InProcessTransport(simulator),
-            state_dir=Path(self._folder.name),
-            workers=1,
-            has_quota=False,
-        )
+    def market_days(self, first: date, last: date) -> dict[date, bool]:
+        """Nothing: the mock market is open when the computed calendar says so."""
+        raise NotSupported("the mock market has the computed calendar")
 
     def close(self) -> None:
         """Release the simulator's files."""

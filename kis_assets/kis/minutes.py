@@ -1,0 +1,198 @@
+"""The two minute charts, out of KIS's words, and what a day's pages of them make. Pure.
+
+The chart of past days answers a date that is no session with another day's minutes, and says
+success. The chart of today fills minutes that are to come, gives minutes without a trade as flat
+bars, shows the minute before's volume in one that nobody has traded in yet, and counts the closing
+auction twice. All that is told apart here by the dates and by the running sum of value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from kis_assets import krx
+from kis_assets.kis.answers import Field, Row, clock, day, is_nothing, output, read, whole
+from kis_assets.kis.endpoints import SESSIONS_KEPT
+from kis_assets.kis.errors import InvalidRequest, UnexpectedAnswer
+
+Bar = dict[str, Any]
+
+EXTENSION = timedelta(minutes=9)
+"""How much later than the close the bar of an extended closing auction may stand; off-hours trades
+begin ten minutes after it."""
+MINUTE = timedelta(minutes=1)
+
+MINUTES = (
+    Field("trading_day", "stck_bsop_date", day),
+    Field("time", "stck_cntg_hour", clock),
+    Field("open", "stck_oprc", whole),
+    Field("high", "stck_hgpr", whole),
+    Field("low", "stck_lwpr", whole),
+    Field("close", "stck_prpr", whole),
+    Field("volume", "cntg_vol", whole),
+    Field("value_so_far", "acml_tr_pbmn", whole),
+)
+
+
+class Page(NamedTuple):
+    """Minutes of the day asked for, newest first, as they came.
+
+    `others` are the days that the page goes on with, `rows` is how many rows it had in all, and
+    `day_volume` what the stock has traded on the day that it is now.
+    """
+
+    bars: list[Bar]
+    others: frozenset[date]
+    rows: int
+    day_volume: int | None
+
+
+Ask = Callable[[datetime, datetime], Page]
+"""Asks for the page that ends with the first instant, and takes no bar after the second one."""
+
+
+def kept_session(trading_day: date, now: datetime) -> krx.Session:
+    """The session of a day whose minutes can be had now.
+
+    Raises:
+        InvalidRequest: it is no session, has not begun, or is older than KIS keeps minutes.
+    """
+    if not krx.FIRST_DAY <= trading_day <= krx.LAST_DAY:
+        raise InvalidRequest(f"{trading_day} is outside the calendar of KRX")
+    session = krx.session(trading_day)
+    if session is None:
+        raise InvalidRequest(f"{trading_day} is no trading day of KRX; choose a trading day")
+    if now < session.opens_at:
+        raise InvalidRequest(
+            f"the session of {trading_day} has not begun; it opens at {session.opens_at:%H:%M} "
+            "in Seoul"
+        )
+    if trading_day < (oldest := oldest_kept(now)):
+        raise InvalidRequest(
+            f"the minutes of {trading_day} can no longer be had: KIS keeps {SESSIONS_KEPT} "
+            f"sessions, now from {oldest} on; what is stored is left alone"
+        )
+    return session
+
+
+def oldest_kept(now: datetime) -> date:
+    """The oldest session of which KIS has minutes at that instant."""
+    latest = krx.latest_session(now).day
+    # Two weekdays of seven are free and some days more: twice as many days are enough.
+    return krx.trading_days(latest - timedelta(days=2 * SESSIONS_KEPT), latest)[-SESSIONS_KEPT]
+
+
+def page(body: Row, stock_code: str, trading_day: date, latest: datetime, most: int) -> Page:
+    """One page of either chart: minutes of that day until `latest`, and maybe of other days.
+
+    Raises:
+        InvalidRequest: KIS knows no such code; it says so with no rows and a price of 0.
+        UnexpectedAnswer: minutes that are later, out of order, unreadable, or too many.
+    """
+    about = output(body, "output1", dict)
+    bars = [_bar(read(row, MINUTES)) for row in output(body, "output2", list) if row]
+    if not bars and is_nothing(about, "stck_prpr"):
+        raise InvalidRequest("KIS knows no stock of this code", stock_code=stock_code)
+    if len(bars) > most:
+        raise UnexpectedAnswer(f"the answer holds {len(bars)} minutes, more than a page's {most}")
+    if any(newer["started_at"] <= older["started_at"] for newer, older in pairwise(bars)):
+        raise UnexpectedAnswer("the minutes are not in order, newest first")
+    asked = [bar for bar in bars if bar["trading_day"] == trading_day]
+    if asked and asked[0]["started_at"] > latest:
+        raise UnexpectedAnswer(
+            f"the answer holds {asked[0]['started_at']:%H:%M}, asked was until {latest:%H:%M}"
+        )
+    others = frozenset(bar["trading_day"] for bar in bars) - {trading_day}
+    volume = read(about, (Field("volume", "acml_vol", whole, required=False),))["volume"]
+    return Page(asked, others, len(bars), volume)
+
+
+def _bar(row: Bar) -> Bar:
+    started_at = datetime.combine(row["trading_day"], row.pop("time"), krx.SEOUL)
+    if started_at.second:
+        raise UnexpectedAnswer(f"{started_at:%H:%M:%S} is no minute")
+    lowest = min(row[name] for name in ("open", "high", "low", "close"))
+    if lowest < 1 or row["low"] > row["high"] or row["volume"] < 0:
+        raise UnexpectedAnswer(f"the minute {started_at:%H:%M} has figures that cannot be")
+    return row | {"started_at": started_at}
+
+
+def gather(ask: Ask, session: krx.Session, until: datetime, most: int) -> Page:
+    """All of a day's minutes, page by page, as if they were one page.
+
+    A page that reaches the open, goes on with other days, is short or brings nothing new is the
+    last one.
+
+    Raises:
+        UnexpectedAnswer: a page repeats, or is of days that cannot come there.
+    """
+    first, upto, latest = None, until, until
+    bars: list[Bar] = []
+    while True:
+        page = ask(upto, latest)
+        first = first or page
+        # A server that takes the bound for inclusive gives the last bar once more.
+        new = [bar for bar in page.bars if not bars or bar["started_at"] < bars[-1]["started_at"]]
+        bars += new
+        if bars and page.others:
+            newest, before = max(page.others), krx.previous_trading_day(session.day)
+            if newest > session.day or (not page.bars and newest != before):
+                raise UnexpectedAnswer(f"the answer holds {newest}, asked was {session.day}")
+        if not new or page.others or page.rows < most:
+            break
+        if new[-1]["started_at"] <= session.opens_at:
+            break
+        latest = bars[-1]["started_at"]
+        upto = latest - MINUTE
+    return Page(bars, first.others, len(bars), first.day_volume)
+
+
+def with_values(bars: list[Bar]) -> list[Bar]:
+    """A day's minutes, oldest first, each with its own value: the difference of running sums.
+
+    Raises:
+        UnexpectedAnswer: a running sum falls.
+    """
+    found: list[Bar] = []
+    so_far = 0
+    for bar in reversed(bars):
+        value, so_far = bar["value_so_far"] - so_far, bar["value_so_far"]
+        if value < 0:
+            raise UnexpectedAnswer(f"the value traded until {bar['started_at']:%H:%M} falls")
+        found.append(bar | {"trading_value": value})
+    return found
+
+
+def past(found: Page) -> list[Bar]:
+    """The minutes of a past day that had a trade, oldest first."""
+    return [bar for bar in with_values(found.bars) if bar["volume"]]
+
+
+def todays(found: Page, session: krx.Session, now: datetime) -> list[Bar]:
+    """The minutes of the running or the last session that are over and had a trade, oldest first.
+
+    A flat bar has no volume; one that shows the volume of the minute before has no value. The
+    minute that runs is left out: it is not what it will be.
+    """
+    bars = with_values([bar for bar in found.bars if bar["started_at"] + MINUTE <= now])
+    bars = [bar for bar in bars if bar["volume"] and bar["trading_value"]]
+    if bars and bars[-1]["started_at"] >= session.closes_at:
+        traded = sum(bar["volume"] for bar in bars)
+        bars[-1] = _undoubled(bars[-1], found.day_volume is not None and traded > found.day_volume)
+    return bars
+
+
+def _undoubled(bar: Bar, is_too_much: bool) -> Bar:
+    """The closing auction once: it has one price, so its value tells its volume.
+
+    `is_too_much` says that the day's minutes add up to more than the day.
+    """
+    half, value = bar["volume"] // 2, bar["trading_value"]
+    is_odd = bar["volume"] % 2
+    off, off_by_half = (abs(n * bar["close"] - value) for n in (bar["volume"], half))
+    if is_odd or not (off_by_half < off or is_too_much):
+        return bar
+    return bar | {"volume": half, "trading_value": value if off_by_half < off else value // 2}

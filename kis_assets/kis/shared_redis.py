@@ -1,0 +1,184 @@
+"""What processes share where `REDIS_URL` is set: the same values on a Redis server.
+
+A value is read with the server's time, changed here and swapped in by a Lua script, if it is still
+the one that was read: the rules stand in quota and breaker once, in Python, and the script knows
+none of them. All times are the server's, so that machines need not agree on theirs.
+
+An answer that got lost leaves open whether a swap took place. Doing it again costs a slot of the
+quota at worst.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from pydantic import SecretStr
+
+from kis_assets.kis.errors import ServiceUnavailable
+from kis_assets.kis.shared import Change
+from kis_assets.settings import SettingsError
+
+T = TypeVar("T")
+
+PREFIX = "kis_assets:"
+KEEP = 86_400
+"""Seconds after its last change at which a value is forgotten."""
+TRIES = 1000
+LEASE = 120
+"""Seconds for which a token's lock is held at most: longer than a request for one can take."""
+WAIT = 3.0
+"""Seconds that the server may take to answer."""
+
+_READ = """
+local now = redis.call('TIME')
+return {1, redis.call('GET', KEYS[1]) or '', now[1], now[2]}
+"""
+_SWAP = """
+local now = redis.call('TIME')
+local value = redis.call('GET', KEYS[1]) or ''
+if value ~= ARGV[1] then
+    return {0, value, now[1], now[2]}
+end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return {1, value, now[1], now[2]}
+"""
+
+
+class Redis:
+    """A connection to the server, its scripts and its time. Thread-safe; says no password.
+
+    Raises:
+        SettingsError: the package that speaks to Redis is not installed.
+    """
+
+    def __init__(self, url: SecretStr) -> None:
+        try:
+            import redis
+            from redis.backoff import ConstantBackoff
+            from redis.retry import Retry
+        except ImportError:
+            raise SettingsError(
+                "REDIS_URL is set and the package redis is missing: "
+                "pip install 'kis-assets[redis]', or unset REDIS_URL"
+            ) from None
+        self._errors: tuple[type[Exception], ...] = (redis.RedisError, OSError)
+        self.client: Any = redis.Redis.from_url(
+            url.get_secret_value(),
+            socket_timeout=WAIT,
+            socket_connect_timeout=WAIT,
+            health_check_interval=30,
+            retry=Retry(ConstantBackoff(0.05), 1),
+        )
+        where = self.client.connection_pool.connection_kwargs
+        self.where = str(where.get("path") or f"{where.get('host')}:{where.get('port')}")
+        self._read = self.client.register_script(_READ)
+        self._swap = self.client.register_script(_SWAP)
+        self._ahead: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Redis({self.where})"
+
+    def read(self, key: str) -> tuple[bytes, float]:
+        """The value of a key, empty where there is none, and the server's time."""
+        with self.named_failures():
+            _, value, now = self._taken(self._read(keys=[PREFIX + key]))
+        return value, now
+
+    def swap(self, key: str, old: bytes, new: bytes) -> tuple[bool, bytes, float]:
+        """Put `new` in the place of `old`; whether it was still there, else what is, and when."""
+        with self.named_failures():
+            return self._taken(self._swap(keys=[PREFIX + key], args=[old, new, KEEP]))
+
+    def now(self) -> float:
+        """The server's time, from this machine's steady clock and how far the two are apart."""
+        if self._ahead is None:
+            self.read("")
+        return time.monotonic() + (self._ahead or 0.0)
+
+    @contextmanager
+    def named_failures(self) -> Generator[None]:
+        """Turn every failure of the server or of the way there into a ServiceUnavailable."""
+        try:
+            yield
+        except self._errors as error:
+            raise ServiceUnavailable(
+                f"the Redis server at {self.where} (REDIS_URL) cannot be used: "
+                f"{type(error).__name__}",
+                passing=True,
+            ) from None
+
+    def close(self) -> None:
+        """Close the connections; the next command opens one again."""
+        with suppress(*self._errors):
+            self.client.close()
+
+    def _taken(self, answer: list[Any]) -> tuple[bool, bytes, float]:
+        is_done, value, seconds, microseconds = answer
+        now = int(seconds) + int(microseconds) / 1e6
+        self._ahead = now - time.monotonic()
+        return bool(is_done), value, now
+
+
+class RedisState:
+    """Shared values on a Redis server; see `shared.State`."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def update(self, key: str, change: Change[T], clock: Callable[[], float]) -> T:
+        """See `shared.State.update`; the time is the server's, whatever `clock` says."""
+        del clock
+        value, now = self._redis.read(key)
+        for _ in range(TRIES):
+            new, result = change(value or None, now)
+            if new is None or new == value:
+                return result
+            is_done, value, now = self._redis.swap(key, value, new)
+            if is_done:
+                return result
+        raise ServiceUnavailable(
+            f"other processes are always faster at {self._redis.where} (REDIS_URL)", passing=True
+        )
+
+    def close(self) -> None:
+        """See `shared.State.close`."""
+        self._redis.close()
+
+
+class RedisVault:
+    """Where the token of one app key lies on a Redis server; see `token.Vault`."""
+
+    def __init__(self, redis: Redis, name: str) -> None:
+        self._redis = redis
+        self._key = f"{PREFIX}token:{name}"
+
+    @contextmanager
+    def locked(self, timeout: float) -> Generator[None]:
+        """Hold the lock, which ends by itself should this process be killed.
+
+        What the lock guards holds without it as well: no token is asked for before the minute
+        since `asked_at` is over.
+        """
+        lock = self._redis.client.lock(f"{self._key}:lock", timeout=LEASE, blocking_timeout=timeout)
+        with self._redis.named_failures():
+            is_held = lock.acquire()
+        if not is_held:
+            raise ServiceUnavailable("another process has been renewing the token for too long")
+        try:
+            yield
+        finally:
+            with suppress(ServiceUnavailable), self._redis.named_failures():
+                lock.release()
+
+    def read(self) -> bytes:
+        """What was written last, empty where there is nothing."""
+        with self._redis.named_failures():
+            return self._redis.client.get(self._key) or b""
+
+    def write(self, content: bytes, lasts: float) -> None:
+        """Keep `content` for so many seconds."""
+        with self._redis.named_failures():
+            self._redis.client.set(self._key, content, px=max(1, int(1000 * lasts)))

@@ -1,0 +1,81 @@
+"""How quota, token, breaker and cache stand, read from what processes share. Asks KIS nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from kis_assets.kis.breaker import Breaker
+from kis_assets.kis.errors import ServiceUnavailable
+from kis_assets.kis.keyvalue import RedisStore, SqliteStore, Store
+from kis_assets.kis.quota import Quota
+from kis_assets.kis.shared import SharedState, State
+from kis_assets.kis.shared_redis import Redis, RedisState, RedisVault
+from kis_assets.kis.token import TokenStore
+from kis_assets.settings import Settings
+
+
+def snapshot(settings: Settings) -> dict[str, Any]:
+    """What processes of these settings share now.
+
+    Returns:
+        `shared_in` (where it lies), `accounts` (for each app key, named by its hash: `rate_limit`
+        and `rate` in requests a second, set and allowed now; `last_second`, requests sent in it;
+        `token_expires_at`, an instant or None; `breaker`; `breaker_opens_for`, seconds), `cache`
+        (hits, misses, hit_rate, entries, bytes) and `error`, empty unless none of it can be read.
+    """
+    redis = None if settings.redis_url is None else Redis(settings.redis_url)
+    folder = settings.state_dir
+    state: State = SharedState(folder) if redis is None else RedisState(redis)
+    store: Store = SqliteStore(folder / "cache.sqlite") if redis is None else RedisStore(redis)
+    result: dict[str, Any] = {
+        "shared_in": str(folder) if redis is None else redis.where,
+        "environment": settings.environment,
+        "accounts": {},
+        "cache": {},
+        "error": "",
+    }
+    is_new = redis is None and not folder.exists()
+    try:
+        if not is_new:
+            result["cache"] = _cache(store)
+        for credential in settings.credentials:
+            name = f"{settings.environment}-{credential.id}"
+            result["accounts"][credential.id] = _account(settings, name, state, redis, is_new)
+    except ServiceUnavailable as error:
+        result["error"] = str(error)
+    finally:
+        state.close()
+        store.close()
+    return result
+
+
+def _account(
+    settings: Settings, name: str, state: State, redis: Redis | None, is_new: bool
+) -> dict[str, Any]:
+    if is_new:  # nothing is made on disk by looking
+        unused = {"rate": settings.rate_limit, "last_second": 0, "token_expires_at": None}
+        return {
+            "rate_limit": settings.rate_limit,
+            **unused,
+            "breaker": "CLOSED",
+            "breaker_opens_for": 0.0,
+        }
+    breaker = Breaker(state, name, timeout=settings.kis_api_circuit_breaker_timeout)
+    tokens = TokenStore(
+        settings.state_dir, name, dict, vault=RedisVault(redis, name) if redis else None
+    )
+    expires_at = tokens.expires_at()
+    return {
+        "rate_limit": settings.rate_limit,
+        **Quota(state, name, settings.rate_limit).status(),
+        "token_expires_at": None if expires_at is None else datetime.fromtimestamp(expires_at, UTC),
+        "breaker": breaker.state(),
+        "breaker_opens_for": round(breaker.remaining(), 1),
+    }
+
+
+def _cache(store: Store) -> dict[str, Any]:
+    found = store.statistics()
+    asked = found.hits + found.misses
+    return {**found._asdict(), "hit_rate": round(found.hits / asked, 4) if asked else None}

@@ -1,0 +1,73 @@
+"""Longer bars out of shorter ones, as they come: weeks and months of days, buckets of minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from itertools import groupby, islice
+from typing import Any
+
+from kis_assets.sources.base import ChartData, PriceType
+
+Bar = dict[str, Any]
+
+BUCKETS = {PriceType.MINUTE_1: 1, PriceType.MINUTE_5: 5, PriceType.MINUTE_30: 30}
+"""Minutes of a bar of these periods."""
+
+
+def chart(stock_code: str, bars: Iterable[Bar], period: PriceType, count: int) -> list[ChartData]:
+    """The newest `count` bars of a period, out of days or minutes that come newest first.
+
+    No more of them are taken than are needed.
+    """
+    made = (join(list(group)) for _, group in groupby(bars, _shared(period)))
+    return [
+        ChartData(
+            stock_code=stock_code,
+            date=_date(bar, period),
+            open_price=bar["open"],
+            high_price=bar["high"],
+            low_price=bar["low"],
+            close_price=bar["close"],
+            volume=bar["volume"],
+            trading_value=bar["trading_value"],
+        )
+        for bar in islice(made, count)
+    ]
+
+
+def join(bars: list[Bar]) -> Bar:
+    """Bars that follow one another, newest first, as one; it is dated like the newest.
+
+    Days without a trade have no prices but the close: they are left out unless all are such.
+    """
+    traded = [bar for bar in bars if bar["volume"]] or bars
+    return bars[0] | {
+        "open": traded[-1]["open"],
+        "high": max(bar["high"] for bar in traded),
+        "low": min(bar["low"] for bar in traded),
+        "volume": sum(bar["volume"] for bar in bars),
+        "trading_value": sum(bar["trading_value"] for bar in bars),
+    }
+
+
+def bucket(started_at: datetime, period: PriceType) -> datetime:
+    """The start of the bar of that period in which a minute lies."""
+    return started_at - timedelta(minutes=started_at.minute % BUCKETS[period])
+
+
+def _shared(period: PriceType) -> Callable[[Bar], object]:
+    """What the bars have in common that make one of the period."""
+    if period in BUCKETS:
+        return lambda bar: bucket(bar["started_at"], period)
+    if period is PriceType.WEEKLY:
+        return lambda bar: bar["trading_day"].isocalendar()[:2]
+    if period is PriceType.MONTHLY:
+        return lambda bar: (bar["trading_day"].year, bar["trading_day"].month)
+    return lambda bar: bar["trading_day"]
+
+
+def _date(bar: Bar, period: PriceType) -> str:
+    if period in BUCKETS:
+        return f"{bucket(bar['started_at'], period):%Y%m%d%H%M%S}"
+    return f"{bar['trading_day']:%Y%m%d}"

@@ -1,0 +1,83 @@
+"""KIS alone, for a program or a notebook that needs no settings file: the source under plain names.
+
+with KISAPIClient(app_key, app_secret, use_virtual=False) as client:
+    client.get_chart_data("005930", PriceType.MINUTE_5, 30)
+"""
+
+from __future__ import annotations
+
+import logging
+from tempfile import TemporaryDirectory
+
+from kis_assets.settings import Settings
+from kis_assets.sources.base import PriceType
+from kis_assets.sources.kis import KISDataSource
+from kis_assets.sources.mock import in_process
+
+__all__ = ["KISAPIClient", "PriceType", "create_client"]
+
+log = logging.getLogger(__name__)
+
+
+class KISAPIClient(KISDataSource):
+    """KIS's real or virtual server, or an invented market; all methods are the source's.
+
+    Args:
+        app_key: the app key; unused with `use_mock`.
+        app_secret: its secret.
+        use_virtual: the virtual server, which lacks much; see README.
+        use_mock: ask nobody: an invented market in this process, the same every time.
+
+    Raises:
+        SettingsError: key or secret is missing, or a variable of the environment is wrong.
+    """
+
+    def __init__(
+        self,
+        app_key: str = "",
+        app_secret: str = "",
+        use_virtual: bool = True,
+        use_mock: bool = False,
+    ) -> None:
+        self._folder: TemporaryDirectory[str] | None = None
+        if use_mock:
+            self.name = "mock"
+            self._folder = TemporaryDirectory(prefix="kis-assets-mock-")
+            settings = Settings.load(data_source_type="mock")
+            super().__init__(**in_process(settings, self._folder.name))
+        else:
+            super().__init__(
+                Settings.load(
+                    data_source_type="kis",
+                    kis_app_key=app_key,
+                    kis_app_secret=app_secret,
+                    kis_use_virtual_server=use_virtual,
+                    kis_use_real_server=not use_virtual,
+                )
+            )
+
+    def close(self) -> None:
+        """Close connections and files."""
+        super().close()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+
+def create_client(use_mock: bool | None = None) -> KISAPIClient:
+    """A client by the environment and `.env`: KIS with credentials, else mock.
+
+    Args:
+        use_mock: True or False decides, whatever is set.
+
+    Raises:
+        SettingsError: KIS is asked for and no credentials are set, or a variable is wrong.
+    """
+    wanted = None if use_mock is None else "mock" if use_mock else "kis"
+    settings = Settings.load(data_source_type=wanted)
+    log.info("KIS client: %s (%s)", settings.source_type, settings.source_reason)
+    return KISAPIClient(
+        settings.kis_app_key.get_secret_value(),
+        settings.kis_app_secret.get_secret_value(),
+        use_virtual=settings.environment == "virtual",
+        use_mock=settings.source_type == "mock",
+    )

@@ -1,0 +1,93 @@
+"""Where a share trades: KRX, the alternative system NXT, or both seen as one. Hours; no network.
+
+What `krx` says of sessions is said of KRX alone. Rows of one venue never stand beside those of
+another: each has its own folder and its own word in the column `source`.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from enum import Enum
+from typing import NamedTuple
+
+from kis_assets import krx
+
+
+class Venue(Enum):
+    """The market that a quote is of; UNIFIED is KRX and NXT together."""
+
+    KRX = "krx"
+    NXT = "nxt"
+    UNIFIED = "unified"
+
+    def named(self, source: str) -> str:
+        """What rows of a source are called on this venue: `kis` on KRX, else `kis-nxt` or so."""
+        return source if self is Venue.KRX else f"{source}-{self.value}"
+
+
+class Phase(NamedTuple):
+    """One span of trading of a day; the instants are aware, in Seoul."""
+
+    name: str
+    opens_at: datetime
+    closes_at: datetime
+
+
+NXT_SINCE = date(2025, 3, 4)
+"""The first day of NXT."""
+_NXT_CLOSES = time(20, 0)
+
+
+def phases(day: date, venue: Venue = Venue.KRX) -> tuple[Phase, ...]:
+    """When a venue trades on a day, in order; nothing on a day on which KRX is closed.
+
+    NXT: pre-market 08:00 to 08:50, main 09:00:30 to 15:20, after-market 15:30 to 20:00. On days on
+    which KRX opens or closes late, NXT's spans are taken to move along.
+
+    Raises:
+        ValueError: the day is outside the calendar of KRX.
+    """
+    session = krx.session(day)
+    if session is None:
+        return ()
+    regular = Phase("regular", session.opens_at, session.closes_at)
+    if venue is Venue.KRX:
+        return (regular,)
+    if day < NXT_SINCE:
+        return (regular,) if venue is Venue.UNIFIED else ()
+    opens, closes = session.opens_at, session.closes_at
+    before = Phase("pre_market", opens - timedelta(hours=1), opens - timedelta(minutes=10))
+    main = Phase("main", opens + timedelta(seconds=30), closes - timedelta(minutes=10))
+    after = Phase("after_market", closes, datetime.combine(day, _NXT_CLOSES, krx.SEOUL))
+    return (before, regular if venue is Venue.UNIFIED else main, after)
+
+
+def venue_session(day: date, venue: Venue = Venue.KRX) -> krx.Session | None:
+    """From the first to the last moment of a venue's day, None when it does not trade.
+
+    Raises:
+        ValueError: the day is outside the calendar of KRX.
+    """
+    found, session = phases(day, venue), krx.session(day)
+    if session is None or not found:
+        return None
+    return krx.Session(
+        day, found[0].opens_at, found[-1].closes_at, session.note, session.known_from
+    )
+
+
+def latest_session(at: datetime, venue: Venue = Venue.KRX) -> krx.Session:
+    """The newest session of a venue that has opened at that instant.
+
+    Raises:
+        ValueError: `at` has no time zone, or the venue had no session by then.
+    """
+    latest = krx.latest_session(at)
+    if venue is Venue.KRX:
+        return latest
+    # The pre-market opens while KRX still waits.
+    for day in (at.astimezone(krx.SEOUL).date(), latest.day):
+        session = venue_session(day, venue)
+        if session is not None and session.opens_at <= at:
+            return session
+    raise ValueError(f"{venue.name} had no session by {at.isoformat()}: NXT began on {NXT_SINCE}")

@@ -1,0 +1,106 @@
+"""Assets materialized against a KIS server in the same process: what the tests of assets share."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from kis_assets.definitions import defs
+from kis_assets.lake import Lake
+from kis_assets.resources import open_lake
+from kis_assets.settings import Settings
+from kis_assets.simulator.server import Simulator
+from kis_assets.tables import Table
+from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, open_source
+
+FEW = "005930,000660,035420,005380,035720,068270,247540,086520"
+
+_MASTERS: dict[Any, dict[Any, bytes]] = {}
+
+
+def point_at(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, now: datetime = EVENING, **settings: str
+) -> None:
+    """An environment whose source is that server, at that moment; settings by variable."""
+    environment = {
+        "DATA_SOURCE_TYPE": "kis",
+        "KIS_APP_KEY": APP_KEY,
+        "KIS_APP_SECRET": APP_SECRET,
+        "KIS_USE_VIRTUAL_SERVER": str(simulator.environment == "virtual").lower(),
+        "KIS_API_BASE_URL_REAL": "http://kis.test",
+        "KIS_API_BASE_URL_VIRTUAL": "http://kis.test",
+        "KIS_MASTER_BASE_URL": "http://kis.test",
+        "KIS_REPLAY_AT": now.isoformat(),
+        "KIS_STOCK_CODES": FEW,
+        "KIS_API_MAX_RETRIES": "1",
+        "KIS_API_RATE_LIMIT": "1000",
+    }
+    # Master files take a second to make: servers of one market share them.
+    simulator._masters = _MASTERS.setdefault(simulator.market, {})
+    for name, value in (environment | settings).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(
+        "kis_assets.resources.create_data_source",
+        lambda settings: open_source(simulator, settings),
+    )
+
+
+@cache
+def _instance() -> dg.DagsterInstance:
+    return dg.DagsterInstance.ephemeral()
+
+
+def materialize(asset: str, partition: str) -> dg.ExecuteInProcessResult:
+    key = dg.AssetKey(asset)
+    # Its own definitions alone: Dagster goes over all it is given.
+    of_asset = [it for it in defs.assets or () if isinstance(it, dg.AssetsDefinition)]
+    of_checks = [it for it in defs.asset_checks or () if isinstance(it, dg.AssetChecksDefinition)]
+    return dg.materialize(
+        [
+            *(it for it in of_asset if it.key == key),
+            *(it for it in of_checks if it.check_key.asset_key == key),
+        ],
+        partition_key=partition,
+        resources=defs.resources,
+        instance=_instance(),
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    """The sentence a failed run ends with."""
+    assert not result.success
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data.user_failure_data
+            assert data is not None, event.step_failure_data.error
+            return str(data.description)
+    raise AssertionError("no step failed")
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    """Whether each check passed."""
+    return {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
+
+
+def check(result: dg.ExecuteInProcessResult, name: str) -> dg.AssetCheckEvaluation:
+    return next(it for it in result.get_asset_check_evaluations() if it.check_name == name)
+
+
+def metadata(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    (event,) = result.get_asset_materialization_events()
+    return {name: value.value for name, value in event.materialization.metadata.items()}
+
+
+def lake() -> Lake:
+    return open_lake(Settings.load())
+
+
+def rows(table: Table) -> pl.DataFrame:
+    return lake().scan(table).collect()

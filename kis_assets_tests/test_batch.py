@@ -1,0 +1,167 @@
+"""Many stocks at once for a program: one bad one stops no other, and the figures add up."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+import pytest
+
+from kis_assets.kis.errors import (
+    AuthenticationFailed,
+    InvalidRequest,
+    KISError,
+    ServiceUnavailable,
+    UnexpectedAnswer,
+)
+from kis_assets.settings import Settings
+from kis_assets.simulator.faults import When
+from kis_assets.simulator.model import ModelMarket
+from kis_assets.simulator.server import Simulator
+from kis_assets.sources.base import ChartData, CurrentPrice, OrderBook, PriceType
+from kis_assets.sources.batch import Batch
+from kis_assets.sources.kis import KISDataSource
+from kis_assets_tests.conftest import APP_KEY, EVENING, OpenAt, open_source, simulator_of
+
+GOOD = ["005930", "000660", "035420", "005380"]
+MALFORMED, UNKNOWN = "5930", "999999"
+
+
+def batch(source: KISDataSource, what: str, codes: Any, **options: Any) -> Any:
+    return getattr(source, f"get_{what}_batch")(codes, **options)
+
+
+KINDS = {"current_prices": CurrentPrice, "order_books": OrderBook, "chart_data": list}
+
+
+@pytest.mark.parametrize("what", KINDS)
+def test_one_bad_stock_stops_no_other(at: OpenAt, what: str) -> None:
+    result = batch(at(EVENING), what, [*GOOD, MALFORMED, UNKNOWN])
+    assert sorted(result["success"]) == sorted(GOOD)
+    assert {type(record) for record in result["success"].values()} == {KINDS[what]}
+    assert {code: type(error) for code, error in result["failed"].items()} == {
+        MALFORMED: InvalidRequest,
+        UNKNOWN: InvalidRequest,
+    }
+    stats = result["stats"]
+    assert (stats["succeeded"], stats["failed"], stats["total"]) == (4, 2, 6)
+    assert stats["duration_seconds"] > 0
+    assert stats["stocks_per_second"] == pytest.approx(6 / stats["duration_seconds"])
+
+
+@pytest.mark.parametrize("what", KINDS)
+def test_the_records_are_those_of_asking_one_by_one(at: OpenAt, what: str) -> None:
+    source = at(EVENING)
+    one = {
+        "current_prices": source.get_current_price,
+        "order_books": source.get_order_book,
+        "chart_data": source.get_chart_data,
+    }[what]
+    assert batch(source, what, GOOD)["success"] == {code: one(code) for code in GOOD}
+
+
+@pytest.mark.parametrize("what", KINDS)
+def test_progress_counts_every_stock_once(at: OpenAt, what: str) -> None:
+    told: list[tuple[int, int, str]] = []
+    codes = [*GOOD, MALFORMED, UNKNOWN]
+    batch(at(EVENING), what, codes, progress_callback=lambda *args: told.append(args))
+    assert [done for done, _, _ in told] == [1, 2, 3, 4, 5, 6]
+    assert {total for _, total, _ in told} == {6}
+    assert sorted(code for _, _, code in told) == sorted(codes)
+
+
+def test_prices_of_the_real_server_come_thirty_at_a_time(at: OpenAt) -> None:
+    source = at(EVENING)
+    codes = [stock.code for stock in simulator_of(source).market.stocks(EVENING.date())][:65]
+    result = source.get_current_prices_batch(codes)
+    assert simulator_of(source).calls("intstock-multprice") == 3
+    assert result["stats"]["succeeded"] == 65
+
+
+def test_prices_of_the_virtual_server_come_one_by_one(at: OpenAt) -> None:
+    source = at(EVENING, kis_use_virtual_server=True)
+    assert source.get_current_prices_batch(GOOD)["stats"]["succeeded"] == 4
+    assert simulator_of(source).calls("inquire-price") == 4
+
+
+def test_charts_take_period_and_count(at: OpenAt) -> None:
+    result = at(EVENING).get_chart_data_batch(GOOD, PriceType.MINUTE_30, 14)
+    bars = result["success"]["005930"]
+    assert len(bars) == 14
+    assert isinstance(bars[0], ChartData)
+
+
+def test_no_more_requests_are_in_flight_than_asked_for() -> None:
+    lock, flying, most = threading.Lock(), 0, 0
+
+    def ask(code: str) -> str:
+        nonlocal flying, most
+        with lock:
+            flying += 1
+            most = max(most, flying)
+        with lock:
+            flying -= 1
+        return code
+
+    many = Batch[str]((f"{n:06}" for n in range(300)), "test")
+    many.run(ask, 3, lambda: None)
+    assert most <= 3
+    assert many.result()["stats"]["succeeded"] == 300
+
+
+def test_every_hundred_stocks_there_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    many = Batch[str]((f"{n:06}" for n in range(250)), "prices")
+    many.run(lambda code: code, 4, lambda: None)
+    assert [record.getMessage() for record in caplog.records] == [
+        "prices: 100 of 250 stocks",
+        "prices: 200 of 250 stocks",
+        "prices: 250 of 250 stocks",
+    ]
+
+
+@pytest.mark.parametrize("codes", [[], ["005930", "005930"], [None, 5930, "", "삼성전자"]])
+def test_odd_lists_are_answered(at: OpenAt, codes: list[Any]) -> None:
+    stats = at(EVENING).get_current_prices_batch(codes)["stats"]
+    assert stats["total"] == len(set(codes))
+    assert stats["succeeded"] == ("005930" in codes)
+
+
+BAD_INPUT: dict[str, type[KISError]] = {
+    "bad_number": UnexpectedAnswer,
+    "missing_required_field": UnexpectedAnswer,
+    "html": ServiceUnavailable,
+    "empty": ServiceUnavailable,
+}
+
+
+@pytest.mark.parametrize("fault", BAD_INPUT)
+@pytest.mark.parametrize("what", ["order_books", "chart_data"])
+def test_what_went_wrong_is_named_for_its_stock(
+    at: OpenAt, what: str, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kis_assets.sources.bulk.ROUNDS", 1)
+    source = at(EVENING)
+    setattr(simulator_of(source).faults, fault, When(calls=1, path="quotations/inquire"))
+    result = batch(source, what, GOOD, max_workers=1)
+    assert [type(error) for error in result["failed"].values()] == [BAD_INPUT[fault]]
+    assert result["stats"]["succeeded"] == 3
+
+
+def test_a_refused_key_stops_them_all(market: ModelMarket, settings: Settings) -> None:
+    strict = Simulator(market, rate_limit=0, app_keys={APP_KEY: "another secret"})
+    with open_source(strict, settings) as source, pytest.raises(AuthenticationFailed):
+        source.get_order_books_batch([f"{n:06}" for n in range(500)])
+    assert len(strict.log) == 1
+
+
+def test_names_that_cannot_be_had_lose_no_quote(at: OpenAt) -> None:
+    source = at(EVENING)
+    simulator_of(source).faults.unavailable = When(path="/common/master/")
+    result = source.get_current_prices_batch(GOOD)
+    assert result["stats"]["succeeded"] == 4
+    assert all(price.stock_name for price in result["success"].values())
+    books = source.get_order_books_batch(GOOD)
+    assert books["stats"]["succeeded"] == 4
+    assert simulator_of(source).calls(".zip") <= 4

@@ -1,0 +1,345 @@
+"""Corporate actions: the depository's lists by the day they take effect, and the chart's marks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import polars as pl
+import pytest
+
+from kis_assets.assets.actions import unexplained
+from kis_assets.kis import endpoints
+from kis_assets.kis.answers_reference import ACTION_LISTS, any_day, corporate_actions, short_code
+from kis_assets.kis.endpoints import Endpoint
+from kis_assets.kis.errors import RateLimited, UnexpectedAnswer
+from kis_assets.simulator import services
+from kis_assets.simulator.faults import When
+from kis_assets.simulator.model import ModelMarket
+from kis_assets.simulator.server import Simulator
+from kis_assets.sources.kis import KISDataSource
+from kis_assets.tables import CORPORATE_ACTIONS, DAILY_CANDLES
+from kis_assets_tests.in_process import checks, failure, materialize, point_at, rows
+
+MONTH = date(2026, 3, 1)
+KEY = MONTH.isoformat()
+LISTS = {asked.endpoint.name: asked for asked in ACTION_LISTS}
+
+SPLIT = {
+    "record_date": "20261012", "sht_cd": "900110", "isin_name": "가상전자",
+    "inter_bf_face_amt": "5000", "inter_af_face_amt": "500",
+    "td_stop_dt": "2026/10/08 ~ 2026/10/14", "list_dt": "2026/10/15",
+}  # fmt: skip
+BONUS = {
+    "record_date": "20261012", "sht_cd": "900110", "fix_rate": "50.00", "right_dt": "2026/10/08",
+    "list_date": "2026/10/30", "tot_issue_stk_qty": "1000", "issue_stk_qty": "500",
+}  # fmt: skip
+DIVIDEND = {
+    "record_date": "20261231", "sht_cd": "900110", "divi_kind": "결산",
+    "per_sto_divi_amt": "      361", "divi_rate": "0.50", "stk_divi_rate": "0.00",
+}  # fmt: skip
+
+
+def read(name: str, row: dict[str, str], **changes: str) -> list[dict[str, Any]]:
+    return corporate_actions({"output1": [row | changes]}, LISTS[name]).rows
+
+
+# One row of a list
+
+
+def test_a_face_value_that_falls_is_a_split_on_the_day_after_the_halt() -> None:
+    (action,) = read("rev-split", SPLIT)
+    assert (action["kind"], action["ratio"]) == ("split", 10)
+    assert (action["effective_on"], action["effective_from"]) == (date(2026, 10, 15), "listed_on")
+    assert action["record_on"] == date(2026, 10, 12)
+    assert action["stop_period"] == "2026/10/08 ~ 2026/10/14"
+
+
+def test_a_face_value_that_rises_is_a_reverse_split() -> None:
+    (action,) = read("rev-split", SPLIT, inter_bf_face_amt="100", inter_af_face_amt="500")
+    assert (action["kind"], action["ratio"]) == ("reverse_split", 0.2)
+
+
+def test_a_face_value_that_is_not_stated_has_no_ratio() -> None:
+    (action,) = read("rev-split", SPLIT, inter_af_face_amt=" ")
+    assert (action["kind"], action["ratio"]) == ("other", None)
+
+
+def test_a_bonus_issue_acts_on_the_ex_rights_day() -> None:
+    (action,) = read("bonus-issue", BONUS)
+    assert (action["kind"], action["ratio"]) == ("bonus_issue", 1.5)
+    assert (action["effective_on"], action["effective_from"]) == (date(2026, 10, 8), "ex_on")
+    assert action["listed_on"] == date(2026, 10, 30)
+
+
+def test_the_numbers_of_shares_say_whether_a_rate_is_in_percent() -> None:
+    assert read("bonus-issue", BONUS, fix_rate="0.5")[0]["ratio"] == 1.5
+    assert read("bonus-issue", BONUS, tot_issue_stk_qty="", issue_stk_qty="")[0]["ratio"] == 1.5
+    assert read("bonus-issue", BONUS, fix_rate="0")[0]["ratio"] is None
+
+
+@pytest.mark.parametrize(("name", "row"), [("bonus-issue", BONUS), ("paidin-capin", BONUS)])
+def test_without_its_own_day_an_action_stands_on_the_record_day(
+    name: str, row: dict[str, str]
+) -> None:
+    (action,) = read(name, row, right_dt=" ")
+    assert (action["effective_on"], action["effective_from"]) == (date(2026, 10, 12), "record_on")
+    (action,) = read("rev-split", SPLIT, list_dt="")
+    assert (action["effective_on"], action["effective_from"]) == (date(2026, 10, 12), "record_on")
+
+
+def test_a_dividend_acts_on_the_ex_dividend_day() -> None:
+    """Closed on 31 December: the last trading day is the 30th, and to buy on it is too late."""
+    (action,) = read("dividend", DIVIDEND)
+    assert (action["kind"], action["amount"]) == ("cash_dividend", 361)
+    assert (action["effective_on"], action["effective_from"]) == (date(2026, 12, 29), "computed")
+
+
+def test_a_dividend_in_cash_and_shares_is_two_actions() -> None:
+    both = read("dividend", DIVIDEND, stk_divi_rate="5.00")
+    assert [action["kind"] for action in both] == ["stock_dividend", "cash_dividend"]
+    assert both[0]["ratio"] == 1.05
+    only = read("dividend", DIVIDEND, stk_divi_rate="5.00", per_sto_divi_amt="0")
+    assert [action["kind"] for action in only] == ["stock_dividend"]
+
+
+def test_a_reduction_leaves_what_it_does_not_take() -> None:
+    row = {"record_date": "20261012", "sht_cd": "900110", "reduce_cap_rate": "80.00"}
+    (action,) = read("cap-dcrs", row)
+    assert action["kind"] == "capital_reduction"
+    assert action["ratio"] == pytest.approx(0.2)
+    assert read("cap-dcrs", row, reduce_cap_rate="100")[0]["ratio"] is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"), [("합병", "merger"), ("인적분할", "spin_off"), ("분할합병", "spin_off")]
+)
+def test_mergers_and_splits_of_companies_are_told_apart(reason: str, kind: str) -> None:
+    row = {"record_date": "20261012", "sht_cd": "900110", "merge_type": reason}
+    assert read("merger-split", row)[0]["kind"] == kind
+
+
+@pytest.mark.parametrize("word", ["20261015", "2026/10/15", "2026-10-15", "2026.10.15"])
+def test_days_come_with_and_without_separators(word: str) -> None:
+    assert any_day(word) == date(2026, 10, 15)
+    assert any_day("0000/00/00") is None
+
+
+@pytest.mark.parametrize("word", ["005930", "A005930"])
+def test_a_code_of_up_to_nine_characters_is_cut_to_six(word: str) -> None:
+    assert short_code(word) == "005930"
+    assert read("rev-split", SPLIT, sht_cd=f"{word:<9}")[0]["stock_code"] == "005930"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sht_cd": " "},
+        {"inter_bf_face_amt": "many"},
+        {"list_dt": "soon"},
+        {"list_dt": "", "record_date": ""},
+    ],
+)
+def test_a_row_that_cannot_be_right_is_named(wrong: dict[str, str]) -> None:
+    with pytest.raises(UnexpectedAnswer):
+        read("rev-split", SPLIT, **wrong)
+
+
+# A month
+
+
+def test_a_month_holds_what_takes_effect_in_it(simulator: Simulator, source: KISDataSource) -> None:
+    """Announced under their record days, which may lie in another month."""
+    found = source.corporate_actions(MONTH)
+    last = date(2026, 3, 31)
+    expected = {
+        (action.ex_day, action.code)
+        for action in simulator.market.actions(date(2026, 1, 1), date(2026, 4, 30))
+        if MONTH <= action.ex_day <= last
+    }
+    assert set(found.select("effective_on", "stock_code").rows()) == expected
+    assert set(found["kind"]) == {
+        *("split", "reverse_split", "bonus_issue", "rights_issue", "capital_reduction")
+    }
+
+
+def test_ratios_are_the_markets_own(simulator: Simulator, source: KISDataSource) -> None:
+    found = {(row["effective_on"], row["stock_code"]): row["ratio"]
+             for row in source.corporate_actions(MONTH).iter_rows(named=True)}  # fmt: skip
+    for action in simulator.market.actions(MONTH, date(2026, 3, 31)):
+        if action.ex_day >= MONTH:
+            ratio = action.shares_after / action.shares_before
+            assert found[action.ex_day, action.code] == pytest.approx(ratio, rel=1e-3)
+
+
+def test_pages_are_followed_to_the_end(
+    simulator: Simulator, source: KISDataSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kis_assets.simulator.wire_reference._ACTIONS_PAGE", 100)
+    found = source.corporate_actions(date(2025, 12, 1))
+    dividends = found.filter(pl.col("kind") == "cash_dividend")
+    assert dividends.height > 100
+    assert dividends["stock_code"].n_unique() == dividends.height
+    assert simulator.calls("dividend") > 4
+    assert set(dividends["effective_on"]) == {date(2025, 12, 29)}
+
+
+def test_a_page_refused_half_way_is_not_the_end(
+    simulator: Simulator, source: KISDataSource
+) -> None:
+    simulator.faults.refused = When(path="dividend", skip=1)
+    with pytest.raises(RateLimited):
+        source.corporate_actions(date(2025, 12, 1))
+
+
+def _change(monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint, change: Any) -> None:
+    service = services.SERVICES[endpoint.path]
+
+    def answer(request: Any) -> Any:
+        given = service.answer(request)
+        change(given)
+        return given
+
+    monkeypatch.setitem(services.SERVICES, endpoint.path, replace(service, answer=answer))
+
+
+def test_a_page_that_comes_twice_is_named(
+    source: KISDataSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _change(monkeypatch, endpoints.FACE_VALUES, lambda given: setattr(given, "tr_cont", "M"))
+    with pytest.raises(UnexpectedAnswer, match=r"rev-split .*comes twice"):
+        source.corporate_actions(MONTH)
+
+
+def test_rows_of_one_key_are_numbered_and_equal_rows_are_one(
+    source: KISDataSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merged = {"record_date": "20260312", "sht_cd": "005930", "merge_type": "합병",
+              "list_dt": "2026/03/12"}  # fmt: skip
+    pages = [merged | {"opp_cust_nm": name} for name in ("가", "나", "나")]
+    unlisted = merged | {"sht_cd": "A12345678"}
+    _change(
+        monkeypatch,
+        endpoints.MERGERS,
+        lambda given: given.payload.update(output1=[*pages, unlisted]),
+    )
+    found = source.corporate_actions(MONTH).filter(pl.col("kind") == "merger")
+    assert found.select("counterparty", "sequence").rows() == [("가", 0), ("나", 1)]
+
+
+# The chart's marks
+
+
+def candle(**values: Any) -> dict[str, Any]:
+    return {
+        "trading_day": date(2026, 3, 10), "stock_code": "005930", "open": 1, "high": 1, "low": 1,
+        "close": 1, "volume": 1, "trading_value": 1, "change": 0, "base_price": 1,
+        "ex_flag": "00", "split_ratio": 0.0, "revaluation": "00", "has_traded": True,
+        "source": "kis", "fetched_at": None, **values,
+    }  # fmt: skip
+
+
+def marks(*candles: dict[str, Any], announced: pl.DataFrame | None = None) -> pl.DataFrame:
+    known = CORPORATE_ACTIONS.empty() if announced is None else announced
+    return unexplained(pl.DataFrame(list(candles), schema=DAILY_CANDLES.schema), known)
+
+
+@pytest.mark.parametrize(
+    ("mark", "kind"),
+    [
+        ({"ex_flag": "01"}, "rights_issue"),
+        ({"ex_flag": "05"}, "cash_dividend"),
+        ({"ex_flag": "04"}, "other"),
+        ({"revaluation": "02"}, "capital_reduction"),
+        ({"split_ratio": 0.5}, "other"),
+    ],
+)
+def test_a_mark_in_the_chart_is_an_action(mark: dict[str, Any], kind: str) -> None:
+    (row,) = marks(candle(**mark), candle(stock_code="000660")).iter_rows(named=True)
+    assert (row["kind"], row["origin"], row["ratio"]) == (kind, "daily_chart", None)
+    assert row["base_ratio"] == mark.get("split_ratio")
+    assert row["effective_on"] == date(2026, 3, 10)
+
+
+def test_a_mark_that_an_announcement_explains_is_no_action_of_its_own() -> None:
+    announced = marks(candle(ex_flag="01")).with_columns(origin=pl.lit("bonus-issue"))
+    assert marks(candle(ex_flag="01"), announced=announced).is_empty()
+    other_day = candle(ex_flag="01", trading_day=date(2026, 3, 11))
+    assert marks(other_day, announced=announced).height == 1
+
+
+# The asset
+
+
+@pytest.fixture
+def codes(simulator: Simulator) -> str:
+    """Two stocks with an action in the month."""
+    found = simulator.market.actions(MONTH, date(2026, 3, 17))
+    return ",".join(sorted({it.code for it in found if MONTH <= it.ex_day <= date(2026, 3, 17)}))
+
+
+def test_a_month_of_actions_is_stored_and_its_checks_pass(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, codes: str
+) -> None:
+    point_at(simulator, monkeypatch, KIS_STOCK_CODES=codes)
+    assert materialize("daily_candles", KEY).success
+    result = materialize("corporate_actions", KEY)
+    assert result.success
+    assert all(checks(result).values())
+    stored = rows(CORPORATE_ACTIONS)
+    assert set(stored["stock_code"]) == set(codes.split(","))
+    assert "daily_chart" not in set(stored["origin"])
+    assert set(stored["source"]) == {"kis"}
+
+
+def test_the_virtual_server_has_the_chart_alone_and_keeps_what_was_announced(
+    simulator: Simulator, market: ModelMarket, monkeypatch: pytest.MonkeyPatch, codes: str
+) -> None:
+    virtual = Simulator(market, environment="virtual", rate_limit=0, token_window=0.0)
+    point_at(virtual, monkeypatch, KIS_STOCK_CODES=codes)
+    assert materialize("daily_candles", KEY).success
+    assert materialize("corporate_actions", KEY).success
+    alone = rows(CORPORATE_ACTIONS)
+    assert set(alone["origin"]) == {"daily_chart"}
+    point_at(simulator, monkeypatch, KIS_STOCK_CODES=codes)
+    assert materialize("corporate_actions", KEY).success
+    announced = rows(CORPORATE_ACTIONS)
+    point_at(virtual, monkeypatch, KIS_STOCK_CODES=codes)
+    assert materialize("corporate_actions", KEY).success
+    assert rows(CORPORATE_ACTIONS).equals(announced)
+
+
+def test_a_bad_list_stores_nothing(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, codes: str
+) -> None:
+    point_at(simulator, monkeypatch, KIS_STOCK_CODES=codes)
+    assert materialize("corporate_actions", KEY).success
+    before = rows(CORPORATE_ACTIONS)
+    _change(
+        monkeypatch,
+        endpoints.FACE_VALUES,
+        lambda given: [row.update(inter_bf_face_amt="many") for row in given.payload["output1"]],
+    )
+    assert "rev-split" in failure(materialize("corporate_actions", KEY))
+    assert rows(CORPORATE_ACTIONS).equals(before)
+
+
+def test_lists_that_are_all_empty_take_nothing_away(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point_at(simulator, monkeypatch)
+    monkeypatch.delenv("KIS_STOCK_CODES")
+    assert materialize("corporate_actions", KEY).success
+    before = rows(CORPORATE_ACTIONS)
+    assert not before.is_empty()
+    for asked in ACTION_LISTS:
+        _change(monkeypatch, asked.endpoint, lambda given: given.payload.update(output1=[]))
+    assert "any more" in failure(materialize("corporate_actions", KEY))
+    assert rows(CORPORATE_ACTIONS).equals(before)
+
+
+def test_a_month_to_come_is_refused(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    point_at(simulator, monkeypatch)
+    assert "2026-04 has not begun" in failure(materialize("corporate_actions", "2026-04-01"))
+    assert simulator.log == []

@@ -1,0 +1,309 @@
+"""Order books: ten levels a side, what stands for none, auctions, and what can never be right."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+import polars as pl
+import pytest
+
+from kis_assets import krx
+from kis_assets.assets.sessions import live_session
+from kis_assets.checks import books as claims
+from kis_assets.checks.claims import Span
+from kis_assets.kis.books import order_book
+from kis_assets.kis.errors import (
+    InvalidRequest,
+    KISError,
+    RateLimited,
+    ServiceUnavailable,
+    UnexpectedAnswer,
+)
+from kis_assets.lake import Lake, Scope
+from kis_assets.simulator.faults import When
+from kis_assets.sources.kis import KISDataSource
+from kis_assets.tables import ORDER_BOOKS
+from kis_assets_tests.conftest import OpenAt, simulator_of
+
+SAMSUNG, HYNIX = "005930", "000660"
+PATH = "inquire-asking-price-exp-ccn"
+DAY = date(2026, 3, 17)
+TEN = datetime(2026, 3, 17, 10, 30, 15, tzinfo=krx.SEOUL)
+CLOSING_AUCTION = datetime(2026, 3, 17, 15, 25, tzinfo=krx.SEOUL)
+
+
+def answer(levels: int = 10, **changed: str) -> dict[str, Any]:
+    """KIS's answer with so many levels a side around 71,150."""
+    output1 = {
+        "aspr_acpt_hour": "103015",
+        "total_askp_rsqn": "5000",
+        "total_bidp_rsqn": "4000",
+        "new_mkop_cls_code": "20",
+    }
+    for n in range(1, 11):
+        there = n <= levels
+        output1 |= {
+            f"askp{n}": str(71_100 + 100 * n) if there else "0",
+            f"bidp{n}": str(71_200 - 100 * n) if there else "0",
+            f"askp_rsqn{n}": str(10 * n) if there else "0",
+            f"bidp_rsqn{n}": str(20 * n) if there else "0",
+        }
+    output2 = {
+        "stck_prpr": "71200",
+        "stck_sdpr": "70000",
+        "antc_cnpr": "0",
+        "antc_vol": "0",
+        "stck_shrn_iscd": SAMSUNG,
+        "vi_cls_code": "N",
+    }
+    for name, value in changed.items():
+        (output2 if name in output2 else output1)[name] = value
+    return {"output1": output1, "output2": output2}
+
+
+def read(levels: int = 10, **changed: str) -> dict[str, Any]:
+    return order_book(answer(levels, **changed), SAMSUNG, DAY, TEN)
+
+
+def stocks(source: KISDataSource, *codes: str) -> pl.DataFrame:
+    return source.stock_master(DAY).filter(pl.col("stock_code").is_in(codes))
+
+
+def capture(source: KISDataSource, *codes: str) -> Any:
+    return source.order_books(stocks(source, *codes), DAY, source._settings.now())
+
+
+# What an answer means
+
+
+def test_ten_levels_a_side_are_read() -> None:
+    book = read()
+    assert [book[f"ask_price_{n}"] for n in (1, 10)] == [71_200, 72_100]
+    assert [book[f"bid_price_{n}"] for n in (1, 10)] == [71_100, 70_200]
+    assert (book["ask_volume_2"], book["bid_volume_2"]) == (20, 40)
+    assert (book["total_ask_volume"], book["total_bid_volume"]) == (5000, 4000)
+    assert (book["market_phase"], book["vi_code"]) == ("20", "N")
+
+
+def test_a_level_of_price_0_is_none_and_never_a_price() -> None:
+    book = read(levels=3)
+    assert book["ask_price_3"] == 71_400
+    for side in ("ask", "bid"):
+        assert book[f"{side}_price_4"] is None
+        assert book[f"{side}_volume_4"] is None
+
+
+def test_at_the_upper_limit_there_are_no_asks() -> None:
+    empty = {f"askp{n}": "0" for n in range(1, 11)} | {f"askp_rsqn{n}": "0" for n in range(1, 11)}
+    book = read(**empty)
+    assert book["ask_price_1"] is None
+    assert book["bid_price_1"] == 71_100
+
+
+def test_outside_auctions_there_is_no_expected_price() -> None:
+    assert (read()["expected_price"], read()["expected_volume"]) == (None, None)
+    auction = read(antc_cnpr="71200", antc_vol="123", new_mkop_cls_code="00")
+    assert (auction["expected_price"], auction["expected_volume"]) == (71_200, 123)
+
+
+def test_a_crossed_book_is_kept_for_auctions_cross_it() -> None:
+    assert read(levels=1, bidp1="71300")["bid_price_1"] == 71_300
+
+
+def test_a_gap_between_levels_is_kept_and_told_by_a_check() -> None:
+    assert read(askp2="0", askp_rsqn2="0")["ask_price_2"] is None
+
+
+@pytest.mark.parametrize(
+    ("moment", "booked_at"),
+    [
+        ("103015", datetime(2026, 3, 17, 10, 30, 15, tzinfo=krx.SEOUL)),
+        ("000000", None),
+        ("", None),
+        ("160000", None),  # later than now: an earlier day's
+        ("nonsense", None),
+    ],
+)
+def test_the_time_of_a_book_has_no_date(moment: str, booked_at: datetime | None) -> None:
+    assert read(aspr_acpt_hour=moment)["booked_at"] == booked_at
+
+
+@pytest.mark.parametrize("name", ["new_mkop_cls_code", "antc_cnpr", "antc_vol", "vi_cls_code"])
+def test_a_blank_or_missing_optional_field_is_null_and_loses_no_book(name: str) -> None:
+    assert read(**{name: " "})["ask_price_1"] == 71_200
+    body = answer()
+    for part in body.values():
+        part.pop(name, None)
+    assert order_book(body, SAMSUNG, DAY, TEN)["ask_price_1"] == 71_200
+
+
+WRONG = {
+    "a missing level": {"askp7": ""},
+    "a number that is none": {"bidp_rsqn3": "abc"},
+    "asks out of order": {"askp3": "71200"},
+    "bids out of order": {"bidp3": "71500"},
+    "a price twice": {"askp2": "71200"},
+    "a negative volume": {"askp_rsqn1": "-5"},
+    "a negative price": {"bidp10": "-1"},
+    "a negative total": {"total_askp_rsqn": "-1"},
+    "a negative expected price": {"antc_cnpr": "-1"},
+    "another stock": {"stck_shrn_iscd": HYNIX},
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_can_never_be_right_is_an_unexpected_answer(what: str) -> None:
+    with pytest.raises(UnexpectedAnswer):
+        read(**WRONG[what])
+
+
+def test_neither_levels_nor_a_price_is_an_unknown_code() -> None:
+    with pytest.raises(InvalidRequest):
+        read(levels=0, stck_prpr="0", stck_sdpr="0", stck_shrn_iscd="")
+    assert read(levels=0)["ask_price_1"] is None
+
+
+# A program that asks
+
+
+def test_a_record_has_levels_best_prices_and_spread(at: OpenAt) -> None:
+    book = at(TEN).get_order_book(SAMSUNG)
+    assert len(book.ask_levels) == len(book.bid_levels) == 10
+    assert book.stock_name
+    assert book.best_ask == book.ask_levels[0].price > book.best_bid == book.bid_levels[0].price
+    assert book.spread == book.best_ask - book.best_bid
+    assert book.total_ask_volume >= sum(level.volume for level in book.ask_levels)
+    assert {level.count for level in book.ask_levels} == {None}
+    assert book.expected_price is None
+    assert book.timestamp == "2026-03-17T10:30:15+09:00"
+
+
+def test_an_auction_shows_three_levels_and_the_expected_price(at: OpenAt) -> None:
+    book = at(CLOSING_AUCTION).get_order_book(SAMSUNG)
+    assert len(book.ask_levels) == 3
+    assert book.expected_price
+    assert book.expected_volume
+
+
+def test_nobody_quotes_after_the_close(at: OpenAt) -> None:
+    book = at(datetime(2026, 3, 17, 20, 50, tzinfo=krx.SEOUL)).get_order_book(SAMSUNG)
+    assert (book.ask_levels, book.best_ask, book.best_bid, book.spread) == ((), None, None, None)
+
+
+def test_the_virtual_server_has_order_books(at: OpenAt) -> None:
+    real, virtual = at(TEN), at(TEN, kis_use_virtual_server=True)
+    assert virtual.get_order_book(SAMSUNG) == real.get_order_book(SAMSUNG)
+
+
+def test_an_unknown_code_is_an_invalid_request(at: OpenAt) -> None:
+    with pytest.raises(InvalidRequest, match="999999"):
+        at(TEN).get_order_book("999999")
+
+
+# The table
+
+
+def test_a_capture_costs_one_request_a_stock_and_one_for_the_day(at: OpenAt) -> None:
+    source = at(TEN)
+    fetched = capture(source, SAMSUNG, HYNIX)
+    assert fetched.failed == fetched.absent == {}
+    assert fetched.rows.schema == ORDER_BOOKS.schema
+    assert sorted(fetched.rows["stock_code"]) == [HYNIX, SAMSUNG]
+    assert set(fetched.rows["captured_at"].dt.convert_time_zone("Asia/Seoul")) == {TEN}
+    assert simulator_of(source).calls(PATH) == 2
+    assert simulator_of(source).calls("inquire-daily-itemchartprice") == 1
+
+
+def test_a_holiday_that_no_calendar_knows_stores_no_books(
+    at: OpenAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = at(TEN)
+    monkeypatch.setattr(simulator_of(source).market, "bars", lambda *_: [])
+    with pytest.raises(UnexpectedAnswer, match="no session"):
+        source.order_books(stocks(source, SAMSUNG), DAY, TEN)
+    assert simulator_of(source).calls(PATH) == 0
+
+
+BAD_INPUT: dict[str, tuple[str, Any, type[KISError]]] = {
+    "a call that is refused": ("refused", When(path=PATH, calls=1), RateLimited),
+    "a missing required field": ("missing_required_field", None, UnexpectedAnswer),
+    "a number that is none": ("bad_number", None, UnexpectedAnswer),
+    "another stock's book": ("wrong_code_answer", None, UnexpectedAnswer),
+    "HTML with status 200": ("html", None, ServiceUnavailable),
+    "an empty body": ("empty", None, ServiceUnavailable),
+}
+
+
+@pytest.mark.parametrize("what", BAD_INPUT)
+def test_bad_input_is_a_named_error_of_that_stock_and_the_run_goes_on(
+    at: OpenAt, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kis_assets.sources.bulk.ROUNDS", 1)
+    source = at(TEN)
+    source._workers = 1
+    name, when, error = BAD_INPUT[what]
+    setattr(simulator_of(source).faults, name, when or When(path=PATH, calls=1))
+    fetched = capture(source, SAMSUNG, HYNIX)
+    assert [type(found) for found in fetched.failed.values()] == [error]
+    assert fetched.rows.height == 1
+    assert fetched.rows["stock_code"][0] not in fetched.failed
+
+
+def test_books_go_through_the_lakes_door_and_their_checks_pass(at: OpenAt, tmp_path: Any) -> None:
+    for moment in (TEN, CLOSING_AUCTION):
+        source = at(moment)
+        master = source.stock_master(DAY).head(60)
+        fetched = source.order_books(master, DAY, moment)
+        lake = Lake(tmp_path / "kis", source="kis")
+        change = lake.replace(ORDER_BOOKS, Scope.capture(DAY, moment), fetched.rows)
+        assert change.added == fetched.rows.height > 40
+    rows = lake.scan(ORDER_BOOKS).collect()
+    span = Span(lake, ORDER_BOOKS, DAY, DAY)
+    for claim in CLAIMS:
+        assert claim(span, rows).is_empty(), claim.__name__
+
+
+CLAIMS = (
+    claims.asks_rise_and_bids_fall,
+    claims.best_bid_is_below_best_ask,
+    claims.totals_cover_levels,
+    claims.levels_have_shares,
+)
+
+
+@pytest.mark.parametrize(
+    ("claim", "spoilt"),
+    [
+        (claims.asks_rise_and_bids_fall, {"ask_price_2": None}),
+        (claims.asks_rise_and_bids_fall, {"bid_price_2": 99_999_999}),
+        (claims.best_bid_is_below_best_ask, {"bid_price_1": 99_999_999}),
+        (claims.totals_cover_levels, {"total_bid_volume": 1}),
+        (claims.levels_have_shares, {"ask_volume_1": 0}),
+    ],
+)
+def test_a_check_tells_what_breaks_its_claim(
+    at: OpenAt, tmp_path: Any, claim: Any, spoilt: dict[str, Any]
+) -> None:
+    rows = capture(at(TEN), SAMSUNG).rows
+    types = ORDER_BOOKS.schema
+    rows = rows.with_columns(pl.lit(v, types[name]).alias(name) for name, v in spoilt.items())
+    span = Span(Lake(tmp_path / "kis", source="kis"), ORDER_BOOKS, DAY, DAY)
+    assert claim(span, rows).height == 1
+
+
+@pytest.mark.parametrize("phase", [{"market_phase": "00"}, {"vi_code": "Y"}])
+def test_a_crossed_book_is_right_in_auctions_and_interruptions(
+    at: OpenAt, tmp_path: Any, phase: dict[str, str]
+) -> None:
+    rows = capture(at(TEN), SAMSUNG).rows
+    rows = rows.with_columns(
+        pl.lit(99_999_999).alias("bid_price_1"), *(pl.lit(v).alias(n) for n, v in phase.items())
+    )
+    span = Span(Lake(tmp_path / "kis", source="kis"), ORDER_BOOKS, DAY, DAY)
+    assert claims.best_bid_is_below_best_ask(span, rows).is_empty()
+
+
+def test_books_of_another_day_are_refused_before_a_request() -> None:
+    with pytest.raises(InvalidRequest, match="can no longer be had"):
+        live_session("2026-03-16", TEN)

@@ -1,0 +1,244 @@
+"""The views beside the tables: what they derive, from rows written down here."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from kis_assets.lake import Lake, Scope
+from kis_assets.tables import (
+    CORPORATE_ACTIONS,
+    DAILY_CANDLES,
+    MINUTE_CANDLES,
+    ORDER_BOOKS,
+    Table,
+)
+from kis_assets_tests.conftest import REAL_DATA
+
+NOW = datetime(2026, 3, 17, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path, source="mock")
+
+
+def frame(table: Table, *rows: dict[str, Any]) -> pl.DataFrame:
+    """Rows of a table; columns not given are null."""
+    filled = [dict.fromkeys(table.schema) | {"source": "mock", "fetched_at": NOW} | r for r in rows]
+    return pl.DataFrame(filled, schema=table.schema)
+
+
+def candle(day: date, *ohlc: int, volume: int = 10, **more: Any) -> dict[str, Any]:
+    opened, high, low, close = ohlc
+    return {
+        "trading_day": day,
+        "stock_code": "005930",
+        "open": opened,
+        "high": high,
+        "low": low,
+        "close": close,
+        "volume": volume,
+        "trading_value": volume * close,
+        "change": 0,
+        "base_price": close,
+        "ex_flag": "00",
+        "split_ratio": 0.0,
+        "revaluation": "00",
+        "has_traded": volume > 0,
+    } | more
+
+
+def adjusted(lake: Lake, columns: str) -> list[tuple[Any, ...]]:
+    return lake.read(
+        f"SELECT {columns} FROM daily_candles_adjusted ORDER BY stock_code, trading_day"
+    ).rows()
+
+
+MONDAY, TUESDAY = date(2026, 3, 9), date(2026, 3, 10)
+
+
+def based(day: date, close: int, base: int, **more: Any) -> dict[str, Any]:
+    return candle(day, close, close, close, close, base_price=base, change=close - base, **more)
+
+
+def action(day: date, kind: str, ratio: float) -> dict[str, Any]:
+    return {
+        "effective_on": day,
+        "stock_code": "005930",
+        "kind": kind,
+        "origin": "rev-split",
+        "sequence": 0,
+        "effective_from": "listed_on",
+        "ratio": ratio,
+    }
+
+
+def test_a_split_rebases_what_lies_before_it_and_history_stays_raw(lake: Lake) -> None:
+    rows = frame(
+        DAILY_CANDLES,
+        based(MONDAY, 50000, 50000, volume=10),
+        based(TUESDAY, 5100, 5000, volume=100),
+    )
+    lake.replace(DAILY_CANDLES, Scope.month(MONDAY), rows)
+    split = frame(CORPORATE_ACTIONS, action(TUESDAY, "split", 10.0))
+    lake.replace(CORPORATE_ACTIONS, Scope.month(MONDAY), split)
+    assert adjusted(lake, "close, volume, factor") == [(5000.0, 100, 0.1), (5100.0, 100, 1.0)]
+    assert lake.read("SELECT close FROM daily_candles ORDER BY trading_day").rows() == [
+        (50000,),
+        (5100,),
+    ]
+
+
+def test_after_a_reverse_split_the_ratio_counts_and_not_the_base_the_market_set(
+    lake: Lake,
+) -> None:
+    rows = frame(DAILY_CANDLES, based(MONDAY, 1000, 1000), based(TUESDAY, 9000, 10340))
+    lake.replace(DAILY_CANDLES, Scope.month(MONDAY), rows)
+    assert adjusted(lake, "step")[1] == (10.34,)
+    merged = frame(CORPORATE_ACTIONS, action(TUESDAY, "reverse_split", 0.1))
+    lake.replace(CORPORATE_ACTIONS, Scope.month(MONDAY), merged)
+    assert adjusted(lake, "step, factor") == [(1.0, 10.0), (10.0, 1.0)]
+
+
+def test_a_base_within_a_tick_is_no_action(lake: Lake) -> None:
+    rows = frame(DAILY_CANDLES, based(MONDAY, 2083, 2083), based(TUESDAY, 2090, 2085))
+    lake.replace(DAILY_CANDLES, Scope.month(MONDAY), rows)
+    assert adjusted(lake, "step") == [(1.0,), (1.0,)]
+
+
+def test_an_announcement_whose_day_has_moved_changes_nothing_yet(lake: Lake) -> None:
+    rows = frame(DAILY_CANDLES, based(MONDAY, 50000, 50000), based(TUESDAY, 50100, 50000))
+    lake.replace(DAILY_CANDLES, Scope.month(MONDAY), rows)
+    split = frame(CORPORATE_ACTIONS, action(TUESDAY, "split", 10.0))
+    lake.replace(CORPORATE_ACTIONS, Scope.month(MONDAY), split)
+    assert adjusted(lake, "factor") == [(1.0,), (1.0,)]
+
+
+def test_months_that_are_not_stored_are_no_action(lake: Lake) -> None:
+    lake.replace(
+        DAILY_CANDLES, Scope.month(MONDAY), frame(DAILY_CANDLES, based(MONDAY, 1000, 1000))
+    )
+    june = date(2026, 6, 8)
+    lake.replace(DAILY_CANDLES, Scope.month(june), frame(DAILY_CANDLES, based(june, 1500, 1490)))
+    assert adjusted(lake, "factor") == [(1.0,), (1.0,)]
+
+
+@pytest.mark.skipif(not REAL_DATA.exists(), reason="the real data is not here")
+def test_the_seventeen_real_cases(lake: Lake) -> None:
+    """Of 17 real base prices off the previous close, those within a tick are no action."""
+    real = pl.read_parquet(REAL_DATA / "daily.parquet")
+    rows = real.select(
+        pl.col("date").alias("trading_day"),
+        pl.col("code").alias("stock_code"),
+        *("open", "high", "low", "close", "volume", "trading_value", "change"),
+        base_price=pl.col("close") - pl.col("change"),
+        ex_flag=pl.lit("00"),
+        split_ratio=pl.lit(0.0),
+        revaluation=pl.lit("00"),
+        has_traded=pl.col("volume") > 0,
+        source=pl.lit("mock"),
+        fetched_at=pl.lit(NOW),
+    ).cast({"fetched_at": pl.Datetime("us", "UTC")})
+    lake.replace(DAILY_CANDLES, Scope.month(MONDAY), rows)
+    off = lake.read(
+        "SELECT count(*) FROM (SELECT base_price <> lag(close) OVER (PARTITION BY stock_code "
+        "ORDER BY trading_day) AS off FROM daily_candles) WHERE off"
+    ).item()
+    assert off == 17
+    moved = {code: round(step, 4) for code, step in adjusted(lake, "stock_code, step") if step != 1}
+    assert {"006800", "000640", "355690", "195990"} <= set(moved)
+    assert "0068Y0" not in moved
+    assert moved["195990"] == pytest.approx(8.56, abs=0.01)
+
+
+def test_a_week_is_made_from_its_traded_days(lake: Lake) -> None:
+    monday = date(2026, 3, 9)
+    days = [monday + timedelta(days=offset) for offset in range(3)]
+    rows = frame(
+        DAILY_CANDLES,
+        candle(days[0], 0, 0, 0, 100, volume=0),
+        candle(days[1], 100, 130, 90, 120),
+        candle(days[2], 120, 125, 110, 115, volume=5),
+        candle(date(2026, 3, 16), 115, 116, 114, 116),
+    )
+    lake.replace(DAILY_CANDLES, Scope.month(monday), rows)
+    weeks = lake.read("SELECT * FROM weekly_candles ORDER BY trading_day").rows()
+    assert weeks[0] == (days[2], "005930", 100, 130, 90, 115, 15, 1200 + 575, 3)
+    assert len(weeks) == 2
+    (month,) = lake.read("SELECT open, close, volume, days FROM monthly_candles").rows()
+    assert month == (100, 116, 25, 4)
+
+
+def test_a_week_without_a_trade_carries_its_price(lake: Lake) -> None:
+    rows = frame(DAILY_CANDLES, candle(date(2026, 3, 9), 0, 0, 0, 100, volume=0))
+    lake.replace(DAILY_CANDLES, Scope.month(date(2026, 3, 9)), rows)
+    (week,) = lake.read("SELECT open, high, low, close, volume FROM weekly_candles").rows()
+    assert week == (0, 0, 0, 100, 0)
+
+
+def test_five_minutes_are_made_from_minutes_and_the_closing_auction_stands_alone(
+    lake: Lake,
+) -> None:
+    day = date(2026, 3, 17)
+
+    def minute(clock: str, *ohlc: int) -> dict[str, Any]:
+        at = datetime.fromisoformat(f"2026-03-17T{clock}+09:00")
+        opened, high, low, close = ohlc
+        return {
+            "trading_day": day,
+            "started_at": at.astimezone(UTC),
+            "stock_code": "005930",
+            "open": opened,
+            "high": high,
+            "low": low,
+            "close": close,
+            "volume": 2,
+            "trading_value": 2 * close,
+        }
+
+    rows = frame(
+        MINUTE_CANDLES,
+        minute("09:00", 100, 105, 99, 101),
+        minute("09:04", 101, 110, 100, 108),
+        minute("09:05", 108, 109, 107, 107),
+        minute("15:19", 107, 107, 106, 106),
+        minute("15:30", 104, 104, 104, 104),
+    )
+    lake.replace(MINUTE_CANDLES, Scope.day(day), rows)
+    found = lake.read(
+        "SELECT strftime(started_at AT TIME ZONE 'Asia/Seoul', '%H:%M'), open, high, low, close, "
+        "volume FROM candles_5m ORDER BY started_at"
+    ).rows()
+    assert found == [
+        ("09:00", 100, 110, 99, 108, 4),
+        ("09:05", 108, 109, 107, 107, 2),
+        ("15:15", 107, 107, 106, 106, 2),
+        ("15:30", 104, 104, 104, 104, 2),
+    ]
+    (count,) = lake.read("SELECT count(*) FROM candles_30m").rows()
+    assert count == (3,)
+
+
+def test_levels_stand_in_rows_and_empty_ones_in_none(lake: Lake) -> None:
+    book = {
+        "trading_day": date(2026, 3, 17),
+        "captured_at": NOW,
+        "stock_code": "005930",
+        "ask_price_1": 101,
+        "ask_volume_1": 5,
+        "bid_price_1": 100,
+        "bid_volume_1": 7,
+        "bid_price_2": 99,
+        "bid_volume_2": 8,
+        "total_ask_volume": 5,
+        "total_bid_volume": 15,
+    }
+    scope = Scope.capture(date(2026, 3, 17), NOW)
+    lake.replace(ORDER_BOOKS, scope, frame(ORDER_BOOKS, book))
+    found = lake.read("SELECT side, level, price, volume FROM order_book_levels ORDER BY ALL")
+    assert found.rows() == [("ask", 1, 101, 5), ("bid", 1, 100, 7), ("bid", 2, 99, 8)]
