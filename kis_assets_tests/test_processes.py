@@ -149,7 +149,7 @@ def test_a_thousand_a_minute_for_ten_minutes(
 ) -> None:
     """The client's own time is short, and its memory does not grow."""
     simulator = Simulator(warm_market)
-    minutes = float(os.environ.get("KIS_TEST_MINUTES", "10"))
+    minutes = float(os.environ.get("SUSTAINED_MINUTES", "10"))
     more = {"KIS_API_QUEUE_TIMEOUT": "30", **shared}
     with (
         serve(simulator) as url,
