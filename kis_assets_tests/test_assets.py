@@ -214,9 +214,6 @@ def test_a_wrong_address_is_one_sentence_that_names_the_host(
 def test_a_stock_that_fails_is_named_and_its_stored_bars_are_kept(server: Simulator) -> None:
     assert materialize("daily_candles", MONTH).success
     before = rows(DAILY_CANDLES)
-    # Within the hour a second run is answered from the chart cache; without it, KIS is asked.
-    for path in Path("data").rglob("cache.sqlite*"):
-        path.unlink()
     server.faults.bad_number = When(calls=1, path="itemchartprice")
     result = materialize("daily_candles", MONTH)
     assert result.success
@@ -224,6 +221,25 @@ def test_a_stock_that_fails_is_named_and_its_stored_bars_are_kept(server: Simula
     assert metadata["failed"].value == 1
     assert "cannot be read" in str(metadata["failures"].value)
     assert rows(DAILY_CANDLES).drop("fetched_at").equals(before.drop("fetched_at"))
+
+
+def test_a_run_that_died_goes_on_and_a_later_one_asks_anew(
+    server: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked() -> int:
+        return server.calls("inquire-daily-itemchartprice")
+
+    def die(*_: Any) -> Any:
+        raise RuntimeError("the machine went down before the rows were stored")
+
+    with monkeypatch.context() as dying:
+        dying.setattr(Lake, "replace", die)
+        assert not materialize("daily_candles", MONTH).success
+    assert asked() == 8
+    assert materialize("daily_candles", MONTH).success
+    assert asked() == 8
+    assert materialize("daily_candles", MONTH).success
+    assert asked() == 16
 
 
 def test_a_page_refused_half_way_is_not_the_end_of_history(
@@ -305,6 +321,9 @@ def test_the_mock_market_is_another_folder_and_says_so(
 ) -> None:
     monkeypatch.setenv("KIS_REPLAY_AT", EVENING.isoformat())
     monkeypatch.setenv("KIS_STOCK_CODES", "005930")
-    assert materialize("price_snapshots", DAY).success
+    result = materialize("price_snapshots", DAY)
+    assert result.success
+    metadata = result.asset_materializations_for_node("price_snapshots")[0].metadata
+    assert "MOCK DATA" in metadata
     assert set(rows(PRICE_SNAPSHOTS)["source"]) == {"mock"}
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["mock"]

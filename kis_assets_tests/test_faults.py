@@ -88,7 +88,7 @@ def timed(settings: Settings, way: Way, clock: Clock) -> KISDataSource:
 
 @pytest.fixture(scope="module")
 def some(market: ModelMarket, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Two hundred stocks."""
+    """A hundred and twenty stocks."""
     settings = Settings.load(
         kis_app_key=APP_KEY,
         kis_app_secret=APP_SECRET,
@@ -97,7 +97,7 @@ def some(market: ModelMarket, tmp_path_factory: pytest.TempPathFactory) -> list[
     )
     with open_source(Simulator(market, rate_limit=0), settings) as opened:
         master = opened.stock_master(LAST)
-    return master.filter(pl.col("security_type") == "common")["stock_code"].head(200).to_list()
+    return master.filter(pl.col("security_type") == "common")["stock_code"].head(120).to_list()
 
 
 def right(market: ModelMarket, settings: Settings, some: list[str]) -> pl.DataFrame:

@@ -44,7 +44,9 @@ def daily_candles(
         refuse_nothing_stored(fetched, f"daily candles of {first:%Y-%m}")
         # What KIS had before and says nothing of now is not taken away: bars replace bars.
         scope = Scope.month(first).of(fetched.rows["stock_code"].unique())
-        return report.result(lake.lake.replace(DAILY_CANDLES, scope, fetched.rows), fetched)
+        change = lake.lake.replace(DAILY_CANDLES, scope, fetched.rows)
+        kis.source.history_is_stored(first, last)
+        return report.result(change, fetched)
 
 
 @dg.asset(
@@ -71,4 +73,6 @@ def minute_candles(
         # A stock's minutes replace its minutes: they lie on one axis. What KIS says nothing of now
         # is not taken away.
         scope = Scope.day(day).of(fetched.rows["stock_code"].unique())
-        return report.result(lake.lake.replace(MINUTE_CANDLES, scope, fetched.rows), fetched)
+        change = lake.lake.replace(MINUTE_CANDLES, scope, fetched.rows)
+        kis.source.history_is_stored(day, day)
+        return report.result(change, fetched)

@@ -132,8 +132,8 @@ def stock_master(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
     """Every listed issue with its flags. Live: the files tell of today alone."""
-    report = Report()
     with plain_failures():
+        report = Report(kis.source)
         day = master_day(context.partition_key, kis.now())
         rows = kis.source.stock_master(day)
         return report.result(lake.lake.replace(STOCK_MASTER, Scope.day(day), rows))

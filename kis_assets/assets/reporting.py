@@ -51,13 +51,18 @@ def markdown(frame: pl.DataFrame) -> dg.MarkdownMetadataValue:
 class Report:
     """The metadata of one materialization: started before the fetch, ended after the write."""
 
-    def __init__(self, source: AbstractDataSource | None = None) -> None:
+    def __init__(self, source: AbstractDataSource) -> None:
         self._started = time.monotonic()
-        self._tally = None if source is None else source.tally.part()
+        self._source = source.name
+        self._tally = source.tally.part()
 
     def result(self, change: Change, fetched: Fetched | None = None) -> dg.MaterializeResult[Any]:
         """Rows, what changed, what failed and why, what was asked, how long it took."""
-        metadata: dict[str, Any] = {
+        metadata: dict[str, Any] = {}
+        if self._source.startswith("mock"):
+            metadata["MOCK DATA"] = "an invented market; nothing in it is real"
+        metadata |= {
+            "source": self._source,
             "dagster/row_count": change.rows,
             "dagster/partition_row_count": change.rows,
             "added": change.added,
@@ -69,8 +74,7 @@ class Report:
             metadata["changes"] = markdown(change.samples)
         if fetched is not None:
             metadata |= _missing(fetched)
-        if self._tally is not None:
-            metadata |= self._tally.summary()
+        metadata |= self._tally.summary()
         metadata["seconds"] = round(time.monotonic() - self._started, 2)
         if change.path is not None:
             metadata["path"] = dg.MetadataValue.path(str(change.path))

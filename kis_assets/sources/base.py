@@ -362,6 +362,12 @@ class AbstractDataSource(ABC):
         result["total_duration_seconds"] = round(time.monotonic() - started, 2)
         return result
 
+    def history_is_stored(self, first: date, last: date) -> None:  # noqa: B027 - most keep nothing
+        """Say that candles of these days are stored: what was kept of them, lest a run die, may go.
+
+        The next run asks anew, and sees what was corrected since.
+        """
+
     def _rest(self) -> None:  # noqa: B027 - most sources have nothing to wait for
         """Wait until what failed for a passing reason is worth asking again."""
 

@@ -322,6 +322,10 @@ class CachedDataSource(AbstractDataSource):
             self.invalidate_chart(code)
         return actions
 
+    def history_is_stored(self, first: date, last: date) -> None:
+        """See `AbstractDataSource.history_is_stored`."""
+        self.source.history_is_stored(first, last)
+
     def close(self) -> None:
         """Close the source and the store."""
         self._tell()

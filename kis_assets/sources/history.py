@@ -62,6 +62,12 @@ class History:
             self._store.set({key: _encoded(bars, fetched_at)}, lasts)
         return bars
 
+    def forget(self, span: str) -> None:
+        """Drop the bars of a span: they are stored, and the next run asks anew."""
+        if self._store is not None:
+            with suppress(ServiceUnavailable):
+                self._store.delete_match(f"stock:*:chart:{span}:*")
+
     def _lasts(self, last: date, now: datetime) -> float:
         """How many seconds the bars of a span are good that are asked for at that moment."""
         today = now.astimezone(krx.SEOUL).date()

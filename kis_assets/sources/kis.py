@@ -436,6 +436,11 @@ class KISDataSource(KISReference):
         rows = pl.concat(frames) if frames else DAILY_CANDLES.empty()
         return Fetched(rows, failed, absent)
 
+    def history_is_stored(self, first: date, last: date) -> None:
+        """See `AbstractDataSource.history_is_stored`."""
+        self._history.forget(f"days:{first}:{last}")
+        self._history.forget(f"minutes:{last}")
+
     def _refuse_another_day(self, stocks: pl.DataFrame, trading_day: date) -> None:
         """Quotes carry no date: see from the daily bars of busy stocks whether it is that day's.
 
