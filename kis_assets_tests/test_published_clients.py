@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,13 @@ AFTERNOON = datetime(2026, 3, 17, 14, 0, 30, tzinfo=krx.SEOUL)
 SAMSUNG = "005930"
 
 
+@pytest.fixture(autouse=True)
+def no_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """They keep tokens in the home folder; one of an earlier server is none of this one's."""
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+
+
 @pytest.fixture
 def server() -> Iterator[tuple[Simulator, str]]:
     """A server in the middle of a session, with its limit on; tokens live by the wall clock."""
@@ -41,9 +49,7 @@ def quote_of(simulator: Simulator) -> Any:
     return quote
 
 
-def test_python_kis(
-    server: tuple[Simulator, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
+def test_python_kis(server: tuple[Simulator, str], monkeypatch: pytest.MonkeyPatch) -> None:
     pykis = pytest.importorskip("pykis", reason="python-kis is not installed")
     simulator, url = server
     monkeypatch.setattr("pykis.kis.REAL_DOMAIN", url)
