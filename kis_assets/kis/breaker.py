@@ -28,6 +28,9 @@ FRESH = 0.25
 _PROGRAM = uuid.uuid4().hex
 """Tells programs on several machines apart, where process ids do not."""
 
+_thread = threading.local()
+"""Holds a name for each thread that no later one gets; the system's ids are used again."""
+
 
 class _Row(msgspec.Struct, array_like=True, frozen=True):
     failures: int = 0
@@ -189,4 +192,6 @@ class Breaker:
         return self._shared.update(self._key, whole, self._clock)
 
     def _me(self) -> str:
-        return f"{_PROGRAM}-{os.getpid()}-{threading.get_ident()}"
+        if not hasattr(_thread, "name"):
+            _thread.name = uuid.uuid4().hex
+        return f"{_PROGRAM}-{os.getpid()}-{_thread.name}"
