@@ -36,7 +36,7 @@ class Refused(LakeError):
 
 @dataclass(frozen=True)
 class Scope:
-    """The rows one write replaces: a span of days, maybe one capture of it, maybe some stocks.
+    """The rows one write replaces: a span of days, maybe one capture, maybe some stocks of it.
 
     Rows outside it are neither required nor touched. A span must lie within one storage unit of
     the table it is used with.
@@ -45,7 +45,8 @@ class Scope:
     first: date
     last: date
     captured_at: datetime | None = None
-    codes: frozenset[str] | None = None
+    among: tuple[tuple[str, frozenset[str]], ...] = ()
+    """Columns of text, each with the values that rows of this scope may have in it."""
 
     @classmethod
     def year(cls, year: date | int) -> Scope:
@@ -75,11 +76,11 @@ class Scope:
             raise LakeError(f"captured_at {captured_at} has no time zone; give an aware datetime")
         return cls(day, day, captured_at.astimezone(UTC))
 
-    def of(self, codes: Iterable[str]) -> Scope:
-        """This scope, narrowed to these stocks: rows of all others stay as they are."""
-        if isinstance(codes, str):
-            raise LakeError(f"stock codes are wanted, not the single text {codes!r}")
-        return replace(self, codes=frozenset(codes))
+    def of(self, values: Iterable[str], column: str = STOCK) -> Scope:
+        """This scope, narrowed to these stocks, or values of another column; others stay."""
+        if isinstance(values, str):
+            raise LakeError(f"stock codes are wanted, not the single text {values!r}")
+        return replace(self, among=(*self.among, (column, frozenset(values))))
 
     def unit(self, table: Table) -> str:
         """The storage unit of `table` this scope lies in, e.g. `month=2026-03`.
@@ -94,8 +95,9 @@ class Scope:
             )
         if self.captured_at is not None and CAPTURE not in table.schema:
             raise LakeError(f"{table.name} has no captures; replace a {table.unit} instead")
-        if self.codes is not None and STOCK not in table.schema:
-            raise LakeError(f"{table.name} has no stock codes; replace the scope for all of them")
+        for column, _ in self.among:
+            if column not in table.schema:
+                raise LakeError(f"{table.name} has no {column}; replace the scope for all of them")
         return name
 
     def is_whole_unit(self, table: Table) -> bool:
@@ -103,7 +105,7 @@ class Scope:
         before, after = self.first - timedelta(days=1), self.last + timedelta(days=1)
         return (
             self.captured_at is None
-            and self.codes is None
+            and not self.among
             and unit_of(table, before) != self.unit(table) != unit_of(table, after)
         )
 
@@ -112,15 +114,15 @@ class Scope:
         inside = day_of(table).is_between(self.first, self.last)
         if self.captured_at is not None:
             inside &= pl.col(CAPTURE) == self.captured_at
-        if self.codes is not None:
-            inside &= pl.col(STOCK).is_in(sorted(self.codes))
+        for column, values in self.among:
+            inside &= pl.col(column).is_in(sorted(values))
         return inside.fill_null(value=False)
 
     def __str__(self) -> str:
         days = str(self.first) if self.first == self.last else f"{self.first} to {self.last}"
         capture = f", capture {self.captured_at.isoformat()}" if self.captured_at else ""
-        stocks = f", {len(self.codes)} stocks" if self.codes is not None else ""
-        return f"{days}{capture}{stocks}"
+        narrowed = "".join(f", {len(values)} of {column}" for column, values in self.among)
+        return f"{days}{capture}{narrowed}"
 
 
 @dataclass(frozen=True)
@@ -272,9 +274,9 @@ def _claims(table: Table, scope: Scope, source: str) -> Iterator[_Claim]:
     if scope.captured_at is not None:
         other = pl.col(CAPTURE) != scope.captured_at
         yield CAPTURE, other, f"of another capture than {scope}"
-    if scope.codes is not None:
-        other = ~pl.col(STOCK).is_in(sorted(scope.codes))
-        yield STOCK, other, f"of stocks that the scope {scope} does not name"
+    for column, values in scope.among:
+        other = ~pl.col(column).is_in(sorted(values))
+        yield column, other, f"of a {column} that the scope {scope} does not name"
 
 
 def _check(table: Table, rows: pl.DataFrame, claims: Iterable[_Claim]) -> None:

@@ -43,8 +43,8 @@ _MARKETS = ("KOSPI", "KOSDAQ", "KONEX")
 _Ticks = tuple[tuple[float, int], ...]
 _INF = float("inf")
 # KRX: one table for KOSPI, KOSDAQ and KONEX since 2023-01-25.
-_TICKS_SINCE = date(2023, 1, 25)
-_TICKS: _Ticks = (
+SAME_TICKS_SINCE = date(2023, 1, 25)
+TICKS: _Ticks = (
     (2_000, 1),
     (5_000, 5),
     (20_000, 10),
@@ -344,8 +344,8 @@ def _check_market(market: str) -> None:
 
 def _ticks(day: date | None, market: str) -> _Ticks:
     _check_market(market)
-    if (day or today()) >= _TICKS_SINCE:
-        return _TICKS
+    if (day or today()) >= SAME_TICKS_SINCE:
+        return TICKS
     return _TICKS_BEFORE if market == "KOSPI" else _TICKS_BEFORE_KOSDAQ
 
 

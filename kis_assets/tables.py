@@ -608,6 +608,38 @@ REQUESTS = Table(
     ),
 )
 
+QUALITY = Table(
+    name="quality",
+    description=(
+        "What is known of the rows of each table and day: one claim about them, whether it held, "
+        "and which stocks have no row and why. dataset_condition is made from it."
+    ),
+    clock="trading_day",
+    key=("trading_day", "table_name", "check_name"),
+    partition="day",
+    unit="month",
+    columns=(
+        TRADING_DAY,
+        _text("table_name", "The table that the claim is about"),
+        _text(
+            "check_name",
+            "The claim; every_stock_is_accounted_for is written with the rows, others by checks",
+        ),
+        _flag("passed", "Whether it held for the rows of this day"),
+        _text("severity", "ERROR: what fails is wrong. WARN: it is worth a look"),
+        _int("rows", "Rows of the day that were looked at; that were stored by the last run"),
+        _int("failing_rows", "Rows that break it, or stocks that could not be fetched"),
+        _text(
+            "detail",
+            "JSON: the first failing rows; of every_stock_is_accounted_for the codes by reason, "
+            "`absent` with why there is no row, `failed` with the error. Null when there is none",
+            nullable=True,
+        ),
+        _instant("checked_at", "When this was found"),
+        *ORIGIN,
+    ),
+)
+
 TABLES = {
     table.name: table
     for table in (
@@ -619,6 +651,7 @@ TABLES = {
         MINUTE_CANDLES,
         STOCK_INFO,
         CORPORATE_ACTIONS,
+        QUALITY,
         REQUESTS,
     )
 }

@@ -120,6 +120,79 @@ _ADJUSTED = f"""
     FROM factors
 """
 
+LIVE = ("stock_master", "price_snapshots", "order_books")
+"""Tables of which a day that was missed is gone for good."""
+
+FINAL_IN_THE_EVENING = ("daily_candles", "minute_candles")
+"""Tables whose rows of a day change until off-hours trading ends."""
+
+SESSIONS_KEPT = 246
+"""Sessions of which KIS keeps the minutes."""
+
+_CONDITION = f"""
+    -- For each table and each session since the table's first: available, degraded (an error stands
+    -- in it, or a stock failed), pending (the day is not over, or was stored before it was) or
+    -- missing; and why. rows is how many there are, null where nothing was stored.
+    WITH known AS (
+        SELECT table_name, trading_day,
+               max(rows) FILTER (check_name = 'every_stock_is_accounted_for') AS rows,
+               max(checked_at) FILTER (check_name = 'every_stock_is_accounted_for') AS stored_at,
+               string_agg(check_name || ' fails for ' || failing_rows, '; ' ORDER BY check_name)
+                   FILTER (NOT passed AND severity = 'ERROR') AS wrong,
+               string_agg(check_name || ' fails for ' || failing_rows, '; ' ORDER BY check_name)
+                   FILTER (NOT passed AND severity <> 'ERROR') AS odd
+        FROM quality WHERE table_name <> 'market_days' GROUP BY table_name, trading_day
+    ), calendar AS (
+        SELECT day AS trading_day, opens_at, closes_at,
+               lead(opens_at) OVER (ORDER BY day) AS next_opens_at
+        FROM market_days WHERE is_open
+    ), years AS (
+        SELECT DISTINCT year(day) AS year FROM market_days
+    ), sessions AS (
+        SELECT trading_day, closes_at + INTERVAL 270 MINUTE AS over_at, next_opens_at
+        FROM calendar WHERE opens_at <= now()
+        UNION ALL
+        -- Of a year that market_days does not have, the days of which something is known.
+        SELECT DISTINCT trading_day, timezone('UTC', trading_day + INTERVAL 660 MINUTE),
+               timezone('UTC', trading_day + INTERVAL 1440 MINUTE)
+        FROM known WHERE year(trading_day) NOT IN (SELECT year FROM years)
+    ), since AS (
+        SELECT table_name, min(trading_day) AS first_day FROM known GROUP BY table_name
+    ), days AS (
+        SELECT since.table_name, sessions.trading_day, over_at, next_opens_at, rows, stored_at,
+               wrong, odd, row_number() OVER newest_first AS sessions_ago,
+               CASE WHEN since.table_name = 'krx_daily' THEN next_opens_at - INTERVAL 30 MINUTE
+                    ELSE over_at + INTERVAL 60 MINUTE END AS due_at
+        FROM since JOIN sessions ON sessions.trading_day >= since.first_day
+        LEFT JOIN known ON known.table_name = since.table_name
+                       AND known.trading_day = sessions.trading_day
+        WINDOW newest_first AS (
+            PARTITION BY since.table_name ORDER BY sessions.trading_day DESC)
+    ), judged AS (
+        SELECT *, CASE
+            WHEN rows > 0 OR (rows = 0 AND table_name = 'corporate_actions') THEN CASE
+                WHEN wrong IS NOT NULL THEN 'degraded'
+                WHEN table_name IN {FINAL_IN_THE_EVENING} AND stored_at < over_at THEN 'pending'
+                ELSE 'available' END
+            WHEN due_at IS NULL OR now() < due_at THEN 'pending'
+            ELSE 'missing' END AS condition
+        FROM days
+    )
+    SELECT table_name, trading_day, condition, CASE condition
+            WHEN 'degraded' THEN wrong
+            WHEN 'pending' THEN CASE WHEN rows > 0
+                THEN 'stored before off-hours trading ended at 20:00: to be fetched again'
+                ELSE 'the day is not over' END
+            WHEN 'missing' THEN CASE
+                WHEN table_name IN {LIVE} THEN 'was not captured; live data cannot be had later'
+                WHEN table_name = 'minute_candles' AND sessions_ago > {SESSIONS_KEPT}
+                    THEN 'was not fetched in time; KIS keeps {SESSIONS_KEPT} sessions'
+                ELSE 'was not fetched; it can be had' END
+            ELSE coalesce('worth a look: ' || odd, '') END AS reason,
+           rows, stored_at
+    FROM judged ORDER BY table_name, trading_day
+"""
+
 VIEWS: dict[str, str] = {
     "latest_prices": """
         -- Each stock's row of the newest capture that has it, within the ten newest stored days.
@@ -133,4 +206,5 @@ VIEWS: dict[str, str] = {
     "weekly_candles": _days("week"),
     "monthly_candles": _days("month"),
     "daily_candles_adjusted": _ADJUSTED,
+    "dataset_condition": _CONDITION,
 }

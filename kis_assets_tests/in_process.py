@@ -63,7 +63,7 @@ def materialize(asset: str, partition: str) -> dg.ExecuteInProcessResult:
     return dg.materialize(
         [
             *(it for it in of_asset if it.key == key),
-            *(it for it in of_checks if it.check_key.asset_key == key),
+            *(it for it in of_checks if key in {check.asset_key for check in it.check_keys}),
         ],
         partition_key=partition,
         resources=defs.resources,

@@ -73,10 +73,10 @@ def _capture(
         captured_at = kis.now()
         venue = kis.settings.kis_venue
         day = live_session(context.partition_key, captured_at, lake.lake, venue).day
-        report = Report(kis.source)
+        report = Report(kis)
         stocks = universe.of_day(kis, lake.lake, day)
         fetched = fetch(kis.source)(stocks, day, captured_at, logged(context.log.info))
         refuse_nothing_stored(fetched, f"{table.name} of {day}")
         answered = set(stocks["stock_code"]) - set(fetched.failed)
         scope = Scope.capture(day, captured_at).of(answered)
-        return report.result(lake.lake.replace(table, scope, fetched.rows), fetched)
+        return report.store(lake.lake, table, scope, fetched, stocks)

@@ -6,13 +6,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from kis_assets.lake import Change
-from kis_assets.sources.base import AbstractDataSource, Fetched, Progress
+from kis_assets import krx
+from kis_assets.lake import Change, Lake, Scope
+from kis_assets.quality import account, record, rows_by_day
+from kis_assets.resources import KISResource
+from kis_assets.sources.base import Fetched, Progress
 from kis_assets.tables import Table
 
 OWNERS = ["team:market-data"]
@@ -49,20 +54,63 @@ def markdown(frame: pl.DataFrame) -> dg.MarkdownMetadataValue:
 
 
 class Report:
-    """The metadata of one materialization: started before the fetch, ended after the write."""
+    """One materialization: made before the fetch, it stores the rows and says what came of it."""
 
-    def __init__(self, source: AbstractDataSource) -> None:
+    def __init__(self, kis: KISResource) -> None:
         self._started = time.monotonic()
-        self._source = source.name
-        self._tally = source.tally.part()
+        self._kis = kis
+        self._tally = kis.source.tally.part()
 
-    def result(self, change: Change, fetched: Fetched | None = None) -> dg.MaterializeResult[Any]:
-        """Rows, what changed, what failed and why, what was asked, how long it took."""
+    def store(
+        self,
+        lake: Lake,
+        table: Table,
+        scope: Scope,
+        found: Fetched | pl.DataFrame,
+        stocks: pl.DataFrame | None = None,
+    ) -> dg.MaterializeResult[Any]:
+        """Write the rows of a scope, and keep in `quality` which stocks have none and why.
+
+        Args:
+            lake: where they are written.
+            table: their table.
+            scope: what they replace.
+            found: the rows, and of a fetch what failed.
+            stocks: rows of `stock_master` of the stocks that were asked for, where any were.
+
+        Returns:
+            Rows, what changed, what failed and why, what was asked, how long it took.
+        """
+        fetched = found if isinstance(found, Fetched) else Fetched(found)
+        if stocks is not None:
+            fetched = replace(fetched, absent=explained(fetched.absent, stocks, scope))
+        change = lake.replace(table, scope, fetched.rows)
+        if table.partition != "year":
+            rows = self._rows_of_days(lake, table, scope, fetched.rows)
+            record(lake, table, [account(rows, fetched.absent, fetched.failed)])
+        return self._result(change, fetched if isinstance(found, Fetched) else None)
+
+    def _rows_of_days(
+        self, lake: Lake, table: Table, scope: Scope, rows: pl.DataFrame
+    ) -> dict[date, int]:
+        first = max(scope.first, krx.FIRST_DAY)
+        last = min(scope.last, self._kis.now().date())
+        sessions = krx.trading_days(first, last) if first <= last else []
+        if "trading_day" not in table.schema:  # facts of a month, known on each of its days
+            return dict.fromkeys(sessions, rows.height)
+        if scope.captured_at is not None:
+            return rows_by_day(table, rows.lazy())
+        # Of all that is stored: a run of a few stocks is no day of a few.
+        stored = lake.scan(table, first=scope.first, last=scope.last)
+        return dict.fromkeys(sessions, 0) | rows_by_day(table, stored)
+
+    def _result(self, change: Change, fetched: Fetched | None) -> dg.MaterializeResult[Any]:
         metadata: dict[str, Any] = {}
-        if self._source.startswith("mock"):
+        source = self._kis.source.name
+        if source.startswith("mock"):
             metadata["MOCK DATA"] = "an invented market; nothing in it is real"
         metadata |= {
-            "source": self._source,
+            "source": source,
             "dagster/row_count": change.rows,
             "dagster/partition_row_count": change.rows,
             "added": change.added,
@@ -79,6 +127,28 @@ class Report:
         if change.path is not None:
             metadata["path"] = dg.MetadataValue.path(str(change.path))
         return dg.MaterializeResult(metadata=metadata)
+
+
+def explained(absent: Mapping[str, str], stocks: pl.DataFrame, scope: Scope) -> dict[str, str]:
+    """Why a stock has no row, by what its row of `stock_master` says, else as the source has it."""
+    newest = stocks["trading_day"].max()
+    known = {
+        row["stock_code"]: row
+        for row in stocks.iter_rows(named=True)
+        if row["stock_code"] in absent
+    }
+
+    def why(code: str, reason: str) -> str:
+        row = known.get(code)
+        if row is None:
+            return reason
+        if row["listed_on"] is not None and row["listed_on"] > scope.last:
+            return "not yet listed"
+        if row["trading_day"] != newest:
+            return "delisted"
+        return "halted" if row["is_halted"] else reason
+
+    return {code: why(code, reason) for code, reason in absent.items()}
 
 
 def _missing(fetched: Fetched) -> dict[str, Any]:

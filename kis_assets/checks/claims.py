@@ -1,32 +1,49 @@
-"""How a claim about stored rows becomes an asset check. The claims stand in the other modules."""
+"""How claims about stored rows become asset checks. The claims stand in the other modules."""
 
-from collections.abc import Callable
+import json
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
+from kis_assets import krx, quality
 from kis_assets.assets.reporting import SHOWN, markdown
 from kis_assets.lake import Lake, Scope
 from kis_assets.partitions import MONTHS, TRADING_DAYS, YEARS
-from kis_assets.resources import LakeResource, plain_failures
+from kis_assets.quality import Finding
+from kis_assets.resources import KISResource, LakeResource, plain_failures
+from kis_assets.sources.base import AbstractDataSource
 from kis_assets.tables import Table, Unit
 
 
 @dataclass(frozen=True)
 class Span:
-    """What a check looks at: a table's rows of one partition, and the lake for comparisons."""
+    """What a check looks at: a table's rows of one partition, and where to compare them."""
 
     lake: Lake
     table: Table
     first: date
     last: date
+    now: datetime
+    source: Callable[[], AbstractDataSource]
+    """Opens the source, for the claims that ask it a second time."""
 
-    def rows(self, table: Table | None = None) -> pl.DataFrame:
-        """The stored rows of these days, of this table or of another one."""
-        return self.lake.scan(table or self.table, first=self.first, last=self.last).collect()
+    def rows(self, table: Table | None = None, *, days_before: int = 0) -> pl.LazyFrame:
+        """The stored rows of these days, of this table or of another one, earlier ones too."""
+        first = self.first - timedelta(days=days_before)
+        return self.lake.scan(table or self.table, first=first, last=self.last)
+
+    @property
+    def sessions(self) -> list[krx.Session]:
+        """The sessions of these days that are over, oldest first."""
+        last = min(self.last, self.now.date())
+        days = krx.trading_days(max(self.first, krx.FIRST_DAY), last) if self.first <= last else []
+        found = [krx.session(day) for day in days]
+        return [session for session in found if session and session.closes_at <= self.now]
 
 
 _PARTITIONS: dict[Unit, tuple[dg.PartitionsDefinition[Any], Callable[[str], Scope]]] = {
@@ -35,44 +52,143 @@ _PARTITIONS: dict[Unit, tuple[dg.PartitionsDefinition[Any], Callable[[str], Scop
     "year": (YEARS, lambda key: Scope.year(int(key))),
 }
 
-Claim = Callable[[Span, pl.DataFrame], pl.DataFrame]
-"""The rows that break the claim, out of the rows given."""
+
+class Incomparable(Exception):
+    """There is nothing to hold the rows against, for the reason given; `quality` keeps nothing."""
 
 
-def check(
-    claim: Claim,
-    asset: dg.AssetsDefinition,
-    table: Table,
-    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
-    *,
-    may_be_empty: bool = False,
+Breaking = Callable[[Span, pl.LazyFrame], pl.LazyFrame]
+"""The rows that break a claim, out of the rows given; with the day, where they are of several."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim that is checked: named as its function, described by its docstring.
+
+    One that `blocks` can never be right when it fails: what is downstream does not run then.
+    `tolerated` is the share of a day's rows that may break it.
+    """
+
+    breaking: Breaking
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+    blocks: bool = False
+    may_be_empty: bool = False
+    tolerated: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """A sentence that is true when the check has passed."""
+        return self.breaking.__name__
+
+    def find(self, span: Span, rows: dict[date, int]) -> tuple[Finding, pl.DataFrame]:
+        """Judge the stored rows; `rows` says how many there are of each day."""
+        failing = self.breaking(span, span.rows()).collect(engine="streaming")
+        clock = next((name for name in _CLOCKS if name in failing.columns), None)
+        by_day: dict[date, pl.DataFrame] = {}
+        if clock is not None:
+            by_day = {key[0]: part for key, part in failing.group_by(clock)}  # type: ignore[misc]
+        elif failing.height:
+            by_day = {span.first: failing}
+        looked_at = dict(rows)
+        days = [session.day for session in span.sessions]
+        if span.table.partition == "month" and "trading_day" not in span.table.schema:
+            # Facts of a month are known on each of its days, and so is what is wrong with them.
+            looked_at = dict.fromkeys(days, sum(rows.values()))
+            by_day = dict.fromkeys(days, failing) if failing.height else {}
+        elif span.table.partition == "month":
+            # A day without rows has none that break the claim, and says so.
+            looked_at = dict.fromkeys(days, 0) | looked_at
+        return Finding(
+            self.name,
+            self.severity.value,
+            looked_at,
+            failing={day: part.height for day, part in by_day.items()},
+            tolerated=self.tolerated,
+            detail={day: _json(part.head(quality.KEPT)) for day, part in by_day.items()},
+        ), failing
+
+
+_CLOCKS = ("trading_day", "effective_on", "day")
+
+
+def checks(
+    asset: dg.AssetsDefinition, table: Table, claims: Sequence[Claim]
 ) -> dg.AssetChecksDefinition:
-    """A partitioned asset check that passes when no row breaks the claim; there must be rows.
+    """The partitioned checks of an asset, one a claim; each passes when no row breaks its claim.
 
-    Its metadata hold how many rows were looked at and how many break it, and 20 of those.
+    Their metadata hold how many rows were looked at and how many fail, and 20 of those; what was
+    found is kept in `quality`. All run in one step: a partition is read from one warm file.
     """
     partitions, scope_of = _PARTITIONS[table.partition]
+    with warnings.catch_warnings():
+        # Partitions of checks are a preview of Dagster's, which is pinned.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        specs = [
+            dg.AssetCheckSpec(
+                claim.name,
+                asset=asset,
+                description=" ".join((claim.breaking.__doc__ or "").split()),
+                blocking=claim.blocks,
+                partitions_def=partitions,
+            )
+            for claim in claims
+        ]
 
-    @dg.asset_check(
-        asset=asset,
-        name=claim.__name__,
-        description=" ".join((claim.__doc__ or "").split()),
-        partitions_def=partitions,
-    )
-    def _check(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
+    @dg.multi_asset_check(name=f"{table.name}_checks", specs=specs, can_subset=True)
+    def _checks(
+        context: dg.AssetCheckExecutionContext, kis: KISResource, lake: LakeResource
+    ) -> Iterator[dg.AssetCheckResult]:
         scope = scope_of(context.partition_key)
+        wanted = {key.name for key in context.selected_asset_check_keys}
+        found: list[Finding] = []
+        results: list[dg.AssetCheckResult] = []
         with plain_failures():
-            span = Span(lake.lake, table, scope.first, scope.last)
-            rows = span.rows()
-            failing = claim(span, rows)
-        metadata: dict[str, Any] = {"rows": rows.height, "failing_rows": failing.height}
-        if failing.height:
-            metadata["failing"] = markdown(failing.head(SHOWN))
-        return dg.AssetCheckResult(
-            passed=(may_be_empty or rows.height > 0) and failing.is_empty(),
-            severity=severity,
-            description="there is no row" if rows.is_empty() else None,
-            metadata=metadata,
-        )
+            span = Span(lake.lake, table, scope.first, scope.last, kis.now(), lambda: kis.source)
+            rows = quality.rows_by_day(table, span.rows())
+            for claim in claims:
+                if claim.name not in wanted:
+                    continue
+                try:
+                    finding, failing = claim.find(span, rows)
+                except Incomparable as reason:
+                    results.append(_not_compared(asset, claim, str(reason)))
+                    continue
+                found.append(finding)
+                results.append(_result(asset, claim, finding, failing, sum(rows.values())))
+            quality.record(lake.lake, table, found)
+        yield from results
 
-    return _check
+    return _checks
+
+
+def _result(
+    asset: dg.AssetsDefinition, claim: Claim, finding: Finding, failing: pl.DataFrame, rows: int
+) -> dg.AssetCheckResult:
+    metadata: dict[str, Any] = {"rows": rows, "failing_rows": failing.height}
+    if claim.tolerated:
+        metadata["tolerated_share"] = claim.tolerated
+    if failing.height:
+        metadata["failing"] = markdown(failing.head(SHOWN))
+    return dg.AssetCheckResult(
+        asset_key=asset.key,
+        check_name=claim.name,
+        passed=(claim.may_be_empty or rows > 0) and finding.holds,
+        severity=claim.severity,
+        description=None if rows else "there is no row",
+        metadata=metadata,
+    )
+
+
+def _not_compared(asset: dg.AssetsDefinition, claim: Claim, reason: str) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=asset.key,
+        check_name=claim.name,
+        passed=True,
+        severity=claim.severity,
+        description=f"not compared: {reason}",
+        metadata={"rows": 0, "failing_rows": 0},
+    )
+
+
+def _json(rows: pl.DataFrame) -> str:
+    return json.dumps(rows.to_dicts(), default=str, ensure_ascii=False)

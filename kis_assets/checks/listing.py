@@ -10,8 +10,8 @@ from kis_assets.assets.actions import corporate_actions
 from kis_assets.assets.candles import daily_candles, minute_candles
 from kis_assets.assets.quotes import order_books, price_snapshots
 from kis_assets.assets.reference import market_days, stock_info, stock_master
-from kis_assets.checks import books, candles, minutes, quotes, reference
-from kis_assets.checks.claims import Span, check
+from kis_assets.checks import books, candles, minutes, prices, reference, rows, second
+from kis_assets.checks.claims import Claim, Span, checks
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
     DAILY_CANDLES,
@@ -21,54 +21,109 @@ from kis_assets.tables import (
     PRICE_SNAPSHOTS,
     STOCK_INFO,
     STOCK_MASTER,
+    Table,
 )
-
-
-def codes_are_stock_codes(_: Span, rows: pl.DataFrame) -> pl.DataFrame:
-    """Every short code has six digits or capital letters, ETNs a leading Q."""
-    codes = rows["stock_code"].unique()
-    wrong = [code for code in codes if not krx.is_stock_code(code)]
-    return rows.filter(pl.col("stock_code").is_in(wrong)).select("stock_code", "stock_name")
-
 
 WARN = dg.AssetCheckSeverity.WARN
 
-CHECKS = [
-    check(quotes.key_is_unique, market_days, MARKET_DAYS),
-    check(reference.kis_agrees_with_calendar, market_days, MARKET_DAYS, WARN),
-    check(quotes.key_is_unique, stock_master, STOCK_MASTER),
-    check(codes_are_stock_codes, stock_master, STOCK_MASTER, WARN),
-    check(quotes.key_is_unique, stock_info, STOCK_INFO),
-    check(reference.listed_shares_are_those_of_the_master, stock_info, STOCK_INFO, WARN),
-    check(quotes.key_is_unique, price_snapshots, PRICE_SNAPSHOTS),
-    check(quotes.high_covers_all_prices, price_snapshots, PRICE_SNAPSHOTS),
-    check(quotes.universe_is_covered, price_snapshots, PRICE_SNAPSHOTS),
-    check(quotes.key_is_unique, order_books, ORDER_BOOKS),
-    check(quotes.universe_is_covered, order_books, ORDER_BOOKS),
-    check(books.asks_rise_and_bids_fall, order_books, ORDER_BOOKS),
-    check(books.best_bid_is_below_best_ask, order_books, ORDER_BOOKS),
-    check(books.totals_cover_levels, order_books, ORDER_BOOKS, WARN),
-    check(books.levels_have_shares, order_books, ORDER_BOOKS, WARN),
-    check(quotes.key_is_unique, daily_candles, DAILY_CANDLES),
-    check(quotes.high_covers_all_prices, daily_candles, DAILY_CANDLES),
-    check(candles.change_is_close_minus_base, daily_candles, DAILY_CANDLES),
-    check(candles.days_are_sessions, daily_candles, DAILY_CANDLES),
-    check(candles.codes_are_listed, daily_candles, DAILY_CANDLES),
-    check(candles.listed_stocks_have_candles, daily_candles, DAILY_CANDLES),
-    check(candles.snapshot_after_close_equals_candle, daily_candles, DAILY_CANDLES),
-    check(quotes.key_is_unique, minute_candles, MINUTE_CANDLES),
-    check(minutes.minutes_lie_in_the_session, minute_candles, MINUTE_CANDLES),
-    check(minutes.high_and_low_cover_open_and_close, minute_candles, MINUTE_CANDLES, WARN),
-    # A candle that was fetched before the close is smaller than its minutes.
-    check(minutes.minutes_do_not_exceed_the_day, minute_candles, MINUTE_CANDLES, WARN),
-    check(minutes.closing_auction_is_the_close, minute_candles, MINUTE_CANDLES, WARN),
-    check(quotes.key_is_unique, corporate_actions, CORPORATE_ACTIONS, may_be_empty=True),
-    check(reference.ratios_are_positive, corporate_actions, CORPORATE_ACTIONS, may_be_empty=True),
-    check(
-        reference.actions_take_effect_on_sessions,
+
+def codes_are_stock_codes(_: Span, found: pl.LazyFrame) -> pl.LazyFrame:
+    """Every short code has six digits or capital letters, ETNs a leading Q."""
+    codes = found.select("stock_code").unique().collect()["stock_code"]
+    wrong = [code for code in codes if not krx.is_stock_code(code)]
+    return found.filter(pl.col("stock_code").is_in(wrong)).select("stock_code", "stock_name")
+
+
+UNIQUE = Claim(rows.key_is_unique, blocks=True)
+AS_MANY = Claim(rows.as_many_rows_as_in_the_last_sessions, WARN)
+OF_A_SESSION = (
+    Claim(prices.high_covers_all_prices, blocks=True),
+    Claim(prices.change_is_price_minus_base, blocks=True),
+    Claim(prices.prices_are_possible, blocks=True),
+    Claim(prices.prices_lie_within_the_limits, WARN),
+    Claim(prices.prices_lie_on_the_tick, WARN, tolerated=0.02),
+    Claim(rows.universe_is_covered),
+    Claim(second.a_hundred_stocks_agree_with_a_second_source),
+)
+"""Of quotes and of candles."""
+
+LISTED: list[tuple[dg.AssetsDefinition, Table, list[Claim]]] = [
+    (
+        market_days,
+        MARKET_DAYS,
+        [UNIQUE, Claim(reference.kis_agrees_with_calendar, WARN)],
+    ),
+    (stock_master, STOCK_MASTER, [UNIQUE, AS_MANY, Claim(codes_are_stock_codes, WARN)]),
+    (
+        stock_info,
+        STOCK_INFO,
+        [UNIQUE, Claim(reference.listed_shares_are_those_of_the_master, WARN)],
+    ),
+    (
+        price_snapshots,
+        PRICE_SNAPSHOTS,
+        [
+            UNIQUE,
+            AS_MANY,
+            *OF_A_SESSION,
+            Claim(prices.captures_are_of_their_session, blocks=True),
+        ],
+    ),
+    (
+        order_books,
+        ORDER_BOOKS,
+        [
+            UNIQUE,
+            AS_MANY,
+            Claim(rows.universe_is_covered),
+            Claim(prices.captures_are_of_their_session, blocks=True),
+            Claim(books.asks_rise_and_bids_fall, blocks=True),
+            Claim(books.best_bid_is_below_best_ask),
+            Claim(books.totals_cover_levels, WARN),
+            Claim(books.levels_have_shares, WARN),
+        ],
+    ),
+    (
+        daily_candles,
+        DAILY_CANDLES,
+        [
+            UNIQUE,
+            AS_MANY,
+            *OF_A_SESSION,
+            Claim(rows.every_session_is_present),
+            Claim(candles.days_are_sessions, blocks=True),
+            Claim(candles.codes_are_listed),
+            Claim(candles.snapshot_after_close_equals_candle),
+            Claim(candles.bars_differ_from_the_day_before, tolerated=0.01),
+            Claim(candles.moved_bases_have_an_action, WARN),
+        ],
+    ),
+    (
+        minute_candles,
+        MINUTE_CANDLES,
+        [
+            UNIQUE,
+            Claim(rows.as_many_minutes_as_in_the_last_sessions, WARN),
+            Claim(rows.universe_is_covered),
+            Claim(minutes.minutes_lie_in_the_session, blocks=True),
+            Claim(minutes.high_and_low_cover_open_and_close, WARN),
+            Claim(minutes.opening_price_is_within_its_minute, WARN, tolerated=0.00001),
+            # A candle that was fetched before the close is smaller than its minutes.
+            Claim(minutes.minutes_do_not_exceed_the_day, WARN),
+            Claim(minutes.minutes_hold_most_of_the_day, WARN),
+            Claim(minutes.closing_auction_is_the_close, WARN),
+        ],
+    ),
+    (
         corporate_actions,
         CORPORATE_ACTIONS,
-        WARN,
-        may_be_empty=True,
+        [
+            Claim(rows.key_is_unique, blocks=True, may_be_empty=True),
+            Claim(reference.ratios_are_positive, may_be_empty=True),
+            Claim(reference.actions_take_effect_on_sessions, WARN, may_be_empty=True),
+            Claim(second.adjusted_series_is_that_of_kis, WARN, may_be_empty=True),
+        ],
     ),
 ]
+
+CHECKS = [checks(*listed) for listed in LISTED]

@@ -82,6 +82,12 @@ DAILY = (
     Field("untraded", "mod_yn", text, required=False),
 )
 
+RECENT_DAYS = tuple(
+    field
+    for field in DAILY
+    if field.column not in ("trading_value", "split_ratio", "revaluation", "untraded")
+)
+
 MANY_PRICES = (
     Field("stock_code", "inter_shrn_iscd", text),
     Field("stock_name", "inter_kor_isnm", text, required=False),
@@ -244,15 +250,30 @@ def daily_candles(body: Row, stock_code: str, first: date, last: date) -> list[d
     if not rows and is_nothing(about, "stck_prpr"):
         raise InvalidRequest("KIS knows no stock of this code", stock_code=stock_code)
     candles = [_candle(row) for row in rows]
-    days = [candle["trading_day"] for candle in candles]
-    outside = [found for found in days if not first <= found <= last]
+    outside = [row["trading_day"] for row in candles if not first <= row["trading_day"] <= last]
     if outside:
         raise UnexpectedAnswer(f"the answer holds {outside[0]}, asked were {first} to {last}")
-    if any(newer <= older for newer, older in pairwise(days)):
+    return _newest_first(candles, 100)
+
+
+def recent_days(body: Row) -> list[dict[str, Any]]:
+    """inquire-daily-price: the last thirty bars, newest first; the running day's is among them.
+
+    Raises:
+        UnexpectedAnswer: bars out of order, too many, or unreadable.
+    """
+    rows = [
+        row for row in output(body, "output", list) if str(row.get("stck_bsop_date") or "").strip()
+    ]
+    return _newest_first([_signed(read(row, RECENT_DAYS)) for row in rows], 30)
+
+
+def _newest_first(bars: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    if any(newer["trading_day"] <= older["trading_day"] for newer, older in pairwise(bars)):
         raise UnexpectedAnswer("the bars are not in order, newest first")
-    if len(days) > 100:
-        raise UnexpectedAnswer(f"the answer holds {len(days)} bars, more than the 100 of a page")
-    return candles
+    if len(bars) > most:
+        raise UnexpectedAnswer(f"the answer holds {len(bars)} bars, more than the {most} of a page")
+    return bars
 
 
 def _candle(row: Row) -> dict[str, Any]:

@@ -37,6 +37,7 @@ MANY_PRICES = Endpoint(
 DAILY_CHART = Endpoint(
     "inquire-daily-itemchartprice", QUOTATIONS + "inquire-daily-itemchartprice", "FHKST03010100"
 )
+RECENT_DAYS = Endpoint("inquire-daily-price", QUOTATIONS + "inquire-daily-price", "FHKST01010400")
 
 STOCK_INFO = Endpoint(
     "search-stock-info", QUOTATIONS + "search-stock-info", "CTPF1002R", virtual=False
@@ -72,6 +73,8 @@ CODES_A_REQUEST = 30
 """Codes that intstock-multprice takes."""
 BARS_A_PAGE = 100
 """Bars that inquire-daily-itemchartprice gives at most."""
+DAYS_KEPT = 30
+"""Bars that inquire-daily-price gives, and no others."""
 PAST_MINUTES_A_PAGE = 120
 """Minutes that inquire-time-dailychartprice gives at most."""
 TODAYS_MINUTES_A_PAGE = 30

@@ -69,8 +69,9 @@ class Quotations(Reference):
         live: bool = False,
         patience: float | None = None,
         venue: Venue | None = None,
+        adjusted: bool = False,
     ) -> list[dict[str, Any]]:
-        """The newest 100 raw daily bars of a span, newest first; see `answers.daily_candles`."""
+        """The newest 100 daily bars of a span, newest first; see `answers.daily_candles`."""
         return self._client.ask(
             endpoints.DAILY_CHART,
             {
@@ -79,11 +80,26 @@ class Quotations(Reference):
                 "FID_INPUT_DATE_1": f"{first:%Y%m%d}",
                 "FID_INPUT_DATE_2": f"{last:%Y%m%d}",
                 "FID_PERIOD_DIV_CODE": "D",
-                "FID_ORG_ADJ_PRC": "1",  # raw; the neighbouring inquire-daily-price has it inverted
+                "FID_ORG_ADJ_PRC": "0" if adjusted else "1",
             },
             lambda body: answers.daily_candles(body, code, first, last),
             about=code,
             live=live,
+            patience=patience,
+        )
+
+    def recent_days(self, code: str, patience: float | None = None) -> list[dict[str, Any]]:
+        """The last thirty raw daily bars, newest first; see `answers.recent_days`."""
+        return self._client.ask(
+            endpoints.RECENT_DAYS,
+            {
+                "FID_COND_MRKT_DIV_CODE": self._market(None),
+                "FID_INPUT_ISCD": code,
+                "FID_PERIOD_DIV_CODE": "D",
+                "FID_ORG_ADJ_PRC": "0",  # raw here, and the other way round in the daily chart
+            },
+            answers.recent_days,
+            about=code,
             patience=patience,
         )
 

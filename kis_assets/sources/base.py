@@ -273,6 +273,28 @@ class AbstractDataSource(ABC):
         """
         raise NotSupported(f"{self.name} has no announcements of corporate actions")
 
+    # Asked to compare what is stored with; never stored
+
+    def recent_candles(self, stock_codes: Collection[str]) -> Fetched:
+        """The last thirty raw daily bars of each stock, from elsewhere than `daily_candles` are.
+
+        Columns: trading_day, stock_code, open, high, low, close, volume, change.
+
+        Raises:
+            NotSupported: the source has no second service for them.
+        """
+        raise NotSupported(f"{self.name} has its daily bars from one place only")
+
+    def adjusted_candles(self, stock_codes: Collection[str], first: date, last: date) -> Fetched:
+        """The closes of up to 100 days as the source itself adjusts them, on today's axis.
+
+        Columns: trading_day, stock_code, close.
+
+        Raises:
+            NotSupported: the source has no adjusted series.
+        """
+        raise NotSupported(f"{self.name} has no adjusted series")
+
     # Many stocks for a program: one that fails stops no other, only a refused key stops them all.
 
     def get_current_prices_batch(

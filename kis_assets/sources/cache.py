@@ -322,6 +322,14 @@ class CachedDataSource(AbstractDataSource):
             self.invalidate_chart(code)
         return actions
 
+    def recent_candles(self, stock_codes: Collection[str]) -> Fetched:
+        """See `AbstractDataSource.recent_candles`."""
+        return self.source.recent_candles(stock_codes)
+
+    def adjusted_candles(self, stock_codes: Collection[str], first: date, last: date) -> Fetched:
+        """See `AbstractDataSource.adjusted_candles`."""
+        return self.source.adjusted_candles(stock_codes, first, last)
+
     def history_is_stored(self, first: date, last: date) -> None:
         """See `AbstractDataSource.history_is_stored`."""
         self.source.history_is_stored(first, last)

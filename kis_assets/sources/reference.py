@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -38,6 +38,7 @@ class KISReference(AbstractDataSource):
     _kis: Quotations
     _master: tuple[date, pl.DataFrame] | None = None
     _sectors: dict[str, str] | None = None
+    _workers: int
 
     def get_stock_info(self, stock_code: str) -> StockInfo:
         """Slow facts of one stock; from the master files of today where KIS has no such service."""
@@ -181,6 +182,40 @@ class KISReference(AbstractDataSource):
             .with_columns(sequence=pl.int_range(pl.len()).over(key))
         )
         return self._stamped(rows, CORPORATE_ACTIONS.schema)
+
+    def recent_candles(self, stock_codes: Collection[str]) -> Fetched:
+        """See `AbstractDataSource.recent_candles`: inquire-daily-price, a request a stock."""
+        return self._days(
+            stock_codes,
+            lambda code: self._kis.recent_days(code, PATIENCE),
+            ("open", "high", "low", "close", "volume", "change"),
+        )
+
+    def adjusted_candles(self, stock_codes: Collection[str], first: date, last: date) -> Fetched:
+        """See `AbstractDataSource.adjusted_candles`: the daily chart, a request a stock."""
+        return self._days(
+            stock_codes,
+            lambda code: self._kis.daily_page(code, first, last, patience=PATIENCE, adjusted=True),
+            ("close",),
+        )
+
+    def _days(
+        self,
+        stock_codes: Collection[str],
+        ask: Callable[[str], list[dict[str, Any]]],
+        columns: tuple[str, ...],
+    ) -> Fetched:
+        rows: list[dict[str, Any]] = []
+        failed = each(
+            stock_codes,
+            ask,
+            lambda code, bars: rows.extend(bar | {"stock_code": code} for bar in bars),
+            workers=self._workers,
+            rest=self._rest,
+        )
+        schema = {"trading_day": pl.Date, "stock_code": pl.String}
+        schema |= dict.fromkeys(columns, pl.Int64)
+        return Fetched(answers.frame(rows, pl.Schema(schema)), failed)
 
     def _stamped(
         self, frame: pl.DataFrame, schema: pl.Schema, fetched_at: datetime | None = None

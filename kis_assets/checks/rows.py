@@ -1,0 +1,116 @@
+"""What must be true of the rows of any table: keys, stocks, sessions, numbers of rows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from statistics import median
+
+import polars as pl
+
+from kis_assets import krx, quality
+from kis_assets.changes import day_of, unit_of
+from kis_assets.checks.claims import Span
+from kis_assets.kis.master import in_universe
+from kis_assets.settings import Settings
+from kis_assets.tables import QUALITY, STOCK_MASTER
+
+SESSIONS_BACK = 5
+"""Sessions that a day's number of rows is held against."""
+WEEKS_BACK = 3
+
+
+def key_is_unique(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """No two rows have the same key."""
+    # Half a million hashes are a tenth of the keys themselves; equal ones are then looked at.
+    hashed = pl.struct(span.table.key).hash()
+    return (
+        rows.filter(hashed.is_duplicated())
+        .filter(pl.struct(span.table.key).is_duplicated())
+        .select(span.table.key)
+    )
+
+
+def universe_is_covered(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Every stock of a day's universe has a row, the latest capture's, or it is known why not."""
+    settings = Settings.load()
+    wanted = (
+        in_universe(settings.kis_universe)
+        if settings.kis_stock_codes is None
+        else pl.col("stock_code").is_in(settings.kis_stock_codes)
+    )
+    master = span.rows(STOCK_MASTER).filter(
+        wanted, pl.col("listed_on").is_null() | (pl.col("listed_on") <= pl.col("trading_day"))
+    )
+    if "captured_at" in span.table.schema:
+        rows = rows.filter(pl.col("captured_at") == pl.col("captured_at").max().over("trading_day"))
+    known = quality.absences(span.lake, span.table, span.first, span.last).lazy()
+    both = ["trading_day", "stock_code"]
+    # A master is of a day's morning: of a day that has not closed no row need be there yet.
+    days = [session.day for session in span.sessions]
+    if "captured_at" not in span.table.schema:
+        master = master.filter(pl.col("trading_day").is_in(days))
+    return (
+        master.join(rows.select(both).unique(), on=both, how="anti")
+        .join(known, on=both, how="anti")
+        .select(*both, "stock_name", "market", "is_halted")
+    )
+
+
+def every_session_is_present(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Every session that is over has rows, from the first one on of which any are stored."""
+    found = set(rows.select("trading_day").unique().collect()["trading_day"])
+    first_unit = next(iter(span.lake.units(span.table)), "")
+    is_first = first_unit == unit_of(span.table, span.first)
+    since = min(found, default=span.last) if is_first else span.first
+    missing = [s.day for s in span.sessions if s.day >= since and s.day not in found]
+    return pl.LazyFrame({"trading_day": missing}, schema={"trading_day": pl.Date})
+
+
+def as_many_rows_as_in_the_last_sessions(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """A day's rows are within 3 % of the median of the five sessions before.
+
+    KRX's number of stocks with a row changed by 0.07 % between 9 and 17 March 2026.
+    """
+    return _unusual(span, rows, 0.97, 1.03)
+
+
+def as_many_minutes_as_in_the_last_sessions(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """A day's minutes are within 15 % of the median of the five sessions before.
+
+    A market's minutes were between 576,000 and 606,000 a day in August 2026.
+    """
+    return _unusual(span, rows, 0.85, 1.15)
+
+
+def _unusual(span: Span, rows: pl.LazyFrame, fewer: float, more: float) -> pl.LazyFrame:
+    capture = ["captured_at"] if "captured_at" in span.table.schema else []
+    counted = rows.group_by(day_of(span.table).alias("trading_day"), *capture).len()
+    found = dict(
+        counted.sort("trading_day", *capture).select("trading_day", "len").collect().iter_rows()
+    )
+    earlier = dict(
+        span.lake.scan(
+            QUALITY,
+            first=span.first - timedelta(weeks=WEEKS_BACK),
+            last=span.first - timedelta(days=1),
+        )
+        .filter(
+            pl.col("table_name") == span.table.name,
+            pl.col("check_name") == quality.ACCOUNTED,
+            pl.col("rows") > 0,
+        )
+        .select("trading_day", "rows")
+        .sort("trading_day")
+        .collect()
+        .iter_rows()
+    )
+    unusual: list[tuple[object, int, float]] = []
+    for day, count in found.items():
+        if day >= krx.FIRST_DAY and not krx.is_trading_day(day):
+            continue  # another claim's
+        before = [number for other, number in earlier.items() if other < day][-SESSIONS_BACK:]
+        if before and not fewer * median(before) <= count <= more * median(before):
+            unusual.append((day, count, float(median(before))))
+        earlier[day] = count
+    schema = {"trading_day": pl.Date, "rows": pl.Int64, "usual": pl.Float64}
+    return pl.LazyFrame(unusual, schema, orient="row")

@@ -1,0 +1,194 @@
+"""Which days people may rely on: `quality`, and `dataset_condition` that is made from it."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from kis_assets import quality
+from kis_assets.assets.reference import calendar
+from kis_assets.kis.errors import ServiceUnavailable
+from kis_assets.lake import Lake, Scope
+from kis_assets.quality import ACCOUNTED, Finding, absences, account, record
+from kis_assets.tables import (
+    DAILY_CANDLES,
+    MARKET_DAYS,
+    MINUTE_CANDLES,
+    PRICE_SNAPSHOTS,
+    QUALITY,
+    Table,
+)
+
+MONDAY, TUESDAY, WEDNESDAY = date(2026, 3, 16), date(2026, 3, 17), date(2026, 3, 18)
+CLAIM = "prices_are_possible"
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    found = Lake(tmp_path, source="kis")
+    found.replace(MARKET_DAYS, Scope.year(2026), calendar(2026, "kis"))
+    return found
+
+
+def stored(lake: Lake, table: Table, *days: date, rows: int = 10) -> None:
+    record(lake, table, [account(dict.fromkeys(days, rows), {}, {})])
+
+
+def found(day: date, failing: int, severity: str = "ERROR", tolerated: float = 0.0) -> Finding:
+    return Finding(CLAIM, severity, {day: 10}, {day: failing} if failing else {}, tolerated)
+
+
+def condition(lake: Lake, table: Table, day: date) -> tuple[str, str]:
+    rows = lake.read(
+        "SELECT condition, reason FROM dataset_condition WHERE table_name = ? AND trading_day = ?",
+        [table.name, day],
+    ).rows()
+    assert len(rows) == 1
+    return rows[0]
+
+
+def test_a_stored_day_is_available(lake: Lake) -> None:
+    stored(lake, PRICE_SNAPSHOTS, TUESDAY)
+    assert condition(lake, PRICE_SNAPSHOTS, TUESDAY) == ("available", "")
+
+
+def test_an_error_degrades_its_day_alone_and_says_what_it_is(lake: Lake) -> None:
+    stored(lake, DAILY_CANDLES, MONDAY, TUESDAY)
+    record(lake, DAILY_CANDLES, [found(MONDAY, 3)])
+    assert condition(lake, DAILY_CANDLES, MONDAY) == ("degraded", f"{CLAIM} fails for 3")
+    assert condition(lake, DAILY_CANDLES, TUESDAY) == ("available", "")
+
+
+def test_what_is_right_again_is_available_again(lake: Lake) -> None:
+    stored(lake, DAILY_CANDLES, MONDAY)
+    record(lake, DAILY_CANDLES, [found(MONDAY, 3)])
+    record(lake, DAILY_CANDLES, [found(MONDAY, 0)])
+    assert condition(lake, DAILY_CANDLES, MONDAY) == ("available", "")
+
+
+def test_a_warning_leaves_a_day_available_and_is_told(lake: Lake) -> None:
+    stored(lake, DAILY_CANDLES, MONDAY)
+    record(lake, DAILY_CANDLES, [found(MONDAY, 3, "WARN")])
+    assert condition(lake, DAILY_CANDLES, MONDAY) == (
+        "available",
+        f"worth a look: {CLAIM} fails for 3",
+    )
+
+
+def test_a_tolerated_share_is_no_failure(lake: Lake) -> None:
+    stored(lake, DAILY_CANDLES, MONDAY)
+    record(lake, DAILY_CANDLES, [found(MONDAY, 3, tolerated=0.3)])
+    assert condition(lake, DAILY_CANDLES, MONDAY) == ("available", "")
+    record(lake, DAILY_CANDLES, [found(MONDAY, 4, tolerated=0.3)])
+    assert condition(lake, DAILY_CANDLES, MONDAY)[0] == "degraded"
+
+
+def test_a_stock_that_failed_degrades_its_day(lake: Lake) -> None:
+    failed = {"005930": ServiceUnavailable("down")}
+    record(lake, PRICE_SNAPSHOTS, [account({TUESDAY: 9}, {}, failed)])
+    assert condition(lake, PRICE_SNAPSHOTS, TUESDAY) == ("degraded", f"{ACCOUNTED} fails for 1")
+
+
+def test_a_session_between_without_rows_is_missing_and_a_holiday_is_no_day_at_all(
+    lake: Lake,
+) -> None:
+    stored(lake, PRICE_SNAPSHOTS, MONDAY)
+    stored(lake, PRICE_SNAPSHOTS, WEDNESDAY)
+    assert condition(lake, PRICE_SNAPSHOTS, TUESDAY) == (
+        "missing",
+        "was not captured; live data cannot be had later",
+    )
+    days = lake.read("SELECT DISTINCT trading_day FROM dataset_condition")["trading_day"]
+    assert date(2026, 5, 5) not in days  # Children's Day
+    assert min(days) == MONDAY
+
+
+@pytest.mark.parametrize(
+    ("day", "reason"),
+    [
+        (TUESDAY, "was not fetched; it can be had"),
+        (date(2025, 1, 3), "was not fetched in time; KIS keeps 246 sessions"),
+    ],
+)
+def test_minutes_can_be_had_for_246_sessions(lake: Lake, day: date, reason: str) -> None:
+    lake.replace(MARKET_DAYS, Scope.year(2025), calendar(2025, "kis"))
+    stored(lake, MINUTE_CANDLES, date(2025, 1, 2))
+    assert condition(lake, MINUTE_CANDLES, day) == ("missing", reason)
+
+
+def test_candles_stored_before_the_evening_are_pending(lake: Lake) -> None:
+    # Nothing that is stored now was stored in time for a day far ahead.
+    now = datetime.now(UTC)
+    for day in (TUESDAY, date(now.year, now.month, now.day) + timedelta(days=2)):
+        future = (
+            lake.scan(MARKET_DAYS)
+            .collect()
+            .head(1)
+            .with_columns(
+                day=pl.lit(day),
+                is_open=pl.lit(value=True),
+                opens_at=pl.lit(now - timedelta(hours=2)).cast(pl.Datetime("us", "UTC")),
+                closes_at=pl.lit(now + timedelta(hours=4)).cast(pl.Datetime("us", "UTC")),
+            )
+        )
+        lake.replace(MARKET_DAYS, Scope.day(day), future)
+        stored(lake, DAILY_CANDLES, day)
+        assert condition(lake, DAILY_CANDLES, day)[0] == "pending"
+        stored(lake, PRICE_SNAPSHOTS, day)
+        assert condition(lake, PRICE_SNAPSHOTS, day) == ("available", "")
+
+
+def test_a_day_that_is_not_over_is_pending(lake: Lake) -> None:
+    stored(lake, PRICE_SNAPSHOTS, MONDAY)
+    now = datetime.now(UTC)
+    today = (
+        lake.scan(MARKET_DAYS)
+        .collect()
+        .head(1)
+        .with_columns(
+            day=pl.lit(TUESDAY),
+            is_open=pl.lit(value=True),
+            opens_at=pl.lit(now - timedelta(hours=2)).cast(pl.Datetime("us", "UTC")),
+            closes_at=pl.lit(now + timedelta(hours=4)).cast(pl.Datetime("us", "UTC")),
+        )
+    )
+    lake.replace(MARKET_DAYS, Scope.day(TUESDAY), today)
+    assert condition(lake, PRICE_SNAPSHOTS, TUESDAY) == ("pending", "the day is not over")
+
+
+def test_without_a_calendar_the_days_of_which_something_is_known_are_there(tmp_path: Path) -> None:
+    lake = Lake(tmp_path, source="kis")
+    stored(lake, DAILY_CANDLES, MONDAY, WEDNESDAY)
+    rows = lake.read("SELECT trading_day, condition FROM dataset_condition").rows()
+    assert rows == [(MONDAY, "available"), (WEDNESDAY, "available")]
+
+
+def test_why_a_stock_has_no_row_is_kept_apart_from_what_failed(lake: Lake) -> None:
+    absent = {"000020": "halted", "000040": "no trade"}
+    record(
+        lake, DAILY_CANDLES, [account({MONDAY: 8}, absent, {"000050": ServiceUnavailable("down")})]
+    )
+    assert absences(lake, DAILY_CANDLES, MONDAY, TUESDAY).rows() == [
+        (MONDAY, "000020", "halted"),
+        (MONDAY, "000040", "no trade"),
+    ]
+    detail = lake.scan(QUALITY).collect().row(0, named=True)["detail"]
+    assert '"failed": {"ServiceUnavailable": ["000050"]}' in detail
+
+
+def test_other_claims_tables_and_days_are_left_alone(lake: Lake) -> None:
+    stored(lake, DAILY_CANDLES, MONDAY, TUESDAY)
+    stored(lake, PRICE_SNAPSHOTS, MONDAY)
+    before = lake.scan(QUALITY).collect().height
+    record(lake, DAILY_CANDLES, [found(MONDAY, 0)])
+    record(lake, DAILY_CANDLES, [found(MONDAY, 1)])
+    assert lake.scan(QUALITY).collect().height == before + 1
+
+
+def test_findings_of_a_year_are_kept_month_by_month(lake: Lake) -> None:
+    days = {date(2026, month, 2): 1 for month in (1, 2, 3)}
+    quality.record(lake, MARKET_DAYS, [Finding("key_is_unique", "ERROR", days)])
+    assert lake.units(QUALITY) == ["month=2026-01", "month=2026-02", "month=2026-03"]
