@@ -98,7 +98,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lake, Abstr
         record(lake, MINUTE_CANDLES, [account({DAY: fetched.rows.height}, absent, {})])
         info = evening.stock_info(chosen.head(10), DAY)
         lake.replace(STOCK_INFO, Scope.month(DAY), info.rows)
-        lake.replace(CORPORATE_ACTIONS, Scope.month(DAY), an_action(DAY, codes[0]))
+        lake.replace(CORPORATE_ACTIONS, Scope.month(DAY), an_action(DAY, codes[1]))
         yield lake, evening
 
 
