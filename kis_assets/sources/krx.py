@@ -121,8 +121,10 @@ class KRXDataSource(AbstractDataSource):
             raise NotSupported(f"KRX tells nothing of {venue.value}; KIS does")
         if count < 1:
             raise InvalidRequest(f"count must be 1 or more, and is {count}")
-        ahead = min(count, AHEAD) if period is PriceType.DAILY else AHEAD
-        return charts.chart(stock_code, self._each_daily(stock_code, ahead), period, count)
+        if period is not PriceType.DAILY:
+            return charts.chart(stock_code, self._each_daily(stock_code, AHEAD), period, count)
+        bars = islice(self._each_daily(stock_code, min(count, AHEAD)), count)
+        return charts.chart(stock_code, bars, period, count)
 
     def _each_daily(self, stock_code: str, ahead: int) -> Iterator[dict[str, Any]]:
         """The stock's rows, newest first, from the market that it was on."""
