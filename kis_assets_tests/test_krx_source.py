@@ -44,18 +44,19 @@ MORNING = datetime(2026, 3, 17, 9, 30, tzinfo=krx.SEOUL)
 """DAY is the newest that KRX has published."""
 YOUNGEST = date(2026, 2, 24)
 """A day on which stocks of the invented market were listed."""
+DELISTED = "402420"
+"""A stock of the invented market that was last listed on 2026-02-25."""
 
 
 class FewStocks(ModelMarket):
     """The invented market with one of forty issues: whole markets are quick then."""
 
     def stocks(self, day: date) -> Sequence[Stock]:
-        everything = super().stocks(day)
-        known = ("005930", "000660", "005935")
+        known = ("005930", "000660", "005935", DELISTED)
         return [
             stock
-            for number, stock in enumerate(everything)
-            if stock.code in known or number % 40 == 0 or stock.listed_on == YOUNGEST
+            for stock in super().stocks(day)
+            if stock.code in known or int(stock.code, 36) % 31 == 0 or stock.listed_on == YOUNGEST
         ]
 
 
