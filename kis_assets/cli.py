@@ -27,6 +27,7 @@ class Source(Enum):
     """Sources that can be asked for by name."""
 
     KIS = "kis"
+    KRX = "krx"
     MOCK = "mock"
 
 
@@ -65,7 +66,7 @@ def run(
 
     settings = _settings(source)
     try:
-        day = _day_or_latest(date, settings.now())
+        day = _day_or_latest(date, settings)
     except ValueError as error:
         raise _stop(str(error)) from None
     # Dagster says at every start which of its parts are not final; that is no news here.
@@ -80,7 +81,8 @@ def run(
 
         from kis_assets import pipeline
     try:
-        tables = table or pipeline.USUAL
+        is_krx = settings.source_type == "krx"
+        tables = table or (pipeline.USUAL_OF_KRX if is_krx else pipeline.USUAL)
         for name in tables:
             pipeline.partition_of(name, day)
         pipeline.home(settings)
@@ -199,15 +201,17 @@ def simulate(
         raise _stop(str(error)) from None
 
 
-def _day_or_latest(asked: str | None, now: datetime) -> dt.date:
-    """The day asked for, else that of the latest session.
+def _day_or_latest(asked: str | None, settings: Settings) -> dt.date:
+    """The day asked for, else that of the latest session, or the latest that KRX has published.
 
     Raises:
         ValueError: it is no day, no trading day, or one whose session has not begun.
     """
-    from kis_assets import krx
+    from kis_assets import krx, published
 
-    latest = krx.latest_session(now).day
+    now = settings.now()
+    is_krx = settings.source_type == "krx"
+    latest = published.newest(now) if is_krx else krx.latest_session(now).day
     if asked is None:
         return latest
     try:
@@ -217,6 +221,8 @@ def _day_or_latest(asked: str | None, now: datetime) -> dt.date:
     if not krx.is_trading_day(day):
         before = krx.previous_trading_day(day)
         raise ValueError(f"{day} is no trading day of KRX; the one before it is {before}")
+    if is_krx:
+        published.check(day, now)
     if day > latest:
         raise ValueError(f"the session of {day} has not begun; the latest is {latest}")
     return day
@@ -272,11 +278,9 @@ def _banner(settings: Settings) -> str:
             "[bold yellow]MOCK DATA[/] - an invented market, because "
             f"{settings.source_reason}. Nothing in it is real."
         )
+    server = "Open API" if settings.source_type == "krx" else f"{settings.environment} server"
     replay = f", replay at {settings.kis_replay_at}" if settings.kis_replay_at else ""
-    return (
-        f"[bold]{settings.source_type.upper()}[/] {settings.environment} server{replay} "
-        f"({settings.source_reason})"
-    )
+    return f"[bold]{settings.source_type.upper()}[/] {server}{replay} ({settings.source_reason})"
 
 
 def _broken(outcome: Outcome) -> list[str]:

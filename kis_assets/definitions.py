@@ -4,6 +4,7 @@ import dagster as dg
 
 from kis_assets.assets.actions import corporate_actions
 from kis_assets.assets.candles import daily_candles, minute_candles
+from kis_assets.assets.krx import krx_daily
 from kis_assets.assets.quotes import order_books, price_snapshots
 from kis_assets.assets.reference import market_days, stock_info, stock_master
 from kis_assets.checks.listing import CHECKS
@@ -18,6 +19,7 @@ defs = dg.Definitions(
         price_snapshots,
         order_books,
         daily_candles,
+        krx_daily,
         minute_candles,
         corporate_actions,
     ],
@@ -29,6 +31,9 @@ defs = dg.Definitions(
             app_key=credential("KIS_APP_KEY"), app_secret=credential("KIS_APP_SECRET")
         ),
         "lake": LakeResource(),
+        # KRX's own figures, whatever source is in use.
+        "krx": KISResource(source_type="krx", krx_api_key=credential("KRX_API_KEY")),
+        "krx_lake": LakeResource(source_type="krx"),
     },
     # One process a run: the source is opened once, and a run is as cheap as it can be.
     executor=dg.in_process_executor,

@@ -6,7 +6,7 @@ from datetime import date, datetime, time
 
 import dagster as dg
 
-from kis_assets import krx
+from kis_assets import krx, published
 
 FIRST_DAY = date(2020, 1, 1)
 """Nothing that is partitioned by day can be had for earlier days: quotes are live, minutes are kept
@@ -21,18 +21,24 @@ def _midnights(days: list[date]) -> list[datetime | str]:
     return [datetime.combine(day, time(), krx.SEOUL) for day in days]
 
 
-TRADING_DAYS = dg.DailyPartitionsDefinition(
-    start_date=FIRST_DAY.isoformat(),
-    timezone=_SEOUL,
-    # Today's partition exists from midnight on. On a day off Dagster then offers the next trading
-    # day as well (dagster issue 33551): an asset refuses a day that has not begun.
-    end_offset=1,
-    exclusions=[
-        "0 0 * * 6",
-        "0 0 * * 0",
-        *_midnights(krx.closed_weekdays(FIRST_DAY, LAST_CLOSED_DAY)),
-    ],
-)
+def _trading_days(first: date) -> dg.DailyPartitionsDefinition:
+    return dg.DailyPartitionsDefinition(
+        start_date=first.isoformat(),
+        timezone=_SEOUL,
+        # Today's partition exists from midnight on. On a day off Dagster then offers the next
+        # trading day as well (dagster issue 33551): an asset refuses a day that has not begun.
+        end_offset=1,
+        exclusions=[
+            "0 0 * * 6",
+            "0 0 * * 0",
+            *_midnights(krx.closed_weekdays(first, LAST_CLOSED_DAY)),
+        ],
+    )
+
+
+TRADING_DAYS = _trading_days(FIRST_DAY)
+KRX_DAYS = _trading_days(published.FIRST_DAY)
+"""The trading days that KRX tells of."""
 MONTHS = dg.MonthlyPartitionsDefinition(start_date=FIRST_MONTH, timezone=_SEOUL, end_offset=1)
 YEARS = dg.TimeWindowPartitionsDefinition(
     start=str(krx.FIRST_DAY.year),

@@ -56,6 +56,8 @@ def home(settings: Settings) -> Path:
 USUAL = ("market_days", "stock_master", "price_snapshots", "daily_candles")
 """What a run makes unless told otherwise: what a day of the market needs and a minute or two gives.
 The other tables cost thousands of requests."""
+USUAL_OF_KRX = ("market_days", "stock_master", "krx_daily", "daily_candles")
+"""The same where KRX is the source, which has no quotes."""
 
 
 def partition_of(table: str, day: date) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from kis_assets import asked
+from kis_assets import asked, krx, published
 from kis_assets.kis.errors import KISError
 from kis_assets.lake import Lake, LakeError
 from kis_assets.settings import Settings, SettingsError
@@ -30,6 +30,7 @@ class KISResource(dg.ConfigurableResource[Any]):
 
     app_key: str = Field(default="", repr=False, json_schema_extra=_SECRET)
     app_secret: str = Field(default="", repr=False, json_schema_extra=_SECRET)
+    krx_api_key: str = Field(default="", repr=False, json_schema_extra=_SECRET)
     source_type: str = Field(default="", description="kis, krx or mock; empty: DATA_SOURCE_TYPE")
 
     _settings: Settings | None = PrivateAttr(default=None)
@@ -40,10 +41,11 @@ class KISResource(dg.ConfigurableResource[Any]):
         """The settings of this run."""
         if self._settings is None:
             with plain_failures():
-                self._settings = Settings.load(
+                self._settings = _settings_of(
+                    self.source_type,
                     kis_app_key=self.app_key or None,
                     kis_app_secret=self.app_secret or None,
-                    data_source_type=self.source_type or None,
+                    krx_api_key=self.krx_api_key or None,
                 )
         return self._settings
 
@@ -58,6 +60,12 @@ class KISResource(dg.ConfigurableResource[Any]):
     def now(self) -> datetime:
         """The moment to take for now, in Seoul."""
         return self.settings.now()
+
+    def newest_day(self) -> date:
+        """The newest trading day that the source tells of: KRX publishes one the next morning."""
+        if self.settings.source_type == "krx":
+            return published.newest(self.now())
+        return krx.latest_session(self.now()).day
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Store what was asked and close the source, if it was opened."""
@@ -77,8 +85,13 @@ class LakeResource(dg.ConfigurableResource[Any]):
     def lake(self) -> Lake:
         """The lake of the source in use."""
         with plain_failures():
-            settings = Settings.load(data_source_type=self.source_type or None)
-            return open_lake(settings)
+            return open_lake(_settings_of(self.source_type))
+
+
+def _settings_of(source_type: str, **given: object) -> Settings:
+    """The settings with that source; KIS's venues are no matter of KRX."""
+    venue = "krx" if source_type == "krx" else None
+    return Settings.load(data_source_type=source_type or None, kis_venue=venue, **given)
 
 
 def open_lake(settings: Settings) -> Lake:

@@ -30,6 +30,10 @@ Environment = Literal["real", "virtual"]
 
 UNIVERSE_GROUPS = ("common", "preferred", "konex", "etf", "etn", "spac", "reit", "all")
 KIS_HOSTS = ("koreainvestment.com", "dws.co.kr")
+NO_KRX_KEY = (
+    "DATA_SOURCE_TYPE=krx and the table krx_daily need KRX_API_KEY in the environment or in .env; "
+    "https://openapi.krx.co.kr gives keys"
+)
 
 
 class SettingsError(ValueError):
@@ -67,6 +71,13 @@ def _redis_url(secret: SecretStr) -> SecretStr:
     if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
         raise ValueError("must be an address such as redis://:password@host:6379/0")
     return secret
+
+
+def _header_word(secret: SecretStr) -> SecretStr:
+    word = secret.get_secret_value().strip()
+    if not word.isascii() or not word.isprintable() or " " in word:
+        raise ValueError("must be one word of letters and digits, as KRX gives it")
+    return SecretStr(word)
 
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
@@ -112,6 +123,10 @@ class Settings(BaseSettings):
     redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(
         default=None, repr=False
     )
+    krx_api_key: Annotated[SecretStr, AfterValidator(_header_word)] = Field(
+        default=SecretStr(""), repr=False
+    )
+    krx_api_base_url: HttpUrl = "https://data-dbg.krx.co.kr/svc/apis"
     kis_universe: Annotated[tuple[str, ...], NoDecode] = ("common",)
     kis_stock_codes: Annotated[tuple[str, ...] | None, NoDecode] = None
     kis_venue: Venue = Venue.KRX
@@ -201,6 +216,8 @@ class Settings(BaseSettings):
                     "DATA_SOURCE_TYPE=kis needs KIS_APP_KEY and KIS_APP_SECRET in the environment "
                     "or in .env; without them set DATA_SOURCE_TYPE=mock"
                 )
+        if self.data_source_type == "krx" and not self.krx_api_key.get_secret_value():
+            raise ValueError(NO_KRX_KEY)
         if self.data_source_type == "krx" and self.kis_venue is not Venue.KRX:
             raise ValueError(
                 f"DATA_SOURCE_TYPE=krx and KIS_VENUE={self.kis_venue.value} contradict each other"
@@ -225,6 +242,8 @@ class Settings(BaseSettings):
     @property
     def base_url(self) -> str:
         """REST address of the server in use."""
+        if self.source_type == "krx":
+            return self.krx_api_base_url
         return (
             self.kis_api_base_url_real
             if self.environment == "real"

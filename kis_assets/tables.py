@@ -137,7 +137,8 @@ STOCK_MASTER = Table(
     description=(
         "Each issue listed on a day, as the broker's master files state it: code, ISIN, names, "
         "market, security type, flags, listed shares, face value, listing day, base price. "
-        "No history service exists for these flags: a day that was not stored cannot be had later."
+        "No history service exists for these flags: a day that was not stored cannot be had later. "
+        "From KRX come shares alone, of any past day, and most flags are null."
     ),
     clock="trading_day",
     key=("trading_day", "stock_code"),
@@ -164,7 +165,7 @@ STOCK_MASTER = Table(
         ),
         _int(
             "listed_shares",
-            "Listed shares, known to the thousand (상장주수)",
+            "Listed shares, known to the thousand; exact from KRX (상장주수)",
             SHARES,
             nullable=True,
         ),
@@ -411,10 +412,74 @@ DAILY_CANDLES = Table(
         _int("trading_value", "Value traded (거래대금)", KRW),
         _signed("change", "Close minus base price (전일대비)", KRW),
         _int("base_price", "Close minus change (기준가)", KRW),
-        _text("ex_flag", "Ex-event: 00 none, 01 rights, 02 dividend, ... (락구분)"),
-        _float("split_ratio", "Base price over previous close on ex-days, else 0 (분할비율)"),
-        _text("revaluation", "Reason of a re-based price; 00 none (재평가사유)"),
+        _text(
+            "ex_flag",
+            "Ex-event: 00 none, 01 rights, 02 dividend, ...; null from KRX, which states none "
+            "(락구분)",
+            nullable=True,
+        ),
+        _float(
+            "split_ratio",
+            "Base price over previous close on ex-days, else 0; null from KRX (분할비율)",
+            nullable=True,
+        ),
+        _text(
+            "revaluation",
+            "Reason of a re-based price; 00 none; null from KRX (재평가사유)",
+            nullable=True,
+        ),
         _flag("has_traded", "False on a day without a trade"),
+        *ORIGIN,
+    ),
+)
+
+KRX_DAILY = Table(
+    name="krx_daily",
+    description=(
+        "Every stock of KOSPI, KOSDAQ and KONEX on each trading day, as the exchange itself "
+        "publishes it the next morning (KRX Open API): raw prices, change, volume, trading value, "
+        "market cap, listed shares. A source of its own beside KIS's, kept in data/krx whatever "
+        "source is in use. A day without a trade has open, high, low and volume 0 and carries the "
+        "previous close."
+    ),
+    clock="trading_day",
+    key=("trading_day", "stock_code"),
+    partition="day",
+    unit="month",
+    columns=(
+        TRADING_DAY,
+        STOCK_CODE,
+        STOCK_NAME,
+        _text("market", "KOSPI, KOSDAQ (its segment GLOBAL included) or KONEX"),
+        _text(
+            "department",
+            "Department of KOSDAQ or KONEX, which also marks SPACs and issues under "
+            "administration; null on KOSPI (소속부)",
+            nullable=True,
+        ),
+        *OHLC,
+        _int(
+            "close",
+            "Last price of the session; the carried one without a trade (종가)",
+            KRW,
+            least=1,
+        ),
+        _signed(
+            "change",
+            "Close minus base price; null where KRX states none (대비)",
+            KRW,
+            nullable=True,
+        ),
+        _float(
+            "change_rate",
+            "Change over base price; null without one (등락률)",
+            PERCENT,
+            nullable=True,
+        ),
+        _int("volume", "Shares traded (거래량)", SHARES),
+        _int("trading_value", "Value traded (거래대금)", KRW),
+        _int("market_cap", "Market capitalisation (시가총액)", KRW),
+        _int("listed_shares", "Listed shares, exact (상장주식수)", SHARES),
         *ORIGIN,
     ),
 )
@@ -513,7 +578,7 @@ STOCK_INFO = Table(
         _flag("in_kospi200", "In KOSPI 200", nullable=True),
         _flag("on_nxt", "Tradable on NXT", nullable=True),
         _flag("is_halted_on_nxt", "Halted on NXT", nullable=True),
-        _text("known_from", "search-stock-info, or master for the master files"),
+        _text("known_from", "search-stock-info, master for the master files, or krx"),
         *ORIGIN,
     ),
 )
@@ -648,6 +713,7 @@ TABLES = {
         PRICE_SNAPSHOTS,
         ORDER_BOOKS,
         DAILY_CANDLES,
+        KRX_DAILY,
         MINUTE_CANDLES,
         STOCK_INFO,
         CORPORATE_ACTIONS,

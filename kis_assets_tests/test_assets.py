@@ -19,7 +19,7 @@ import pytest
 from kis_assets import krx
 from kis_assets.definitions import defs
 from kis_assets.lake import Lake
-from kis_assets.resources import open_lake
+from kis_assets.resources import KISResource, open_lake
 from kis_assets.settings import Settings
 from kis_assets.simulator.faults import When
 from kis_assets.simulator.http import serve
@@ -190,7 +190,7 @@ def test_a_missing_credential_is_one_sentence(
 ) -> None:
     monkeypatch.delenv("KIS_APP_KEY")
     monkeypatch.delenv("KIS_APP_SECRET")
-    resources = {"kis": type(defs.resources["kis"])(), "lake": defs.resources["lake"]}  # type: ignore[index]
+    resources = {**(defs.resources or {}), "kis": KISResource()}
     result = dg.materialize(
         list(defs.assets or ()),  # type: ignore[arg-type]
         selection="price_snapshots",

@@ -26,6 +26,7 @@ from kis_assets.sources.base import AbstractDataSource
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
     DAILY_CANDLES,
+    KRX_DAILY,
     MARKET_DAYS,
     MINUTE_CANDLES,
     ORDER_BOOKS,
@@ -127,7 +128,12 @@ def lake(
     return Lake(tmp_path / "lake", source="kis")
 
 
-def span_of(lake: Lake, table: Table, source: AbstractDataSource | None = None) -> Span:
+def span_of(
+    lake: Lake,
+    table: Table,
+    source: AbstractDataSource | None = None,
+    beside: Lake | None = None,
+) -> Span:
     """The partition of a table that holds the day; without a source only what is stored counts."""
 
     def opened() -> AbstractDataSource:
@@ -136,12 +142,17 @@ def span_of(lake: Lake, table: Table, source: AbstractDataSource | None = None) 
         return source
 
     scope = {"day": Scope.day, "month": Scope.month, "year": Scope.year}[table.partition](DAY)
-    return Span(lake, table, scope.first, scope.last, EVENING, opened)
+    return Span(lake, table, scope.first, scope.last, EVENING, opened, beside)
 
 
-def broken(lake: Lake, table: Table, source: AbstractDataSource | None = None) -> set[str]:
+def broken(
+    lake: Lake,
+    table: Table,
+    source: AbstractDataSource | None = None,
+    beside: Lake | None = None,
+) -> set[str]:
     """The claims about a table that do not hold."""
-    span = span_of(lake, table, source)
+    span = span_of(lake, table, source, beside)
     rows = rows_by_day(table, span.rows())
     found: set[str] = set()
     for claim in CLAIMS[table.name]:
@@ -154,7 +165,7 @@ def broken(lake: Lake, table: Table, source: AbstractDataSource | None = None) -
     return found
 
 
-@pytest.mark.parametrize("name", CLAIMS)
+@pytest.mark.parametrize("name", [name for name in CLAIMS if name != "krx_daily"])
 def test_of_real_days_no_claim_that_is_an_error_fails(
     lake: Lake, real: tuple[Lake, AbstractDataSource], name: str
 ) -> None:
@@ -162,7 +173,7 @@ def test_of_real_days_no_claim_that_is_an_error_fails(
 
 
 def test_warnings_about_real_days_name_true_oddities(lake: Lake) -> None:
-    found = {table.name: broken(lake, table) for _, table, _ in LISTED}
+    found = {name: broken(lake, TABLES[name]) for name in CLAIMS if name != "krx_daily"}
     assert found.pop("daily_candles") == {"prices_lie_within_the_limits"}
     assert set().union(*found.values()) == set()
     span = span_of(lake, DAILY_CANDLES)
@@ -530,3 +541,57 @@ def test_quotes_are_held_against_the_second_source_too(
     assert SPOT_CHECK not in broken(lake, PRICE_SNAPSHOTS, real[1])
     spoil(lake, PRICE_SNAPSHOTS, lambda rows: rows.with_columns(volume=pl.col("volume") + 1))
     assert SPOT_CHECK in broken(lake, PRICE_SNAPSHOTS, real[1])
+
+
+# KRX's own figures beside those of KIS
+
+
+@pytest.fixture
+def krx_lake(lake: Lake, tmp_path: Path) -> Lake:
+    """The real days as KRX publishes them."""
+    real = pl.read_parquet(REAL_DATA / "daily.parquet")
+    rows = real.rename({"date": "trading_day", "code": "stock_code", "name": "stock_name"})
+    rows = rows.with_columns(source=pl.lit("krx"), fetched_at=pl.lit(EVENING))
+    found = Lake(tmp_path / "krx", source="krx")
+    found.replace(
+        KRX_DAILY,
+        Scope.month(DAY),
+        rows.select(pl.col(n).cast(t) for n, t in KRX_DAILY.schema.items()),
+    )
+    return found
+
+
+def test_of_krx_no_claim_fails(lake: Lake, krx_lake: Lake) -> None:
+    assert broken(krx_lake, KRX_DAILY, beside=lake) == set()
+
+
+@pytest.mark.parametrize(
+    ("claim", "change"),
+    [
+        ("key_is_unique", lambda rows: pl.concat([rows, rows.tail(1)])),
+        ("high_covers_all_prices", at("000040", high=1)),
+        (
+            "candles_are_those_of_krx",
+            at(PLAIN, close=pl.col("close") + 10, change=pl.col("change")),
+        ),
+    ],
+)
+def test_a_check_of_krx_sees_what_it_is_for(
+    lake: Lake, krx_lake: Lake, claim: str, change: Spoil
+) -> None:
+    spoil(krx_lake, KRX_DAILY, change)
+    assert claim in broken(krx_lake, KRX_DAILY, beside=lake)
+
+
+def test_any_altered_candle_of_the_whole_market_is_seen_beside_krx(
+    lake: Lake, krx_lake: Lake
+) -> None:
+    spoil(lake, DAILY_CANDLES, at(PLAIN, volume=pl.col("volume") + 1))
+    assert broken(krx_lake, KRX_DAILY, beside=lake) == {"candles_are_those_of_krx"}
+
+
+def test_the_second_source_of_candles_is_krx_where_it_is_stored(lake: Lake, krx_lake: Lake) -> None:
+    assert SPOT_CHECK not in broken(lake, DAILY_CANDLES, beside=krx_lake)
+    code = second.drawn(span_of(lake, DAILY_CANDLES).rows(), "daily_candles 2026-03-01")[7]
+    spoil(krx_lake, KRX_DAILY, at(code, volume=pl.col("volume") + 1))
+    assert SPOT_CHECK in broken(lake, DAILY_CANDLES, beside=krx_lake)

@@ -14,7 +14,7 @@ from kis_assets.assets.reporting import (
     logged,
     refuse_nothing_stored,
 )
-from kis_assets.assets.sessions import month, refuse_closed
+from kis_assets.assets.sessions import month, refuse_closed, refuse_without_today
 from kis_assets.kis.minutes import kept_session
 from kis_assets.lake import Scope
 from kis_assets.partitions import MONTHS, TRADING_DAYS
@@ -38,7 +38,7 @@ def daily_candles(
     """Each stock's raw bars of a month. A later run picks up what was corrected since."""
     with plain_failures():
         report = Report(kis)
-        first, last = month(context.partition_key, kis.now())
+        first, last = month(context.partition_key, kis.newest_day())
         stocks = universe.of_month(kis, lake.lake, first, last)
         codes = stocks["stock_code"].to_list()
         fetched = kis.source.daily_candles(codes, first, last, logged(context.log.info))
@@ -66,6 +66,7 @@ def minute_candles(
     """Each stock's minutes of a session, also of the one that runs, as far as it has come."""
     with plain_failures():
         report = Report(kis)
+        refuse_without_today(kis.settings, "minutes")
         day = kept_session(date.fromisoformat(context.partition_key), kis.now()).day
         refuse_closed(lake.lake, day)
         stocks = universe.of_month(kis, lake.lake, day, day)

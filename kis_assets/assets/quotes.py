@@ -16,7 +16,7 @@ from kis_assets.assets.reporting import (
     logged,
     refuse_nothing_stored,
 )
-from kis_assets.assets.sessions import live_session
+from kis_assets.assets.sessions import live_session, refuse_without_today
 from kis_assets.lake import Scope
 from kis_assets.partitions import TRADING_DAYS
 from kis_assets.resources import KISResource, LakeResource, plain_failures
@@ -70,6 +70,7 @@ def _capture(
 ) -> dg.MaterializeResult[Any]:
     """Fetch what the market shows of the universe now, and store it as one capture of its day."""
     with plain_failures():
+        refuse_without_today(kis.settings, table.name.replace("_", " "))
         captured_at = kis.now()
         venue = kis.settings.kis_venue
         day = live_session(context.partition_key, captured_at, lake.lake, venue).day

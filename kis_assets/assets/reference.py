@@ -131,10 +131,10 @@ def calendar(year: int, source: str) -> pl.DataFrame:
 def stock_master(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """Every listed issue with its flags. Live: the files tell of today alone."""
+    """Every listed issue with its flags. KIS's files tell of today alone, KRX of any past day."""
     with plain_failures():
         report = Report(kis)
-        day = master_day(context.partition_key, kis.now())
+        day = master_day(context.partition_key, kis.now(), kis.settings)
         rows = kis.source.stock_master(day)
         return report.store(lake.lake, STOCK_MASTER, Scope.day(day), rows)
 
@@ -161,7 +161,7 @@ def stock_info(
                 "stored is left alone"
             )
         report = Report(kis)
-        stocks = universe.of_day(kis, lake.lake, krx.latest_session(kis.now()).day)
+        stocks = universe.of_day(kis, lake.lake, kis.newest_day())
         fetched = kis.source.stock_info(stocks, month, logged(context.log.info))
         refuse_nothing_stored(fetched, f"stock info of {month:%Y-%m}")
         # What could not be had now and was had before in the month stays.

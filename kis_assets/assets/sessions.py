@@ -6,9 +6,10 @@ from datetime import date, datetime, time
 
 import polars as pl
 
-from kis_assets import krx
+from kis_assets import krx, published
 from kis_assets.kis.errors import InvalidRequest
 from kis_assets.lake import Lake
+from kis_assets.settings import Settings
 from kis_assets.tables import MARKET_DAYS
 from kis_assets.venues import Venue, latest_session, venue_session
 
@@ -51,6 +52,16 @@ def live_session(
     return session
 
 
+def refuse_without_today(settings: Settings, what: str) -> None:
+    """Refuse what is of the day that runs where the source tells of past days alone.
+
+    Raises:
+        NotSupported: the source is KRX.
+    """
+    if settings.source_type == "krx":
+        raise published.only_past_days(what)
+
+
 def refuse_closed(lake: Lake, day: date) -> None:
     """Refuse a day that the computed calendar has open and KIS has said is closed.
 
@@ -64,13 +75,18 @@ def refuse_closed(lake: Lake, day: date) -> None:
         )
 
 
-def master_day(partition_key: str, now: datetime) -> date:
+def master_day(partition_key: str, now: datetime, settings: Settings) -> date:
     """The day of that partition, when the master files of this moment are its own.
 
+    KRX tells of any day that it has published.
+
     Raises:
-        InvalidRequest: the files tell of another day.
+        InvalidRequest: the files tell of another day, or KRX does not of this one.
     """
     day = date.fromisoformat(partition_key)
+    if settings.source_type == "krx":
+        published.check(day, now)
+        return day
     if not krx.is_trading_day(day):
         raise InvalidRequest(f"{day} is no trading day of KRX; choose a trading day")
     is_new = krx.is_trading_day(now.date()) and now.time() >= FILES_ARE_NEW
@@ -80,15 +96,14 @@ def master_day(partition_key: str, now: datetime) -> date:
     return day
 
 
-def month(partition_key: str, now: datetime) -> tuple[date, date]:
-    """First day of a month and its last day that a session has opened on.
+def month(partition_key: str, latest: date) -> tuple[date, date]:
+    """First day of a month and its last day until `latest`, the newest that can be asked for.
 
     Raises:
         InvalidRequest: no session of the month has opened yet.
     """
     first = date.fromisoformat(partition_key)
     last = date(first.year + first.month // 12, first.month % 12 + 1, 1) - date.resolution
-    latest = krx.latest_session(now).day
     if latest < first:
         raise InvalidRequest(f"no session of {first:%Y-%m} has begun; the latest was {latest}")
     return first, min(last, latest)

@@ -6,7 +6,7 @@ from datetime import date
 
 import polars as pl
 
-from kis_assets import krx
+from kis_assets import published
 from kis_assets.kis.errors import InvalidRequest
 from kis_assets.kis.master import in_universe
 from kis_assets.lake import Lake
@@ -33,10 +33,14 @@ def of_month(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFr
 
     Stocks that were listed on any stored day of the month are in it, so that one delisted since
     keeps its candles. A month of which no day was stored has the stocks of today that were listed
-    by its end: delisted ones cannot be known then.
+    by its end: delisted ones cannot be known then. KRX knows them: those of the month's first and
+    of its last day are asked for.
     """
     rows = lake.scan(STOCK_MASTER, first=first, last=last).collect()
-    latest = krx.latest_session(kis.now()).day
+    if kis.settings.source_type == "krx":
+        days = published.days(first, last, kis.now())
+        rows = pl.concat([rows, *map(kis.source.stock_master, (days[0], days[-1]))])
+    latest = kis.newest_day()
     if rows.is_empty() or first <= latest <= last:
         today = lake.scan(STOCK_MASTER, first=latest, last=latest).collect()
         rows = pl.concat([rows, kis.source.stock_master(latest) if today.is_empty() else today])

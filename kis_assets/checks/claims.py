@@ -13,11 +13,11 @@ import polars as pl
 from kis_assets import krx, quality
 from kis_assets.assets.reporting import SHOWN, markdown
 from kis_assets.lake import Lake, Scope
-from kis_assets.partitions import MONTHS, TRADING_DAYS, YEARS
 from kis_assets.quality import Finding
 from kis_assets.resources import KISResource, LakeResource, plain_failures
+from kis_assets.settings import Settings
 from kis_assets.sources.base import AbstractDataSource
-from kis_assets.tables import Table, Unit
+from kis_assets.tables import KRX_DAILY, Table, Unit
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Span:
     now: datetime
     source: Callable[[], AbstractDataSource]
     """Opens the source, for the claims that ask it a second time."""
+    beside: Lake | None = None
+    """Of KIS's rows the lake of KRX's own, of KRX's that of KIS's; None where neither is it."""
 
     def rows(self, table: Table | None = None, *, days_before: int = 0) -> pl.LazyFrame:
         """The stored rows of these days, of this table or of another one, earlier ones too."""
@@ -46,10 +48,10 @@ class Span:
         return [session for session in found if session and session.closes_at <= self.now]
 
 
-_PARTITIONS: dict[Unit, tuple[dg.PartitionsDefinition[Any], Callable[[str], Scope]]] = {
-    "day": (TRADING_DAYS, lambda key: Scope.day(date.fromisoformat(key))),
-    "month": (MONTHS, lambda key: Scope.month(date.fromisoformat(key))),
-    "year": (YEARS, lambda key: Scope.year(int(key))),
+_SCOPES: dict[Unit, Callable[[str], Scope]] = {
+    "day": lambda key: Scope.day(date.fromisoformat(key)),
+    "month": lambda key: Scope.month(date.fromisoformat(key)),
+    "year": lambda key: Scope.year(int(key)),
 }
 
 
@@ -119,7 +121,6 @@ def checks(
     Their metadata hold how many rows were looked at and how many fail, and 20 of those; what was
     found is kept in `quality`. All run in one step: a partition is read from one warm file.
     """
-    partitions, scope_of = _PARTITIONS[table.partition]
     with warnings.catch_warnings():
         # Partitions of checks are a preview of Dagster's, which is pinned.
         warnings.simplefilter("ignore", dg.PreviewWarning)
@@ -129,21 +130,33 @@ def checks(
                 asset=asset,
                 description=" ".join((claim.breaking.__doc__ or "").split()),
                 blocking=claim.blocks,
-                partitions_def=partitions,
+                partitions_def=asset.partitions_def,
             )
             for claim in claims
         ]
 
     @dg.multi_asset_check(name=f"{table.name}_checks", specs=specs, can_subset=True)
     def _checks(
-        context: dg.AssetCheckExecutionContext, kis: KISResource, lake: LakeResource
+        context: dg.AssetCheckExecutionContext,
+        kis: KISResource,
+        lake: LakeResource,
+        krx_lake: LakeResource,
     ) -> Iterator[dg.AssetCheckResult]:
-        scope = scope_of(context.partition_key)
+        scope = _SCOPES[table.partition](context.partition_key)
         wanted = {key.name for key in context.selected_asset_check_keys}
         found: list[Finding] = []
         results: list[dg.AssetCheckResult] = []
         with plain_failures():
-            span = Span(lake.lake, table, scope.first, scope.last, kis.now(), lambda: kis.source)
+            mine = krx_lake.lake if table is KRX_DAILY else lake.lake
+            span = Span(
+                mine,
+                table,
+                scope.first,
+                scope.last,
+                kis.now(),
+                lambda: kis.source,
+                _beside(mine, kis.settings),
+            )
             rows = quality.rows_by_day(table, span.rows())
             for claim in claims:
                 if claim.name not in wanted:
@@ -155,10 +168,15 @@ def checks(
                     continue
                 found.append(finding)
                 results.append(_result(asset, claim, finding, failing, sum(rows.values())))
-            quality.record(lake.lake, table, found)
+            quality.record(mine, table, found)
         yield from results
 
     return _checks
+
+
+def _beside(mine: Lake, settings: Settings) -> Lake | None:
+    other = {"kis": "krx", "krx": "kis"}.get(mine.source)
+    return None if other is None else Lake(settings.kis_data_dir / other, source=other)
 
 
 def _result(

@@ -8,6 +8,7 @@ import polars as pl
 from kis_assets import krx
 from kis_assets.assets.actions import corporate_actions
 from kis_assets.assets.candles import daily_candles, minute_candles
+from kis_assets.assets.krx import krx_daily
 from kis_assets.assets.quotes import order_books, price_snapshots
 from kis_assets.assets.reference import market_days, stock_info, stock_master
 from kis_assets.checks import books, candles, minutes, prices, reference, rows, second
@@ -15,6 +16,7 @@ from kis_assets.checks.claims import Claim, Span, checks
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
     DAILY_CANDLES,
+    KRX_DAILY,
     MARKET_DAYS,
     MINUTE_CANDLES,
     ORDER_BOOKS,
@@ -96,6 +98,16 @@ LISTED: list[tuple[dg.AssetsDefinition, Table, list[Claim]]] = [
             Claim(candles.snapshot_after_close_equals_candle),
             Claim(candles.bars_differ_from_the_day_before, tolerated=0.01),
             Claim(candles.moved_bases_have_an_action, WARN),
+        ],
+    ),
+    (
+        krx_daily,
+        KRX_DAILY,
+        [
+            UNIQUE,
+            AS_MANY,
+            Claim(prices.high_covers_all_prices, blocks=True),
+            Claim(second.candles_are_those_of_krx),
         ],
     ),
     (

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
 import httpx
-import stamina
 
 from kis_assets.kis import endpoints
 from kis_assets.kis.breaker import Breaker
@@ -35,6 +34,7 @@ from kis_assets.kis.errors import (
     policy,
 )
 from kis_assets.kis.quota import Quota
+from kis_assets.kis.retries import retrying
 from kis_assets.kis.shared import SharedState, State
 from kis_assets.kis.shared_redis import Redis, RedisState, RedisVault
 from kis_assets.kis.tally import Tally
@@ -43,9 +43,6 @@ from kis_assets.kis.wire import Wire, envelope
 from kis_assets.settings import Credential, Settings
 
 log = logging.getLogger(__name__)
-
-# Where structlog is installed, stamina would write of every retry to standard output.
-stamina.instrumentation.set_on_retry_hooks([stamina.instrumentation.LoggingOnRetryHook])
 
 T = TypeVar("T")
 
@@ -199,7 +196,12 @@ class Client:
                     "the virtual server has no such service; the real one has "
                     "(KIS_USE_VIRTUAL_SERVER=false)"
                 )
-            return self._retrying(endpoint.name, lambda: self._attempt(question))
+            return retrying(
+                lambda: self._attempt(question),
+                endpoint.name,
+                self.tally,
+                self._settings.kis_api_max_retries,
+            )
         except KISError as error:
             error.endpoint = error.endpoint or endpoint.name
             error.stock_code = error.stock_code or about
@@ -232,32 +234,12 @@ class Client:
             finally:
                 self.tally.add(file_name, outcome, self._clock() - departed)
 
-        return self._retrying(file_name, attempt)
+        return retrying(attempt, file_name, self.tally, self._settings.kis_api_max_retries)
 
     def close(self) -> None:
         """Close connections and the shared file."""
         self._wire.close()
         self.state.close()
-
-    def _retrying(self, name: str, attempt: Callable[[], T]) -> T:
-        outcome = ""
-        for try_ in stamina.retry_context(
-            on=_may_pass,
-            attempts=self._settings.kis_api_max_retries + 1,
-            timeout=None,
-            wait_initial=0.2,
-            wait_max=5.0,
-            wait_jitter=0.3,
-        ):
-            with try_:
-                if outcome:
-                    self.tally.retried(name, outcome)
-                try:
-                    return attempt()
-                except KISError as error:
-                    outcome = type(error).__name__
-                    raise
-        raise AssertionError
 
     def _attempt(self, question: _Question[T]) -> T:
         while True:
@@ -422,7 +404,3 @@ class Client:
             endpoint="tokenP",
             is_outage=what.is_outage,
         )
-
-
-def _may_pass(error: Exception) -> bool:
-    return isinstance(error, KISError) and error.passing

@@ -276,7 +276,7 @@ def parse(content: bytes, market: Market) -> pl.DataFrame:
             for column in STOCK_MASTER.columns
             if column.name not in ("trading_day", "source", "fetched_at")
         }
-    ).with_columns(market=pl.lit(market), security_type=_security_type())
+    ).with_columns(market=pl.lit(market), security_type=security_type())
     doubled = frame.filter(pl.col("stock_code").is_duplicated())["stock_code"]
     if len(doubled):
         raise UnexpectedAnswer(f"the {market} master file has {doubled[0]} twice")
@@ -305,7 +305,8 @@ def _read(words: list[bytes], field: _Field, market: Market) -> list[Any]:
     return values
 
 
-def _security_type() -> pl.Expr:
+def security_type() -> pl.Expr:
+    """The security type of a row, by its group and what kind of share it is."""
     group = pl.col("security_group")
     is_share = group.is_in(["ST", "KN"])
     return (

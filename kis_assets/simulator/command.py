@@ -18,6 +18,7 @@ from kis_assets.simulator.server import Simulator
 
 KEY = "PSSIMULATED0000000000000000000000000"
 SECRET = "SIMULATED" * 20
+KRX_KEY = "SIMULATED0" * 4
 
 
 def start(
@@ -64,6 +65,8 @@ def start(
         "KIS_USE_VIRTUAL_SERVER": str(virtual).lower(),
         "KIS_APP_KEY": KEY,
         "KIS_APP_SECRET": SECRET,
+        "KRX_API_BASE_URL": f"{url}/svc/apis",
+        "KRX_API_KEY": KRX_KEY,
     }
     if moment is not None:
         lines["KIS_REPLAY_AT"] = moment.isoformat()

@@ -17,9 +17,15 @@ _OPTIONAL = frozenset(
     ("mang_issu_cls_code", "itewhol_loan_rmnd_ratem", "per", "pbr", "vi_cls_code", "short_over_yn")
 )
 _OFTEN_BLANK = frozenset(("per", "pbr", "eps", "bps", "hts_avls", "vol_tnrt", "hts_frgn_ehrt"))
-_PRICES = ("stck_prpr", "inter2_prpr", "stck_clpr", "askp1")
+_PRICES = ("stck_prpr", "inter2_prpr", "stck_clpr", "askp1", "TDD_CLSPRC")
 _CODES = ("FID_INPUT_ISCD", "FID_INPUT_ISCD_1", "PDNO")
-_LABELS = frozenset(("stck_bsop_date", "stck_cntg_hour", "aspr_acpt_hour", "stck_shrn_iscd"))
+_DAYS = ("FID_INPUT_DATE_1", "FID_INPUT_DATE_2", "BASDD")
+_LABELS = frozenset(
+    (
+        "stck_bsop_date", "stck_cntg_hour", "aspr_acpt_hour", "stck_shrn_iscd",
+        "BAS_DD", "ISU_CD", "ISU_SRT_CD", "LIST_DD",
+    )
+)  # fmt: skip
 _TODAYS_MINUTES = "inquire-time-itemchartprice"
 
 
@@ -30,7 +36,7 @@ def damage_request(faults: set[str], market: Market, parameters: dict[str, str])
             if parameters.get(name):
                 parameters[name] = "000660" if parameters[name] != "000660" else "005930"
     if "another_days_bars" in faults:
-        for name in ("FID_INPUT_DATE_1", "FID_INPUT_DATE_2"):
+        for name in _DAYS:
             day = parse_day(parameters.get(name, ""))
             if day is not None:
                 day -= timedelta(days=60)

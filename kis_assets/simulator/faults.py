@@ -100,6 +100,14 @@ class Faults:
     expired_status: int = 500
     """HTTP status of EGW00123 when a token really has expired."""
 
+    # KRX's Open API; most other faults work there as well, and `refused` is its 429.
+    unauthorized: Switch = False
+    """401, as for an API that the key was not applied for."""
+    empty_day: Switch = False
+    """No rows, as on a day without a session."""
+    published_early: Switch = False
+    """A day is there from its close on, not only from the next trading day at 08:00."""
+
     # A success that lies.
     missing_optional_fields: Switch = False
     missing_required_field: Switch = False

@@ -47,6 +47,7 @@ class Stock:
     industry: str = ""
     offer_price: int = 0
     on_nxt: bool = False
+    department: str = ""
 
 
 class Bar(NamedTuple):

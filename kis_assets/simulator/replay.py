@@ -241,6 +241,7 @@ class ReplayMarket:
             is_administrative="관리종목" in department,
             settle_month=int(settles[:2]) if settles else 12,
             industry=known.get("industry") or "", on_nxt=row["trading_value"] > 10_000_000_000,
+            department=department,
         )  # fmt: skip
 
 

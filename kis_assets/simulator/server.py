@@ -17,6 +17,7 @@ from random import Random
 from threading import Lock
 from typing import Any, Literal
 
+from kis_assets.simulator import krx_api
 from kis_assets.simulator.damage import LIES, damage_payload, damage_request
 from kis_assets.simulator.faults import Faults
 from kis_assets.simulator.limiter import Arrival, Limiter, Log
@@ -38,7 +39,7 @@ _TOO_MANY = "초당 거래건수를 초과하였습니다."
 
 
 class Simulator:
-    """A KIS REST server over a market.
+    """A KIS REST server over a market, and KRX's Open API beside it under `/svc/apis/`.
 
     Args:
         market: What the answers are about.
@@ -47,6 +48,7 @@ class Simulator:
         app_keys: Secrets by app key; None takes every key of 36 characters.
         clock: The moment it is, for tokens; the market's by default.
         monotonic: Seconds the rate limit counts in.
+        krx_key: The key of KRX's Open API; None takes every key of 40 characters.
         faults: What goes wrong.
         token_window: Least seconds between two token requests of one key.
     """
@@ -58,6 +60,7 @@ class Simulator:
         environment: Environment = "real",
         rate_limit: int | None = None,
         app_keys: Mapping[str, str] | None = None,
+        krx_key: str | None = None,
         clock: Callable[[], datetime] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         faults: Faults | None = None,
@@ -68,6 +71,7 @@ class Simulator:
         self.monotonic = monotonic
         self.faults = faults or Faults()
         self.tokens = Tokens(app_keys, self.clock, monotonic, token_window)
+        self._krx = krx_api.OpenAPI(market, self.faults, krx_key)
         self._limiter = Limiter(RATE_LIMITS[environment] if rate_limit is None else rate_limit)
         self._log = Log()
         self._lock = Lock()
@@ -150,6 +154,9 @@ class Simulator:
         try:
             if path.startswith(_MASTER) and method == "GET":
                 reply, outcome = self._master(path.removeprefix(_MASTER)), "OK"
+            elif path.startswith(krx_api.ROOT):
+                given = self._krx.answer(method, path, query, headers)
+                reply, outcome = self._json(200, given, {}), "OK"
             elif path.startswith("/oauth2/") or path == HASH_KEY:
                 given = grant(self.tokens, self.clock(), method, path, headers, body)
                 reply, outcome = self._json(200, given, {}), "OK"
@@ -257,6 +264,9 @@ class Simulator:
     def _refuse(self, refusal: Refusal, path: str, headers: Mapping[str, str]) -> Reply:
         if path.startswith("/oauth2/"):
             content = {"error_code": refusal.msg_cd, "error_description": refusal.msg1}
+            return self._json(refusal.status, content, {})
+        if path.startswith(krx_api.ROOT):
+            content = {"respCode": refusal.msg_cd, "respMsg": refusal.msg1}
             return self._json(refusal.status, content, {})
         content = {
             "rt_cd": refusal.rt_cd, "msg_cd": refusal.msg_cd,

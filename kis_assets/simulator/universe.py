@@ -7,7 +7,7 @@ shares of KOSPI and KOSDAQ; the newcomers come two or three a month and some of 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
 from random import Random
@@ -68,6 +68,8 @@ class _Builder:
 
     def add(self, stock: Stock, level: float, spread: float, turnover: float) -> None:
         key = key_of(self.seed, "stock", stock.code)
+        if stock.market != "KOSPI":
+            stock = replace(stock, department=_department(stock, key))
         self.issues[stock.code] = Issue(stock, key, level, spread, turnover)
 
     def known(self) -> None:
@@ -213,6 +215,19 @@ class _Builder:
         if day < krx.FIRST_DAY:
             return day - timedelta(days=max(0, day.weekday() - 4))
         return _trading_day_after(day)
+
+
+def _department(stock: Stock, key: int) -> str:
+    """The department (소속부) of an issue of KOSDAQ or KONEX."""
+    if stock.market == "KONEX":
+        return "일반기업부"
+    if stock.is_spac:
+        return "SPAC(소속부없음)"
+    if stock.group == "FS":
+        return "외국기업(소속부없음)"
+    if stock.is_administrative:
+        return "관리종목(소속부없음)"
+    return ("우량기업부", "벤처기업부", "중견기업부", "기술성장기업부")[key % 4]
 
 
 _THEMES = ("200", "반도체", "배당", "국고채", "미국나스닥", "인버스", "골드선물(H)", "2차전지")

@@ -257,6 +257,14 @@ class AbstractDataSource(ABC):
         """Rows of `stock_info` for `stocks`, as known now, dated `month`."""
         raise NotSupported(f"{self.name} has no stock info")
 
+    def whole_market(self, day: date) -> pl.DataFrame:
+        """Rows of `krx_daily`: every stock of the exchange on a day that is over.
+
+        Raises:
+            NotSupported: the source has no figures of whole markets.
+        """
+        raise NotSupported(f"{self.name} has no figures of whole markets; KRX has (KRX_API_KEY)")
+
     def market_days(self, first: date, last: date) -> dict[date, bool]:
         """Whether the exchange opens, for the days of a span; unknown ones are left out.
 

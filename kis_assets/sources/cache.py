@@ -311,6 +311,10 @@ class CachedDataSource(AbstractDataSource):
         """See `AbstractDataSource.stock_info`."""
         return self.source.stock_info(stocks, month, progress)
 
+    def whole_market(self, day: date) -> pl.DataFrame:
+        """See `AbstractDataSource.whole_market`."""
+        return self.source.whole_market(day)
+
     def market_days(self, first: date, last: date) -> dict[date, bool]:
         """See `AbstractDataSource.market_days`."""
         return self.source.market_days(first, last)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from enum import Enum
 
-from kis_assets.settings import Settings, SettingsError
+from kis_assets.settings import Settings
 from kis_assets.sources.base import AbstractDataSource
 
 log = logging.getLogger(__name__)
@@ -44,4 +44,7 @@ def create_data_source(
         from kis_assets.sources.mock import MockDataSource
 
         return MockDataSource(settings)
-    raise SettingsError("DATA_SOURCE_TYPE=krx: this source is not there yet; use kis or mock")
+    from kis_assets.sources.cache import CachedDataSource, open_store
+    from kis_assets.sources.krx import KRXDataSource
+
+    return CachedDataSource(KRXDataSource(settings), open_store(settings), settings)
