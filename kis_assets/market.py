@@ -79,10 +79,26 @@ class Market:
         view = "daily_candles_adjusted" if adjusted else "daily_candles"
         return self._table("daily_candles", view, "trading_day", codes, start, end, as_of)
 
+    def weekly_candles(
+        self, codes: Codes = None, start: Day | None = None, end: Day | None = None
+    ) -> pl.DataFrame:
+        """Raw candles of a week (주봉), dated by the last stored day in it."""
+        return self._table(
+            "daily_candles", "weekly_candles", "trading_day", codes, start, end, None
+        )
+
+    def monthly_candles(
+        self, codes: Codes = None, start: Day | None = None, end: Day | None = None
+    ) -> pl.DataFrame:
+        """Raw candles of a month (월봉), dated by the last stored day in it."""
+        return self._table(
+            "daily_candles", "monthly_candles", "trading_day", codes, start, end, None
+        )
+
     def minutes(
         self,
         codes: Codes,
-        days: Day | tuple[Day, Day],
+        days: Day | tuple[Day | None, Day | None],
         *,
         every: int = 1,
         as_of: datetime | None = None,
