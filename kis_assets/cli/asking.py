@@ -82,7 +82,7 @@ def book(stock: One, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
         # A person reads it from the highest price down.
         show(columns, sorted(ladder, key=lambda level: -level[2]))
         about = asdict(found)
-        record({name: about[name] for name in about if not name.endswith(("levels", "stale"))})
+        record({name: about[name] for name in about if not name.endswith(_UNSAID)})
 
 
 @app.command()
@@ -200,14 +200,20 @@ def _batch(result: BatchResult[Any], as_json: bool, as_csv: bool) -> None:
 
 def _record(one: Any) -> dict[str, Any]:
     """The fields of a record; whole numbers of KRW as such."""
+    known = asdict(one)
     return {
-        name: int(value) if isinstance(value, float) and name.endswith(_WHOLE) else value
-        for name, value in asdict(one).items()
-        if name not in ("is_stale", "age_seconds")
+        name: int(known[name])
+        if isinstance(known[name], float) and name.endswith(_WHOLE)
+        else known[name]
+        for name in dict.fromkeys((*(name for name in _FIRST if name in known), *known))
+        if not name.endswith(_UNSAID)
     }
 
 
-_WHOLE = ("price", "value", "cap")
+_WHOLE = ("price", "trading_value", "cap")
+_UNSAID = ("_levels", "is_stale", "age_seconds")
+_FIRST = ("stock_code", "stock_name", "current_price", "change_rate", "volume", "trading_value")
+"""What people look for first: a narrow terminal leaves out the rest."""
 
 
 def _stale(is_stale: bool, age: float) -> None:
@@ -222,7 +228,7 @@ def _most_traded(settings: Settings, count: int) -> list[str]:
     return most_traded(open_lake(settings), count)
 
 
-_BARS = ("date", "open_price", "high_price", "low_price", "close_price", "volume", "trading_value")
+_BARS = ("open_price", "high_price", "low_price", "close_price", "volume", "trading_value")
 
 
 def _asked(
@@ -251,7 +257,8 @@ def _asked(
     low, high = (f"{day:%Y%m%d}" if day else "" for day in span)
     kept = [bar for bar in bars if low <= bar.date[:8] and (not high or bar.date[:8] <= high)]
     rows = [_record(bar) for bar in reversed(kept)]
-    return list(_BARS), [[_readable(row["date"]), *(row[it] for it in _BARS[1:])] for row in rows]
+    columns = ["date", *(name.removesuffix("_price") for name in _BARS)]
+    return columns, [[_readable(row["date"]), *(row[name] for name in _BARS)] for row in rows]
 
 
 def _readable(stamp: str) -> str:
