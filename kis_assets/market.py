@@ -180,8 +180,10 @@ class Market:
             NotStored: nothing fits, or several do; it names the nearest.
         """
         word = stock.strip()
-        # A code is not looked up: what is stored of it shows whether it exists.
-        return word.upper() if krx.is_stock_code(word.upper()) else self._by_name(word)
+        # A code is not looked up: what is stored of it shows whether it exists. All have a digit,
+        # which tells them from names of six letters.
+        is_code = krx.is_stock_code(word.upper()) and any(map(str.isdigit, word))
+        return word.upper() if is_code else self._by_name(word)
 
     def close(self) -> None:
         """Release the database; the next question opens it again."""
@@ -329,10 +331,10 @@ def _flat(query: tuple[str, tuple[object, ...]]) -> tuple[Any, ...]:
 
 def _frame(connection: duckdb.DuckDBPyConnection, query: str, params: list[object]) -> pl.DataFrame:
     connection.execute("SET TimeZone = 'UTC'")
-    # None for a statement without an answer, whatever its types say.
+    # None where there is nothing but blanks and comments, whatever its types say.
     relation = cast("duckdb.DuckDBPyRelation | None", connection.sql(query, params=params))
     if relation is None:
-        raise ValueError("this statement has no answer; ask with SELECT")
+        raise ValueError("the query is empty")
     return relation.pl()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -24,56 +25,102 @@ from kis_assets.tables import (
     ORDER_BOOKS,
     PRICE_SNAPSHOTS,
     STOCK_MASTER,
+    Table,
 )
 
 SAMSUNG, SPLIT, GAPPY = "005930", "120540", "035420"
 CODES = (SAMSUNG, "000660", GAPPY, "247540", SPLIT)
+LISTED = (
+    (SAMSUNG, "삼성전자", "KOSPI"),
+    ("000660", "SK하이닉스", "KOSPI"),
+    (GAPPY, "NAVER", "KOSPI"),
+    ("247540", "에코프로비엠", "KOSDAQ"),
+    (SPLIT, "나눔산업", "KOSPI"),
+    ("009150", "삼성전기", "KOSPI"),
+)
+"""Codes, names and markets. The last one has nothing but its name."""
 EVENING = datetime(2026, 3, 17, 20, 50, tzinfo=krx.SEOUL)
 NOON = EVENING.replace(hour=13, minute=0)
 DAY = EVENING.date()
 MONTHS = (date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1))
 GAP = date(2026, 2, 10)
-FIRST_VERSION = datetime(2026, 3, 17, 12, 0, tzinfo=UTC)
+FIRST_VERSION = datetime(2026, 3, 17, 11, 0, tzinfo=UTC)
 WRONG_CLOSE = 1
 
 
 def build(data: Path) -> Path:
     """Make the lake in a data folder; gives the folder that holds `market.duckdb`."""
     settings = Settings.load(data_source_type="mock", kis_data_dir=data, kis_replay_at=EVENING)
-    lake = Lake(settings.source_dir, source="mock", clock=lambda: EVENING)
-    before = Lake(settings.source_dir, source="mock", clock=lambda: FIRST_VERSION)
-    lake.replace(MARKET_DAYS, Scope.year(2026), _market_days())
+    first, second = (
+        Lake(settings.source_dir, source="mock", clock=lambda at=at: at)
+        for at in (FIRST_VERSION, EVENING)
+    )
+    for lake in (first, second):
+        # Published once, at the end: most of the time else.
+        vars(lake)["_publish"] = lambda **_: None
+    second.replace(MARKET_DAYS, Scope.year(2026), _market_days())
+    master = _rows(STOCK_MASTER, [_listed(*stock) for stock in LISTED])
+    second.replace(STOCK_MASTER, Scope.day(DAY), master)
+    few = master.filter(pl.col("stock_code").is_in(CODES))
     with MockDataSource(settings) as source:
-        master = source.stock_master(DAY)
-        lake.replace(STOCK_MASTER, Scope.day(DAY), master)
-        few = master.filter(pl.col("stock_code").is_in(CODES))
         at = EVENING.astimezone(UTC)
         prices = source.price_snapshots(few, DAY, at).rows
-        lake.replace(PRICE_SNAPSHOTS, Scope.capture(DAY, at), prices)
-        for month in MONTHS:
-            scope = Scope.month(month)
-            rows = source.daily_candles(CODES, scope.first, min(scope.last, DAY)).rows
-            of_stock = pl.col("stock_code")
-            rows = rows.filter((of_stock != GAPPY) | (pl.col("trading_day") != GAP))
-            if month == MONTHS[-1]:
-                is_wrong = (of_stock == SAMSUNG) & (pl.col("trading_day") == DAY)
-                wrong = pl.when(is_wrong).then(WRONG_CLOSE).otherwise("close")
-                before.replace(DAILY_CANDLES, scope, rows.with_columns(close=wrong))
-            lake.replace(DAILY_CANDLES, scope, rows)
+        second.replace(PRICE_SNAPSHOTS, Scope.capture(DAY, at), prices)
+        candles = source.daily_candles(CODES, MONTHS[0], DAY).rows
         minutes = source.minute_candles(CODES, DAY).rows
-        lake.replace(MINUTE_CANDLES, Scope.day(DAY), minutes)
-        announced = source.corporate_actions(MONTHS[0])
-        lake.replace(CORPORATE_ACTIONS, Scope.month(MONTHS[0]), announced)
+    second.replace(MINUTE_CANDLES, Scope.day(DAY), minutes)
+    of_stock, on = pl.col("stock_code"), pl.col("trading_day")
+    candles = candles.filter((of_stock != GAPPY) | (on != GAP))
+    for month in MONTHS:
+        scope = Scope.month(month)
+        rows = candles.filter(on.is_between(scope.first, scope.last))
+        if month == MONTHS[-1]:
+            wrong = pl.when((of_stock == SAMSUNG) & (on == DAY)).then(WRONG_CLOSE)
+            first.replace(DAILY_CANDLES, scope, rows.with_columns(close=wrong.otherwise("close")))
+        second.replace(DAILY_CANDLES, scope, rows)
+    marked = candles.filter((of_stock == SPLIT) & (pl.col("split_ratio") > 0)).row(0, named=True)
+    split = {
+        "effective_on": marked["trading_day"],
+        "stock_code": SPLIT,
+        "kind": "split",
+        "origin": "rev-split",
+        "sequence": 0,
+        "effective_from": "listed_on",
+        "ratio": round(1 / marked["split_ratio"], 6),
+    }
+    second.replace(
+        CORPORATE_ACTIONS, Scope.month(split["effective_on"]), _rows(CORPORATE_ACTIONS, [split])
+    )
     # In the evening nobody quotes.
     with MockDataSource(settings.model_copy(update={"kis_replay_at": NOON})) as source:
         noon = NOON.astimezone(UTC)
         books = source.order_books(few, DAY, noon).rows
-        lake.replace(ORDER_BOOKS, Scope.capture(DAY, noon), books)
+        second.replace(ORDER_BOOKS, Scope.capture(DAY, noon), books)
+    Lake(settings.source_dir, source="mock").publish()
     return settings.source_dir
 
 
+def _rows(table: Table, rows: list[dict[str, Any]]) -> pl.DataFrame:
+    same = {"source": "mock", "fetched_at": EVENING.astimezone(UTC)}
+    return pl.DataFrame([dict.fromkeys(table.schema) | same | row for row in rows], table.schema)
+
+
+def _listed(code: str, name: str, market: str) -> dict[str, Any]:
+    return {
+        "trading_day": DAY,
+        "stock_code": code,
+        "isin": f"KR7{code}003",
+        "stock_name": name,
+        "market": market,
+        "security_type": "common",
+        "security_group": "ST",
+        "listed_shares": 1_000_000_000,
+        "is_halted": False,
+    }
+
+
 def _market_days() -> pl.DataFrame:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number in range(365):
         day = date(2026, 1, 1) + timedelta(days=number)
         session = krx.session(day)
@@ -84,10 +131,6 @@ def _market_days() -> pl.DataFrame:
                 "opens_at": session and session.opens_at.astimezone(UTC),
                 "closes_at": session and session.closes_at.astimezone(UTC),
                 "known_from": "computed",
-                "note": None,
-                "asked_at": None,
-                "source": "mock",
-                "fetched_at": EVENING.astimezone(UTC),
             }
         )
-    return pl.DataFrame(rows, schema=MARKET_DAYS.schema)
+    return _rows(MARKET_DAYS, rows)
