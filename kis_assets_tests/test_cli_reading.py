@@ -69,7 +69,7 @@ class Said:
 
 @pytest.fixture(autouse=True)
 def narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Eighty columns without colours; commands quieten the log of their process, tests share one."""
+    """Eighty columns without colours; and a log that is as loud after a command as before."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
     loggers = [logging.getLogger(name) for name in ("kis_assets", "stamina")]
