@@ -208,11 +208,11 @@ def check_keys(table: Table, rows: pl.DataFrame) -> None:
 
 
 def compare(
-    table: Table, before: pl.DataFrame, after: pl.DataFrame
+    table: Table, before: pl.DataFrame, after: pl.DataFrame, most: int = SAMPLES
 ) -> tuple[int, int, int, pl.DataFrame]:
     """How many rows were added, removed and altered, and samples as `Change.samples` has them.
 
-    Both frames must be in stored order, with no key twice.
+    At most `most` samples are given. Both frames must be in stored order, with no key twice.
     """
     if before.drop(_NO_NEWS, strict=False).equals(after.drop(_NO_NEWS, strict=False)):
         return 0, 0, 0, no_samples(table)
@@ -231,11 +231,11 @@ def compare(
         differs = before[name].ne_missing(after[name])
         if differs.any():
             altered |= differs
-            rows = differs.arg_true().head(SAMPLES)
+            rows = differs.arg_true().head(most)
             samples.append(_sample(table, "altered", before[rows], name, after[rows]))
-    samples.append(_sample(table, "removed", removed.head(SAMPLES)))
-    samples.append(_sample(table, "added", added.head(SAMPLES)))
-    return added.height, removed.height, int(altered.sum()), pl.concat(samples).head(SAMPLES)
+    samples.append(_sample(table, "removed", removed.head(most)))
+    samples.append(_sample(table, "added", added.head(most)))
+    return added.height, removed.height, int(altered.sum()), pl.concat(samples).head(most)
 
 
 def no_samples(table: Table) -> pl.DataFrame:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -129,6 +129,10 @@ class Lake:
         """The storage units ever written, oldest first; one that was emptied is among them."""
         return self._versions.units(table.name)
 
+    def written_at(self, table: Table, day: date) -> list[datetime]:
+        """When the kept versions of the unit that holds a day were written, oldest first."""
+        return self._versions.written_at(table.name, changes.unit_of(table, day))
+
     def publish(self) -> Path:
         """Heal the stable names and build `market.duckdb` anew from what is stored.
 
@@ -171,6 +175,23 @@ class Lake:
                 connection.execute("SET TimeZone = 'UTC'")
                 return connection.sql(sql, params=list(params)).pl()
 
+    def views(self, tables: Collection[str], as_of: datetime) -> list[str]:
+        """The SQL of every view of `market.duckdb`, over what was stored at an instant.
+
+        Args:
+            tables: names of the tables to show; the others are empty.
+            as_of: the instant, aware.
+
+        Raises:
+            LakeError: `as_of` is naive, or versions of these tables have been pruned since.
+        """
+        return catalogue.statements(
+            {
+                name: self._listed(TABLES[name], self._versions.known_until(name, as_of))
+                for name in tables
+            }
+        )
+
     def _replace(self, table: Table, unit: str, scope: Scope, rows: pl.DataFrame) -> Change:
         before = _load(table, self._versions.newest(table.name, unit))
         rest = table.empty()
@@ -210,9 +231,9 @@ class Lake:
                 self._versions.sweep("market")
             self._versions.put(note, mark)
 
-    def _listed(self, table: Table) -> list[catalogue.Listed]:
+    def _listed(self, table: Table, until: str | None = None) -> list[catalogue.Listed]:
         ending = _ending(table)
-        found = self._versions.every_newest(table.name)
+        found = self._versions.every_newest(table.name, until)
         return [(path, path.endswith(ending)) for path in found]
 
     @contextmanager

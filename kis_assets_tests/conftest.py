@@ -13,6 +13,7 @@ from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 
+import filelock
 import pytest
 import stamina
 
@@ -164,6 +165,27 @@ def master_files_at(moment: datetime) -> dict[tuple[str, date], bytes]:
 def simulator_of(source: KISDataSource) -> Simulator:
     """The server that a source of `at` asks."""
     return vars(source)["simulator"]
+
+
+@pytest.fixture(scope="session")
+def small_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small mock lake that all tests read and none writes; see `small_lake.py`."""
+    from kis_assets_tests import small_lake
+
+    # The folder above is shared by pytest-xdist's processes: the first one makes the lake.
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with filelock.FileLock(shared / "small_lake.lock"):
+        folder = shared / "small_lake" / "mock"
+        if not (shared / "small_lake.made").exists():
+            environment = pytest.MonkeyPatch()
+            for name in ("DATA_SOURCE_TYPE", "KIS_APP_KEY", "KIS_APP_SECRET", "KIS_VENUE"):
+                environment.delenv(name, raising=False)
+            folder = small_lake.build(shared / "small_lake")
+            environment.undo()
+            (shared / "small_lake.made").touch()
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,51 +1,20 @@
-"""kis-assets: the commands people type. Each imports what it needs when it runs."""
+"""Fetching: `run` makes a day's tables, `ui` opens Dagster."""
 
 from __future__ import annotations
 
 import datetime as dt
 import os
 import sys
-from datetime import datetime
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kis_assets.cli.common import Source, app, settings_of, stop
+
 if TYPE_CHECKING:
     from kis_assets.pipeline import Outcome
     from kis_assets.settings import Settings
-
-app = typer.Typer(
-    help="Korean stock market data one can trust: KIS Open API into Parquet and DuckDB.",
-    no_args_is_help=True,
-    pretty_exceptions_show_locals=False,
-)
-
-
-class Source(Enum):
-    """Sources that can be asked for by name."""
-
-    KIS = "kis"
-    KRX = "krx"
-    MOCK = "mock"
-
-
-def _stop(message: str, status: int = 2) -> typer.Exit:
-    """One sentence on standard error, and the exit status."""
-    typer.secho(f"error: {message}", fg="red", err=True)
-    return typer.Exit(status)
-
-
-def _settings(source: Source | None = None) -> Settings:
-    from kis_assets.settings import Settings, SettingsError
-
-    if source is not None:
-        os.environ["DATA_SOURCE_TYPE"] = source.value
-    try:
-        return Settings.load()
-    except SettingsError as error:
-        raise _stop(str(error)) from None
 
 
 @app.command()
@@ -64,11 +33,11 @@ def run(
     import time
     import warnings
 
-    settings = _settings(source)
+    settings = settings_of(source)
     try:
         day = _day_or_latest(date, settings)
     except ValueError as error:
-        raise _stop(str(error)) from None
+        raise stop(str(error)) from None
     # Dagster says at every start which of its parts are not final; that is no news here.
     warnings.simplefilter("ignore")
     from rich.console import Console
@@ -87,7 +56,7 @@ def run(
             pipeline.partition_of(name, day)
         pipeline.home(settings)
     except (ValueError, OSError) as error:
-        raise _stop(str(error)) from None
+        raise stop(str(error)) from None
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     logging.getLogger("kis_assets").setLevel(logging.ERROR)
     logging.getLogger("stamina").setLevel(logging.ERROR)
@@ -104,101 +73,15 @@ def ui(
     source: Annotated[Source | None, typer.Option(help="Instead of DATA_SOURCE_TYPE.")] = None,
 ) -> None:
     """Open the Dagster UI (dagster dev) with this project's DAGSTER_HOME."""
-    settings = _settings(source)
+    settings = settings_of(source)
     from kis_assets import pipeline
 
     try:
         pipeline.home(settings)
     except OSError as error:
-        raise _stop(str(error)) from None
+        raise stop(str(error)) from None
     command = [sys.executable, "-m", "dagster", "dev", "-m", "kis_assets.definitions"]
     os.execv(sys.executable, [*command, "-h", "127.0.0.1", "-p", str(port)])  # noqa: S606
-
-
-@app.command()
-def status(
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
-) -> None:
-    """What processes share now: quota, token, breaker, cache. KIS is not asked."""
-    settings = _settings()
-    from kis_assets.kis.errors import KISError
-    from kis_assets.kis.status import snapshot
-
-    try:
-        found = snapshot(settings)
-    except (KISError, OSError) as error:
-        raise _stop(str(error), 1) from None
-    if as_json:
-        import json
-
-        typer.echo(json.dumps(found, default=str, ensure_ascii=False))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, value in found.items():
-        if not isinstance(value, dict):
-            table.add_row(name, str(value))
-            continue
-        for inner, facts in value.items():
-            shown = facts if isinstance(facts, dict) else {"": facts}
-            for label, fact in shown.items():
-                table.add_row(" ".join(filter(None, (name, inner, label))), str(fact))
-    Console().print(table)
-
-
-@app.command()
-def metrics(
-    port: Annotated[int, typer.Option(help="Port on this machine.")] = 9188,
-    once: Annotated[bool, typer.Option(help="Print them and end.")] = False,
-) -> None:
-    """Serve what was asked of KIS, and how it went, to Prometheus. KIS is not asked."""
-    settings = _settings()
-    from kis_assets.metrics import metrics_text, serve_metrics
-
-    if once:
-        typer.echo(metrics_text(settings), nl=False)
-        return
-    import threading
-
-    try:
-        server = serve_metrics(settings, port)
-    except OSError as error:
-        raise _stop(f"port {port} cannot be had: {error.strerror}") from None
-    typer.echo(f"http://127.0.0.1:{server.server_port}/metrics - stop it with Ctrl-C")
-    threading.Event().wait()
-
-
-@app.command()
-def simulate(
-    replay: Annotated[Path | None, typer.Option(help="Folder of real market days.")] = None,
-    at: Annotated[
-        str | None, typer.Option(help="The market's moment, such as 2026-03-17T15:40+09:00.")
-    ] = None,
-    port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.")] = 8899,
-    virtual: Annotated[bool, typer.Option(help="Behave as the virtual server.")] = False,
-    rate_limit: Annotated[float | None, typer.Option(help="Requests a second it allows.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the invented market.")] = 0,
-) -> None:
-    """A KIS server of one's own on this machine: an invented market, or a replay of real days."""
-    from kis_assets import krx
-    from kis_assets.simulator.command import start
-
-    moment = None
-    if at is not None:
-        try:
-            moment = datetime.fromisoformat(at)
-        except ValueError:
-            raise _stop(f"--at {at!r} is no moment; write 2026-03-17T15:40+09:00") from None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=krx.SEOUL)
-    if replay is not None and moment is None:
-        raise _stop("--replay needs --at: the moment of the market to replay")
-    try:
-        start(replay, moment, port=port, virtual=virtual, rate_limit=rate_limit, seed=seed)
-    except (OSError, ValueError) as error:
-        raise _stop(str(error)) from None
 
 
 def _day_or_latest(asked: str | None, settings: Settings) -> dt.date:
@@ -343,7 +226,3 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
         f".sql('{query}'))"
     )
     console.print(f'  {bin_dir / "python"} -c "{code}"', soft_wrap=True, highlight=False)
-
-
-if __name__ == "__main__":
-    app()

@@ -1,0 +1,8 @@
+"""kis-assets: the commands people type. Each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from kis_assets.cli import asking, doctor, reading, running, serving, versions
+from kis_assets.cli.common import app
+
+__all__ = ["app", "asking", "doctor", "reading", "running", "serving", "versions"]

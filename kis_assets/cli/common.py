@@ -1,0 +1,103 @@
+"""What the commands share: the program, its settings, and how it ends on a mistake."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from kis_assets.market import Market
+    from kis_assets.settings import Settings
+
+app = typer.Typer(
+    help="Korean stock market data one can trust: KIS Open API into Parquet and DuckDB.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+
+
+class Source(Enum):
+    """Sources that can be asked for by name."""
+
+    KIS = "kis"
+    KRX = "krx"
+    MOCK = "mock"
+
+
+def stop(message: str, status: int = 2) -> typer.Exit:
+    """One sentence on standard error, and the exit status."""
+    typer.secho(f"error: {message}", fg="red", err=True)
+    return typer.Exit(status)
+
+
+def note(message: str) -> None:
+    """One sentence on standard error that stops nothing."""
+    typer.secho(f"note: {message}", fg="yellow", err=True)
+
+
+def settings_of(source: Source | None = None) -> Settings:
+    """The settings, of another source than theirs where one is given."""
+    from kis_assets.settings import Settings, SettingsError
+
+    if source is not None:
+        os.environ["DATA_SOURCE_TYPE"] = source.value
+    try:
+        return Settings.load()
+    except SettingsError as error:
+        raise stop(str(error)) from None
+
+
+def market_of(settings: Settings) -> Market:
+    """What is stored of the source in use."""
+    from kis_assets.market import Market
+
+    return Market(settings.source_dir)
+
+
+@contextmanager
+def plainly() -> Generator[None]:
+    """End with one sentence where people can do something: 2 for what was asked, 1 for the rest.
+
+    What is only partly stored is a note.
+    """
+    from kis_assets.kis.errors import InvalidRequest, KISError
+    from kis_assets.stored import NotStored, NotStoredWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", NotStoredWarning)
+        try:
+            yield
+        except InvalidRequest as error:
+            raise stop(str(error)) from None
+        except (NotStored, KISError, OSError) as error:
+            raise stop(str(error), 1) from None
+        except ValueError as error:
+            raise stop(str(error)) from None
+        except Exception as error:
+            if type(error).__module__ not in ("duckdb", "_duckdb"):
+                raise
+            # DuckDB draws the place of the mistake below its sentence.
+            raise stop(" ".join(str(error).split("\n\nLINE")[0].split())) from None
+    for warning in caught:
+        note(str(warning.message))
+
+
+def codes_of(stocks: Iterable[str], settings: Settings) -> list[str]:
+    """The codes of stocks that are given by code, by name, or by a part that one name has alone.
+
+    Raises:
+        NotStored: a name is not known, or fits several stocks.
+    """
+    from kis_assets.stored import NotStored
+
+    with market_of(settings) as market:
+        try:
+            return list(dict.fromkeys(market.code(stock) for stock in stocks))
+        except NotStored as error:
+            raise NotStored(f"{error} (names are looked up in what is stored)") from None

@@ -1,0 +1,177 @@
+"""`doctor`: whether this machine and these settings can do their work, and what to do if not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import typer
+
+from kis_assets.cli.common import app, settings_of
+from kis_assets.cli.output import AsCsv, AsJson, machine, show
+
+if TYPE_CHECKING:
+    from kis_assets.settings import Settings
+
+PORTS = {3000: "kis-assets ui", 9188: "kis-assets metrics"}
+STOCK = "005930"
+_GB = 10**9
+
+
+class Finding(NamedTuple):
+    """One line: `what` was looked at, how it is, what was seen and what to do."""
+
+    what: str
+    state: Literal["ok", "warn", "fail"]
+    seen: str
+
+
+@app.command()
+def doctor(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
+    """Look at settings, clock, disk, ports and Redis, and ask the source one question.
+
+    Ends with status 1 when something fails; a warning is none.
+    """
+    machine(as_json, as_csv)
+    settings = settings_of()
+    found = list(examine(settings))
+    show(Finding._fields, found, as_json=as_json, as_csv=as_csv)
+    if any(line.state == "fail" for line in found):
+        raise typer.Exit(1)
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """What is found of each, one after the other. The source is asked last."""
+    yield Finding("settings", "ok", f"source {settings.source_name}: {settings.source_reason}")
+    yield _credentials(settings)
+    yield _disk(settings.source_dir)
+    yield from (_port(port, user) for port, user in PORTS.items())
+    if settings.redis_url is not None:
+        yield _redis(settings)
+    yield _clock(settings)
+    yield _call(settings)
+
+
+def _credentials(settings: Settings) -> Finding:
+    known = settings.credentials
+    if known:
+        keys = ", ".join(credential.id for credential in known)
+        return Finding(
+            "credentials",
+            "ok",
+            f"{len(known)} for the {settings.environment} server (shown as a hash: {keys})",
+        )
+    return Finding(
+        "credentials",
+        "warn",
+        "none: the invented market is used; set KIS_APP_KEY and KIS_APP_SECRET for KIS",
+    )
+
+
+def _disk(folder: Path) -> Finding:
+    there = folder
+    while not there.exists():
+        there = there.parent
+    if not os.access(there, os.W_OK):
+        return Finding(
+            "disk", "fail", f"{there} cannot be written to: change its owner or KIS_DATA_DIR"
+        )
+    free = shutil.disk_usage(there).free
+    seen = f"{free / _GB:.1f} GB free at {folder}"
+    if free < _GB:
+        return Finding("disk", "fail", f"{seen}: make room, or set KIS_DATA_DIR elsewhere")
+    if free < 10 * _GB:
+        return Finding("disk", "warn", f"{seen}: minutes of the whole market take some of it daily")
+    return Finding("disk", "ok", seen)
+
+
+def _port(port: int, user: str) -> Finding:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return Finding(
+                f"port {port}", "warn", f"taken, maybe by {user}; else start it with --port"
+            )
+    return Finding(f"port {port}", "ok", f"free for {user}")
+
+
+def _redis(settings: Settings) -> Finding:
+    from kis_assets.kis.errors import ServiceUnavailable
+    from kis_assets.kis.shared_redis import Redis
+    from kis_assets.settings import SettingsError
+
+    assert settings.redis_url is not None  # noqa: S101  asked for only then
+    try:
+        redis = Redis(settings.redis_url)
+        redis.read("")
+        redis.close()
+    except (ServiceUnavailable, SettingsError) as error:
+        return Finding("redis", "fail", f"{error}: start it, or correct or unset REDIS_URL")
+    return Finding("redis", "ok", f"answers at {redis.where}")
+
+
+def _clock(settings: Settings) -> Finding:
+    """This machine's clock beside the server's, which says its time to the second."""
+    if settings.source_type == "mock":
+        return Finding("clock", "ok", "not compared: the invented market has this machine's")
+    import httpx
+
+    try:
+        with httpx.Client(timeout=settings.kis_api_timeout) as client:
+            sent = time.time()
+            answer = client.get(settings.base_url)
+            received = time.time()
+    except httpx.HTTPError as error:
+        return Finding(
+            "clock",
+            "fail",
+            f"{settings.base_url} does not answer ({type(error).__name__}): see to the network, "
+            "the firewall and the address",
+        )
+    try:
+        told = parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
+    except ValueError:
+        return Finding("clock", "warn", f"{settings.base_url} states no time to compare with")
+    # The header leaves out the fraction of the second it was written in.
+    off = (sent + received) / 2 - (told + 0.5)
+    slack = 0.5 + (received - sent) / 2
+    seen = f"{off:+.1f} s beside the server's, known to {slack:.1f} s"
+    if abs(off) - slack > 30:
+        return Finding("clock", "fail", f"{seen}: set it (timedatectl set-ntp true)")
+    if abs(off) - slack > 1:
+        return Finding("clock", "warn", f"{seen}: set it (timedatectl set-ntp true)")
+    return Finding("clock", "ok", seen)
+
+
+def _call(settings: Settings) -> Finding:
+    from kis_assets.kis.errors import AuthenticationFailed, KISError
+    from kis_assets.settings import SettingsError
+    from kis_assets.sources.cache import CachedDataSource
+    from kis_assets.sources.factory import create_data_source
+
+    started = time.monotonic()
+    try:
+        with create_data_source(settings=settings) as source:
+            # Past the cache: its answer would say nothing about the server.
+            asked = source.source if isinstance(source, CachedDataSource) else source
+            price = asked.get_current_price(STOCK)
+    except AuthenticationFailed as error:
+        return Finding(
+            "call",
+            "fail",
+            f"{error}: correct KIS_APP_KEY and KIS_APP_SECRET, and "
+            f"see whether they are of the {settings.environment} server",
+        )
+    except (KISError, SettingsError, OSError) as error:
+        return Finding("call", "fail", f"{error}: try again, then see kis-assets status")
+    milliseconds = 1000 * (time.monotonic() - started)
+    seen = f"{STOCK} costs {price.current_price:,.0f} KRW, told in {milliseconds:.0f} ms"
+    return Finding("call", "ok", seen)

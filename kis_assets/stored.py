@@ -1,0 +1,157 @@
+"""The catalogue of a lake, opened for reading and kept fresh, and which of its days are there.
+
+What `market.py` needs of files. Imports neither Polars nor the lake until it must: a command that
+asks one question has to answer at once.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kis_assets import krx
+
+if TYPE_CHECKING:
+    import duckdb
+
+_BY_MONTH = ("daily_candles",)
+
+
+class NotStored(LookupError):
+    """What was asked is not stored; the message says what, and how to get it."""
+
+
+class NotStoredWarning(UserWarning):
+    """A part of what was asked is not stored."""
+
+
+class Catalogue:
+    """`market.duckdb` of one folder, opened when asked and again when a run has replaced it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._seen: tuple[int, int] | None = None
+
+    def open(self) -> duckdb.DuckDBPyConnection:
+        """A connection to what is published now.
+
+        Raises:
+            NotStored: nothing is.
+        """
+        import duckdb
+
+        path = self.folder / "market.duckdb"
+        try:
+            there = path.stat()
+        except FileNotFoundError:
+            raise NotStored(
+                f"nothing is stored in {self.folder} yet; run: kis-assets run"
+            ) from None
+        if self._connection is None or self._seen != (there.st_ino, there.st_mtime_ns):
+            self.close()
+            # A copy, because DuckDB gives a process that has the file open the catalogue of that
+            # time, and because somebody may hold the file for writing.
+            with tempfile.TemporaryDirectory() as folder:
+                copy = shutil.copy(path, folder)
+                self._connection = duckdb.connect(copy, read_only=True)
+                # Views alone are in it: once they are read the file is needed no more.
+                self._connection.execute("SELECT count(*) FROM duckdb_views()")
+            self._seen = (there.st_ino, there.st_mtime_ns)
+        return self._connection
+
+    @contextmanager
+    def at(self, as_of: datetime, query: str) -> Generator[duckdb.DuckDBPyConnection]:
+        """A connection whose views show what was stored at an instant, for one query.
+
+        Raises:
+            LakeError: the instant is naive, or versions of that time that it needs are pruned.
+        """
+        import duckdb
+
+        from kis_assets.lake import Lake
+
+        lake = Lake(self.folder, source=self.folder.name)
+        with duckdb.connect(":memory:") as connection:
+            for statement in lake.views(_tables_in(query), as_of):
+                connection.execute(statement)
+            yield connection
+
+    @contextmanager
+    def plain_absence(self) -> Generator[None]:
+        """Say that `dataset_condition`, which older runs did not make, is not there yet."""
+        import duckdb
+
+        try:
+            yield
+        except duckdb.CatalogException as error:
+            if "dataset_condition does not exist" not in str(error):
+                raise
+            raise NotStored(
+                f"{self.folder / 'market.duckdb'} has no dataset_condition yet; run: kis-assets run"
+            ) from None
+
+    def units(self, table: str) -> list[str]:
+        """The days or months of a table that were ever written, oldest first, as ISO text."""
+        folder = self.folder / "versions" / table
+        if not folder.is_dir():
+            return []
+        return sorted(path.name.partition("=")[2] for path in folder.iterdir() if "=" in path.name)
+
+    def close(self) -> None:
+        """Close what is open. Whoever has a cursor of it keeps that."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def missing(
+    table: str, units: list[str], first: date | None, last: date | None
+) -> list[tuple[str, str]]:
+    """The spans of days or months from `first` to `last` that are not among `units`.
+
+    Without a first day none is missing, for nobody can say where the table should begin; without a
+    last one the newest unit is the end.
+    """
+    if first is None:
+        return []
+    until = min(last or krx.today(), krx.today())
+    if table in _BY_MONTH:
+        days = (first + timedelta(days=number) for number in range((until - first).days + 1))
+        wanted = list(dict.fromkeys(f"{day:%Y-%m}" for day in days))
+    else:
+        wanted = [str(day) for day in krx.trading_days(max(first, krx.FIRST_DAY), until)]
+    if last is None and units:
+        wanted = [unit for unit in wanted if unit <= units[-1]]
+    found: list[tuple[str, str]] = []
+    for is_there, run in groupby(wanted, set(units).__contains__):
+        if not is_there:
+            several = list(run)
+            found.append((several[0], several[-1]))
+    return found
+
+
+def spans(absent: list[tuple[str, str]]) -> str:
+    """Those spans in words."""
+    shown = [first if first == last else f"{first} to {last}" for first, last in absent[:3]]
+    more = f" and {len(absent) - 3} more spans" if len(absent) > 3 else ""
+    return ", ".join(shown) + more
+
+
+def _tables_in(query: str) -> set[str]:
+    """The tables that a query reads, directly or through views."""
+    from kis_assets.tables import TABLES
+    from kis_assets.views import VIEWS
+
+    words = set(re.findall(r"\w+", query))
+    found = words & TABLES.keys()
+    for view in words & VIEWS.keys():
+        found |= _tables_in(VIEWS[view])
+    return found

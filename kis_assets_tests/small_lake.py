@@ -1,0 +1,136 @@
+"""A small mock lake, written once for all tests that only read it: five stocks, a few months.
+
+It is made by the mock source itself, without Dagster. Three things are put in it on purpose: a
+first version of March that was wrong in one price, a day that one stock lacks, and a stock that was
+split in January.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from kis_assets import krx
+from kis_assets.lake import Lake, Scope
+from kis_assets.settings import Settings
+from kis_assets.sources.mock import MockDataSource
+from kis_assets.tables import (
+    CORPORATE_ACTIONS,
+    DAILY_CANDLES,
+    MARKET_DAYS,
+    MINUTE_CANDLES,
+    ORDER_BOOKS,
+    PRICE_SNAPSHOTS,
+    STOCK_MASTER,
+    Table,
+)
+
+SAMSUNG, SPLIT, GAPPY = "005930", "120540", "035420"
+CODES = (SAMSUNG, "000660", GAPPY, "247540", SPLIT)
+LISTED = (
+    (SAMSUNG, "삼성전자", "KOSPI"),
+    ("000660", "SK하이닉스", "KOSPI"),
+    (GAPPY, "NAVER", "KOSPI"),
+    ("247540", "에코프로비엠", "KOSDAQ"),
+    (SPLIT, "나눔산업", "KOSPI"),
+    ("009150", "삼성전기", "KOSPI"),
+)
+"""Codes, names and markets. The last one has nothing but its name."""
+EVENING = datetime(2026, 3, 17, 20, 50, tzinfo=krx.SEOUL)
+NOON = EVENING.replace(hour=13, minute=0)
+DAY = EVENING.date()
+MONTHS = (date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1))
+GAP = date(2026, 2, 10)
+FIRST_VERSION = datetime(2026, 3, 17, 11, 0, tzinfo=UTC)
+WRONG_CLOSE = 1
+
+
+def build(data: Path) -> Path:
+    """Make the lake in a data folder; gives the folder that holds `market.duckdb`."""
+    settings = Settings.load(data_source_type="mock", kis_data_dir=data, kis_replay_at=EVENING)
+    first, second = (
+        Lake(settings.source_dir, source="mock", clock=lambda at=at: at)
+        for at in (FIRST_VERSION, EVENING)
+    )
+    for lake in (first, second):
+        # Published once, at the end: most of the time else.
+        vars(lake)["_publish"] = lambda **_: None
+    second.replace(MARKET_DAYS, Scope.year(2026), _market_days())
+    master = _rows(STOCK_MASTER, [_listed(*stock) for stock in LISTED])
+    second.replace(STOCK_MASTER, Scope.day(DAY), master)
+    few = master.filter(pl.col("stock_code").is_in(CODES))
+    with MockDataSource(settings) as source:
+        at = EVENING.astimezone(UTC)
+        prices = source.price_snapshots(few, DAY, at).rows
+        second.replace(PRICE_SNAPSHOTS, Scope.capture(DAY, at), prices)
+        candles = source.daily_candles(CODES, MONTHS[0], DAY).rows
+        minutes = source.minute_candles(CODES, DAY).rows
+    second.replace(MINUTE_CANDLES, Scope.day(DAY), minutes)
+    of_stock, on = pl.col("stock_code"), pl.col("trading_day")
+    candles = candles.filter((of_stock != GAPPY) | (on != GAP))
+    for month in MONTHS:
+        scope = Scope.month(month)
+        rows = candles.filter(on.is_between(scope.first, scope.last))
+        if month == MONTHS[-1]:
+            wrong = pl.when((of_stock == SAMSUNG) & (on == DAY)).then(WRONG_CLOSE)
+            first.replace(DAILY_CANDLES, scope, rows.with_columns(close=wrong.otherwise("close")))
+        second.replace(DAILY_CANDLES, scope, rows)
+    marked = candles.filter((of_stock == SPLIT) & (pl.col("split_ratio") > 0)).row(0, named=True)
+    split = {
+        "effective_on": marked["trading_day"],
+        "stock_code": SPLIT,
+        "kind": "split",
+        "origin": "rev-split",
+        "sequence": 0,
+        "effective_from": "listed_on",
+        "ratio": round(1 / marked["split_ratio"], 6),
+    }
+    second.replace(
+        CORPORATE_ACTIONS, Scope.month(split["effective_on"]), _rows(CORPORATE_ACTIONS, [split])
+    )
+    # In the evening nobody quotes.
+    with MockDataSource(settings.model_copy(update={"kis_replay_at": NOON})) as source:
+        noon = NOON.astimezone(UTC)
+        books = source.order_books(few, DAY, noon).rows
+        second.replace(ORDER_BOOKS, Scope.capture(DAY, noon), books)
+    Lake(settings.source_dir, source="mock").publish()
+    return settings.source_dir
+
+
+def _rows(table: Table, rows: list[dict[str, Any]]) -> pl.DataFrame:
+    same = {"source": "mock", "fetched_at": EVENING.astimezone(UTC)}
+    return pl.DataFrame([dict.fromkeys(table.schema) | same | row for row in rows], table.schema)
+
+
+def _listed(code: str, name: str, market: str) -> dict[str, Any]:
+    return {
+        "trading_day": DAY,
+        "stock_code": code,
+        "isin": f"KR7{code}003",
+        "stock_name": name,
+        "market": market,
+        "security_type": "common",
+        "security_group": "ST",
+        "listed_shares": 1_000_000_000,
+        "is_halted": False,
+    }
+
+
+def _market_days() -> pl.DataFrame:
+    rows: list[dict[str, Any]] = []
+    for number in range(365):
+        day = date(2026, 1, 1) + timedelta(days=number)
+        session = krx.session(day)
+        rows.append(
+            {
+                "day": day,
+                "is_open": session is not None,
+                "opens_at": session and session.opens_at.astimezone(UTC),
+                "closes_at": session and session.closes_at.astimezone(UTC),
+                "known_from": "computed",
+            }
+        )
+    return _rows(MARKET_DAYS, rows)
