@@ -37,7 +37,7 @@ def corporate_actions(
 ) -> dg.MaterializeResult[Any]:
     """What took effect in a month: announcements, and the chart's marks that none explains."""
     with plain_failures():
-        report = Report(kis.source)
+        report = Report(kis.source, lake.lake, context.log)
         month = date.fromisoformat(context.partition_key)
         if month > kis.now().date():
             raise InvalidRequest(f"{month:%Y-%m} has not begun")
@@ -60,7 +60,7 @@ def corporate_actions(
                 )
         candles = lake.lake.scan(DAILY_CANDLES, first=scope.first, last=scope.last).collect()
         rows = pl.concat([announced, unexplained(candles, announced)])
-        return report.result(lake.lake.replace(CORPORATE_ACTIONS, scope, rows))
+        return report.result(lake.lake.replace(CORPORATE_ACTIONS, scope, rows), rows=rows)
 
 
 def unexplained(candles: pl.DataFrame, announced: pl.DataFrame) -> pl.DataFrame:

@@ -37,16 +37,17 @@ def daily_candles(
 ) -> dg.MaterializeResult[Any]:
     """Each stock's raw bars of a month. A later run picks up what was corrected since."""
     with plain_failures():
-        report = Report(kis.source)
+        report = Report(kis.source, lake.lake, context.log)
         first, last = month(context.partition_key, kis.now())
-        codes = universe.of_month(kis, lake.lake, first, last)["stock_code"].to_list()
+        stocks = universe.of_month(kis, lake.lake, first, last)
+        codes = stocks["stock_code"].to_list()
         fetched = kis.source.daily_candles(codes, first, last, logged(context.log.info))
         refuse_nothing_stored(fetched, f"daily candles of {first:%Y-%m}")
         # What KIS had before and says nothing of now is not taken away: bars replace bars.
         scope = Scope.month(first).of(fetched.rows["stock_code"].unique())
         change = lake.lake.replace(DAILY_CANDLES, scope, fetched.rows)
         kis.source.history_is_stored(first, last)
-        return report.result(change, fetched)
+        return report.result(change, fetched, stocks=stocks)
 
 
 @dg.asset(
@@ -64,7 +65,7 @@ def minute_candles(
 ) -> dg.MaterializeResult[Any]:
     """Each stock's minutes of a session, also of the one that runs, as far as it has come."""
     with plain_failures():
-        report = Report(kis.source)
+        report = Report(kis.source, lake.lake, context.log)
         day = kept_session(date.fromisoformat(context.partition_key), kis.now()).day
         refuse_closed(lake.lake, day)
         codes = universe.of_month(kis, lake.lake, day, day)["stock_code"].to_list()

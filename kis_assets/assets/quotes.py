@@ -73,10 +73,11 @@ def _capture(
         captured_at = kis.now()
         venue = kis.settings.kis_venue
         day = live_session(context.partition_key, captured_at, lake.lake, venue).day
-        report = Report(kis.source)
+        report = Report(kis.source, lake.lake, context.log)
         stocks = universe.of_day(kis, lake.lake, day)
         fetched = fetch(kis.source)(stocks, day, captured_at, logged(context.log.info))
         refuse_nothing_stored(fetched, f"{table.name} of {day}")
         answered = set(stocks["stock_code"]) - set(fetched.failed)
         scope = Scope.capture(day, captured_at).of(answered)
-        return report.result(lake.lake.replace(table, scope, fetched.rows), fetched)
+        change = lake.lake.replace(table, scope, fetched.rows)
+        return report.result(change, fetched, stocks=stocks)

@@ -37,7 +37,7 @@ def market_days(
     """Each day of a year: computed, and as KIS has it where KIS was asked."""
     year = int(context.partition_key)
     with plain_failures():
-        report = Report(kis.source)
+        report = Report(kis.source, lake.lake, context.log)
         stored = lake.lake.scan(MARKET_DAYS, first=date(year, 1, 1), last=date(year, 12, 31))
         known = stored.collect()
         told: dict[date, bool] = {}
@@ -48,7 +48,7 @@ def market_days(
             except NotSupported as error:
                 context.log.info(f"the computed calendar stands: {error}")
         rows = overridden(calendar(year, kis.settings.source_name), known, told, kis.now())
-        return report.result(lake.lake.replace(MARKET_DAYS, Scope.year(year), rows))
+        return report.result(lake.lake.replace(MARKET_DAYS, Scope.year(year), rows), rows=rows)
 
 
 DAYS_BACK, DAYS_AHEAD = 9, 14
@@ -133,10 +133,10 @@ def stock_master(
 ) -> dg.MaterializeResult[Any]:
     """Every listed issue with its flags. Live: the files tell of today alone."""
     with plain_failures():
-        report = Report(kis.source)
+        report = Report(kis.source, lake.lake, context.log)
         day = master_day(context.partition_key, kis.now())
         rows = kis.source.stock_master(day)
-        return report.result(lake.lake.replace(STOCK_MASTER, Scope.day(day), rows))
+        return report.result(lake.lake.replace(STOCK_MASTER, Scope.day(day), rows), rows=rows)
 
 
 @dg.asset(
@@ -160,7 +160,7 @@ def stock_info(
                 f"stock info tells of now, which is {today:%Y-%m}, not of {month:%Y-%m}; what is "
                 "stored is left alone"
             )
-        report = Report(kis.source)
+        report = Report(kis.source, lake.lake, context.log)
         stocks = universe.of_day(kis, lake.lake, krx.latest_session(kis.now()).day)
         fetched = kis.source.stock_info(stocks, month, logged(context.log.info))
         refuse_nothing_stored(fetched, f"stock info of {month:%Y-%m}")

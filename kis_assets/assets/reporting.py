@@ -6,14 +6,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from kis_assets.lake import Change
+from kis_assets.assets import showing
+from kis_assets.krx import SEOUL
+from kis_assets.lake import Change, Lake
 from kis_assets.sources.base import AbstractDataSource, Fetched, Progress
-from kis_assets.tables import Table
+from kis_assets.tables import TABLES, Table
 
 OWNERS = ["team:market-data"]
 SHOWN = 20
@@ -40,24 +43,51 @@ def described(table: Table) -> dict[str, Any]:
 
 
 def markdown(frame: pl.DataFrame) -> dg.MarkdownMetadataValue:
-    """A small frame as a table people can read in the UI."""
-    cells = [[str(value) if value is not None else "" for value in row] for row in frame.rows()]
-    lines = [frame.columns, ["---"] * frame.width, *cells]
+    """A small frame as a table people can read in the UI; instants are in Seoul."""
+    ends = ["---:" if dtype.is_numeric() else "---" for dtype in frame.dtypes]
+    lines = [frame.columns, ends, *([cell(value) for value in row] for row in frame.rows())]
     return dg.MetadataValue.md(
         "\n".join(f"| {' | '.join(c.replace('|', '/') for c in line)} |" for line in lines)
     )
 
 
+def cell(value: object) -> str:
+    """A value as people read it: 1,234,567; 1.20; 2026-03-17 15:30; nothing for null."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    if isinstance(value, datetime):
+        return f"{value.astimezone(SEOUL):%Y-%m-%d %H:%M}"
+    return str(value)
+
+
 class Report:
     """The metadata of one materialization: started before the fetch, ended after the write."""
 
-    def __init__(self, source: AbstractDataSource) -> None:
+    def __init__(self, source: AbstractDataSource, lake: Lake, log: dg.DagsterLogManager) -> None:
         self._started = time.monotonic()
+        self._lake, self._log = lake, log
         self._source = source.name
         self._tally = source.tally.part()
 
-    def result(self, change: Change, fetched: Fetched | None = None) -> dg.MaterializeResult[Any]:
-        """Rows, what changed, what failed and why, what was asked, how long it took."""
+    def result(
+        self,
+        change: Change,
+        fetched: Fetched | None = None,
+        *,
+        rows: pl.DataFrame | None = None,
+        stocks: pl.DataFrame | None = None,
+    ) -> dg.MaterializeResult[Any]:
+        """Rows, what changed, what failed and why, what was asked, how long it took.
+
+        What is shown is `rows`, else what was fetched; `stocks` are rows of the stock master that
+        know names and markets.
+        """
         metadata: dict[str, Any] = {}
         if self._source.startswith("mock"):
             metadata["MOCK DATA"] = "an invented market; nothing in it is real"
@@ -70,6 +100,9 @@ class Report:
             "altered": change.altered,
             "unit": change.unit,
         }
+        shown = rows if rows is not None or fetched is None else fetched.rows
+        if shown is not None:
+            metadata |= self._page(TABLES[change.table], shown, stocks)
         if change.altered or change.removed:
             metadata["changes"] = markdown(change.samples)
         if fetched is not None:
@@ -79,6 +112,20 @@ class Report:
         if change.path is not None:
             metadata["path"] = dg.MetadataValue.path(str(change.path))
         return dg.MaterializeResult(metadata=metadata)
+
+    def _page(
+        self, table: Table, rows: pl.DataFrame, stocks: pl.DataFrame | None
+    ) -> dict[str, Any]:
+        metadata: dict[str, Any] = {}
+        try:
+            png = showing.picture(table, rows, stocks, self._lake)
+            if png is not None:
+                metadata["picture"] = showing.embedded(png, f"{table.name}, drawn")
+            metadata["preview"] = markdown(showing.preview(table, rows))
+        except Exception as error:
+            # The rows are stored: a run is not worse for want of a picture.
+            self._log.warning(f"{table.name}: no picture or preview: {error!r}")
+        return metadata
 
 
 def _missing(fetched: Fetched) -> dict[str, Any]:
