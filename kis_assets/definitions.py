@@ -6,6 +6,7 @@ from kis_assets.assets.actions import corporate_actions
 from kis_assets.assets.candles import daily_candles, minute_candles
 from kis_assets.assets.quotes import order_books, price_snapshots
 from kis_assets.assets.reference import market_days, stock_info, stock_master
+from kis_assets.assets.reports import market_report
 from kis_assets.checks.listing import CHECKS
 from kis_assets.resources import KISResource, LakeResource, credential
 from kis_assets.schedules import JOBS, SCHEDULES
@@ -20,6 +21,7 @@ defs = dg.Definitions(
         daily_candles,
         minute_candles,
         corporate_actions,
+        market_report,
     ],
     asset_checks=CHECKS,
     jobs=JOBS,

@@ -73,10 +73,10 @@ def market_breadth(snapshots: pl.DataFrame) -> bytes:
     spread.grid(axis="y", color=LINE)
     spread.yaxis.set_major_formatter(thousands)
     top = spread.transAxes
-    canvas.text(spread, 0, 0.93, f"lower limit (하한가): {at_lower:,}", transform=top, color=DOWN)
-    canvas.text(
-        spread, 1, 0.93, f"upper limit (상한가): {at_upper:,}", transform=top, color=UP, ha="right"
-    )
+    if snapshots["upper_limit"].count():
+        lower, upper = f"lower limit (하한가): {at_lower:,}", f"upper limit (상한가): {at_upper:,}"
+        canvas.text(spread, 0, 0.93, lower, transform=top, color=DOWN)
+        canvas.text(spread, 1, 0.93, upper, transform=top, color=UP, ha="right")
     return canvas.png()
 
 
