@@ -13,7 +13,6 @@ import pytest
 
 from kis_assets import krx
 from kis_assets.assets.reports import page, store
-from kis_assets.changes import unit_of
 from kis_assets.evening import WINDOW, look_back
 from kis_assets.lake import Lake, Scope
 from kis_assets.settings import Settings
@@ -24,11 +23,11 @@ from kis_assets.tables import (
     STOCK_MASTER,
     Table,
 )
+from kis_assets.views import VIEWS
 from kis_assets_tests.in_process import failure, materialize, metadata
 
 DAY = date(2026, 3, 17)
 NAMES = {"005930": "삼성전자", "000660": "SK<b>하이닉스&", "035420": "NAVER"}
-FOUND_AT = krx.SEOUL
 
 
 @pytest.fixture
@@ -125,10 +124,8 @@ def put_candles(lake: Lake, closes: dict[str, list[int]], **more: Any) -> None:
         for code, series in closes.items()
         for day, close in zip(days[-len(series) :], series, strict=True)
     ]
-    for month in {
-        unit_of(DAILY_CANDLES, row["trading_day"]): row["trading_day"] for row in rows
-    }.values():
-        inside = [row for row in rows if row["trading_day"].month == month.month]
+    for month in {day.replace(day=1) for day in days}:
+        inside = [row for row in rows if row["trading_day"].replace(day=1) == month]
         put(lake, DAILY_CANDLES, Scope.month(month), inside)
 
 
@@ -203,11 +200,9 @@ class Opened(HTMLParser):
         super().__init__()
         self.open: list[str] = []
         self.loads: list[str] = []
-        self.tags: set[str] = set()
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
         self.loads += [value or "" for name, value in attrs if name in ("src", "href")]
         if tag not in ("meta", "img", "link", "br"):
             self.open.append(tag)
@@ -250,10 +245,28 @@ def test_the_page_is_whole_escaped_and_loads_nothing(lake: Lake, settings: Setti
     assert all(it.startswith("data:image/png;base64,") for it in read.loads)
     assert not re.search(r"url\(|@import|<script", html)
     assert "SK&lt;b&gt;하이닉스&amp;" in html
-    assert "b" in read.tags, "of the page itself"
     assert "SK<b>" not in html
     assert "MOCK DATA" in html
     assert "MOCK DATA" not in page(found, "kis", warned.append)
+
+
+def test_what_the_catalogue_knows_to_be_missing_stands_on_the_page(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        VIEWS,
+        "dataset_condition",
+        """
+        SELECT 'order_books' AS table_name, DATE '2026-03-17' AS trading_day,
+               'missing' AS condition, 'nobody <i>came</i>' AS reason
+        """,
+    )
+    put_prices(lake, {"005930": 100})
+    found = look_back(lake, DAY, settings)
+    assert found is not None
+    html = page(found, "mock", print)
+    assert "nobody &lt;i&gt;came&lt;/i&gt;" in html
+    assert "Which table has which day" in html
 
 
 def test_a_picture_that_cannot_be_drawn_costs_no_page(
