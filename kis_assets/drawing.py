@@ -20,7 +20,7 @@ UP, DOWN, FLAT = "#d8323c", "#2461c6", "#9aa0a8"
 """Red is up and blue is down, as on every Korean screen."""
 INK, MUTED, LINE = "#1d232b", "#69717c", "#e4e7eb"
 
-_PIXELS_AN_INCH = 150
+_PIXELS_AN_INCH = 110  # as wide as the UI's dialog, which does not scale a picture
 _COLOURS = 48
 _SYSTEM_FONTS = ("nanumgothic", "notosanscjk", "notosanskr", "malgun", "applegothic", "applesdgoth")
 

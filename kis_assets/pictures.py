@@ -71,6 +71,7 @@ def market_breadth(snapshots: pl.DataFrame) -> bytes:
     spread.set_xlim(-edge - 1, edge + 1)
     spread.set_xticks([-30, -20, -10, 0, 10, 20, 30], ["-30", "-20", "-10", "0", "10", "20", "30"])
     spread.grid(axis="y", color=LINE)
+    spread.yaxis.get_major_locator().set_params(integer=True)
     spread.yaxis.set_major_formatter(thousands)
     top = spread.transAxes
     if snapshots["upper_limit"].count():
@@ -148,6 +149,7 @@ def minute_coverage(minutes: pl.DataFrame) -> bytes:
         axes.grid(axis="y", color=LINE)
         axes.yaxis.set_major_formatter(thousands)
         axes.yaxis.get_major_locator().set_params(nbins=4)
+    counts.yaxis.get_major_locator().set_params(integer=True)
     counts.tick_params(labelbottom=False)
     hours = range(min(at) // 60 * 60, max(at) + 30, 30)
     values.set_xticks(list(hours), [f"{minute // 60:02}:{minute % 60:02}" for minute in hours])

@@ -145,15 +145,15 @@ def test_a_condition_is_shown_in_its_own_colour() -> None:
         }
     )
     for condition, colour in CONDITIONS.items():
-        assert has(picture(condition_calendar(frame)), colour, 1200), condition
+        assert has(picture(condition_calendar(frame)), colour, 700), condition
         others = picture(condition_calendar(frame.filter(pl.col("condition") != condition)))
-        assert not has(others, colour, 1200), condition
+        assert not has(others, colour, 700), condition
 
 
 def test_an_invented_market_is_called_one_in_the_picture() -> None:
     real = candles([1_000 + 20 * n for n in range(30)])
     mock = real.with_columns(source=pl.lit("mock"))
-    corner = (900, 0, 1290, 60)
+    corner = (660, 0, 946, 44)
     assert not has(picture(candlestick(real)).crop(corner), drawing.UP)
     assert has(picture(candlestick(mock)).crop(corner), drawing.UP)
 
