@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. They need Python 3.11 or newer and make.
-.PHONY: run ui test test-all test-live test-clients check format clean
+.PHONY: run ui test test-all test-live test-clients test-browser check format clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
@@ -27,7 +27,7 @@ test: $(READY)  ## every test that is quick
 	@$(BIN)/pytest -q -n 2
 
 test-all: $(READY)  ## the slow ones too
-	@$(BIN)/pytest -q -n 2 -m 'not live and not clients'
+	@$(BIN)/pytest -q -n 2 -m 'not live and not clients and not browser'
 
 test-live: $(READY)  ## against KIS itself, with credentials in the environment
 	@$(BIN)/pytest -q -s -rs -m live
@@ -37,6 +37,12 @@ test-clients: $(READY)  ## published KIS clients against the simulator
 		{ command -v uv >/dev/null 2>&1 && uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[clients]'; } || \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[clients]'
 	@$(BIN)/pytest -q -m clients
+
+test-browser: $(READY)  ## the UI in headless Chromium; screenshots go to test-artifacts
+	@$(BIN)/python -c 'import selenium' 2>/dev/null || \
+		{ command -v uv >/dev/null 2>&1 && uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[browser]'; } || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	@$(BIN)/pytest -q -rs -m browser
 
 check: $(READY)  ## format, lint, types, definitions
 	@$(BIN)/ruff format --check

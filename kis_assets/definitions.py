@@ -7,6 +7,7 @@ from kis_assets.assets.candles import daily_candles, minute_candles
 from kis_assets.assets.krx import krx_daily
 from kis_assets.assets.quotes import order_books, price_snapshots
 from kis_assets.assets.reference import market_days, stock_info, stock_master
+from kis_assets.assets.reports import market_report
 from kis_assets.checks.listing import CHECKS
 from kis_assets.resources import KISResource, LakeResource, credential
 from kis_assets.schedules import JOBS, SCHEDULES
@@ -22,6 +23,7 @@ defs = dg.Definitions(
         krx_daily,
         minute_candles,
         corporate_actions,
+        market_report,
     ],
     asset_checks=CHECKS,
     jobs=JOBS,

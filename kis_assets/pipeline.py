@@ -11,9 +11,9 @@ import dagster as dg
 
 from kis_assets.assets.reporting import LISTENER
 from kis_assets.definitions import defs
+from kis_assets.partitions import MONTHS, YEARS
 from kis_assets.settings import Settings
 from kis_assets.sources.base import Progress
-from kis_assets.tables import TABLES
 
 INSTANCE = """\
 telemetry:
@@ -66,18 +66,14 @@ def partition_of(table: str, day: date) -> str:
     Raises:
         ValueError: there is no such table.
     """
-    if (
-        table not in TABLES
-        or dg.AssetKey(table) not in defs.resolve_asset_graph().get_all_asset_keys()
-    ):
-        raise ValueError(
-            f"there is no table {table!r} to fetch; there are {', '.join(sorted(TABLES))}"
-        )
-    return {
-        "day": day.isoformat(),
-        "month": day.replace(day=1).isoformat(),
-        "year": str(day.year),
-    }[TABLES[table].partition]
+    graph = defs.resolve_asset_graph()
+    if (key := dg.AssetKey(table)) not in graph.get_all_asset_keys():
+        made = sorted(key.to_user_string() for key in graph.get_all_asset_keys())
+        raise ValueError(f"there is no table {table!r} to fetch; there are {', '.join(made)}")
+    partitions = graph.get(key).partitions_def
+    if partitions == MONTHS:
+        return day.replace(day=1).isoformat()
+    return str(day.year) if partitions == YEARS else day.isoformat()
 
 
 def run_day(

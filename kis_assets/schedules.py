@@ -11,6 +11,7 @@ from kis_assets.assets.actions import corporate_actions
 from kis_assets.assets.candles import daily_candles, minute_candles
 from kis_assets.assets.quotes import order_books, price_snapshots
 from kis_assets.assets.reference import market_days, stock_info, stock_master
+from kis_assets.assets.reports import market_report
 
 # A run has one kind of partition, so the evening is three jobs.
 market_calendar = dg.define_asset_job("market_calendar", selection=[market_days])
@@ -24,6 +25,7 @@ minute_candle_ingestion = dg.define_asset_job("minute_candle_ingestion", selecti
 reference_ingestion = dg.define_asset_job(
     "reference_ingestion", selection=[stock_info, corporate_actions]
 )
+evening_report = dg.define_asset_job("evening_report", selection=[market_report])
 
 JOBS = [
     market_calendar,
@@ -32,6 +34,7 @@ JOBS = [
     order_book_capture,
     minute_candle_ingestion,
     reference_ingestion,
+    evening_report,
 ]
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,6 +64,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     monkeypatch.chdir(tmp_path)
     with stamina.set_testing(True, attempts=4, cap=True):
         yield
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Assets without pictures, which take longer than most tests; `test_pictures.py` has them."""
+    if "kis_assets.assets.showing" in sys.modules:
+        monkeypatch.setattr("kis_assets.assets.showing.picture", lambda *_: None)
 
 
 @pytest.fixture

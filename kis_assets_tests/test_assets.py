@@ -24,7 +24,13 @@ from kis_assets.settings import Settings
 from kis_assets.simulator.faults import When
 from kis_assets.simulator.http import serve
 from kis_assets.simulator.server import Simulator
-from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS, PRICE_SNAPSHOTS, STOCK_MASTER
+from kis_assets.tables import (
+    DAILY_CANDLES,
+    MARKET_DAYS,
+    PRICE_SNAPSHOTS,
+    STOCK_MASTER,
+    TABLES,
+)
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING
 
 DAY = "2026-03-17"
@@ -286,7 +292,8 @@ def test_every_asset_says_what_it_is() -> None:
         assert node.owners
         assert node.group_name != "default"
         assert node.kinds
-        assert node.metadata["dagster/column_schema"]
+        if key.path[-1] in TABLES:
+            assert node.metadata["dagster/column_schema"]
 
 
 def test_a_check_has_the_partitions_of_its_asset() -> None:

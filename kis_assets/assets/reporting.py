@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from kis_assets import krx
+from kis_assets.assets import showing
 from kis_assets.lake import Change, Lake, Scope
 from kis_assets.quality import account, record, rows_by_day
 from kis_assets.resources import KISResource
@@ -45,12 +46,27 @@ def described(table: Table) -> dict[str, Any]:
 
 
 def markdown(frame: pl.DataFrame) -> dg.MarkdownMetadataValue:
-    """A small frame as a table people can read in the UI."""
-    cells = [[str(value) if value is not None else "" for value in row] for row in frame.rows()]
-    lines = [frame.columns, ["---"] * frame.width, *cells]
+    """A small frame as a table people can read in the UI; instants are in Seoul."""
+    ends = ["---:" if dtype.is_numeric() else "---" for dtype in frame.dtypes]
+    lines = [frame.columns, ends, *([cell(value) for value in row] for row in frame.rows())]
     return dg.MetadataValue.md(
         "\n".join(f"| {' | '.join(c.replace('|', '/') for c in line)} |" for line in lines)
     )
+
+
+def cell(value: object) -> str:
+    """A value as people read it: 1,234,567; 1.20; 2026-03-17 15:30; nothing for null."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    if isinstance(value, datetime):
+        return f"{value.astimezone(krx.SEOUL):%Y-%m-%d %H:%M}"
+    return str(value)
 
 
 class Report:
@@ -88,7 +104,10 @@ class Report:
         if table.partition != "year":
             rows = self._rows_of_days(lake, table, scope, fetched.rows)
             record(lake, table, [account(rows, fetched.absent, fetched.failed)])
-        return self._result(change, fetched if isinstance(found, Fetched) else None)
+        metadata = self._said(change, fetched if isinstance(found, Fetched) else None)
+        metadata |= _page(lake, table, fetched.rows, stocks)
+        metadata["seconds"] = round(time.monotonic() - self._started, 2)
+        return dg.MaterializeResult(metadata=metadata)
 
     def _rows_of_days(
         self, lake: Lake, table: Table, scope: Scope, rows: pl.DataFrame
@@ -104,7 +123,7 @@ class Report:
         stored = lake.scan(table, first=scope.first, last=scope.last)
         return dict.fromkeys(sessions, 0) | rows_by_day(table, stored)
 
-    def _result(self, change: Change, fetched: Fetched | None) -> dg.MaterializeResult[Any]:
+    def _said(self, change: Change, fetched: Fetched | None) -> dict[str, Any]:
         metadata: dict[str, Any] = {}
         source = self._kis.source.name
         if source.startswith("mock"):
@@ -123,10 +142,24 @@ class Report:
         if fetched is not None:
             metadata |= _missing(fetched)
         metadata |= self._tally.summary()
-        metadata["seconds"] = round(time.monotonic() - self._started, 2)
         if change.path is not None:
             metadata["path"] = dg.MetadataValue.path(str(change.path))
-        return dg.MaterializeResult(metadata=metadata)
+        return metadata
+
+
+def _page(
+    lake: Lake, table: Table, rows: pl.DataFrame, stocks: pl.DataFrame | None
+) -> dict[str, Any]:
+    metadata: dict[str, Any] = {}
+    try:
+        png = showing.picture(table, rows, stocks, lake)
+        if png is not None:
+            metadata["picture"] = showing.embedded(png, f"{table.name}, drawn")
+        metadata["preview"] = markdown(showing.preview(table, rows))
+    except Exception as error:
+        # The rows are stored: a run is not worse for want of a picture.
+        dg.get_dagster_logger().warning(f"{table.name}: no picture or preview: {error!r}")
+    return metadata
 
 
 def explained(absent: Mapping[str, str], stocks: pl.DataFrame, scope: Scope) -> dict[str, str]:

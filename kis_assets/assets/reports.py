@@ -1,0 +1,145 @@
+"""The evening report: one page about a day, for people."""
+
+import base64
+import os
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from kis_assets.assets.actions import corporate_actions
+from kis_assets.assets.candles import daily_candles, minute_candles
+from kis_assets.assets.quotes import order_books, price_snapshots
+from kis_assets.assets.reference import stock_master
+from kis_assets.assets.reporting import OWNERS, markdown
+from kis_assets.evening import WINDOW, Evening, look_back
+from kis_assets.kis.errors import InvalidRequest
+from kis_assets.krx import SEOUL
+from kis_assets.lake import Lake
+from kis_assets.partitions import TRADING_DAYS
+from kis_assets.resources import KISResource, LakeResource, plain_failures
+
+
+@dg.asset(
+    partitions_def=TRADING_DAYS,
+    deps=[
+        stock_master,
+        price_snapshots,
+        order_books,
+        daily_candles,
+        minute_candles,
+        corporate_actions,
+    ],
+    group_name="reports",
+    owners=OWNERS,
+    kinds={"python", "html"},
+    description=(
+        "A page about a trading day: breadth, movers, turnover, new highs and lows, corporate "
+        "actions, and what is missing. Made of what is stored; nothing is asked of KIS. It lies in "
+        "data/<source>/reports and needs nothing but a browser."
+    ),
+)
+def market_report(
+    context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
+) -> dg.MaterializeResult[Any]:
+    """The page of a day, made anew from what is stored now."""
+    with plain_failures():
+        day = date.fromisoformat(context.partition_key)
+        evening = look_back(lake.lake, day, kis.settings)
+        if evening is None:
+            raise InvalidRequest(
+                f"neither prices nor daily candles of {day} are stored, so there is nothing to "
+                "report; materialize price_snapshots or daily_candles first"
+            )
+        html = page(evening, lake.lake.source, context.log.warning)
+        path = store(lake.lake, day, html)
+        metadata: dict[str, Any] = {}
+        if lake.lake.source.startswith("mock"):
+            metadata["MOCK DATA"] = "an invented market; nothing in it is real"
+        metadata |= {
+            "source": lake.lake.source,
+            "path": dg.MetadataValue.path(str(path)),
+            "preview": markdown(
+                evening.leaders.select(
+                    "stock_code", "stock_name", "price", "change_rate", "trading_value"
+                )
+            ),
+            "stocks": evening.quotes.height,
+            "without_price": evening.without_price.height,
+            "bytes": len(html.encode()),
+        }
+        return dg.MaterializeResult(metadata=metadata)
+
+
+def page(evening: Evening, source: str, warn: Callable[[str], None]) -> str:
+    """The page as HTML that needs no other file. A picture that cannot be drawn is left out."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from kis_assets import drawing, pictures, pictures_stock
+
+    def drawn(draw: Callable[[], bytes]) -> str:
+        try:
+            return f"data:image/png;base64,{base64.b64encode(draw()).decode()}"
+        except Exception as error:
+            warn(f"the report lacks a picture: {error!r}")
+            return ""
+
+    leader = evening.leaders["stock_name"][0] if evening.leaders.height else ""
+    condition = evening.condition
+    amiss = (
+        pl.DataFrame()
+        if condition is None
+        else condition.filter(
+            (pl.col("trading_day") == evening.day) & (pl.col("condition") != "available")
+        )
+    )
+    # Everything put into the page is escaped: a stock may be called anything.
+    environment = Environment(
+        loader=PackageLoader("kis_assets", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["short"] = drawing.short
+    up = int((evening.quotes["change_rate"] > 0).sum())
+    down = int((evening.quotes["change_rate"] < 0).sum())
+    captured: Any = evening.quotes["captured_at"].max()
+    return environment.get_template("evening.html.jinja").render(
+        evening=evening,
+        window=WINDOW,
+        source=source,
+        is_mock=source.startswith("mock"),
+        headline=f"{up:,} stocks rose, {down:,} fell"
+        + (f"; {leader} was traded most" if leader else ""),
+        told_by=(
+            f"prices captured {captured.astimezone(SEOUL):%Y-%m-%d %H:%M} in Seoul"
+            if evening.from_captures
+            else "from daily candles"
+        ),
+        pictures={
+            "breadth": drawn(lambda: pictures.market_breadth(evening.quotes)),
+            "candles": drawn(lambda: pictures_stock.candlestick(evening.candles, leader)),
+            "condition": ""
+            if condition is None
+            else drawn(lambda: pictures.condition_calendar(condition)),
+        },
+        amiss=amiss.to_dicts(),
+    )
+
+
+def store(lake: Lake, day: date, html: str) -> Path:
+    """Put the page where it belongs: whoever reads it sees the old one or the new one, whole."""
+    folder = lake.folder / "reports"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{day}.html"
+    temporary = folder / f".{day}-{os.getpid()}.html"
+    try:
+        temporary.write_text(html, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,255 @@
+"""What a trading day looked like, out of what is stored of it: frames for a page, no page.
+
+Everything is read through the lake, and only the days that are needed. No Dagster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+
+from kis_assets import krx
+from kis_assets.kis.master import in_universe
+from kis_assets.lake import Lake
+from kis_assets.settings import Settings
+from kis_assets.tables import (
+    CORPORATE_ACTIONS,
+    DAILY_CANDLES,
+    MINUTE_CANDLES,
+    ORDER_BOOKS,
+    PRICE_SNAPSHOTS,
+    STOCK_MASTER,
+)
+
+WINDOW = 20
+"""Sessions before a day that its close is compared with."""
+AHEAD = timedelta(days=30)
+MOST = 10
+
+_QUOTE = [
+    "trading_day",
+    "captured_at",
+    "stock_code",
+    "stock_name",
+    "market",
+    "price",
+    "base_price",
+    "change_rate",
+    "volume",
+    "trading_value",
+    "upper_limit",
+    "lower_limit",
+    "shares",
+    "source",
+]
+
+
+@dataclass(frozen=True)
+class Evening:
+    """A day: its quotes, what stands out in them, and what is not there.
+
+    `quotes` has a row a stock: the last capture's, or where none was made the daily candles'.
+    `highs` and `lows` are None when fewer than WINDOW sessions before the day are stored.
+    `condition` is None when the catalogue knows of no conditions.
+    """
+
+    day: date
+    from_captures: bool
+    quotes: pl.DataFrame
+    markets: pl.DataFrame
+    risers: pl.DataFrame
+    fallers: pl.DataFrame
+    leaders: pl.DataFrame
+    highs: pl.DataFrame | None
+    lows: pl.DataFrame | None
+    candles: pl.DataFrame
+    actions: pl.DataFrame
+    upcoming: pl.DataFrame
+    without_price: pl.DataFrame
+    stored: pl.DataFrame
+    condition: pl.DataFrame | None
+
+
+def look_back(lake: Lake, day: date, settings: Settings) -> Evening | None:
+    """What is stored of a day; None when it has neither captures nor daily candles."""
+    master = _master(lake, day)
+    captured = lake.scan(PRICE_SNAPSHOTS, first=day, last=day).collect()
+    quotes = (
+        _from_captures(captured, master) if captured.height else _from_candles(lake, day, master)
+    )
+    if quotes.is_empty():
+        return None
+    traded = quotes.filter(pl.col("volume") > 0)
+    leaders = _first(traded, "trading_value")
+    highs, lows = _extremes(lake, quotes, day)
+    actions = _named(
+        lake.scan(CORPORATE_ACTIONS, first=day, last=day + AHEAD).collect(), master
+    ).sort("effective_on", "stock_code")
+    return Evening(
+        day=day,
+        from_captures=bool(captured.height),
+        quotes=quotes,
+        markets=_markets(quotes),
+        risers=_first(traded.filter(pl.col("change_rate") > 0), "change_rate"),
+        fallers=_first(traded.filter(pl.col("change_rate") < 0), "change_rate", descending=False),
+        leaders=leaders,
+        highs=highs,
+        lows=lows,
+        candles=_sessions_of(lake, leaders, day),
+        actions=actions.filter(pl.col("effective_on") == day),
+        upcoming=actions.filter(pl.col("effective_on") > day),
+        without_price=_without_price(master, quotes, settings),
+        stored=_stored(lake, day),
+        condition=_condition(lake, day),
+    )
+
+
+def _master(lake: Lake, day: date) -> pl.DataFrame:
+    """The listed issues of the day, or of the last day before it of which they are stored."""
+    rows = lake.scan(STOCK_MASTER, first=day - timedelta(days=40), last=day).collect()
+    return rows.filter(pl.col("trading_day") == pl.col("trading_day").max())
+
+
+def _from_captures(captured: pl.DataFrame, master: pl.DataFrame) -> pl.DataFrame:
+    latest = captured.sort("captured_at").unique("stock_code", keep="last")
+    return (
+        latest.join(master.select("stock_code", "market"), on="stock_code", how="left")
+        .with_columns(shares=pl.col("market_cap") / pl.col("price"))
+        .select(_QUOTE)
+        .sort("stock_code")
+    )
+
+
+def _from_candles(lake: Lake, day: date, master: pl.DataFrame) -> pl.DataFrame:
+    rows = lake.scan(DAILY_CANDLES, first=day, last=day).collect()
+    session = krx.session(day) or krx.ordinary_session(day)
+    return (
+        rows.join(
+            master.select("stock_code", "stock_name", "market", shares="listed_shares"),
+            on="stock_code",
+            how="left",
+        )
+        .with_columns(
+            captured_at=pl.lit(session.closes_at).dt.convert_time_zone("UTC"),
+            stock_name=pl.coalesce("stock_name", "stock_code"),
+            price="close",
+            change_rate=100 * pl.col("change") / pl.col("base_price"),
+            upper_limit=pl.lit(None, pl.Int64),
+            lower_limit=pl.lit(None, pl.Int64),
+        )
+        .select(_QUOTE)
+        .sort("stock_code")
+    )
+
+
+def _markets(quotes: pl.DataFrame) -> pl.DataFrame:
+    """A row a market: what rose and fell, and the change of its whole value in percent."""
+    rate = pl.col("change_rate")
+    before = (pl.col("base_price") * pl.col("shares")).sum()
+    now = (pl.col("price") * pl.col("shares")).filter(pl.col("base_price").is_not_null()).sum()
+    return (
+        quotes.with_columns(pl.col("market").fill_null("other"))
+        .group_by("market")
+        .agg(
+            stocks=pl.len(),
+            up=(rate > 0).sum(),
+            flat=(rate == 0).sum(),
+            down=(rate < 0).sum(),
+            weighted=pl.when(before > 0).then(100 * (now / before - 1)),
+            median=rate.median(),
+            trading_value=pl.col("trading_value").sum(),
+        )
+        .sort("trading_value", descending=True)
+    )
+
+
+def _first(rows: pl.DataFrame, by: str, *, descending: bool = True) -> pl.DataFrame:
+    return rows.sort([by, "stock_code"], descending=[descending, False]).head(MOST)
+
+
+def _extremes(
+    lake: Lake, quotes: pl.DataFrame, day: date
+) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
+    """Stocks that closed above, and below, every close of the sessions before.
+
+    Only stocks with a candle in each of them, and none whose base price was set anew meanwhile:
+    their prices before and after cannot be compared.
+    """
+    before = krx.trading_days(day - timedelta(days=2 * WINDOW + 20), day)[-WINDOW - 1 : -1]
+    rows = (
+        lake.scan(DAILY_CANDLES, first=before[0], last=day)
+        .select("trading_day", "stock_code", "close", "split_ratio", "revaluation")
+        .collect()
+    )
+    past = rows.filter(pl.col("trading_day") < day)
+    if past["trading_day"].n_unique() < WINDOW:
+        return None, None
+    moved = rows.filter((pl.col("split_ratio") != 0) | (pl.col("revaluation") != "00"))
+    bounds = past.group_by("stock_code").agg(
+        sessions=pl.len(), highest=pl.col("close").max(), lowest=pl.col("close").min()
+    )
+    known = (
+        quotes.filter(pl.col("volume") > 0)
+        .join(bounds.filter(pl.col("sessions") == WINDOW), on="stock_code")
+        .join(moved, on="stock_code", how="anti")
+    )
+    highs = known.filter(pl.col("price") > pl.col("highest"))
+    lows = known.filter(pl.col("price") < pl.col("lowest"))
+    ranked = ["trading_value", "stock_code"]
+    return (
+        highs.sort(ranked, descending=[True, False]),
+        lows.sort(ranked, descending=[True, False]),
+    )
+
+
+def _sessions_of(lake: Lake, leaders: pl.DataFrame, day: date) -> pl.DataFrame:
+    """The last 60 stored sessions of the most traded stock."""
+    if leaders.is_empty():
+        return DAILY_CANDLES.empty()
+    stored = lake.scan(DAILY_CANDLES, first=day - timedelta(days=120), last=day)
+    code = pl.col("stock_code") == leaders["stock_code"][0]
+    return stored.filter(code).collect().sort("trading_day").tail(60)
+
+
+def _named(actions: pl.DataFrame, master: pl.DataFrame) -> pl.DataFrame:
+    names = master.select("stock_code", listed_name="stock_name")
+    return actions.join(names, on="stock_code", how="left").with_columns(
+        stock_name=pl.coalesce("listed_name", "stock_name", "stock_code")
+    )
+
+
+def _without_price(master: pl.DataFrame, quotes: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+    """The stocks that should have a price on the day and have none."""
+    codes = settings.kis_stock_codes
+    wanted = (
+        in_universe(settings.kis_universe) if codes is None else pl.col("stock_code").is_in(codes)
+    )
+    return master.filter(wanted).join(quotes, on="stock_code", how="anti").sort("stock_code")
+
+
+def _stored(lake: Lake, day: date) -> pl.DataFrame:
+    """How many rows and stocks each table has of the day."""
+    tables = (STOCK_MASTER, PRICE_SNAPSHOTS, ORDER_BOOKS, DAILY_CANDLES, MINUTE_CANDLES)
+    counts = pl.collect_all(
+        lake.scan(table, first=day, last=day).select(
+            pl.lit(table.name).alias("table"),
+            pl.len().alias("rows"),
+            pl.col("stock_code").n_unique().alias("stocks"),
+        )
+        for table in tables
+    )
+    return pl.concat(counts)
+
+
+def _condition(lake: Lake, day: date) -> pl.DataFrame | None:
+    """Rows of the view `dataset_condition` of the last 60 sessions, where there is such a view."""
+    views = lake.read("SELECT view_name FROM duckdb_views() WHERE view_name = 'dataset_condition'")
+    if views.is_empty():
+        return None
+    return lake.read(
+        "SELECT table_name, trading_day, condition, reason FROM dataset_condition "
+        "WHERE trading_day BETWEEN ? AND ? ORDER BY table_name, trading_day",
+        [day - timedelta(days=90), day],
+    )
