@@ -113,6 +113,7 @@ def test_a_day_goes_from_kis_to_the_lake_and_its_checks_pass(server: Simulator) 
     assert metadata["dagster/row_count"].value == candles.height
     assert metadata["requests"].value == 8
     assert metadata["failed"].value == 0
+    assert "of 1000 a second" in metadata["account"].value
 
 
 def test_an_asset_can_be_materialized_without_its_upstream(server: Simulator) -> None:
@@ -325,5 +326,6 @@ def test_the_mock_market_is_another_folder_and_says_so(
     assert result.success
     metadata = result.asset_materializations_for_node("price_snapshots")[0].metadata
     assert "MOCK DATA" in metadata
+    assert "account" not in metadata
     assert set(rows(PRICE_SNAPSHOTS)["source"]) == {"mock"}
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["mock"]

@@ -6,11 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
+from kis_assets import krx
 from kis_assets.lake import Change
 from kis_assets.sources.base import AbstractDataSource, Fetched, Progress
 from kis_assets.tables import Table
@@ -55,6 +57,7 @@ class Report:
         self._started = time.monotonic()
         self._source = source.name
         self._tally = source.tally.part()
+        self._standing = source.standing
 
     def result(self, change: Change, fetched: Fetched | None = None) -> dg.MaterializeResult[Any]:
         """Rows, what changed, what failed and why, what was asked, how long it took."""
@@ -74,11 +77,44 @@ class Report:
             metadata["changes"] = markdown(change.samples)
         if fetched is not None:
             metadata |= _missing(fetched)
+        seconds = time.monotonic() - self._started
         metadata |= self._tally.summary()
-        metadata["seconds"] = round(time.monotonic() - self._started, 2)
+        metadata["seconds"] = round(seconds, 2)
+        metadata |= account(self._standing(), metadata["requests"] / seconds)
         if change.path is not None:
             metadata["path"] = dg.MetadataValue.path(str(change.path))
         return dg.MaterializeResult(metadata=metadata)
+
+
+def account(standing: Mapping[str, Any], rate: float) -> dict[str, Any]:
+    """How quota, token, breaker and cache stand after `rate` requests a second, as one entry."""
+    if not standing:
+        return {}
+    if standing["error"]:
+        return {"account": standing["error"]}
+    accounts, cache = standing["accounts"], standing["cache"]
+    limit = sum(facts["rate_limit"] for facts in accounts.values())
+    hit_rate = cache.get("hit_rate")
+    rows = [
+        {
+            "app key": name,
+            "pace": f"{facts['rate']:.1f} of {facts['rate_limit']:g} a second",
+            "used here": f"{rate / limit:.0%}",
+            "token": _age(facts["token_asked_at"], facts["token_expires_at"]),
+            "breaker": facts["breaker"]
+            + (f" for {wait:.0f} s" if (wait := facts["breaker_opens_for"]) else ""),
+            "cache hits": "" if hit_rate is None else f"{hit_rate:.0%}",
+        }
+        for name, facts in accounts.items()
+    ]
+    return {"account": markdown(pl.DataFrame(rows))}
+
+
+def _age(asked_at: datetime | None, expires_at: datetime | None) -> str:
+    if asked_at is None or expires_at is None:
+        return "none"
+    old = (datetime.now(UTC) - asked_at).total_seconds() / 3600
+    return f"{old:.1f} h old, until {expires_at.astimezone(krx.SEOUL):%Y-%m-%d %H:%M} in Seoul"
 
 
 def _missing(fetched: Fetched) -> dict[str, Any]:

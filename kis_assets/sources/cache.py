@@ -327,6 +327,11 @@ class CachedDataSource(AbstractDataSource):
         """See `AbstractDataSource.history_is_stored`."""
         self.source.history_is_stored(first, last)
 
+    def standing(self) -> dict[str, Any]:
+        """See `AbstractDataSource.standing`."""
+        self._tell()
+        return self.source.standing()
+
     def close(self) -> None:
         """Close the source and the store."""
         self._tell()
