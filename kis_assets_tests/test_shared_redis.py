@@ -80,11 +80,13 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 
 def test_a_change_is_made_again_when_another_was_faster(redis: Redis) -> None:
-    """Two hundred additions of twenty threads, none of them lost."""
-    state = RedisState(redis)
+    """Two hundred additions of twenty threads as of twenty processes, none of them lost."""
+    states = [RedisState(redis) for _ in range(20)]
 
-    def add(_: int) -> None:
-        state.update("sum", lambda old, _: (str(int(old or b"0") + 1).encode(), None), time.time)
+    def add(number: int) -> None:
+        states[number % 20].update(
+            "sum", lambda old, _: (str(int(old or b"0") + 1).encode(), None), time.time
+        )
 
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(add, range(200)))
