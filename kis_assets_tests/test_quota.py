@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -246,6 +247,26 @@ def test_the_quota_outlives_a_deleted_file(tmp_path: Path, clock: Clock) -> None
         with quota.permit("price"):
             sent.append(clock.now)
     assert most_in_a_second(sent) <= 18
+
+
+def test_a_file_deleted_while_it_is_taken_hold_of_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite then says: disk I/O error."""
+    state = SharedState(tmp_path)
+    state.update("key", lambda *_: (b"old", None), float)
+    opened = state._file._open
+
+    class Lost:
+        def execute(self, *_: object) -> None:
+            monkeypatch.setattr(state._file, "_open", opened)
+            for path in tmp_path.glob("shared.sqlite*"):
+                path.unlink()
+            raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(state._file, "_open", Lost)
+    assert state.update("key", lambda old, _: (b"new", old), float) is None
+    assert state.update("key", lambda old, _: (None, old), float) == b"new"
 
 
 def test_a_file_that_is_no_database_is_made_anew(tmp_path: Path, clock: Clock) -> None:

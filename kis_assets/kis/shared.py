@@ -102,11 +102,14 @@ class SqliteFile:
                 connection.execute(begin)
                 return connection
             except sqlite3.OperationalError:
+                opened = self._identity
                 self.close()
-                raise
+                if opened == self._on_disk():
+                    raise
+                # Deleted by another process just now.
             except sqlite3.DatabaseError:  # not a database, or a malformed one
                 self._remove()
-        raise sqlite3.DatabaseError("still malformed after it was made anew")
+        raise sqlite3.DatabaseError("still malformed or deleted after it was made anew")
 
     def _remove(self) -> None:
         self.close()
