@@ -249,7 +249,7 @@ def test_the_quota_outlives_a_deleted_file(tmp_path: Path, clock: Clock) -> None
     assert most_in_a_second(sent) <= 18
 
 
-def test_a_file_deleted_while_it_is_taken_hold_of_is_made_anew(
+def test_a_file_deleted_or_spoilt_while_it_is_used_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQLite then says: disk I/O error."""

@@ -102,14 +102,11 @@ class SqliteFile:
                 connection.execute(begin)
                 return connection
             except sqlite3.OperationalError:
-                opened = self._identity
                 self.close()
-                if opened == self._on_disk():
-                    raise
-                # Deleted by another process just now.
+                raise
             except sqlite3.DatabaseError:  # not a database, or a malformed one
                 self._remove()
-        raise sqlite3.DatabaseError("still malformed or deleted after it was made anew")
+        raise sqlite3.DatabaseError("still malformed after it was made anew")
 
     def _remove(self) -> None:
         self.close()
@@ -167,6 +164,13 @@ class SharedState:
 
     def update(self, key: str, change: Change[T], clock: Callable[[], float]) -> T:
         """See `State.update`."""
+        try:
+            return self._updated(key, change, clock)
+        except ServiceUnavailable:
+            # Deleted or spoilt by somebody this instant, it has been let go: now it is made anew.
+            return self._updated(key, change, clock)
+
+    def _updated(self, key: str, change: Change[T], clock: Callable[[], float]) -> T:
         with self._file.transaction() as db:
             row = db.execute("SELECT value FROM cell WHERE key = ?", (key,)).fetchone()
             value, result = change(row[0] if row else None, clock())
