@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,22 +44,22 @@ def main() -> None:
     assert permits is not None
     waited = threading.local()
 
-    def sleep(seconds: float) -> None:
-        before = time.monotonic()
-        time.sleep(seconds)
-        waited.seconds = getattr(waited, "seconds", 0.0) + time.monotonic() - before
+    def as_waiting(call: Callable[..., Any]) -> Callable[..., Any]:
+        """The same call, whose time is not the client's own."""
 
-    permits._sleep = sleep
-    wire = client._wire.receive
+        def timed(*given: Any, **named: Any) -> Any:
+            before = time.monotonic()
+            try:
+                return call(*given, **named)
+            finally:
+                waited.seconds = getattr(waited, "seconds", 0.0) + time.monotonic() - before
 
-    def receive(*given: Any, **named: Any) -> Any:
-        before = time.monotonic()
-        try:
-            return wire(*given, **named)
-        finally:
-            waited.seconds = getattr(waited, "seconds", 0.0) + time.monotonic() - before
+        return timed
 
-    client._wire.receive = receive  # type: ignore[method-assign]
+    permits._sleep = as_waiting(time.sleep)
+    for turn in permits._turns.values():  # two at a time of a process wait for a permit
+        turn.acquire = as_waiting(turn.acquire)  # type: ignore[method-assign]
+    client._wire.receive = as_waiting(client._wire.receive)  # type: ignore[method-assign]
 
     def work(number: int) -> None:
         started = time.monotonic()

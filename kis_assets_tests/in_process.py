@@ -55,16 +55,20 @@ def _instance() -> dg.DagsterInstance:
     return dg.DagsterInstance.ephemeral()
 
 
-def materialize(asset: str, partition: str) -> dg.ExecuteInProcessResult:
+def definitions_of(asset: str) -> list[Any]:
+    """The asset and its checks alone: Dagster goes over all it is given."""
     key = dg.AssetKey(asset)
-    # Its own definitions alone: Dagster goes over all it is given.
     of_asset = [it for it in defs.assets or () if isinstance(it, dg.AssetsDefinition)]
     of_checks = [it for it in defs.asset_checks or () if isinstance(it, dg.AssetChecksDefinition)]
+    return [
+        *(it for it in of_asset if it.key == key),
+        *(it for it in of_checks if key in {check.asset_key for check in it.check_keys}),
+    ]
+
+
+def materialize(asset: str, partition: str) -> dg.ExecuteInProcessResult:
     return dg.materialize(
-        [
-            *(it for it in of_asset if it.key == key),
-            *(it for it in of_checks if key in {check.asset_key for check in it.check_keys}),
-        ],
+        definitions_of(asset),
         partition_key=partition,
         resources=defs.resources,
         instance=_instance(),

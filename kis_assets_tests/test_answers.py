@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -64,6 +64,8 @@ def test_a_bar_is_read_whole() -> None:
 def test_a_positive_change_with_a_falling_sign_is_negative() -> None:
     assert read(bar(prdy_vrss="300", prdy_vrss_sign="5"))[0]["change"] == -300
     assert read(bar(prdy_vrss="-300", prdy_vrss_sign="5"))[0]["change"] == -300
+    assert read(bar(prdy_vrss="300", prdy_vrss_sign="4"))[0]["change"] == -300  # at the limit
+    assert read(bar(prdy_vrss="300", prdy_vrss_sign="1"))[0]["change"] == 300
 
 
 def test_empty_objects_are_padding() -> None:
@@ -74,6 +76,19 @@ def test_a_day_without_a_trade_carries_the_price() -> None:
     zero = dict.fromkeys(("stck_oprc", "stck_hgpr", "stck_lwpr", "acml_vol"), "0")
     untraded = read(bar(**zero, mod_yn="Y", prdy_vrss="0"))[0]
     assert (untraded["close"], untraded["open"], untraded["has_traded"]) == (71200, 0, False)
+
+
+def test_a_day_that_kis_marks_as_untraded_is_so_whatever_volume_it_shows() -> None:
+    assert read(bar(mod_yn="Y"))[0]["has_traded"] is False
+    assert read(bar(acml_vol="0", mod_yn="N"))[0]["has_traded"] is False
+
+
+def test_more_bars_than_a_page_holds_are_refused() -> None:
+    days = [date(2026, 3, 17) - timedelta(days=n) for n in range(101)]
+    bars = [bar(f"{day:%Y%m%d}") for day in days]
+    assert len(answers.daily_candles(chart(*bars[:100]), "900110", days[99], days[0])) == 100
+    with pytest.raises(UnexpectedAnswer, match="101 bars, more than the 100 of a page"):
+        answers.daily_candles(chart(*bars), "900110", days[100], days[0])
 
 
 def test_no_bars_of_a_known_code_are_no_error_and_of_an_unknown_one_are() -> None:
@@ -125,6 +140,17 @@ def test_numbers_are_read_as_kis_writes_them(word: str, number: int) -> None:
 @given(st.integers(min_value=-(10**15), max_value=10**15))
 def test_every_whole_number_comes_back(number: int) -> None:
     assert answers.whole(f"{number}") == answers.whole(f"{number:,}") == number
+
+
+def one_price(code: str) -> dict[str, Any]:
+    fields = {name: "1" for _, name, _, required in answers.PRICE if required}
+    return answers.price({"output": fields | {"stck_shrn_iscd": code}}, "900110")
+
+
+def test_a_price_is_about_the_stock_asked_for() -> None:
+    assert one_price("900110")["stock_code"] == one_price("")["stock_code"] == "900110"
+    with pytest.raises(UnexpectedAnswer, match="about 9001A0"):
+        one_price("9001A0")
 
 
 def quote(code: str, **changed: str) -> dict[str, str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kis_assets.settings import SettingsError
+from kis_assets.simulator.http import serve
+from kis_assets.simulator.server import Simulator
 from kis_assets.sources.base import AbstractDataSource
 from kis_assets.sources.client import KISAPIClient, PriceType, create_client
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING
@@ -33,6 +36,43 @@ def test_it_is_a_source_with_all_its_methods() -> None:
         assert [len(bars), bars[0].date] == [30, "20260317"]
         assert client.get_stock_info("005930").market == "KOSPI"
         assert client.get_current_prices_batch(["005930"])["stats"]["succeeded"] == 1
+
+
+def test_what_was_warmed_is_answered_without_a_request() -> None:
+    with KISAPIClient(use_mock=True) as client:
+        warmed = client.warm_cache(["005930"], ["price", "chart", "info"])
+        assert warmed["price"] == {"succeeded": 1, "failed": 0}
+        before = client.tally.summary()["requests"]
+        client.get_current_price("005930")
+        client.get_chart_data("005930")
+        client.get_stock_info("005930")
+        assert client.tally.summary()["requests"] == before
+        assert client.statistics().hits == 3
+
+
+def test_another_client_of_the_same_key_finds_what_was_warmed(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(simulator) as url:
+        monkeypatch.setenv("KIS_API_BASE_URL_REAL", url)
+        monkeypatch.setenv("KIS_MASTER_BASE_URL", url)
+        with KISAPIClient(APP_KEY, APP_SECRET, use_virtual=False) as client:
+            client.warm_cache(["005930"], ["price"])
+        before = len(simulator.log)
+        with KISAPIClient(APP_KEY, APP_SECRET, use_virtual=False) as client:
+            assert client.get_current_price("005930").stock_name == "삼성전자"
+        assert len(simulator.log) == before
+
+
+def test_an_invented_market_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    with KISAPIClient(use_mock=True) as client:
+        client.warm_cache(["005930"], ["price"])
+        assert client.get_current_price("005930")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_it_asks_the_virtual_server_unless_told_otherwise() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import re
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,7 +34,8 @@ from kis_assets.tables import (
     STOCK_MASTER,
     TABLES,
 )
-from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING
+from kis_assets_tests import in_process
+from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, running_redis
 
 DAY = "2026-03-17"
 MONTH = "2026-03-01"
@@ -62,8 +66,7 @@ def server(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Si
 
 def materialize(asset: str, partition: str, **options: Any) -> dg.ExecuteInProcessResult:
     return dg.materialize(
-        [*(defs.assets or ()), *(defs.asset_checks or ())],  # type: ignore[list-item]
-        selection=dg.AssetSelection.assets(asset),
+        in_process.definitions_of(asset),
         partition_key=partition,
         resources=defs.resources,
         instance=options.pop("instance", dg.DagsterInstance.ephemeral()),
@@ -119,6 +122,7 @@ def test_a_day_goes_from_kis_to_the_lake_and_its_checks_pass(server: Simulator) 
     assert metadata["dagster/row_count"].value == candles.height
     assert metadata["requests"].value == 8
     assert metadata["failed"].value == 0
+    assert "of 1000 a second" in metadata["account"].value
 
 
 def test_an_asset_can_be_materialized_without_its_upstream(server: Simulator) -> None:
@@ -260,28 +264,175 @@ def test_a_page_refused_half_way_is_not_the_end_of_history(
         assert source.get_chart_data("005930", count=450) == whole
 
 
+CHART = "inquire-daily-itemchartprice"
+
+Spoil = Callable[[Simulator, pytest.MonkeyPatch, ExitStack, Path], None]
+
+
+def turned(name: str, **more: Any) -> Spoil:
+    """A fault of the server, from the first bar on."""
+    return lambda server, *_: setattr(server.faults, name, When(path=CHART, **more))
+
+
+def impatient(fault: Spoil) -> Spoil:
+    def spoil(server: Simulator, only: pytest.MonkeyPatch, *more: Any) -> None:
+        only.setenv("KIS_API_TIMEOUT", "1")
+        fault(server, only, *more)
+
+    return spoil
+
+
+def at_the_third_bar(server: Simulator, only: pytest.MonkeyPatch, do: Callable[[], None]) -> None:
+    handle, seen = server.handle, list[str]()
+
+    def watched(method: str, path: str, *given: Any, **named: Any) -> Any:
+        seen.extend([path] * path.endswith(CHART))
+        if len(seen) == 3:
+            do()
+        return handle(method, path, *given, **named)
+
+    only.setattr(server, "handle", watched)
+
+
+def refused_with_200(server: Simulator, *_: Any) -> None:
+    server.faults.refusals_as_ok = True
+    server.faults.refused = When(path=CHART)
+
+
+def a_token_of_this_minute(server: Simulator, only: pytest.MonkeyPatch, *_: Any) -> None:
+    server.tokens.issue(APP_KEY, APP_SECRET)
+    only.setattr(server.tokens, "_window", 60.0)
+
+
+def another_secret(server: Simulator, only: pytest.MonkeyPatch, *_: Any) -> None:
+    only.setattr(server.tokens, "_app_keys", {APP_KEY: "another"})
+
+
+def revoked(server: Simulator, only: pytest.MonkeyPatch, *_: Any) -> None:
+    at_the_third_bar(server, only, server.tokens.revoke)
+
+
+def redis_gone(_: Simulator, only: pytest.MonkeyPatch, ending: ExitStack, folder: Path) -> None:
+    redis = ending.enter_context(ExitStack())
+    only.setenv("REDIS_URL", redis.enter_context(running_redis(folder, password="hunter2hunter2")))
+    only.setattr("kis_assets.kis.client.REST", 0.0)
+    at_the_third_bar(_, only, redis.close)
+
+
+def state_corrupt(server: Simulator, only: pytest.MonkeyPatch, _: ExitStack, folder: Path) -> None:
+    def corrupt() -> None:
+        for path in (folder / "data").rglob("shared.sqlite*"):
+            path.write_bytes(b"garbage" * 1000)
+
+    at_the_third_bar(server, only, corrupt)
+
+
+def state_deleted(server: Simulator, only: pytest.MonkeyPatch, _: ExitStack, folder: Path) -> None:
+    def delete() -> None:
+        data = folder / "data"
+        for path in [*data.rglob("shared.sqlite*"), *data.rglob("token-*")]:
+            path.unlink(missing_ok=True)
+
+    at_the_third_bar(server, only, delete)
+
+
+def disk_full(_: Simulator, only: pytest.MonkeyPatch, *__: Any) -> None:
+    def full(_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    only.setattr("kis_assets.kis.shared.SqliteFile._open", full)
+
+
+FAULTS: dict[str, Spoil] = {
+    "500": turned("server_error"),
+    "EGW00123": turned("expired_token", status=500),
+    "another secret": another_secret,
+    "Redis gone": redis_gone,
+}
+MORE_FAULTS: dict[str, Spoil] = {
+    "connection refused": turned("down"),
+    "connection reset": turned("reset"),
+    "hang past the timeout": impatient(turned("hang", seconds=1.5)),
+    "slow drip": impatient(turned("drip", seconds=0.4)),
+    "a maintenance page": turned("html"),
+    "502 with HTML": turned("bad_gateway"),
+    "503": turned("unavailable"),
+    "an empty body": turned("empty"),
+    "truncated JSON": turned("truncated"),
+    "wrong content type": turned("wrong_type"),
+    "gzip garbage": turned("garbage_gzip"),
+    "EGW00201 as 500": turned("refused"),
+    "EGW00201 as 200": refused_with_200,
+    "EGW00316 as 500": turned("query_again", status=500),
+    "EGW00316 as 200": turned("query_again", status=200),
+    "EGW00123 as 200": turned("expired_token", status=200),
+    "EGW00121": turned("invalid_token", status=500),
+    "EGW00133": a_token_of_this_minute,
+    "a token revoked": revoked,
+    "a missing field": turned("missing_required_field"),
+    "a number that is none": turned("bad_number"),
+    "another stock": turned("wrong_code_answer"),
+    "state files corrupt": state_corrupt,
+    "state files deleted": state_deleted,
+    "disk full": disk_full,
+}
+HARMLESS = {"wrong content type", "a token revoked"}
+EITHER_WAY = {"state files corrupt", "state files deleted"}
+"""A request that lost its permit may fail, named."""
+
+
+@pytest.mark.parametrize(
+    "faults", [FAULTS, pytest.param(MORE_FAULTS, marks=pytest.mark.slow)], ids=["some", "the rest"]
+)
 def test_a_run_that_fails_leaves_no_secret_anywhere(
-    server: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+    server: Simulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    faults: dict[str, Spoil],
 ) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    """In no file but the token's own, no log, no event and no compute log, whatever went wrong."""
+    caplog.set_level(logging.DEBUG)
+    secrets = {APP_KEY, APP_SECRET, "hunter2hunter2"}
+    issue = server.tokens.issue
+
+    def remembered(*given: str) -> Any:
+        token = issue(*given)
+        secrets.add(token.value)
+        return token
+
+    monkeypatch.setattr(server.tokens, "issue", remembered)
+    monkeypatch.setattr("kis_assets.kis.token.ISSUE_INTERVAL", 0.0)
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
     with dg.DagsterInstance.get() as instance:
-        for fault in ("server_error", "html", "missing_required_field", "expired_token"):
-            setattr(server.faults, fault, When(path="inquire-daily-itemchartprice", status=500))
-            if fault == "expired_token":
-                monkeypatch.setattr("kis_assets.kis.token.ISSUE_INTERVAL", 0.0)
-            assert not materialize("daily_candles", MONTH, instance=instance).success
-            setattr(server.faults, fault, False)
-    told = "".join(capfd.readouterr())
-    tokens = [path.read_text() for path in tmp_path.rglob("token-*.json")]
-    assert tokens
-    secrets = [APP_KEY, APP_SECRET, *(json.loads(text)["access_token"] for text in tokens)]
-    for secret in filter(None, secrets):
+        assert materialize("stock_master", DAY).success
+        for number, (fault, spoil) in enumerate(faults.items()):
+            if fault == "Redis gone" and shutil.which("redis-server") is None:
+                continue
+            with monkeypatch.context() as only, ExitStack() as ending:
+                spoil(server, only, ending, tmp_path)
+                result = materialize("daily_candles", MONTH, instance=instance)
+            server.faults.clear()
+            # The next one asks for a token, and its breaker is closed; what was left is kept.
+            state = Settings.load().state_dir
+            if state.exists():
+                state.rename(tmp_path / f"state-{number}")
+            done = result.asset_materializations_for_node("daily_candles") if result.success else []
+            went_well = [it.metadata["failed"].value == 0 for it in done]
+            if fault not in EITHER_WAY:
+                assert went_well == ([True] if fault in HARMLESS else [False] * len(done)), fault
+    told = "".join(capfd.readouterr()) + caplog.text
+    assert "daily_candles" in told
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"compute_logs", "storage"} <= {part for path in files for part in path.parts}
+    assert len(secrets) > 3
+    for secret in secrets:
         assert secret not in told
-        for path in tmp_path.rglob("*"):
-            if path.is_file() and not path.name.startswith("token-"):
-                assert secret.encode() not in path.read_bytes(), path
+        for path in files:
+            is_its_own = path.name.startswith("token-") and secret not in (APP_KEY, APP_SECRET)
+            assert is_its_own or secret.encode() not in path.read_bytes(), path
 
 
 def test_every_asset_says_what_it_is() -> None:
@@ -332,5 +483,6 @@ def test_the_mock_market_is_another_folder_and_says_so(
     assert result.success
     metadata = result.asset_materializations_for_node("price_snapshots")[0].metadata
     assert "MOCK DATA" in metadata
+    assert "account" not in metadata
     assert set(rows(PRICE_SNAPSHOTS)["source"]) == {"mock"}
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["mock"]

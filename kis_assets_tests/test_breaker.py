@@ -94,10 +94,63 @@ def test_the_lease_of_a_dead_probe_expires(tmp_path: Path, clock: Clock) -> None
     clock.now += 60
     with ThreadPoolExecutor(1) as dying:
         dying.submit(breaker.check).result()
-    with pytest.raises(ServiceUnavailable, match="probing"):
-        breaker.check()
-    clock.now += 61
+    for _ in range(2):
+        with pytest.raises(ServiceUnavailable, match="probing"):
+            breaker.check()
+        clock.now += 59
+    clock.now += 2 - 59
     breaker.check()
+
+
+def test_the_lease_of_a_clock_that_was_set_back_holds_nobody_up(
+    tmp_path: Path, clock: Clock
+) -> None:
+    breaker = make(tmp_path, clock)
+    fail(breaker, 5)
+    clock.now += 60
+    with ThreadPoolExecutor(1) as dying:
+        dying.submit(breaker.check).result()
+    clock.now = 10.0
+    breaker.check()
+
+
+@pytest.mark.parametrize("tells", ["success", "failure", "release"])
+def test_who_is_not_the_probe_changes_nothing(tmp_path: Path, clock: Clock, tells: str) -> None:
+    """Answers to requests that were sent before the breaker opened come while one probes."""
+    breaker = make(tmp_path, clock)
+    fail(breaker, 5)
+    clock.now += 60
+    with ThreadPoolExecutor(1) as probe:
+        probe.submit(breaker.check).result()
+        getattr(breaker, tells)()
+        assert breaker.state() == "HALF_OPEN"
+        with pytest.raises(ServiceUnavailable, match="probing"):
+            breaker.check()
+        probe.submit(breaker.success).result()
+    assert breaker.state() == "CLOSED"
+
+
+def test_a_probe_that_came_to_nothing_leaves_the_next_one_to_another(
+    tmp_path: Path, clock: Clock
+) -> None:
+    breaker = make(tmp_path, clock)
+    fail(breaker, 5)
+    clock.now += 60
+    breaker.check()
+    breaker.release()
+    assert breaker.state() == "HALF_OPEN"
+    with ThreadPoolExecutor(1) as other:
+        other.submit(breaker.check).result()
+        with pytest.raises(ServiceUnavailable, match="probing"):
+            breaker.check()
+
+
+def test_a_failure_of_an_old_request_keeps_it_open_no_longer(tmp_path: Path, clock: Clock) -> None:
+    breaker = make(tmp_path, clock)
+    fail(breaker, 5)
+    clock.now += 40
+    breaker.failure()
+    assert breaker.remaining() == 20
 
 
 def test_an_answer_to_an_old_request_does_not_close_it(tmp_path: Path, clock: Clock) -> None:

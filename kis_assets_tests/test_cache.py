@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event, get_ident
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -67,6 +68,24 @@ def cached(
         open_source(simulator, settings), store, settings, clock=moment
     ) as source:
         yield source
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def real_store(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Store]:
+    """Both stores, opened as the settings say."""
+    if request.param == "redis":
+        url = SecretStr(request.getfixturevalue("redis_url"))
+        settings = settings.model_copy(update={"redis_url": url})
+    opened = open_store(settings)
+    yield opened
+    opened.close()
+
+
+def open_again(store: Store) -> Store:
+    """The same store as another process opens it."""
+    if isinstance(store, SqliteStore):
+        return SqliteStore(store._file.path, store._namespace)
+    return store
 
 
 def asked(simulator: Simulator) -> int:
@@ -248,8 +267,7 @@ def test_another_process_that_asks_already_is_waited_for(
     simulator: Simulator, settings: Settings, store: SqliteStore, moment: Market
 ) -> None:
     """The other process holds the claim; its answer comes while this one waits."""
-    other = store.claim("stock:005930:price", 60)
-    assert other is not None
+    assert store.claim(["stock:005930:price"], "other", 60)
     clock = Clock()
     polls: list[float] = []
 
@@ -263,7 +281,7 @@ def test_another_process_that_asks_already_is_waited_for(
                 settings,
                 clock=moment,
             ) as source:
-                store.release("stock:005930:price", other)
+                store.release(["stock:005930:price"], "other")
                 source.get_current_price(SAMSUNG)
 
     with CachedDataSource(
@@ -282,7 +300,7 @@ def test_another_process_that_asks_already_is_waited_for(
 def test_a_process_that_died_while_asking_holds_nobody_up_for_long(
     simulator: Simulator, settings: Settings, store: SqliteStore, moment: Market
 ) -> None:
-    store.claim("stock:005930:price", 60)
+    store.claim(["stock:005930:price"], "dead", 60)
     clock = Clock()
 
     def sleep(seconds: float) -> None:
@@ -320,6 +338,111 @@ def test_a_batch_asks_only_for_what_is_missing(
         between = asked(simulator)
         assert many([SAMSUNG, HYNIX])["stats"]["succeeded"] == 2
         assert asked(simulator) == between > before
+
+
+class Taking:
+    """A source's method under which a batch lies until another one waits for it."""
+
+    def __init__(self, ask: Callable[..., Any], others: int) -> None:
+        self._ask, self._others = ask, others
+        self._waiting = set[int]()
+        self._all_wait = Event()
+        self.asked: list[list[str]] = []
+
+    def sleep(self, _: float) -> None:
+        """For who waits: one more."""
+        self._waiting.add(get_ident())
+        if len(self._waiting) == self._others:
+            self._all_wait.set()
+        time.sleep(0.001)
+
+    def __call__(self, codes: list[str], *more: Any) -> Any:
+        self.asked.append(list(codes))
+        if len(self.asked) == 1:
+            assert self._all_wait.wait(10)
+        return self._ask(codes, *more)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("what", ["current_prices", "order_books", "chart_data"])
+def test_batches_at_once_ask_for_each_stock_once(
+    simulator: Simulator, settings: Settings, real_store: Store, processes: int, what: str
+) -> None:
+    """Two threads, over one cache or over two as in two processes; the second one waits."""
+    codes = [SAMSUNG, HYNIX, "035720"]
+    source = open_source(simulator, settings)
+    taking = Taking(getattr(source, f"get_{what}_batch"), others=1)
+    setattr(source, f"get_{what}_batch", taking)
+    caches = [
+        CachedDataSource(source, store, settings, sleep=taking.sleep)
+        for store in (real_store, open_again(real_store))[:processes]
+    ] * (3 - processes)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda cache: getattr(cache, f"get_{what}_batch")(codes), caches)
+    assert taking.asked == [codes]
+    assert set(one["success"]) == set(codes)
+    assert one["success"] == other["success"]
+    source.close()
+
+
+def test_batches_that_overlap_ask_each_for_its_own_and_share_the_rest(
+    simulator: Simulator, settings: Settings, store: SqliteStore, moment: Market
+) -> None:
+    source = open_source(simulator, settings)
+    taking = Taking(source.get_current_prices_batch, others=1)
+    source.get_current_prices_batch = taking  # type: ignore[method-assign]
+    cached = CachedDataSource(source, store, settings, clock=moment, sleep=taking.sleep)
+    left, right = [SAMSUNG, HYNIX], [HYNIX, "035720"]
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(cached.get_current_prices_batch, (left, right)))
+    assert sorted(code for codes in taking.asked for code in codes) == sorted({*left, *right})
+    assert [set(result["success"]) for result in results] == [set(left), set(right)]
+    source.close()
+
+
+def test_what_failed_for_another_batch_is_asked_for_again(
+    simulator: Simulator, settings: Settings, store: SqliteStore, moment: Market
+) -> None:
+    source = open_source(simulator, settings)
+    taking = Taking(source.get_order_books_batch, others=1)
+    source.get_order_books_batch = taking  # type: ignore[method-assign]
+    cached = CachedDataSource(source, store, settings, clock=moment, sleep=taking.sleep)
+    simulator.faults.bad_number = When(calls=1, path="asking-price")
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(cached.get_order_books_batch, [[SAMSUNG]] * 2))
+    assert taking.asked == [[SAMSUNG], [SAMSUNG]]
+    assert sorted(result["stats"]["succeeded"] for result in results) == [0, 1]
+    source.close()
+
+
+def test_a_batch_of_a_process_that_died_is_waited_for_only_so_long(
+    simulator: Simulator, settings: Settings, store: SqliteStore, moment: Market
+) -> None:
+    clock = Clock()
+    store.claim([f"stock:{code}:price" for code in (SAMSUNG, HYNIX)], "dead", 90)
+    with CachedDataSource(
+        open_source(simulator, settings),
+        store,
+        settings,
+        clock=moment,
+        monotonic=clock,
+        sleep=clock.sleep,
+    ) as cached:
+        assert cached.get_current_prices_batch([SAMSUNG, HYNIX])["stats"]["succeeded"] == 2
+    assert 59 < sum(clock.slept) < 61
+
+
+def test_without_a_cache_nobody_waits_for_another(
+    simulator: Simulator, settings: Settings, store: SqliteStore
+) -> None:
+    def never(_: float) -> None:
+        raise AssertionError("it waits")
+
+    store.claim([f"stock:{SAMSUNG}:price"], "other", 60)
+    off = settings.model_copy(update={"kis_cache_ttl_price": 0})
+    with CachedDataSource(open_source(simulator, off), store, off, sleep=never) as cached:
+        assert cached.get_current_prices_batch([SAMSUNG])["stats"]["succeeded"] == 1
+        assert cached.get_current_price(SAMSUNG)
 
 
 def test_warming_answers_later_requests(cached: CachedDataSource, simulator: Simulator) -> None:
@@ -468,17 +591,6 @@ def test_kis_comes_with_a_cache(settings: Settings) -> None:
     with create_data_source(settings=settings) as source:
         assert isinstance(source, CachedDataSource)
         assert isinstance(source.source, KISDataSource)
-
-
-@pytest.fixture(params=["sqlite", "redis"])
-def real_store(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Store]:
-    """Both stores, opened as the settings say."""
-    if request.param == "redis":
-        url = SecretStr(request.getfixturevalue("redis_url"))
-        settings = settings.model_copy(update={"redis_url": url})
-    opened = open_store(settings)
-    yield opened
-    opened.close()
 
 
 @pytest.mark.slow

@@ -401,6 +401,12 @@ def test_the_closing_auction_is_counted_once(volume: str) -> None:
     assert bars[-1]["trading_value"] == 10_000
 
 
+def test_a_closing_auction_of_an_odd_volume_is_not_doubled() -> None:
+    close = {"stck_hgpr": "1000", "stck_lwpr": "1000", "cntg_vol": "21"}
+    page = read(row("153000", 30_000, **close), row("151900", 20_000))
+    assert minutes.todays(page, SESSION, EVENING)[-1]["volume"] == 21
+
+
 def test_a_closing_auction_whose_value_is_doubled_too_is_found_by_the_days_volume() -> None:
     close = {"stck_hgpr": "1000", "stck_lwpr": "1000", "cntg_vol": "20"}
     page = read(row("153000", 40_000, **close), row("151900", 20_000), volume="20")

@@ -119,6 +119,8 @@ def test_a_gap_between_levels_is_kept_and_told_by_a_check() -> None:
     ("moment", "booked_at"),
     [
         ("103015", datetime(2026, 3, 17, 10, 30, 15, tzinfo=krx.SEOUL)),
+        ("103110", datetime(2026, 3, 17, 10, 31, 10, tzinfo=krx.SEOUL)),  # clocks differ a little
+        ("103120", None),
         ("000000", None),
         ("", None),
         ("160000", None),  # later than now: an earlier day's

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -145,6 +146,78 @@ def test_a_live_capture_takes_the_next_slot_of_history(tmp_path: Path, clock: Cl
     assert sorted(order[2:]) == ["history 1", "history 2"]
 
 
+def test_a_live_capture_takes_no_slot_of_another_live_capture(tmp_path: Path, clock: Clock) -> None:
+    one, other = make(tmp_path, clock, 1.0), make(tmp_path, clock, 1.0)
+    with one.permit("price", live=True):
+        pass
+    first = one._reserve("one", True, clock.now + 60)
+    assert first
+    assert other._reserve("other", True, clock.now + 60) == pytest.approx(2 * first)
+    clock.sleep(first)
+    assert one._confirm("one", "price") == 0
+    assert other._confirm("other", "price") == pytest.approx(first)
+
+
+def test_a_caller_that_oversleeps_finds_its_slot(tmp_path: Path, clock: Clock) -> None:
+    """A second of others' requests goes by; it sends as soon as it wakes, as one of the next."""
+    sleeper, others = make(tmp_path, clock), make(tmp_path, clock)
+    assert sleeper._reserve("sleeper", False, clock.now + 60) == 0
+    for _ in range(40):
+        with others.permit("price"):
+            pass
+    assert sleeper._confirm("sleeper", "price") < 2 / 18
+
+
+def test_a_slot_whose_owner_was_killed_is_given_up_after_a_minute(
+    tmp_path: Path, clock: Clock
+) -> None:
+    killed, others = make(tmp_path, clock), make(tmp_path, clock)
+    killed._reserve("killed", False, clock.now + 60)
+
+    def is_kept() -> bool:
+        for _ in range(40):
+            with others.permit("price"):
+                pass
+        return others._update(
+            lambda log, _: any(slot.owner == "killed" for slot in log.slots), writes=False
+        )
+
+    assert is_kept()
+    clock.now += 61
+    assert not is_kept()
+
+
+def test_a_process_holds_two_slots_ahead_and_no_more(tmp_path: Path, clock: Clock) -> None:
+    """So many are lost where it is killed; its other callers wait for them to be used."""
+    asleep, wake = threading.Semaphore(0), threading.Event()
+    sleepers: set[int] = set()
+
+    def sleep(_: float) -> None:
+        sleepers.add(threading.get_ident())
+        assert len(sleepers) <= 2, "a third slot is reserved"
+        asleep.release()
+        assert wake.wait(10)
+        clock.now += 1
+
+    quota = Quota(SharedState(tmp_path), "key", 1000.0, clock=clock, sleep=sleep)
+
+    def ask() -> None:
+        with quota.permit("price"):
+            pass
+
+    ask()
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    assert asleep.acquire(timeout=10)
+    assert asleep.acquire(timeout=10)
+    with pytest.raises(RateLimited), quota.permit("price", timeout=0.05):
+        pytest.fail("a third slot was reserved")
+    wake.set()
+    for thread in threads:
+        thread.join(timeout=10)
+
+
 def test_a_refusal_widens_the_pace_for_all_and_it_recovers(tmp_path: Path, clock: Clock) -> None:
     one, other = make(tmp_path, clock), make(tmp_path, clock)
     usual = other.status()["rate"]
@@ -174,6 +247,26 @@ def test_the_quota_outlives_a_deleted_file(tmp_path: Path, clock: Clock) -> None
         with quota.permit("price"):
             sent.append(clock.now)
     assert most_in_a_second(sent) <= 18
+
+
+def test_a_file_deleted_or_spoilt_while_it_is_used_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite then says: disk I/O error."""
+    state = SharedState(tmp_path)
+    state.update("key", lambda *_: (b"old", None), float)
+    opened = state._file._open
+
+    class Lost:
+        def execute(self, *_: object) -> None:
+            monkeypatch.setattr(state._file, "_open", opened)
+            for path in tmp_path.glob("shared.sqlite*"):
+                path.unlink()
+            raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(state._file, "_open", Lost)
+    assert state.update("key", lambda old, _: (b"new", old), float) is None
+    assert state.update("key", lambda old, _: (None, old), float) == b"new"
 
 
 def test_a_file_that_is_no_database_is_made_anew(tmp_path: Path, clock: Clock) -> None:

@@ -80,11 +80,13 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 
 def test_a_change_is_made_again_when_another_was_faster(redis: Redis) -> None:
-    """Two hundred additions of twenty threads, none of them lost."""
-    state = RedisState(redis)
+    """Two hundred additions of twenty threads as of twenty processes, none of them lost."""
+    states = [RedisState(redis) for _ in range(20)]
 
-    def add(_: int) -> None:
-        state.update("sum", lambda old, _: (str(int(old or b"0") + 1).encode(), None), time.time)
+    def add(number: int) -> None:
+        states[number % 20].update(
+            "sum", lambda old, _: (str(int(old or b"0") + 1).encode(), None), time.time
+        )
 
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(add, range(200)))
@@ -243,12 +245,12 @@ def test_the_store_keeps_finds_and_forgets(redis: Redis) -> None:
     assert store.get("stock:1:info") == b"facts"
     store.delete("stock:1:info")
     assert store.get_stale("stock:1:info") is None
-    claim = store.claim("stock:1:price", 60)
-    assert claim and store.claim("stock:1:price", 60) is None
-    store.release("stock:1:price", "another's")
-    assert store.claim("stock:1:price", 60) is None
-    store.release("stock:1:price", claim)
-    assert store.claim("stock:1:price", 60)
+    assert store.claim(["stock:1:price"], "one", 60) == ["stock:1:price"]
+    assert store.claim(["stock:1:price", "stock:2:price"], "other", 60) == ["stock:2:price"]
+    store.release(["stock:1:price"], "other")
+    assert store.claim(["stock:1:price"], "other", 60) == []
+    store.release(["stock:1:price", "stock:3:price"], "one")
+    assert store.claim(["stock:1:price"], "other", 60) == ["stock:1:price"]
 
 
 def test_without_the_package_one_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.request import urlopen
 
 import polars as pl
@@ -11,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from kis_assets import asked
+from kis_assets.assets.showing import standing as account_of
 from kis_assets.kis.errors import ServiceUnavailable
 from kis_assets.kis.status import snapshot
 from kis_assets.kis.tally import LATENCIES, Tally, quantiles
@@ -23,7 +25,7 @@ from kis_assets.simulator.server import Simulator
 from kis_assets.sources.cache import CachedDataSource, open_store
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.tables import REQUESTS
-from kis_assets_tests.conftest import APP_KEY
+from kis_assets_tests.conftest import APP_KEY, APP_SECRET
 
 SAMSUNG = "005930"
 
@@ -60,6 +62,7 @@ def test_the_state_can_be_seen_without_asking_kis(
     assert account["last_second"] >= 0
     assert account["breaker"] == "CLOSED"
     assert account["breaker_opens_for"] == 0
+    assert 0 <= (datetime.now(UTC) - account["token_asked_at"]).total_seconds() < 60
     assert account["token_expires_at"] is not None
     assert found["cache"]["hits"] == 3
     assert found["cache"]["hit_rate"] == 0.75
@@ -67,6 +70,36 @@ def test_the_state_can_be_seen_without_asking_kis(
     assert found["error"] == ""
     assert APP_KEY not in str(found)
     assert len(simulator.log) == before
+
+
+def test_the_ui_shows_how_the_account_stands(used: CachedDataSource, shared: Settings) -> None:
+    account = shared.credentials[0].id
+    breaker = used.source._client._accounts[0].breaker
+
+    def shown() -> dict[str, str]:
+        names, _, values = account_of(used.standing(), 900.0)["account"].value.splitlines()
+        cells = ([cell.strip() for cell in line.split("|")[1:-1]] for line in (names, values))
+        return dict(zip(*cells, strict=True))
+
+    found = shown()
+    assert found["app key"] == account
+    assert re.fullmatch(r"9\d\d\.\d of 1000 a second", found["pace"])
+    assert found["used here"] == "90%"
+    assert re.fullmatch(r"0\.0 h old, until \d{4}-\d\d-\d\d \d\d:\d\d in Seoul", found["token"])
+    assert (found["breaker"], found["cache hits"]) == ("CLOSED", "75%")
+    for _ in range(5):
+        breaker.failure()
+    assert re.fullmatch(r"OPEN for (59|60) s", shown()["breaker"])
+    token = used.source._client._accounts[0].tokens.get()
+    for secret in (APP_KEY, APP_SECRET, token):
+        assert secret not in str(shown())
+
+
+def test_the_ui_says_that_the_state_cannot_be_read(settings: Settings) -> None:
+    gone = settings.model_copy(update={"redis_url": SecretStr("redis://:hunter2@127.0.0.1:1/0")})
+    said = account_of(snapshot(gone), 1.0)["account"]
+    assert "127.0.0.1:1 (REDIS_URL)" in said
+    assert account_of({}, 1.0) == {}
 
 
 def test_looking_makes_nothing(settings: Settings) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -15,6 +15,7 @@ import polars as pl
 
 from kis_assets import krx
 from kis_assets.assets import showing
+from kis_assets.assets.showing import SHOWN, markdown, standing
 from kis_assets.lake import Change, Lake, Scope
 from kis_assets.quality import account, record, rows_by_day
 from kis_assets.resources import KISResource
@@ -22,7 +23,6 @@ from kis_assets.sources.base import Fetched, Progress
 from kis_assets.tables import Table
 
 OWNERS = ["team:market-data"]
-SHOWN = 20
 EVERY = 100
 
 
@@ -45,30 +45,6 @@ def described(table: Table) -> dict[str, Any]:
     }
 
 
-def markdown(frame: pl.DataFrame) -> dg.MarkdownMetadataValue:
-    """A small frame as a table people can read in the UI; instants are in Seoul."""
-    ends = ["---:" if dtype.is_numeric() else "---" for dtype in frame.dtypes]
-    lines = [frame.columns, ends, *([cell(value) for value in row] for row in frame.rows())]
-    return dg.MetadataValue.md(
-        "\n".join(f"| {' | '.join(c.replace('|', '/') for c in line)} |" for line in lines)
-    )
-
-
-def cell(value: object) -> str:
-    """A value as people read it: 1,234,567; 1.20; 2026-03-17 15:30; nothing for null."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:,.2f}"
-    if isinstance(value, datetime):
-        return f"{value.astimezone(krx.SEOUL):%Y-%m-%d %H:%M}"
-    return str(value)
-
-
 class Report:
     """One materialization: made before the fetch, it stores the rows and says what came of it."""
 
@@ -76,6 +52,7 @@ class Report:
         self._started = time.monotonic()
         self._kis = kis
         self._tally = kis.source.tally.part()
+        self._standing = kis.source.standing
 
     def store(
         self,
@@ -141,7 +118,9 @@ class Report:
             metadata["changes"] = markdown(change.samples)
         if fetched is not None:
             metadata |= _missing(fetched)
+        seconds = time.monotonic() - self._started
         metadata |= self._tally.summary()
+        metadata |= standing(self._standing(), metadata["requests"] / seconds)
         if change.path is not None:
             metadata["path"] = dg.MetadataValue.path(str(change.path))
         return metadata

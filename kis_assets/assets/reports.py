@@ -14,7 +14,8 @@ from kis_assets.assets.actions import corporate_actions
 from kis_assets.assets.candles import daily_candles, minute_candles
 from kis_assets.assets.quotes import order_books, price_snapshots
 from kis_assets.assets.reference import stock_master
-from kis_assets.assets.reporting import OWNERS, markdown
+from kis_assets.assets.reporting import OWNERS
+from kis_assets.assets.showing import markdown
 from kis_assets.evening import WINDOW, Evening, look_back
 from kis_assets.kis.errors import InvalidRequest
 from kis_assets.krx import SEOUL

@@ -1,17 +1,19 @@
-"""What an asset's page shows of the rows just stored: the first interesting ones, and a picture.
+"""What an asset's page shows: the first interesting rows just stored, a picture, how KIS stands.
 
-Both are made of the frame at hand; only the candles read back one stock's last sessions.
+Rows and picture are made of the frame at hand; candles alone read back a stock's last sessions.
 """
 
 from __future__ import annotations
 
 import base64
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
+from kis_assets import krx
 from kis_assets.lake import Lake
 from kis_assets.tables import (
     DAILY_CANDLES,
@@ -23,6 +25,7 @@ from kis_assets.tables import (
 )
 
 FIRST = 8
+SHOWN = 20
 SESSIONS = 60
 
 # The columns worth a look, and the one whose largest values come first.
@@ -138,3 +141,58 @@ def _name(stocks: pl.DataFrame | None, code: str) -> str:
         return ""
     found = stocks.filter(pl.col("stock_code") == code)["stock_name"]
     return str(found[0]) if found.len() else ""
+
+
+def markdown(frame: pl.DataFrame) -> dg.MarkdownMetadataValue:
+    """A small frame as a table people can read in the UI; instants are in Seoul."""
+    ends = ["---:" if dtype.is_numeric() else "---" for dtype in frame.dtypes]
+    lines = [frame.columns, ends, *([cell(value) for value in row] for row in frame.rows())]
+    return dg.MetadataValue.md(
+        "\n".join(f"| {' | '.join(c.replace('|', '/') for c in line)} |" for line in lines)
+    )
+
+
+def cell(value: object) -> str:
+    """A value as people read it: 1,234,567; 1.20; 2026-03-17 15:30; nothing for null."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    if isinstance(value, datetime):
+        return f"{value.astimezone(krx.SEOUL):%Y-%m-%d %H:%M}"
+    return str(value)
+
+
+def standing(found: Mapping[str, Any], rate: float) -> dict[str, Any]:
+    """How quota, token, breaker and cache stand after `rate` requests a second, as one entry."""
+    if not found:
+        return {}
+    if found["error"]:
+        return {"account": found["error"]}
+    accounts, cache = found["accounts"], found["cache"]
+    limit = sum(facts["rate_limit"] for facts in accounts.values())
+    hit_rate = cache.get("hit_rate")
+    rows = [
+        {
+            "app key": name,
+            "pace": f"{facts['rate']:.1f} of {facts['rate_limit']:g} a second",
+            "used here": f"{rate / limit:.0%}",
+            "token": _age(facts["token_asked_at"], facts["token_expires_at"]),
+            "breaker": facts["breaker"]
+            + (f" for {wait:.0f} s" if (wait := facts["breaker_opens_for"]) else ""),
+            "cache hits": "" if hit_rate is None else f"{hit_rate:.0%}",
+        }
+        for name, facts in accounts.items()
+    ]
+    return {"account": markdown(pl.DataFrame(rows))}
+
+
+def _age(asked_at: datetime | None, expires_at: datetime | None) -> str:
+    if asked_at is None or expires_at is None:
+        return "none"
+    old = (datetime.now(UTC) - asked_at).total_seconds() / 3600
+    return f"{old:.1f} h old, until {expires_at.astimezone(krx.SEOUL):%Y-%m-%d %H:%M} in Seoul"

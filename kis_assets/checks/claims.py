@@ -11,7 +11,7 @@ import dagster as dg
 import polars as pl
 
 from kis_assets import krx, quality
-from kis_assets.assets.reporting import SHOWN, markdown
+from kis_assets.assets.showing import SHOWN, markdown
 from kis_assets.lake import Lake, Scope
 from kis_assets.quality import Finding
 from kis_assets.resources import KISResource, LakeResource, plain_failures

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import struct
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -20,6 +19,8 @@ KEEP = 7 * 86_400.0
 """Seconds for which a value stays after its time is up."""
 LARGEST = 512 * 2**20
 """Bytes above which the SQLite file gives up its oldest values. On Redis its `maxmemory` rules."""
+LONGEST_CLAIM = 3600.0
+"""Seconds for which a claim can be made at most."""
 SWEEP = 500
 """Values written by a process from one sweep to the next."""
 
@@ -63,12 +64,12 @@ class Store(Protocol):
         """Drop the values whose keys match, such as `stock:*:price`; how many."""
         ...
 
-    def claim(self, key: str, seconds: float) -> str | None:
-        """Be the one process that makes the value of a key; None while another one does."""
+    def claim(self, keys: Collection[str], owner: str, seconds: float) -> list[str]:
+        """Be the one that makes the values of keys; those of them that no other one makes."""
         ...
 
-    def release(self, key: str, claim: str) -> None:
-        """Give a claim back."""
+    def release(self, keys: Collection[str], owner: str) -> None:
+        """Give claims back."""
         ...
 
     def count(self, hits: int, misses: int) -> None:
@@ -176,25 +177,32 @@ class SqliteStore:
                 (begins, begins + "\U0010ffff", whole),
             ).rowcount
 
-    def claim(self, key: str, seconds: float) -> str | None:
+    def claim(self, keys: Collection[str], owner: str, seconds: float) -> list[str]:
         """See `Store.claim`."""
-        now, owner = self._clock(), uuid.uuid4().hex
+        now = self._clock()
         with self._file.transaction() as db:
-            row = db.execute(
-                "SELECT until FROM claim WHERE key = ?", (self._namespace + key,)
-            ).fetchone()
-            if row is not None and now < row[0] <= now + seconds:
-                return None
-            db.execute(
-                "REPLACE INTO claim VALUES (?, ?, ?)", (self._namespace + key, owner, now + seconds)
+            # One that ends later than any can is of before the clock was set back.
+            taken = {
+                key
+                for key in keys
+                if db.execute(
+                    "SELECT 1 FROM claim WHERE key = ? AND until > ? AND until <= ?",
+                    (self._namespace + key, now, now + LONGEST_CLAIM),
+                ).fetchone()
+            }
+            mine = [key for key in keys if key not in taken]
+            db.executemany(
+                "REPLACE INTO claim VALUES (?, ?, ?)",
+                [(self._namespace + key, owner, now + min(seconds, LONGEST_CLAIM)) for key in mine],
             )
-        return owner
+        return mine
 
-    def release(self, key: str, claim: str) -> None:
+    def release(self, keys: Collection[str], owner: str) -> None:
         """See `Store.release`."""
         with self._file.transaction() as db:
-            db.execute(
-                "DELETE FROM claim WHERE key = ? AND owner = ?", (self._namespace + key, claim)
+            db.executemany(
+                "DELETE FROM claim WHERE key = ? AND owner = ?",
+                [(self._namespace + key, owner) for key in keys],
             )
 
     def count(self, hits: int, misses: int) -> None:
@@ -265,20 +273,23 @@ class RedisStore:
             keys = list(self._client.scan_iter(match=self._prefix + pattern, count=1000))
             return self._client.unlink(*keys) if keys else 0
 
-    def claim(self, key: str, seconds: float) -> str | None:
+    def claim(self, keys: Collection[str], owner: str, seconds: float) -> list[str]:
         """See `Store.claim`."""
-        owner = uuid.uuid4().hex
-        with self._redis.named_failures():
-            is_mine = self._client.set(self._claims + key, owner, nx=True, px=int(1000 * seconds))
-        return owner if is_mine else None
+        with self._redis.named_failures(), self._client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.set(self._claims + key, owner, nx=True, px=int(1000 * seconds))
+            is_mine = pipeline.execute()
+        return [key for key, mine in zip(keys, is_mine, strict=True) if mine]
 
-    def release(self, key: str, claim: str) -> None:
+    def release(self, keys: Collection[str], owner: str) -> None:
         """See `Store.release`."""
-        name = self._claims + key
+        names = [self._claims + key for key in keys]
         with self._redis.named_failures():
             # Between the two another may have claimed an expired claim: it asks once more, no harm.
-            if self._client.get(name) == claim.encode():
-                self._client.delete(name)
+            owners = self._client.mget(names)
+            mine = [name for name, it in zip(names, owners, strict=True) if it == owner.encode()]
+            if mine:
+                self._client.delete(*mine)
 
     def count(self, hits: int, misses: int) -> None:
         """See `Store.count`."""

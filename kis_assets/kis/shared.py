@@ -164,6 +164,13 @@ class SharedState:
 
     def update(self, key: str, change: Change[T], clock: Callable[[], float]) -> T:
         """See `State.update`."""
+        try:
+            return self._updated(key, change, clock)
+        except ServiceUnavailable:
+            # Deleted or spoilt by somebody this instant, it has been let go: now it is made anew.
+            return self._updated(key, change, clock)
+
+    def _updated(self, key: str, change: Change[T], clock: Callable[[], float]) -> T:
         with self._file.transaction() as db:
             row = db.execute("SELECT value FROM cell WHERE key = ?", (key,)).fetchone()
             value, result = change(row[0] if row else None, clock())

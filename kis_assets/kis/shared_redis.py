@@ -10,6 +10,7 @@ quota at worst.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -127,18 +128,21 @@ class RedisState:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        # Threads that take turns need not try again because of each other.
+        self._turn = threading.Lock()
 
     def update(self, key: str, change: Change[T], clock: Callable[[], float]) -> T:
         """See `shared.State.update`; the time is the server's, whatever `clock` says."""
         del clock
-        value, now = self._redis.read(key)
-        for _ in range(TRIES):
-            new, result = change(value or None, now)
-            if new is None or new == value:
-                return result
-            is_done, value, now = self._redis.swap(key, value, new)
-            if is_done:
-                return result
+        with self._turn:
+            value, now = self._redis.read(key)
+            for _ in range(TRIES):
+                new, result = change(value or None, now)
+                if new is None or new == value:
+                    return result
+                is_done, value, now = self._redis.swap(key, value, new)
+                if is_done:
+                    return result
         raise ServiceUnavailable(
             f"other processes are always faster at {self._redis.where} (REDIS_URL)", passing=True
         )

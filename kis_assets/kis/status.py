@@ -21,7 +21,8 @@ def snapshot(settings: Settings) -> dict[str, Any]:
     Returns:
         `shared_in` (where it lies), `accounts` (for each app key, named by its hash: `rate_limit`
         and `rate` in requests a second, set and allowed now; `last_second`, requests sent in it;
-        `token_expires_at`, an instant or None; `breaker`; `breaker_opens_for`, seconds), `cache`
+        `token_asked_at` and `token_expires_at`, instants or None; `breaker`;
+        `breaker_opens_for`, seconds), `cache`
         (hits, misses, hit_rate, entries, bytes) and `error`, empty unless none of it can be read.
     """
     redis = None if settings.redis_url is None else Redis(settings.redis_url)
@@ -54,10 +55,12 @@ def _account(
     settings: Settings, name: str, state: State, redis: Redis | None, is_new: bool
 ) -> dict[str, Any]:
     if is_new:  # nothing is made on disk by looking
-        unused = {"rate": settings.rate_limit, "last_second": 0, "token_expires_at": None}
         return {
             "rate_limit": settings.rate_limit,
-            **unused,
+            "rate": settings.rate_limit,
+            "last_second": 0,
+            "token_asked_at": None,
+            "token_expires_at": None,
             "breaker": "CLOSED",
             "breaker_opens_for": 0.0,
         }
@@ -65,11 +68,15 @@ def _account(
     tokens = TokenStore(
         settings.state_dir, name, dict, vault=RedisVault(redis, name) if redis else None
     )
-    expires_at = tokens.expires_at()
+    asked_at, expires_at = (
+        datetime.fromtimestamp(moment, UTC) if moment else None
+        for moment in tokens.lifetime() or (0.0, 0.0)
+    )
     return {
         "rate_limit": settings.rate_limit,
         **Quota(state, name, settings.rate_limit).status(),
-        "token_expires_at": None if expires_at is None else datetime.fromtimestamp(expires_at, UTC),
+        "token_asked_at": asked_at,
+        "token_expires_at": expires_at,
         "breaker": breaker.state(),
         "breaker_opens_for": round(breaker.remaining(), 1),
     }

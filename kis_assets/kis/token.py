@@ -175,10 +175,10 @@ class TokenStore:
         """A token other than `dead`, which the server refused: another process's or a new one."""
         return self._renewed(dead)
 
-    def expires_at(self) -> float | None:
-        """When the stored token ends, in seconds since 1970; None where there is none."""
+    def lifetime(self) -> tuple[float, float] | None:
+        """When the stored token was asked for and when it ends, in seconds since 1970."""
         token = self._read()
-        return token.expires_at if token.access_token else None
+        return (token.asked_at, token.expires_at) if token.access_token else None
 
     def _renewed(self, dead: str) -> str:
         is_patient = True

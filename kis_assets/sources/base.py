@@ -398,6 +398,10 @@ class AbstractDataSource(ABC):
         The next run asks anew, and sees what was corrected since.
         """
 
+    def standing(self) -> dict[str, Any]:
+        """How what processes share stands, see `kis.status.snapshot`; empty where nothing is."""
+        return {}
+
     def _rest(self) -> None:  # noqa: B027 - most sources have nothing to wait for
         """Wait until what failed for a passing reason is worth asking again."""
 

@@ -12,9 +12,10 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+import uuid
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from datetime import time as time_of_day
@@ -51,7 +52,7 @@ FINAL = time_of_day(20, 30)
 AUCTION = timedelta(minutes=1)
 """How long after its time the closing auction may end."""
 CLAIM = 60.0
-"""Seconds for which a process may be making a request that others wait for."""
+"""Seconds for which others wait for who may be dead, beside the time of the requests themselves."""
 POLL = 0.02
 """Seconds from one look at another process's request to the next."""
 TOLD = 1.0
@@ -338,6 +339,11 @@ class CachedDataSource(AbstractDataSource):
         """See `AbstractDataSource.history_is_stored`."""
         self.source.history_is_stored(first, last)
 
+    def standing(self) -> dict[str, Any]:
+        """See `AbstractDataSource.standing`."""
+        self._tell()
+        return self.source.standing()
+
     def close(self) -> None:
         """Close the source and the store."""
         self._tell()
@@ -380,39 +386,46 @@ class CachedDataSource(AbstractDataSource):
     ) -> T:
         if ttl <= 0:
             return ask()
-        claim = ""
-        with self._without_failing():
-            found = self._awaited(key, kind)
-            if not isinstance(found, str):
+        with self._turn([key], self._monotonic() + self._patience(1)):
+            found = self._kept(key, kind)  # another one has asked meanwhile
+            if found is not None:
                 return found
-            claim = found
-        try:
-            asked_at = self._now()
-            record = ask()
-            lasts = ttl if kind is StockInfo else self._lasts(ttl, asked_at, venue)
-            with self._without_failing():
-                self._store.set({key: msgspec.json.encode(record)}, lasts)
-            return record
-        except ServiceUnavailable as error:
-            return self._stale(key, kind, error)
-        finally:
-            if claim:
+            try:
+                asked_at = self._now()
+                record = ask()
+                lasts = ttl if kind is StockInfo else self._lasts(ttl, asked_at, venue)
                 with self._without_failing():
-                    self._store.release(key, claim)
+                    self._store.set({key: msgspec.json.encode(record)}, lasts)
+                return record
+            except ServiceUnavailable as error:
+                return self._stale(key, kind, error)
 
-    def _awaited(self, key: str, kind: type[T]) -> T | str:
-        """What another process has just fetched, or the claim to fetch it here."""
-        end = self._monotonic() + CLAIM
-        while True:
-            claim = self._store.claim(key, CLAIM)
-            value = self._store.get(key)
-            if value is not None:
-                if claim is not None:
-                    self._store.release(key, claim)
-                return msgspec.json.decode(value, type=kind)
-            if claim is not None or self._monotonic() > end:
-                return claim or ""
-            self._sleep(POLL)
+    @contextmanager
+    def _turn(self, keys: list[str], until: float) -> Generator[list[str]]:
+        """Those of the keys whose records nobody else asks for now, until the block ends.
+
+        Where others ask for all of them it waits, but not beyond `until`: they may be dead.
+        """
+        owner, mine = uuid.uuid4().hex, list[str]()
+        lasts = self._patience(len(keys))
+        try:
+            with self._without_failing():
+                mine = self._store.claim(keys, owner, lasts)
+                if not mine:
+                    log.info("others are asking for %s and %d more", keys[0], len(keys) - 1)
+                while not mine and self._monotonic() < until:
+                    self._sleep(POLL)
+                    # One tells how far they are: thousands need not be looked at all the time.
+                    mine = self._store.claim(keys[:1], owner, lasts)
+            yield mine or keys
+        finally:
+            if mine:
+                with self._without_failing():
+                    self._store.release(mine, owner)
+
+    def _patience(self, requests: int) -> float:
+        """Seconds that so many requests may take."""
+        return CLAIM + requests / self._settings.rate_limit
 
     def _many(
         self,
@@ -429,10 +442,36 @@ class CachedDataSource(AbstractDataSource):
                 missing.append(code)
             else:
                 batch.took(code, found)
-        asked_at = self._now()
-        asked = ask(missing) if missing else None
-        if asked is None:
+        if ttl <= 0 and missing:
+            self._ask_many(batch, missing, key_of, kind, ask, ttl)
             return batch.result()
+        until = self._monotonic() + self._patience(len(missing))
+        while missing:
+            codes = {key_of(code): code for code in missing}
+            with self._turn(list(codes), until) as keys:
+                left: list[str] = []
+                for code in (codes.pop(key) for key in keys):
+                    found = self._kept(key_of(code), kind)  # others have asked meanwhile
+                    if found is None:
+                        left.append(code)
+                    else:
+                        batch.took(code, found)
+                if left:
+                    self._ask_many(batch, left, key_of, kind, ask, ttl)
+            missing = list(codes.values())
+        return batch.result()
+
+    def _ask_many(
+        self,
+        batch: Batch[T],
+        codes: list[str],
+        key_of: Callable[[str], str],
+        kind: Any,
+        ask: Callable[[list[str]], BatchResult[T]],
+        ttl: float,
+    ) -> None:
+        asked_at = self._now()
+        asked = ask(codes)
         lasts = self._lasts(ttl, asked_at, self._settings.kis_venue)
         with self._without_failing():
             self._store.set(
@@ -449,18 +488,20 @@ class CachedDataSource(AbstractDataSource):
                 batch.took(code, self._stale(key_of(code), kind, error))
             except KISError:
                 batch.refused(code, error)
-        return batch.result()
 
     def _get(self, key: str, kind: type[T]) -> T | None:
-        found: T | None = None
-        with self._without_failing():
-            value = self._store.get(key)
-            if value is not None:
-                found = msgspec.json.decode(value, type=kind)
+        found = self._kept(key, kind)
         self._count(found is not None)
         if found is not None:
             self.tally.cached(key.split(":")[2])
         return found
+
+    def _kept(self, key: str, kind: type[T]) -> T | None:
+        with self._without_failing():
+            value = self._store.get(key)
+            if value is not None:
+                return msgspec.json.decode(value, type=kind)
+        return None
 
     def _stale(self, key: str, kind: type[T], error: KISError) -> T:
         """An older record, marked, where the source is down; else the error."""

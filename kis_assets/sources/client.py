@@ -1,4 +1,4 @@
-"""KIS alone, for a program or a notebook that needs no settings file: the source under plain names.
+"""KIS alone, for a program or a notebook that needs no settings file: source and cache in one.
 
 with KISAPIClient(app_key, app_secret, use_virtual=False) as client:
     client.get_chart_data("005930", PriceType.MINUTE_5, 30)
@@ -7,20 +7,23 @@ with KISAPIClient(app_key, app_secret, use_virtual=False) as client:
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from kis_assets.settings import Settings
 from kis_assets.sources.base import PriceType
+from kis_assets.sources.cache import CachedDataSource, open_store
+from kis_assets.sources.history import History
 from kis_assets.sources.kis import KISDataSource
-from kis_assets.sources.mock import in_process
+from kis_assets.sources.mock import MockDataSource
 
 __all__ = ["KISAPIClient", "PriceType", "create_client"]
 
 log = logging.getLogger(__name__)
 
 
-class KISAPIClient(KISDataSource):
-    """KIS's real or virtual server, or an invented market; all methods are the source's.
+class KISAPIClient(CachedDataSource):
+    """KIS's real or virtual server, or an invented market, with the cache in front.
 
     Args:
         app_key: the app key; unused with `use_mock`.
@@ -41,20 +44,21 @@ class KISAPIClient(KISDataSource):
     ) -> None:
         self._folder: TemporaryDirectory[str] | None = None
         if use_mock:
-            self.name = "mock"
             self._folder = TemporaryDirectory(prefix="kis-assets-mock-")
-            settings = Settings.load(data_source_type="mock")
-            super().__init__(**in_process(settings, self._folder.name))
+            alone = {"kis_data_dir": Path(self._folder.name), "redis_url": None}
+            settings = Settings.load(data_source_type="mock").model_copy(update=alone)
+            super().__init__(MockDataSource(settings), open_store(settings), settings)
         else:
-            super().__init__(
-                Settings.load(
-                    data_source_type="kis",
-                    kis_app_key=app_key,
-                    kis_app_secret=app_secret,
-                    kis_use_virtual_server=use_virtual,
-                    kis_use_real_server=not use_virtual,
-                )
+            settings = Settings.load(
+                data_source_type="kis",
+                kis_app_key=app_key,
+                kis_app_secret=app_secret,
+                kis_use_virtual_server=use_virtual,
+                kis_use_real_server=not use_virtual,
             )
+            store = open_store(settings)
+            source = KISDataSource(settings, history=History(settings, store))
+            super().__init__(source, store, settings)
 
     def close(self) -> None:
         """Close connections and files."""

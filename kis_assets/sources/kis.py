@@ -23,6 +23,7 @@ from kis_assets.kis.errors import (
     UnexpectedAnswer,
 )
 from kis_assets.kis.quotations import Quotations
+from kis_assets.kis.status import snapshot
 from kis_assets.settings import Settings
 from kis_assets.sources import charts
 from kis_assets.sources.base import (
@@ -96,6 +97,10 @@ class KISDataSource(KISReference):
     def close(self) -> None:
         """Close connections and the files that processes share."""
         self._client.close()
+
+    def standing(self) -> dict[str, Any]:
+        """See `AbstractDataSource.standing`."""
+        return snapshot(self._settings)
 
     # For programs that ask for one stock
 

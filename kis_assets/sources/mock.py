@@ -51,6 +51,10 @@ class MockDataSource(KISDataSource):
         self._folder = TemporaryDirectory(prefix="kis-assets-mock-")
         super().__init__(**in_process(settings, self._folder.name, seed))
 
+    def standing(self) -> dict[str, Any]:
+        """Nothing: no other process shares the invented server."""
+        return {}
+
     def market_days(self, first: date, last: date) -> dict[date, bool]:
         """Nothing: the mock market is open when the computed calendar says so."""
         raise NotSupported("the mock market has the computed calendar")
