@@ -61,9 +61,8 @@ class Catalogue:
             # time, and because somebody may hold the file for writing.
             with tempfile.TemporaryDirectory() as folder:
                 copy = shutil.copy(path, folder)
+                # Views alone are in it, and open files outlive their names.
                 self._connection = duckdb.connect(copy, read_only=True)
-                # Views alone are in it: once they are read the file is needed no more.
-                self._connection.execute("SELECT count(*) FROM duckdb_views()")
             self._seen = (there.st_ino, there.st_mtime_ns)
         return self._connection
 

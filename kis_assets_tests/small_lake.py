@@ -59,9 +59,8 @@ def build(data: Path) -> Path:
         # Published once, at the end: most of the time else.
         vars(lake)["_publish"] = lambda **_: None
     second.replace(MARKET_DAYS, Scope.year(2026), _market_days())
-    master = _rows(STOCK_MASTER, [_listed(*stock) for stock in LISTED])
-    second.replace(STOCK_MASTER, Scope.day(DAY), master)
-    few = master.filter(pl.col("stock_code").is_in(CODES))
+    second.replace(STOCK_MASTER, Scope.day(DAY), listing())
+    few = listing().filter(pl.col("stock_code").is_in(CODES))
     with MockDataSource(settings) as source:
         at = EVENING.astimezone(UTC)
         prices = source.price_snapshots(few, DAY, at).rows
@@ -98,6 +97,11 @@ def build(data: Path) -> Path:
         second.replace(ORDER_BOOKS, Scope.capture(DAY, noon), books)
     Lake(settings.source_dir, source="mock").publish()
     return settings.source_dir
+
+
+def listing() -> pl.DataFrame:
+    """The rows of `stock_master` of the one day."""
+    return _rows(STOCK_MASTER, [_listed(*stock) for stock in LISTED])
 
 
 def _rows(table: Table, rows: list[dict[str, Any]]) -> pl.DataFrame:

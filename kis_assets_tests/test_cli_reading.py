@@ -28,15 +28,18 @@ from kis_assets.cli.output import show
 from kis_assets.kis.errors import AuthenticationFailed, ServiceUnavailable
 from kis_assets.settings import Settings
 from kis_assets.sources.base import AbstractDataSource
+from kis_assets.tables import STOCK_MASTER
 from kis_assets_tests.conftest import OpenAt
 from kis_assets_tests.small_lake import (
     CODES,
     DAY,
     EVENING,
     FIRST_VERSION,
+    LISTED,
     NOON,
     SAMSUNG,
     SPLIT,
+    listing,
 )
 from kis_assets_tests.test_market import make_condition
 
@@ -94,6 +97,8 @@ def asked(stored: Path, at: OpenAt, monkeypatch: pytest.MonkeyPatch) -> Abstract
     source = at(NOON)
     # A test types several commands, and each closes what it opened.
     monkeypatch.setattr(source, "close", lambda: None)
+    # The master files of the whole market take seconds; what is in them is tested elsewhere.
+    monkeypatch.setattr(source._kis, "issues", listing)
     monkeypatch.setenv("KIS_REPLAY_AT", NOON.isoformat())
     monkeypatch.setattr("kis_assets.sources.factory.create_data_source", lambda *, settings: source)
     return source
@@ -149,6 +154,10 @@ def test_a_table_fits_eighty_columns_and_says_what_it_leaves_out(stored: Path) -
     done = Said("sql", "SELECT * FROM stock_master ORDER BY stock_code")
     assert max(cell_len(line) for line in done.out.splitlines()) <= 80
     assert "삼성전자" in done.out
+    # Nothing that is shown is cut.
+    shown = done.out.splitlines()[0].split()
+    assert shown == STOCK_MASTER.schema.names()[: len(shown)]
+    assert len(done.out.splitlines()) == 1 + len(LISTED)
     assert "too narrow for" in done.err
     assert "face_value" in done.err
     many = Said("sql", "SELECT * FROM range(60)")

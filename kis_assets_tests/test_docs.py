@@ -73,6 +73,7 @@ def test_every_piece_of_python_of_the_page_runs(
     exec(compile(code, heading, "exec"), {})
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_as_a_script(
     small_lake: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,6 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -122,6 +121,8 @@ def _clock(settings: Settings) -> Finding:
     """This machine's clock beside the server's, which says its time to the second."""
     if settings.source_type == "mock":
         return Finding("clock", "ok", "not compared: the invented market has this machine's")
+    from email.utils import parsedate_to_datetime
+
     import httpx
 
     try:
