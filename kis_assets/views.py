@@ -74,9 +74,9 @@ def _tick(price: str, day: str) -> str:
     )
 
 
-SAME_SHARES = 15
-"""Two candles of a stock further apart than so many days have months between them that are not
-stored: that its price differs says nothing. KRX was never closed for longer."""
+LONGEST_CLOSURE = 15
+"""Days without any stock's candle that only months which are not stored can explain: KRX was never
+closed for longer. That a price differs beyond them says nothing."""
 
 _ADJUSTED = f"""
     -- Daily candles on the share count of the newest one stored. step is what the base price of a
@@ -84,11 +84,18 @@ _ADJUSTED = f"""
     -- else base price over previous close where they differ by more than a tick (rights issues,
     -- reductions, spin-offs). factor is the product of all later steps. Prices are fractional KRW;
     -- volume is divided by the factor. Cash dividends change nothing. daily_candles stay raw.
-    WITH days AS (
-        SELECT *, lag(close) OVER earlier AS previous_close,
-               lag(trading_day) OVER earlier AS previous_day
-        FROM daily_candles
-        WINDOW earlier AS (PARTITION BY stock_code ORDER BY trading_day)
+    WITH market AS (
+        SELECT trading_day, trading_day - lag(trading_day) OVER (ORDER BY trading_day)
+                                > {LONGEST_CLOSURE} AS is_after_hole
+        FROM (SELECT DISTINCT trading_day FROM daily_candles)
+    ), stretches AS (
+        SELECT trading_day, count(*) FILTER (is_after_hole) OVER (ORDER BY trading_day) AS stretch
+        FROM market
+    ), days AS (
+        SELECT daily_candles.*, stretch, lag(close) OVER earlier AS previous_close,
+               lag(stretch) OVER earlier AS previous_stretch
+        FROM daily_candles JOIN stretches USING (trading_day)
+        WINDOW earlier AS (PARTITION BY stock_code ORDER BY daily_candles.trading_day)
     ), announced AS (
         SELECT effective_on, stock_code, kind, max(ratio) AS ratio FROM corporate_actions
         WHERE kind IN ('split', 'reverse_split', 'bonus_issue') AND ratio > 0
@@ -99,7 +106,7 @@ _ADJUSTED = f"""
     ), steps AS (
         SELECT days.*, CASE
             WHEN previous_close IS NULL THEN 1.0
-            WHEN trading_day - previous_day > {SAME_SHARES}
+            WHEN stretch <> previous_stretch
                 THEN CASE WHEN split_ratio > 0 THEN split_ratio ELSE 1.0 END
             -- An announced day that moved is no action on the day it was announced for.
             WHEN abs(base_price - previous_close)

@@ -503,6 +503,38 @@ def test_candles_fewer_than_usual_are_seen(lake: Lake) -> None:
     assert broken(lake, DAILY_CANDLES) ^ before == {"as_many_rows_as_in_the_last_sessions"}
 
 
+def test_history_that_changed_is_shown_with_both_values(lake: Lake) -> None:
+    before = broken(lake, DAILY_CANDLES)
+    stored = lake.scan(DAILY_CANDLES).collect()
+    settled = stored.with_columns(fetched_at=pl.lit(EVENING).dt.cast_time_unit("us"))
+    changed = pl.col("stock_code").eq(PLAIN) & pl.col("trading_day").eq(date(2026, 3, 10))
+
+    def more(rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.with_columns(volume=pl.col("volume") + changed.cast(pl.Int64))
+
+    spoil(lake, DAILY_CANDLES, lambda _: settled.select(stored.columns))
+    lake.replace(DAILY_CANDLES, Scope.month(DAY), more(settled).cast(dict(stored.schema)))
+    assert broken(lake, DAILY_CANDLES) ^ before == {"settled_days_are_unchanged"}
+    (claim,) = [c for c in CLAIMS["daily_candles"] if c.name == "settled_days_are_unchanged"]
+    _, failing = claim.find(span_of(lake, DAILY_CANDLES), {})
+    old = stored.filter(changed)["volume"].item()
+    assert failing.rows() == [
+        ("altered", date(2026, 3, 10), PLAIN, "volume", str(old), str(old + 1))
+    ]
+
+
+def test_a_day_that_grew_until_the_evening_did_not_change(lake: Lake) -> None:
+    stored = lake.scan(DAILY_CANDLES).collect()
+    at_noon = stored.with_columns(
+        fetched_at=pl.col("trading_day").cast(pl.Datetime("us", "UTC")) + timedelta(hours=3)
+    )
+    before = broken(lake, DAILY_CANDLES)
+    spoil(lake, DAILY_CANDLES, lambda _: at_noon)
+    grown = stored.with_columns(trading_value=pl.col("trading_value") + 1)
+    lake.replace(DAILY_CANDLES, Scope.month(DAY), grown)
+    assert broken(lake, DAILY_CANDLES) == before
+
+
 SPOT_CHECK = "a_hundred_stocks_agree_with_a_second_source"
 
 
@@ -570,6 +602,7 @@ def test_of_krx_no_claim_fails(lake: Lake, krx_lake: Lake) -> None:
     [
         ("key_is_unique", lambda rows: pl.concat([rows, rows.tail(1)])),
         ("high_covers_all_prices", at("000040", high=1)),
+        ("market_cap_is_price_times_shares", at("000040", market_cap=1)),
         (
             "candles_are_those_of_krx",
             at(PLAIN, close=pl.col("close") + 10, change=pl.col("change")),

@@ -66,7 +66,7 @@ def based(day: date, close: int, base: int, **more: Any) -> dict[str, Any]:
     return candle(day, close, close, close, close, base_price=base, change=close - base, **more)
 
 
-def action(day: date, kind: str, ratio: float) -> dict[str, Any]:
+def action(day: date, kind: str, ratio: float | None) -> dict[str, Any]:
     return {
         "effective_on": day,
         "stock_code": "005930",
@@ -103,6 +103,49 @@ def test_after_a_reverse_split_the_ratio_counts_and_not_the_base_the_market_set(
     merged = frame(CORPORATE_ACTIONS, action(TUESDAY, "reverse_split", 0.1))
     lake.replace(CORPORATE_ACTIONS, Scope.month(MONDAY), merged)
     assert adjusted(lake, "step, factor") == [(1.0, 10.0), (10.0, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "ratio", "close", "base", "step"),
+    [
+        ("split", 5.0, 50_000, 10_000, 0.2),
+        ("reverse_split", 0.2, 1_000, 5_000, 5.0),
+        ("reverse_split", 0.1, 140, 1_199, 10.0),  # 195990: the market's base was 8.56 times
+        ("bonus_issue", 1.5, 30_000, 20_000, 1 / 1.5),
+        ("bonus_issue", 2.0, 30_010, 15_000, 0.5),  # the base is rounded to a tick
+        # What has no ratio of its own is measured by the base that the exchange set.
+        ("rights_issue", None, 10_000, 9_400, 0.94),
+        ("capital_reduction", None, 2_000, 6_000, 3.0),
+        ("merger", None, 20_000, 23_500, 1.175),
+        ("spin_off", None, 40_000, 25_000, 0.625),
+        # A dividend moves no base.
+        ("cash_dividend", None, 50_000, 50_000, 1.0),
+    ],
+)
+def test_an_action_rebases_by_its_ratio_or_else_by_the_base(
+    lake: Lake, kind: str, ratio: float | None, close: int, base: int, step: float
+) -> None:
+    rows = frame(DAILY_CANDLES, based(MONDAY, close, close), based(TUESDAY, base, base))
+    lake.replace(DAILY_CANDLES, Scope.month(MONDAY), rows)
+    announced = frame(CORPORATE_ACTIONS, action(TUESDAY, kind, ratio))
+    lake.replace(CORPORATE_ACTIONS, Scope.month(MONDAY), announced)
+    assert [round(found, 9) for (found,) in adjusted(lake, "step")] == [1.0, round(step, 9)]
+
+
+def test_a_long_halt_before_relisting_is_an_action_when_the_market_went_on(lake: Lake) -> None:
+    """A spin-off keeps a stock away for weeks; it comes back at the base the exchange set."""
+    back = date(2026, 4, 20)
+    others = [
+        based(day, 7_000, 7_000) | {"stock_code": "000660"}
+        for day in (MONDAY, date(2026, 3, 30), date(2026, 4, 10), back)
+    ]
+    for month in (MONDAY, back):
+        mine = [based(MONDAY, 10_000, 10_000), based(back, 6_000, 6_000)]
+        of_month = [row for row in mine + others if row["trading_day"].month == month.month]
+        lake.replace(DAILY_CANDLES, Scope.month(month), frame(DAILY_CANDLES, *of_month))
+    steps = dict(adjusted(lake, "stock_code || ' ' || trading_day, step"))
+    assert steps.pop(f"005930 {back}") == 0.6
+    assert set(steps.values()) == {1.0}
 
 
 def test_a_base_within_a_tick_is_no_action(lake: Lake) -> None:

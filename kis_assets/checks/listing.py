@@ -98,6 +98,7 @@ LISTED: list[tuple[dg.AssetsDefinition, Table, list[Claim]]] = [
             Claim(candles.snapshot_after_close_equals_candle),
             Claim(candles.bars_differ_from_the_day_before, tolerated=0.01),
             Claim(candles.moved_bases_have_an_action, WARN),
+            Claim(rows.settled_days_are_unchanged, WARN),
         ],
     ),
     (
@@ -108,6 +109,8 @@ LISTED: list[tuple[dg.AssetsDefinition, Table, list[Claim]]] = [
             AS_MANY,
             Claim(prices.high_covers_all_prices, blocks=True),
             Claim(second.candles_are_those_of_krx),
+            Claim(prices.market_cap_is_price_times_shares, WARN),
+            Claim(rows.settled_days_are_unchanged, WARN),
         ],
     ),
     (

