@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from kis_assets.checks.page import page as checks_page
 from kis_assets.dictionary import page
 from kis_assets.tables import TABLES
 from kis_assets.views import VIEWS
@@ -47,6 +48,11 @@ def test_the_data_dictionary_names_every_table_view_and_column() -> None:
         section = text.partition(f"\n## {table.name}\n")[2].partition("\n## ")[0]
         for column in table.columns:
             assert f"\n| {column.name} | " in section, f"{table.name}.{column.name}"
+
+
+def test_the_page_of_checks_is_that_of_the_code() -> None:
+    stored = (ROOT / "docs" / "trust.md").read_text(encoding="utf-8")
+    assert stored == checks_page(), "stale: kis-assets docs checks > docs/trust.md"
 
 
 def test_there_are_ten_queries_at_least() -> None:

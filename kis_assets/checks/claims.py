@@ -82,6 +82,11 @@ class Claim:
         """A sentence that is true when the check has passed."""
         return self.breaking.__name__
 
+    @property
+    def words(self) -> str:
+        """What is claimed, in full."""
+        return " ".join((self.breaking.__doc__ or "").split())
+
     def find(self, span: Span, rows: dict[date, int]) -> tuple[Finding, pl.DataFrame]:
         """Judge the stored rows; `rows` says how many there are of each day."""
         failing = self.breaking(span, span.rows()).collect(engine="streaming")
@@ -128,7 +133,7 @@ def checks(
             dg.AssetCheckSpec(
                 claim.name,
                 asset=asset,
-                description=" ".join((claim.breaking.__doc__ or "").split()),
+                description=claim.words,
                 blocking=claim.blocks,
                 partitions_def=asset.partitions_def,
             )

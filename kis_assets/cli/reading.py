@@ -68,8 +68,12 @@ def find(
 
 
 @app.command(hidden=True)
-def docs() -> None:
-    """Print docs/tables.md, made from the tables and views of this version."""
-    from kis_assets.dictionary import page
-
+def docs(which: Annotated[str, typer.Argument(help="tables or checks")] = "tables") -> None:
+    """Print docs/tables.md or docs/trust.md, made from the code of this version."""
+    if which == "checks":
+        from kis_assets.checks.page import page
+    elif which == "tables":
+        from kis_assets.dictionary import page
+    else:
+        raise stop(f"there is no page {which!r}; there are tables and checks")
     typer.echo(page(), nl=False)
