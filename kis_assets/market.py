@@ -18,21 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from kis_assets import krx
+from kis_assets.questions import NEWEST, Day, conditions, day_of, finding
 from kis_assets.stored import Catalogue, NotStored, NotStoredWarning, missing, spans
 
 if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
-Day = date | str
 Codes = str | Iterable[str] | None
 
 _LIVE = ("price_snapshots", "order_books")
-_NEWEST = "trading_day = (SELECT max(trading_day) FROM stock_master)"
-_LISTED = (
-    "stock_code, stock_name, market, security_type, listed_shares, base_price, is_halted, "
-    "is_administrative, listed_on, trading_day"
-)
 
 
 class Market:
@@ -142,7 +137,7 @@ class Market:
     def stocks(self, *, as_of: datetime | None = None) -> pl.DataFrame:
         """What was listed on the newest stored day, by code: all columns of `stock_master`."""
         rows = self.sql(
-            f"SELECT * FROM stock_master WHERE {_NEWEST} ORDER BY stock_code",  # noqa: S608
+            f"SELECT * FROM stock_master WHERE {NEWEST} ORDER BY stock_code",  # noqa: S608
             as_of=as_of,
         )
         if rows.is_empty():
@@ -209,7 +204,7 @@ class Market:
 
     def _nearest(self, column: str, text: str) -> str:
         _, rows = self.rows(
-            f"SELECT stock_name, stock_code FROM stock_master WHERE {_NEWEST} "  # noqa: S608
+            f"SELECT stock_name, stock_code FROM stock_master WHERE {NEWEST} "  # noqa: S608
             f"ORDER BY jaro_winkler_similarity({column}, ?) DESC, stock_code LIMIT 3",
             text,
         )
@@ -227,7 +222,7 @@ class Market:
         end: Day | None,
         as_of: datetime | None,
     ) -> pl.DataFrame:
-        first, last = _day(start), _day(end)
+        first, last = day_of(start), day_of(end)
         if first is not None and last is not None and last < first:
             raise ValueError(f"the span ends on {last}, before it starts on {first}")
         wanted = self._codes(codes)
@@ -298,33 +293,6 @@ class Market:
             return give(connection, query, list(params))
 
 
-def finding(text: str) -> tuple[str, tuple[str, ...]]:
-    """The query for stocks by a part of the name or the beginning of the code."""
-    word = text.strip()
-    return (
-        f"SELECT {_LISTED} FROM stock_master WHERE {_NEWEST} "  # noqa: S608
-        "AND (contains(lower(stock_name), lower(?)) OR starts_with(stock_code, upper(?))) "
-        "ORDER BY stock_name <> ?, length(stock_name), stock_code",
-        (word, word, word),
-    )
-
-
-def conditions(
-    table: str | None, start: Day | None, end: Day | None
-) -> tuple[str, tuple[object, ...]]:
-    """The query for the condition of a table's days, or of all tables'."""
-    query, params = "SELECT * FROM dataset_condition WHERE true", list[object]()
-    for claim, value in (
-        ("table_name = ?", table),
-        ("trading_day >= ?", _day(start)),
-        ("trading_day <= ?", _day(end)),
-    ):
-        if value is not None:
-            query += f" AND {claim}"
-            params.append(value)
-    return f"{query} ORDER BY table_name, trading_day", tuple(params)
-
-
 def _flat(query: tuple[str, tuple[object, ...]]) -> tuple[Any, ...]:
     return query[0], *query[1]
 
@@ -344,17 +312,6 @@ def _plain(
     connection.execute("SET TimeZone = 'Asia/Seoul'")
     connection.execute(query, params)
     return [column[0] for column in connection.description or ()], connection.fetchall()
-
-
-def _day(day: Day | None) -> date | None:
-    if isinstance(day, datetime):
-        raise TypeError(f"a day is wanted, not the instant {day.isoformat()}")
-    if isinstance(day, str):
-        try:
-            return date.fromisoformat(day)
-        except ValueError:
-            raise ValueError(f"{day!r} is no day; write it as 2026-03-17") from None
-    return day
 
 
 def _remedy(table: str, absent: list[tuple[str, str]]) -> str:

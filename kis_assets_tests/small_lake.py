@@ -24,6 +24,7 @@ from kis_assets.tables import (
     MINUTE_CANDLES,
     ORDER_BOOKS,
     PRICE_SNAPSHOTS,
+    QUALITY,
     STOCK_MASTER,
     Table,
 )
@@ -90,6 +91,21 @@ def build(data: Path) -> Path:
     second.replace(
         CORPORATE_ACTIONS, Scope.month(split["effective_on"]), _rows(CORPORATE_ACTIONS, [split])
     )
+    accounted = [
+        {
+            "trading_day": on_day,
+            "table_name": "daily_candles",
+            "check_name": "every_stock_is_accounted_for",
+            "passed": on_day != GAP,
+            "severity": "ERROR",
+            "rows": rows,
+            "failing_rows": len(CODES) - rows,
+            "checked_at": EVENING.astimezone(UTC),
+        }
+        for on_day, rows in candles.group_by("trading_day").len().sort("trading_day").iter_rows()
+        if on_day.month == GAP.month
+    ]
+    second.replace(QUALITY, Scope.month(GAP), _rows(QUALITY, accounted))
     # In the evening nobody quotes.
     with MockDataSource(settings.model_copy(update={"kis_replay_at": NOON})) as source:
         noon = NOON.astimezone(UTC)

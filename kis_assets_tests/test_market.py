@@ -282,6 +282,12 @@ def test_the_folder_is_that_of_the_settings(
         Market(source="kis")
 
 
+def test_a_day_that_lacks_a_stock_is_degraded_and_its_neighbours_are_not(market: Market) -> None:
+    found = market.condition("daily_candles", GAP - timedelta(days=1), GAP + timedelta(days=1))
+    assert found["condition"].to_list() == ["available", "degraded", "available"]
+    assert "every_stock_is_accounted_for fails for 1" in found["reason"][1]
+
+
 def test_the_condition_of_days_can_be_asked_where_it_is_kept(tmp_path: Path) -> None:
     folder = tmp_path / "mock"
     folder.mkdir()

@@ -114,7 +114,9 @@ def candles(
         raise stop("--adjusted is for stored daily candles: add --stored, and leave out --type")
     settings = settings_of()
     with plainly():
-        span = _day(first), _day(last)
+        from kis_assets.questions import day_of
+
+        span = day_of(first), day_of(last)
         if None not in span and span[1] < span[0]:  # type: ignore[operator]
             raise ValueError(f"--to {span[1]} lies before --from {span[0]}")
         (code,) = codes_of([stock], settings)
@@ -288,10 +290,3 @@ def _stored(
     if period.minutes:
         found = found.with_columns(found[when].dt.convert_time_zone("Asia/Seoul"))
     return names, [list(row) for row in found.select(names).rows()]
-
-
-def _day(text: str | None) -> date | None:
-    try:
-        return None if text is None else date.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no day; write it as 2026-03-17") from None
