@@ -10,7 +10,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python" >&2; exit 1; }
 	@if command -v uv >/dev/null 2>&1; then \
 		uv venv --quiet --clear --python "$$(command -v $(PYTHON))" .venv && \
-		uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
+		uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
 	else \
 		$(PYTHON) -m venv --clear .venv && \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
@@ -34,13 +34,13 @@ test-live: $(READY)  ## against KIS itself, with credentials in the environment
 
 test-clients: $(READY)  ## published KIS clients against the simulator
 	@$(BIN)/python -c 'import pykis, kis_trader' 2>/dev/null || \
-		{ command -v uv >/dev/null 2>&1 && uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[clients]'; } || \
+		{ command -v uv >/dev/null 2>&1 && uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[clients]'; } || \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[clients]'
 	@$(BIN)/pytest -q -m clients
 
 test-browser: $(READY)  ## the UI in headless Chromium; screenshots go to test-artifacts
 	@$(BIN)/python -c 'import selenium' 2>/dev/null || \
-		{ command -v uv >/dev/null 2>&1 && uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[browser]'; } || \
+		{ command -v uv >/dev/null 2>&1 && uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[browser]'; } || \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	@$(BIN)/pytest -q -rs -m browser
 
