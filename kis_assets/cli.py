@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kis_assets import cli_stream
+
 if TYPE_CHECKING:
     from kis_assets.pipeline import Outcome
     from kis_assets.settings import Settings
@@ -21,6 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
+cli_stream.register(app)
 
 
 class Source(Enum):
@@ -178,6 +181,9 @@ def simulate(
     virtual: Annotated[bool, typer.Option(help="Behave as the virtual server.")] = False,
     rate_limit: Annotated[float | None, typer.Option(help="Requests a second it allows.")] = None,
     seed: Annotated[int, typer.Option(help="Of the invented market.")] = 0,
+    speed: Annotated[
+        float, typer.Option(min=0, help="With --at: how fast time passes there; 0: it stands.")
+    ] = 0,
 ) -> None:
     """A KIS server of one's own on this machine: an invented market, or a replay of real days."""
     from kis_assets import krx
@@ -194,7 +200,10 @@ def simulate(
     if replay is not None and moment is None:
         raise _stop("--replay needs --at: the moment of the market to replay")
     try:
-        start(replay, moment, port=port, virtual=virtual, rate_limit=rate_limit, seed=seed)
+        start(
+            replay, moment, port=port, virtual=virtual, rate_limit=rate_limit, seed=seed,
+            speed=speed,
+        )  # fmt: skip
     except (OSError, ValueError) as error:
         raise _stop(str(error)) from None
 

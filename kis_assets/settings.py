@@ -232,6 +232,11 @@ class Settings(BaseSettings):
         )
 
     @property
+    def ws_url(self) -> str:
+        """WebSocket address of the server in use."""
+        return self.kis_ws_url_real if self.environment == "real" else self.kis_ws_url_virtual
+
+    @property
     def rate_limit(self) -> float:
         """Requests a second and key: KIS's limits since 2026-04-20 unless set."""
         return self.kis_api_rate_limit or (18.0 if self.environment == "real" else 1.0)

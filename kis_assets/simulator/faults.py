@@ -100,6 +100,10 @@ class Faults:
     expired_status: int = 500
     """HTTP status of EGW00123 when a token really has expired."""
 
+    # The real-time feed; `extra_fields` is heeded there as well.
+    stream_drop: Switch = False
+    """The connection is torn when there are frames to send, without a word."""
+
     # A success that lies.
     missing_optional_fields: Switch = False
     missing_required_field: Switch = False
