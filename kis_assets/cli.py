@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kis_assets import cli_stream
+from kis_assets import cli_publish, cli_stream
 
 if TYPE_CHECKING:
     from kis_assets.pipeline import Outcome
@@ -23,6 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
+cli_publish.register(app)
 cli_stream.register(app)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,10 +16,13 @@ import polars as pl
 
 from kis_assets import krx
 from kis_assets.lake import Change, Lake, Scope
+from kis_assets.publish import PublishError, publish
 from kis_assets.quality import account, record, rows_by_day
 from kis_assets.resources import KISResource
 from kis_assets.sources.base import Fetched, Progress
 from kis_assets.tables import Table
+
+log = logging.getLogger(__name__)
 
 OWNERS = ["team:market-data"]
 SHOWN = 20
@@ -88,7 +92,19 @@ class Report:
         if table.partition != "year":
             rows = self._rows_of_days(lake, table, scope, fetched.rows)
             record(lake, table, [account(rows, fetched.absent, fetched.failed)])
-        return self._result(change, fetched if isinstance(found, Fetched) else None)
+        published = self._published(lake, table, change.unit)
+        return self._result(change, fetched if isinstance(found, Fetched) else None, published)
+
+    def _published(self, lake: Lake, table: Table, unit: str) -> dict[str, Any]:
+        """Where the unit was published, or why not; the rows are stored either way."""
+        url = self._kis.settings.kis_lake_url
+        if url is None:
+            return {}
+        try:
+            return {"published": publish(lake, table, unit, url)}
+        except PublishError as error:
+            log.error("not published: %s", error)
+            return {"not published": str(error)}
 
     def _rows_of_days(
         self, lake: Lake, table: Table, scope: Scope, rows: pl.DataFrame
@@ -104,7 +120,9 @@ class Report:
         stored = lake.scan(table, first=scope.first, last=scope.last)
         return dict.fromkeys(sessions, 0) | rows_by_day(table, stored)
 
-    def _result(self, change: Change, fetched: Fetched | None) -> dg.MaterializeResult[Any]:
+    def _result(
+        self, change: Change, fetched: Fetched | None, published: dict[str, Any]
+    ) -> dg.MaterializeResult[Any]:
         metadata: dict[str, Any] = {}
         source = self._kis.source.name
         if source.startswith("mock"):
@@ -122,7 +140,7 @@ class Report:
             metadata["changes"] = markdown(change.samples)
         if fetched is not None:
             metadata |= _missing(fetched)
-        metadata |= self._tally.summary()
+        metadata |= published | self._tally.summary()
         metadata["seconds"] = round(time.monotonic() - self._started, 2)
         if change.path is not None:
             metadata["path"] = dg.MetadataValue.path(str(change.path))
