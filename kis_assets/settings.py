@@ -80,6 +80,15 @@ def _header_word(secret: SecretStr) -> SecretStr:
     return SecretStr(word)
 
 
+def _lake_url(url: str) -> str:
+    parts = urlsplit(url)
+    if "://" in url and parts.scheme not in ("s3", "gs", "az", "file"):
+        raise ValueError("must be s3://..., gs://..., az://..., file://... or a path")
+    if parts.username or parts.password or parts.query:
+        raise ValueError("must hold no credentials: give those as AWS_... and the like")
+    return url
+
+
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 WsUrl = Annotated[str, AfterValidator(_ws_url)]
 
@@ -132,6 +141,7 @@ class Settings(BaseSettings):
     kis_venue: Venue = Venue.KRX
     kis_data_dir: Path = Path("data")
     kis_lake_keep_days: int = Field(default=30, ge=0)
+    kis_lake_url: Annotated[str, AfterValidator(_lake_url)] | None = None
     kis_replay_at: datetime | None = None
 
     @classmethod
@@ -251,6 +261,11 @@ class Settings(BaseSettings):
         )
 
     @property
+    def ws_url(self) -> str:
+        """WebSocket address of the server in use."""
+        return self.kis_ws_url_real if self.environment == "real" else self.kis_ws_url_virtual
+
+    @property
     def rate_limit(self) -> float:
         """Requests a second and key: KIS's limits since 2026-04-20 unless set."""
         return self.kis_api_rate_limit or (18.0 if self.environment == "real" else 1.0)
@@ -318,5 +333,6 @@ def _sentence(error: ValidationError) -> str:
         return message
     name = str(first["loc"][0])
     is_secret = any(word in name for word in ("key", "secret", "account", "redis"))
+    is_secret = is_secret or "credentials" in message
     shown = "" if is_secret else f"={first['input']}"
     return f"{name.upper()}{shown}: {message[0].lower()}{message[1:]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -506,14 +506,16 @@ def test_candles_fewer_than_usual_are_seen(lake: Lake) -> None:
 def test_history_that_changed_is_shown_with_both_values(lake: Lake) -> None:
     before = broken(lake, DAILY_CANDLES)
     stored = lake.scan(DAILY_CANDLES).collect()
-    settled = stored.with_columns(fetched_at=pl.lit(EVENING).dt.cast_time_unit("us"))
+    settled = stored.with_columns(
+        fetched_at=pl.lit(EVENING.astimezone(UTC), stored.schema["fetched_at"])
+    )
     changed = pl.col("stock_code").eq(PLAIN) & pl.col("trading_day").eq(date(2026, 3, 10))
 
     def more(rows: pl.DataFrame) -> pl.DataFrame:
         return rows.with_columns(volume=pl.col("volume") + changed.cast(pl.Int64))
 
     spoil(lake, DAILY_CANDLES, lambda _: settled.select(stored.columns))
-    lake.replace(DAILY_CANDLES, Scope.month(DAY), more(settled).cast(dict(stored.schema)))
+    lake.replace(DAILY_CANDLES, Scope.month(DAY), more(settled))
     assert broken(lake, DAILY_CANDLES) ^ before == {"settled_days_are_unchanged"}
     (claim,) = [c for c in CLAIMS["daily_candles"] if c.name == "settled_days_are_unchanged"]
     _, failing = claim.find(span_of(lake, DAILY_CANDLES), {})

@@ -260,10 +260,14 @@ def test_books_go_through_the_lakes_door_and_their_checks_pass(at: OpenAt, tmp_p
         lake = Lake(tmp_path / "kis", source="kis")
         change = lake.replace(ORDER_BOOKS, Scope.capture(DAY, moment), fetched.rows)
         assert change.added == fetched.rows.height > 40
-    rows = lake.scan(ORDER_BOOKS).collect()
-    span = Span(lake, ORDER_BOOKS, DAY, DAY)
+    rows = lake.scan(ORDER_BOOKS)
+    span = span_of(lake)
     for claim in CLAIMS:
-        assert claim(span, rows).is_empty(), claim.__name__
+        assert claim(span, rows).collect().is_empty(), claim.__name__
+
+
+def span_of(lake: Lake) -> Span:
+    return Span(lake, ORDER_BOOKS, DAY, DAY, TEN, lambda: pytest.fail("no source is asked"))
 
 
 CLAIMS = (
@@ -290,8 +294,8 @@ def test_a_check_tells_what_breaks_its_claim(
     rows = capture(at(TEN), SAMSUNG).rows
     types = ORDER_BOOKS.schema
     rows = rows.with_columns(pl.lit(v, types[name]).alias(name) for name, v in spoilt.items())
-    span = Span(Lake(tmp_path / "kis", source="kis"), ORDER_BOOKS, DAY, DAY)
-    assert claim(span, rows).height == 1
+    span = span_of(Lake(tmp_path / "kis", source="kis"))
+    assert claim(span, rows.lazy()).collect().height == 1
 
 
 @pytest.mark.parametrize("phase", [{"market_phase": "00"}, {"vi_code": "Y"}])
@@ -302,8 +306,8 @@ def test_a_crossed_book_is_right_in_auctions_and_interruptions(
     rows = rows.with_columns(
         pl.lit(99_999_999).alias("bid_price_1"), *(pl.lit(v).alias(n) for n, v in phase.items())
     )
-    span = Span(Lake(tmp_path / "kis", source="kis"), ORDER_BOOKS, DAY, DAY)
-    assert claims.best_bid_is_below_best_ask(span, rows).is_empty()
+    span = span_of(Lake(tmp_path / "kis", source="kis"))
+    assert claims.best_bid_is_below_best_ask(span, rows.lazy()).collect().is_empty()
 
 
 def test_books_of_another_day_are_refused_before_a_request() -> None:

@@ -137,7 +137,7 @@ def test_a_long_halt_before_relisting_is_an_action_when_the_market_went_on(lake:
     back = date(2026, 4, 20)
     others = [
         based(day, 7_000, 7_000) | {"stock_code": "000660"}
-        for day in (MONDAY, date(2026, 3, 30), date(2026, 4, 10), back)
+        for day in (MONDAY, date(2026, 3, 20), date(2026, 4, 3), date(2026, 4, 17), back)
     ]
     for month in (MONDAY, back):
         mine = [based(MONDAY, 10_000, 10_000), based(back, 6_000, 6_000)]

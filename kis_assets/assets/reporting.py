@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -17,10 +18,13 @@ from kis_assets import krx
 from kis_assets.assets import showing
 from kis_assets.assets.showing import SHOWN, markdown, standing
 from kis_assets.lake import Change, Lake, Scope
+from kis_assets.publish import PublishError, publish
 from kis_assets.quality import account, record, rows_by_day
 from kis_assets.resources import KISResource
 from kis_assets.sources.base import Fetched, Progress
 from kis_assets.tables import Table
+
+log = logging.getLogger(__name__)
 
 OWNERS = ["team:market-data"]
 EVERY = 100
@@ -81,10 +85,22 @@ class Report:
         if table.partition != "year":
             rows = self._rows_of_days(lake, table, scope, fetched.rows)
             record(lake, table, [account(rows, fetched.absent, fetched.failed)])
+        published = self._published(lake, table, change.unit)
         metadata = self._said(change, fetched if isinstance(found, Fetched) else None)
-        metadata |= _page(lake, table, fetched.rows, stocks)
+        metadata |= published | _page(lake, table, fetched.rows, stocks)
         metadata["seconds"] = round(time.monotonic() - self._started, 2)
         return dg.MaterializeResult(metadata=metadata)
+
+    def _published(self, lake: Lake, table: Table, unit: str) -> dict[str, Any]:
+        """Where the unit was published, or why not; the rows are stored either way."""
+        url = self._kis.settings.kis_lake_url
+        if url is None:
+            return {}
+        try:
+            return {"published": publish(lake, table, unit, url)}
+        except PublishError as error:
+            log.error("not published: %s", error)
+            return {"not published": str(error)}
 
     def _rows_of_days(
         self, lake: Lake, table: Table, scope: Scope, rows: pl.DataFrame

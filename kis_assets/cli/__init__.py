@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from kis_assets.cli import asking, doctor, reading, running, serving, versions
+from kis_assets.cli import (
+    asking,
+    doctor,
+    publishing,
+    reading,
+    running,
+    serving,
+    streaming,
+    versions,
+)
 from kis_assets.cli.common import app
 
-__all__ = ["app", "asking", "doctor", "reading", "running", "serving", "versions"]
+__all__ = [
+    "app",
+    "asking",
+    "doctor",
+    "publishing",
+    "reading",
+    "running",
+    "serving",
+    "streaming",
+    "versions",
+]

@@ -76,6 +76,9 @@ def simulate(
     virtual: Annotated[bool, typer.Option(help="Behave as the virtual server.")] = False,
     rate_limit: Annotated[float | None, typer.Option(help="Requests a second it allows.")] = None,
     seed: Annotated[int, typer.Option(help="Of the invented market.")] = 0,
+    speed: Annotated[
+        float, typer.Option(min=0, help="With --at: how fast time passes there; 0: it stands.")
+    ] = 0,
 ) -> None:
     """A KIS server of one's own on this machine: an invented market, or a replay of real days."""
     from kis_assets import krx
@@ -92,6 +95,14 @@ def simulate(
     if replay is not None and moment is None:
         raise stop("--replay needs --at: the moment of the market to replay")
     try:
-        start(replay, moment, port=port, virtual=virtual, rate_limit=rate_limit, seed=seed)
+        start(
+            replay,
+            moment,
+            port=port,
+            virtual=virtual,
+            rate_limit=rate_limit,
+            seed=seed,
+            speed=speed,
+        )
     except (OSError, ValueError) as error:
         raise stop(str(error)) from None

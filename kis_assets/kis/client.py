@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
 import httpx
+from pydantic import SecretStr
 
 from kis_assets.kis import endpoints
 from kis_assets.kis.breaker import Breaker
@@ -236,6 +237,35 @@ class Client:
 
         return retrying(attempt, file_name, self.tally, self._settings.kis_api_max_retries)
 
+    def approval_key(self) -> SecretStr:
+        """A new key that opens a real-time session of the first app key; it is good for a day.
+
+        Raises:
+            KISError: none was issued; see `kis.errors`.
+        """
+        account = self._accounts[0]
+
+        def attempt() -> SecretStr:
+            patience = self._settings.kis_api_queue_timeout
+            account.breaker.check()
+            try:
+                with (
+                    account.quota.permit(endpoints.APPROVAL_PATH, live=True, timeout=patience)
+                    if account.quota is not None
+                    else nullcontext()
+                ):
+                    body = self._grant(account.credential, "Approval", endpoints.APPROVAL_PATH)
+            except KISError as error:
+                if error.is_outage:
+                    account.breaker.failure()
+                else:
+                    account.breaker.release()
+                raise
+            account.breaker.success()
+            return SecretStr(str(body["approval_key"]))
+
+        return retrying(attempt, "Approval", self.tally, self._settings.kis_api_max_retries)
+
     def close(self) -> None:
         """Close connections and the shared file."""
         self._wire.close()
@@ -380,18 +410,25 @@ class Client:
 
     def _issue_token(self, credential: Credential) -> dict[str, Any]:
         self.tally.token_issued()
+        return self._grant(credential, "tokenP", endpoints.TOKEN_PATH)
+
+    def _grant(self, credential: Credential, name: str, path: str) -> dict[str, Any]:
+        # The same secret has another name in each of the two forms.
+        secret, wanted = (
+            ("appsecret", "access_token") if name == "tokenP" else ("secretkey", "approval_key")
+        )
         status, content, _ = self._wire.receive(
-            "tokenP",
+            name,
             "POST",
-            f"{self._settings.base_url}{endpoints.TOKEN_PATH}",
+            f"{self._settings.base_url}{path}",
             json={
                 "grant_type": "client_credentials",
                 "appkey": credential.app_key.get_secret_value(),
-                "appsecret": credential.app_secret.get_secret_value(),
+                secret: credential.app_secret.get_secret_value(),
             },
         )
         body = envelope(content, status)
-        if body.get("access_token"):
+        if body.get(wanted):
             return body
         msg_cd = str(body.get("error_code") or body.get("msg_cd") or "").strip()
         message = str(body.get("error_description") or body.get("msg1") or "").strip()
@@ -401,6 +438,6 @@ class Client:
             message or "no token was issued",
             msg_cd=msg_cd,
             status=status,
-            endpoint="tokenP",
+            endpoint=name,
             is_outage=what.is_outage,
         )

@@ -28,6 +28,7 @@ class Endpoint:
 
 
 TOKEN_PATH = "/oauth2/tokenP"  # noqa: S105 - an address, not a token
+APPROVAL_PATH = "/oauth2/Approval"
 MASTER_PATH = "/common/master/"
 
 PRICE = Endpoint("inquire-price", QUOTATIONS + "inquire-price", "FHKST01010100")

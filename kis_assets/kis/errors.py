@@ -5,6 +5,7 @@ KISError
 ├── AuthenticationFailed               key, secret or token is refused: change the settings
 ├── RateLimited                        too many requests: wait
 ├── ServiceUnavailable                 network, gateway or open breaker: try again later
+│   └── SessionInUse                   the app key has a real-time session elsewhere: end that one
 ├── UnexpectedAnswer                   well-formed and wrong: nothing of it may be stored
 └── NotSupported                       this server or source cannot do that
 """
@@ -79,6 +80,10 @@ class ServiceUnavailable(KISError):
     """The network, the gateway, or the breaker that is open because of them."""
 
 
+class SessionInUse(ServiceUnavailable):
+    """KIS gives an app key one real-time session, and another one is open."""
+
+
 class UnexpectedAnswer(KISError):
     """A well-formed answer that is not about what was asked, or not complete."""
 
@@ -140,6 +145,10 @@ POLICIES: dict[str, Policy] = {
         _PASSING,
     ),
     **dict.fromkeys(("OPSQ2001", "OPSQ2002", "MCA05918", "EGW00132"), _BAD_QUESTION),
+    # The real-time feed; its codes that are not here say that the message was wrong.
+    **dict.fromkeys(("OPSP0007", "OPSP0009", "OPSP8999", "OPSP9995"), _PASSING),
+    **dict.fromkeys(("OPSP0010", "OPSP0011", "OPSP9994"), _DEAD_TOKEN),
+    "OPSP8996": Policy(SessionInUse, Then.RETRY),
 }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import uvicorn
@@ -29,8 +30,9 @@ def start(
     virtual: bool,
     rate_limit: float | None,
     seed: int,
+    speed: float = 0.0,
 ) -> None:
-    """Serve until interrupted.
+    """Serve until interrupted; the market goes on from `at`, `speed` times as fast as clocks do.
 
     Raises:
         ValueError: the folder to replay does not have what it should.
@@ -38,8 +40,12 @@ def start(
     """
     moment = None if at is None else at.astimezone(krx.SEOUL)
 
+    began = time.monotonic()
+
     def clock() -> datetime:
-        return moment or krx.now()
+        if moment is None:
+            return krx.now()
+        return moment + timedelta(seconds=(time.monotonic() - began) * speed)
 
     market: Market
     market = ReplayMarket(replay, clock=clock) if replay else ModelMarket(seed=seed, clock=clock)
@@ -52,8 +58,9 @@ def start(
         clock=krx.now,
     )
     config = uvicorn.Config(
-        create_app(simulator), host="127.0.0.1", port=port, log_level="warning", access_log=False
-    )
+        create_app(simulator), host="127.0.0.1", port=port, log_level="warning", access_log=False,
+        ws_ping_interval=None,
+    )  # fmt: skip
     server = uvicorn.Server(config)
     listener = config.bind_socket()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -61,6 +68,7 @@ def start(
     lines = {
         "DATA_SOURCE_TYPE": "kis",
         f"KIS_API_BASE_URL_{name}": url,
+        f"KIS_WS_URL_{name}": url.replace("http", "ws", 1),
         "KIS_MASTER_BASE_URL": url,
         "KIS_USE_VIRTUAL_SERVER": str(virtual).lower(),
         "KIS_APP_KEY": KEY,

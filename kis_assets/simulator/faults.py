@@ -108,6 +108,10 @@ class Faults:
     published_early: Switch = False
     """A day is there from its close on, not only from the next trading day at 08:00."""
 
+    # The real-time feed; `extra_fields` is heeded there as well.
+    stream_drop: Switch = False
+    """The connection is torn when there are frames to send, without a word."""
+
     # A success that lies.
     missing_optional_fields: Switch = False
     missing_required_field: Switch = False

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -19,19 +19,23 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from kis_assets.simulator.realtime import PATH, Session
 from kis_assets.simulator.replies import Reply
 from kis_assets.simulator.server import Simulator
 
+TICK = 0.2
+"""Seconds between two looks of the real-time feed at the market."""
 _PIECES = 8
 _CONNECTION = "simulator.connection"
 _METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH"]
 
 
 class _Application(Starlette):
-    """Remembers the connection of a request, so that it can be torn."""
+    """Remembers the connection of a request or a session, so that it can be torn."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         cycle: Any = getattr(send, "__self__", None)
@@ -39,8 +43,11 @@ class _Application(Starlette):
         await super().__call__(scope, receive, send)
 
 
-def create_app(simulator: Simulator) -> Starlette:
-    """The simulator as an ASGI application: every path of KIS and `/simulator/...`."""
+def create_app(simulator: Simulator, tick: float = TICK) -> Starlette:
+    """The simulator as an ASGI application: every path of KIS and `/simulator/...`.
+
+    The real-time feed says every `tick` seconds what has happened on the market since.
+    """
 
     async def everything(request: Request) -> Response:
         arrived = simulator.monotonic()
@@ -64,7 +71,50 @@ def create_app(simulator: Simulator) -> Starlette:
             return StreamingResponse(_drip(reply), reply.status, reply.headers)
         return Response(reply.body, reply.status, reply.headers)
 
-    return _Application(routes=[Route("/{path:path}", everything, methods=_METHODS)])
+    async def realtime(socket: WebSocket) -> None:
+        connection: Any = socket.scope[_CONNECTION]
+        if simulator.faults.first(("down", "reset"), socket.url.path):
+            connection.abort()
+            return
+        await socket.accept()
+        session = simulator.realtime.open()
+        try:
+            await _carry(session, socket, connection, tick)
+        finally:
+            session.close()
+
+    routes = [
+        WebSocketRoute(PATH, realtime),
+        WebSocketRoute(PATH + "/{tr_id}", realtime),
+        Route("/{path:path}", everything, methods=_METHODS),
+    ]
+    return _Application(routes=routes)
+
+
+async def _carry(session: Session, socket: WebSocket, connection: Any, tick: float) -> None:
+    """Let a session and its client hear each other until one of them ends it."""
+
+    async def listen() -> None:
+        with suppress(WebSocketDisconnect):
+            while not session.is_over:
+                for answer in session.hear(await socket.receive_text()):
+                    await socket.send_text(answer)
+            await socket.close()
+
+    listening = asyncio.create_task(listen())
+    try:
+        while not (await asyncio.wait([listening], timeout=tick))[0]:
+            frames = await run_in_threadpool(session.frames)
+            if session.is_torn:
+                connection.abort()
+                return
+            for frame in frames:
+                await socket.send_text(frame)
+    except WebSocketDisconnect:
+        pass
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
 
 
 async def _drip(reply: Reply) -> AsyncIterator[bytes]:
@@ -80,11 +130,13 @@ def _pieces(body: bytes) -> Iterator[bytes]:
 
 
 @contextmanager
-def serve(simulator: Simulator, host: str = "127.0.0.1", port: int = 0) -> Generator[str]:
+def serve(
+    simulator: Simulator, host: str = "127.0.0.1", port: int = 0, *, tick: float = TICK
+) -> Generator[str]:
     """Run the simulator in a thread and give its base URL; port 0 takes any free one."""
     config = uvicorn.Config(
-        create_app(simulator), lifespan="off", log_level="critical", access_log=False,
-        timeout_graceful_shutdown=1,
+        create_app(simulator, tick), lifespan="off", log_level="critical", access_log=False,
+        timeout_graceful_shutdown=1, ws_ping_interval=None,
     )  # fmt: skip
     server = uvicorn.Server(config)
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
@@ -42,8 +41,7 @@ def grant(
         raise Refusal("1", "EGW00101", "grant_type이 유효하지 않습니다.", 403)
     if path == "/oauth2/Approval":
         # Here, and only here, the secret is called secretkey.
-        tokens.check_key(key, form.get("secretkey", ""))
-        return {"approval_key": str(uuid.uuid4())}
+        return {"approval_key": tokens.approve(key, form.get("secretkey", ""))}
     if path != "/oauth2/tokenP":
         raise Refusal("1", "EGW00101", "요청이 유효하지 않습니다.", 404)
     token = tokens.issue(key, secret)

@@ -24,6 +24,7 @@ from kis_assets.simulator.limiter import Arrival, Limiter, Log
 from kis_assets.simulator.market import Market, business_day
 from kis_assets.simulator.masterfiles import FILES, index_file, master_file
 from kis_assets.simulator.oauth import HASH_KEY, grant
+from kis_assets.simulator.realtime import Realtime
 from kis_assets.simulator.replies import JSON, SPOILERS, Reply, page, trouble
 from kis_assets.simulator.services import SERVICES, Service
 from kis_assets.simulator.tokens import Tokens
@@ -40,6 +41,8 @@ _TOO_MANY = "초당 거래건수를 초과하였습니다."
 
 class Simulator:
     """A KIS REST server over a market, and KRX's Open API beside it under `/svc/apis/`.
+
+    `realtime` is its real-time feed.
 
     Args:
         market: What the answers are about.
@@ -74,6 +77,7 @@ class Simulator:
         self._krx = krx_api.OpenAPI(market, self.faults, krx_key)
         self._limiter = Limiter(RATE_LIMITS[environment] if rate_limit is None else rate_limit)
         self._log = Log()
+        self.realtime = Realtime(self)
         self._lock = Lock()
         self._pages: Counter[tuple[str, str]] = Counter()
         self._last_payload: dict[tuple[str, str], Answer] = {}

@@ -53,6 +53,7 @@ class Tokens:
         self._tokens: dict[str, Token] = {}
         self._current: dict[str, Token] = {}
         self._issued: dict[str, float] = {}
+        self._approved: dict[str, str] = {}
         self.issued = 0
 
     def issue(self, app_key: str, secret: str) -> Token:
@@ -76,6 +77,19 @@ class Tokens:
                 self._current[app_key] = current
                 self._tokens[current.value] = current
             return current
+
+    def approve(self, app_key: str, secret: str) -> str:
+        """A key for the real-time feed; Refusal when key or secret are wrong."""
+        self.check_key(app_key, secret)
+        approval_key = str(uuid.uuid4())
+        with self._lock:
+            self._approved[approval_key] = app_key
+        return approval_key
+
+    def approved(self, approval_key: str) -> str | None:
+        """The app key that an approval key stands for, None for one that was never issued."""
+        with self._lock:
+            return self._approved.get(approval_key)
 
     def check_key(self, app_key: str, secret: str) -> None:
         """Refuse a key or secret that is missing or wrong."""
@@ -101,8 +115,10 @@ class Tokens:
             raise Refusal("1", "EGW00123", "기간이 만료된 token 입니다.", expired_status)
 
     def revoke(self, value: str | None = None) -> None:
-        """Forget one token, or all of them."""
+        """Forget one token, or all of them and the approval keys."""
         with self._lock:
+            if value is None:
+                self._approved.clear()
             gone = list(self._tokens) if value is None else [value]
             for key in gone:
                 token = self._tokens.pop(key, None)

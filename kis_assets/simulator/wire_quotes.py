@@ -37,8 +37,8 @@ _SLOT_FIELDS = words(
     "intr_antc_cntg_vrss intr_antc_cntg_vrss_sign intr_antc_cntg_prdy_ctrt intr_antc_vol "
     "inter2_sdpr"
 )
-_PHASES = {"pre_open": "00", "continuous": "20", "closing_auction": "00", "closed": "30"}
-_HOURS = {"pre_open": "B", "continuous": "0", "closing_auction": "C", "closed": "0"}
+PHASES = {"pre_open": "00", "continuous": "20", "closing_auction": "00", "closed": "30"}
+HOURS = {"pre_open": "B", "continuous": "0", "closing_auction": "C", "closed": "0"}
 
 
 def inquire_price(request: Request) -> Answer:
@@ -157,7 +157,7 @@ def _slot(request: Request, code: str, stock: Stock | None) -> Record:
     bid, bid_count = book.bids[0] if book.bids else (0, 0)
     return {
         "kospi_kosdaq_cls_name": stock.market, "mrkt_trtm_cls_name": "",
-        "hour_cls_code": _HOURS[book.phase],
+        "hour_cls_code": HOURS[book.phase],
         "inter_shrn_iscd": code, "inter_kor_isnm": stock.name, "inter2_prpr": str(bar.close),
         "inter2_prdy_vrss": str(bar.change), "prdy_vrss_sign": bar.sign,
         "prdy_ctrt": rate(bar.change_rate), "acml_vol": str(bar.volume),
@@ -216,7 +216,7 @@ def _book(book: Book, moment: str) -> Record:
         "total_askp_rsqn_icdc": "0", "total_bidp_rsqn_icdc": "0", "ovtm_total_askp_icdc": "0",
         "ovtm_total_bidp_icdc": "0", "ovtm_total_askp_rsqn": "0", "ovtm_total_bidp_rsqn": "0",
         "ntby_aspr_rsqn": str(book.total_bid - book.total_ask),
-        "new_mkop_cls_code": _PHASES[book.phase],
+        "new_mkop_cls_code": PHASES[book.phase],
     }  # fmt: skip
 
 

@@ -19,13 +19,14 @@ from kis_assets.simulator.model import ModelMarket
 from kis_assets.simulator.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 
-_IN_PROCESS = {
+IN_PROCESS = {
     "kis_app_key": SecretStr("MOCK" * 9),
     "kis_app_secret": SecretStr("MOCK" * 45),
     "kis_use_virtual_server": False,
     "kis_use_real_server": None,
     "redis_url": None,
 }
+"""Settings of a client whose server is the simulator in this process."""
 
 
 def in_process(settings: Settings, folder: str, seed: int = 0) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def in_process(settings: Settings, folder: str, seed: int = 0) -> dict[str, Any]
         ModelMarket(seed=seed, clock=settings.now), rate_limit=0, clock=settings.now
     )
     return {
-        "settings": settings.model_copy(update=_IN_PROCESS),
+        "settings": settings.model_copy(update=IN_PROCESS),
         "transport": InProcessTransport(simulator),
         "state_dir": Path(folder),
         "workers": 1,

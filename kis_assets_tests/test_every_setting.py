@@ -1,0 +1,156 @@
+"""Every setting has an effect that a test sees: a row a variable, and a new one fails until it has.
+
+`SHOWN_BY` names the test that shows the effect; what no other file shows is shown here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from kis_assets.kis.client import Client
+from kis_assets.kis.errors import ServiceUnavailable
+from kis_assets.lake import Scope
+from kis_assets.resources import open_lake
+from kis_assets.settings import Settings
+from kis_assets.simulator.http import InProcessTransport
+from kis_assets.simulator.server import Simulator
+from kis_assets.sources.base import AbstractDataSource, PriceType
+from kis_assets.sources.cache import CachedDataSource, open_store
+from kis_assets.sources.kis import KISDataSource
+from kis_assets.tables import MARKET_DAYS
+
+HERE = Path(__file__).parent
+HERE_TOO, CLIENT = "test_every_setting.py::test_", "test_api_client.py::test_"
+STREAM, SETTINGS = "test_stream.py::test_", "test_settings.py::test_"
+HERE_TTL = "test_every_setting.py::test_an_answer_is_kept_for_as_long_as_its_setting_says"
+HERE_BREAKER = "test_every_setting.py::test_the_breaker_opens_after_its_failures_for_its_time"
+
+SHOWN_BY: dict[str, str] = {
+    "data_source_type": f"{CLIENT}kis_is_not_replaced_by_a_mock_when_it_is_asked_for",
+    "enable_kis_api": "test_every_setting.py::test_kis_that_is_switched_off_is_not_used",
+    "kis_app_key": f"{STREAM}the_command_prints_what_happens_for_machines",
+    "kis_app_secret": f"{STREAM}a_wrong_secret_is_named_and_shown_nowhere",
+    "kis_account_number": f"{HERE_TOO}an_account_number_is_accepted_and_never_shown",
+    "kis_use_virtual_server": f"{STREAM}the_virtual_server_is_reached_at_its_own_address",
+    "kis_use_real_server": f"{SETTINGS}contradicting_servers_are_refused",
+    "kis_api_base_url_real": f"{STREAM}the_command_prints_what_happens_for_machines",
+    "kis_api_base_url_virtual": f"{STREAM}the_virtual_server_is_reached_at_its_own_address",
+    "kis_ws_url_real": f"{STREAM}the_command_prints_what_happens_for_machines",
+    "kis_ws_url_virtual": f"{STREAM}the_virtual_server_is_reached_at_its_own_address",
+    "kis_master_base_url": f"{SETTINGS}a_replay_is_refused_with_kis_own_hosts",
+    "kis_api_rate_limit": f"{STREAM}asking_for_the_approval_key_takes_a_permit",
+    "kis_api_queue_timeout": f"{STREAM}asking_for_the_approval_key_takes_a_permit",
+    "kis_api_timeout": "test_client.py::test_a_slow_drip_ends_with_the_timeout",
+    "kis_api_max_retries": f"{STREAM}a_server_that_cannot_be_reached_is_an_error_after_a_few_tries",
+    "kis_api_circuit_breaker_threshold": HERE_BREAKER,
+    "kis_api_circuit_breaker_timeout": HERE_BREAKER,
+    "kis_cache_ttl_price": HERE_TTL,
+    "kis_cache_ttl_orderbook": HERE_TTL,
+    "kis_cache_ttl_chart": HERE_TTL,
+    "kis_cache_ttl_stock_info": HERE_TTL,
+    "redis_url": "test_shared_redis.py::test_a_wrong_address_is_refused_without_being_shown",
+    "kis_universe": f"{SETTINGS}settings_come_from_the_file_dot_env",
+    "kis_stock_codes": "test_assets.py::test_an_unlisted_code_is_named_and_nothing_is_stored",
+    "kis_venue": f"{STREAM}what_cannot_be_streamed_is_refused_before_anything_is_asked",
+    "kis_data_dir": "test_every_setting.py::test_the_lake_keeps_old_versions_for_its_days",
+    "kis_lake_keep_days": "test_every_setting.py::test_the_lake_keeps_old_versions_for_its_days",
+    "kis_lake_url": "test_publish.py::test_a_materialization_publishes_what_it_stored",
+    "kis_replay_at": f"{SETTINGS}a_replay_is_refused_with_kis_own_hosts",
+}
+"""By variable, the test that shows its effect: `file::test`."""
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_every_setting_has_a_test_that_sees_its_effect(name: str) -> None:
+    assert name in SHOWN_BY, f"{name.upper()} is new: say in SHOWN_BY which test shows its effect"
+    file, _, test = SHOWN_BY[name].partition("::")
+    text = (HERE / file).read_text(encoding="utf-8")
+    assert re.search(rf"^def {test}\(", text, re.MULTILINE), f"{file} has no {test}"
+
+
+def test_no_row_is_about_a_setting_that_is_gone() -> None:
+    assert set(SHOWN_BY) == set(Settings.model_fields)
+
+
+def test_kis_that_is_switched_off_is_not_used() -> None:
+    keys = {"kis_app_key": "key", "kis_app_secret": "secret"}
+    assert Settings.load(**keys).source_type == "kis"
+    assert Settings.load(**keys, enable_kis_api=False).source_type == "mock"
+
+
+def test_an_account_number_is_accepted_and_never_shown() -> None:
+    settings = Settings.load(kis_account_number="50001234-01")
+    assert "50001234" not in repr(settings) + str(settings) + settings.model_dump_json()
+
+
+ASKED: dict[str, tuple[str, Callable[[AbstractDataSource], object]]] = {
+    "price": ("inquire-price", lambda source: source.get_current_price("005930")),
+    "orderbook": ("inquire-asking-price-exp-ccn", lambda source: source.get_order_book("005930")),
+    "chart": (
+        "inquire-daily-itemchartprice",
+        lambda source: source.get_chart_data("005930", PriceType.DAILY, 5),
+    ),
+    "stock_info": ("search-stock-info", lambda source: source.get_stock_info("005930")),
+}
+
+
+@pytest.mark.parametrize("what", ASKED)
+def test_an_answer_is_kept_for_as_long_as_its_setting_says(
+    what: str, settings: Settings, simulator: Simulator, source: KISDataSource
+) -> None:
+    path, ask = ASKED[what]
+    settings = settings.model_copy(update={f"kis_cache_ttl_{what}": 0.0})
+    with CachedDataSource(source, open_store(settings), settings) as cached:
+        ask(cached)
+        first = simulator.calls(path)
+        ask(cached)
+        assert simulator.calls(path) == 2 * first > 0
+        kept = settings.model_copy(update={f"kis_cache_ttl_{what}": 60.0})
+        cached._settings = kept
+        ask(cached)
+        ask(cached)
+        assert simulator.calls(path) == 3 * first
+
+
+def test_the_breaker_opens_after_its_failures_for_its_time(
+    settings: Settings, simulator: Simulator
+) -> None:
+    short = {"kis_api_circuit_breaker_threshold": 2, "kis_api_circuit_breaker_timeout": 7.0}
+    client = Client(settings.model_copy(update=short), transport=InProcessTransport(simulator))
+    breaker = client._accounts[0].breaker
+    breaker.failure()
+    breaker.check()
+    breaker.failure()
+    with pytest.raises(ServiceUnavailable, match=r"after 2 failures .* in 7 s"):
+        breaker.check()
+    client.close()
+
+
+def test_the_lake_keeps_old_versions_for_its_days(settings: Settings, tmp_path: Path) -> None:
+    pruned: dict[int, int] = {}
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    for days in (5, 50):
+        there = {"kis_lake_keep_days": days, "kis_data_dir": tmp_path / str(days)}
+        lake = open_lake(settings.model_copy(update=there))
+        assert lake.folder == tmp_path / str(days) / "kis"
+        moment = [at]
+        lake._versions._clock = lambda moment=moment: moment[0]
+        for is_open in (True, False):
+            lake.replace(MARKET_DAYS, Scope.year(2026), _a_day(is_open))
+        moment[0] += timedelta(days=20)
+        pruned[days] = lake.prune()
+    assert pruned == {5: 1, 50: 0}
+
+
+def _a_day(is_open: bool):
+    import polars as pl
+
+    plain = {"Date": date(2026, 3, 17), "String": "kis", "Boolean": is_open}
+    moment = datetime(2026, 3, 17, tzinfo=UTC)
+    row = {column.name: plain.get(str(column.dtype), moment) for column in MARKET_DAYS.columns}
+    return pl.DataFrame([row], schema=MARKET_DAYS.schema)

@@ -1,0 +1,172 @@
+"""Delta tables of the lake: the same rows, one partition a unit, replaced and never doubled."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from typer.testing import CliRunner
+
+from kis_assets.assets.reference import market_days
+from kis_assets.cli import app
+from kis_assets.lake import Lake, Scope
+from kis_assets.publish import PublishError, publish
+from kis_assets.resources import KISResource, LakeResource
+from kis_assets.settings import Settings, SettingsError
+from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS, PRICE_SNAPSHOTS, Table
+
+pytest.importorskip("deltalake", reason="needs the extra of that name: pip install deltalake")
+
+DAY, NEXT = date(2026, 3, 17), date(2026, 3, 18)
+NOON = datetime(2026, 3, 17, 3, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "data" / "mock", source="mock")
+
+
+def rows(table: Table, day: date, codes: list[str], price: int = 100) -> pl.DataFrame:
+    """A plausible row a stock, on that day."""
+    moment = NOON.replace(day=day.day, month=day.month)
+    plain = {"Int64": price, "String": "00", "Float64": 0.5, "Boolean": True, "Date": day}
+    return pl.DataFrame(
+        [
+            {column.name: plain.get(str(column.dtype), moment) for column in table.columns}
+            | {"source": "mock", "stock_code": code}
+            for code in codes
+        ],
+        schema=table.schema,
+    )
+
+
+def read(folder: Path, table: Table) -> pl.DataFrame:
+    return pl.read_delta(str(folder / "mock" / table.name))
+
+
+@pytest.mark.parametrize(
+    ("table", "scope_of", "unit_name"),
+    [(DAILY_CANDLES, Scope.month, "2026-03"), (PRICE_SNAPSHOTS, Scope.day, "2026-03-17")],
+    ids=["a month", "a day"],
+)
+def test_a_unit_has_the_lakes_rows_and_a_rerun_takes_their_place(
+    lake: Lake, tmp_path: Path, table: Table, scope_of: type[Scope], unit_name: str
+) -> None:
+    folder = tmp_path / "published"
+    april = date(2026, 4, 1)
+    units = [
+        lake.replace(table, scope_of(day), rows(table, day, ["005930", "000660"])).unit
+        for day in (DAY, april)
+    ]
+    for unit in [*units, units[0]]:
+        publish(lake, table, unit, str(folder))
+    found = read(folder, table)
+    assert set(found["unit"]) >= {unit_name}
+    key = [*table.key]
+    assert_frame_equal(
+        found.drop("unit").sort(key), lake.scan(table).collect().sort(key), check_row_order=True
+    )
+    lake.replace(table, scope_of(DAY), rows(table, DAY, ["005930"], price=200))
+    publish(lake, table, units[0], str(folder))
+    found = read(folder, table)
+    assert found.filter(unit=unit_name)["stock_code"].to_list() == ["005930"]
+    assert found.filter(pl.col("unit") != unit_name).height == 2
+    assert_frame_equal(found.drop("unit").sort(key), lake.scan(table).collect().sort(key))
+
+
+def test_a_unit_that_was_emptied_is_emptied_there(lake: Lake, tmp_path: Path) -> None:
+    scope, table = Scope.month(DAY), DAILY_CANDLES
+    unit = lake.replace(table, scope, rows(table, DAY, ["005930"])).unit
+    publish(lake, table, unit, f"file://{tmp_path}/there")
+    assert read(tmp_path / "there", table).height == 1
+    lake.replace(table, scope, table.empty())
+    publish(lake, table, unit, f"file://{tmp_path}/there")
+    assert read(tmp_path / "there", table).height == 0
+
+
+def test_a_storage_that_fails_is_named_without_what_signs_an_address(
+    lake: Lake, tmp_path: Path
+) -> None:
+    unit = lake.replace(DAILY_CANDLES, Scope.month(DAY), rows(DAILY_CANDLES, DAY, ["005930"])).unit
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(PublishError, match="daily_candles: "):
+        publish(lake, DAILY_CANDLES, unit, str(tmp_path / "file"))
+
+
+def test_without_the_package_one_sentence_says_what_to_install(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "deltalake", None)
+    with pytest.raises(PublishError, match=r"pip install 'kis-assets\[delta\]'"):
+        publish(lake, DAILY_CANDLES, "month=2026-03", "anywhere")
+
+
+def materialize() -> dict[str, object]:
+    result = dg.materialize(
+        [market_days],
+        partition_key="2026",
+        resources={"kis": KISResource(), "lake": LakeResource()},
+    )
+    assert result.success
+    (event,) = result.asset_materializations_for_node("market_days")
+    return {name: value.value for name, value in event.metadata.items()}
+
+
+def test_a_materialization_publishes_what_it_stored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KIS_LAKE_URL", "there")
+    told = materialize()
+    assert told["published"] == str(tmp_path / "there" / "mock" / "market_days")
+    assert read(tmp_path / "there", MARKET_DAYS).height == told["dagster/row_count"] == 365
+    files = f"{tmp_path}/there/mock/market_days/*/*.parquet"
+    assert duckdb.sql(f"SELECT count(*) FROM '{files}'").fetchall() == [(365,)]
+
+
+def test_a_publication_that_fails_fails_no_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "there").write_text("in the way")
+    monkeypatch.setenv("KIS_LAKE_URL", "there")
+    told = materialize()
+    assert "market_days" in str(told["not published"])
+    assert told["dagster/row_count"] == 365
+    assert "not published" in caplog.text
+
+
+def test_the_command_publishes_all_that_is_stored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert CliRunner().invoke(app, ["publish"]).exit_code == 2
+    lake = Lake(tmp_path / "data" / "mock", source="mock")
+    for table, scope in ((DAILY_CANDLES, Scope.month(DAY)), (PRICE_SNAPSHOTS, Scope.day(DAY))):
+        lake.replace(table, scope, rows(table, DAY, ["005930"]))
+    monkeypatch.setenv("KIS_LAKE_URL", str(tmp_path / "there"))
+    told = CliRunner().invoke(app, ["publish"])
+    assert told.exit_code == 0, told.output
+    for table in (DAILY_CANDLES, PRICE_SNAPSHOTS):
+        assert read(tmp_path / "there", table).height == 1
+    told = CliRunner().invoke(app, ["publish", "nothing"])
+    assert (told.exit_code, "is no table" in told.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("ftp://host/lake", "KIS_LAKE_URL=ftp://host/lake: must be s3://"),
+        ("s3://KEY:SECRET@bucket/lake", "KIS_LAKE_URL: must hold no credentials"),
+        ("az://box/lake?sig=SECRET", "KIS_LAKE_URL: must hold no credentials"),
+    ],
+)
+def test_an_address_that_cannot_be_right_is_refused(url: str, sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence) as told:
+        Settings.load(kis_lake_url=url)
+    assert "SECRET" not in str(told.value)
+    for fine in ("s3://bucket/lake", "gs://bucket", "az://box", "file:///lake", "lake"):
+        assert Settings.load(kis_lake_url=fine).kis_lake_url == fine
