@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kis_assets import cli_backfill
+
 if TYPE_CHECKING:
     from kis_assets.pipeline import Outcome
     from kis_assets.settings import Settings
@@ -340,6 +342,8 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
     )
     console.print(f'  {bin_dir / "python"} -c "{code}"', soft_wrap=True, highlight=False)
 
+
+cli_backfill.register(app)
 
 if __name__ == "__main__":
     app()

@@ -19,8 +19,7 @@ from kis_assets.assets.reference import market_days, stock_info, stock_master
 from kis_assets.assets.sessions import refuse_closed
 from kis_assets.assets.warming import warm_cache
 from kis_assets.kis.errors import InvalidRequest
-from kis_assets.lake import Lake
-from kis_assets.resources import LakeResource
+from kis_assets.resources import open_lake
 from kis_assets.settings import Settings
 
 # A run has one kind of partition, so a day is several jobs.
@@ -191,11 +190,9 @@ def _schedule(plan: Plan, settings: Settings) -> dg.ScheduleDefinition:
         else dg.DefaultScheduleStatus.STOPPED,
         description=f"{plan.job.name} {plan.moments.said} in Seoul, on trading days of KRX",
     )
-    def _evaluate(
-        context: dg.ScheduleEvaluationContext, lake: LakeResource
-    ) -> dg.RunRequest | dg.SkipReason:
+    def _evaluate(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         tick = context.scheduled_execution_time.astimezone(krx.SEOUL)
-        reason = _skip(plan, tick, lake.lake)
+        reason = _skip(plan, tick)
         if reason:
             return dg.SkipReason(reason)
         return dg.RunRequest(
@@ -207,7 +204,7 @@ def _schedule(plan: Plan, settings: Settings) -> dg.ScheduleDefinition:
     return _evaluate
 
 
-def _skip(plan: Plan, tick: datetime, lake: Lake) -> str:
+def _skip(plan: Plan, tick: datetime) -> str:
     """Why nothing is to be done at a tick; empty when something is."""
     day, now = tick.date(), krx.now()
     session = krx.session(day)
@@ -221,7 +218,7 @@ def _skip(plan: Plan, tick: datetime, lake: Lake) -> str:
     if now.date() > day or (good_for is not None and now - tick >= good_for):
         return f"Dagster was not running at {tick:%H:%M} on {day}; catch_up asks for what it can"
     try:
-        refuse_closed(lake, day)
+        refuse_closed(open_lake(Settings.load()), day)
     except InvalidRequest as reason:
         return str(reason)
     return ""

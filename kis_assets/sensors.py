@@ -15,7 +15,7 @@ from kis_assets import krx
 from kis_assets.alerts import tell
 from kis_assets.kis.minutes import SESSIONS_KEPT
 from kis_assets.lake import Lake
-from kis_assets.resources import KISResource, LakeResource
+from kis_assets.resources import open_lake
 from kis_assets.schedules import (
     CATCH_UP,
     Key,
@@ -40,7 +40,7 @@ AT_ONCE = 5
 _TAG = "kis_assets/catch_up"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Owed:
     """A table that can be had later: the job and partition that make a day of it.
 
@@ -156,10 +156,9 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         description="Asks for what was missed and can still be had, each once an evening, minutes "
         "first. Its runs leave the queue after all others.",
     )
-    def catch_up(
-        context: dg.SensorEvaluationContext, kis: KISResource, lake: LakeResource
-    ) -> dg.SensorResult | dg.SkipReason:
-        evening, found = wanted(lake.lake, kis.settings, krx.now())
+    def catch_up(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        current = Settings.load()
+        evening, found = wanted(open_lake(current), current, krx.now())
         before = json.loads(context.cursor) if context.cursor else {}
         asked = before["asked"] if before.get("evening") == str(evening) else []
         left = [it for it in found if _name(it) not in asked]
