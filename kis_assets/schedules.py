@@ -19,6 +19,7 @@ from kis_assets.assets.reference import market_days, stock_info, stock_master
 from kis_assets.assets.sessions import refuse_closed
 from kis_assets.assets.warming import warm_cache
 from kis_assets.kis.errors import InvalidRequest
+from kis_assets.lake import Lake
 from kis_assets.resources import open_lake
 from kis_assets.settings import Settings
 
@@ -192,7 +193,7 @@ def _schedule(plan: Plan, settings: Settings) -> dg.ScheduleDefinition:
     )
     def _evaluate(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         tick = context.scheduled_execution_time.astimezone(krx.SEOUL)
-        reason = _skip(plan, tick)
+        reason = _skip(plan, tick, open_lake(settings))
         if reason:
             return dg.SkipReason(reason)
         return dg.RunRequest(
@@ -204,7 +205,7 @@ def _schedule(plan: Plan, settings: Settings) -> dg.ScheduleDefinition:
     return _evaluate
 
 
-def _skip(plan: Plan, tick: datetime) -> str:
+def _skip(plan: Plan, tick: datetime, lake: Lake) -> str:
     """Why nothing is to be done at a tick; empty when something is."""
     day, now = tick.date(), krx.now()
     session = krx.session(day)
@@ -218,7 +219,7 @@ def _skip(plan: Plan, tick: datetime) -> str:
     if now.date() > day or (good_for is not None and now - tick >= good_for):
         return f"Dagster was not running at {tick:%H:%M} on {day}; catch_up asks for what it can"
     try:
-        refuse_closed(open_lake(Settings.load()), day)
+        refuse_closed(lake, day)
     except InvalidRequest as reason:
         return str(reason)
     return ""

@@ -157,8 +157,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         "first. Its runs leave the queue after all others.",
     )
     def catch_up(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        current = Settings.load()
-        evening, found = wanted(open_lake(current), current, krx.now())
+        evening, found = wanted(open_lake(settings), settings, krx.now())
         before = json.loads(context.cursor) if context.cursor else {}
         asked = before["asked"] if before.get("evening") == str(evening) else []
         left = [it for it in found if _name(it) not in asked]
@@ -190,7 +189,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         run = context.dagster_run
         partition = run.tags.get("dagster/partition", "")
         why = next(_reasons(context), context.failure_event.message or "")
-        tell(Settings.load(), f"{run.job_name} {partition}".strip(), why, run.run_id)
+        tell(settings, f"{run.job_name} {partition}".strip(), why, run.run_id)
 
     return [catch_up, failures]
 
