@@ -1,4 +1,4 @@
-"""The project on one page: assets, checks, jobs, schedules, resources."""
+"""The project on one page: assets, checks, jobs, schedules, sensors, resources."""
 
 import dagster as dg
 
@@ -10,7 +10,12 @@ from kis_assets.assets.reference import market_days, stock_info, stock_master
 from kis_assets.assets.reports import market_report
 from kis_assets.checks.listing import CHECKS
 from kis_assets.resources import KISResource, LakeResource, credential
-from kis_assets.schedules import JOBS, SCHEDULES
+from kis_assets.schedules import JOBS, schedules
+from kis_assets.sensors import sensors
+from kis_assets.settings import Settings
+
+# Read here as well: whether schedules run from the start, and when, is part of their definition.
+_settings = Settings.load()
 
 defs = dg.Definitions(
     assets=[
@@ -27,7 +32,8 @@ defs = dg.Definitions(
     ],
     asset_checks=CHECKS,
     jobs=JOBS,
-    schedules=SCHEDULES,
+    schedules=schedules(_settings),
+    sensors=sensors(_settings),
     resources={
         "kis": KISResource(
             app_key=credential("KIS_APP_KEY"), app_secret=credential("KIS_APP_SECRET")

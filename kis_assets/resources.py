@@ -72,6 +72,11 @@ class KISResource(dg.ConfigurableResource[Any]):
         if self._source is not None:
             run_id = context.run.run_id if context.run else ""
             asked.record(self._source.tally, open_lake(self.settings), self.settings, run_id)
+            self.close()
+
+    def close(self) -> None:
+        """Close the source, if it was opened."""
+        if self._source is not None:
             self._source.close()
             self._source = None
 

@@ -1,7 +1,12 @@
-"""Which jobs there are and when they run. What they make is the assets' own."""
+"""Which jobs there are and when they run. What they make is the assets' own.
+
+A schedule is one line of `plans`. Its moments follow from the session of the day: a session that
+begins or ends late moves them along.
+"""
 
 from collections.abc import Callable
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import dagster as dg
@@ -9,73 +14,233 @@ import dagster as dg
 from kis_assets import krx
 from kis_assets.assets.actions import corporate_actions
 from kis_assets.assets.candles import daily_candles, minute_candles
+from kis_assets.assets.krx import krx_daily
 from kis_assets.assets.quotes import order_books, price_snapshots
 from kis_assets.assets.reference import market_days, stock_info, stock_master
 from kis_assets.assets.reports import market_report
+from kis_assets.assets.sessions import refuse_closed
+from kis_assets.assets.warming import warm_cache
+from kis_assets.kis.errors import InvalidRequest
+from kis_assets.lake import Lake
+from kis_assets.resources import open_lake
+from kis_assets.settings import Settings
 
-# A run has one kind of partition, so the evening is three jobs.
+# A run has one kind of partition, so a day is several jobs.
 market_calendar = dg.define_asset_job("market_calendar", selection=[market_days])
-daily_price_ingestion = dg.define_asset_job(
-    "daily_price_ingestion", selection=[stock_master, price_snapshots]
-)
-daily_candle_ingestion = dg.define_asset_job("daily_candle_ingestion", selection=[daily_candles])
-
-order_book_capture = dg.define_asset_job("order_book_capture", selection=[order_books])
-minute_candle_ingestion = dg.define_asset_job("minute_candle_ingestion", selection=[minute_candles])
+stock_master_ingestion = dg.define_asset_job("stock_master_ingestion", selection=[stock_master])
 reference_ingestion = dg.define_asset_job(
     "reference_ingestion", selection=[stock_info, corporate_actions]
 )
 evening_report = dg.define_asset_job("evening_report", selection=[market_report])
+krx_ingestion = dg.define_asset_job("krx_ingestion", selection=[krx_daily])
+# In a session prices alone: master files that cannot be had must not cost a capture.
+price_capture = dg.define_asset_job("price_capture", selection=[price_snapshots])
+daily_price_ingestion = dg.define_asset_job(
+    "daily_price_ingestion", selection=[stock_master, price_snapshots]
+)
+order_book_capture = dg.define_asset_job("order_book_capture", selection=[order_books])
+daily_candle_ingestion = dg.define_asset_job("daily_candle_ingestion", selection=[daily_candles])
+minute_candle_ingestion = dg.define_asset_job("minute_candle_ingestion", selection=[minute_candles])
+
+
+@dg.job(description="Ask now for the stocks that are traded most, for programs that ask later.")
+def cache_warming() -> None:
+    """One op, which stores nothing."""
+    warm_cache()
+
 
 JOBS = [
     market_calendar,
-    daily_price_ingestion,
-    daily_candle_ingestion,
-    order_book_capture,
-    minute_candle_ingestion,
+    stock_master_ingestion,
     reference_ingestion,
+    cache_warming,
+    price_capture,
+    daily_price_ingestion,
+    order_book_capture,
+    daily_candle_ingestion,
+    minute_candle_ingestion,
     evening_report,
+    krx_ingestion,
 ]
-
 
 Key = Callable[[date], str]
 
 
-def _on_trading_days(name: str, job: Any, at: str, key: Key) -> dg.ScheduleDefinition:
-    """A schedule at that time of Seoul which leaves out the days on which KRX is closed."""
-    hour, minute = at.split(":")
+def day_key(day: date) -> str:
+    """The partition of a trading day."""
+    return day.isoformat()
 
-    @dg.schedule(
-        name=name,
-        job=job,
-        cron_schedule=f"{int(minute)} {int(hour)} * * 1-5",
-        execution_timezone="Asia/Seoul",
-        description=f"{job.name} at {at} in Seoul, on trading days of KRX",
+
+def day_before_key(day: date) -> str:
+    """The partition of the trading day before."""
+    return krx.previous_trading_day(day).isoformat()
+
+
+def month_key(day: date) -> str:
+    """The partition of the month of a day."""
+    return day.replace(day=1).isoformat()
+
+
+def year_key(day: date) -> str:
+    """The partition of the year of a day."""
+    return str(day.year)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """When to run on a trading day: the ticks of `cron` in Seoul that are `due` in its session.
+
+    A tick that Dagster comes to later than `good_for`, having been down, is let go; None: while
+    the day lasts.
+    """
+
+    cron: str
+    said: str
+    due: Callable[[krx.Session, datetime], bool] = lambda _session, _tick: True
+    good_for: timedelta | None = None
+
+
+def at(moment: time) -> Moments:
+    """Once a day, whatever the session."""
+    return Moments(f"{moment.minute} {moment.hour} * * 1-5", f"at {moment:%H:%M}")
+
+
+def in_session(minutes: int) -> Moments:
+    """Every so many minutes between the open and the close; at neither, where there is little."""
+    return Moments(
+        _every(minutes),
+        f"every {minutes} minutes of the session",
+        lambda session, tick: session.opens_at < tick < session.closes_at,
+        timedelta(minutes=minutes),
     )
-    def _schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        day = context.scheduled_execution_time.astimezone(krx.SEOUL).date()
-        if not krx.is_trading_day(day):
-            return dg.SkipReason(f"{day} is no trading day of KRX")
-        return dg.RunRequest(run_key=f"{name}-{day}", partition_key=key(day))
-
-    return _schedule
 
 
-# Off-hours trades count into a day until 20:00; candles fetched before are not final.
-SCHEDULES = [
-    _on_trading_days("calendar_evening", market_calendar, "20:40", lambda day: str(day.year)),
-    _on_trading_days("prices_evening", daily_price_ingestion, "20:40", date.isoformat),
-    _on_trading_days("minutes_evening", minute_candle_ingestion, "20:50", date.isoformat),
-    _on_trading_days(
-        "reference_morning",
-        reference_ingestion,
-        "08:00",
-        lambda day: day.replace(day=1).isoformat(),
-    ),
-    _on_trading_days(
-        "candles_evening",
-        daily_candle_ingestion,
-        "20:40",
-        lambda day: day.replace(day=1).isoformat(),
-    ),
-]
+AFTER = timedelta(minutes=10)
+"""How long after the close its auction is certainly over: it may be extended, off-hours trading
+begins then."""
+
+
+def after_close(minutes: int) -> Moments:
+    """The first of those ticks at which the closing auction is certainly over."""
+    return Moments(
+        _every(minutes),
+        "after the close",
+        lambda session, tick: (
+            AFTER <= tick - session.closes_at < AFTER + timedelta(minutes=minutes)
+        ),
+    )
+
+
+def evening(moment: time) -> Moments:
+    """In the evening, an hour later on a day that ends an hour late."""
+    return Moments(
+        f"{moment.minute} {moment.hour},{moment.hour + 1} * * 1-5",
+        f"at {moment:%H:%M}, or as much later as the session ended",
+        lambda session, tick: tick == evening_of(session, moment),
+    )
+
+
+def evening_of(session: krx.Session, moment: time) -> datetime:
+    """That time of the evening of a session, moved along with its close."""
+    late = session.closes_at - krx.ordinary_session(session.day).closes_at
+    return datetime.combine(session.day, moment, krx.SEOUL) + late
+
+
+def _every(minutes: int) -> str:
+    return f"{'0' if minutes == 60 else f'*/{minutes}'} 7-19 * * 1-5"
+
+
+PUBLISHED = time(8, 30)
+"""When KRX's figures of the day before are there; 08:00 is what is seen, and nowhere documented."""
+REPORT_AFTER = timedelta(minutes=50)
+"""How long after the evening's first job the page about the day is written."""
+
+CAPTURE, USUAL, CATCH_UP = 10, 0, -10
+"""Whose run leaves Dagster's queue first: what cannot be had later goes before what can."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A schedule: a job, when it runs, and which partition it makes of the day, if any."""
+
+    name: str
+    job: Any
+    moments: Moments
+    key: Key | None = None
+    priority: int = USUAL
+
+
+def plans(settings: Settings) -> list[Plan]:
+    """All schedules, by the time of the day."""
+    every = settings.kis_schedule_capture_minutes
+    morning, warm = at(settings.kis_schedule_morning), at(settings.kis_schedule_warm)
+    final = evening(settings.kis_schedule_evening)
+    report = (datetime.combine(krx.FIRST_DAY, settings.kis_schedule_evening) + REPORT_AFTER).time()
+    found = [
+        Plan("calendar_morning", market_calendar, morning, year_key),
+        Plan("master_morning", stock_master_ingestion, morning, day_key),
+        Plan("reference_morning", reference_ingestion, morning, month_key),
+        Plan("cache_morning", cache_warming, warm),
+        Plan("prices_session", price_capture, in_session(every), day_key, CAPTURE),
+        Plan("books_session", order_book_capture, in_session(every), day_key, CAPTURE),
+        Plan("prices_close", daily_price_ingestion, after_close(every), day_key, CAPTURE),
+        Plan("candles_close", daily_candle_ingestion, after_close(every), month_key),
+        # Off-hours trades count into a day until 20:00; candles fetched before are not final.
+        Plan("prices_evening", daily_price_ingestion, final, day_key, CAPTURE),
+        Plan("candles_evening", daily_candle_ingestion, final, month_key),
+        Plan("minutes_evening", minute_candle_ingestion, final, day_key),
+        Plan("report_evening", evening_report, evening(report), day_key),
+    ]
+    if settings.krx_api_key.get_secret_value():
+        found.append(Plan("krx_morning", krx_ingestion, at(PUBLISHED), day_before_key))
+    return found
+
+
+def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
+    """The schedules in Dagster; running from the start with `KIS_SCHEDULES=on`."""
+    return [_schedule(plan, settings) for plan in plans(settings)]
+
+
+def _schedule(plan: Plan, settings: Settings) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=plan.name,
+        job=plan.job,
+        cron_schedule=plan.moments.cron,
+        execution_timezone="Asia/Seoul",
+        default_status=dg.DefaultScheduleStatus.RUNNING
+        if settings.kis_schedules
+        else dg.DefaultScheduleStatus.STOPPED,
+        description=f"{plan.job.name} {plan.moments.said} in Seoul, on trading days of KRX",
+    )
+    def _evaluate(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        tick = context.scheduled_execution_time.astimezone(krx.SEOUL)
+        reason = _skip(plan, tick, open_lake(settings))
+        if reason:
+            return dg.SkipReason(reason)
+        return dg.RunRequest(
+            run_key=f"{plan.name}-{tick:%Y-%m-%dT%H:%M}",
+            partition_key=plan.key(tick.date()) if plan.key else None,
+            tags={"dagster/priority": str(plan.priority)},
+        )
+
+    return _evaluate
+
+
+def _skip(plan: Plan, tick: datetime, lake: Lake) -> str:
+    """Why nothing is to be done at a tick; empty when something is."""
+    day, now = tick.date(), krx.now()
+    session = krx.session(day)
+    if session is None:
+        return f"{day} is no trading day of KRX"
+    if not plan.moments.due(session, tick):
+        return f"not at {tick:%H:%M}: the session of {day} is from {session.opens_at:%H:%M} to " + (
+            f"{session.closes_at:%H:%M}"
+        )
+    good_for = plan.moments.good_for
+    if now.date() > day or (good_for is not None and now - tick >= good_for):
+        return f"Dagster was not running at {tick:%H:%M} on {day}; catch_up asks for what it can"
+    try:
+        refuse_closed(lake, day)
+    except InvalidRequest as reason:
+        return str(reason)
+    return ""

@@ -7,7 +7,7 @@ variable, the value and what is allowed.
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+from datetime import datetime, time
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -89,6 +89,32 @@ def _lake_url(url: str) -> str:
     return url
 
 
+def _webhook_url(secret: SecretStr) -> SecretStr:
+    _http_url(secret.get_secret_value())
+    return secret
+
+
+def _between(first: time, last: time) -> AfterValidator:
+    """A time of the day in Seoul within these, to the minute."""
+
+    def check(at: time) -> time:
+        if at.second or at.microsecond or at.tzinfo is not None:
+            raise ValueError("must be hours and minutes in Seoul, such as 08:00")
+        if not first <= at <= last:
+            raise ValueError(f"must be from {first:%H:%M} to {last:%H:%M}")
+        return at
+
+    return AfterValidator(check)
+
+
+def _of_an_hour(minutes: int) -> int:
+    if minutes not in _INTERVALS:
+        raise ValueError(f"must be one of {', '.join(map(str, _INTERVALS))}")
+    return minutes
+
+
+_INTERVALS = (5, 10, 15, 20, 30, 60)
+
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 WsUrl = Annotated[str, AfterValidator(_ws_url)]
 
@@ -143,6 +169,16 @@ class Settings(BaseSettings):
     kis_lake_keep_days: int = Field(default=30, ge=0)
     kis_lake_url: Annotated[str, AfterValidator(_lake_url)] | None = None
     kis_replay_at: datetime | None = None
+    kis_schedules: bool = False
+    # The master files are new at 07:30, prices are reset before the open, and off-hours trades
+    # count into a day until 20:00; two hours are left for a day that ends late.
+    kis_schedule_morning: Annotated[time, _between(time(7, 30), time(8, 50))] = time(8, 0)
+    kis_schedule_warm: Annotated[time, _between(time(7, 30), time(8, 50))] = time(8, 30)
+    kis_schedule_evening: Annotated[time, _between(time(20, 10), time(21, 59))] = time(20, 40)
+    kis_schedule_capture_minutes: Annotated[int, AfterValidator(_of_an_hour)] = 30
+    kis_failure_webhook_url: Annotated[SecretStr, AfterValidator(_webhook_url)] | None = Field(
+        default=None, repr=False
+    )
 
     @classmethod
     def load(cls, **overrides: object) -> Settings:
@@ -332,7 +368,7 @@ def _sentence(error: ValidationError) -> str:
     if not first["loc"]:
         return message
     name = str(first["loc"][0])
-    is_secret = any(word in name for word in ("key", "secret", "account", "redis"))
+    is_secret = any(word in name for word in ("key", "secret", "account", "redis", "webhook"))
     is_secret = is_secret or "credentials" in message
     shown = "" if is_secret else f"={first['input']}"
     return f"{name.upper()}{shown}: {message[0].lower()}{message[1:]}"

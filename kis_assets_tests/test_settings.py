@@ -67,6 +67,12 @@ def test_several_keys_need_as_many_secrets() -> None:
         ("KIS_API_BASE_URL_REAL", "openapi", "KIS_API_BASE_URL_REAL=openapi.*https://host:port"),
         ("KIS_REPLAY_AT", "2026-03-17T15:40", "KIS_REPLAY_AT=.*time zone"),
         ("KIS_USE_VIRTUAL_SERVER", "maybe", "KIS_USE_VIRTUAL_SERVER=maybe"),
+        ("KIS_SCHEDULES", "sometimes", "KIS_SCHEDULES=sometimes"),
+        ("KIS_SCHEDULE_MORNING", "8 o'clock", "KIS_SCHEDULE_MORNING=8 o'clock"),
+        ("KIS_SCHEDULE_EVENING", "19:00", "KIS_SCHEDULE_EVENING=19:00.*20:10 to 21:59"),
+        ("KIS_SCHEDULE_WARM", "08:30:15", "KIS_SCHEDULE_WARM=08:30:15.*hours and minutes"),
+        ("KIS_SCHEDULE_CAPTURE_MINUTES", "7", "KIS_SCHEDULE_CAPTURE_MINUTES=7.*5, 10, 15"),
+        ("KIS_FAILURE_WEBHOOK_URL", "hooks", "KIS_FAILURE_WEBHOOK_URL: must be an address"),
     ],
 )
 def test_a_wrong_value_is_one_sentence(
@@ -100,7 +106,9 @@ def test_a_secret_is_in_no_representation_and_in_no_error(monkeypatch: pytest.Mo
     monkeypatch.setenv("KIS_APP_SECRET", "THE-SECRET,ONE-TOO-MANY")
     with pytest.raises(SettingsError) as caught:
         Settings.load()
-    settings = Settings.load(kis_app_secret="THE-SECRET")
+    settings = Settings.load(
+        kis_app_secret="THE-SECRET", kis_failure_webhook_url="https://hooks.test/THE-SECRET"
+    )
     for text in (str(caught.value), repr(settings), repr(settings.credentials)):
         assert "THE-KEY" not in text
         assert "THE-SECRET" not in text

@@ -48,6 +48,18 @@ def of_month(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFr
     return _chosen(kis, rows).filter(pl.col("listed_on").is_null() | (pl.col("listed_on") <= last))
 
 
+def of_span(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFrame:
+    """One row of `stock_master` for each stock that `of_month` has in any month of a span."""
+    latest = kis.newest_day()
+    today = lake.scan(STOCK_MASTER, first=latest, last=latest).collect()
+    if today.is_empty():
+        today = kis.source.stock_master(latest)
+    stored = lake.scan(STOCK_MASTER, first=first, last=last).unique("stock_code", keep="any")
+    rows = pl.concat([today, stored.collect(engine="streaming")])
+    rows = rows.unique("stock_code", keep="first", maintain_order=True)
+    return _chosen(kis, rows).filter(pl.col("listed_on").is_null() | (pl.col("listed_on") <= last))
+
+
 def most_traded(lake: Lake, count: int, day: date | None = None) -> list[str]:
     """The codes of the stocks with the highest trading value, the highest first.
 

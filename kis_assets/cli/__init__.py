@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kis_assets.cli import (
     asking,
+    backfilling,
     doctor,
     publishing,
     reading,
@@ -17,6 +18,7 @@ from kis_assets.cli.common import app
 __all__ = [
     "app",
     "asking",
+    "backfilling",
     "doctor",
     "publishing",
     "reading",

@@ -392,6 +392,14 @@ class AbstractDataSource(ABC):
         result["total_duration_seconds"] = round(time.monotonic() - started, 2)
         return result
 
+    def keep_daily_candles(  # noqa: B027 - most keep nothing
+        self, stock_codes: Collection[str], rows: pl.DataFrame, first: date, last: date
+    ) -> None:
+        """Keep bars that were fetched with others, so that `daily_candles` of the span has them.
+
+        `rows` are all that there are of `stock_codes` from `first` to `last`, and maybe more.
+        """
+
     def history_is_stored(self, first: date, last: date) -> None:  # noqa: B027 - most keep nothing
         """Say that candles of these days are stored: what was kept of them, lest a run die, may go.
 

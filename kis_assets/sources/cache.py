@@ -335,6 +335,12 @@ class CachedDataSource(AbstractDataSource):
         """See `AbstractDataSource.adjusted_candles`."""
         return self.source.adjusted_candles(stock_codes, first, last)
 
+    def keep_daily_candles(
+        self, stock_codes: Collection[str], rows: pl.DataFrame, first: date, last: date
+    ) -> None:
+        """See `AbstractDataSource.keep_daily_candles`."""
+        self.source.keep_daily_candles(stock_codes, rows, first, last)
+
     def history_is_stored(self, first: date, last: date) -> None:
         """See `AbstractDataSource.history_is_stored`."""
         self.source.history_is_stored(first, last)

@@ -7,7 +7,7 @@ at which they were fetched, and are never given once they may have changed.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any
@@ -47,7 +47,7 @@ class History:
         lasts = self._lasts(last, now)
         if self._store is None or lasts <= 0:
             return ask()
-        key = f"stock:{stock_code}:chart:{span}:{now:%Y-%m-%d}"
+        key = _key(stock_code, span, now)
         with suppress(ServiceUnavailable, msgspec.DecodeError, zlib.error, ValueError):
             kept = self._store.get(key)
             if kept is not None:
@@ -61,6 +61,24 @@ class History:
         with suppress(ServiceUnavailable):
             self._store.set({key: _encoded(bars, fetched_at)}, lasts)
         return bars
+
+    def keep(self, found: Mapping[str, list[Bar]], span: str, last: date) -> None:
+        """Keep bars of a span, by stock, that came with those of a longer one.
+
+        They carry `fetched_at`; a stock without any had none.
+        """
+        now = self._settings.now()
+        lasts = self._lasts(last, now)
+        if self._store is None or lasts <= 0:
+            return
+        kept = {
+            _key(code, span, now): _encoded(
+                bars, bars[0]["fetched_at"] if bars else datetime.now(UTC)
+            )
+            for code, bars in found.items()
+        }
+        with suppress(ServiceUnavailable):
+            self._store.set(kept, lasts)
 
     def forget(self, span: str) -> None:
         """Drop the bars of a span: they are stored, and the next run asks anew."""
@@ -81,6 +99,10 @@ class History:
         if now < session.closes_at:
             return 0.0
         return max(LONG, ttl) if now >= final else min(ttl, (final - now).total_seconds())
+
+
+def _key(stock_code: str, span: str, now: datetime) -> str:
+    return f"stock:{stock_code}:chart:{span}:{now:%Y-%m-%d}"
 
 
 def _encoded(bars: list[Bar], fetched_at: datetime) -> bytes:

@@ -441,6 +441,18 @@ class KISDataSource(KISReference):
         rows = pl.concat(frames) if frames else DAILY_CANDLES.empty()
         return Fetched(rows, failed, absent)
 
+    def keep_daily_candles(
+        self, stock_codes: Collection[str], rows: pl.DataFrame, first: date, last: date
+    ) -> None:
+        """See `AbstractDataSource.keep_daily_candles`."""
+        found: dict[str, list[dict[str, Any]]] = {code: [] for code in stock_codes}
+        inside = rows.filter(
+            pl.col("trading_day").is_between(first, last), pl.col("stock_code").is_in(list(found))
+        )
+        for bar in inside.sort("trading_day", descending=True).iter_rows(named=True):
+            found[bar["stock_code"]].append(bar)
+        self._history.keep(found, f"days:{first}:{last}", last)
+
     def history_is_stored(self, first: date, last: date) -> None:
         """See `AbstractDataSource.history_is_stored`."""
         self._history.forget(f"days:{first}:{last}")

@@ -1,0 +1,73 @@
+"""What people are told of a failure: a line in the log, and a message to their webhook. No Dagster.
+
+Nothing here raises: that nobody could be told must not become a failure of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import httpx
+from pydantic import SecretStr
+
+# Imported for what it does: httpx's own log lines hold the whole address, which is a secret here.
+from kis_assets.kis import wire as _wire  # noqa: F401  # pyright: ignore[reportUnusedImport]
+from kis_assets.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 10.0
+LONGEST = 500
+HIDDEN = "[hidden]"
+
+# What grants access: a token by its word, or by its look (a JWT), and passwords in addresses.
+_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+")
+_TOKEN = re.compile(r"\beyJ[\w-]{10,}(\.[\w-]+)*")
+_PASSWORD = re.compile(r"(://)[^/\s@]+@")
+
+
+def tell(settings: Settings, what: str, why: str, run_id: str) -> str:
+    """Say once that something failed: in the log, and to `KIS_FAILURE_WEBHOOK_URL` if that is set.
+
+    Args:
+        settings: whose secrets must not be in it, and the webhook.
+        what: the job and its partition.
+        why: the error as it came, of any length.
+        run_id: Dagster's, by which the run is found in its UI.
+
+    Returns:
+        The message, which holds no secret.
+    """
+    first = next(iter(without_secrets(settings, why).strip().splitlines()), "no reason is known")
+    if len(first) > LONGEST:
+        first = first[:LONGEST] + "..."
+    text = f"kis_assets: {what} failed: {first} (run {run_id[:8]})"
+    log.error("%s", text)
+    if settings.kis_failure_webhook_url is not None:
+        _post(settings.kis_failure_webhook_url, text)
+    return text
+
+
+def without_secrets(settings: Settings, text: str) -> str:
+    """The text without anything that grants access."""
+    known = [settings.kis_account_number, settings.redis_url, settings.kis_failure_webhook_url]
+    for pair in settings.credentials:
+        known += [pair.app_key, pair.app_secret]
+    values = {secret.get_secret_value() for secret in known if secret is not None}
+    # The longest first: one may be a part of another.
+    for value in sorted(filter(None, values), key=len, reverse=True):
+        text = text.replace(value, HIDDEN)
+    text = _BEARER.sub(rf"\1 {HIDDEN}", text)
+    return _PASSWORD.sub(rf"\1{HIDDEN}@", _TOKEN.sub(HIDDEN, text))
+
+
+def _post(url: SecretStr, text: str) -> None:
+    try:
+        answer = httpx.post(url.get_secret_value(), json={"text": text}, timeout=TIMEOUT)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        # Its message may hold the address.
+        log.warning("the webhook for failures could not be told: %s", type(error).__name__)
+        return
+    if not answer.is_success:
+        log.warning("the webhook for failures answered %d", answer.status_code)
