@@ -47,11 +47,11 @@ class Canvas:
         if "source" in rows.columns and rows["source"].str.starts_with("mock").any():
             self._write("invented market (mock)", 0.20, x=8.4, ha="right", size=9, color=UP)
 
-    def _write(self, text: str, down: float, x: float = 0.2, **how: Any) -> None:
-        how = {"family": _family(), "va": "center"} | how
-        if "font" in how:
-            del how["family"]
-        self.figure.text(x / 8.6, 1 - down / self._height, text, **how)
+    def _write(
+        self, text: str, down: float, *, x: float = 0.2, font: Path | None = None, **how: Any
+    ) -> None:
+        at = x / 8.6, 1 - down / self._height
+        self.figure.text(*at, text, va="center", font=font or font_file(), **how)
 
     def axes(self, left: float, bottom: float, width: float, height: float, **how: Any) -> Any:
         """A plot at that place, in inches from the lower left corner."""

@@ -135,7 +135,9 @@ def _from_candles(lake: Lake, day: date, master: pl.DataFrame) -> pl.DataFrame:
             captured_at=pl.lit(session.closes_at).dt.convert_time_zone("UTC"),
             stock_name=pl.coalesce("stock_name", "stock_code"),
             price="close",
-            change_rate=100 * pl.col("change") / pl.col("base_price"),
+            change_rate=pl.when(pl.col("base_price") > 0)
+            .then(100 * pl.col("change") / pl.col("base_price"))
+            .otherwise(0.0),
             upper_limit=pl.lit(None, pl.Int64),
             lower_limit=pl.lit(None, pl.Int64),
         )

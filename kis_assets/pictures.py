@@ -168,7 +168,7 @@ def condition_calendar(frame: pl.DataFrame) -> bytes:
         frame: rows with `table_name`, `trading_day`, `condition` (a key of CONDITIONS) and
             `reason`; the last 60 days of it are shown.
     """
-    known = frame.filter(pl.col("condition").is_in(list(CONDITIONS)))
+    known = frame.drop_nulls("trading_day").filter(pl.col("condition").is_in(list(CONDITIONS)))
     if known.is_empty():
         return nothing("Condition of the data", frame)
     days: list[date] = known["trading_day"].unique().sort().tail(60).to_list()

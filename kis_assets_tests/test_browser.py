@@ -160,6 +160,7 @@ def browser(ui: str) -> Iterator[Browser]:
     try:
         browser.wait(is_up, "the UI")
         yield browser
+        browser.shot("last-page")
     finally:
         browser.driver.quit()
 
@@ -169,7 +170,8 @@ def test_a_partition_is_materialized_checked_and_looked_at(browser: Browser) -> 
     browser.see("Global asset lineage", "reference", "quotes", "candles", "actions", "reports")
     browser.shot("1-groups")
     browser.open("/assets/price_snapshots?view=lineage&lineageScope=neighbors")
-    browser.see("stock_master", "price_snapshots")
+    browser.see("stock_master", "price_snapshots", "market_report")
+    browser.wait(lambda: "Loading" not in browser.text(), "the state of the assets")
     browser.shot("2-asset-graph")
 
     partition = f"/assets/price_snapshots?view=partitions&partition={DAY}"
@@ -183,12 +185,10 @@ def test_a_partition_is_materialized_checked_and_looked_at(browser: Browser) -> 
     browser.see("Launched run")
 
     def is_stored() -> bool:
-        assert "Run failed" not in browser.text()
-        if browser.find("Materialized") and browser.find("[Show Markdown]"):
-            return True
-        browser.open(partition)
-        browser.see(DAY)
-        return False
+        assert "Run failed" not in browser.text(), browser.text()
+        if browser.find("No metadata entries"):
+            browser.open(partition)
+        return bool(browser.find("Materialized") and browser.find("[Show Markdown]"))
 
     browser.wait(is_stored, "the materialized partition")
     browser.see("MOCK DATA", "an invented market; nothing in it is real", "삼성전자")

@@ -154,8 +154,8 @@ def test_an_invented_market_is_called_one_in_the_picture() -> None:
     real = candles([1_000 + 20 * n for n in range(30)])
     mock = real.with_columns(source=pl.lit("mock"))
     corner = (660, 0, 946, 44)
-    assert not has(picture(candlestick(real)).crop(corner), drawing.UP)
-    assert has(picture(candlestick(mock)).crop(corner), drawing.UP)
+    assert not has(picture(candlestick(real)).crop(corner), drawing.UP, 1)
+    assert has(picture(candlestick(mock)).crop(corner), drawing.UP, 10)
 
 
 def test_the_page_of_a_run_shows_its_rows_and_a_picture(
