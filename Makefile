@@ -4,6 +4,8 @@
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 BIN := .venv/bin
+# Without a Redis server what speaks to it is not tested, and the whole is less than that.
+ENOUGH := $(if $(shell command -v redis-server),--cov-fail-under=90)
 READY := .venv/.ready
 
 $(READY): pyproject.toml constraints.txt
@@ -23,8 +25,9 @@ run: $(READY)  ## fetch, check and store the latest session
 ui: $(READY)  ## the Dagster UI on http://127.0.0.1:3000
 	@$(BIN)/kis-assets ui
 
-test: $(READY)  ## every test that is quick
-	@$(BIN)/pytest -q -n 2
+test: $(READY)  ## every test that is quick, and how much of kis/ and sources/ they cover
+	@$(BIN)/pytest -q -n 2 --cov=kis_assets.kis --cov=kis_assets.sources --cov-branch \
+		--cov-report=term:skip-covered $(ENOUGH)
 
 test-all: $(READY)  ## the slow ones too
 	@$(BIN)/pytest -q -n 2 -m 'not live and not clients and not browser'

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from kis_assets import krx
 from kis_assets.kis.client import Client
 from kis_assets.kis.endpoints import MANY_PRICES, PRICE
 from kis_assets.kis.errors import (
@@ -275,3 +276,20 @@ def test_the_request_is_what_kis_asks_for(settings: Settings) -> None:
     assert price.headers["tr_id"] == "FHKST01010100"
     assert price.headers["custtype"] == "P"
     assert price.headers["content-type"] == "application/json; charset=utf-8"
+
+
+def test_daily_bars_are_raw_page_by_page_and_no_page_too_many(
+    simulator: Simulator, source: KISDataSource
+) -> None:
+    """199 days around a split, from a Sunday on: a full page, and one a bar short of it."""
+    days = krx.trading_days(date(2024, 1, 2), date(2026, 3, 17))
+    start = max(n for n, day in enumerate(days[:-199]) if day.weekday() == 0)
+    days = days[start : start + 199]
+    splits = simulator.market.actions(days[20], days[-20])
+    code = next(action.code for action in splits if action.kind == "split")
+    sunday = days[0] - timedelta(days=1)
+    fetched = source.daily_candles([code], sunday, days[-1]).rows.sort("trading_day")
+    right = simulator.market.bars(code, sunday, days[-1])
+    assert fetched["close"].to_list() == [bar.close for bar in sorted(right)]
+    assert fetched["trading_day"].to_list() == days
+    assert simulator.calls("inquire-daily-itemchartprice") == 2

@@ -10,15 +10,19 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from kis_assets.lake import Lake
 from kis_assets.settings import Settings
 from kis_assets.simulator.http import serve
 from kis_assets.simulator.model import ModelMarket
 from kis_assets.simulator.server import Simulator
+from kis_assets.tables import DAILY_CANDLES
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, open_source
 
 log = logging.getLogger(__name__)
@@ -54,12 +58,9 @@ class Asking:
         return json.loads(out)
 
 
-@contextmanager
-def asking(
-    url: str, folder: Path, processes: int, *arguments: str, **more: str
-) -> Iterator[list[Asking]]:
-    """So many processes, ready and not yet asking; those that still run in the end are killed."""
-    environment = {
+def environment_of(url: str, folder: Path) -> dict[str, str]:
+    """What a process needs to ask that server and to share its state in that folder."""
+    return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(PROJECT),
         "DATA_SOURCE_TYPE": "kis",
@@ -70,8 +71,15 @@ def asking(
         "KIS_MASTER_BASE_URL": url,
         "KIS_REPLAY_AT": EVENING.isoformat(),
         "KIS_DATA_DIR": str(folder),
-        **more,
     }
+
+
+@contextmanager
+def asking(
+    url: str, folder: Path, processes: int, *arguments: str, **more: str
+) -> Iterator[list[Asking]]:
+    """So many processes, ready and not yet asking; those that still run in the end are killed."""
+    environment = environment_of(url, folder) | more
     started = [Asking(environment, *arguments) for _ in range(processes)]
     try:
         for one in started:
@@ -198,3 +206,44 @@ def test_a_capture_goes_before_a_backfill(
     assert simulator.max_in_any_second() <= RATE
     assert result["first"] <= 0.2
     assert took <= 1.2 * alone
+
+
+CHART = "inquire-daily-itemchartprice"
+STOCKS, KILLED_AT, IN_FLIGHT = 60, 30, 10
+FIRST, LAST = date(2026, 3, 1), date(2026, 3, 17)
+
+
+@pytest.mark.slow
+def test_a_run_killed_half_way_goes_on_where_it_stopped(
+    warm_market: ModelMarket, settings: Settings, tmp_path: Path
+) -> None:
+    """The process of `kis-assets run`, with its token, quota, cache, Dagster and lake."""
+    with open_source(Simulator(warm_market, rate_limit=0, token_window=0.0), settings) as source:
+        master = source.stock_master(LAST)
+        codes = master.filter(pl.col("security_type") == "common")["stock_code"].head(STOCKS)
+        right = source.daily_candles(codes.to_list(), FIRST, LAST).rows
+    simulator = Simulator(warm_market)
+    with serve(simulator) as url:
+        there = environment_of(url, tmp_path) | {"KIS_STOCK_CODES": ",".join(codes)}
+        command = [sys.executable, "-m", "kis_assets.cli", "run", "--table", "daily_candles"]
+        dying = subprocess.Popen(command, env=there, stdout=subprocess.DEVNULL)
+        try:
+            deadline = time.monotonic() + 300
+            while simulator.calls(CHART) < KILLED_AT and time.monotonic() < deadline:
+                assert dying.poll() is None
+                time.sleep(0.005)
+        finally:
+            dying.kill()
+            dying.wait()
+        before = simulator.calls(CHART)
+        assert KILLED_AT <= before < STOCKS
+        subprocess.run(command, env=there, check=True, stdout=subprocess.DEVNULL, timeout=300)
+    again = simulator.calls(CHART) - before
+    # What was on its way when the process died is asked for again.
+    assert STOCKS - before <= again <= STOCKS - before + IN_FLIGHT
+    assert simulator.tokens_issued == 1
+    assert simulator.refusals == 0
+    lake = Lake(tmp_path / "kis", source="kis")
+    key = ["trading_day", "stock_code"]
+    stored = lake.scan(DAILY_CANDLES).collect().drop("fetched_at").sort(key)
+    assert stored.equals(right.drop("fetched_at").select(stored.columns).sort(key))
