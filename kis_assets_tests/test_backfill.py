@@ -9,11 +9,11 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
-from kis_assets.cli.backfilling import estimate
 
 from kis_assets import backfill, krx
 from kis_assets.assets.sessions import month
 from kis_assets.backfill import Plan, make_plan, windows
+from kis_assets.cli.backfilling import estimate
 from kis_assets.kis.errors import KISError
 from kis_assets.kis.keyvalue import SqliteStore
 from kis_assets.pipeline import Outcome
