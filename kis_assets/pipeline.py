@@ -104,7 +104,11 @@ def run_day(
 
 
 def materialize(table: str, partition: str, instance: dg.DagsterInstance) -> Outcome:
-    """Materialize and check one partition of one asset; what goes wrong is in the outcome."""
+    """Materialize and check one partition of one asset; what goes wrong is in the outcome.
+
+    Raises:
+        KeyboardInterrupt: it was ended by Ctrl-C, which Dagster takes for a failure like any other.
+    """
     outcome = Outcome(table, partition)
     result = dg.materialize(
         [*(defs.assets or ()), *(defs.asset_checks or ())],  # type: ignore[list-item]
@@ -124,11 +128,19 @@ def materialize(table: str, partition: str, instance: dg.DagsterInstance) -> Out
         if not check.passed and check.severity == dg.AssetCheckSeverity.WARN:
             outcome.warnings.append(check.check_name)
     for event in result.all_events:
+        if _is_interrupt(event):
+            raise KeyboardInterrupt
         if event.is_step_failure and not outcome.error:
             outcome.error = _sentence(event.step_failure_data)
     if not result.success and not outcome.error:
         outcome.error = "the run failed before a step began; see the Dagster UI"
     return outcome
+
+
+def _is_interrupt(event: dg.DagsterEvent) -> bool:
+    error = getattr(event.event_specific_data, "error", None)
+    name = getattr(error, "cls_name", None)
+    return name in ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
 
 
 def _sentence(failure: Any) -> str:

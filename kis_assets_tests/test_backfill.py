@@ -10,12 +10,13 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from kis_assets import backfill, krx
+from kis_assets import backfill, krx, pipeline
 from kis_assets.assets.sessions import month
 from kis_assets.backfill import Plan, make_plan, windows
 from kis_assets.cli.backfilling import estimate
 from kis_assets.kis.errors import KISError
 from kis_assets.kis.keyvalue import SqliteStore
+from kis_assets.partitions import MONTHS
 from kis_assets.pipeline import Outcome
 from kis_assets.quality import account, record, rows_by_day
 from kis_assets.resources import KISResource, open_lake
@@ -167,6 +168,19 @@ def test_the_month_that_runs_is_asked_for_by_itself(desk: Desk) -> None:
     assert plan.alone == {"2026-03-01": 4}
     assert desk.run(plan) == ["2026-01-01", "2026-02-01", "2026-03-01"]
     assert desk.asked == plan.requests == 4 + 4
+
+
+def test_a_run_that_is_interrupted_interrupts_the_backfill(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dg.asset(partitions_def=MONTHS)
+    def daily_candles() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "defs", dg.Definitions(assets=[daily_candles]))
+    plan = desk.plan("2026-03", "2026-03")
+    with dg.DagsterInstance.ephemeral() as kept, pytest.raises(KeyboardInterrupt):
+        next(backfill.run(plan, desk.settings, kept))
 
 
 def test_three_failures_in_a_row_end_it(desk: Desk) -> None:

@@ -127,7 +127,7 @@ def _run(plan: Plan, settings: Any, as_json: bool) -> None:
                 else:
                     done.append(outcome.partition)
                 bar.update(task, done=len(done))
-    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+    except KeyboardInterrupt:
         stopped = "interrupted"
     except KISError as error:
         stopped = str(error)
