@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -14,18 +14,18 @@ from PIL import Image
 
 from kis_assets import drawing
 from kis_assets.assets import showing
-from kis_assets.krx import SEOUL
 from kis_assets.pictures import CONDITIONS, condition_calendar, market_breadth, minute_coverage
 from kis_assets.pictures_stock import candlestick, order_book_depth
 from kis_assets.simulator.server import Simulator
 from kis_assets.tables import (
     DAILY_CANDLES,
+    LEVELS,
     MINUTE_CANDLES,
     ORDER_BOOKS,
     PRICE_SNAPSHOTS,
     TABLES,
 )
-from kis_assets_tests.conftest import EVENING, market_at
+from kis_assets_tests.conftest import EVENING
 from kis_assets_tests.in_process import _instance, materialize, metadata, point_at, rows
 
 MOST_BYTES = 60_000
@@ -158,17 +158,61 @@ def test_an_invented_market_is_called_one_in_the_picture() -> None:
     assert has(picture(candlestick(mock)).crop(corner), drawing.UP, 10)
 
 
+def test_a_book_shows_both_sides_or_the_one_there_is() -> None:
+    levels = {
+        f"{side}_{what}_{level}": [price if what == "price" else 100 * level]
+        for side, step in (("ask", 10), ("bid", -10))
+        for level in range(1, LEVELS + 1)
+        for what, price in (("price", 1_005 + step * level), ("volume", 0))
+    }
+    book = pl.DataFrame(
+        {
+            "stock_code": "005930",
+            "captured_at": EVENING,
+            "booked_at": EVENING,
+            "total_ask_volume": 9_000,
+            "total_bid_volume": 7_000,
+            **levels,
+        }
+    )
+    both = picture(order_book_depth(book, "삼성전자"))
+    assert has(both, drawing.UP)
+    assert has(both, drawing.DOWN)
+    at_limit = picture(order_book_depth(book.with_columns(no_levels("ask"))))
+    assert has(at_limit, drawing.UP)
+    assert not has(at_limit, drawing.DOWN)
+    halted = picture(order_book_depth(book.with_columns(no_levels("ask"), no_levels("bid"))))
+    assert halted.height < 300
+
+
+def no_levels(side: str) -> pl.Expr:
+    there = pl.col(f"^{side}_.*$")
+    return pl.when(there.is_null()).then(there)
+
+
+def test_minutes_are_drawn_at_their_time_in_seoul_however_few() -> None:
+    opens = EVENING.replace(hour=9, minute=0)
+    minutes = pl.DataFrame(
+        {
+            "started_at": [opens + timedelta(minutes=n) for n in range(0, 390, 30)],
+            "trading_day": DAY,
+            "stock_code": "005930",
+            "trading_value": 1_000_000_000,
+        }
+    )
+    whole = picture(minute_coverage(minutes))
+    assert has(whole, "#4f7f9f")
+    assert has(whole, "#c58a3d")
+    assert picture(minute_coverage(minutes.head(1))).height == whole.height
+
+
 def test_the_page_of_a_run_shows_its_rows_and_a_picture(
-    monkeypatch: pytest.MonkeyPatch,
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    morning = datetime(2026, 3, 17, 10, 30, 15, tzinfo=SEOUL)
-    server = Simulator(market_at(morning), rate_limit=0, token_window=0.0)
-    point_at(server, monkeypatch, morning)
+    point_at(simulator, monkeypatch, KIS_STOCK_CODES="005930,247540")
     day, month = DAY.isoformat(), f"{DAY:%Y-%m-01}"
     for table, partition in (
         ("price_snapshots", day),
-        ("order_books", day),
-        ("minute_candles", day),
         ("daily_candles", month),
     ):
         shown = metadata(materialize(table, partition))
