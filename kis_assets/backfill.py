@@ -164,7 +164,7 @@ def partitions(table: str, first: str, last: str, kis: KISResource) -> dict[str,
         return {str(day): (day, day) for day in krx.trading_days(begins, ends)}
     found: dict[str, Span] = {}
     while begins <= ends:
-        found[str(begins)] = month(str(begins), now)
+        found[str(begins)] = month(str(begins), latest)
         begins = (begins + timedelta(days=31)).replace(day=1)
     return found
 
@@ -293,7 +293,7 @@ def _fetched(
 ) -> Iterator[str]:
     """Fetch window after window, and give each month as soon as all its bars are kept."""
     now = settings.now()
-    waiting = [(key, month(key, now)) for key in keys if key not in plan.alone]
+    waiting = [(key, month(key, krx.latest_session(now).day)) for key in keys if key not in plan.alone]
     rows = DAILY_CANDLES.empty()
     unstored: list[tuple[Window, set[str]]] = []
     with create_data_source(settings=settings) as source:

@@ -70,7 +70,7 @@ class Desk:
     def make(self, table: str, key: str, _: dg.DagsterInstance) -> Outcome:
         if key in self.broken:
             return Outcome(table, key, error="the disk is full")
-        first, last = month(key, self.settings.now())
+        first, last = month(key, krx.latest_session(self.settings.now()).day)
         with self.source(self.settings) as source:
             fetched = source.daily_candles(CODES.split(","), first, last)
             source.history_is_stored(first, last)

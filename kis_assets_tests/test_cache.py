@@ -343,8 +343,8 @@ def test_a_batch_asks_only_for_what_is_missing(
 class Taking:
     """A source's method under which a batch lies until another one waits for it."""
 
-    def __init__(self, ask: Callable[..., Any], others: int) -> None:
-        self._ask, self._others = ask, others
+    def __init__(self, ask: Callable[..., Any], others: int, wanted: str | None = None) -> None:
+        self._ask, self._others, self._wanted = ask, others, wanted
         self._waiting = set[int]()
         self._all_wait = Event()
         self.asked: list[list[str]] = []
@@ -358,7 +358,9 @@ class Taking:
 
     def __call__(self, codes: list[str], *more: Any) -> Any:
         self.asked.append(list(codes))
-        if len(self.asked) == 1:
+        # The batch lies that has what the others want; of equal ones the first.
+        lies = len(self.asked) == 1 if self._wanted is None else self._wanted in codes
+        if lies:
             assert self._all_wait.wait(10)
         return self._ask(codes, *more)
 
@@ -389,7 +391,7 @@ def test_batches_that_overlap_ask_each_for_its_own_and_share_the_rest(
     simulator: Simulator, settings: Settings, store: SqliteStore, moment: Market
 ) -> None:
     source = open_source(simulator, settings)
-    taking = Taking(source.get_current_prices_batch, others=1)
+    taking = Taking(source.get_current_prices_batch, others=1, wanted=HYNIX)
     source.get_current_prices_batch = taking  # type: ignore[method-assign]
     cached = CachedDataSource(source, store, settings, clock=moment, sleep=taking.sleep)
     left, right = [SAMSUNG, HYNIX], [HYNIX, "035720"]

@@ -16,6 +16,7 @@ from kis_assets.kis.client import Client
 from kis_assets.kis.errors import ServiceUnavailable
 from kis_assets.lake import Scope
 from kis_assets.resources import open_lake
+from kis_assets.schedules import plans
 from kis_assets.settings import Settings
 from kis_assets.simulator.http import InProcessTransport
 from kis_assets.simulator.server import Simulator
@@ -27,6 +28,9 @@ from kis_assets.tables import MARKET_DAYS
 HERE = Path(__file__).parent
 HERE_TOO, CLIENT = "test_every_setting.py::test_", "test_api_client.py::test_"
 STREAM, SETTINGS = "test_stream.py::test_", "test_settings.py::test_"
+REAL, KRX = "test_real_data.py::test_", "test_krx_source.py::test_"
+FORTNIGHT = "test_fortnight.py::test_"
+HERE_TIMES = "test_every_setting.py::test_schedules_run_at_the_times_set"
 HERE_TTL = "test_every_setting.py::test_an_answer_is_kept_for_as_long_as_its_setting_says"
 HERE_BREAKER = "test_every_setting.py::test_the_breaker_opens_after_its_failures_for_its_time"
 
@@ -42,7 +46,7 @@ SHOWN_BY: dict[str, str] = {
     "kis_api_base_url_virtual": f"{STREAM}the_virtual_server_is_reached_at_its_own_address",
     "kis_ws_url_real": f"{STREAM}the_command_prints_what_happens_for_machines",
     "kis_ws_url_virtual": f"{STREAM}the_virtual_server_is_reached_at_its_own_address",
-    "kis_master_base_url": f"{SETTINGS}a_replay_is_refused_with_kis_own_hosts",
+    "kis_master_base_url": f"{REAL}candles_of_real_days_arrive_to_the_last_digit",
     "kis_api_rate_limit": f"{STREAM}asking_for_the_approval_key_takes_a_permit",
     "kis_api_queue_timeout": f"{STREAM}asking_for_the_approval_key_takes_a_permit",
     "kis_api_timeout": "test_client.py::test_a_slow_drip_ends_with_the_timeout",
@@ -53,14 +57,22 @@ SHOWN_BY: dict[str, str] = {
     "kis_cache_ttl_orderbook": HERE_TTL,
     "kis_cache_ttl_chart": HERE_TTL,
     "kis_cache_ttl_stock_info": HERE_TTL,
-    "redis_url": "test_shared_redis.py::test_a_wrong_address_is_refused_without_being_shown",
-    "kis_universe": f"{SETTINGS}settings_come_from_the_file_dot_env",
+    "redis_url": "test_shared_redis.py::test_quota_and_breaker_keep_their_rules",
+    "kis_universe": f"{REAL}during_the_session_the_newest_snapshot_answers",
     "kis_stock_codes": "test_assets.py::test_an_unlisted_code_is_named_and_nothing_is_stored",
-    "kis_venue": f"{STREAM}what_cannot_be_streamed_is_refused_before_anything_is_asked",
+    "kis_venue": "test_venues.py::test_rows_of_nxt_stand_apart",
     "kis_data_dir": "test_every_setting.py::test_the_lake_keeps_old_versions_for_its_days",
     "kis_lake_keep_days": "test_every_setting.py::test_the_lake_keeps_old_versions_for_its_days",
     "kis_lake_url": "test_publish.py::test_a_materialization_publishes_what_it_stored",
-    "kis_replay_at": f"{SETTINGS}a_replay_is_refused_with_kis_own_hosts",
+    "kis_replay_at": f"{REAL}during_the_session_the_newest_snapshot_answers",
+    "krx_api_key": f"{KRX}a_refused_key_says_that_each_api_is_applied_for",
+    "krx_api_base_url": f"{KRX}seven_real_days_arrive_value_for_value",
+    "kis_schedules": "test_sensors.py::test_a_setting_starts_every_schedule_and_sensor",
+    "kis_schedule_morning": HERE_TIMES,
+    "kis_schedule_warm": HERE_TIMES,
+    "kis_schedule_evening": HERE_TIMES,
+    "kis_schedule_capture_minutes": f"{FORTNIGHT}the_interval_of_captures_is_a_setting",
+    "kis_failure_webhook_url": "test_sensors.py::test_a_failure_is_one_line_and_one_message",
 }
 """By variable, the test that shows its effect: `file::test`."""
 
@@ -154,3 +166,17 @@ def _a_day(is_open: bool):
     moment = datetime(2026, 3, 17, tzinfo=UTC)
     row = {column.name: plain.get(str(column.dtype), moment) for column in MARKET_DAYS.columns}
     return pl.DataFrame([row], schema=MARKET_DAYS.schema)
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "schedule", "cron"),
+    [
+        ("kis_schedule_morning", "07:45", "master_morning", "45 7 * * 1-5"),
+        ("kis_schedule_warm", "08:05", "cache_morning", "5 8 * * 1-5"),
+        ("kis_schedule_evening", "21:10", "candles_evening", "10 21,22 * * 1-5"),
+        ("kis_schedule_evening", "21:10", "report_evening", "0 22,23 * * 1-5"),
+    ],
+)
+def test_schedules_run_at_the_times_set(name: str, at: str, schedule: str, cron: str) -> None:
+    found = {plan.name: plan.moments.cron for plan in plans(Settings.load(**{name: at}))}
+    assert found[schedule] == cron

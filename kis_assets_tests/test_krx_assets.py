@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from kis_assets import krx
-from kis_assets.cli import _day_or_latest
+from kis_assets.cli.running import _day_or_latest
 from kis_assets.lake import Lake
 from kis_assets.settings import Settings
 from kis_assets.simulator.faults import When

@@ -229,8 +229,11 @@ def test_a_setting_starts_every_schedule_and_sensor(
 
 
 def test_every_job_has_a_schedule() -> None:
-    scheduled = {schedule.job_name for schedule in schedules(Settings.load())}
+    scheduled = {schedule.job_name for schedule in schedules(Settings.load(krx_api_key="K" * 40))}
     assert scheduled == {job.name for job in JOBS}
+    # Without a key there is nothing to ask KRX with.
+    without = {schedule.job_name for schedule in schedules(Settings.load())}
+    assert scheduled - without == {"krx_ingestion"}
 
 
 def test_the_cache_is_warmed_before_anything_was_captured(

@@ -150,7 +150,7 @@ def test_a_wrong_venue_is_one_sentence() -> None:
     with pytest.raises(SettingsError, match=r"KIS_VENUE=nyse: .*'krx', 'nxt' or 'unified'"):
         Settings.load(kis_venue="nyse")
     with pytest.raises(SettingsError, match="contradict"):
-        Settings.load(kis_venue="nxt", data_source_type="krx")
+        Settings.load(kis_venue="nxt", data_source_type="krx", krx_api_key="K" * 40)
 
 
 def test_the_mock_market_has_venues_too() -> None:
