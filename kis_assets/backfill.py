@@ -293,7 +293,9 @@ def _fetched(
 ) -> Iterator[str]:
     """Fetch window after window, and give each month as soon as all its bars are kept."""
     now = settings.now()
-    waiting = [(key, month(key, krx.latest_session(now).day)) for key in keys if key not in plan.alone]
+    waiting = [
+        (key, month(key, krx.latest_session(now).day)) for key in keys if key not in plan.alone
+    ]
     rows = DAILY_CANDLES.empty()
     unstored: list[tuple[Window, set[str]]] = []
     with create_data_source(settings=settings) as source:

@@ -79,7 +79,11 @@ def record(lake: Lake, table: Table, findings: list[Finding]) -> None:
     for _, part in frame.group_by(pl.col("trading_day").dt.truncate("1mo")):
         days = part["trading_day"].to_list()
         scope = Scope(min(days), max(days)).of({table.name}, "table_name").of(names, "check_name")
-        lake.replace(QUALITY, scope, part)
+        # Days between that nothing was found about keep what they have.
+        before = lake.scan(QUALITY, first=scope.first, last=scope.last).filter(
+            scope.covers(QUALITY), ~pl.col("trading_day").is_in(days)
+        )
+        lake.replace(QUALITY, scope, pl.concat([before.collect(), part]))
 
 
 def account(

@@ -80,10 +80,10 @@ closed for longer. That a price differs beyond them says nothing."""
 
 _ADJUSTED = f"""
     -- Daily candles on the share count of the newest one stored. step is what the base price of a
-    -- day did to all prices before it: a recorded split, reverse split or bonus issue by its ratio,
-    -- else base price over previous close where they differ by more than a tick (rights issues,
-    -- reductions, spin-offs). factor is the product of all later steps. Prices are fractional KRW;
-    -- volume is divided by the factor. Cash dividends change nothing. daily_candles stay raw.
+    -- day did to all prices before it: a recorded split, reverse split, bonus issue or capital
+    -- reduction by its ratio, else base price over previous close where they differ by more than a
+    -- tick (rights issues, mergers, spin-offs). factor is the product of all later steps. Prices
+    -- are fractional KRW; volume is divided by the factor. Cash dividends change nothing. daily_candles stay raw.
     WITH market AS (
         SELECT trading_day, trading_day - lag(trading_day) OVER (ORDER BY trading_day)
                                 > {LONGEST_CLOSURE} AS is_after_hole
@@ -98,7 +98,8 @@ _ADJUSTED = f"""
         WINDOW earlier AS (PARTITION BY stock_code ORDER BY daily_candles.trading_day)
     ), announced AS (
         SELECT effective_on, stock_code, kind, max(ratio) AS ratio FROM corporate_actions
-        WHERE kind IN ('split', 'reverse_split', 'bonus_issue') AND ratio > 0
+        WHERE kind IN ('split', 'reverse_split', 'bonus_issue', 'capital_reduction')
+          AND ratio > 0
         GROUP BY effective_on, stock_code, kind
     ), recorded AS (
         SELECT effective_on, stock_code, product(ratio) AS ratio FROM announced
@@ -111,7 +112,9 @@ _ADJUSTED = f"""
             -- An announced day that moved is no action on the day it was announced for.
             WHEN abs(base_price - previous_close)
                  <= {_tick("greatest(base_price, previous_close)", "trading_day")} THEN 1.0
-            WHEN recorded.ratio IS NOT NULL THEN 1.0 / recorded.ratio
+            -- Back from a halt, the base is set by an auction within half and twice the ratio's.
+            WHEN base_price * recorded.ratio / previous_close BETWEEN 0.45 AND 2.2
+                THEN 1.0 / recorded.ratio
             ELSE base_price / previous_close END AS step
         FROM days LEFT JOIN recorded
           ON recorded.stock_code = days.stock_code AND recorded.effective_on = days.trading_day

@@ -188,6 +188,12 @@ def test_other_claims_tables_and_days_are_left_alone(lake: Lake) -> None:
     assert lake.scan(QUALITY).collect().height == before + 1
 
 
+def test_days_between_that_were_not_looked_at_keep_what_is_known(lake: Lake) -> None:
+    stored(lake, DAILY_CANDLES, TUESDAY)
+    stored(lake, DAILY_CANDLES, MONDAY, WEDNESDAY)
+    assert condition(lake, DAILY_CANDLES, TUESDAY) == ("available", "")
+
+
 def test_findings_of_a_year_are_kept_month_by_month(lake: Lake) -> None:
     days = {date(2026, month, 2): 1 for month in (1, 2, 3)}
     quality.record(lake, MARKET_DAYS, [Finding("key_is_unique", "ERROR", days)])

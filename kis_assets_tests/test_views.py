@@ -116,6 +116,9 @@ def test_after_a_reverse_split_the_ratio_counts_and_not_the_base_the_market_set(
         # What has no ratio of its own is measured by the base that the exchange set.
         ("rights_issue", None, 10_000, 9_400, 0.94),
         ("capital_reduction", None, 2_000, 6_000, 3.0),
+        ("capital_reduction", 0.2, 2_000, 11_500, 5.0),
+        # A ratio that the base contradicts is another day's, or misread.
+        ("capital_reduction", 0.8, 2_000, 10_000, 5.0),
         ("merger", None, 20_000, 23_500, 1.175),
         ("spin_off", None, 40_000, 25_000, 0.625),
         # A dividend moves no base.
