@@ -83,7 +83,8 @@ _ADJUSTED = f"""
     -- day did to all prices before it: a recorded split, reverse split, bonus issue or capital
     -- reduction by its ratio, else base price over previous close where they differ by more than a
     -- tick (rights issues, mergers, spin-offs). factor is the product of all later steps. Prices
-    -- are fractional KRW; volume is divided by the factor. Cash dividends change nothing. daily_candles stay raw.
+    -- are fractional KRW; volume is divided by the factor. Cash dividends change nothing.
+    -- daily_candles stay raw.
     WITH market AS (
         SELECT trading_day, trading_day - lag(trading_day) OVER (ORDER BY trading_day)
                                 > {LONGEST_CLOSURE} AS is_after_hole

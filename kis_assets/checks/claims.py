@@ -98,7 +98,11 @@ class Claim:
             by_day = {span.first: failing}
         looked_at = dict(rows)
         days = [session.day for session in span.sessions]
-        if span.table.partition == "month" and "trading_day" not in span.table.schema:
+        if span.table.partition == "year":
+            # A calendar is right or wrong as a whole: it is kept under its first day.
+            looked_at = {span.first: sum(rows.values())}
+            by_day = {span.first: failing} if failing.height else {}
+        elif span.table.partition == "month" and "trading_day" not in span.table.schema:
             # Facts of a month are known on each of its days, and so is what is wrong with them.
             looked_at = dict.fromkeys(days, sum(rows.values()))
             by_day = dict.fromkeys(days, failing) if failing.height else {}
