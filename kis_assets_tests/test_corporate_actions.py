@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime, time
 from typing import Any
 
 import polars as pl
 import pytest
 
+from kis_assets import krx
 from kis_assets.assets.actions import unexplained
 from kis_assets.kis import endpoints
 from kis_assets.kis.answers_reference import ACTION_LISTS, any_day, corporate_actions, short_code
 from kis_assets.kis.endpoints import Endpoint
 from kis_assets.kis.errors import RateLimited, UnexpectedAnswer
+from kis_assets.resources import open_lake
+from kis_assets.settings import Settings
 from kis_assets.simulator import services
 from kis_assets.simulator.faults import When
 from kis_assets.simulator.model import ModelMarket
 from kis_assets.simulator.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.tables import CORPORATE_ACTIONS, DAILY_CANDLES
+from kis_assets_tests.conftest import EVENING, market_at
 from kis_assets_tests.in_process import checks, failure, materialize, point_at, rows
 
 MONTH = date(2026, 3, 1)
@@ -291,6 +295,43 @@ def test_a_month_of_actions_is_stored_and_its_checks_pass(
     assert set(stored["stock_code"]) == set(codes.split(","))
     assert "daily_chart" not in set(stored["origin"])
     assert set(stored["source"]) == {"kis"}
+
+
+@pytest.mark.slow
+def test_a_split_leaves_history_raw_rebases_the_adjusted_view_and_breaks_no_check(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = next(
+        it for it in simulator.market.actions(MONTH, date(2026, 3, 17))
+        if it.kind == "split" and MONTH <= it.ex_day <= date(2026, 3, 17)
+    )  # fmt: skip
+    before = datetime.combine(krx.previous_trading_day(split.ex_day), time(20, 50), krx.SEOUL)
+    for now in (before, EVENING):
+        server = Simulator(market_at(now), rate_limit=0, token_window=0.0)
+        point_at(server, monkeypatch, now, KIS_STOCK_CODES=split.code)
+        result = materialize("daily_candles", KEY)
+        assert result.success
+        assert {name for name, passed in checks(result).items() if not passed} <= UNCOMPARED
+        if now == before:
+            raw = rows(DAILY_CANDLES).drop("fetched_at")
+    again = rows(DAILY_CANDLES).drop("fetched_at")
+    assert again.filter(pl.col("trading_day") < split.ex_day).equals(raw)
+
+    result = materialize("corporate_actions", KEY)
+    assert all(checks(result).values())
+    (recorded,) = rows(CORPORATE_ACTIONS).select("effective_on", "kind", "ratio").rows()
+    assert recorded == (split.ex_day, "split", split.factor.denominator)
+    adjusted = open_lake(Settings.load()).read(
+        "SELECT a.trading_day, a.close / c.close AS factor FROM daily_candles_adjusted a "
+        "JOIN daily_candles c USING (trading_day, stock_code)"
+    )
+    is_before = adjusted["trading_day"] < split.ex_day
+    assert adjusted.filter(is_before)["factor"].unique().to_list() == [float(split.factor)]
+    assert adjusted.filter(~is_before)["factor"].unique().to_list() == [1.0]
+
+
+UNCOMPARED = {"universe_is_covered"}
+"""What cannot hold where no stock master of the day is stored."""
 
 
 def test_the_virtual_server_has_the_chart_alone_and_keeps_what_was_announced(
