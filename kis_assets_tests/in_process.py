@@ -12,6 +12,7 @@ import pytest
 
 from kis_assets.definitions import defs
 from kis_assets.lake import Lake
+from kis_assets.pipeline import definitions_of
 from kis_assets.resources import open_lake
 from kis_assets.settings import Settings
 from kis_assets.simulator.server import Simulator
@@ -53,17 +54,6 @@ def point_at(
 @cache
 def _instance() -> dg.DagsterInstance:
     return dg.DagsterInstance.ephemeral()
-
-
-def definitions_of(asset: str) -> list[Any]:
-    """The asset and its checks alone: Dagster goes over all it is given."""
-    key = dg.AssetKey(asset)
-    of_asset = [it for it in defs.assets or () if isinstance(it, dg.AssetsDefinition)]
-    of_checks = [it for it in defs.asset_checks or () if isinstance(it, dg.AssetChecksDefinition)]
-    return [
-        *(it for it in of_asset if it.key == key),
-        *(it for it in of_checks if key in {check.asset_key for check in it.check_keys}),
-    ]
 
 
 def materialize(asset: str, partition: str) -> dg.ExecuteInProcessResult:

@@ -22,6 +22,7 @@ import pytest
 from kis_assets import krx
 from kis_assets.definitions import defs
 from kis_assets.lake import Lake
+from kis_assets.pipeline import definitions_of
 from kis_assets.resources import KISResource, open_lake
 from kis_assets.settings import Settings
 from kis_assets.simulator.faults import When
@@ -34,7 +35,6 @@ from kis_assets.tables import (
     STOCK_MASTER,
     TABLES,
 )
-from kis_assets_tests import in_process
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, running_redis
 
 DAY = "2026-03-17"
@@ -66,7 +66,7 @@ def server(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Si
 
 def materialize(asset: str, partition: str, **options: Any) -> dg.ExecuteInProcessResult:
     return dg.materialize(
-        in_process.definitions_of(asset),
+        definitions_of(asset),
         partition_key=partition,
         resources=defs.resources,
         instance=options.pop("instance", dg.DagsterInstance.ephemeral()),
