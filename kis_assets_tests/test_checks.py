@@ -447,7 +447,6 @@ def test_a_quote_after_the_close_that_is_not_the_candle_is_seen(lake: Lake) -> N
 
 
 def test_prices_off_the_tick_are_seen_when_they_are_many(lake: Lake) -> None:
-    without_quotes(lake)
     low = pl.col("low") - 1
 
     def off(share: float) -> Spoil:

@@ -56,7 +56,7 @@ _SCOPES: dict[Unit, Callable[[str], Scope]] = {
 
 
 class Incomparable(Exception):
-    """There is nothing to hold the rows against, for the reason given; `quality` keeps nothing."""
+    """There is nothing to hold the rows against, and why; an earlier verdict stands."""
 
 
 Breaking = Callable[[Span, pl.LazyFrame], pl.LazyFrame]

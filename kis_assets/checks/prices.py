@@ -136,7 +136,7 @@ def tick_of(price: pl.Expr) -> pl.Expr:
 
 
 def captures_are_of_their_session(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Every capture was made after its session opened and before the next day began."""
+    """Every capture was made on its trading day or after it, before the next one began."""
     day = pl.col("captured_at").dt.convert_time_zone("Asia/Seoul").dt.date()
     next_open = {
         d: krx.next_trading_day(d)

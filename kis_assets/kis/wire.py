@@ -1,4 +1,4 @@
-"""HTTP: one exchange, bounded in time and size, its failures named. The one module that uses httpx.
+"""HTTP: one exchange with KIS, bounded in time and size, its failures named.
 
 What an answer means is not known here.
 """
