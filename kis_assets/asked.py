@@ -65,11 +65,15 @@ def rows(tally: Tally, settings: Settings, run_id: str) -> pl.DataFrame:
 
 
 def record(tally: Tally, lake: Lake, settings: Settings, run_id: str) -> None:
-    """Store what a run asked. What fails here is logged and fails nothing else."""
+    """Store what a run asked; the views show it once the lake is published.
+
+    What fails here is logged and fails nothing else.
+    """
     try:
         found = rows(tally, settings, run_id)
         if not found.is_empty():
             row = found.row(0, named=True)
-            lake.replace(REQUESTS, Scope.capture(row["trading_day"], row["captured_at"]), found)
+            scope = Scope.capture(row["trading_day"], row["captured_at"])
+            lake.replace(REQUESTS, scope, found, publish=False)
     except Exception:
         log.warning("what run %s asked cannot be stored", run_id, exc_info=True)

@@ -320,4 +320,6 @@ def _fetched(
                         source.history_is_stored(it.first, it.last)
                 unstored = [(it, codes) for it, codes in unstored if it.last >= begins]
         finally:
-            asked.record(source.tally, open_lake(settings), settings, "backfill")
+            lake = open_lake(settings)
+            asked.record(source.tally, lake, settings, "backfill")
+            lake.publish(only_if_stale=True)

@@ -34,30 +34,34 @@ _TYPES: dict[pl.DataType, str] = {
 Listed = tuple[str, bool]
 
 
-def statements(files: Mapping[str, Sequence[Listed]]) -> list[str]:
-    """The SQL that makes every view; the same text for the same files.
+def statements(files: Mapping[str, Sequence[Listed]]) -> dict[str, list[str]]:
+    """The SQL of every view by its name: what makes it, then comments; the same for the same files.
 
     Args:
         files: for each table that has rows, its current files, oldest unit first.
     """
-    made: list[str] = []
+    made: dict[str, list[str]] = {}
     for table in TABLES.values():
         rows = _rows(table, files.get(table.name, ()))
-        made.append(f"CREATE VIEW {_name(table.name)} AS {rows}")
-        made.append(f"COMMENT ON VIEW {_name(table.name)} IS {_text(table.description)}")
-        made += [_comment(table.name, column) for column in table.columns]
+        made[table.name] = [
+            f"CREATE OR REPLACE VIEW {_name(table.name)} AS {rows}",
+            f"COMMENT ON VIEW {_name(table.name)} IS {_text(table.description)}",
+            *(_comment(table.name, column) for column in table.columns),
+        ]
     for name, sql in VIEWS.items():
         notes, body = _split(sql)
-        made.append(f"CREATE VIEW {_name(name)} AS {_with_recent(body, files)}")
-        made.append(f"COMMENT ON VIEW {_name(name)} IS {_text(notes)}")
+        made[name] = [
+            f"CREATE OR REPLACE VIEW {_name(name)} AS {_with_recent(body, files)}",
+            f"COMMENT ON VIEW {_name(name)} IS {_text(notes)}",
+        ]
     return made
 
 
-def build(path: Path, sql: Sequence[str]) -> None:
-    """Make the DuckDB file `path`, which must not exist, and close it.
+def build(path: Path, views: Mapping[str, Sequence[str]]) -> None:
+    """Make these views in the DuckDB file `path`, made when it is not there, and close it.
 
     Raises:
-        duckdb.Error: the disk is full, or a view is wrong.
+        duckdb.Error: the disk is full, the file is broken, or a view is wrong.
     """
     with duckdb.connect(":memory:") as connection:
         connection.execute(
@@ -65,10 +69,11 @@ def build(path: Path, sql: Sequence[str]) -> None:
         )
         connection.execute("USE market")
         connection.execute("BEGIN")
-        for statement in sql:
-            connection.execute(statement)
-        for name, body in VIEWS.items():
-            _comment_columns(connection, name, body)
+        for name, sql in views.items():
+            for statement in sql:
+                connection.execute(statement)
+            if name in VIEWS:
+                _comment_columns(connection, name, VIEWS[name])
         connection.execute("COMMIT")
         connection.execute("USE memory")
         connection.execute("DETACH market")

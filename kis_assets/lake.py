@@ -65,13 +65,17 @@ class Lake:
         """`market.duckdb`, whether it is there yet or not."""
         return self.folder / "market.duckdb"
 
-    def replace(self, table: Table, scope: Scope, frame: pl.DataFrame) -> Change:
+    def replace(
+        self, table: Table, scope: Scope, frame: pl.DataFrame, *, publish: bool = True
+    ) -> Change:
         """Replace the rows of `scope` by `frame`, all or nothing, and publish.
 
         Args:
             table: the table, as in `kis_assets.tables`.
             scope: what is replaced; an empty frame empties it. Nothing else is touched.
             frame: exactly the table's columns and types, in any order of columns and rows.
+            publish: False where more is written at once; `market.duckdb` shows the rows after the
+                next write that publishes, or `publish`.
 
         Returns:
             What differs from the rows of the scope before. When nothing does, nothing is written.
@@ -87,7 +91,8 @@ class Lake:
                 self._versions.sweep(table.name)
                 change = self._replace(table, unit, scope, rows)
                 self._versions.heal(table.name, unit)
-            self._publish(only_if_stale=True)
+            if publish:
+                self._publish(only_if_stale=True)
         return change
 
     def scan(
@@ -133,15 +138,19 @@ class Lake:
         """When the kept versions of the unit that holds a day were written, oldest first."""
         return self._versions.written_at(table.name, changes.unit_of(table, day))
 
-    def publish(self) -> Path:
+    def publish(self, *, only_if_stale: bool = False) -> Path:
         """Heal the stable names and build `market.duckdb` anew from what is stored.
+
+        Args:
+            only_if_stale: trust the names, and a catalogue that was built over the same versions.
 
         Raises:
             LakeError: the disk is full or fails; the catalogue before stays in place.
         """
         with self._failures(self.database.name):
-            self._versions.heal_all()
-            self._publish(only_if_stale=False)
+            if not only_if_stale:
+                self._versions.heal_all()
+            self._publish(only_if_stale=only_if_stale)
         return self.database
 
     def prune(self) -> int:
@@ -162,11 +171,13 @@ class Lake:
     def read(self, sql: str, params: Sequence[object] = ()) -> pl.DataFrame:
         """The answer of one query through the views of `market.duckdb`; instants are in UTC.
 
+        What is stored and not published yet is published first.
+
         Raises:
             duckdb.Error: the query is wrong, or tries to write.
+            LakeError: the disk is full or fails.
         """
-        if not self.database.exists():
-            self.publish()
+        self.publish(only_if_stale=True)
         # A copy, because DuckDB gives a process that has the file open the catalogue of that time,
         # and because an analyst may hold the file for writing.
         with tempfile.TemporaryDirectory() as folder:
@@ -176,7 +187,7 @@ class Lake:
                 return connection.sql(sql, params=list(params)).pl()
 
     def views(self, tables: Collection[str], as_of: datetime) -> list[str]:
-        """The SQL of every view of `market.duckdb`, over what was stored at an instant.
+        """The SQL that makes every view of `market.duckdb`, over what was stored at an instant.
 
         Args:
             tables: names of the tables to show; the others are empty.
@@ -185,12 +196,13 @@ class Lake:
         Raises:
             LakeError: `as_of` is naive, or versions of these tables have been pruned since.
         """
-        return catalogue.statements(
+        made = catalogue.statements(
             {
                 name: self._listed(TABLES[name], self._versions.known_until(name, as_of))
                 for name in tables
             }
         )
+        return [view for view, *_ in made.values()]
 
     def _replace(self, table: Table, unit: str, scope: Scope, rows: pl.DataFrame) -> Change:
         before = _load(table, self._versions.newest(table.name, unit))
@@ -214,14 +226,18 @@ class Lake:
         # Listing and renaming under one lock: the last publisher is always right.
         with self._versions.lock("market"):
             self._versions.sweep("market")
-            sql = catalogue.statements({name: self._listed(TABLES[name]) for name in TABLES})
-            mark = hashlib.sha256("\n".join(sql).encode()).hexdigest()
+            views = catalogue.statements({name: self._listed(TABLES[name]) for name in TABLES})
+            # Some comments depend on more than their own view.
+            every = _digest(catalogue.statements({}))
+            marks = {name: f"{every} {_digest(sql)}" for name, sql in views.items()}
             note = self.folder / ".locks" / "published"
-            if only_if_stale and self.database.exists() and content(note) == mark:
+            known = _marks(note) if only_if_stale and self.database.exists() else {}
+            if known == marks:
                 return
+            changed = {name: views[name] for name in marks if marks[name] != known.get(name)}
             temporary = self._versions.temporary("market", ".duckdb")
             try:
-                catalogue.build(temporary, sql)
+                self._build(changed, views, temporary)
                 sync(temporary)
                 # What an analyst wrote into the old catalogue must not be replayed into the new.
                 self.database.with_name("market.duckdb.wal").unlink(missing_ok=True)
@@ -229,7 +245,29 @@ class Lake:
                 sync(self.folder)
             finally:
                 self._versions.sweep("market")
-            self._versions.put(note, mark)
+            self._versions.put(note, json.dumps(marks))
+
+    def _build(
+        self, changed: dict[str, list[str]], views: dict[str, list[str]], target: Path
+    ) -> None:
+        """Bring a catalogue that nobody else opens up to date, and copy it.
+
+        Most of the time of making one goes into what has not changed.
+        """
+        mine = self.folder / ".locks" / "market.duckdb"
+        if len(changed) < len(views) and mine.exists():
+            try:
+                catalogue.build(mine, changed)
+                shutil.copyfile(mine, target)
+            except (duckdb.Error, OSError):
+                # Broken, or taken away; a full disk fails below too.
+                target.unlink(missing_ok=True)
+            else:
+                return
+        for path in (mine, mine.with_name("market.duckdb.wal")):
+            path.unlink(missing_ok=True)
+        catalogue.build(mine, views)
+        shutil.copyfile(mine, target)
 
     def _listed(self, table: Table, until: str | None = None) -> list[catalogue.Listed]:
         ending = _ending(table)
@@ -247,6 +285,19 @@ class Lake:
                 f"{what}: the disk that holds {self.folder} failed ({reason}); what was stored "
                 "before is still there: see to free space and permissions, then run again"
             ) from error
+
+
+def _digest(found: object) -> str:
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
+
+
+def _marks(note: Path) -> dict[str, str]:
+    """What is published, as `_publish` noted it; nothing where that cannot be read."""
+    try:
+        found = json.loads(content(note))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _write(table: Table, rows: pl.DataFrame, path: Path) -> None:

@@ -55,7 +55,10 @@ def rows_by_day(table: Table, rows: pl.LazyFrame) -> dict[date, int]:
 
 
 def record(lake: Lake, table: Table, findings: list[Finding]) -> None:
-    """Keep the findings about a table: what the same claims came to on these days is replaced."""
+    """Keep the findings about a table: what the same claims came to on these days is replaced.
+
+    The views show them once the lake is published.
+    """
     checked_at = datetime.now(UTC)
     found = [
         {
@@ -83,7 +86,7 @@ def record(lake: Lake, table: Table, findings: list[Finding]) -> None:
         before = lake.scan(QUALITY, first=scope.first, last=scope.last).filter(
             scope.covers(QUALITY), ~pl.col("trading_day").is_in(days)
         )
-        lake.replace(QUALITY, scope, pl.concat([before.collect(), part]))
+        lake.replace(QUALITY, scope, pl.concat([before.collect(), part]), publish=False)
 
 
 def account(

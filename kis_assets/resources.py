@@ -68,11 +68,13 @@ class KISResource(dg.ConfigurableResource[Any]):
         return krx.latest_session(self.now()).day
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Store what was asked and close the source, if it was opened."""
+        """Close the source, and publish what was asked of it together with what checks found."""
         if self._source is not None:
             run_id = context.run.run_id if context.run else ""
             asked.record(self._source.tally, open_lake(self.settings), self.settings, run_id)
             self.close()
+        if self._settings is not None:
+            _publish(open_lake(self._settings))
 
     def close(self) -> None:
         """Close the source, if it was opened."""
@@ -92,6 +94,11 @@ class LakeResource(dg.ConfigurableResource[Any]):
         with plain_failures():
             return open_lake(_settings_of(self.source_type))
 
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Publish what checks found in a lake that is not that of `KISResource`."""
+        if self.source_type:
+            _publish(self.lake)
+
 
 def _settings_of(source_type: str, **given: object) -> Settings:
     """The settings with that source; KIS's venues are no matter of KRX."""
@@ -104,6 +111,12 @@ def open_lake(settings: Settings) -> Lake:
     return Lake(
         settings.source_dir, source=settings.source_name, keep_days=settings.kis_lake_keep_days
     )
+
+
+def _publish(lake: Lake) -> None:
+    if lake.folder.exists():
+        with plain_failures():
+            lake.publish(only_if_stale=True)
 
 
 @contextmanager

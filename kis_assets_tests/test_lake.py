@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from kis_assets import tables
 from kis_assets.lake import Change, Lake, LakeError, Refused, Scope
 from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS, PRICE_SNAPSHOTS, TABLES, Table
+from kis_assets.views import VIEWS
 
 DAY = date(2026, 3, 17)
 NEXT = date(2026, 3, 18)
@@ -517,6 +518,29 @@ def test_latest_prices_has_the_newest_row_of_each_stock(lake: Lake) -> None:
     assert found.rows() == [(HYNIX, 3), (SAMSUNG, 2), (NAVER, 4)]
 
 
+def test_a_catalogue_of_many_small_changes_is_that_of_one_go(lake: Lake) -> None:
+    for volume in (1, 2):
+        lake.replace(DAILY_CANDLES, Scope.day(DAY), candles((DAY, SAMSUNG, volume)))
+        lake.replace(PRICE_SNAPSHOTS, Scope.capture(DAY, NOON), prices((NOON, SAMSUNG, volume)))
+    views = "SELECT view_name, sql, comment FROM duckdb_views() WHERE NOT internal ORDER BY 1"
+    columns = (
+        "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() ORDER BY ALL"
+    )
+    found = [lake.read(query).rows() for query in (views, columns)]
+    lake.publish()
+    assert [lake.read(query).rows() for query in (views, columns)] == found
+    assert {name for name, *_ in found[0]} == {*TABLES, *VIEWS}
+
+
+def test_what_is_written_without_publishing_is_shown_by_the_next_that_does(lake: Lake) -> None:
+    frame = candles((DAY, SAMSUNG, 1))
+    lake.replace(DAILY_CANDLES, Scope.day(DAY), frame, publish=False)
+    assert not lake.database.exists()
+    lake.replace(PRICE_SNAPSHOTS, Scope.capture(DAY, NOON), prices((NOON, SAMSUNG, 5)))
+    with duckdb.connect(lake.database, read_only=True) as connection:
+        assert connection.sql("SELECT volume FROM daily_candles").fetchall() == [(1,)]
+
+
 def test_a_query_takes_parameters_and_cannot_write(lake: Lake) -> None:
     lake.replace(DAILY_CANDLES, Scope.day(DAY), candles((DAY, SAMSUNG, 1), (DAY, HYNIX, 2)))
     found = lake.read("SELECT volume FROM daily_candles WHERE stock_code = ?", [HYNIX])
@@ -590,9 +614,28 @@ def test_a_crash_before_publishing_heals_even_when_nothing_differs(
         patch.setattr("kis_assets.catalogue.build", _die)
         with pytest.raises(KeyboardInterrupt):
             lake.replace(DAILY_CANDLES, Scope.day(DAY), again)
-    assert volumes(lake.read("SELECT * FROM daily_candles")) == {(DAY, SAMSUNG): 1}
+    assert shown(lake) == {(DAY, SAMSUNG): 1}
     assert lake.replace(DAILY_CANDLES, Scope.day(DAY), again).path is None
+    assert shown(lake) == {(DAY, SAMSUNG): 2}
+
+
+def test_a_crash_before_publishing_heals_by_reading(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.replace(DAILY_CANDLES, Scope.day(DAY), candles((DAY, SAMSUNG, 1)))
+    with monkeypatch.context() as patch:
+        patch.setattr("kis_assets.catalogue.build", _die)
+        with pytest.raises(KeyboardInterrupt):
+            lake.replace(DAILY_CANDLES, Scope.day(DAY), candles((DAY, SAMSUNG, 2)))
     assert volumes(lake.read("SELECT * FROM daily_candles")) == {(DAY, SAMSUNG): 2}
+
+
+def test_a_broken_copy_of_the_catalogue_is_made_anew(lake: Lake) -> None:
+    lake.replace(DAILY_CANDLES, Scope.day(DAY), candles((DAY, SAMSUNG, 1)))
+    (lake.folder / ".locks" / "market.duckdb").write_bytes(b"broken")
+    lake.replace(DAILY_CANDLES, Scope.day(DAY), candles((DAY, SAMSUNG, 2)))
+    assert volumes(lake.read("SELECT * FROM daily_candles")) == {(DAY, SAMSUNG): 2}
+    assert lake.read("SELECT count(*) FROM latest_prices").item() == 0
 
 
 def test_what_a_killed_writer_left_is_removed(lake: Lake) -> None:
@@ -603,6 +646,12 @@ def test_what_a_killed_writer_left_is_removed(lake: Lake) -> None:
     lake.publish()
     assert_healthy(lake)
     assert stable(lake, DAILY_CANDLES, "month=2026-03").exists()
+
+
+def shown(lake: Lake) -> dict[tuple[date, str], int]:
+    """What an analyst sees in `market.duckdb` as it lies there."""
+    with duckdb.connect(lake.database, read_only=True) as connection:
+        return volumes(connection.sql("SELECT * FROM daily_candles").pl())
 
 
 def _die(*_: object, **__: object) -> None:
@@ -640,7 +689,7 @@ def test_a_full_disk_is_told_and_loses_nothing(
             lake.replace(DAILY_CANDLES, Scope.day(DAY), again)
     assert "\n" not in str(told.value)
     assert files(lake, ".tmp/*") == []
-    assert volumes(lake.read("SELECT * FROM daily_candles")) == {(DAY, SAMSUNG): 1}
+    assert shown(lake) == {(DAY, SAMSUNG): 1}
     lake.replace(DAILY_CANDLES, Scope.day(DAY), again)
     assert volumes(lake.read("SELECT * FROM daily_candles")) == {(DAY, SAMSUNG): 2}
     assert_healthy(lake)

@@ -81,10 +81,11 @@ class Report:
         fetched = found if isinstance(found, Fetched) else Fetched(found)
         if stocks is not None:
             fetched = replace(fetched, absent=explained(fetched.absent, stocks, scope))
-        change = lake.replace(table, scope, fetched.rows)
+        change = lake.replace(table, scope, fetched.rows, publish=False)
         if table.partition != "year":
             rows = self._rows_of_days(lake, table, scope, fetched.rows)
             record(lake, table, [account(rows, fetched.absent, fetched.failed)])
+        lake.publish(only_if_stale=True)
         published = self._published(lake, table, change.unit)
         metadata = self._said(change, fetched if isinstance(found, Fetched) else None)
         metadata |= published | _page(lake, table, fetched.rows, stocks)
