@@ -122,11 +122,14 @@ def minute_coverage(minutes: pl.DataFrame) -> bytes:
     if minutes.is_empty():
         return nothing("Minutes of the day", minutes)
     started = pl.col("started_at").dt.convert_time_zone("Asia/Seoul")
+    # Lazily, so that only those columns are held twice.
     by_minute = (
-        minutes.group_by("started_at")
+        minutes.lazy()
+        .group_by("started_at")
         .agg(stocks=pl.len(), value=pl.col("trading_value").sum())
         .sort("started_at")
         .with_columns(at=started.dt.hour().cast(pl.Int64) * 60 + started.dt.minute())
+        .collect()
     )
     stocks = minutes["stock_code"].n_unique()
     day = minutes["trading_day"][0]

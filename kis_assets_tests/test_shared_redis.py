@@ -93,6 +93,61 @@ def test_a_change_is_made_again_when_another_was_faster(redis: Redis) -> None:
     assert redis.read("sum")[0] == b"200"
 
 
+def test_who_is_alone_changes_a_value_by_one_command(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kis_assets.kis.shared_redis.STALE", 60)  # however busy the machine
+    state = RedisState(redis)
+
+    def commands() -> int:
+        return redis.client.info("commandstats")["cmdstat_evalsha"]["calls"]
+
+    before = set_to(state, b"0") and commands()
+    moments = [set_to(state, str(number).encode()) for number in range(1, 11)]
+    assert redis.read("value")[0] == b"10"
+    assert moments == sorted(moments)
+    assert commands() - before == 11
+
+
+def test_who_is_not_alone_sees_what_another_wrote(redis: Redis) -> None:
+    mine, other = RedisState(redis), RedisState(redis)
+    for number in range(10):
+        for state in (mine, other):
+            assert added(state, 1) == number * 2 + (state is other)
+
+
+def test_a_time_that_is_not_the_servers_is_corrected(redis: Redis) -> None:
+    state = RedisState(redis)
+    set_to(state, b"0")
+    for apart in (-1.0, 1.0):
+        assert redis._ahead is not None
+        redis._ahead += apart
+        moment = set_to(state, str(apart).encode())
+        assert abs(moment - redis.read("value")[1]) < 0.5
+        assert redis.read("value")[0] == str(apart).encode()
+
+
+def test_reading_a_value_never_gives_what_was_there_before(redis: Redis) -> None:
+    mine, other = RedisState(redis), RedisState(redis)
+    set_to(mine, b"mine")
+    set_to(other, b"other")
+    assert mine.update("value", lambda old, _: (None, old), time.time) == b"other"
+
+
+def set_to(state: RedisState, value: bytes) -> float:
+    """Write a value, and say when."""
+    return state.update("value", lambda _, now: (value, now), time.time)
+
+
+def added(state: RedisState, number: int) -> int:
+    """Add to a sum, and say what it was."""
+    return state.update(
+        "sum",
+        lambda old, _: (str(int(old or b"0") + number).encode(), int(old or b"0")),
+        time.time,
+    )
+
+
 def test_times_are_the_servers_whatever_the_machines_say(redis: Redis) -> None:
     """Two machines an hour apart share one rate; neither waits for the other's clock."""
     quotas = [

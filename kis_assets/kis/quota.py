@@ -276,31 +276,33 @@ class Quota:
             self._update(settle)
 
     def _update(self, change: Callable[[_Log, float], T], *, writes: bool = True) -> T:
-        def whole(value: bytes | None, now: float) -> tuple[bytes | None, tuple[str, T]]:
-            log = self._log(value, now)
+        def whole(value: bytes | None, now: float) -> tuple[bytes | None, tuple[str, float, T]]:
+            log, apart = self._log(value, now)
             result = change(log, now)
             self._forget(log, now)
-            return _ENCODER.encode(log) if writes else None, (log.born, result)
+            return _ENCODER.encode(log) if writes else None, (log.born, apart, result)
 
-        born, result = self._state.update(self._key, whole, self._clock)
+        born, apart, result = self._state.update(self._key, whole, self._clock)
         if writes:
-            self._born = born
+            # Not before it is written: a change may be made several times until one is taken.
+            self._born, self._apart = born, apart
         return result
 
-    def _log(self, value: bytes | None, now: float) -> _Log:
+    def _log(self, value: bytes | None, now: float) -> tuple[_Log, float]:
+        """What is shared, and how far its clock is from that of this process."""
         log = None
         with suppress(msgspec.DecodeError):
             log = _DECODER.decode(value or b"")
         if log is None or self._is_of_another_clock(log, now):
             log = _Log(uuid.uuid4().hex)
         # Where the log's clock jumps, the last second looks like another one.
-        before, self._apart = self._apart, now - self._clock()
-        has_jumped = before is not None and abs(self._apart - before) > SETBACK
+        apart = now - self._clock()
+        has_jumped = self._apart is not None and abs(apart - self._apart) > SETBACK
         is_lost = has_jumped or self._born not in ("", log.born)
         if is_lost and self._clock() - self._departed < self.window + LATEST:
             # The log this process wrote to is gone, and with it who sent in the last second.
             log.not_before = max(log.not_before, now + self.window + GUARD)
-        return log
+        return log, apart
 
     def _is_of_another_clock(self, log: _Log, now: float) -> bool:
         if not log.slots:

@@ -2,7 +2,9 @@
 
 A value is read with the server's time, changed here and swapped in by a Lua script, if it is still
 the one that was read: the rules stand in quota and breaker once, in Python, and the script knows
-none of them. All times are the server's, so that machines need not agree on theirs.
+none of them. All times are the server's, so that machines need not agree on theirs. What this
+process wrote last is likely to be there still, and its time is known: the reading is left out then,
+and the script sees to it that value and time are right.
 
 An answer that got lost leaves open whether a swap took place. Doing it again costs a slot of the
 quota at worst.
@@ -32,6 +34,8 @@ LEASE = 120
 """Seconds for which a token's lock is held at most: longer than a request for one can take."""
 WAIT = 3.0
 """Seconds that the server may take to answer."""
+STALE = 0.002
+"""Seconds by which a time that was not read from the server may be behind it."""
 
 _READ = """
 local now = redis.call('TIME')
@@ -40,7 +44,8 @@ return {1, redis.call('GET', KEYS[1]) or '', now[1], now[2]}
 _SWAP = """
 local now = redis.call('TIME')
 local value = redis.call('GET', KEYS[1]) or ''
-if value ~= ARGV[1] then
+local late = ARGV[4] == '' and 0 or now[1] + now[2] / 1000000 - ARGV[4]
+if value ~= ARGV[1] or late < 0 or late > tonumber(ARGV[5]) then
     return {0, value, now[1], now[2]}
 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
@@ -88,10 +93,16 @@ class Redis:
             _, value, now = self._taken(self._read(keys=[PREFIX + key]))
         return value, now
 
-    def swap(self, key: str, old: bytes, new: bytes) -> tuple[bool, bytes, float]:
-        """Put `new` in the place of `old`; whether it was still there, else what is, and when."""
+    def swap(
+        self, key: str, old: bytes, new: bytes, supposed: float | None = None
+    ) -> tuple[bool, bytes, float]:
+        """Put `new` in the place of `old`; whether it was still there, else what is, and when.
+
+        Where a time is `supposed`, the server's may be no earlier, and later by STALE at most.
+        """
+        now = "" if supposed is None else f"{supposed:.6f}"
         with self.named_failures():
-            return self._taken(self._swap(keys=[PREFIX + key], args=[old, new, KEEP]))
+            return self._taken(self._swap(keys=[PREFIX + key], args=[old, new, KEEP, now, STALE]))
 
     def now(self) -> float:
         """The server's time, from this machine's steady clock and how far the two are apart."""
@@ -130,11 +141,22 @@ class RedisState:
         self._redis = redis
         # Threads that take turns need not try again because of each other.
         self._turn = threading.Lock()
+        self._written: dict[str, bytes] = {}
 
     def update(self, key: str, change: Change[T], clock: Callable[[], float]) -> T:
         """See `shared.State.update`; the time is the server's, whatever `clock` says."""
         del clock
         with self._turn:
+            if mine := self._written.pop(key, b""):
+                supposed = self._redis.now()
+                new, result = change(mine, supposed)
+                if (
+                    new is not None
+                    and new != mine
+                    and self._redis.swap(key, mine, new, supposed)[0]
+                ):
+                    self._written[key] = new
+                    return result
             value, now = self._redis.read(key)
             for _ in range(TRIES):
                 new, result = change(value or None, now)
@@ -142,6 +164,7 @@ class RedisState:
                     return result
                 is_done, value, now = self._redis.swap(key, value, new)
                 if is_done:
+                    self._written[key] = new
                     return result
         raise ServiceUnavailable(
             f"other processes are always faster at {self._redis.where} (REDIS_URL)", passing=True
