@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from kis_assets import krx
+from kis_assets import krx, published
 from kis_assets.alerts import tell
 from kis_assets.kis.minutes import SESSIONS_KEPT
 from kis_assets.lake import Lake
@@ -22,6 +22,7 @@ from kis_assets.schedules import (
     daily_candle_ingestion,
     day_key,
     evening_of,
+    krx_ingestion,
     market_calendar,
     minute_candle_ingestion,
     month_key,
@@ -29,7 +30,7 @@ from kis_assets.schedules import (
     year_key,
 )
 from kis_assets.settings import Settings
-from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS, MINUTE_CANDLES, STOCK_INFO
+from kis_assets.tables import DAILY_CANDLES, KRX_DAILY, MARKET_DAYS, MINUTE_CANDLES, STOCK_INFO
 
 LOOKED_BACK = 10
 """Sessions of which anything that is missing or not right is asked for again."""
@@ -61,6 +62,8 @@ OWED = [
     Owed(DAILY_CANDLES.name, daily_candle_ingestion, month_key),
     Owed(MARKET_DAYS.name, market_calendar, year_key, of_now=True),
     Owed(STOCK_INFO.name, reference_ingestion, month_key, of_now=True),
+    # Where there is a key to KRX.
+    Owed(KRX_DAILY.name, krx_ingestion, day_key),
 ]
 
 Wanted = tuple[Owed, str]
@@ -79,8 +82,14 @@ def wanted(lake: Lake, settings: Settings, now: datetime) -> tuple[date | None, 
     if not over:
         return None, []
     known = _conditions(lake)
+    has_key = bool(settings.krx_api_key.get_secret_value())
+    beside = Lake(settings.kis_data_dir / "krx", source="krx")
+    if has_key and beside.folder.exists():
+        known[KRX_DAILY.name] = _conditions(beside).get(KRX_DAILY.name, {})
     found: dict[Wanted, None] = {}
     for owed in OWED:
+        if owed.table == KRX_DAILY.name and not has_key:
+            continue
         conditions = known.get(owed.table, {})
         if not conditions:
             days = over[-1:] if settings.kis_schedules else []
@@ -89,6 +98,8 @@ def wanted(lake: Lake, settings: Settings, now: datetime) -> tuple[date | None, 
         else:
             kept = set(sessions[-_kept(owed, settings) :])
             days = [day for day in over if day in kept and _is_wanted(day, conditions, over)]
+        if owed.table == KRX_DAILY.name:
+            days = [day for day in days if day <= published.newest(now)]
         if owed.of_now:  # what is past cannot be had
             days = [day for day in days if owed.key(day) == owed.key(now.date())]
         found |= {(owed, owed.key(day)): None for day in days}

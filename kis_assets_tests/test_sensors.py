@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from pydantic import SecretStr
 
 from kis_assets import krx
 from kis_assets.assets.reference import calendar
@@ -25,7 +26,14 @@ from kis_assets.schedules import JOBS, cache_warming, schedules
 from kis_assets.sensors import sensors, wanted
 from kis_assets.settings import Settings
 from kis_assets.simulator.server import Simulator
-from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS, MINUTE_CANDLES, STOCK_INFO, Table
+from kis_assets.tables import (
+    DAILY_CANDLES,
+    KRX_DAILY,
+    MARKET_DAYS,
+    MINUTE_CANDLES,
+    STOCK_INFO,
+    Table,
+)
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET
 from kis_assets_tests.in_process import point_at
 
@@ -128,6 +136,20 @@ def test_minutes_that_the_virtual_server_has_no_more_are_not_asked_for(
     lost(lake, MINUTE_CANDLES, SESSIONS[-2], TODAY)
     virtual = real.model_copy(update={"kis_use_virtual_server": True})
     assert names(lake, virtual) == [f"minute_candles {TODAY}"]
+
+
+def test_krx_is_asked_for_what_it_has_published_where_there_is_a_key(
+    lake: Lake, real: Settings
+) -> None:
+    krx_lake = Lake(real.kis_data_dir / "krx", source="krx")
+    stored(krx_lake, KRX_DAILY, *SESSIONS[:-3])
+    assert names(lake, real) == []
+    keyed = real.model_copy(update={"krx_api_key": SecretStr("K" * 40)})
+    assert names(lake, keyed) == [f"krx_daily {day}" for day in SESSIONS[-3:-1]]
+    morning = datetime(2026, 3, 18, 8, tzinfo=krx.SEOUL)
+    assert names(lake, keyed, morning) == [f"krx_daily {day}" for day in SESSIONS[-3:]]
+    stored(krx_lake, KRX_DAILY, *SESSIONS[-3:])
+    assert names(lake, keyed, morning) == []
 
 
 def test_minutes_that_kis_has_forgotten_are_not_asked_for(lake: Lake, real: Settings) -> None:
