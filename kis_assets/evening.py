@@ -52,7 +52,7 @@ class Evening:
 
     `quotes` has a row a stock: the last capture's, or where none was made the daily candles'.
     `highs` and `lows` are None when fewer than WINDOW sessions before the day are stored.
-    `condition` is None when the catalogue knows of no conditions.
+    `condition` has rows of `dataset_condition` of the last 60 sessions.
     """
 
     day: date
@@ -69,7 +69,7 @@ class Evening:
     upcoming: pl.DataFrame
     without_price: pl.DataFrame
     stored: pl.DataFrame
-    condition: pl.DataFrame | None
+    condition: pl.DataFrame
 
 
 def look_back(lake: Lake, day: date, settings: Settings) -> Evening | None:
@@ -245,11 +245,7 @@ def _stored(lake: Lake, day: date) -> pl.DataFrame:
     return pl.concat(counts)
 
 
-def _condition(lake: Lake, day: date) -> pl.DataFrame | None:
-    """Rows of the view `dataset_condition` of the last 60 sessions, where there is such a view."""
-    views = lake.read("SELECT view_name FROM duckdb_views() WHERE view_name = 'dataset_condition'")
-    if views.is_empty():
-        return None
+def _condition(lake: Lake, day: date) -> pl.DataFrame:
     return lake.read(
         "SELECT table_name, trading_day, condition, reason FROM dataset_condition "
         "WHERE trading_day BETWEEN ? AND ? ORDER BY table_name, trading_day",

@@ -113,31 +113,34 @@ def _shares(canvas: Canvas, axes: Any, snapshots: pl.DataFrame) -> None:
     axes.set_xticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
 
 
-def minute_coverage(minutes: pl.DataFrame) -> bytes:
+def minute_coverage(minutes: pl.LazyFrame) -> bytes:
     """How many stocks have a bar for each minute of a day, and what was traded in it.
 
     Args:
-        minutes: rows of `minute_candles` of one day.
+        minutes: rows of `minute_candles` of one day, not yet read: of half a million only what is
+            shown need be in memory.
     """
-    if minutes.is_empty():
-        return nothing("Minutes of the day", minutes)
     started = pl.col("started_at").dt.convert_time_zone("Asia/Seoul")
-    # Lazily, so that only those columns are held twice.
     by_minute = (
-        minutes.lazy()
-        .group_by("started_at")
+        minutes.group_by("started_at")
         .agg(stocks=pl.len(), value=pl.col("trading_value").sum())
         .sort("started_at")
         .with_columns(at=started.dt.hour().cast(pl.Int64) * 60 + started.dt.minute())
-        .collect()
+        .collect(engine="streaming")
     )
-    stocks = minutes["stock_code"].n_unique()
-    day = minutes["trading_day"][0]
+    whole = minutes.select(
+        pl.col("trading_day", "source").first(),
+        pl.len().alias("bars"),
+        pl.col("stock_code").n_unique().alias("stocks"),
+    ).collect(engine="streaming")
+    if by_minute.is_empty():
+        return nothing("Minutes of the day", whole)
+    day, _, bars, stocks = whole.row(0)
     canvas = Canvas(
-        f"Minutes of {day}: {minutes.height:,} bars of {stocks:,} stocks",
+        f"Minutes of {day}: {bars:,} bars of {stocks:,} stocks",
         f"median {by_minute['stocks'].median():,.0f} stocks a minute   "
         f"traded {short(int(by_minute['value'].sum()))} KRW",
-        minutes.head(1),
+        whole,
     )
     at, zero = by_minute["at"].to_list(), pl.lit(0)
     counts = canvas.axes(0.75, 2.2, 7.6, 1.4)

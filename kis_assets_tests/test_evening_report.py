@@ -12,9 +12,11 @@ import polars as pl
 import pytest
 
 from kis_assets import krx
-from kis_assets.assets.reports import page, store
+from kis_assets.assets.reports import drawn, page, store
 from kis_assets.evening import WINDOW, look_back
+from kis_assets.kis.errors import ServiceUnavailable
 from kis_assets.lake import Lake, Scope
+from kis_assets.quality import account, record
 from kis_assets.settings import Settings
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
@@ -153,7 +155,7 @@ def test_a_stock_without_a_price_is_named(lake: Lake, settings: Settings) -> Non
     found = look_back(lake, DAY, settings)
     assert found is not None
     assert found.without_price["stock_code"].to_list() == ["000660", "035420"]
-    assert "NAVER (035420)" in page(found, "mock", print)
+    assert "NAVER (035420)" in page(found, "mock", drawn(found, print))
 
 
 def test_daily_candles_stand_in_where_nothing_was_captured(lake: Lake, settings: Settings) -> None:
@@ -236,7 +238,7 @@ def test_the_page_is_whole_escaped_and_loads_nothing(lake: Lake, settings: Setti
     assert found.actions.height == 1
     assert found.upcoming.height == 1
     warned: list[str] = []
-    html = page(found, "mock", warned.append)
+    html = page(found, "mock", drawn(found, warned.append))
     assert warned == []
     assert len(html.encode()) < 500_000
     read = Opened(html)
@@ -247,7 +249,7 @@ def test_the_page_is_whole_escaped_and_loads_nothing(lake: Lake, settings: Setti
     assert "SK&lt;b&gt;하이닉스&amp;" in html
     assert "SK<b>" not in html
     assert "MOCK DATA" in html
-    assert "MOCK DATA" not in page(found, "kis", warned.append)
+    assert "MOCK DATA" not in page(found, "kis", drawn(found, warned.append))
 
 
 def test_what_the_catalogue_knows_to_be_missing_stands_on_the_page(
@@ -264,7 +266,7 @@ def test_what_the_catalogue_knows_to_be_missing_stands_on_the_page(
     put_prices(lake, {"005930": 100})
     found = look_back(lake, DAY, settings)
     assert found is not None
-    html = page(found, "mock", print)
+    html = page(found, "mock", drawn(found, print))
     assert "nobody &lt;i&gt;came&lt;/i&gt;" in html
     assert "Which table has which day" in html
 
@@ -280,7 +282,7 @@ def test_a_picture_that_cannot_be_drawn_costs_no_page(
     assert found is not None
     monkeypatch.setattr("kis_assets.pictures.market_breadth", broken)
     warned: list[str] = []
-    assert "삼성전자" in page(found, "mock", warned.append)
+    assert "삼성전자" in page(found, "mock", drawn(found, warned.append))
     assert "no more ink" in "".join(warned)
 
 
@@ -300,8 +302,12 @@ def test_the_asset_writes_the_page_of_its_day_and_refuses_a_day_it_knows_nothing
     )
     put_master(lake)
     put_prices(lake, {"005930": 100, "000660": -50, "035420": 0})
+    failed = {"035420": ServiceUnavailable("down")}
+    record(lake, DAILY_CANDLES, [account({DAY: 2}, {}, failed)])
     told = metadata(materialize("market_report", DAY.isoformat()))
     assert Path(told["path"]) == lake.folder / "reports" / "2026-03-17.html"
     assert "삼성전자" in Path(told["path"]).read_text(encoding="utf-8")
     assert "삼성전자" in told["preview"]
     assert "MOCK DATA" in told
+    assert told["condition of the data"].startswith("![which table has which day](data:image/png")
+    assert "| daily_candles | 2026-03-17 | degraded |" in told["not available"]

@@ -96,10 +96,10 @@ def test_no_rows_make_a_picture_that_says_so() -> None:
         candlestick: DAILY_CANDLES,
         order_book_depth: ORDER_BOOKS,
         market_breadth: PRICE_SNAPSHOTS,
-        minute_coverage: MINUTE_CANDLES,
     }
     for draw, table in empty.items():
         assert picture(draw(table.empty())).height < 300  # type: ignore[operator]
+    assert picture(minute_coverage(MINUTE_CANDLES.empty().lazy())).height < 300
     none = pl.DataFrame(
         schema={
             "table_name": pl.String,
@@ -198,12 +198,13 @@ def test_minutes_are_drawn_at_their_time_in_seoul_however_few() -> None:
             "trading_day": DAY,
             "stock_code": "005930",
             "trading_value": 1_000_000_000,
+            "source": "kis",
         }
     )
-    whole = picture(minute_coverage(minutes))
+    whole = picture(minute_coverage(minutes.lazy()))
     assert has(whole, "#4f7f9f")
     assert has(whole, "#c58a3d")
-    assert picture(minute_coverage(minutes.head(1))).height == whole.height
+    assert picture(minute_coverage(minutes.head(1).lazy())).height == whole.height
 
 
 def test_the_page_of_a_run_shows_its_rows_and_a_picture(

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -22,7 +21,7 @@ from kis_assets.publish import PublishError, publish
 from kis_assets.quality import account, record, rows_by_day
 from kis_assets.resources import KISResource
 from kis_assets.sources.base import Fetched, Progress
-from kis_assets.tables import Table
+from kis_assets.tables import MINUTE_CANDLES, Table
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ class Report:
             lake: where they are written.
             table: their table.
             scope: what they replace.
-            found: the rows, and of a fetch what failed.
+            found: the rows, and of a fetch what failed; it has no rows afterwards.
             stocks: rows of `stock_master` of the stocks that were asked for, where any were.
 
         Returns:
@@ -80,7 +79,7 @@ class Report:
         """
         fetched = found if isinstance(found, Fetched) else Fetched(found)
         if stocks is not None:
-            fetched = replace(fetched, absent=explained(fetched.absent, stocks, scope))
+            fetched.absent = explained(fetched.absent, stocks, scope)
         change = lake.replace(table, scope, fetched.rows, publish=False)
         if table.partition != "year":
             rows = self._rows_of_days(lake, table, scope, fetched.rows)
@@ -88,7 +87,7 @@ class Report:
         lake.publish(only_if_stale=True)
         published = self._published(lake, table, change.unit)
         metadata = self._said(change, fetched if isinstance(found, Fetched) else None)
-        metadata |= published | _page(lake, table, fetched.rows, stocks)
+        metadata |= published | _page(lake, table, scope, fetched, stocks)
         metadata["seconds"] = round(time.monotonic() - self._started, 2)
         return dg.MaterializeResult(metadata=metadata)
 
@@ -144,14 +143,19 @@ class Report:
 
 
 def _page(
-    lake: Lake, table: Table, rows: pl.DataFrame, stocks: pl.DataFrame | None
+    lake: Lake, table: Table, scope: Scope, fetched: Fetched, stocks: pl.DataFrame | None
 ) -> dict[str, Any]:
     metadata: dict[str, Any] = {}
+    rows = fetched.rows
+    # Half a million minutes are on disk now, and what draws and checks them takes memory too.
+    fetched.rows = rows.clear()
     try:
-        png = showing.picture(table, rows, stocks, lake)
+        metadata["preview"] = markdown(showing.preview(table, rows))
+        if table is MINUTE_CANDLES:
+            rows = rows.clear()
+        png = showing.picture(table, rows, stocks, lake, scope)
         if png is not None:
             metadata["picture"] = showing.embedded(png, f"{table.name}, drawn")
-        metadata["preview"] = markdown(showing.preview(table, rows))
     except Exception as error:
         # The rows are stored: a run is not worse for want of a picture.
         dg.get_dagster_logger().warning(f"{table.name}: no picture or preview: {error!r}")

@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from kis_assets.assets.candles import daily_candles, minute_candles
 from kis_assets.assets.quotes import order_books, price_snapshots
 from kis_assets.assets.reference import stock_master
 from kis_assets.assets.reporting import OWNERS
-from kis_assets.assets.showing import markdown
+from kis_assets.assets.showing import SHOWN, markdown
 from kis_assets.evening import WINDOW, Evening, look_back
 from kis_assets.kis.errors import InvalidRequest
 from kis_assets.krx import SEOUL
@@ -55,7 +55,8 @@ def market_report(
                 f"neither prices nor daily candles of {day} are stored, so there is nothing to "
                 "report; materialize price_snapshots or daily_candles first"
             )
-        html = page(evening, lake.lake.source, context.log.warning)
+        pictures = drawn(evening, context.log.warning)
+        html = page(evening, lake.lake.source, pictures)
         path = store(lake.lake, day, html)
         metadata: dict[str, Any] = {}
         if lake.lake.source.startswith("mock"):
@@ -68,6 +69,14 @@ def market_report(
                     "stock_code", "stock_name", "price", "change_rate", "trading_value"
                 )
             ),
+            "condition of the data": dg.MetadataValue.md(
+                f"![which table has which day]({pictures['condition']})"
+            ),
+            "not available": markdown(
+                evening.condition.filter(pl.col("condition") != "available")
+                .sort("trading_day", descending=True, maintain_order=True)
+                .head(SHOWN)
+            ),
             "stocks": evening.quotes.height,
             "without_price": evening.without_price.height,
             "bytes": len(html.encode()),
@@ -75,27 +84,37 @@ def market_report(
         return dg.MaterializeResult(metadata=metadata)
 
 
-def page(evening: Evening, source: str, warn: Callable[[str], None]) -> str:
-    """The page as HTML that needs no other file. A picture that cannot be drawn is left out."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def drawn(evening: Evening, warn: Callable[[str], None]) -> dict[str, str]:
+    """The pictures as `data:` addresses, by name; empty text for one that cannot be drawn."""
+    from kis_assets import pictures, pictures_stock
 
-    from kis_assets import drawing, pictures, pictures_stock
-
-    def drawn(draw: Callable[[], bytes]) -> str:
+    def address(draw: Callable[[], bytes]) -> str:
         try:
             return f"data:image/png;base64,{base64.b64encode(draw()).decode()}"
         except Exception as error:
             warn(f"the report lacks a picture: {error!r}")
             return ""
 
-    leader = evening.leaders["stock_name"][0] if evening.leaders.height else ""
-    condition = evening.condition
-    amiss = (
-        pl.DataFrame()
-        if condition is None
-        else condition.filter(
-            (pl.col("trading_day") == evening.day) & (pl.col("condition") != "available")
-        )
+    return {
+        "breadth": address(lambda: pictures.market_breadth(evening.quotes)),
+        "candles": address(lambda: pictures_stock.candlestick(evening.candles, _leader(evening))),
+        "condition": address(lambda: pictures.condition_calendar(evening.condition)),
+    }
+
+
+def _leader(evening: Evening) -> str:
+    return evening.leaders["stock_name"][0] if evening.leaders.height else ""
+
+
+def page(evening: Evening, source: str, pictures: Mapping[str, str]) -> str:
+    """The page as HTML that needs no other file, with the pictures that could be `drawn`."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from kis_assets import drawing
+
+    leader = _leader(evening)
+    amiss = evening.condition.filter(
+        (pl.col("trading_day") == evening.day) & (pl.col("condition") != "available")
     )
     # Everything put into the page is escaped: a stock may be called anything.
     environment = Environment(
@@ -121,13 +140,7 @@ def page(evening: Evening, source: str, warn: Callable[[str], None]) -> str:
             if evening.from_captures
             else "from daily candles"
         ),
-        pictures={
-            "breadth": drawn(lambda: pictures.market_breadth(evening.quotes)),
-            "candles": drawn(lambda: pictures_stock.candlestick(evening.candles, leader)),
-            "condition": ""
-            if condition is None
-            else drawn(lambda: pictures.condition_calendar(condition)),
-        },
+        pictures=pictures,
         amiss=amiss.to_dicts(),
     )
 

@@ -14,7 +14,7 @@ import dagster as dg
 import polars as pl
 
 from kis_assets import krx
-from kis_assets.lake import Lake
+from kis_assets.lake import Lake, Scope
 from kis_assets.tables import (
     DAILY_CANDLES,
     MARKET_DAYS,
@@ -81,7 +81,7 @@ def preview(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def picture(
-    table: Table, rows: pl.DataFrame, stocks: pl.DataFrame | None, lake: Lake
+    table: Table, rows: pl.DataFrame, stocks: pl.DataFrame | None, lake: Lake, scope: Scope
 ) -> bytes | None:
     """The picture of a table as PNG, None where there is none.
 
@@ -89,7 +89,8 @@ def picture(
         table: the table.
         rows: what was stored just now.
         stocks: rows of `stock_master` of the stocks asked for, for their names and markets.
-        lake: where the sessions before lie.
+        lake: where the sessions before lie, and all minutes.
+        scope: what the rows replaced.
     """
     # Those that draw nothing need not load what draws.
     if table is PRICE_SNAPSHOTS:
@@ -101,7 +102,7 @@ def picture(
     if table is MINUTE_CANDLES:
         from kis_assets.pictures import minute_coverage
 
-        return minute_coverage(rows)
+        return minute_coverage(lake.scan(table, first=scope.first, last=scope.last))
     if table is DAILY_CANDLES:
         from kis_assets.pictures_stock import candlestick
 

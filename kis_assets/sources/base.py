@@ -134,7 +134,7 @@ class StockInfo:
     age_seconds: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Fetched:
     """Rows of a table, and for every stock asked that has none, why.
 
