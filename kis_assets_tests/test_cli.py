@@ -70,18 +70,6 @@ def test_what_can_no_longer_be_had_is_said_and_the_rest_is_done(tmp_path: Path) 
     assert (tmp_path / "data" / "mock" / "parquet" / "daily_candles").exists()
 
 
-def test_help_is_quick_and_names_the_commands() -> None:
-    done = type_in("--help")
-    assert done.returncode == 0
-    for command in ("run", "ui", "simulate"):
-        assert command in done.stdout
-    probe = "import sys, kis_assets.cli; print({'dagster', 'polars', 'httpx'} & set(sys.modules))"
-    loaded = subprocess.run(
-        [sys.executable, "-c", probe], capture_output=True, text=True, check=True
-    )
-    assert loaded.stdout.strip() == "set()"
-
-
 def test_a_replay_needs_a_moment(tmp_path: Path) -> None:
     done = type_in("simulate", "--replay", str(tmp_path))
     assert done.returncode == 2

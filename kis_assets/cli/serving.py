@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from kis_assets.cli.common import app, settings_of, stop
+from kis_assets.cli.output import record
 
 
 @app.command()
@@ -29,19 +30,16 @@ def status(
 
         typer.echo(json.dumps(found, default=str, ensure_ascii=False))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    flat: dict[str, object] = {}
     for name, value in found.items():
         if not isinstance(value, dict):
-            table.add_row(name, str(value))
+            flat[name] = str(value)
             continue
         for inner, facts in value.items():
             shown = facts if isinstance(facts, dict) else {"": facts}
             for label, fact in shown.items():
-                table.add_row(" ".join(filter(None, (name, inner, label))), str(fact))
-    Console().print(table)
+                flat[" ".join(filter(None, (name, inner, label)))] = str(fact)
+    record(flat)
 
 
 @app.command()
