@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import logging
 import os
 import re
 import socket
@@ -31,19 +30,17 @@ from kis_assets.kis.errors import AuthenticationFailed, ServiceUnavailable
 from kis_assets.settings import Settings
 from kis_assets.sources.base import AbstractDataSource
 from kis_assets.tables import STOCK_MASTER
-from kis_assets_tests.conftest import OpenAt
 from kis_assets_tests.small_lake import (
     CODES,
     DAY,
-    EVENING,
     FIRST_VERSION,
     LISTED,
-    NOON,
     SAMSUNG,
     SPLIT,
-    listing,
 )
 from kis_assets_tests.test_market import make_condition
+
+pytestmark = pytest.mark.usefixtures("narrow_terminal")
 
 
 class Said:
@@ -70,40 +67,6 @@ class Said:
         (line,) = self.err.strip().splitlines()
         assert line.startswith("error: ")
         return line
-
-
-@pytest.fixture(autouse=True)
-def narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Eighty columns without colours; and a log that is as loud after a command as before."""
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("NO_COLOR", "1")
-    loggers = [logging.getLogger(name) for name in ("kis_assets", "stamina")]
-    levels = [logger.level for logger in loggers]
-    yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
-
-
-@pytest.fixture
-def stored(small_lake: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Settings whose source is the mock, and whose data is the small lake."""
-    monkeypatch.setenv("KIS_DATA_DIR", str(small_lake.parent))
-    monkeypatch.setenv("DATA_SOURCE_TYPE", "mock")
-    monkeypatch.setenv("KIS_REPLAY_AT", EVENING.isoformat())
-    return small_lake
-
-
-@pytest.fixture
-def asked(stored: Path, at: OpenAt, monkeypatch: pytest.MonkeyPatch) -> AbstractDataSource:
-    """The source that commands ask: a server in process, at noon."""
-    source = at(NOON)
-    # A test types several commands, and each closes what it opened.
-    monkeypatch.setattr(source, "close", lambda: None)
-    # The master files of the whole market take seconds; what is in them is tested elsewhere.
-    monkeypatch.setattr(source._kis, "issues", listing)
-    monkeypatch.setenv("KIS_REPLAY_AT", NOON.isoformat())
-    monkeypatch.setattr("kis_assets.sources.factory.create_data_source", lambda *, settings: source)
-    return source
 
 
 # What is stored

@@ -54,13 +54,17 @@ def metrics(
     if once:
         typer.echo(metrics_text(settings), nl=False)
         return
-    import threading
-
     try:
         server = serve_metrics(settings, port)
     except OSError as error:
         raise stop(f"port {port} cannot be had: {error.strerror}") from None
     typer.echo(f"http://127.0.0.1:{server.server_port}/metrics - stop it with Ctrl-C")
+    _until_interrupted()
+
+
+def _until_interrupted() -> None:
+    import threading
+
     threading.Event().wait()
 
 
