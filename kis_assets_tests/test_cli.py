@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,10 @@ def test_a_run_stores_the_latest_session_and_says_where(tmp_path: Path) -> None:
             (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0]
             assert count >= 3, table
     assert (tmp_path / "data" / "dagster" / "dagster.yaml").exists()
+    # What to type next can be typed.
+    python, *words = shlex.split(done.stdout.strip().splitlines()[-1])
+    looked = subprocess.run([python, *words], capture_output=True, text=True, check=True)
+    assert "삼성전자" in looked.stdout
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ from kis_assets.simulator.http import serve
 from kis_assets.simulator.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, REAL_DATA
+from kis_assets_tests.evening_picture import SCHEMES
 from kis_assets_tests.small_lake import CODES, DAY, SAMSUNG
 from kis_assets_tests.test_cli_reading import Said
 
@@ -89,6 +90,10 @@ SPANS = sorted(
 # What each command of a page comes to.
 
 ANSWERS = {
+    (
+        '.venv/bin/kis-assets sql "SELECT stock_name, price, change_rate FROM latest_prices '
+        'ORDER BY trading_value DESC LIMIT 10"'
+    ): "SK하이닉스",
     "kis-assets quote 005930": "삼성전자",
     "kis-assets candles 005930 --stored": "2026-03-17",
     'kis-assets sql "FROM latest_prices LIMIT 5"': "SK하이닉스",
@@ -110,6 +115,7 @@ FETCHES: dict[str, tuple[str, list[str]]] = {
         "2026-04-01",
         ["order_books", "minute_candles"],
     ),
+    "kis-assets run --table market_report": ("2026-04-01", ["market_report"]),
     "kis-assets run --table krx_daily --date 2026-03-16": ("2026-03-16", ["krx_daily"]),
 }
 """What fetches a day: the day and the tables it hands to Dagster on the evening of 2026-04-01."""
@@ -144,8 +150,6 @@ OTHERWISE = {
 }
 """What cannot be run here, and what is done about it."""
 
-PYTHON_LINES = [line for line in COMMANDS if line.startswith(".venv/bin/python -c ")]
-
 
 def test_every_command_of_every_page_is_in_one_table_and_no_other() -> None:
     handled = [
@@ -155,7 +159,6 @@ def test_every_command_of_every_page_is_in_one_table_and_no_other() -> None:
         *(f"kis-assets {words}" for words in SERVES),
         *(f"make {target}" for target in MAKES),
         *OTHERWISE,
-        *PYTHON_LINES,
     ]
     assert len(handled) == len(set(handled))
     assert COMMANDS - set(handled) == set(), "new: say in a table above what comes of it"
@@ -193,17 +196,6 @@ def test_what_asks_and_reads_gives_its_answer(
     assert ANSWERS[command] in done.out + done.err
 
 
-def test_the_longer_line_of_python_prints_prices(beside: Path) -> None:
-    for line in PYTHON_LINES:
-        code = shlex.split(line)[2]
-        done = subprocess.run(
-            [sys.executable, "-c", code], cwd=beside, capture_output=True, text=True, check=True
-        )
-        assert "SK하이닉스" in done.stdout
-        assert "10 columns" not in done.stdout
-    assert PYTHON_LINES
-
-
 @pytest.fixture
 def evening_after(asked: KISDataSource, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing is stored, it is the evening of 2026-04-01, and Dagster is not started."""
@@ -239,21 +231,27 @@ def test_what_fetches_a_day_stores_it(
 ) -> None:
     monkeypatch.setenv("KIS_STOCK_CODES", ",".join(CODES))
     monkeypatch.setenv("KIS_REPLAY_AT", EVENING.isoformat())
+    monkeypatch.setenv("KRX_API_KEY", "SIMULATED0" * 4)
+    _, tables = FETCHES[command]
+    # A page about a day is made of what is stored of it.
+    before = [["run", "--table", "price_snapshots"]] if tables == ["market_report"] else []
     with serve(simulator) as url:
         monkeypatch.setenv("KRX_API_BASE_URL", f"{url}/svc/apis")
-        monkeypatch.setenv("KRX_API_KEY", APP_KEY)
-        done = subprocess.run(
-            [sys.executable, "-m", "kis_assets.cli", *shlex.split(command)[1:]],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    live = {"stock_master", "price_snapshots"} if "--date 2026-03-16" in command else set()
-    _, tables = FETCHES[command]
-    assert done.returncode == bool(live & set(tables)), done.stdout + done.stderr
-    for table in set(tables) - live:
-        folder = tmp_path / "data" / ("krx" if table == "krx_daily" else "mock") / "parquet"
-        assert pl.read_parquet(folder / table / "*.parquet").height > 0
+        for words in [*before, shlex.split(command)[1:]]:
+            done = subprocess.run(
+                [sys.executable, "-m", "kis_assets.cli", *words],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+    past = "--date 2026-03-16" in command
+    gone = {"stock_master", "price_snapshots"} & set(tables) if past else set[str]()
+    assert done.returncode == bool(gone), done.stdout + done.stderr
+    assert ("MOCK DATA" in done.stdout) == (tables != ["krx_daily"])
+    for table in set(tables) - gone:
+        found = "krx/parquet/krx_daily/*" if table == "krx_daily" else f"mock/parquet/{table}/*"
+        found = "mock/reports/*.html" if table == "market_report" else found
+        assert [path for path in (tmp_path / "data").glob(found) if path.stat().st_size > 1000]
 
 
 @pytest.mark.parametrize("command", BACKFILLS)
@@ -575,7 +573,7 @@ def test_what_prose_mentions_is_there(small_lake: Path) -> None:
         wrong |= {
             ("a block", command): wrong_in(shlex.split(command)[1:])
             for command in COMMANDS
-            if command.startswith("kis-assets ")
+            if shlex.split(command)[0].endswith("kis-assets")
         }
         assert {span: why for span, why in wrong.items() if why} == {}
         for span in ("kis-assets lend", "kis-assets run --never", "make tea", "KIS_NONE=1", "a b"):
@@ -592,6 +590,19 @@ def test_what_messages_and_comments_say_to_type_is_there() -> None:
     }
     assert ("market.py", "run --table") in said
     assert {(name, words): wrong_in(words.split()) for name, words in said} == dict.fromkeys(said)
+
+
+def test_every_picture_is_there_and_small() -> None:
+    """They are made by `python -m kis_assets_tests.evening_picture`."""
+    shown = {
+        path.parent / name
+        for path in PAGES
+        for name in re.findall(r"[\w/.-]+\.png", path.read_text(encoding="utf-8"))
+    }
+    assert shown == {ROOT / "docs" / name for name in SCHEMES}
+    for path in shown:
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert path.stat().st_size <= 150_000
 
 
 def test_the_example_of_settings_becomes_settings(
