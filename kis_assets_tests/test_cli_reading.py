@@ -138,6 +138,19 @@ def test_korean_names_are_as_wide_as_they_look(capsys: pytest.CaptureFixture[str
     assert len({cell_len(line.rstrip()) for line in lines}) == 1
 
 
+def test_a_long_text_goes_on_below_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    words, word = "거래가 없는 날에는 " * 12, "가" * 60
+    show(("why", "all", "rows"), [(words, word, 1), ("short", "", 20)])
+    header, *lines, last = capsys.readouterr().out.splitlines()
+    assert max(cell_len(line) for line in (header, *lines, last)) <= 80
+    assert header.split() == ["why", "all", "rows"]
+    assert lines[0].endswith(" 1")
+    assert last.split() == ["short", "20"]
+    # Nothing is lost, and words are broken only where they must be.
+    assert "".join(lines).count("가") == 60 + 12
+    assert all(line.split()[0] in words.split() for line in lines)
+
+
 def test_a_single_row_that_is_too_wide_stands_upright(stored: Path) -> None:
     done = Said("sql", "SELECT * FROM daily_candles LIMIT 1")
     assert done.out.splitlines()[0].startswith("trading_day")

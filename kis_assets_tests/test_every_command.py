@@ -543,6 +543,9 @@ def wrong_with(span: str, query: Callable[[str], list[Any]]) -> str | None:
         return None if known else "no such extra"
     if first in ("marimo", "cp"):
         return None if (ROOT / rest[-2 if first == "cp" else -1]).exists() else "no such file"
+    if span.startswith("source ."):
+        made = f"-m venv --clear {Path(rest[0]).parts[0]}" in (ROOT / "Makefile").read_text()
+        return None if made else "nothing makes it"
     if span == "dagster dev":
         known = described["tool"]["dagster"]["module_name"] == "kis_assets.definitions"
         return None if known else "it finds no definitions"
