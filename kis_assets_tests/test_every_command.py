@@ -102,7 +102,7 @@ ANSWERS = {
     "kis-assets diff daily_candles 2026-03": "0 rows added, 0 removed, 1 altered",
     "kis-assets stream 005930": " KRW ",
     "kis-assets warm --top 100": "5 stocks in",
-    "kis-assets status": "shared_in",
+    "kis-assets status": "no credentials",
     "kis-assets doctor": "005930 costs",
 }
 """What asks and reads, and a word of what it then says."""
@@ -543,6 +543,9 @@ def wrong_with(span: str, query: Callable[[str], list[Any]]) -> str | None:
         return None if known else "no such extra"
     if first in ("marimo", "cp"):
         return None if (ROOT / rest[-2 if first == "cp" else -1]).exists() else "no such file"
+    if span.startswith("python -m"):
+        there = (ROOT / rest[1].replace(".", "/")).with_suffix(".py").exists()
+        return None if there else "no such module"
     if span.startswith("source ."):
         made = f"-m venv --clear {Path(rest[0]).parts[0]}" in (ROOT / "Makefile").read_text()
         return None if made else "nothing makes it"

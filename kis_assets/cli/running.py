@@ -232,10 +232,7 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
     prices = (
         "close, change_rate FROM krx_daily" if is_krx else "price, change_rate FROM latest_prices"
     )
-    query = (
-        f"SELECT stock_name, {prices} "
-        "ORDER BY trading_value DESC LIMIT 10"
-    )
+    query = f"SELECT stock_name, {prices} ORDER BY trading_value DESC LIMIT 10"
     code = (
         f"import duckdb; print(duckdb.connect('{folder / 'market.duckdb'}', read_only=True)"
         f".sql('{query}'))"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kis_assets.cli.common import app, settings_of, stop
+from kis_assets.cli.common import app, note, settings_of, stop
 from kis_assets.cli.output import record
 
 
@@ -40,6 +40,8 @@ def status(
             for label, fact in shown.items():
                 flat[" ".join(filter(None, (name, inner, label)))] = str(fact)
     record(flat)
+    if not settings.credentials:
+        note("no credentials: KIS is not asked, so there is no quota, token or breaker to show")
 
 
 @app.command()
