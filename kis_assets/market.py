@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Codes = str | Iterable[str] | None
 
 _LIVE = ("price_snapshots", "order_books")
+_MINUTES = {1: "minute_candles", 5: "candles_5m", 30: "candles_30m"}
 
 
 class Market:
@@ -99,11 +100,11 @@ class Market:
         as_of: datetime | None = None,
     ) -> pl.DataFrame:
         """Candles of 1, 5 or 30 minutes (분봉) of a day, or from one day to another, included."""
-        views = {1: "minute_candles", 5: "candles_5m", 30: "candles_30m"}
-        if every not in views:
+        if every not in _MINUTES:
             raise ValueError(f"candles of {every} minutes are not kept; 1, 5 and 30 are")
         first, last = days if isinstance(days, tuple) else (days, days)
-        return self._table("minute_candles", views[every], "started_at", codes, first, last, as_of)
+        view = _MINUTES[every]
+        return self._table("minute_candles", view, "started_at", codes, first, last, as_of)
 
     def snapshots(
         self,
@@ -168,6 +169,20 @@ class Market:
         """Column names and plain rows of one query, instants in Seoul; needs no Polars."""
         return self._answer(query, params, _plain)
 
+    def bars(
+        self, view: str, code: str, start: Day | None = None, end: Day | None = None
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """A stock's candles of one view, oldest first, as `rows` gives them: needs no Polars."""
+        is_minutes = view in _MINUTES.values()
+        table = "minute_candles" if is_minutes else "daily_candles"
+        clock = "started_at" if is_minutes else "trading_day"
+        first, last = _span(start, end)
+        wanted = self._codes(code)
+        columns, rows = self.rows(_query(view, clock, wanted, first, last))
+        place = columns.index("stock_code")
+        self._judge(table, {row[place] for row in rows}, wanted, first, last)
+        return columns, rows
+
     def code(self, stock: str) -> str:
         """The code of a stock that is named by its code, its name or a part only it has.
 
@@ -222,23 +237,11 @@ class Market:
         end: Day | None,
         as_of: datetime | None,
     ) -> pl.DataFrame:
-        first, last = day_of(start), day_of(end)
-        if first is not None and last is not None and last < first:
-            raise ValueError(f"the span ends on {last}, before it starts on {first}")
+        first, last = _span(start, end)
         wanted = self._codes(codes)
-        # Literals, not parameters: DuckDB leaves files unopened by what it knows when it plans.
-        claims = [f"trading_day >= DATE '{first}'"] if first else []
-        claims += [f"trading_day <= DATE '{last}'"] if last else []
-        if wanted is not None:
-            listed = ", ".join(f"'{code}'" for code in wanted)
-            claims.append(f"stock_code IN ({listed})")
-        where = f"WHERE {' AND '.join(claims)} " if claims else ""
-        rows = self.sql(
-            f"SELECT * FROM {view} {where}ORDER BY stock_code, {clock}",  # noqa: S608
-            as_of=as_of,
-        )
+        rows = self.sql(_query(view, clock, wanted, first, last), as_of=as_of)
         if as_of is None:
-            self._judge(table, rows, wanted, first, last)
+            self._judge(table, set(rows["stock_code"].unique()), wanted, first, last)
         return rows
 
     def _codes(self, codes: Codes) -> list[str] | None:
@@ -252,7 +255,7 @@ class Market:
     def _judge(
         self,
         table: str,
-        rows: pl.DataFrame,
+        found: set[str],
         wanted: list[str] | None,
         first: date | None,
         last: date | None,
@@ -260,10 +263,10 @@ class Market:
         """Say what is not there: an error when that is all that was asked for, else a warning."""
         units = self._catalogue.units(table)
         absent = missing(table, units, first, last)
-        if rows.is_empty() and (absent or not units):
+        if not found and (absent or not units):
             what = f" of {spans(absent)}" if absent else " at all"
             raise NotStored(f"no {table}{what} are stored yet; {_remedy(table, absent)}")
-        without = sorted(set(wanted or ()) - set(rows["stock_code"].unique()))
+        without = sorted(set(wanted or ()) - found)
         for code in without:
             if not self._is_known(code):
                 raise NotStored(f"no stock has the code {code}{self._nearest('stock_code', code)}")
@@ -291,6 +294,26 @@ class Market:
             connection = self._catalogue.open().cursor()
         with connection, self._catalogue.plain_absence():
             return give(connection, query, list(params))
+
+
+def _span(start: Day | None, end: Day | None) -> tuple[date | None, date | None]:
+    first, last = day_of(start), day_of(end)
+    if first is not None and last is not None and last < first:
+        raise ValueError(f"the span ends on {last}, before it starts on {first}")
+    return first, last
+
+
+def _query(
+    view: str, clock: str, wanted: list[str] | None, first: date | None, last: date | None
+) -> str:
+    # Literals, not parameters: DuckDB leaves files unopened by what it knows when it plans.
+    claims = [f"trading_day >= DATE '{first}'"] if first else []
+    claims += [f"trading_day <= DATE '{last}'"] if last else []
+    if wanted is not None:
+        listed = ", ".join(f"'{code}'" for code in wanted)
+        claims.append(f"stock_code IN ({listed})")
+    where = f"WHERE {' AND '.join(claims)} " if claims else ""
+    return f"SELECT * FROM {view} {where}ORDER BY stock_code, {clock}"  # noqa: S608
 
 
 def _flat(query: tuple[str, tuple[object, ...]]) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import socket
@@ -194,6 +195,42 @@ def small_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
             environment.undo()
             (shared / "small_lake.made").touch()
     return folder
+
+
+@pytest.fixture
+def narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Eighty columns without colours; and a log that is as loud after a command as before."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    loggers = [logging.getLogger(name) for name in ("kis_assets", "stamina")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
+
+@pytest.fixture
+def stored(small_lake: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Settings whose source is the mock, and whose data is the small lake."""
+    monkeypatch.setenv("KIS_DATA_DIR", str(small_lake.parent))
+    monkeypatch.setenv("DATA_SOURCE_TYPE", "mock")
+    monkeypatch.setenv("KIS_REPLAY_AT", EVENING.isoformat())
+    return small_lake
+
+
+@pytest.fixture
+def asked(stored: Path, at: OpenAt, monkeypatch: pytest.MonkeyPatch) -> KISDataSource:
+    """The source that commands ask: a server in process, at noon."""
+    from kis_assets_tests.small_lake import NOON, listing
+
+    source = at(NOON)
+    # A test types several commands, and each closes what it opened.
+    monkeypatch.setattr(source, "close", lambda: None)
+    # The master files of the whole market take seconds; what is in them is tested elsewhere.
+    monkeypatch.setattr(source._kis, "issues", listing)
+    monkeypatch.setenv("KIS_REPLAY_AT", NOON.isoformat())
+    monkeypatch.setattr("kis_assets.sources.factory.create_data_source", lambda *_, **__: source)
+    return source
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,10 @@ def test_a_run_stores_the_latest_session_and_says_where(tmp_path: Path) -> None:
             (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0]
             assert count >= 3, table
     assert (tmp_path / "data" / "dagster" / "dagster.yaml").exists()
+    # What to type next can be typed.
+    python, *words = shlex.split(done.stdout.strip().splitlines()[-1])
+    looked = subprocess.run([python, *words], capture_output=True, text=True, check=True)
+    assert "삼성전자" in looked.stdout
 
 
 @pytest.mark.parametrize(
@@ -68,18 +73,6 @@ def test_what_can_no_longer_be_had_is_said_and_the_rest_is_done(tmp_path: Path) 
     assert "can no longer be had" in done.stdout
     assert not (tmp_path / "data" / "mock" / "parquet" / "price_snapshots").exists()
     assert (tmp_path / "data" / "mock" / "parquet" / "daily_candles").exists()
-
-
-def test_help_is_quick_and_names_the_commands() -> None:
-    done = type_in("--help")
-    assert done.returncode == 0
-    for command in ("run", "ui", "simulate"):
-        assert command in done.stdout
-    probe = "import sys, kis_assets.cli; print({'dagster', 'polars', 'httpx'} & set(sys.modules))"
-    loaded = subprocess.run(
-        [sys.executable, "-c", probe], capture_output=True, text=True, check=True
-    )
-    assert loaded.stdout.strip() == "set()"
 
 
 def test_a_replay_needs_a_moment(tmp_path: Path) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-import logging
 import os
+import re
 import socket
 import statistics
 import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -29,19 +30,17 @@ from kis_assets.kis.errors import AuthenticationFailed, ServiceUnavailable
 from kis_assets.settings import Settings
 from kis_assets.sources.base import AbstractDataSource
 from kis_assets.tables import STOCK_MASTER
-from kis_assets_tests.conftest import OpenAt
 from kis_assets_tests.small_lake import (
     CODES,
     DAY,
-    EVENING,
     FIRST_VERSION,
     LISTED,
-    NOON,
     SAMSUNG,
     SPLIT,
-    listing,
 )
 from kis_assets_tests.test_market import make_condition
+
+pytestmark = pytest.mark.usefixtures("narrow_terminal")
 
 
 class Said:
@@ -68,40 +67,6 @@ class Said:
         (line,) = self.err.strip().splitlines()
         assert line.startswith("error: ")
         return line
-
-
-@pytest.fixture(autouse=True)
-def narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Eighty columns without colours; and a log that is as loud after a command as before."""
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("NO_COLOR", "1")
-    loggers = [logging.getLogger(name) for name in ("kis_assets", "stamina")]
-    levels = [logger.level for logger in loggers]
-    yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
-
-
-@pytest.fixture
-def stored(small_lake: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Settings whose source is the mock, and whose data is the small lake."""
-    monkeypatch.setenv("KIS_DATA_DIR", str(small_lake.parent))
-    monkeypatch.setenv("DATA_SOURCE_TYPE", "mock")
-    monkeypatch.setenv("KIS_REPLAY_AT", EVENING.isoformat())
-    return small_lake
-
-
-@pytest.fixture
-def asked(stored: Path, at: OpenAt, monkeypatch: pytest.MonkeyPatch) -> AbstractDataSource:
-    """The source that commands ask: a server in process, at noon."""
-    source = at(NOON)
-    # A test types several commands, and each closes what it opened.
-    monkeypatch.setattr(source, "close", lambda: None)
-    # The master files of the whole market take seconds; what is in them is tested elsewhere.
-    monkeypatch.setattr(source._kis, "issues", listing)
-    monkeypatch.setenv("KIS_REPLAY_AT", NOON.isoformat())
-    monkeypatch.setattr("kis_assets.sources.factory.create_data_source", lambda *, settings: source)
-    return source
 
 
 # What is stored
@@ -171,6 +136,19 @@ def test_korean_names_are_as_wide_as_they_look(capsys: pytest.CaptureFixture[str
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines[1:]] == [["삼성전자", "1"], ["NAVER", "20,000"]]
     assert len({cell_len(line.rstrip()) for line in lines}) == 1
+
+
+def test_a_long_text_goes_on_below_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    words, word = "거래가 없는 날에는 " * 12, "가" * 60
+    show(("why", "all", "rows"), [(words, word, 1), ("short", "", 20)])
+    header, *lines, last = capsys.readouterr().out.splitlines()
+    assert max(cell_len(line) for line in (header, *lines, last)) <= 80
+    assert header.split() == ["why", "all", "rows"]
+    assert lines[0].endswith(" 1")
+    assert last.split() == ["short", "20"]
+    # Nothing is lost, and words are broken only where they must be.
+    assert "".join(lines).count("가") == 60 + 12
+    assert all(line.split()[0] in words.split() for line in lines)
 
 
 def test_a_single_row_that_is_too_wide_stands_upright(stored: Path) -> None:
@@ -520,17 +498,47 @@ def test_the_shell_can_complete_commands(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "candles" in done.stdout
 
 
+LOADS: dict[tuple[str, ...], set[str]] = {
+    ("--help",): {"rich"},
+    ("status",): {"pydantic", "filelock", "msgspec"},
+    ("sql", "SELECT count(*) FROM daily_candles"): {"pydantic", "duckdb"},
+    ("find", "삼성"): {"pydantic", "duckdb"},
+    ("condition", "daily_candles"): {"pydantic", "duckdb"},
+    ("candles", SAMSUNG, "--stored"): {"pydantic", "duckdb"},
+}
+"""Commands that ask nobody, and the dependencies beside typer that each loads."""
+
+
+@pytest.mark.parametrize("words", LOADS, ids=" ".join)
+def test_commands_that_ask_nobody_load_no_more_than_they_need(
+    stored: Path, words: tuple[str, ...]
+) -> None:
+    """What makes them quick, and unlike seconds the same on every machine."""
+    described = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    named = [re.match(r"[\w-]+", line) for line in described["project"]["dependencies"]]
+    heavy = {name[0].replace("-", "_") for name in named if name} | {
+        *("numpy", "pandas", "PIL", "asyncio", "pydantic_settings"),
+    }
+    # The time zones of the machine go before those of the package.
+    heavy -= {"tzdata"}
+    assert {"dagster", "httpx", "matplotlib", "polars", "pyarrow"} <= heavy
+    code = "import sys; from kis_assets.cli import app; app(standalone_mode=False); {}"
+    done = subprocess.run(
+        [sys.executable, "-c", code.format("print(*sys.modules, file=sys.stderr)"), *words],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout
+    loaded = set(done.stderr.splitlines()[-1].split())
+    assert heavy & loaded == LOADS[words] | {"typer"}
+
+
 @pytest.mark.slow
 def test_commands_that_ask_nobody_answer_at_once(stored: Path) -> None:
     """0.6 s, as the median of nine; on a machine that does nothing else."""
-    commands = (
-        ("--help",),
-        ("status",),
-        ("sql", "SELECT count(*) FROM daily_candles"),
-        ("find", "삼성"),
-    )
     slow = {}
-    for words in commands:
+    for words in LOADS:
         seconds = []
         for _ in range(9):
             started = time.perf_counter()
@@ -538,5 +546,5 @@ def test_commands_that_ask_nobody_answer_at_once(stored: Path) -> None:
                 [sys.executable, "-m", "kis_assets.cli", *words], capture_output=True, check=True
             )
             seconds.append(time.perf_counter() - started)
-        slow[words[0]] = statistics.median(seconds)
+        slow[" ".join(words)] = statistics.median(seconds)
     assert max(slow.values()) < 0.6, slow

@@ -41,6 +41,19 @@ def test_settings_come_from_the_file_dot_env(tmp_path: Path) -> None:
     assert Settings.load().kis_universe == ("common", "etf")
 
 
+def test_the_environment_goes_before_the_file_unless_it_is_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "KIS_API_TIMEOUT=7\nexport KIS_API_RATE_LIMIT='3' # slow\nKIS_VENUE=\nPATH=/nowhere\n"
+    (tmp_path / ".env").write_text(text)
+    monkeypatch.setenv("KIS_API_TIMEOUT", "9")
+    monkeypatch.setenv("KIS_API_RATE_LIMIT", "")
+    settings = Settings.load()
+    assert (settings.kis_api_timeout, settings.rate_limit) == (9, 3)
+    assert settings.kis_venue is Settings.load(kis_venue="krx").kis_venue
+    assert Settings.load(kis_api_timeout=11).kis_api_timeout == 11
+
+
 def test_stock_codes_come_from_a_list_or_a_file(tmp_path: Path) -> None:
     assert Settings.load(kis_stock_codes="005930, 0011a0").kis_stock_codes == ("005930", "0011A0")
     (tmp_path / "codes.txt").write_text("005930  # one\n\n000660\n005930\n")

@@ -268,6 +268,16 @@ def _readable(stamp: str) -> str:
     return f"{day} {stamp[8:10]}:{stamp[10:12]}" if len(stamp) > 8 else day
 
 
+_VIEWS = {
+    Period.DAILY: "daily_candles",
+    Period.WEEKLY: "weekly_candles",
+    Period.MONTHLY: "monthly_candles",
+    Period.MINUTE: "minute_candles",
+    Period.FIVE: "candles_5m",
+    Period.THIRTY: "candles_30m",
+}
+
+
 def _stored(
     market: Market,
     code: str,
@@ -276,17 +286,8 @@ def _stored(
     adjusted: bool,
 ) -> tuple[list[str], list[list[Any]]]:
     """Bars from the disk, oldest first."""
-    first, last = span
-    if period is Period.DAILY:
-        found = market.daily_candles(code, first, last, adjusted=adjusted)
-    elif period.minutes:
-        found = market.minutes(code, (first, last), every=period.minutes)
-    elif period is Period.WEEKLY:
-        found = market.weekly_candles(code, first, last)
-    else:
-        found = market.monthly_candles(code, first, last)
+    columns, found = market.bars(_VIEWS[period] + ("_adjusted" if adjusted else ""), code, *span)
     when = "started_at" if period.minutes else "trading_day"
     names = [when, "open", "high", "low", "close", "volume", "trading_value"]
-    if period.minutes:
-        found = found.with_columns(found[when].dt.convert_time_zone("Asia/Seoul"))
-    return names, [list(row) for row in found.select(names).rows()]
+    places = [columns.index(name) for name in names]
+    return names, [[row[place] for place in places] for row in found]

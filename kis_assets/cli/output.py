@@ -5,16 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from itertools import accumulate, zip_longest
+from typing import Annotated, Any
+from unicodedata import east_asian_width
 
 import typer
 
 from kis_assets.cli.common import note, stop
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 AsJson = Annotated[bool, typer.Option("--json", help="A JSON array of objects, for machines.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="CSV with a header, for machines.")]
@@ -48,22 +49,21 @@ def show(
     if machine(as_json, as_csv):
         typer.echo(_json(columns, rows) if as_json else _csv(columns, rows), nl=as_json)
         return
-    from rich.console import Console
-
-    console = Console(highlight=False)
     if not rows:
-        console.print("no rows")
+        typer.echo("no rows")
         return
     shown = [[_text(cell) for cell in row] for row in rows[:most]]
     widths = [
         max(_width(name), *(_width(row[place]) for row in shown))
         for place, name in enumerate(columns)
     ]
-    fitting = _fitting(widths, console.width)
+    room = _room()
+    fitting = _fitting(widths, room)
     if fitting < len(columns) and len(rows) == 1:
-        _upright(console, columns, shown[0])
+        _upright(columns, shown[0])
         return
-    _table(console, columns[:fitting], shown, [_is_number(rows, n) for n in range(fitting)])
+    table = [list(columns[:fitting]), *(row[:fitting] for row in shown)]
+    _print(table, _narrowed(widths[:fitting], room), [_is_number(rows, n) for n in range(fitting)])
     if fitting < len(columns):
         names = ", ".join(columns[fitting:])
         note(f"too narrow for {names}: a wider terminal, --json or --csv has them")
@@ -76,43 +76,68 @@ def record(found: dict[str, Any], *, as_json: bool = False, as_csv: bool = False
     if machine(as_json, as_csv):
         show(list(found), [list(found.values())], as_json=as_json, as_csv=as_csv)
         return
-    from rich.console import Console
-
-    _upright(Console(highlight=False), list(found), [_text(value) for value in found.values()])
+    _upright(list(found), [_text(value) for value in found.values()])
 
 
-def _upright(console: Console, columns: Sequence[str], cells: Sequence[str]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, show_header=False, padding=(0, _GAP, 0, 0))
-    for name, cell in zip(columns, cells, strict=True):
-        if cell:
-            table.add_row(Text(name, "bold"), Text(cell))
-    console.print(table)
+def _upright(columns: Sequence[str], cells: Sequence[str]) -> None:
+    """Names on the left, values on the right; what is not known is left out."""
+    lines = [[name, cell] for name, cell in zip(columns, cells, strict=True) if cell]
+    widths = [max((_width(line[place]) for line in lines), default=0) for place in (0, 1)]
+    _print(lines, _narrowed(widths, _room()), [False, False])
 
 
-def _table(
-    console: Console,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    numbers: Sequence[bool],
-) -> None:
-    from rich.table import Table
-    from rich.text import Text
+def _print(lines: Sequence[Sequence[str]], widths: Sequence[int], to_right: Sequence[bool]) -> None:
+    """Columns of these widths; a longer text goes on below itself.
 
-    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
-    for place, name in enumerate(columns):
-        is_long = max(_width(row[place]) for row in rows) > _TEXT
-        table.add_column(
-            Text(name),
-            justify="right" if numbers[place] else "left",
-            no_wrap=not is_long,
-            overflow="fold",
-        )
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row[: len(columns)]))
-    console.print(table)
+    By hand, because rich takes a tenth of a second to load.
+    """
+    for line in lines:
+        cells = [_folded(cell, width) for cell, width in zip(line, widths, strict=True)]
+        for parts in zip_longest(*cells, fillvalue=""):
+            places = zip(parts, widths, to_right, strict=True)
+            padded = [_padded(part, width, right) for part, width, right in places]
+            typer.echo((" " * _GAP).join(padded).rstrip())
+
+
+def _padded(text: str, width: int, to_right: bool) -> str:
+    space = " " * (width - _width(text))
+    return space + text if to_right else text + space
+
+
+def _folded(text: str, width: int) -> list[str]:
+    """The lines of a text, none wider than that; broken at a space where there is one."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        rest = line
+        while _width(rest) > width:
+            most = sum(up_to <= width for up_to in accumulate(map(_width, rest)))
+            space = rest.rfind(" ", 1, most + 1)
+            cut = most if space < 0 else space
+            lines.append(rest[:cut])
+            rest = rest[cut:].lstrip()
+        lines.append(rest)
+    return lines
+
+
+def _narrowed(widths: Sequence[int], room: int) -> list[int]:
+    """Those widths, but the widest texts narrower by as much as the terminal is too narrow."""
+    found = list(widths)
+    while sum(found) + _GAP * (len(found) - 1) > room and max(found) > _TEXT:
+        found[found.index(max(found))] -= 1
+    return found
+
+
+def _room() -> int:
+    """How many characters a line of the terminal takes, also when only the answer goes elsewhere.
+
+    `COLUMNS` goes first.
+    """
+    if os.environ.get("COLUMNS", "").isdecimal():
+        return int(os.environ["COLUMNS"])
+    for number in (1, 2, 0):
+        with suppress(OSError):
+            return os.get_terminal_size(number).columns
+    return 80
 
 
 def _fitting(widths: Sequence[int], room: int) -> int:
@@ -133,9 +158,10 @@ def _is_number(rows: Sequence[Sequence[Any]], place: int) -> bool:
 
 
 def _width(text: str) -> int:
-    from rich.cells import cell_len
-
-    return max((cell_len(line) for line in text.split("\n")), default=0)
+    """How wide the widest line is: Hangul takes two places a letter."""
+    return max(
+        sum(1 + (east_asian_width(letter) in "WF") for letter in line) for line in text.split("\n")
+    )
 
 
 def _text(cell: object) -> str:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from kis_assets.settings import Settings
 
 
+_OF_KRX = "krx_daily"
+
+
 @app.command()
 def run(
     date: Annotated[
@@ -34,6 +37,14 @@ def run(
     import warnings
 
     settings = settings_of(source)
+    reason = settings.source_reason
+    if set(table or ()) == {_OF_KRX}:
+        from kis_assets.venues import Venue
+
+        # It asks KRX and lies in KRX's folder, whatever source is in use.
+        of_krx: dict[str, Any] = {"data_source_type": "krx", "kis_venue": Venue.KRX}
+        settings = settings.model_copy(update=of_krx)
+        reason = "krx_daily is KRX's own"
     try:
         day = _day_or_latest(date, settings)
     except ValueError as error:
@@ -43,7 +54,7 @@ def run(
     from rich.console import Console
 
     console = Console()
-    console.print(_banner(settings))
+    console.print(_banner(settings, reason))
     started = time.monotonic()
     with console.status("starting"):
         import dagster as dg
@@ -155,15 +166,15 @@ class _Bar:
             self._progress.update(self._task, completed=total, total=total)
 
 
-def _banner(settings: Settings) -> str:
+def _banner(settings: Settings, reason: str) -> str:
     if settings.source_type == "mock":
         return (
             "[bold yellow]MOCK DATA[/] - an invented market, because "
-            f"{settings.source_reason}. Nothing in it is real."
+            f"{reason}. Nothing in it is real."
         )
     server = "Open API" if settings.source_type == "krx" else f"{settings.environment} server"
     replay = f", replay at {settings.kis_replay_at}" if settings.kis_replay_at else ""
-    return f"[bold]{settings.source_type.upper()}[/] {server}{replay} ({settings.source_reason})"
+    return f"[bold]{settings.source_type.upper()}[/] {server}{replay} ({reason})"
 
 
 def _broken(outcome: Outcome) -> list[str]:
@@ -217,10 +228,11 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
     if bin_dir.is_relative_to(Path.cwd()):
         bin_dir = bin_dir.relative_to(Path.cwd())
     console.print(f"  {bin_dir / 'kis-assets'} ui    # look at it: http://127.0.0.1:3000")
-    query = (
-        "SELECT stock_name, price, change_rate FROM latest_prices "
-        "ORDER BY trading_value DESC LIMIT 10"
+    is_krx = settings.source_type == "krx"
+    prices = (
+        "close, change_rate FROM krx_daily" if is_krx else "price, change_rate FROM latest_prices"
     )
+    query = f"SELECT stock_name, {prices} ORDER BY trading_value DESC LIMIT 10"
     code = (
         f"import duckdb; print(duckdb.connect('{folder / 'market.duckdb'}', read_only=True)"
         f".sql('{query}'))"

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from kis_assets.cli.common import app, settings_of, stop
+from kis_assets.cli.common import app, note, settings_of, stop
+from kis_assets.cli.output import record
 
 
 @app.command()
@@ -29,19 +30,18 @@ def status(
 
         typer.echo(json.dumps(found, default=str, ensure_ascii=False))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    flat: dict[str, object] = {}
     for name, value in found.items():
         if not isinstance(value, dict):
-            table.add_row(name, str(value))
+            flat[name] = str(value)
             continue
         for inner, facts in value.items():
             shown = facts if isinstance(facts, dict) else {"": facts}
             for label, fact in shown.items():
-                table.add_row(" ".join(filter(None, (name, inner, label))), str(fact))
-    Console().print(table)
+                flat[" ".join(filter(None, (name, inner, label)))] = str(fact)
+    record(flat)
+    if not settings.credentials:
+        note("no credentials: KIS is not asked, so there is no quota, token or breaker to show")
 
 
 @app.command()
@@ -56,13 +56,17 @@ def metrics(
     if once:
         typer.echo(metrics_text(settings), nl=False)
         return
-    import threading
-
     try:
         server = serve_metrics(settings, port)
     except OSError as error:
         raise stop(f"port {port} cannot be had: {error.strerror}") from None
     typer.echo(f"http://127.0.0.1:{server.server_port}/metrics - stop it with Ctrl-C")
+    _until_interrupted()
+
+
+def _until_interrupted() -> None:
+    import threading
+
     threading.Event().wait()
 
 
