@@ -79,6 +79,15 @@ def test_prices_of_the_real_server_come_thirty_at_a_time(at: OpenAt) -> None:
     assert result["stats"]["succeeded"] == 65
 
 
+@pytest.mark.parametrize("fault", ["bad_number", "missing_required_field"])
+def test_stocks_of_a_wrong_answer_about_thirty_are_asked_for_alone(at: OpenAt, fault: str) -> None:
+    source = at(EVENING)
+    setattr(simulator_of(source).faults, fault, When(calls=1, path="intstock-multprice"))
+    result = source.get_current_prices_batch(GOOD)
+    assert (result["stats"]["succeeded"], result["failed"]) == (4, {})
+    assert simulator_of(source).calls("inquire-price") > 0
+
+
 def test_prices_of_the_virtual_server_come_one_by_one(at: OpenAt) -> None:
     source = at(EVENING, kis_use_virtual_server=True)
     assert source.get_current_prices_batch(GOOD)["stats"]["succeeded"] == 4

@@ -285,8 +285,13 @@ class KISDataSource(KISReference):
                 progress=_by_last_code(progress, len(codes)),
             )
             failed |= {code: error for asked, error in refused.items() for code in asked}
-        # KIS leaves out codes now and then, and tells an unknown one only when asked for it alone.
-        left = [code for code in codes if code not in taken and code not in failed]
+        # KIS leaves out codes now and then, and tells an unknown one only when asked for it alone;
+        # and one wrong row of thirty, of a capture that cannot be had later, is not to cost thirty.
+        left = [
+            code
+            for code in codes
+            if code not in taken and isinstance(failed.get(code), UnexpectedAnswer | None)
+        ]
         return failed | each(
             left,
             lambda code: {code: self._kis.price(code, patience)},
