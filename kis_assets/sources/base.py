@@ -160,6 +160,11 @@ class AbstractDataSource(ABC):
     _workers: int = 10
     """Requests in flight unless a caller says otherwise."""
 
+    @property
+    def client(self) -> Self:
+        """The source itself, which is what `source.client.warm_cache(...)` means to warm."""
+        return self
+
     @abstractmethod
     def get_current_price(self, stock_code: str, venue: Venue | None = None) -> CurrentPrice:
         """The quote of one stock now, on the venue of the settings unless another is named.

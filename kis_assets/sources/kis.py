@@ -185,8 +185,7 @@ class KISDataSource(KISReference):
     ) -> list[ChartData]:
         """The newest `count` bars, newest first; only what they need is asked for."""
         checked(stock_code)
-        if count < 1:
-            raise InvalidRequest(f"count must be 1 or more, and is {count}")
+        charts.checked(period, count)
         bars = (
             self._each_minute(stock_code, venue)
             if period in charts.BUCKETS
