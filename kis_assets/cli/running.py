@@ -217,6 +217,8 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
     if bin_dir.is_relative_to(Path.cwd()):
         bin_dir = bin_dir.relative_to(Path.cwd())
     console.print(f"  {bin_dir / 'kis-assets'} ui    # look at it: http://127.0.0.1:3000")
+    if not any((folder / "parquet" / "price_snapshots").glob("*.parquet")):
+        return
     query = (
         "SELECT stock_name, price, change_rate FROM latest_prices "
         "ORDER BY trading_value DESC LIMIT 10"
