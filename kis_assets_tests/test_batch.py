@@ -165,6 +165,17 @@ def test_a_refused_key_stops_them_all(market: ModelMarket, settings: Settings) -
     assert len(strict.log) == 1
 
 
+def test_a_token_that_is_not_issued_is_about_no_stock(
+    market: ModelMarket, settings: Settings
+) -> None:
+    strict = Simulator(market, rate_limit=0, app_keys={APP_KEY: "another secret"})
+    with open_source(strict, settings) as source:
+        with pytest.raises(AuthenticationFailed, match=r"^tokenP: "):
+            source.get_current_price("005930")
+        with pytest.raises(AuthenticationFailed, match=r"^tokenP: "):
+            source.get_current_prices_batch(["005930"])
+
+
 def test_names_that_cannot_be_had_lose_no_quote(at: OpenAt) -> None:
     source = at(EVENING)
     simulator_of(source).faults.unavailable = When(path="/common/master/")

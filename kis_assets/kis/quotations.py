@@ -55,7 +55,7 @@ class Quotations(Reference):
             endpoints.MANY_PRICES,
             parameters,
             lambda body: answers.many_prices(body, codes),
-            about=f"{codes[0]} to {codes[-1]}",
+            about=codes[0] if len(codes) == 1 else f"{codes[0]} to {codes[-1]}",
             live=True,
             patience=patience,
         )
