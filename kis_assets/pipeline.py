@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from filelock import FileLock
 
 from kis_assets.assets.reporting import LISTENER
 from kis_assets.definitions import defs
@@ -28,6 +29,8 @@ run_monitoring:
 nux:
   enabled: false
 """
+_MAKING = 60.0
+"""Longest wait, in seconds, for another process that makes Dagster's databases."""
 
 
 @dataclass
@@ -43,13 +46,20 @@ class Outcome:
 
 
 def home(settings: Settings) -> Path:
-    """DAGSTER_HOME, as set or `data/dagster`, made and configured when it is new."""
+    """DAGSTER_HOME, as set or `data/dagster`, made and configured when it is new.
+
+    One process makes it and the others wait: Dagster's databases do not stand being made by two.
+    """
     folder = Path(os.environ.get("DAGSTER_HOME") or settings.kis_data_dir / "dagster").absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    config = folder / "dagster.yaml"
-    if not config.exists():
-        config.write_text(INSTANCE, encoding="utf-8")
     os.environ["DAGSTER_HOME"] = str(folder)
+    config = folder / "dagster.yaml"
+    with FileLock(folder / "made.lock", timeout=_MAKING):
+        if not config.exists():
+            config.write_text(INSTANCE, encoding="utf-8")
+        if not (folder / "history" / "runs.db").exists():
+            with dg.DagsterInstance.get():
+                pass
     return folder
 
 

@@ -69,7 +69,18 @@ def test_a_positive_change_with_a_falling_sign_is_negative() -> None:
 
 
 def test_empty_objects_are_padding() -> None:
-    assert len(read(bar(), {}, {})) == 1
+    blank = dict.fromkeys(bar(), "")
+    assert len(read(bar(), {}, blank, blank | {"stck_clpr": "0"})) == 1
+
+
+def test_a_bar_without_its_day_is_no_padding() -> None:
+    with pytest.raises(UnexpectedAnswer, match="lacks stck_bsop_date"):
+        read(bar(), bar(stck_bsop_date=""))
+
+
+def test_a_row_that_is_no_object_is_an_answer_of_another_shape() -> None:
+    with pytest.raises(UnexpectedAnswer, match="another shape"):
+        answers.daily_candles(chart(bar()) | {"output2": [None]}, "900110", FIRST, LAST)
 
 
 def test_a_day_without_a_trade_carries_the_price() -> None:
@@ -87,7 +98,7 @@ def test_more_bars_than_a_page_holds_are_refused() -> None:
     days = [date(2026, 3, 17) - timedelta(days=n) for n in range(101)]
     bars = [bar(f"{day:%Y%m%d}") for day in days]
     assert len(answers.daily_candles(chart(*bars[:100]), "900110", days[99], days[0])) == 100
-    with pytest.raises(UnexpectedAnswer, match="101 bars, more than the 100 of a page"):
+    with pytest.raises(UnexpectedAnswer, match="101 bars, more than a page's 100"):
         answers.daily_candles(chart(*bars), "900110", days[100], days[0])
 
 

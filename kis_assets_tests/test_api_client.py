@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kis_assets.kis.errors import InvalidRequest
 from kis_assets.settings import SettingsError
 from kis_assets.simulator.http import serve
 from kis_assets.simulator.server import Simulator
@@ -38,9 +39,27 @@ def test_it_is_a_source_with_all_its_methods() -> None:
         assert client.get_current_prices_batch(["005930"])["stats"]["succeeded"] == 1
 
 
+def test_an_invented_market_does_not_depend_on_where_kis_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("KIS_API_BASE_URL_REAL", "KIS_MASTER_BASE_URL"):
+        monkeypatch.setenv(name, "http://proxy.test/behind/a/path")
+    with KISAPIClient(use_mock=True) as client:
+        assert client.get_current_price("005930").stock_name == "삼성전자"
+
+
+@pytest.mark.parametrize("period", ["DAILY", "daily", None])
+def test_a_period_that_is_none_says_which_there_are(period: Any) -> None:
+    with (
+        KISAPIClient(use_mock=True) as client,
+        pytest.raises(InvalidRequest, match=r"PriceType\.DAILY"),
+    ):
+        client.get_chart_data("005930", period)
+
+
 def test_what_was_warmed_is_answered_without_a_request() -> None:
     with KISAPIClient(use_mock=True) as client:
-        warmed = client.warm_cache(["005930"], ["price", "chart", "info"])
+        warmed = client.client.warm_cache(["005930"], ["price", "chart", "info"])
         assert warmed["price"] == {"succeeded": 1, "failed": 0}
         before = client.tally.summary()["requests"]
         client.get_current_price("005930")

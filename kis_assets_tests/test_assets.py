@@ -18,11 +18,12 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
+from filelock import FileLock, Timeout
 
 from kis_assets import krx
 from kis_assets.definitions import defs
 from kis_assets.lake import Lake
-from kis_assets.pipeline import definitions_of
+from kis_assets.pipeline import definitions_of, home
 from kis_assets.resources import KISResource, open_lake
 from kis_assets.settings import Settings
 from kis_assets.simulator.faults import When
@@ -486,3 +487,24 @@ def test_the_mock_market_is_another_folder_and_says_so(
     assert "account" not in metadata
     assert set(rows(PRICE_SNAPSHOTS)["source"]) == {"mock"}
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["mock"]
+
+
+def test_one_process_makes_dagsters_home_while_the_others_wait(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    made: list[str] = []
+    get = dg.DagsterInstance.get
+
+    def opened() -> dg.DagsterInstance:
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / "home" / "made.lock", timeout=0).acquire()
+        made.append("by one process")
+        return get()
+
+    monkeypatch.setattr(dg.DagsterInstance, "get", opened)
+    for _ in range(2):
+        home(settings)
+        for database in ("history/runs.db", "history/runs/index.db", "schedules/schedules.db"):
+            assert (tmp_path / "home" / database).exists()
+    assert made == ["by one process"]

@@ -79,6 +79,15 @@ def test_prices_of_the_real_server_come_thirty_at_a_time(at: OpenAt) -> None:
     assert result["stats"]["succeeded"] == 65
 
 
+@pytest.mark.parametrize("fault", ["bad_number", "missing_required_field"])
+def test_stocks_of_a_wrong_answer_about_thirty_are_asked_for_alone(at: OpenAt, fault: str) -> None:
+    source = at(EVENING)
+    setattr(simulator_of(source).faults, fault, When(calls=1, path="intstock-multprice"))
+    result = source.get_current_prices_batch(GOOD)
+    assert (result["stats"]["succeeded"], result["failed"]) == (4, {})
+    assert simulator_of(source).calls("inquire-price") > 0
+
+
 def test_prices_of_the_virtual_server_come_one_by_one(at: OpenAt) -> None:
     source = at(EVENING, kis_use_virtual_server=True)
     assert source.get_current_prices_batch(GOOD)["stats"]["succeeded"] == 4
@@ -154,6 +163,17 @@ def test_a_refused_key_stops_them_all(market: ModelMarket, settings: Settings) -
     with open_source(strict, settings) as source, pytest.raises(AuthenticationFailed):
         source.get_order_books_batch([f"{n:06}" for n in range(500)])
     assert len(strict.log) == 1
+
+
+def test_a_token_that_is_not_issued_is_about_no_stock(
+    market: ModelMarket, settings: Settings
+) -> None:
+    strict = Simulator(market, rate_limit=0, app_keys={APP_KEY: "another secret"})
+    with open_source(strict, settings) as source:
+        with pytest.raises(AuthenticationFailed, match=r"^tokenP: "):
+            source.get_current_price("005930")
+        with pytest.raises(AuthenticationFailed, match=r"^tokenP: "):
+            source.get_current_prices_batch(["005930"])
 
 
 def test_names_that_cannot_be_had_lose_no_quote(at: OpenAt) -> None:

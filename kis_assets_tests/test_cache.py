@@ -104,6 +104,19 @@ def test_a_price_is_asked_for_once_in_half_an_hour(
     assert simulator.calls("inquire-price") == 2
 
 
+def test_what_comes_out_of_the_cache_reads_like_what_was_asked(cached: CachedDataSource) -> None:
+    questions: list[Callable[[], Any]] = [
+        lambda: cached.get_current_price(SAMSUNG),
+        lambda: cached.get_order_book(SAMSUNG),
+        lambda: cached.get_chart_data(SAMSUNG, PriceType.WEEKLY, 3),
+        lambda: cached.get_stock_info(SAMSUNG),
+    ]
+    for question in questions:
+        asked_for, out_of_the_cache = question(), question()
+        assert repr(out_of_the_cache) == repr(asked_for)
+    assert f"{cached.get_current_price(SAMSUNG).current_price:,}" == "66,000"
+
+
 def test_an_order_book_is_good_for_ten_seconds(
     cached: CachedDataSource, simulator: Simulator, moment: Market
 ) -> None:

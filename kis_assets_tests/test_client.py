@@ -278,6 +278,33 @@ def test_the_request_is_what_kis_asks_for(settings: Settings) -> None:
     assert price.headers["content-type"] == "application/json; charset=utf-8"
 
 
+def test_a_page_of_days_that_lost_bars_is_not_the_end_of_history(
+    source: KISDataSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, last = date(2025, 6, 2), date(2026, 3, 17)
+    whole = source._kis.daily_candles(SAMSUNG, first, last)
+    given = source._kis.daily_page
+    monkeypatch.setattr(source._kis, "daily_page", lambda *args, **how: given(*args, **how)[:97])
+    assert source._kis.daily_candles(SAMSUNG, first, last) == whole
+    assert [bar["trading_day"] for bar in whole] == krx.trading_days(first, last)[::-1]
+
+
+def test_of_a_delisted_stock_the_bars_end_where_kis_knows_it_no_more(
+    source: KISDataSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = iter([[{"trading_day": date(2026, 3, 16)}]])
+
+    def page(*args: Any, **how: Any) -> Any:
+        for found in pages:
+            return found
+        raise InvalidRequest("KIS knows no stock of this code")
+
+    monkeypatch.setattr(source._kis, "daily_page", page)
+    assert len(source._kis.daily_candles(SAMSUNG, date(2026, 3, 2), date(2026, 3, 17))) == 1
+    with pytest.raises(InvalidRequest):
+        source._kis.daily_candles(SAMSUNG, date(2026, 3, 2), date(2026, 3, 17))
+
+
 def test_daily_bars_are_raw_page_by_page_and_no_page_too_many(
     simulator: Simulator, source: KISDataSource
 ) -> None:

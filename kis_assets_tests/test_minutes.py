@@ -92,7 +92,6 @@ def test_another_days_rows_are_told_apart() -> None:
     page = read(row("090100", 20), row("090000", 10), row("153000", 99, "20260316"))
     assert [bar["started_at"] for bar in page.bars] == [moment(9, 1), moment(9, 0)]
     assert page.others == {date(2026, 3, 16)}
-    assert page.rows == 3
 
 
 def test_an_unknown_code_has_no_rows_and_no_price_though_kis_says_success() -> None:
@@ -101,7 +100,13 @@ def test_an_unknown_code_has_no_rows_and_no_price_though_kis_says_success() -> N
     assert read().bars == []
 
 
+def test_empty_rows_are_padding_and_no_minutes() -> None:
+    blank = dict.fromkeys(row("090000", 10), "")
+    assert len(read(row("090000", 10), blank, {}, blank | {"stck_prpr": "0"}).bars) == 1
+
+
 WRONG = {
+    "a price without a day": [row("090000", 10, stck_bsop_date="")],
     "out of order": [row("090000", 10), row("090100", 20)],
     "a minute twice": [row("090100", 20), row("090100", 20)],
     "later than asked": [row("160000", 10)],
@@ -140,25 +145,26 @@ def test_a_running_sum_that_falls_is_an_unexpected_answer() -> None:
 
 
 class Server:
-    """Minutes in pages of 3; `inclusive` gives the bound as well."""
+    """Minutes in pages of 3, or of what `size` is set to; `inclusive` gives the bound as well."""
 
     def __init__(self, *clock: tuple[int, int], inclusive: bool = False) -> None:
         self.bars = [
             {"started_at": moment(*at), "trading_day": DAY, "value_so_far": 0} for at in clock
         ]
         self.inclusive = inclusive
+        self.size = 3
         self.asked: list[str] = []
         self.others: frozenset[date] = frozenset()
 
     def __call__(self, upto: datetime, latest: datetime) -> minutes.Page:
         self.asked.append(f"{upto:%H:%M}")
         bound = latest if self.inclusive else upto
-        bars = [bar for bar in self.bars if bar["started_at"] <= bound][:3]
-        others = self.others if len(bars) < 3 else frozenset[date]()
-        return minutes.Page(bars, others, 3 if others else len(bars), None)
+        bars = [bar for bar in self.bars if bar["started_at"] <= bound][: self.size]
+        others = self.others if len(bars) < self.size else frozenset[date]()
+        return minutes.Page(bars, others, None)
 
     def day(self) -> list[str]:
-        found = minutes.gather(self, SESSION, moment(15, 39), 3)
+        found = minutes.gather(self, SESSION, moment(15, 39))
         return [f"{bar['started_at']:%H:%M}" for bar in found.bars]
 
 
@@ -175,10 +181,11 @@ def test_a_page_that_reaches_the_open_is_the_last_one() -> None:
     assert len(server.asked) == 1
 
 
-def test_a_short_page_is_the_last_one() -> None:
-    server = Server((9, 2), (9, 1))
-    server.day()
-    assert len(server.asked) == 1
+def test_a_page_that_lost_rows_on_its_way_is_not_the_end_of_the_day() -> None:
+    server = Server((15, 30), (14, 0), (13, 0), (12, 0), (11, 0), (10, 0))
+    del server.bars[2]
+    whole_pages, server.size = server.day(), 2
+    assert server.day() == whole_pages == ["15:30", "14:00", "12:00", "11:00", "10:00"]
 
 
 def test_a_page_that_leaves_the_day_is_the_last_one() -> None:

@@ -191,6 +191,23 @@ def test_nothing_but_bad_answers_stores_nothing(
     assert rows(STOCK_INFO).is_empty()
 
 
+def test_without_the_lists_of_nxt_it_is_not_known_what_nxt_trades(
+    market: ModelMarket, settings: Settings
+) -> None:
+    server = Simulator(market, environment="virtual", rate_limit=0)
+    there = {
+        "kis_use_virtual_server": True,
+        "kis_api_base_url_virtual": "http://kis.test",
+        "kis_api_max_retries": 0,
+    }
+    server.faults.unavailable = When(path="nxt_")
+    with open_source(server, settings.model_copy(update=there)) as virtual:
+        stocks = virtual.stock_master(date(2026, 3, 17)).head(3)
+        facts = virtual.stock_info(stocks, date(2026, 3, 1)).rows
+    assert facts["on_nxt"].to_list() == [None] * 3
+    assert facts["stock_name"].null_count() == 0
+
+
 def test_the_virtual_server_makes_it_of_the_master_files_and_says_so(
     virtual: KISDataSource, caplog: pytest.LogCaptureFixture
 ) -> None:

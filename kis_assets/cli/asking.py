@@ -201,18 +201,15 @@ def _batch(result: BatchResult[Any], as_json: bool, as_csv: bool) -> None:
 
 
 def _record(one: Any) -> dict[str, Any]:
-    """The fields of a record; whole numbers of KRW as such."""
+    """The fields of a record, what people look for first."""
     known = asdict(one)
     return {
-        name: int(known[name])
-        if isinstance(known[name], float) and name.endswith(_WHOLE)
-        else known[name]
+        name: known[name]
         for name in dict.fromkeys((*(name for name in _FIRST if name in known), *known))
         if not name.endswith(_UNSAID)
     }
 
 
-_WHOLE = ("price", "trading_value", "cap")
 _UNSAID = ("_levels", "is_stale", "age_seconds")
 _FIRST = ("stock_code", "stock_name", "current_price", "change_rate", "volume", "trading_value")
 """What people look for first: a narrow terminal leaves out the rest."""

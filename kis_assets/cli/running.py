@@ -228,11 +228,17 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
     if bin_dir.is_relative_to(Path.cwd()):
         bin_dir = bin_dir.relative_to(Path.cwd())
     console.print(f"  {bin_dir / 'kis-assets'} ui    # look at it: http://127.0.0.1:3000")
-    is_krx = settings.source_type == "krx"
-    prices = (
-        "close, change_rate FROM krx_daily" if is_krx else "price, change_rate FROM latest_prices"
+    stored, price, view = (
+        ("krx_daily", "close", "krx_daily")
+        if settings.source_type == "krx"
+        else ("price_snapshots", "price", "latest_prices")
     )
-    query = f"SELECT stock_name, {prices} ORDER BY trading_value DESC LIMIT 10"
+    if not any((folder / "parquet" / stored).glob("*.parquet")):
+        return
+    query = (
+        f"SELECT stock_name, {price}, change_rate FROM {view} "  # noqa: S608
+        "ORDER BY trading_value DESC LIMIT 10"
+    )
     code = (
         f"import duckdb; print(duckdb.connect('{folder / 'market.duckdb'}', read_only=True)"
         f".sql('{query}'))"

@@ -175,6 +175,26 @@ def output(body: Row, name: str, kind: type[Any]) -> Any:
     return payload
 
 
+def rows_of(body: Row, name: str) -> list[Row]:
+    """The list of that name; UnexpectedAnswer when it is none, or holds what is no object."""
+    found = output(body, name, list)
+    if not all(isinstance(row, dict) for row in found):
+        raise UnexpectedAnswer(f"the answer's {name} has another shape")
+    return found
+
+
+def bars(body: Row, name: str, kis_price: str) -> list[Row]:
+    """The bars of a chart, without the empty ones with which KIS pads short lists.
+
+    What has a price and no day is no padding, and is left for the reader to refuse.
+    """
+    return [
+        row
+        for row in rows_of(body, name)
+        if str(row.get("stck_bsop_date") or "").strip() or str(row.get(kis_price) or "").strip(" 0")
+    ]
+
+
 def price(body: Row, stock_code: str) -> dict[str, Any]:
     """inquire-price: one quote, columns of `price_snapshots` and `listed_shares`.
 
@@ -204,7 +224,7 @@ def many_prices(
     """
     asked = set(stock_codes)
     found: dict[str, dict[str, Any] | UnexpectedAnswer] = {}
-    for row in output(body, "output", list):
+    for row in rows_of(body, "output"):
         code = str(row.get("inter_shrn_iscd") or "").strip()
         if not code or is_nothing(row, "inter2_prpr"):
             continue
@@ -243,10 +263,7 @@ def daily_candles(body: Row, stock_code: str, first: date, last: date) -> list[d
     answered = str(about.get("stck_shrn_iscd") or "").strip()
     if answered and answered != stock_code:
         raise UnexpectedAnswer(f"the answer is about {answered}")
-    # KIS pads short lists with empty objects.
-    rows = [
-        row for row in output(body, "output2", list) if str(row.get("stck_bsop_date") or "").strip()
-    ]
+    rows = bars(body, "output2", "stck_clpr")
     if not rows and is_nothing(about, "stck_prpr"):
         raise InvalidRequest("KIS knows no stock of this code", stock_code=stock_code)
     candles = [_candle(row) for row in rows]
@@ -262,18 +279,16 @@ def recent_days(body: Row) -> list[dict[str, Any]]:
     Raises:
         UnexpectedAnswer: bars out of order, too many, or unreadable.
     """
-    rows = [
-        row for row in output(body, "output", list) if str(row.get("stck_bsop_date") or "").strip()
-    ]
+    rows = bars(body, "output", "stck_clpr")
     return _newest_first([_signed(read(row, RECENT_DAYS)) for row in rows], 30)
 
 
-def _newest_first(bars: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
-    if any(newer["trading_day"] <= older["trading_day"] for newer, older in pairwise(bars)):
+def _newest_first(found: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    if any(newer["trading_day"] <= older["trading_day"] for newer, older in pairwise(found)):
         raise UnexpectedAnswer("the bars are not in order, newest first")
-    if len(bars) > most:
-        raise UnexpectedAnswer(f"the answer holds {len(bars)} bars, more than the {most} of a page")
-    return bars
+    if len(found) > most:
+        raise UnexpectedAnswer(f"the answer holds {len(found)} bars, more than a page's {most}")
+    return found
 
 
 def _candle(row: Row) -> dict[str, Any]:

@@ -205,7 +205,8 @@ class Client:
             )
         except KISError as error:
             error.endpoint = error.endpoint or endpoint.name
-            error.stock_code = error.stock_code or about
+            if error.endpoint == endpoint.name:  # a token that is not issued is about no stock
+                error.stock_code = error.stock_code or about
             raise
 
     def download_master(self, file_name: str) -> bytes:

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from kis_assets import krx
+from kis_assets.kis import answers
 from kis_assets.kis.answers import Field, Row, clock, day, is_nothing, output, read, whole
 from kis_assets.kis.endpoints import SESSIONS_KEPT
 from kis_assets.kis.errors import InvalidRequest, UnexpectedAnswer
@@ -40,13 +41,12 @@ MINUTES = (
 class Page(NamedTuple):
     """Minutes of the day asked for, newest first, as they came.
 
-    `others` are the days that the page goes on with, `rows` is how many rows it had in all, and
-    `day_volume` what the stock has traded on the day that it is now.
+    `others` are the days that the page goes on with, `day_volume` is what the stock has traded on
+    the day that it is now.
     """
 
     bars: list[Bar]
     others: frozenset[date]
-    rows: int
     day_volume: int | None
 
 
@@ -93,7 +93,7 @@ def page(body: Row, stock_code: str, trading_day: date, latest: datetime, most: 
         UnexpectedAnswer: minutes that are later, out of order, unreadable, or too many.
     """
     about = output(body, "output1", dict)
-    bars = [_bar(read(row, MINUTES)) for row in output(body, "output2", list) if row]
+    bars = [_bar(read(row, MINUTES)) for row in answers.bars(body, "output2", "stck_prpr")]
     if not bars and is_nothing(about, "stck_prpr"):
         raise InvalidRequest("KIS knows no stock of this code", stock_code=stock_code)
     if len(bars) > most:
@@ -107,7 +107,7 @@ def page(body: Row, stock_code: str, trading_day: date, latest: datetime, most: 
         )
     others = frozenset(bar["trading_day"] for bar in bars) - {trading_day}
     volume = read(about, (Field("volume", "acml_vol", whole, required=False),))["volume"]
-    return Page(asked, others, len(bars), volume)
+    return Page(asked, others, volume)
 
 
 def _bar(row: Bar) -> Bar:
@@ -120,11 +120,11 @@ def _bar(row: Bar) -> Bar:
     return row | {"started_at": started_at}
 
 
-def gather(ask: Ask, session: krx.Session, until: datetime, most: int) -> Page:
+def gather(ask: Ask, session: krx.Session, until: datetime) -> Page:
     """All of a day's minutes, page by page, as if they were one page.
 
-    A page that reaches the open, goes on with other days, is short or brings nothing new is the
-    last one.
+    A page that reaches the open, goes on with other days or brings nothing new is the last one. A
+    short page is not: one that lost rows on its way looks the same.
 
     Raises:
         UnexpectedAnswer: a page repeats, or is of days that cannot come there.
@@ -141,13 +141,13 @@ def gather(ask: Ask, session: krx.Session, until: datetime, most: int) -> Page:
             newest, before = max(page.others), krx.previous_trading_day(session.day)
             if newest > session.day or (not page.bars and newest != before):
                 raise UnexpectedAnswer(f"the answer holds {newest}, asked was {session.day}")
-        if not new or page.others or page.rows < most:
+        if not new or page.others:
             break
         if new[-1]["started_at"] <= session.opens_at:
             break
         latest = bars[-1]["started_at"]
         upto = latest - MINUTE
-    return Page(bars, first.others, len(bars), first.day_volume)
+    return Page(bars, first.others, first.day_volume)
 
 
 def with_values(bars: list[Bar]) -> list[Bar]:

@@ -10,7 +10,7 @@ from typing import Any
 from kis_assets import krx
 from kis_assets.kis import answers, books, endpoints, minutes
 from kis_assets.kis.client import Client
-from kis_assets.kis.errors import UnexpectedAnswer
+from kis_assets.kis.errors import InvalidRequest, UnexpectedAnswer
 from kis_assets.kis.reference import Reference
 from kis_assets.venues import Venue
 
@@ -55,7 +55,7 @@ class Quotations(Reference):
             endpoints.MANY_PRICES,
             parameters,
             lambda body: answers.many_prices(body, codes),
-            about=f"{codes[0]} to {codes[-1]}",
+            about=codes[0] if len(codes) == 1 else f"{codes[0]} to {codes[-1]}",
             live=True,
             patience=patience,
         )
@@ -126,12 +126,23 @@ class Quotations(Reference):
         patience: float | None = None,
         venue: Venue | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """The raw daily bars of a span, newest first; a page is asked for when it is needed."""
-        while first <= last:
-            page = self.daily_page(code, first, last, patience=patience, venue=venue)
+        """The raw daily bars of a span, newest first; a page is asked for when it is needed.
+
+        A short page is the end when it reaches the span's first session or nothing lies before it:
+        one that lost rows on its way looks the same.
+        """
+        is_first = True
+        while krx.trading_days(first, last):
+            try:
+                page = self.daily_page(code, first, last, patience=patience, venue=venue)
+            except InvalidRequest:
+                if is_first:
+                    raise
+                return  # of a delisted stock KIS knows neither a price nor, back here, a bar
             yield from page
-            if len(page) < endpoints.BARS_A_PAGE:
+            if not page:
                 return
+            is_first = False
             last = page[-1]["trading_day"] - timedelta(days=1)
 
     def order_book(
@@ -182,7 +193,7 @@ class Quotations(Reference):
                 patience=patience,
             )
 
-        found = minutes.gather(ask, session, session.closes_at + minutes.EXTENSION, most)
+        found = minutes.gather(ask, session, session.closes_at + minutes.EXTENSION)
         if found.others and not found.bars:
             self._confirm_no_trade(code, session.day, max(found.others), patience, venue)
         return minutes.past(found)
@@ -231,7 +242,7 @@ class Quotations(Reference):
 
         # What KIS shows of minutes to come is invented.
         until = min(now, session.closes_at + minutes.EXTENSION)
-        found = minutes.gather(ask, session, until, most)
+        found = minutes.gather(ask, session, until)
         if found.others and not found.bars:
             raise UnexpectedAnswer(
                 f"the answer holds minutes of {max(found.others)}, asked was {session.day}",

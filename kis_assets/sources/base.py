@@ -36,19 +36,22 @@ class PriceType(Enum):
 
 @dataclass(frozen=True)
 class CurrentPrice:
-    """A quote. Prices in KRW, volume in shares, rate in percent, timestamp ISO 8601 in Seoul."""
+    """A quote: prices in whole KRW, volume in shares, rate in percent.
+
+    The timestamp is ISO 8601 in Seoul.
+    """
 
     stock_code: str
     stock_name: str
-    current_price: float
-    change_price: float
+    current_price: int
+    change_price: int
     change_rate: float
-    open_price: float
-    high_price: float
-    low_price: float
+    open_price: int
+    high_price: int
+    low_price: int
     volume: int
-    trading_value: float
-    market_cap: float | None
+    trading_value: int
+    market_cap: int | None
     timestamp: str
     is_stale: bool = False
     """Older than it should be, because the source is down."""
@@ -60,7 +63,7 @@ class CurrentPrice:
 class OrderBookLevel:
     """A price and the shares quoted at it. KIS states no number of orders: `count` stays None."""
 
-    price: float
+    price: int
     volume: int
     count: int | None = None
 
@@ -70,7 +73,7 @@ class OrderBook:
     """An order book: up to ten levels a side, the best one first; none where nobody quotes.
 
     The expected price and volume are there in auctions, and only then may the two sides cross.
-    Prices in KRW, volumes in shares, timestamp ISO 8601 in Seoul.
+    Prices in whole KRW, volumes in shares, timestamp ISO 8601 in Seoul.
     """
 
     stock_code: str
@@ -80,23 +83,23 @@ class OrderBook:
     total_bid_volume: int
     total_ask_volume: int
     timestamp: str
-    expected_price: float | None = None
+    expected_price: int | None = None
     expected_volume: int | None = None
     is_stale: bool = False
     age_seconds: float = 0.0
 
     @property
-    def best_bid(self) -> float | None:
+    def best_bid(self) -> int | None:
         """The highest bid; None when there is none."""
         return self.bid_levels[0].price if self.bid_levels else None
 
     @property
-    def best_ask(self) -> float | None:
+    def best_ask(self) -> int | None:
         """The lowest ask; None when there is none."""
         return self.ask_levels[0].price if self.ask_levels else None
 
     @property
-    def spread(self) -> float | None:
+    def spread(self) -> int | None:
         """Best ask minus best bid; None when a side is empty."""
         if self.best_ask is None or self.best_bid is None:
             return None
@@ -105,16 +108,16 @@ class OrderBook:
 
 @dataclass(frozen=True)
 class ChartData:
-    """A bar. `date` is YYYYMMDD, or YYYYMMDDHHmmss for minutes; prices in KRW."""
+    """A bar. `date` is YYYYMMDD, or YYYYMMDDHHmmss for minutes; prices in whole KRW."""
 
     stock_code: str
     date: str
-    open_price: float
-    high_price: float
-    low_price: float
-    close_price: float
+    open_price: int
+    high_price: int
+    low_price: int
+    close_price: int
     volume: int
-    trading_value: float
+    trading_value: int
     is_stale: bool = False
     age_seconds: float = 0.0
 
@@ -156,6 +159,11 @@ class AbstractDataSource(ABC):
 
     _workers: int = 10
     """Requests in flight unless a caller says otherwise."""
+
+    @property
+    def client(self) -> Self:
+        """The source itself, which is what `source.client.warm_cache(...)` means to warm."""
+        return self
 
     @abstractmethod
     def get_current_price(self, stock_code: str, venue: Venue | None = None) -> CurrentPrice:

@@ -29,6 +29,7 @@ from kis_assets.kis.errors import KISError, ServiceUnavailable
 from kis_assets.kis.keyvalue import RedisStore, SqliteStore, Statistics, Store
 from kis_assets.kis.shared_redis import Redis
 from kis_assets.settings import Settings
+from kis_assets.sources import charts
 from kis_assets.sources.base import (
     AbstractDataSource,
     ChartData,
@@ -367,6 +368,7 @@ class CachedDataSource(AbstractDataSource):
     def _chart_key(
         self, code: str, period: PriceType, count: int, venue: Venue | None = None
     ) -> str:
+        charts.checked(period, count)
         return f"stock:{code}:chart:{period.name.lower()}:{count}{self._suffix(venue)}"
 
     def _suffix(self, venue: Venue | None) -> str:

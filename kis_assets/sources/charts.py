@@ -7,12 +7,27 @@ from datetime import datetime, timedelta
 from itertools import groupby, islice
 from typing import Any
 
+from kis_assets.kis.errors import InvalidRequest
 from kis_assets.sources.base import ChartData, PriceType
 
 Bar = dict[str, Any]
 
 BUCKETS = {PriceType.MINUTE_1: 1, PriceType.MINUTE_5: 5, PriceType.MINUTE_30: 30}
 """Minutes of a bar of these periods."""
+
+
+def checked(period: PriceType, count: int) -> None:
+    """Nothing.
+
+    Raises:
+        InvalidRequest: the period is none, or the count is no number of bars.
+    """
+    known: Any = period
+    if not isinstance(known, PriceType):
+        periods = ", ".join(map(str, PriceType))
+        raise InvalidRequest(f"{known!r} is no period: it is one of {periods}")
+    if count < 1:
+        raise InvalidRequest(f"count must be 1 or more, and is {count}")
 
 
 def chart(stock_code: str, bars: Iterable[Bar], period: PriceType, count: int) -> list[ChartData]:

@@ -185,8 +185,7 @@ class KISDataSource(KISReference):
     ) -> list[ChartData]:
         """The newest `count` bars, newest first; only what they need is asked for."""
         checked(stock_code)
-        if count < 1:
-            raise InvalidRequest(f"count must be 1 or more, and is {count}")
+        charts.checked(period, count)
         bars = (
             self._each_minute(stock_code, venue)
             if period in charts.BUCKETS
@@ -285,8 +284,13 @@ class KISDataSource(KISReference):
                 progress=_by_last_code(progress, len(codes)),
             )
             failed |= {code: error for asked, error in refused.items() for code in asked}
-        # KIS leaves out codes now and then, and tells an unknown one only when asked for it alone.
-        left = [code for code in codes if code not in taken and code not in failed]
+        # KIS leaves out codes now and then, and tells an unknown one only when asked for it alone;
+        # and one wrong row of thirty, of a capture that cannot be had later, is not to cost thirty.
+        left = [
+            code
+            for code in codes
+            if code not in taken and isinstance(failed.get(code), UnexpectedAnswer | None)
+        ]
         return failed | each(
             left,
             lambda code: {code: self._kis.price(code, patience)},

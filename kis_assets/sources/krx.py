@@ -115,12 +115,11 @@ class KRXDataSource(AbstractDataSource):
             InvalidRequest: the stock is not listed on the newest day.
         """
         checked(stock_code)
+        charts.checked(period, count)
         if period in charts.BUCKETS:
             raise published.only_past_days("minutes")
         if venue not in (None, Venue.KRX):
             raise NotSupported(f"KRX tells nothing of {venue.value}; KIS does")
-        if count < 1:
-            raise InvalidRequest(f"count must be 1 or more, and is {count}")
         if period is not PriceType.DAILY:
             return charts.chart(stock_code, self._each_daily(stock_code, AHEAD), period, count)
         bars = islice(self._each_daily(stock_code, min(count, AHEAD)), count)

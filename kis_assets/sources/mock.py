@@ -24,9 +24,11 @@ IN_PROCESS = {
     "kis_app_secret": SecretStr("MOCK" * 45),
     "kis_use_virtual_server": False,
     "kis_use_real_server": None,
+    "kis_api_base_url_real": "http://mock.invalid",
+    "kis_master_base_url": "http://mock.invalid",
     "redis_url": None,
 }
-"""Settings of a client whose server is the simulator in this process."""
+"""Settings of a client whose server is the simulator in this process, wherever KIS's are."""
 
 
 def in_process(settings: Settings, folder: str, seed: int = 0) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import polars as pl
 from kis_assets.kis import answers
 from kis_assets.kis.answers_reference import ACTION_LISTS
 from kis_assets.kis.client import Client
-from kis_assets.kis.errors import InvalidRequest, KISError, NotSupported
+from kis_assets.kis.errors import InvalidRequest, KISError, NotSupported, ServiceUnavailable
 from kis_assets.kis.quotations import Quotations
 from kis_assets.settings import Settings
 from kis_assets.sources.base import AbstractDataSource, Fetched, Progress, StockInfo
@@ -139,7 +139,12 @@ class KISReference(AbstractDataSource):
         return Fetched(answers.frame(rows, STOCK_INFO.schema), failed, absent)
 
     def _facts_of_masters(self, stocks: pl.DataFrame) -> Iterator[dict[str, Any]]:
-        traded_on_nxt = self._kis.nxt_codes()
+        try:
+            traded_on_nxt = self._kis.nxt_codes()
+        except ServiceUnavailable as error:
+            # No document of KIS's own names these two files: what they say is not all there is.
+            log.warning("not known what NXT trades: %s", error)
+            traded_on_nxt = None
         for row in stocks.iter_rows(named=True):
             market, sector = row["market"].lower(), row["kospi200_sector"]
             is_share = row["security_group"] in ("ST", "KN", "FS")
@@ -148,7 +153,7 @@ class KISReference(AbstractDataSource):
                 f"listed_on_{market}": row["listed_on"],
                 "kind_of_share": ("preferred" if is_preferred else "common") if is_share else None,
                 "in_kospi200": None if sector is None else sector != "0",
-                "on_nxt": row["stock_code"] in traded_on_nxt,
+                "on_nxt": None if traded_on_nxt is None else row["stock_code"] in traded_on_nxt,
             }
 
     def market_days(self, first: date, last: date) -> dict[date, bool]:
