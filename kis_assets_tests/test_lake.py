@@ -24,6 +24,7 @@ from kis_assets import tables
 from kis_assets.lake import Change, Lake, LakeError, Refused, Scope
 from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS, PRICE_SNAPSHOTS, TABLES, Table
 from kis_assets.views import VIEWS
+from kis_assets_tests.conftest import BUILD
 
 DAY = date(2026, 3, 17)
 NEXT = date(2026, 3, 18)
@@ -518,7 +519,9 @@ def test_latest_prices_has_the_newest_row_of_each_stock(lake: Lake) -> None:
     assert found.rows() == [(HYNIX, 3), (SAMSUNG, 2), (NAVER, 4)]
 
 
-def test_a_catalogue_of_many_small_changes_is_that_of_one_go(lake: Lake) -> None:
+def test_a_catalogue_of_many_small_changes_is_that_of_one_go(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for volume in (1, 2):
         lake.replace(DAILY_CANDLES, Scope.day(DAY), candles((DAY, SAMSUNG, volume)))
         lake.replace(PRICE_SNAPSHOTS, Scope.capture(DAY, NOON), prices((NOON, SAMSUNG, volume)))
@@ -527,6 +530,7 @@ def test_a_catalogue_of_many_small_changes_is_that_of_one_go(lake: Lake) -> None
         "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() ORDER BY ALL"
     )
     found = [lake.read(query).rows() for query in (views, columns)]
+    monkeypatch.setattr("kis_assets.catalogue.build", BUILD)
     lake.publish()
     assert [lake.read(query).rows() for query in (views, columns)] == found
     assert {name for name, *_ in found[0]} == {*TABLES, *VIEWS}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
-from datetime import date, datetime
+from contextlib import suppress
+from datetime import date
 from typing import Any, Literal, NamedTuple
 
 import polars as pl
@@ -107,7 +108,9 @@ def _decimal(word: str) -> float | None:
 def _day(word: str) -> date | None:
     if not word or word == "00000000":
         return None
-    return datetime.strptime(word, "%Y%m%d").date()  # noqa: DTZ007 - a day has no zone
+    if not word.isdecimal():
+        raise ValueError(word)
+    return date.fromisoformat(word)
 
 
 # KIS's names stop here.
@@ -284,18 +287,18 @@ def parse(content: bytes, market: Market) -> pl.DataFrame:
 
 
 def _read(words: list[bytes], field: _Field, market: Market) -> list[Any]:
-    values: list[Any] = []
-    unreadable = 0
-    for word in words:
-        try:
-            value = field.read(word.decode("cp949").strip())
-        except ValueError:
-            value, unreadable = None, unreadable + 1
-        values.append(value)
+    known: dict[bytes, Any] = {}
+    different = set(words)
+    for word in different:  # most fields are flags: thousands of stocks, two words
+        with suppress(ValueError):
+            known[word] = field.read(word.decode("cp949").strip())
+    values = [known.get(word) for word in words]
     if field.column in _REQUIRED:
         unreadable = sum(value is None for value in values)
         allowed = 0.0
     else:
+        unread = different - known.keys()
+        unreadable = sum(word in unread for word in words) if unread else 0
         allowed = max(5, _UNREADABLE * len(words))
     if unreadable > allowed:
         raise UnexpectedAnswer(
