@@ -183,10 +183,10 @@ def test_during_the_session_the_newest_snapshot_answers(
 
 
 def capture(results: Any, folder: str) -> None:
-    """In a process of its own: 2,500 stocks' prices, once."""
+    """In a process of its own: 1,800 stocks' prices, once."""
     settings = Settings.load(kis_data_dir=folder)
     with create_data_source(settings=settings) as source:
-        stocks = source.stock_master(EVENING.date()).head(2500)
+        stocks = source.stock_master(EVENING.date()).head(1800)
         started = time.monotonic()
         fetched = source.price_snapshots(stocks, EVENING.date(), EVENING)
         results.put(
@@ -215,8 +215,8 @@ def test_two_processes_take_the_whole_quota_and_are_never_refused(
         for process in running:
             process.join()
     for stored, failed, tally, _, _ in found:
-        assert (stored, failed) == (2500, 0)
-        assert tally["requests"] <= 90
+        assert (stored, failed) == (1800, 0)
+        assert tally["requests"] <= 66
         assert tally["refusals"] == 0
     assert simulator.refusals == 0
     assert simulator.max_in_any_second() <= 18
