@@ -22,6 +22,7 @@ import pytest
 import stamina
 
 from kis_assets import catalogue, krx
+from kis_assets.kis import master
 from kis_assets.settings import Settings
 from kis_assets.simulator.http import InProcessTransport
 from kis_assets.simulator.model import ModelMarket
@@ -95,7 +96,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         threading.settrace(threads)  # type: ignore[arg-type]
 
 
-BUILD = catalogue.build
+BUILD, PARSE = catalogue.build, cache(master.parse)
 
 
 @cache
@@ -118,6 +119,12 @@ def quick_catalogues(monkeypatch: pytest.MonkeyPatch) -> None:
         BUILD(path, views)
 
     monkeypatch.setattr(catalogue, "build", build)
+
+
+@pytest.fixture(autouse=True)
+def quick_masters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal master files read once a process: most tests of a source need the same three."""
+    monkeypatch.setattr(master, "parse", PARSE)
 
 
 @pytest.fixture(autouse=True)
@@ -157,7 +164,9 @@ def market() -> ModelMarket:
 @pytest.fixture
 def simulator(market: ModelMarket) -> Simulator:
     """A KIS server over that market, without a rate limit; it issues tokens whenever asked."""
-    return Simulator(market, rate_limit=0, token_window=0.0)
+    made = Simulator(market, rate_limit=0, token_window=0.0)
+    made._masters = master_files_at(EVENING)
+    return made
 
 
 @pytest.fixture

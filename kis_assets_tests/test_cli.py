@@ -67,6 +67,7 @@ def test_bad_input_is_one_sentence_and_stores_nothing(
     assert not list(tmp_path.rglob("*.parquet"))
 
 
+@pytest.mark.slow
 def test_what_can_no_longer_be_had_is_said_and_the_rest_is_done(tmp_path: Path) -> None:
     done = type_in("run", "--date", "2026-03-16", KIS_REPLAY_AT=EVENING.isoformat(), **FEW)
     assert done.returncode == 1
