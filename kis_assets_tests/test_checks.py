@@ -324,6 +324,13 @@ SPOILT: list[tuple[str, Table, Spoil]] = [
         lambda rows: rows.filter(pl.col("trading_day") != date(2026, 3, 12)),
     ),
     (
+        "no_session_is_skipped",
+        DAILY_CANDLES,
+        lambda rows: rows.filter(
+            (pl.col("stock_code") != PLAIN) | (pl.col("trading_day") != date(2026, 3, 12))
+        ),
+    ),
+    (
         "days_are_sessions",
         DAILY_CANDLES,
         on_a_sunday,

@@ -24,6 +24,28 @@ def days_are_sessions(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
+def no_session_is_skipped(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """A stock with candles before and after a session has one of it: KIS gives halted days too.
+
+    Of days with a stock master `universe_is_covered` says more.
+    """
+    told = span.rows(STOCK_MASTER).select("trading_day").unique()
+    sessions = [session.day for session in span.sessions]
+    days = rows.filter(pl.col("trading_day").is_in(sessions)).select("trading_day").unique()
+    days = days.join(told, on="trading_day", how="anti")
+    stocks = rows.group_by("stock_code").agg(
+        pl.col("trading_day").min().alias("first"), pl.col("trading_day").max().alias("last")
+    )
+    return (
+        stocks.join(days, how="cross")
+        .filter(pl.col("trading_day").is_between("first", "last"))
+        .join(
+            rows.select("trading_day", "stock_code"), on=["trading_day", "stock_code"], how="anti"
+        )
+        .select("trading_day", "stock_code", "first", "last")
+    )
+
+
 def snapshot_after_close_equals_candle(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     """The last quote captured after a close has the prices of that day's candle.
 

@@ -95,6 +95,7 @@ LISTED: list[tuple[dg.AssetsDefinition, Table, list[Claim]]] = [
             *OF_A_SESSION,
             Claim(prices.change_is_price_minus_base, blocks=True),
             Claim(rows.every_session_is_present),
+            Claim(candles.no_session_is_skipped, WARN),
             Claim(candles.days_are_sessions, blocks=True),
             Claim(candles.codes_are_listed),
             Claim(candles.snapshot_after_close_equals_candle),
