@@ -1,6 +1,7 @@
 """The project on one page: assets, checks, jobs, schedules, sensors, resources."""
 
 import dagster as dg
+from dagster_duckdb import DuckDBResource
 
 from kis_assets.assets.actions import corporate_actions
 from kis_assets.assets.candles import daily_candles, minute_candles
@@ -42,6 +43,11 @@ defs = dg.Definitions(
         # KRX's own figures, whatever source is in use.
         "krx": KISResource(source_type="krx", krx_api_key=credential("KRX_API_KEY")),
         "krx_lake": LakeResource(source_type="krx"),
+        # For assets that others add: reading only, since what is written there does not last.
+        "market": DuckDBResource(
+            database=str(_settings.source_dir / "market.duckdb"),
+            connection_config={"access_mode": "READ_ONLY"},
+        ),
     },
     # One process a run: the source is opened once, and a run is as cheap as it can be.
     executor=dg.in_process_executor,

@@ -22,10 +22,12 @@ from threading import Thread
 from typing import Any, NamedTuple
 from urllib.request import Request, urlopen
 
+import dagster as dg
 import duckdb
 import polars as pl
 import pytest
 import typer.main
+from dagster_duckdb import DuckDBResource
 
 from kis_assets import pipeline
 from kis_assets.backfill import Plan
@@ -451,6 +453,21 @@ def as_it_was(known: Known, _: str) -> None:
     assert wrong[0] == 1
 
 
+def materialized(known: Known, _: str) -> None:
+    assert "turnover" in {key.to_user_string() for key in known["mine"].resolve_all_asset_keys()}
+    given = known["defs"].resources["market"]
+    # Where it lies was settled when the definitions were first loaded.
+    here = DuckDBResource(
+        database=str(Settings.load().source_dir / "market.duckdb"),
+        connection_config=given.connection_config,
+    )
+    done = dg.materialize([known["turnover"]], resources={"market": here})
+    (event,) = done.get_asset_materialization_events()
+    assert event.materialization.metadata["trading_value"].value > 0
+    with here.get_connection() as connection, pytest.raises(duckdb.Error, match="read-only"):
+        connection.execute("CREATE TABLE mine AS SELECT 1")
+
+
 PYTHON: dict[str, Callable[[Known, str], None]] = {
     "source.get_current_price(": quoted,
     "KISAPIClient(": newest_first,
@@ -458,6 +475,7 @@ PYTHON: dict[str, Callable[[Known, str], None]] = {
     "market = Market()  #": opened,
     "Stream(Settings.load()": streamed,
     "as_of=then": as_it_was,
+    "def turnover(": materialized,
 }
 """Words that one piece of Python has alone, and what must be true once it has run."""
 
