@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -69,7 +70,7 @@ def estimate(plan: Plan) -> str:
     hours, minutes = divmod(round(plan.seconds / 60), 60)
     took = f"{hours} h {minutes:02} min" if hours else f"{max(1, minutes)} min"
     return (
-        f"{plan.table}: {len(plan.partitions)} partitions from {plan.partitions[0]} to "
+        f"{plan.table}: {_counted(plan.partitions)} from {plan.partitions[0]} to "
         f"{plan.partitions[-1]}{left_out}\n"
         f"{plan.stocks:,} stocks, about {plan.requests:,} requests: {took} at {plan.rate:g} a "
         "second, more while captures go first; writing comes on top"
@@ -144,7 +145,11 @@ def _run(plan: Plan, settings: Any, as_json: bool) -> None:
     if failed:
         raise typer.Exit(1)
     if not as_json:
-        console.print(f"{len(done)} partitions are stored in {settings.source_dir / 'parquet'}")
+        console.print(f"stored in {settings.source_dir / 'parquet'}: {_counted(done)}")
+
+
+def _counted(partitions: Sized) -> str:
+    return f"{len(partitions)} partition{'s' * (len(partitions) != 1)}"
 
 
 def _stop(message: str) -> typer.Exit:

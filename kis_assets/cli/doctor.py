@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import socket
@@ -39,6 +40,8 @@ def doctor(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
     """
     machine(as_json, as_csv)
     settings = settings_of()
+    # What is retried and fails in the end is a line of the answer.
+    logging.getLogger("stamina").setLevel(logging.CRITICAL)
     found = list(examine(settings))
     show(Finding._fields, found, as_json=as_json, as_csv=as_csv)
     if any(line.state == "fail" for line in found):

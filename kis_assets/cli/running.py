@@ -190,7 +190,7 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 1, 0, 0))  # fits 80 columns
     for name in ("table", "partition", "rows", "new", "altered", "failed", "checks", "seconds"):
         is_name = name in ("table", "partition")
         table.add_column(name, justify="left" if is_name else "right", no_wrap=True)
