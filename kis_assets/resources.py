@@ -88,16 +88,19 @@ class LakeResource(dg.ConfigurableResource[Any]):
 
     source_type: str = Field(default="", description="kis, krx or mock; empty: as the source")
 
+    _opened: Lake | None = PrivateAttr(default=None)
+
     @property
     def lake(self) -> Lake:
         """The lake of the source in use."""
         with plain_failures():
-            return open_lake(_settings_of(self.source_type))
+            self._opened = open_lake(_settings_of(self.source_type))
+        return self._opened
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Publish what checks found in a lake that is not that of `KISResource`."""
-        if self.source_type:
-            _publish(self.lake)
+        if self.source_type and self._opened is not None:
+            _publish(self._opened)
 
 
 def _settings_of(source_type: str, **given: object) -> Settings:
