@@ -204,21 +204,9 @@ def windows(spans: list[Span], stocks: pl.DataFrame) -> list[Window]:
 
     `stocks` has the columns stock_code and listed_on; none is asked for before its listing.
     """
-    days = [day for first, last in spans for day in sessions(first, last)]
+    days = [day for first, last in spans for day in krx.possible_trading_days(first, last)]
     found = [days[at : at + BARS_A_PAGE] for at in range(0, len(days), BARS_A_PAGE)]
     return [Window(it[0], it[-1], listed_by(stocks, it[-1])) for it in found]
-
-
-def sessions(first: date, last: date) -> list[date]:
-    """The trading days of a span; before the calendar begins, all days but Sundays."""
-    before = [
-        first + timedelta(days=n)
-        for n in range((min(last, krx.FIRST_DAY - timedelta(days=1)) - first).days + 1)
-    ]
-    since = max(first, krx.FIRST_DAY)
-    return [day for day in before if day.weekday() < 6] + (
-        krx.trading_days(since, last) if since <= last else []
-    )
 
 
 def listed_by(stocks: pl.DataFrame, day: date) -> list[str]:
@@ -305,7 +293,7 @@ def _fetched(
                 fetched = source.daily_candles(window.codes, window.first, window.last, progress)
                 rows = pl.concat([rows, fetched.rows])
                 unstored.append((window, set(fetched.failed)))
-                while waiting and sessions(*waiting[0][1])[-1] <= window.last:
+                while waiting and krx.possible_trading_days(*waiting[0][1])[-1] <= window.last:
                     key, (first, last) = waiting.pop(0)
                     # What failed is not kept: the month's own run asks for it once more.
                     failed = {code for it, codes in unstored if it.last >= first for code in codes}

@@ -134,6 +134,17 @@ def trading_days(first: date, last: date) -> list[date]:
     return found
 
 
+def possible_trading_days(first: date, last: date) -> list[date]:
+    """The trading days of a span, ascending; before the calendar begins, all days but Sundays.
+
+    Raises:
+        ValueError: `last` is after the calendar's end.
+    """
+    before = _calendar_days(first, min(last, FIRST_DAY - timedelta(days=1)))
+    since = trading_days(max(first, FIRST_DAY), last) if last >= FIRST_DAY else []
+    return [day for day in before if day.weekday() < 6] + since
+
+
 def closed_weekdays(first: date, last: date) -> list[date]:
     """The days from Monday to Friday, `first` to `last` included, on which KRX is closed.
 

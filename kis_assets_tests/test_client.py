@@ -289,6 +289,32 @@ def test_a_page_of_days_that_lost_bars_is_not_the_end_of_history(
     assert [bar["trading_day"] for bar in whole] == krx.trading_days(first, last)[::-1]
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "pages"),
+    [
+        (date(1998, 3, 1), date(1998, 3, 31), 1),
+        (date(1999, 12, 1), date(2000, 1, 31), 1),
+        (date(1999, 7, 1), date(2000, 1, 31), 2),
+    ],
+)
+def test_bars_from_before_the_calendar_begins_are_asked_for_too(
+    source: KISDataSource, monkeypatch: pytest.MonkeyPatch, first: date, last: date, pages: int
+) -> None:
+    """KIS has them from 1995 on, in pages of a hundred."""
+    days = [first + timedelta(n) for n in range((last - first).days + 1)]
+    traded = [day for day in days if day.weekday() < 5][::-1]
+    asked: list[date] = []
+
+    def page(code: str, since: date, until: date, **how: Any) -> list[dict[str, Any]]:
+        asked.append(until)
+        return [{"trading_day": day} for day in traded if since <= day <= until][:100]
+
+    monkeypatch.setattr(source._kis, "daily_page", page)
+    bars = source._kis.daily_candles(SAMSUNG, first, last)
+    assert [bar["trading_day"] for bar in bars] == traded
+    assert len(asked) == pages
+
+
 def test_of_a_delisted_stock_the_bars_end_where_kis_knows_it_no_more(
     source: KISDataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,7 +132,7 @@ class Quotations(Reference):
         one that lost rows on its way looks the same.
         """
         is_first = True
-        while krx.trading_days(first, last):
+        while krx.possible_trading_days(first, last):
             try:
                 page = self.daily_page(code, first, last, patience=patience, venue=venue)
             except InvalidRequest:
