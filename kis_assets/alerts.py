@@ -51,7 +51,12 @@ def tell(settings: Settings, what: str, why: str, run_id: str) -> str:
 
 def without_secrets(settings: Settings, text: str) -> str:
     """The text without anything that grants access."""
-    known = [settings.kis_account_number, settings.redis_url, settings.kis_failure_webhook_url]
+    known = [
+        settings.kis_account_number,
+        settings.krx_api_key,
+        settings.redis_url,
+        settings.kis_failure_webhook_url,
+    ]
     for pair in settings.credentials:
         known += [pair.app_key, pair.app_secret]
     values = {secret.get_secret_value() for secret in known if secret is not None}

@@ -332,19 +332,25 @@ def test_a_failure_is_one_line_and_one_message(
 
 
 def test_no_secret_leaves_with_a_message(
-    webhook: list[Any], real: Settings, caplog: pytest.LogCaptureFixture
+    webhook: list[Any],
+    real: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    monkeypatch.setenv("KRX_API_KEY", "THE-KRX-KEY")
     token = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzUxMiJ9.eyJzdWIiOiJ0b2tlbiJ9.abc-DEF_123"
     address = Settings.load().kis_failure_webhook_url
     assert address is not None
     fail_with(
         RuntimeError(
-            f"key {APP_KEY} secret {APP_SECRET} authorization: Bearer THE-TOKEN, token {token} "
+            f"key {APP_KEY} secret {APP_SECRET} AUTH_KEY THE-KRX-KEY "
+            f"authorization: Bearer THE-TOKEN, token {token} "
             f"at redis://user:THE-PASSWORD@cache:6379 and {address.get_secret_value()}"
         )
     )
     (message,) = webhook
-    for secret in (APP_KEY, APP_SECRET, "THE-TOKEN", token, "THE-PASSWORD", "THE-WEBHOOK"):
+    hidden = ("THE-KRX-KEY", "THE-TOKEN", token, "THE-PASSWORD", "THE-WEBHOOK")
+    for secret in (APP_KEY, APP_SECRET, *hidden):
         assert secret not in message["text"]
         assert secret not in caplog.text
     assert "[hidden]" in message["text"]
