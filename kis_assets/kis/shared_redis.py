@@ -147,25 +147,24 @@ class RedisState:
         """See `shared.State.update`; the time is the server's, whatever `clock` says."""
         del clock
         with self._turn:
-            if mine := self._written.pop(key, b""):
-                supposed = self._redis.now()
-                new, result = change(mine, supposed)
-                if (
-                    new is not None
-                    and new != mine
-                    and self._redis.swap(key, mine, new, supposed)[0]
-                ):
-                    self._written[key] = new
-                    return result
-            value, now = self._redis.read(key)
+            supposed: float | None = None
+            if value := self._written.pop(key, b""):
+                now = supposed = self._redis.now()
+            else:
+                value, now = self._redis.read(key)
             for _ in range(TRIES):
                 new, result = change(value or None, now)
-                if new is None or new == value:
+                if new is not None and new != value:
+                    is_done, value, now = self._redis.swap(key, value, new, supposed)
+                    if is_done:
+                        self._written[key] = new
+                        return result
+                elif supposed is None:
                     return result
-                is_done, value, now = self._redis.swap(key, value, new)
-                if is_done:
-                    self._written[key] = new
-                    return result
+                else:
+                    # It may have been changed by another process since.
+                    value, now = self._redis.read(key)
+                supposed = None
         raise ServiceUnavailable(
             f"other processes are always faster at {self._redis.where} (REDIS_URL)", passing=True
         )
