@@ -193,10 +193,9 @@ def is_complete(lake: Lake, table: Table, first: date, last: date) -> bool:
     sessions = krx.trading_days(max(first, krx.FIRST_DAY), last) if last >= krx.FIRST_DAY else []
     if not set(sessions) <= set(known["trading_day"]):
         return False
-    # Off-hours trades count into a day for four and a half hours after its close.
     newest = known.sort("trading_day").row(-1, named=True)
     session = krx.session(newest["trading_day"]) if sessions else None
-    return session is None or newest["checked_at"] >= session.closes_at + timedelta(minutes=270)
+    return session is None or newest["checked_at"] >= session.over_at
 
 
 def windows(spans: list[Span], stocks: pl.DataFrame) -> list[Window]:

@@ -37,6 +37,8 @@ _CLOSES = time(15, 30)
 _CLOSES_BEFORE = time(15, 0)
 _NOTE_FIRST_DAY = "first trading day of the year opens at 10:00"
 
+_OFF_HOURS = timedelta(minutes=270)
+
 _MARKETS = ("KOSPI", "KOSDAQ", "KONEX")
 
 # (prices below this, tick): the last entry has no bound. Order matters.
@@ -86,6 +88,11 @@ class Session:
     closes_at: datetime
     note: str | None
     known_from: Literal["computed", "override"]
+
+    @property
+    def over_at(self) -> datetime:
+        """When the last off-hours trade is over, which counts into the day's volume."""
+        return self.closes_at + _OFF_HOURS
 
 
 @dataclass(frozen=True)

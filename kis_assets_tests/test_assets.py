@@ -33,6 +33,7 @@ from kis_assets.tables import (
     DAILY_CANDLES,
     MARKET_DAYS,
     PRICE_SNAPSHOTS,
+    QUALITY,
     STOCK_MASTER,
     TABLES,
 )
@@ -124,6 +125,19 @@ def test_a_day_goes_from_kis_to_the_lake_and_its_checks_pass(server: Simulator) 
     assert metadata["requests"].value == 8
     assert metadata["failed"].value == 0
     assert "of 1000 a second" in metadata["account"].value
+
+
+def test_a_second_source_that_is_down_costs_no_other_verdict(server: Simulator) -> None:
+    server.faults.down = When(path="inquire-daily-price")
+    result = materialize("price_snapshots", DAY)
+    assert result.success
+    (odd,) = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    assert odd.check_name == "a_hundred_stocks_agree_with_a_second_source"
+    assert odd.severity == dg.AssetCheckSeverity.WARN
+    assert str(odd.description).startswith("not compared: ")
+    judged = set(rows(QUALITY)["check_name"])
+    assert judged > {"key_is_unique", "universe_is_covered"}
+    assert odd.check_name not in judged
 
 
 def test_an_asset_can_be_materialized_without_its_upstream(server: Simulator) -> None:

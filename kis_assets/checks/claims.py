@@ -12,6 +12,7 @@ import polars as pl
 
 from kis_assets import krx, quality
 from kis_assets.assets.showing import SHOWN, markdown
+from kis_assets.kis.errors import KISError
 from kis_assets.lake import Lake, Scope
 from kis_assets.quality import Finding
 from kis_assets.resources import KISResource, LakeResource, plain_failures
@@ -46,6 +47,18 @@ class Span:
         days = krx.trading_days(max(self.first, krx.FIRST_DAY), last) if self.first <= last else []
         found = [krx.session(day) for day in days]
         return [session for session in found if session and session.closes_at <= self.now]
+
+    def ends(self) -> pl.LazyFrame:
+        """trading_day, closes_at and over_at of those sessions, to join rows with."""
+        return pl.LazyFrame(
+            [(session.day, session.closes_at, session.over_at) for session in self.sessions],
+            schema={
+                "trading_day": pl.Date,
+                "closes_at": pl.Datetime("us", "UTC"),
+                "over_at": pl.Datetime("us", "UTC"),
+            },
+            orient="row",
+        )
 
 
 _SCOPES: dict[Unit, Callable[[str], Scope]] = {
@@ -172,8 +185,8 @@ def checks(
                     continue
                 try:
                     finding, failing = claim.find(span, rows)
-                except Incomparable as reason:
-                    results.append(_not_compared(asset, claim, str(reason)))
+                except (Incomparable, KISError) as reason:
+                    results.append(_not_compared(asset, claim, reason))
                     continue
                 found.append(finding)
                 results.append(_result(asset, claim, finding, failing, sum(rows.values())))
@@ -206,12 +219,16 @@ def _result(
     )
 
 
-def _not_compared(asset: dg.AssetsDefinition, claim: Claim, reason: str) -> dg.AssetCheckResult:
+def _not_compared(
+    asset: dg.AssetsDefinition, claim: Claim, reason: Incomparable | KISError
+) -> dg.AssetCheckResult:
+    """What is shown of a claim that could not be judged; a second source that is down warns."""
+    is_down = isinstance(reason, KISError)
     return dg.AssetCheckResult(
         asset_key=asset.key,
         check_name=claim.name,
-        passed=True,
-        severity=claim.severity,
+        passed=not is_down,
+        severity=dg.AssetCheckSeverity.WARN if is_down else claim.severity,
         description=f"not compared: {reason}",
         metadata={"rows": 0, "failing_rows": 0},
     )

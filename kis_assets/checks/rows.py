@@ -17,8 +17,6 @@ from kis_assets.tables import QUALITY, STOCK_MASTER
 SESSIONS_BACK = 5
 """Sessions that a day's number of rows is held against."""
 WEEKS_BACK = 3
-DAY_IS_OVER = 20
-"""The hour in Seoul at which off-hours trading ends, which counts into a day's volume."""
 
 
 def key_is_unique(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -79,14 +77,11 @@ def settled_days_are_unchanged(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     if len(written) < 2:
         raise Incomparable("these rows were stored once and did not change since")
     order = order_of(span.table)
-    fetched_at = pl.col("fetched_at").dt.convert_time_zone("Asia/Seoul")
-    is_over = fetched_at >= (
-        pl.col("trading_day").cast(pl.Datetime("us")).dt.replace_time_zone("Asia/Seoul")
-        + pl.duration(hours=DAY_IS_OVER)
-    )
     settled = (
         span.lake.scan(span.table, as_of=written[-2], first=span.first, last=span.last)
-        .filter(is_over)
+        .join(span.ends(), on="trading_day")
+        .filter(pl.col("fetched_at") >= pl.col("over_at"))
+        .select(*span.table.schema)
         .collect()
         .sort(order)
     )

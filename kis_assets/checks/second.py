@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Sequence
-from datetime import datetime, time, timedelta
+from datetime import timedelta
 
 import polars as pl
 
-from kis_assets import krx
 from kis_assets.checks.claims import Incomparable, Span
 from kis_assets.checks.prices import last_price
-from kis_assets.checks.rows import DAY_IS_OVER
 from kis_assets.kis.errors import NotSupported
+from kis_assets.sources.base import Fetched
 from kis_assets.tables import CORPORATE_ACTIONS, DAILY_CANDLES, KRX_DAILY
+
+log = logging.getLogger(__name__)
 
 SAMPLE, STRATA = 100, 10
 """Stocks that are compared, as many of each tenth of the market by trading value. One altered stock
@@ -63,9 +65,7 @@ def a_hundred_stocks_agree_with_a_second_source(span: Span, rows: pl.LazyFrame) 
             if known.is_empty():
                 raise Incomparable(str(error)) from None
         else:
-            if asked.rows.is_empty() and asked.failed:
-                raise next(iter(asked.failed.values()))
-            other = asked.rows.filter(~pl.col("trading_day").is_in(list(told)))
+            other = _answered(asked).filter(~pl.col("trading_day").is_in(list(told)))
             known = pl.concat([known, other.select(known.columns)])
     both = stored.join(known.lazy(), on=_DAY, suffix="_second").collect()
     if both.is_empty():
@@ -100,27 +100,27 @@ def _of_krx(span: Span, codes: Sequence[str]) -> pl.DataFrame:
     return rows.filter(pl.col("stock_code").is_in(codes)).select(names).collect()
 
 
+def _answered(asked: Fetched) -> pl.DataFrame:
+    """The rows of a second source, if it gave any; which stocks are missing is logged."""
+    if asked.failed:
+        code, error = next(iter(asked.failed.items()))
+        if asked.rows.is_empty():
+            raise error
+        log.warning(
+            "%d stocks are not compared with the second source; %s: %s",
+            *(len(asked.failed), code, error),
+        )
+    return asked.rows
+
+
 def _all_different(both: pl.DataFrame) -> pl.LazyFrame:
     return pl.concat([_different(both, name) for name in (*_PRICES, "volume")]).sort(_DAY).lazy()
 
 
 def _at_the_close(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Rows as candles; of quotes, the last ones after a close. `is_final`: no volume is to come."""
-    closes = {session.day: session.closes_at for session in span.sessions}
     known_at = "captured_at" if "captured_at" in span.table.schema else "fetched_at"
-    until = pl.DataFrame(
-        [
-            (day, at, datetime.combine(day, time(DAY_IS_OVER), krx.SEOUL))
-            for day, at in closes.items()
-        ],
-        schema={
-            "trading_day": pl.Date,
-            "closes_at": pl.Datetime("us", "UTC"),
-            "over_at": pl.Datetime("us", "UTC"),
-        },
-        orient="row",
-    ).lazy()
-    found = rows.join(until, on="trading_day").with_columns(
+    found = rows.join(span.ends(), on="trading_day").with_columns(
         is_final=pl.col(known_at) >= pl.col("over_at")
     )
     if known_at == "captured_at":
@@ -167,15 +167,14 @@ def adjusted_series_is_that_of_kis(span: Span, rows: pl.LazyFrame) -> pl.LazyFra
         kis = span.source().adjusted_candles(codes, first, min(span.last, span.now.date()))
     except NotSupported as error:
         raise Incomparable(str(error)) from None
-    if kis.rows.is_empty() and kis.failed:
-        raise next(iter(kis.failed.values()))
+    adjusted = _answered(kis)
     marks = ", ".join("?" for _ in codes)
     ours = span.lake.read(
         "SELECT trading_day, stock_code, close FROM daily_candles_adjusted "  # noqa: S608
         f"WHERE stock_code IN ({marks}) AND trading_day BETWEEN ? AND ?",
         [*codes, first, span.last],
     )
-    both = ours.join(kis.rows, on=list(_DAY), suffix="_of_kis").with_columns(
+    both = ours.join(adjusted, on=list(_DAY), suffix="_of_kis").with_columns(
         # The newest day of each may lie behind an action of which the other knows.
         axis=(pl.col("close") / pl.col("close_of_kis")).median().over("stock_code")
     )
