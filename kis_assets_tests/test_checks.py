@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -552,7 +553,7 @@ def test_one_altered_value_of_the_hundred_stocks_is_seen(
 ) -> None:
     span = span_of(lake, DAILY_CANDLES, real[1])
     (claim,) = [c for c in CLAIMS["daily_candles"] if c.name == SPOT_CHECK]
-    code = second.drawn(span.rows(), "daily_candles 2026-03-01")[42]
+    code = second.drawn(span.rows())[42]
     before = (
         lake.scan(DAILY_CANDLES)
         .filter(pl.col("stock_code") == code, pl.col("trading_day") == DAY)
@@ -565,14 +566,31 @@ def test_one_altered_value_of_the_hundred_stocks_is_seen(
 
 
 def test_a_hundred_stocks_are_drawn_alike_from_each_tenth_and_the_same_each_time() -> None:
-    rows = pl.LazyFrame(
-        {"stock_code": [f"{n:06}" for n in range(2500)], "trading_value": list(range(2500))}
-    )
-    found = second.drawn(rows, "a day")
-    assert found == second.drawn(rows, "a day") != second.drawn(rows, "another day")
+    def market(day: date, first: int = 0) -> pl.LazyFrame:
+        rows = [(day, f"{n:06}", n) for n in range(first, 2500)]
+        return pl.LazyFrame(rows, ["trading_day", "stock_code", "trading_value"], orient="row")
+
+    found = second.drawn(market(DAY))
+    assert found == second.drawn(market(DAY)) != second.drawn(market(DAY_BEFORE))
+    assert found == second.drawn(pl.concat([market(DAY_BEFORE), market(DAY)]))
     assert len(set(found)) == 100
     tenths = pl.Series([int(code) // 250 for code in found]).value_counts()["count"]
     assert tenths.to_list() == [10] * 10
+    # Five stocks that are gone move the borders of all tenths.
+    assert len(set(found) & set(second.drawn(market(DAY, first=5)))) > 90
+
+
+def test_all_tables_of_a_day_ask_the_second_source_once_when_the_day_is_over(
+    lake: Lake, tmp_path: Path
+) -> None:
+    tables = (PRICE_SNAPSHOTS, DAILY_CANDLES)
+    for moment, asked in ((EVENING, 1), (EVENING.replace(hour=19), 2)):
+        with open_replay(moment, tmp_path / f"{asked}") as source:
+            for table in tables:
+                span = dataclasses.replace(span_of(lake, table, source), now=moment)
+                (claim,) = [c for c in CLAIMS[table.name] if c.name == SPOT_CHECK]
+                claim.find(span, {})
+            assert source.tally.outcomes == {("inquire-daily-price", "ok"): 100 * asked}
 
 
 def test_quotes_are_held_against_the_second_source_too(
@@ -633,6 +651,6 @@ def test_any_altered_candle_of_the_whole_market_is_seen_beside_krx(
 
 def test_the_second_source_of_candles_is_krx_where_it_is_stored(lake: Lake, krx_lake: Lake) -> None:
     assert SPOT_CHECK not in broken(lake, DAILY_CANDLES, beside=krx_lake)
-    code = second.drawn(span_of(lake, DAILY_CANDLES).rows(), "daily_candles 2026-03-01")[7]
+    code = second.drawn(span_of(lake, DAILY_CANDLES).rows())[7]
     spoil(krx_lake, KRX_DAILY, at(code, volume=pl.col("volume") + 1))
     assert SPOT_CHECK in broken(lake, DAILY_CANDLES, beside=krx_lake)

@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Sequence
 from datetime import timedelta
+from hashlib import sha256
 
 import polars as pl
 
@@ -27,33 +28,32 @@ _DAY = ("trading_day", "stock_code")
 _PRICES = ("open", "high", "low", "close", "change")
 
 
-def drawn(rows: pl.LazyFrame, seed: str) -> list[str]:
-    """A hundred stocks of these rows, drawn by the seed alike from each tenth by trading value."""
-    ranked = (
-        rows.group_by("stock_code")
-        .agg(pl.col("trading_value").max())
-        .sort("trading_value", "stock_code")
-        .collect()["stock_code"]
-        .to_list()
-    )
-    chance = random.Random(seed)
+def drawn(rows: pl.LazyFrame) -> list[str]:
+    """A hundred stocks of the newest day, alike from each tenth of them by trading value.
+
+    The day is the seed: a month that grows has others every evening, and all tables of a day the
+    same. Each stock has a lot of its own, so that a value that moves exchanges none but its like.
+    """
+    newest = rows.filter(pl.col("trading_day") == pl.col("trading_day").max()).collect()
+    ranked = newest.sort("trading_value", "stock_code").select("trading_day", "stock_code").rows()
     found: list[str] = []
     for number in range(STRATA):
         stratum = ranked[number * len(ranked) // STRATA : (number + 1) * len(ranked) // STRATA]
-        found += chance.sample(stratum, min(SAMPLE // STRATA, len(stratum)))
+        lots = sorted((sha256(f"{day} {code}".encode()).digest(), code) for day, code in stratum)
+        found += [code for _, code in lots[: SAMPLE // STRATA]]
     return sorted(found)
 
 
 def a_hundred_stocks_agree_with_a_second_source(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Prices, change and volume of 100 stocks are those of a second source, shown side by side.
 
-    They are drawn by the partition's key, ten of each tenth by trading value. The second source is
-    KRX for the days of which krx_daily is stored, else KIS's short history of thirty sessions. One
-    altered stock of 2,500 is missed with a chance of 96 %, one in each hundred with 36 %.
+    They are drawn by the newest day stored, ten of each tenth by trading value. The second source
+    is KRX for the days of which krx_daily is stored, else KIS's short history of thirty sessions.
+    One altered stock of 2,500 is missed with a chance of 96 %, one in each hundred with 36 %.
     """
     session_days = [session.day for session in span.sessions]
     stored = _at_the_close(span, rows).filter(pl.col("trading_day").is_in(session_days))
-    codes = drawn(stored, f"{span.table.name} {span.first}")
+    codes = drawn(stored)
     if not codes:
         raise Incomparable("no session of these days is over, or nothing was captured since")
     known = _of_krx(span, codes)

@@ -90,6 +90,7 @@ class KISDataSource(KISReference):
         self._kis = Quotations(self._client, settings.kis_venue)
         self.name = settings.kis_venue.named(self.name)
         self._workers = workers
+        self._recent = {}
         self._master_lock = Lock()
         self._master_rests_until = 0.0
         self.tally = self._client.tally

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from kis_assets import krx
 from kis_assets.kis import answers
 from kis_assets.kis.answers_reference import ACTION_LISTS
 from kis_assets.kis.client import Client
@@ -38,6 +39,8 @@ class KISReference(AbstractDataSource):
     _kis: Quotations
     _master: tuple[date, pl.DataFrame] | None = None
     _sectors: dict[str, str] | None = None
+    _recent_of: date | None = None
+    _recent: dict[str, list[dict[str, Any]]]
     _workers: int
 
     def get_stock_info(self, stock_code: str) -> StockInfo:
@@ -189,10 +192,25 @@ class KISReference(AbstractDataSource):
         return self._stamped(rows, CORPORATE_ACTIONS.schema)
 
     def recent_candles(self, stock_codes: Collection[str]) -> Fetched:
-        """See `AbstractDataSource.recent_candles`: inquire-daily-price, a request a stock."""
+        """See `AbstractDataSource.recent_candles`: inquire-daily-price, a request a stock.
+
+        Once the last trade of a day is over, an answer serves until the next session opens.
+        """
+        now = self._settings.now()
+        session = krx.latest_session(now)
+        settled = session.day if session.over_at <= now else None
+        if settled is None or settled != self._recent_of:
+            self._recent_of, self._recent = settled, {}
+        known = self._recent
+
+        def ask(code: str) -> list[dict[str, Any]]:
+            if code not in known:
+                known[code] = self._kis.recent_days(code, PATIENCE)
+            return known[code]
+
         return self._days(
             stock_codes,
-            lambda code: self._kis.recent_days(code, PATIENCE),
+            ask,
             ("open", "high", "low", "close", "volume", "change"),
         )
 
