@@ -40,6 +40,7 @@ class Lake:
         source: the only value the `source` column of its rows may have.
         keep_days: how long a version is kept after another took its place.
         clock: the present instant, aware.
+        replay_at: the instant that `dataset_condition` takes for now, in a replay.
 
     Raises:
         LakeError: the path of the folder has a character that DuckDB takes for a pattern.
@@ -52,10 +53,12 @@ class Lake:
         source: str,
         keep_days: int = 30,
         clock: Callable[[], datetime] = _utc_now,
+        replay_at: datetime | None = None,
     ) -> None:
         self.folder = folder.absolute()
         self.source = source
         self.keep_days = keep_days
+        self.replay_at = replay_at
         self._versions = Versions(self.folder, clock)
         if set(str(self.folder)) & set("*?["):
             raise LakeError(f"{self.folder}: choose a data folder without *, ? and [ in its path")
@@ -184,6 +187,7 @@ class Lake:
             copy = shutil.copy(self.database, folder)
             with duckdb.connect(copy, read_only=True) as connection:
                 connection.execute("SET TimeZone = 'UTC'")
+                connection.execute("SET VARIABLE replay_at = ?::TIMESTAMPTZ", [self.replay_at])
                 return connection.sql(sql, params=list(params)).pl()
 
     def views(self, tables: Collection[str], as_of: datetime) -> list[str]:

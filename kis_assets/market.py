@@ -45,11 +45,13 @@ class Market:
     """
 
     def __init__(self, folder: Path | str | None = None, *, source: str | None = None) -> None:
+        replay_at = None
         if folder is None:
             from kis_assets.settings import Settings
 
-            folder = Settings.load(data_source_type=source).source_dir
-        self._catalogue = Catalogue(Path(folder).absolute())
+            settings = Settings.load(data_source_type=source)
+            folder, replay_at = settings.source_dir, settings.kis_replay_at
+        self._catalogue = Catalogue(Path(folder).absolute(), replay_at)
         self._lock = threading.Lock()
 
     @property
@@ -291,7 +293,7 @@ class Market:
             with self._catalogue.at(as_of, query) as connection:
                 return give(connection, query, list(params))
         with self._lock:
-            connection = self._catalogue.open().cursor()
+            connection = self._catalogue.cursor()
         with connection, self._catalogue.plain_absence():
             return give(connection, query, list(params))
 

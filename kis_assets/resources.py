@@ -112,7 +112,10 @@ def _settings_of(source_type: str, **given: object) -> Settings:
 def open_lake(settings: Settings) -> Lake:
     """The lake that belongs to these settings."""
     return Lake(
-        settings.source_dir, source=settings.source_name, keep_days=settings.kis_lake_keep_days
+        settings.source_dir,
+        source=settings.source_name,
+        keep_days=settings.kis_lake_keep_days,
+        replay_at=settings.kis_replay_at,
     )
 
 

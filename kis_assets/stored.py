@@ -33,15 +33,19 @@ class NotStoredWarning(UserWarning):
 
 
 class Catalogue:
-    """`market.duckdb` of one folder, opened when asked and again when a run has replaced it."""
+    """`market.duckdb` of one folder, opened when asked and again when a run has replaced it.
 
-    def __init__(self, folder: Path) -> None:
+    `replay_at` is the instant that `dataset_condition` takes for now, in a replay.
+    """
+
+    def __init__(self, folder: Path, replay_at: datetime | None = None) -> None:
         self.folder = folder
+        self.replay_at = replay_at
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._seen: tuple[int, int] | None = None
 
-    def open(self) -> duckdb.DuckDBPyConnection:
-        """A connection to what is published now.
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own to what is published now.
 
         Raises:
             NotStored: nothing is.
@@ -64,7 +68,9 @@ class Catalogue:
                 # Views alone are in it, and open files outlive their names.
                 self._connection = duckdb.connect(copy, read_only=True)
             self._seen = (there.st_ino, there.st_mtime_ns)
-        return self._connection
+        cursor = self._connection.cursor()
+        cursor.execute("SET VARIABLE replay_at = ?::TIMESTAMPTZ", [self.replay_at])
+        return cursor
 
     @contextmanager
     def at(self, as_of: datetime, query: str) -> Generator[duckdb.DuckDBPyConnection]:

@@ -131,6 +131,8 @@ _ADJUSTED = f"""
     FROM factors
 """
 
+_NOW = "coalesce(getvariable('replay_at')::TIMESTAMPTZ, now())"
+
 LIVE = ("stock_master", "price_snapshots", "order_books")
 """Tables of which a day that was missed is gone for good."""
 
@@ -161,7 +163,7 @@ _CONDITION = f"""
         SELECT DISTINCT year(day) AS year FROM market_days
     ), sessions AS (
         SELECT trading_day, closes_at + INTERVAL 270 MINUTE AS over_at, next_opens_at
-        FROM calendar WHERE opens_at <= now()
+        FROM calendar WHERE opens_at <= {_NOW}
         UNION ALL
         -- Of a year that market_days does not have, the days of which something is known.
         SELECT DISTINCT trading_day, timezone('UTC', trading_day + INTERVAL 660 MINUTE),
@@ -185,7 +187,7 @@ _CONDITION = f"""
                 WHEN wrong IS NOT NULL THEN 'degraded'
                 WHEN table_name IN {FINAL_IN_THE_EVENING} AND stored_at < over_at THEN 'pending'
                 ELSE 'available' END
-            WHEN due_at IS NULL OR now() < due_at THEN 'pending'
+            WHEN due_at IS NULL OR {_NOW} < due_at THEN 'pending'
             ELSE 'missing' END AS condition
         FROM days
     )

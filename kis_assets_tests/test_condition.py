@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from kis_assets import quality
+from kis_assets import krx, quality
 from kis_assets.assets.reference import calendar
 from kis_assets.kis.errors import ServiceUnavailable
 from kis_assets.lake import Lake, Scope
+from kis_assets.market import Market
 from kis_assets.quality import ACCOUNTED, Finding, absences, account, record
 from kis_assets.tables import (
     DAILY_CANDLES,
@@ -21,6 +23,7 @@ from kis_assets.tables import (
     QUALITY,
     Table,
 )
+from kis_assets_tests.conftest import APP_KEY, APP_SECRET
 
 MONDAY, TUESDAY, WEDNESDAY = date(2026, 3, 16), date(2026, 3, 17), date(2026, 3, 18)
 CLAIM = "prices_are_possible"
@@ -157,6 +160,32 @@ def test_a_day_that_is_not_over_is_pending(lake: Lake) -> None:
     )
     lake.replace(MARKET_DAYS, Scope.day(TUESDAY), today)
     assert condition(lake, PRICE_SNAPSHOTS, TUESDAY) == ("pending", "the day is not over")
+
+
+def test_in_a_replay_days_after_its_instant_are_none_yet(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(lake, PRICE_SNAPSHOTS, MONDAY)
+    evening = datetime(2026, 3, 17, 20, 50, tzinfo=krx.SEOUL)
+    replay = Lake(lake.folder, source="kis", replay_at=evening)
+    query = "SELECT trading_day, condition FROM dataset_condition"
+    seen = [(MONDAY, "available"), (TUESDAY, "pending")]
+    assert replay.read(query).rows() == seen
+    assert len(lake.read(query)) > len(seen)
+    # And what people type shows the same.
+    shutil.copytree(lake.folder, lake.folder.parent / "data" / "kis")
+    for name, value in {
+        "DATA_SOURCE_TYPE": "kis",
+        "KIS_DATA_DIR": str(lake.folder.parent / "data"),
+        "KIS_REPLAY_AT": evening.isoformat(),
+        "KIS_USE_VIRTUAL_SERVER": "false",
+        "KIS_APP_KEY": APP_KEY,
+        "KIS_APP_SECRET": APP_SECRET,
+        "KIS_API_BASE_URL_REAL": "http://kis.test",
+        "KIS_MASTER_BASE_URL": "http://kis.test",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert [row[1:3] for row in Market().condition("price_snapshots").rows()] == seen
 
 
 def test_without_a_calendar_the_days_of_which_something_is_known_are_there(tmp_path: Path) -> None:
