@@ -31,6 +31,10 @@ stock_master_ingestion = dg.define_asset_job("stock_master_ingestion", selection
 reference_ingestion = dg.define_asset_job(
     "reference_ingestion", selection=[stock_info, corporate_actions]
 )
+# Of the candles of a day, whose marks tell what no list announced.
+corporate_action_ingestion = dg.define_asset_job(
+    "corporate_action_ingestion", selection=[corporate_actions]
+)
 evening_report = dg.define_asset_job("evening_report", selection=[market_report])
 krx_ingestion = dg.define_asset_job("krx_ingestion", selection=[krx_daily])
 # In a session prices alone: master files that cannot be had must not cost a capture.
@@ -59,6 +63,7 @@ JOBS = [
     order_book_capture,
     daily_candle_ingestion,
     minute_candle_ingestion,
+    corporate_action_ingestion,
     evening_report,
     krx_ingestion,
 ]
@@ -79,6 +84,11 @@ def day_before_key(day: date) -> str:
 def month_key(day: date) -> str:
     """The partition of the month of a day."""
     return day.replace(day=1).isoformat()
+
+
+def month_before_key(day: date) -> str:
+    """The partition of the month of the trading day before."""
+    return month_key(krx.previous_trading_day(day))
 
 
 def year_key(day: date) -> str:
@@ -153,7 +163,7 @@ def _every(minutes: int) -> str:
 PUBLISHED = time(8, 30)
 """When KRX's figures of the day before are there; 08:00 is what is seen, and nowhere documented."""
 REPORT_AFTER = timedelta(minutes=50)
-"""How long after the evening's first job the page about the day is written."""
+"""How long after the evening's first jobs those are run that read what they store."""
 
 CAPTURE, USUAL, CATCH_UP = 10, 0, -10
 """Whose run leaves Dagster's queue first: what cannot be had later goes before what can."""
@@ -189,8 +199,17 @@ def plans(settings: Settings) -> list[Plan]:
         Plan("prices_evening", daily_price_ingestion, final, day_key, CAPTURE),
         Plan("candles_evening", daily_candle_ingestion, final, month_key),
         Plan("minutes_evening", minute_candle_ingestion, final, day_key),
+        Plan("actions_evening", corporate_action_ingestion, evening(report), month_key),
         Plan("report_evening", evening_report, evening(report), day_key),
     ]
+    if settings.source_type == "krx":
+        # All that KRX tells of, once it does.
+        found = [
+            Plan("calendar_morning", market_calendar, morning, year_key),
+            Plan("master_morning", stock_master_ingestion, at(PUBLISHED), day_before_key),
+            Plan("candles_morning", daily_candle_ingestion, at(PUBLISHED), month_before_key),
+            Plan("reference_morning", reference_ingestion, at(PUBLISHED), month_key),
+        ]
     if settings.krx_api_key.get_secret_value():
         found.append(Plan("krx_morning", krx_ingestion, at(PUBLISHED), day_before_key))
     return found

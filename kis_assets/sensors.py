@@ -82,6 +82,7 @@ def wanted(lake: Lake, settings: Settings, now: datetime) -> tuple[date | None, 
     if not over:
         return None, []
     known = _conditions(lake)
+    is_krx = settings.source_type == "krx"
     has_key = bool(settings.krx_api_key.get_secret_value())
     beside = Lake(settings.kis_data_dir / "krx", source="krx")
     if has_key and beside.folder.exists():
@@ -89,6 +90,8 @@ def wanted(lake: Lake, settings: Settings, now: datetime) -> tuple[date | None, 
     found: dict[Wanted, None] = {}
     for owed in OWED:
         if owed.table == KRX_DAILY.name and not has_key:
+            continue
+        if is_krx and owed.table == MINUTE_CANDLES.name:
             continue
         conditions = known.get(owed.table, {})
         if not conditions:
@@ -98,7 +101,7 @@ def wanted(lake: Lake, settings: Settings, now: datetime) -> tuple[date | None, 
         else:
             kept = set(sessions[-_kept(owed, settings) :])
             days = [day for day in over if day in kept and _is_wanted(day, conditions, over)]
-        if owed.table == KRX_DAILY.name:
+        if is_krx or owed.table == KRX_DAILY.name:
             days = [day for day in days if day <= published.newest(now)]
         if owed.of_now:  # what is past cannot be had
             days = [day for day in days if owed.key(day) == owed.key(now.date())]

@@ -147,6 +147,7 @@ def ordinary(day: str, *, hours_later: int = 0) -> list[Asked]:
         (later("20:40"), "daily_price_ingestion", today),
         (later("20:40"), "daily_candle_ingestion", month),
         (later("20:40"), "minute_candle_ingestion", today),
+        (later("21:30"), "corporate_action_ingestion", month),
         (later("21:30"), "evening_report", today),
     ]
 

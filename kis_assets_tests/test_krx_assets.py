@@ -14,7 +14,9 @@ import pytest
 
 from kis_assets import krx
 from kis_assets.cli.running import _day_or_latest
+from kis_assets.definitions import defs
 from kis_assets.lake import Lake
+from kis_assets.schedules import plans
 from kis_assets.settings import Settings
 from kis_assets.simulator.faults import When
 from kis_assets.simulator.http import serve
@@ -115,6 +117,19 @@ def test_a_second_day_of_a_month_leaves_the_first(server: Simulator) -> None:
     for day in (FRIDAY, str(DAY)):
         assert run("krx_daily", day).success
     assert set(stored(KRX_DAILY)["trading_day"].cast(pl.String)) == {FRIDAY, str(DAY)}
+
+
+def test_every_schedule_of_krx_makes_what_krx_has(krx_is_the_source: Simulator) -> None:
+    today = MORNING.date()
+    found = plans(Settings.load())
+    assert {plan.moments.said for plan in found} == {"at 08:00", "at 08:30"}
+    for plan in found:
+        assert plan.key is not None
+        job = defs.resolve_job_def(plan.job.name)
+        result = job.execute_in_process(partition_key=plan.key(today), instance=in_memory())
+        assert result.success, plan.name
+    made = (MARKET_DAYS, STOCK_MASTER, STOCK_INFO, DAILY_CANDLES, KRX_DAILY)
+    assert min(stored(table).height for table in made) > 0
 
 
 def test_without_a_key_one_sentence_says_what_to_set(

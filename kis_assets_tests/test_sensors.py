@@ -152,6 +152,20 @@ def test_krx_is_asked_for_what_it_has_published_where_there_is_a_key(
     assert names(lake, keyed, morning) == []
 
 
+def test_where_krx_is_the_source_what_it_has_published_is_asked_for(real: Settings) -> None:
+    settings = real.model_copy(
+        update={"data_source_type": "krx", "krx_api_key": SecretStr("K" * 40)}
+    )
+    lake = open_lake(settings)
+    lake.replace(MARKET_DAYS, Scope.year(2026), calendar(2026, "krx"))
+    for table in (MINUTE_CANDLES, DAILY_CANDLES, STOCK_INFO, KRX_DAILY):
+        stored(lake, table, *SESSIONS[:-3])
+    lost = [f"krx_daily {day}" for day in SESSIONS[-3:-1]]
+    assert names(lake, settings) == ["daily_candles 2026-03-01", *lost]
+    stored(lake, DAILY_CANDLES, *SESSIONS[-3:-1])
+    assert names(lake, settings) == lost
+
+
 def test_minutes_that_kis_has_forgotten_are_not_asked_for(lake: Lake, real: Settings) -> None:
     lost(lake, MINUTE_CANDLES, *SESSIONS[:4])
     last = krx.trading_days(SESSIONS[2], date(2027, 12, 31))[245]
