@@ -38,14 +38,20 @@ class Market:
         folder: the folder that holds `market.duckdb`, such as `data/kis`; that of the settings
             (`DATA_SOURCE_TYPE`, `KIS_DATA_DIR`, `KIS_VENUE`) when None.
         source: kis or mock, instead of `DATA_SOURCE_TYPE`.
+        replay_at: the instant that `condition` takes for now; `KIS_REPLAY_AT` without a folder.
 
     Raises:
         SettingsError: a setting is wrong.
         NotStored: by every method, when what is asked is not there; it says how to get it.
     """
 
-    def __init__(self, folder: Path | str | None = None, *, source: str | None = None) -> None:
-        replay_at = None
+    def __init__(
+        self,
+        folder: Path | str | None = None,
+        *,
+        source: str | None = None,
+        replay_at: datetime | None = None,
+    ) -> None:
         if folder is None:
             from kis_assets.settings import Settings
 

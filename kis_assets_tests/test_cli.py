@@ -77,6 +77,20 @@ def test_what_can_no_longer_be_had_is_said_and_the_rest_is_done(tmp_path: Path) 
     assert (tmp_path / "data" / "mock" / "parquet" / "daily_candles").exists()
 
 
+@pytest.mark.slow
+def test_a_server_that_is_not_there_is_told_once_for_all_tables(tmp_path: Path) -> None:
+    nowhere = dict.fromkeys(("KIS_API_BASE_URL_REAL", "KIS_MASTER_BASE_URL"), "http://127.0.0.1:9")
+    key = {"KIS_APP_KEY": "K" * 36, "KIS_APP_SECRET": "S" * 180, "KIS_USE_VIRTUAL_SERVER": "false"}
+    tables = ("--table", "stock_master", "--table", "price_snapshots")
+    done = type_in("run", *tables, KIS_API_MAX_RETRIES="1", **FEW, **key, **nowhere)
+    assert done.returncode == 1
+    said = " ".join(done.stdout.split())
+    assert said.count("127.0.0.1 cannot be reached") == 1
+    assert "stock_master, price_snapshots: " in said
+    assert "its address right?" in said
+    assert "Done" not in said
+
+
 def test_a_replay_needs_a_moment(tmp_path: Path) -> None:
     done = type_in("simulate", "--replay", str(tmp_path))
     assert done.returncode == 2

@@ -57,7 +57,7 @@ def market_of(settings: Settings) -> Market:
     """What is stored of the source in use."""
     from kis_assets.market import Market
 
-    return Market(settings.source_dir)
+    return Market(settings.source_dir, replay_at=settings.kis_replay_at)
 
 
 @contextmanager

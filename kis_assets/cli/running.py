@@ -208,9 +208,13 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
             str(found.get("seconds", "")),
         )
     console.print(table)
+    failed: dict[str, list[str]] = {}
     for outcome in outcomes:
         if outcome.error:
-            console.print(f"[red]{outcome.table}:[/] {escape(outcome.error)}")
+            failed.setdefault(outcome.error, []).append(outcome.table)
+    for error, names in failed.items():
+        console.print(f"[red]{', '.join(names)}:[/] {escape(error)}")
+    for outcome in outcomes:
         for name in _broken(outcome):
             console.print(f"[red]{outcome.table}:[/] check failed: {name}")
         for name in outcome.warnings:
@@ -219,9 +223,8 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
             console.print(f"[yellow]{outcome.table}, failed:[/]")
             console.print(escape(str(outcome.metadata["failures"])), highlight=False)
     folder = settings.source_dir
-    console.print(
-        f"\nDone in {seconds:.0f} s. The rows are in {folder / 'parquet'}", soft_wrap=True
-    )
+    how = f"Failed, and took {seconds:.0f} s" if failed else f"Done in {seconds:.0f} s"
+    console.print(f"\n{how}. The rows are in {folder / 'parquet'}", soft_wrap=True)
     console.print("Next:")
     # As it can be typed here: the virtual environment need not be active.
     bin_dir = Path(sys.executable).parent

@@ -65,13 +65,15 @@ class Wire:
                         raise httpx.ReadError("the answer does not end")
                 return response.status_code, bytes(content), response.headers
         except (httpx.HTTPError, httpx.InvalidURL) as error:
+            never_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
             # The error's own text is left out: it may hold parts of the request.
             raise ServiceUnavailable(
-                f"{httpx.URL(url).host} cannot be reached or broke off: {type(error).__name__}",
+                f"{httpx.URL(url).host} cannot be reached or broke off: {type(error).__name__}"
+                + ("; is the network up and its address right?" if never_sent else ""),
                 endpoint=name,
                 passing=True,
                 is_outage=True,
-                never_sent=isinstance(error, httpx.ConnectError | httpx.ConnectTimeout),
+                never_sent=never_sent,
             ) from None
 
 
