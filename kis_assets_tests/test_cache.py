@@ -252,13 +252,13 @@ def test_identical_requests_in_flight_are_made_once(
     cached: CachedDataSource, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ready = Barrier(8)
-    get = cached._get
+    get = cached._records._get
 
     def missing(key: str, kind: type) -> None:
         assert get(key, kind) is None
         ready.wait()
 
-    monkeypatch.setattr(cached, "_get", missing)
+    monkeypatch.setattr(cached._records, "_get", missing)
     with ThreadPoolExecutor(8) as pool:
         prices = list(pool.map(cached.get_current_price, [SAMSUNG] * 8))
     assert len(set(prices)) == 1

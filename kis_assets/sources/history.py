@@ -19,7 +19,7 @@ from kis_assets.kis.errors import ServiceUnavailable
 from kis_assets.kis.keyvalue import Store
 from kis_assets.kis.tally import Tally
 from kis_assets.settings import Settings
-from kis_assets.sources.cache import FINAL
+from kis_assets.sources.records import FINAL
 
 Bar = dict[str, Any]
 

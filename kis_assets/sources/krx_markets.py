@@ -15,7 +15,7 @@ from kis_assets.kis.errors import ServiceUnavailable, UnexpectedAnswer
 from kis_assets.settings import Settings
 from kis_assets.sources import krx_answers, krx_api
 from kis_assets.sources.bulk import each
-from kis_assets.sources.cache import Flights
+from kis_assets.sources.records import Flights
 from kis_assets.tables import KRX_DAILY
 
 Asked = tuple[str, date]
