@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
 from kis_assets import krx
+from kis_assets.simulator import command
 from kis_assets.simulator.market import ETP_GROUPS, Market, Stock
 from kis_assets.simulator.model import ModelMarket
 from kis_assets.simulator.prices import grid_of, prices_of
+from kis_assets.simulator.server import Simulator
 
 DAY = date(2026, 11, 18)
 EVENING = datetime(2026, 11, 20, 18, 0, tzinfo=krx.SEOUL)
@@ -264,3 +267,20 @@ def moving() -> Callable[[datetime], ModelMarket]:
 def test_etp_prices_have_their_own_ticks(market: ModelMarket) -> None:
     fund = next(stock for stock in market.stocks(DAY) if stock.group in ETP_GROUPS)
     assert grid_of(fund, DAY).tick(150_000) == 5
+
+
+@pytest.mark.parametrize(("speed", "later"), [(0, 0), (1, 90), (60, 5400)])
+def test_a_simulated_market_goes_on_as_fast_as_asked(
+    monkeypatch: pytest.MonkeyPatch, speed: float, later: int
+) -> None:
+    """From the moment given, by a clock that does not jump."""
+    clock, opened = [1000.0], list[Simulator]()
+    monkeypatch.setattr(command, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(command, "create_app", opened.append)
+    monkeypatch.setattr(command.uvicorn.Server, "run", lambda *_, **__: None)
+    at = datetime(2026, 3, 17, 10, 0, tzinfo=krx.SEOUL)
+    command.start(None, at, port=0, virtual=False, rate_limit=None, seed=0, speed=speed)
+    (simulator,) = opened
+    assert simulator.market.now() == at
+    clock[0] += 90
+    assert simulator.market.now() == at + timedelta(seconds=later)
