@@ -3,6 +3,7 @@
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
+from kis_assets import allocator as allocator  # before Polars
 from kis_assets.assets.actions import corporate_actions
 from kis_assets.assets.candles import daily_candles, minute_candles
 from kis_assets.assets.krx import krx_daily

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 from filelock import FileLock
 
+from kis_assets import allocator as allocator  # before Polars
 from kis_assets.assets.reporting import LISTENER
 from kis_assets.definitions import defs
 from kis_assets.partitions import MONTHS, YEARS
