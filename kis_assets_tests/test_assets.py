@@ -248,6 +248,38 @@ def test_a_stock_that_fails_is_named_and_its_stored_bars_are_kept(server: Simula
     assert rows(DAILY_CANDLES).drop("fetched_at").equals(before.drop("fetched_at"))
 
 
+def test_an_empty_answer_of_a_listed_stock_is_a_failure_and_not_a_day_without_bars(
+    server: Simulator,
+) -> None:
+    server.faults.no_rows = When(path="itemchartprice", skip=7)
+    result = materialize("daily_candles", MONTH)
+    assert result.success
+    metadata = result.asset_materializations_for_node("daily_candles")[0].metadata
+    assert (metadata["failed"].value, metadata["absent"].value) == (1, 0)
+    assert "KIS has no bar of it since 2026-03-01, and lists it" in str(metadata["failures"].value)
+    assert rows(DAILY_CANDLES)["stock_code"].n_unique() == 7
+    # Asked once more it is all there, and nothing is taken from what the first run kept.
+    server.faults.clear()
+    again = materialize("daily_candles", MONTH)
+    assert again.asset_materializations_for_node("daily_candles")[0].metadata["failed"].value == 0
+    assert rows(DAILY_CANDLES)["stock_code"].n_unique() == 8
+
+
+def test_a_single_empty_answer_is_asked_again(server: Simulator) -> None:
+    server.faults.no_rows = When(path="itemchartprice", calls=1)
+    result = materialize("daily_candles", MONTH)
+    metadata = result.asset_materializations_for_node("daily_candles")[0].metadata
+    assert (metadata["failed"].value, metadata["absent"].value) == (0, 0)
+    assert server.calls("itemchartprice") == 9
+
+
+def test_when_every_answer_is_empty_nothing_is_stored(server: Simulator) -> None:
+    server.faults.no_rows = When(path="itemchartprice")
+    sentence = failure(materialize("daily_candles", MONTH))
+    assert "nothing could be fetched for 8 stocks" in sentence
+    assert rows(DAILY_CANDLES).is_empty()
+
+
 def test_a_run_that_died_goes_on_and_a_later_one_asks_anew(
     server: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

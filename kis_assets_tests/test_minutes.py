@@ -293,6 +293,29 @@ def test_a_day_without_a_trade_is_no_failure(at: OpenAt) -> None:
     }
 
 
+def test_an_empty_page_is_asked_again(at: OpenAt) -> None:
+    source = at(EVENING)
+    whole = source.minute_candles([SAMSUNG], DAY).rows
+    for page in range(3):
+        simulator_of(source).faults.no_rows = When(path=PAST, calls=1, skip=page)
+        fetched = source.minute_candles([SAMSUNG], DAY)
+        assert fetched.rows.drop("fetched_at").equals(whole.drop("fetched_at"))
+
+
+@pytest.mark.parametrize(
+    ("page", "answered"), [(0, "no day"), (1, "a part"), (2, "a part")], ids=str
+)
+def test_pages_that_stay_empty_are_no_minutes_without_a_trade(
+    at: OpenAt, page: int, answered: str
+) -> None:
+    """Half of a day's shares and more have to be there when its beginning is not."""
+    source = at(EVENING)
+    simulator_of(source).faults.no_rows = When(path=PAST, skip=page)
+    fetched = source.minute_candles([SAMSUNG], DAY)
+    assert fetched.rows.is_empty()
+    assert f"minutes of {answered}, asked was 2026-03-17" in str(fetched.failed[SAMSUNG])
+
+
 def test_the_first_session_of_a_year_opens_at_10(at: OpenAt) -> None:
     day = date(2026, 1, 2)
     source = at(datetime(2026, 1, 2, 20, 50, tzinfo=krx.SEOUL))

@@ -1,10 +1,12 @@
 """Candles: history that can be asked for again."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
+from kis_assets import krx
 from kis_assets.assets import universe
 from kis_assets.assets.reference import stock_master
 from kis_assets.assets.reporting import (
@@ -15,10 +17,13 @@ from kis_assets.assets.reporting import (
     refuse_nothing_stored,
 )
 from kis_assets.assets.sessions import month, refuse_closed, refuse_without_today
+from kis_assets.kis.errors import UnexpectedAnswer
 from kis_assets.kis.minutes import kept_session
 from kis_assets.lake import Scope
 from kis_assets.partitions import MONTHS, TRADING_DAYS
 from kis_assets.resources import KISResource, LakeResource, plain_failures
+from kis_assets.sources.base import Fetched
+from kis_assets.sources.kis import NO_BAR
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES
 
 
@@ -42,6 +47,7 @@ def daily_candles(
         stocks = universe.of_month(kis, lake.lake, first, last)
         codes = stocks["stock_code"].to_list()
         fetched = kis.source.daily_candles(codes, first, last, logged(context.log.info))
+        _count_as_failed(fetched, stocks, first, last, kis.now())
         refuse_nothing_stored(fetched, f"daily candles of {first:%Y-%m}")
         # What KIS had before and says nothing of now is not taken away: bars replace bars.
         scope = Scope.month(first).of(fetched.rows["stock_code"].unique())
@@ -79,3 +85,28 @@ def minute_candles(
         result = report.store(lake.lake, MINUTE_CANDLES, scope, fetched, stocks)
         kis.source.history_is_stored(day, day)
         return result
+
+
+def _count_as_failed(
+    fetched: Fetched, stocks: pl.DataFrame, first: date, last: date, now: datetime
+) -> None:
+    """Count stocks as failed that have no bar though the stock master of a session lists them.
+
+    KIS has a bar of every session of a listed stock, a halted one's too: an empty answer is wrong.
+    """
+    latest = krx.latest_session(now)
+    closed = latest.day if latest.closes_at <= now else krx.previous_trading_day(latest.day)
+    if closed < first:
+        return
+    listed = stocks.filter(
+        pl.col("trading_day").is_between(first, last),
+        # Of one delisted within the month KIS knows nothing any more.
+        pl.col("trading_day") == pl.col("trading_day").max(),
+        pl.col("listed_on") <= pl.min_horizontal("trading_day", pl.lit(closed)),
+    )
+    for code in listed["stock_code"]:
+        if fetched.absent.get(code) == NO_BAR:
+            del fetched.absent[code]
+            fetched.failed[code] = UnexpectedAnswer(
+                f"KIS has no bar of it since {first}, and lists it", stock_code=code
+            )

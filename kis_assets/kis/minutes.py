@@ -131,9 +131,14 @@ def gather(ask: Ask, session: krx.Session, until: datetime) -> Page:
     """
     first, upto, latest = None, until, until
     bars: list[Bar] = []
+    others = frozenset[date]()
     while True:
         page = ask(upto, latest)
+        if not page.bars and not page.others:
+            # Before the day's first minute there are those of the day before: this may be a lapse.
+            page = ask(upto, latest)
         first = first or page
+        others |= page.others
         # A server that takes the bound for inclusive gives the last bar once more.
         new = [bar for bar in page.bars if not bars or bar["started_at"] < bars[-1]["started_at"]]
         bars += new
@@ -147,7 +152,7 @@ def gather(ask: Ask, session: krx.Session, until: datetime) -> Page:
             break
         latest = bars[-1]["started_at"]
         upto = latest - MINUTE
-    return Page(bars, first.others, first.day_volume)
+    return Page(bars, others, first.day_volume)
 
 
 def with_values(bars: list[Bar]) -> list[Bar]:

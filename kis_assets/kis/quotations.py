@@ -71,22 +71,31 @@ class Quotations(Reference):
         venue: Venue | None = None,
         adjusted: bool = False,
     ) -> list[dict[str, Any]]:
-        """The newest 100 daily bars of a span, newest first; see `answers.daily_candles`."""
-        return self._client.ask(
-            endpoints.DAILY_CHART,
-            {
-                "FID_COND_MRKT_DIV_CODE": self._market(venue),
-                "FID_INPUT_ISCD": code,
-                "FID_INPUT_DATE_1": f"{first:%Y%m%d}",
-                "FID_INPUT_DATE_2": f"{last:%Y%m%d}",
-                "FID_PERIOD_DIV_CODE": "D",
-                "FID_ORG_ADJ_PRC": "0" if adjusted else "1",
-            },
-            lambda body: answers.daily_candles(body, code, first, last),
-            about=code,
-            live=live,
-            patience=patience,
-        )
+        """The newest 100 daily bars of a span, newest first; see `answers.daily_candles`.
+
+        None at all is asked for twice: it is what a stock has that was not listed, and what KIS
+        says in a lapse.
+        """
+        parameters = {
+            "FID_COND_MRKT_DIV_CODE": self._market(venue),
+            "FID_INPUT_ISCD": code,
+            "FID_INPUT_DATE_1": f"{first:%Y%m%d}",
+            "FID_INPUT_DATE_2": f"{last:%Y%m%d}",
+            "FID_PERIOD_DIV_CODE": "D",
+            "FID_ORG_ADJ_PRC": "0" if adjusted else "1",
+        }
+
+        def ask() -> list[dict[str, Any]]:
+            return self._client.ask(
+                endpoints.DAILY_CHART,
+                parameters,
+                lambda body: answers.daily_candles(body, code, first, last),
+                about=code,
+                live=live,
+                patience=patience,
+            )
+
+        return ask() or ask()
 
     def recent_days(self, code: str, patience: float | None = None) -> list[dict[str, Any]]:
         """The last thirty raw daily bars, newest first; see `answers.recent_days`."""
@@ -173,7 +182,7 @@ class Quotations(Reference):
         """The traded minutes of a session that is over, oldest first; none on a day without any.
 
         Raises:
-            UnexpectedAnswer: minutes of other days alone, though the stock was traded on this one.
+            UnexpectedAnswer: none of the day, or less than half of what was traded on it.
         """
         most = endpoints.PAST_MINUTES_A_PAGE
 
@@ -194,16 +203,25 @@ class Quotations(Reference):
             )
 
         found = minutes.gather(ask, session, session.closes_at + minutes.EXTENSION)
-        if found.others and not found.bars:
-            self._confirm_no_trade(code, session.day, max(found.others), patience, venue)
-        return minutes.past(found)
+        bars = minutes.past(found)
+        reaches_open = found.bars and found.bars[-1]["started_at"] <= session.opens_at
+        if not found.bars or not (found.others or reaches_open):
+            self._confirm(code, session.day, found, patience, venue)
+        return bars
 
-    def _confirm_no_trade(
-        self, code: str, day: date, answered: date, patience: float | None, venue: Venue | None
+    def _confirm(
+        self,
+        code: str,
+        day: date,
+        found: minutes.Page,
+        patience: float | None,
+        venue: Venue | None,
     ) -> None:
-        """KIS says nothing of a day either when nobody traded on it or when it errs: ask which."""
+        """KIS says nothing of a time either when nobody traded in it or when it errs: ask which."""
+        traded = sum(bar["volume"] for bar in found.bars)
         for bar in self.daily_page(code, day, day, patience=patience, venue=venue):
-            if bar["has_traded"] and bar["open"]:
+            if bar["has_traded"] and bar["open"] and 2 * traded < bar["volume"]:
+                answered = max(found.others, default="no day") if not found.bars else "a part"
                 raise UnexpectedAnswer(
                     f"the answer holds minutes of {answered}, asked was {day}",
                     endpoint=endpoints.PAST_MINUTES.name,

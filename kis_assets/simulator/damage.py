@@ -61,6 +61,8 @@ def damage_payload(faults: set[str], path: str, payload: Payload) -> None:
         _first_price(payload, lambda record, name: record.__setitem__(name, "abc"))
     if "missing_required_field" in faults:
         _first_price(payload, lambda record, name: record.pop(name))
+    if "no_rows" in faults:
+        payload |= {name: [] for name, value in payload.items() if isinstance(value, list)}
     if "rows_out_of_order" in faults:
         for value in payload.values():
             if isinstance(value, list) and len(cast(list[Any], value)) > 2:
@@ -142,6 +144,6 @@ _RECORD_DAMAGES: dict[str, Callable[[Record], None]] = {
 LIES = (
     "missing_optional_fields", "missing_required_field", "blank_numbers", "bad_number",
     "padded_numbers", "extra_fields", "short_multprice", "rows_out_of_order", "wrong_code_answer",
-    "another_days_bars", "doubled_closing_minute",
+    "another_days_bars", "doubled_closing_minute", "no_rows",
 )  # fmt: skip
 """The faults this module carries out."""

@@ -123,6 +123,8 @@ class Faults:
     """multprice leaves unknown codes out instead of giving zeros."""
     repeat_page: Switch = False
     """The last answer for the same path and stock comes again."""
+    no_rows: Switch = False
+    """Lists are empty, and nothing else says so."""
     rows_out_of_order: Switch = False
     wrong_code_answer: Switch = False
     """Another stock's data."""

@@ -58,8 +58,10 @@ class History:
         bars = ask()
         # It may have taken past the moment at which the day's figures change.
         lasts -= (datetime.now(UTC) - fetched_at).total_seconds()
-        with suppress(ServiceUnavailable):
-            self._store.set({key: _encoded(bars, fetched_at)}, lasts)
+        # None at all may have been a lapse.
+        if bars:
+            with suppress(ServiceUnavailable):
+                self._store.set({key: _encoded(bars, fetched_at)}, lasts)
         return bars
 
     def keep(self, found: Mapping[str, list[Bar]], span: str, last: date) -> None:

@@ -62,6 +62,9 @@ _BLOCK = 100
 """Stocks whose minutes are put together at once."""
 
 
+NO_BAR = "KIS has no bar of it in these days"
+
+
 class KISDataSource(KISReference):
     """Market data of KIS's real or virtual server.
 
@@ -418,7 +421,7 @@ class KISDataSource(KISReference):
 
         def take(code: str, bars: list[dict[str, Any]]) -> None:
             if not bars:
-                absent[code] = "KIS has no bar of it in these days"
+                absent[code] = NO_BAR
                 return
             frames.append(
                 self._stamped(
