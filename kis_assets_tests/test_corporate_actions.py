@@ -366,6 +366,20 @@ def test_a_bad_list_stores_nothing(
     assert rows(CORPORATE_ACTIONS).equals(before)
 
 
+def test_a_list_that_is_empty_and_was_not_takes_nothing_away(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point_at(simulator, monkeypatch)
+    monkeypatch.delenv("KIS_STOCK_CODES")
+    assert materialize("corporate_actions", KEY).success
+    before = rows(CORPORATE_ACTIONS)
+    assert set(before["origin"]) > {"bonus-issue"}
+    simulator.faults.no_rows = When(path="bonus-issue")
+    assert materialize("corporate_actions", KEY).success
+    after = rows(CORPORATE_ACTIONS)
+    assert after.drop("fetched_at").equals(before.drop("fetched_at"))
+
+
 def test_lists_that_are_all_empty_take_nothing_away(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,14 +50,19 @@ def corporate_actions(
             context.log.warning(f"only what the daily chart marks: {error}")
             announced = before
         else:
-            codes = kis.settings.kis_stock_codes
-            if codes is not None:
-                announced = announced.filter(pl.col("stock_code").is_in(codes))
-            elif announced.is_empty() and not before.is_empty():
+            told = announced["origin"].unique()
+            silent = before.filter(~pl.col("origin").is_in(told.implode()))
+            if announced.is_empty() and not silent.is_empty():
                 raise UnexpectedAnswer(
                     f"KIS has no action of {month:%Y-%m} any more, and had {before.height}; "
                     "what is stored is left alone"
                 )
+            for origin in silent["origin"].unique():
+                context.log.warning(f"KIS's list {origin} is empty and was not: its rows are kept")
+            announced = pl.concat([announced, silent])
+            codes = kis.settings.kis_stock_codes
+            if codes is not None:
+                announced = announced.filter(pl.col("stock_code").is_in(codes))
         candles = lake.lake.scan(DAILY_CANDLES, first=scope.first, last=scope.last).collect()
         rows = pl.concat([announced, unexplained(candles, announced)])
         return report.store(lake.lake, CORPORATE_ACTIONS, scope, rows)
