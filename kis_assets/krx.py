@@ -223,6 +223,18 @@ def latest_session(at: datetime) -> Session:
     return before
 
 
+def closed_session(at: datetime) -> Session:
+    """The newest session that has closed at that instant.
+
+    Raises:
+        ValueError: as `latest_session` does.
+    """
+    latest = latest_session(at)
+    if latest.closes_at <= at:
+        return latest
+    return latest_session(latest.opens_at - timedelta(seconds=1))
+
+
 def live_session(at: datetime) -> Session | None:
     """The session whose prices the market shows at that instant, None where it may show none.
 

@@ -38,7 +38,7 @@ def chart(*bars: dict[str, str], price: str = "71200") -> dict[str, Any]:
 
 
 def read(*bars: dict[str, str], **about: str) -> list[dict[str, Any]]:
-    return answers.daily_candles(chart(*bars, **about), "900110", FIRST, LAST)
+    return answers.daily_candles(chart(*bars, **about), "900110", FIRST, LAST, FIRST)
 
 
 def test_a_bar_is_read_whole() -> None:
@@ -80,7 +80,7 @@ def test_a_bar_without_its_day_is_no_padding() -> None:
 
 def test_a_row_that_is_no_object_is_an_answer_of_another_shape() -> None:
     with pytest.raises(UnexpectedAnswer, match="another shape"):
-        answers.daily_candles(chart(bar()) | {"output2": [None]}, "900110", FIRST, LAST)
+        answers.daily_candles(chart(bar()) | {"output2": [None]}, "900110", FIRST, LAST, FIRST)
 
 
 def test_a_day_without_a_trade_carries_the_price() -> None:
@@ -97,9 +97,10 @@ def test_a_day_that_kis_marks_as_untraded_is_so_whatever_volume_it_shows() -> No
 def test_more_bars_than_a_page_holds_are_refused() -> None:
     days = [date(2026, 3, 17) - timedelta(days=n) for n in range(101)]
     bars = [bar(f"{day:%Y%m%d}") for day in days]
-    assert len(answers.daily_candles(chart(*bars[:100]), "900110", days[99], days[0])) == 100
+    page = answers.daily_candles(chart(*bars[:100]), "900110", days[99], days[0], days[99])
+    assert len(page) == 100
     with pytest.raises(UnexpectedAnswer, match="101 bars, more than a page's 100"):
-        answers.daily_candles(chart(*bars), "900110", days[100], days[0])
+        answers.daily_candles(chart(*bars), "900110", days[100], days[0], days[100])
 
 
 def test_no_bars_of_a_known_code_are_no_error_and_of_an_unknown_one_are() -> None:
@@ -107,6 +108,21 @@ def test_no_bars_of_a_known_code_are_no_error_and_of_an_unknown_one_are() -> Non
     for price in ("0", "", " "):
         with pytest.raises(InvalidRequest, match="no stock of this code"):
             read(price=price)
+
+
+def test_bars_that_end_before_the_last_session_are_those_of_a_stock_that_ended_there() -> None:
+    """KIS says success and gives another year's bars; what it states beside them is of today."""
+
+    def judged(day: str, price: str, closed: date = LAST) -> list[dict[str, Any]]:
+        body = chart(bar(day), price=price)
+        return answers.daily_candles(body, "900110", date(2000, 1, 1), LAST, closed)
+
+    with pytest.raises(UnexpectedAnswer, match="newest bar is of 2025-03-17, and closes at 71200"):
+        judged("20250317", "80100")
+    assert len(judged("20250317", "71200")) == 1, "delisted then"
+    assert len(judged("20260316", "80100", closed=date(2026, 3, 16))) == 1, "before the open"
+    assert len(judged("20250317", "80100", closed=date(2026, 3, 18))) == 1, "of a past span"
+    assert len(judged("20250317", "")) == 1, "nothing is stated"
 
 
 @pytest.mark.parametrize(
@@ -131,13 +147,13 @@ def test_a_wrong_page_is_refused_whole(bars: tuple[dict[str, str], ...], said: s
 
 def test_an_answer_about_another_stock_is_refused() -> None:
     with pytest.raises(UnexpectedAnswer, match="about 900110"):
-        answers.daily_candles(chart(bar()), "005930", FIRST, LAST)
+        answers.daily_candles(chart(bar()), "005930", FIRST, LAST, FIRST)
 
 
 @pytest.mark.parametrize("body", [{}, {"output1": {}}, {"output1": [], "output2": []}])
 def test_an_answer_of_another_shape_is_refused(body: dict[str, Any]) -> None:
     with pytest.raises(UnexpectedAnswer, match="another shape"):
-        answers.daily_candles(body, "900110", FIRST, LAST)
+        answers.daily_candles(body, "900110", FIRST, LAST, FIRST)
 
 
 @pytest.mark.parametrize(

@@ -289,6 +289,16 @@ def test_a_page_of_days_that_lost_bars_is_not_the_end_of_history(
     assert [bar["trading_day"] for bar in whole] == krx.trading_days(first, last)[::-1]
 
 
+def test_a_chart_of_another_year_is_not_taken_for_the_newest(
+    simulator: Simulator, source: KISDataSource
+) -> None:
+    right = source.get_chart_data(SAMSUNG, count=5)
+    simulator.faults.another_days_bars = When(path="itemchartprice")
+    with pytest.raises(UnexpectedAnswer, match="the newest bar is of 20"):
+        source.get_chart_data(SAMSUNG, count=5)
+    assert right[0].date == "20260317"
+
+
 @pytest.mark.parametrize(
     ("first", "last", "pages"),
     [

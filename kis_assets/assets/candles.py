@@ -94,8 +94,7 @@ def _count_as_failed(
 
     KIS has a bar of every session of a listed stock, a halted one's too: an empty answer is wrong.
     """
-    latest = krx.latest_session(now)
-    closed = latest.day if latest.closes_at <= now else krx.previous_trading_day(latest.day)
+    closed = krx.closed_session(now).day
     if closed < first:
         return
     listed = stocks.filter(

@@ -252,8 +252,14 @@ def _prices(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def daily_candles(body: Row, stock_code: str, first: date, last: date) -> list[dict[str, Any]]:
+def daily_candles(
+    body: Row, stock_code: str, first: date, last: date, closed: date
+) -> list[dict[str, Any]]:
     """inquire-daily-itemchartprice: bars from `first` to `last`, newest first, at most 100.
+
+    Of a span that reaches the newest session that has closed, the bar of that day has to be there.
+    Where it is not, the stock is one that is listed no more: its last close is the price that KIS
+    states beside the bars.
 
     Raises:
         InvalidRequest: KIS knows no such code; it says so with no bars and a price of 0.
@@ -270,6 +276,14 @@ def daily_candles(body: Row, stock_code: str, first: date, last: date) -> list[d
     outside = [row["trading_day"] for row in candles if not first <= row["trading_day"] <= last]
     if outside:
         raise UnexpectedAnswer(f"the answer holds {outside[0]}, asked were {first} to {last}")
+    if candles and candles[0]["trading_day"] < closed <= last:
+        newest = candles[0]
+        price = read(about, (Field("price", "stck_prpr", whole, required=False),))["price"]
+        if price and price != newest["close"]:
+            raise UnexpectedAnswer(
+                f"the newest bar is of {newest['trading_day']}, and closes at {newest['close']}; "
+                f"the price is {price} now"
+            )
     return _newest_first(candles, 100)
 
 

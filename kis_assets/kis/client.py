@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -154,6 +155,10 @@ class Client:
                 listener=self._breaker_changed,
             ),
         )
+
+    def now(self) -> datetime:
+        """The moment to take for now; see `Settings.now`."""
+        return self._settings.now()
 
     def wait_for_breaker(self) -> None:
         """Sleep until a breaker lets a probe pass; not at all while one is closed.

@@ -85,11 +85,13 @@ class Quotations(Reference):
             "FID_ORG_ADJ_PRC": "0" if adjusted else "1",
         }
 
+        closed = krx.closed_session(self._client.now()).day
+
         def ask() -> list[dict[str, Any]]:
             return self._client.ask(
                 endpoints.DAILY_CHART,
                 parameters,
-                lambda body: answers.daily_candles(body, code, first, last),
+                lambda body: answers.daily_candles(body, code, first, last, closed),
                 about=code,
                 live=live,
                 patience=patience,

@@ -39,7 +39,7 @@ def damage_request(faults: set[str], market: Market, parameters: dict[str, str])
         for name in _DAYS:
             day = parse_day(parameters.get(name, ""))
             if day is not None:
-                day -= timedelta(days=60)
+                day = max(day - timedelta(days=60), krx.FIRST_DAY + timedelta(days=7))
                 while not market.is_trading_day(day):
                     day -= timedelta(days=1)
                 parameters[name] = ymd(day)
