@@ -113,7 +113,7 @@ def test_no_bars_of_a_known_code_are_no_error_and_of_an_unknown_one_are() -> Non
 def test_bars_that_end_before_the_last_session_are_those_of_a_stock_that_ended_there() -> None:
     """KIS says success and gives another year's bars; what it states beside them is of today."""
 
-    def judged(day: str, price: str, closed: date = LAST) -> list[dict[str, Any]]:
+    def judged(day: str, price: str, closed: date | None = LAST) -> list[dict[str, Any]]:
         body = chart(bar(day), price=price)
         return answers.daily_candles(body, "900110", date(2000, 1, 1), LAST, closed)
 
@@ -123,6 +123,7 @@ def test_bars_that_end_before_the_last_session_are_those_of_a_stock_that_ended_t
     assert len(judged("20260316", "80100", closed=date(2026, 3, 16))) == 1, "before the open"
     assert len(judged("20250317", "80100", closed=date(2026, 3, 18))) == 1, "of a past span"
     assert len(judged("20250317", "")) == 1, "nothing is stated"
+    assert len(judged("20250317", "80100", closed=None)) == 1, "of NXT, which suspends stocks"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ from kis_assets.simulator.http import serve
 from kis_assets.simulator.replay import ReplayMarket
 from kis_assets.simulator.server import Simulator
 from kis_assets.sources.factory import create_data_source
-from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, REAL_DATA
+from kis_assets_tests.conftest import EVENING, REAL_DATA
+from kis_assets_tests.test_real_data import point_at
 
 log = logging.getLogger(__name__)
 
@@ -80,16 +81,7 @@ def market(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ReplayMarket(REAL_DATA, clock=lambda: EVENING), rate_limit=0, clock=lambda: EVENING
     )
     with serve(simulator) as url:
-        for name, value in {
-            "DATA_SOURCE_TYPE": "kis",
-            "KIS_APP_KEY": APP_KEY,
-            "KIS_APP_SECRET": APP_SECRET,
-            "KIS_USE_VIRTUAL_SERVER": "false",
-            "KIS_API_BASE_URL_REAL": url,
-            "KIS_MASTER_BASE_URL": url,
-            "KIS_REPLAY_AT": EVENING.isoformat(),
-        }.items():
-            monkeypatch.setenv(name, value)
+        point_at(url, monkeypatch, KIS_REPLAY_AT=EVENING.isoformat())
         yield
 
 

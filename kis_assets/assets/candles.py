@@ -25,6 +25,7 @@ from kis_assets.resources import KISResource, LakeResource, plain_failures
 from kis_assets.sources.base import Fetched
 from kis_assets.sources.kis import NO_BAR
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES
+from kis_assets.venues import Venue
 
 
 @dg.asset(
@@ -47,7 +48,8 @@ def daily_candles(
         stocks = universe.of_month(kis, lake.lake, first, last)
         codes = stocks["stock_code"].to_list()
         fetched = kis.source.daily_candles(codes, first, last, logged(context.log.info))
-        _count_as_failed(fetched, stocks, first, last, kis.now())
+        if kis.settings.kis_venue is not Venue.NXT:  # which may have suspended a listed stock
+            _count_as_failed(fetched, stocks, first, last, kis.now())
         refuse_nothing_stored(fetched, f"daily candles of {first:%Y-%m}")
         # What KIS had before and says nothing of now is not taken away: bars replace bars.
         scope = Scope.month(first).of(fetched.rows["stock_code"].unique())

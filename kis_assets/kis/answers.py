@@ -253,13 +253,13 @@ def _prices(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def daily_candles(
-    body: Row, stock_code: str, first: date, last: date, closed: date
+    body: Row, stock_code: str, first: date, last: date, closed: date | None
 ) -> list[dict[str, Any]]:
     """inquire-daily-itemchartprice: bars from `first` to `last`, newest first, at most 100.
 
-    Of a span that reaches the newest session that has closed, the bar of that day has to be there.
-    Where it is not, the stock is one that is listed no more: its last close is the price that KIS
-    states beside the bars.
+    Of a span that reaches the newest session that has `closed`, the bar of that day has to be
+    there. Where it is not, the stock is one that is listed no more: its last close is the price
+    that KIS states beside the bars. None: that is not asked.
 
     Raises:
         InvalidRequest: KIS knows no such code; it says so with no bars and a price of 0.
@@ -276,7 +276,7 @@ def daily_candles(
     outside = [row["trading_day"] for row in candles if not first <= row["trading_day"] <= last]
     if outside:
         raise UnexpectedAnswer(f"the answer holds {outside[0]}, asked were {first} to {last}")
-    if candles and candles[0]["trading_day"] < closed <= last:
+    if candles and closed and candles[0]["trading_day"] < closed <= last:
         newest = candles[0]
         price = read(about, (Field("price", "stck_prpr", whole, required=False),))["price"]
         if price and price != newest["close"]:

@@ -84,8 +84,9 @@ class Quotations(Reference):
             "FID_PERIOD_DIV_CODE": "D",
             "FID_ORG_ADJ_PRC": "0" if adjusted else "1",
         }
-
-        closed = krx.closed_session(self._client.now()).day
+        # What NXT shows of a stock that it has suspended is not known.
+        is_nxt = (venue or self._venue) is Venue.NXT
+        closed = None if is_nxt else krx.closed_session(self._client.now()).day
 
         def ask() -> list[dict[str, Any]]:
             return self._client.ask(
