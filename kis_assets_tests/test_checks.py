@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 from collections.abc import Callable, Iterator
@@ -530,6 +531,23 @@ def test_history_that_changed_is_shown_with_both_values(lake: Lake) -> None:
     assert failing.rows() == [
         ("altered", date(2026, 3, 10), PLAIN, "volume", str(old), str(old + 1))
     ]
+
+
+def test_days_from_before_the_calendar_begins_are_settled_too(lake: Lake) -> None:
+    march = date(1998, 3, 1)
+    stored = lake.scan(DAILY_CANDLES, first=DAY, last=DAY).collect().head(3)
+    old = stored.with_columns(trading_day=pl.lit(date(1998, 3, 17)))
+    for rows in (old, old.with_columns(volume=pl.col("volume") + 1)):
+        lake.replace(DAILY_CANDLES, Scope.month(march), rows)
+    scope = Scope.month(march)
+    span = dataclasses.replace(span_of(lake, DAILY_CANDLES), first=scope.first, last=scope.last)
+    (claim,) = [c for c in CLAIMS["daily_candles"] if c.name == "settled_days_are_unchanged"]
+    _, failing = claim.find(span, {})
+    assert set(failing["column"]) == {"volume"}
+    assert failing.height == 3
+    for claim in CLAIMS["daily_candles"]:
+        with contextlib.suppress(Incomparable):
+            claim.find(span, {})
 
 
 def test_a_day_that_grew_until_the_evening_did_not_change(lake: Lake) -> None:

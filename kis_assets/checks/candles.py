@@ -17,7 +17,7 @@ A_FORTNIGHT = 15
 
 def days_are_sessions(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Every candle lies on a trading day of the calendar."""
-    days = krx.trading_days(max(span.first, krx.FIRST_DAY), span.last)
+    days = krx.trading_days(max(span.first, krx.FIRST_DAY), max(span.last, krx.FIRST_DAY))
     known = pl.col("trading_day") >= krx.FIRST_DAY
     return rows.filter(known & ~pl.col("trading_day").is_in(days)).select(
         "trading_day", "stock_code"

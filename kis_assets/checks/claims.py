@@ -43,8 +43,8 @@ class Span:
     @property
     def sessions(self) -> list[krx.Session]:
         """The sessions of these days that are over, oldest first."""
-        last = min(self.last, self.now.date())
-        days = krx.trading_days(max(self.first, krx.FIRST_DAY), last) if self.first <= last else []
+        first, last = max(self.first, krx.FIRST_DAY), min(self.last, self.now.date())
+        days = krx.trading_days(first, last) if first <= last else []
         found = [krx.session(day) for day in days]
         return [session for session in found if session and session.closes_at <= self.now]
 

@@ -79,8 +79,11 @@ def settled_days_are_unchanged(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     order = order_of(span.table)
     settled = (
         span.lake.scan(span.table, as_of=written[-2], first=span.first, last=span.last)
-        .join(span.ends(), on="trading_day")
-        .filter(pl.col("fetched_at") >= pl.col("over_at"))
+        .join(span.ends(), on="trading_day", how="left")
+        # Of days before the calendar begins no end is known, and all are over.
+        .filter(
+            (pl.col("fetched_at") >= pl.col("over_at")) | (pl.col("trading_day") < krx.FIRST_DAY)
+        )
         .select(*span.table.schema)
         .collect()
         .sort(order)

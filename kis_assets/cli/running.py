@@ -223,7 +223,8 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
             console.print(f"[yellow]{outcome.table}, failed:[/]")
             console.print(escape(str(outcome.metadata["failures"])), highlight=False)
     folder = settings.source_dir
-    how = f"Failed, and took {seconds:.0f} s" if failed else f"Done in {seconds:.0f} s"
+    is_failed = failed or any(_broken(outcome) for outcome in outcomes)
+    how = f"Failed, and took {seconds:.0f} s" if is_failed else f"Done in {seconds:.0f} s"
     console.print(f"\n{how}. The rows are in {folder / 'parquet'}", soft_wrap=True)
     console.print("Next:")
     # As it can be typed here: the virtual environment need not be active.
