@@ -90,15 +90,22 @@ def _rows(table: Table, files: Sequence[Listed]) -> str:
     if today:
         parts.append(f"SELECT {columns} FROM {_read(today)}")  # noqa: S608
     if older:
-        # A column that came later is null in files from before; one that was dropped is left out.
+        # A column that came later is not in files from before; one that was dropped is left out.
         stored = f"SELECT * FROM {_read(older, by_name=True)}"  # noqa: S608
         every = f"{_nothing(table)} UNION ALL BY NAME {stored}"
         cast = ", ".join(
-            f"CAST({_name(column.name)} AS {_TYPES[column.dtype]}) AS {_name(column.name)}"
+            f"CAST({_older(column)} AS {_TYPES[column.dtype]}) AS {_name(column.name)}"
             for column in table.columns
         )
         parts.append(f"SELECT {cast} FROM ({every})")  # noqa: S608
     return " UNION ALL ".join(parts) or _nothing(table)
+
+
+def _older(column: Column) -> str:
+    """A column's value in files that may have been written before there was the column."""
+    if column.before is None:
+        return _name(column.name)
+    return f"coalesce({_name(column.name)}, {column.before()})"
 
 
 def _nothing(table: Table) -> str:

@@ -1,8 +1,8 @@
 """The market: trading days, session times, tick sizes, price limits, codes. Pure: no network.
 
 The closed days come from the `holidays` package (its XKRX calendar), corrected by the rows of
-`krx_sessions.csv`, which also holds the days with unusual hours. Only the regular session is meant
-here: opening auction print to closing auction print. Off-hours sessions are another matter.
+`krx_sessions.csv`, which also holds the days with unusual hours. A session is the regular one, from
+the opening auction's print to the closing auction's; since 2026-09-14 an after-market follows it.
 
 Every function takes and gives days of Seoul. A day outside the calendar's range is a ValueError;
 nothing is guessed.
@@ -37,7 +37,14 @@ _CLOSES = time(15, 30)
 _CLOSES_BEFORE = time(15, 0)
 _NOTE_FIRST_DAY = "first trading day of the year opens at 10:00"
 
+# Block and single-price trades, which count into a day's volume, ended so long after the close.
 _OFF_HOURS = timedelta(minutes=270)
+
+AFTER_MARKET_SINCE = date(2026, 9, 14)
+"""The first day on which KRX trades from 16:00 to 20:00, continuously, in shares of KOSPI and
+KOSDAQ."""
+_CLOSING_PRICE = timedelta(minutes=30)
+_AFTER_MARKET_ENDS = time(20, 0)
 
 _MARKETS = ("KOSPI", "KOSDAQ", "KONEX")
 
@@ -90,9 +97,37 @@ class Session:
     known_from: Literal["computed", "override"]
 
     @property
+    def closing_price_until(self) -> datetime:
+        """When trading at the closing price ends; the after-market begins then, where there is one.
+
+        From the close until then a quote's price is the official close.
+        """
+        return self.closes_at + _CLOSING_PRICE
+
+    @property
+    def after_market(self) -> tuple[datetime, datetime] | None:
+        """From when to when KRX's after-market trades; None on days before 2026-09-14.
+
+        A late close moves its beginning along and not its end: so it was with the sessions that it
+        took the place of, on 2025-11-13.
+        """
+        if self.day < AFTER_MARKET_SINCE:
+            return None
+        return self.closing_price_until, datetime.combine(self.day, _AFTER_MARKET_ENDS, SEOUL)
+
+    @property
     def over_at(self) -> datetime:
-        """When the last off-hours trade is over, which counts into the day's volume."""
-        return self.closes_at + _OFF_HOURS
+        """When the last trade of the day is over. Its volume is final then; its close may not be.
+
+        When a candle is final says `finality.final_at`.
+        """
+        after_market = self.after_market
+        return after_market[1] if after_market else self.closes_at + _OFF_HOURS
+
+    @property
+    def late_by(self) -> timedelta:
+        """How much later than on an ordinary day the session closes."""
+        return self.closes_at - ordinary_session(self.day).closes_at
 
 
 @dataclass(frozen=True)

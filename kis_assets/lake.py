@@ -22,7 +22,7 @@ import polars as pl
 
 from kis_assets import catalogue, changes
 from kis_assets.changes import Change, LakeError, Refused, Scope
-from kis_assets.tables import TABLES, Table
+from kis_assets.tables import TABLES, Column, Table
 from kis_assets.versions import Versions, content, sync
 
 __all__ = ["Change", "Lake", "LakeError", "Refused", "Scope"]
@@ -59,6 +59,7 @@ class Lake:
         self.source = source
         self.keep_days = keep_days
         self.replay_at = replay_at
+        self._clock = clock
         self._versions = Versions(self.folder, clock)
         if set(str(self.folder)) & set("*?["):
             raise LakeError(f"{self.folder}: choose a data folder without *, ? and [ in its path")
@@ -67,6 +68,10 @@ class Lake:
     def database(self) -> Path:
         """`market.duckdb`, whether it is there yet or not."""
         return self.folder / "market.duckdb"
+
+    def now(self) -> datetime:
+        """The present instant, in a replay the one that is replayed."""
+        return self.replay_at or self._clock()
 
     def replace(
         self, table: Table, scope: Scope, frame: pl.DataFrame, *, publish: bool = True
@@ -340,9 +345,14 @@ def _load(table: Table, path: Path | None) -> pl.DataFrame:
 def _conform(table: Table, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Rows stored under older columns of a table, under those of today."""
     there = rows.collect_schema()
+
+    def value(column: Column) -> pl.Expr:
+        if column.name in there:
+            return pl.col(column.name)
+        return pl.lit(None) if column.before is None else pl.sql_expr(column.before())
+
     return rows.select(
-        (pl.col(name) if name in there else pl.lit(None)).cast(dtype).alias(name)
-        for name, dtype in table.schema.items()
+        value(column).cast(column.dtype).alias(column.name) for column in table.columns
     )
 
 

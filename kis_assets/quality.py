@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from typing import Any
 
 import polars as pl
@@ -59,7 +59,7 @@ def record(lake: Lake, table: Table, findings: list[Finding]) -> None:
 
     The views show them once the lake is published.
     """
-    checked_at = datetime.now(UTC)
+    checked_at = lake.now().astimezone(UTC)
     found = [
         {
             "trading_day": day,

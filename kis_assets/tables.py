@@ -6,10 +6,13 @@ door are all made from what stands here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 import polars as pl
+
+from kis_assets import finality
 
 KRW = "KRW"
 SHARES = "shares"
@@ -24,7 +27,9 @@ Unit = Literal["day", "month", "year"]
 class Column:
     """One column: its Polars type, its unit and what it means.
 
-    `least` is the smallest value that can be right; a smaller one is refused at the door.
+    `least` is the smallest value that can be right; a smaller one is refused at the door. `before`
+    gives, as SQL over the other columns, the value in rows that were stored before the column was
+    thought of; without it that is null.
     """
 
     name: str
@@ -33,6 +38,7 @@ class Column:
     unit: str = ""
     nullable: bool = False
     least: int | None = None
+    before: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,14 @@ class Table:
         return pl.DataFrame(schema=self.schema)
 
 
-def _text(name: str, description: str, *, nullable: bool = False) -> Column:
-    return Column(name, pl.String(), description, nullable=nullable)
+def _text(
+    name: str,
+    description: str,
+    *,
+    nullable: bool = False,
+    before: Callable[[], str] | None = None,
+) -> Column:
+    return Column(name, pl.String(), description, nullable=nullable, before=before)
 
 
 def _int(
@@ -86,8 +98,14 @@ def _float(name: str, description: str, unit: str = "", *, nullable: bool = Fals
     return Column(name, pl.Float64(), description, unit, nullable)
 
 
-def _flag(name: str, description: str, *, nullable: bool = False) -> Column:
-    return Column(name, pl.Boolean(), description, nullable=nullable)
+def _flag(
+    name: str,
+    description: str,
+    *,
+    nullable: bool = False,
+    before: Callable[[], str] | None = None,
+) -> Column:
+    return Column(name, pl.Boolean(), description, nullable=nullable, before=before)
 
 
 def _date(name: str, description: str, *, nullable: bool = False) -> Column:
@@ -104,6 +122,14 @@ STOCK_NAME = _text("stock_name", "Name in Korean (종목명)")
 ORIGIN = (
     _text("source", "Where the row comes from: kis, krx or mock"),
     _instant("fetched_at", "When the answer that holds this row was received"),
+)
+
+SESSION = _text(
+    "session",
+    "The session in which this was seen: pre_open, regular, closing_price (15:30 to 16:00), "
+    "after_market (16:00 to 20:00 since 2026-09-14) or closed; on NXT pre_market, regular, "
+    "after_market or closed. Null in rows stored before 2026-11-27",
+    nullable=True,
 )
 
 OHLC = (
@@ -125,6 +151,17 @@ MARKET_DAYS = Table(
         _flag("is_open", "True when KRX holds a session (개장일)"),
         _instant("opens_at", "When continuous trading starts; null on a closed day", nullable=True),
         _instant("closes_at", "When the closing auction ends; null when closed", nullable=True),
+        _instant(
+            "after_market_opens_at",
+            "When KRX's after-market opens; null before 2026-09-14 and when closed",
+            nullable=True,
+        ),
+        _instant(
+            "after_market_closes_at",
+            "When KRX's after-market closes; on days that close late as in earlier years, which "
+            "did not end later; null before 2026-09-14 and when closed",
+            nullable=True,
+        ),
         _text("known_from", "Where this is known from: computed, override or kis"),
         _text("note", "Why the day is special, where it is", nullable=True),
         _instant("asked_at", "When KIS was asked for its calendar on this very day", nullable=True),
@@ -256,7 +293,8 @@ PRICE_SNAPSHOTS = Table(
         "Each stock at one capture: price, change, the session's open, high and low so far, "
         "volume and trading value so far, limits, best bid and ask. Captures are live: they can "
         "not be asked for later. All rows of a capture share captured_at; fetched_at is the row's "
-        "own moment."
+        "own moment. In the after-market and after it price, high, low and change are the "
+        "after-market's: session says so, and regular_close is the official close."
     ),
     clock="trading_day",
     key=("captured_at", "stock_code"),
@@ -269,6 +307,15 @@ PRICE_SNAPSHOTS = Table(
         STOCK_NAME,
         _int(
             "price", "Last price; the previous close until the first trade (현재가)", KRW, least=1
+        ),
+        SESSION,
+        _int(
+            "regular_close",
+            "The day's official close, as captured from ten minutes after the close until the "
+            "after-market opens; null until then, and where no such capture was made",
+            KRW,
+            nullable=True,
+            least=1,
         ),
         _signed("change", "Price minus base price (전일대비)", KRW),
         _float("change_rate", "Change in percent of the base price (등락률)", PERCENT),
@@ -341,6 +388,7 @@ ORDER_BOOKS = Table(
         TRADING_DAY,
         _instant("captured_at", "When the capture started; the same for all its rows"),
         STOCK_CODE,
+        SESSION,
         *_levels("ask", "매도"),
         *_levels("bid", "매수"),
         _int(
@@ -392,7 +440,10 @@ DAILY_CANDLES = Table(
     description=(
         "Each stock on each trading day: raw open, high, low, close, volume and trading value. "
         "Prices are never adjusted here. A day without a trade has open, high, low and volume 0 "
-        "and carries the previous close."
+        "and carries the previous close. Of a final row close, high and low are the regular "
+        "session's; volume and trading value are the whole day's, since 2026-09-14 with the "
+        "after-market (16:00 to 20:00), as KRX publishes them. Until the night before the next "
+        "session KIS has the after-market's close, high and low: is_final is false then."
     ),
     clock="trading_day",
     key=("trading_day", "stock_code"),
@@ -401,6 +452,12 @@ DAILY_CANDLES = Table(
     columns=(
         TRADING_DAY,
         STOCK_CODE,
+        _flag(
+            "is_final",
+            "Whether the row was fetched when nothing of it changes any more: since 2026-09-14 at "
+            "06:00 of the next session or later",
+            before=finality.is_final_in_sql,
+        ),
         *OHLC,
         _int(
             "close",
@@ -408,7 +465,11 @@ DAILY_CANDLES = Table(
             KRW,
             least=1,
         ),
-        _int("volume", "Shares traded, off-hours included (거래량)", SHARES),
+        _int(
+            "volume",
+            "Shares traded on the whole day, off-hours and after-market included (거래량)",
+            SHARES,
+        ),
         _int("trading_value", "Value traded (거래대금)", KRW),
         _signed("change", "Close minus base price (전일대비)", KRW),
         _int("base_price", "Close minus change (기준가)", KRW),
@@ -487,10 +548,11 @@ KRX_DAILY = Table(
 MINUTE_CANDLES = Table(
     name="minute_candles",
     description=(
-        "Each stock in each minute of the regular session with a trade, from the opening auction "
+        "Each stock in each minute with a trade: of the regular session, from the opening auction "
         "to the closing one, which is the bar at the close (15:30; up to nine minutes later where "
-        "it was extended). A minute without a trade has no row. Trades before and after the "
-        "session, block trades among them, are not here: the volumes add up to at most the day's. "
+        "it was extended), and since 2026-09-14 of the after-market, 16:00 to 19:59, which is a "
+        "session of its own. A minute without a trade has no row. Other trades, at the closing "
+        "price or in blocks, are not here: the volumes add up to at most the day's. "
         "Prices are on the split-adjusted axis of the moment they were fetched, as KIS gives "
         "them. KIS keeps 246 sessions: what was not fetched by then is gone."
     ),
@@ -502,6 +564,7 @@ MINUTE_CANDLES = Table(
         TRADING_DAY,
         _instant("started_at", "Start of the minute; of the closing auction its end"),
         STOCK_CODE,
+        _text("session", "regular or after_market", before=lambda: "'regular'"),
         _int(
             "open",
             "First price of the minute. At the open it is the opening auction's and may lie "

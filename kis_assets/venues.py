@@ -36,13 +36,18 @@ class Phase(NamedTuple):
 NXT_SINCE = date(2025, 3, 4)
 """The first day of NXT."""
 _NXT_CLOSES = time(20, 0)
+_USUAL_OPEN = time(9, 0)
+_NXT_OPENED = time(10, 0)
 
 
 def phases(day: date, venue: Venue = Venue.KRX) -> tuple[Phase, ...]:
     """When a venue trades on a day, in order; nothing on a day on which KRX is closed.
 
-    NXT: pre-market 08:00 to 08:50, main 09:00:30 to 15:20, after-market 15:30 to 20:00. On days on
-    which KRX opens or closes late, NXT's spans are taken to move along.
+    KRX: regular, closing_price (15:30 to 16:00, trades from 15:40 on), and since 2026-09-14
+    after_market (16:00 to 20:00). NXT: pre_market 08:00 to 08:50, main 09:00:30 to 15:20,
+    after_market 15:40 to 20:00, with orders from 15:30 on. On its first day, and where KRX opens
+    late, NXT has no pre-market; where KRX closes late, main and the beginning of the after-market
+    move along, and its end does not. UNIFIED has both venues' first and last moments.
 
     Raises:
         ValueError: the day is outside the calendar of KRX.
@@ -51,15 +56,41 @@ def phases(day: date, venue: Venue = Venue.KRX) -> tuple[Phase, ...]:
     if session is None:
         return ()
     regular = Phase("regular", session.opens_at, session.closes_at)
-    if venue is Venue.KRX:
-        return (regular,)
+    closing = Phase("closing_price", session.closes_at, session.closing_price_until)
+    after = session.after_market
+    of_krx = (regular, closing, *((Phase("after_market", *after),) if after else ()))
+    if venue is Venue.KRX or (venue is Venue.UNIFIED and day < NXT_SINCE):
+        return of_krx
     if day < NXT_SINCE:
-        return (regular,) if venue is Venue.UNIFIED else ()
+        return ()
     opens, closes = session.opens_at, session.closes_at
-    before = Phase("pre_market", opens - timedelta(hours=1), opens - timedelta(minutes=10))
-    main = Phase("main", opens + timedelta(seconds=30), closes - timedelta(minutes=10))
-    after = Phase("after_market", closes, datetime.combine(day, _NXT_CLOSES, krx.SEOUL))
-    return (before, regular if venue is Venue.UNIFIED else main, after)
+    starts = datetime.combine(day, _NXT_OPENED, krx.SEOUL) if day == NXT_SINCE else opens
+    before: tuple[Phase, ...] = ()
+    if starts.time() == _USUAL_OPEN:
+        before = (Phase("pre_market", opens - timedelta(hours=1), opens - timedelta(minutes=10)),)
+    ends = datetime.combine(day, _NXT_CLOSES, krx.SEOUL)
+    if venue is Venue.UNIFIED:
+        return (*before, regular, closing, Phase("after_market", closing.closes_at, ends))
+    return (
+        *before,
+        Phase("main", starts + timedelta(seconds=30), closes - timedelta(minutes=10)),
+        Phase("after_market", closes + timedelta(minutes=10), ends),
+    )
+
+
+def session_at(day: date, at: datetime, venue: Venue = Venue.KRX) -> str:
+    """What the session is called in which an instant lies that belongs to a trading day.
+
+    `pre_open` before the day's first trade, `closed` after its last one and in breaks; NXT's main
+    market is called regular.
+    """
+    found = phases(day, venue)
+    if found and at < found[0].opens_at:
+        return "pre_open"
+    for phase in found:
+        if phase.opens_at <= at < phase.closes_at:
+            return "regular" if phase.name == "main" else phase.name
+    return "closed"
 
 
 def venue_session(day: date, venue: Venue = Venue.KRX) -> krx.Session | None:

@@ -57,6 +57,7 @@ def test_a_bar_is_read_whole() -> None:
             "split_ratio": 0.0,
             "revaluation": "00",
             "has_traded": True,
+            "stated_close": None,
         }
     ]
 

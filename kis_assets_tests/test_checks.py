@@ -82,7 +82,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lake, Abstr
         listed = pl.col("stock_code").is_in(ODD) | (pl.int_range(pl.len()) % 24 == 0)
         chosen = master.filter(listed)
         codes = chosen["stock_code"].to_list()
-        lake.replace(MARKET_DAYS, Scope.year(2026), calendar(2026, "kis"))
+        lake.replace(MARKET_DAYS, Scope.year(2026), calendar(2026, "kis", krx.now()))
         lake.replace(STOCK_MASTER, Scope.day(DAY), chosen)
         for table, fetched in (
             (ORDER_BOOKS, noon.order_books(chosen, DAY, NOON)),

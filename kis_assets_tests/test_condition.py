@@ -32,7 +32,7 @@ CLAIM = "prices_are_possible"
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     found = Lake(tmp_path, source="kis")
-    found.replace(MARKET_DAYS, Scope.year(2026), calendar(2026, "kis"))
+    found.replace(MARKET_DAYS, Scope.year(2026), calendar(2026, "kis", krx.now()))
     return found
 
 
@@ -117,7 +117,7 @@ def test_a_session_between_without_rows_is_missing_and_a_holiday_is_no_day_at_al
     ],
 )
 def test_minutes_can_be_had_for_246_sessions(lake: Lake, day: date, reason: str) -> None:
-    lake.replace(MARKET_DAYS, Scope.year(2025), calendar(2025, "kis"))
+    lake.replace(MARKET_DAYS, Scope.year(2025), calendar(2025, "kis", krx.now()))
     stored(lake, MINUTE_CANDLES, date(2025, 1, 2))
     assert condition(lake, MINUTE_CANDLES, day) == ("missing", reason)
 

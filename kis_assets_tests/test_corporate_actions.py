@@ -240,13 +240,13 @@ def candle(**values: Any) -> dict[str, Any]:
         "trading_day": date(2026, 3, 10), "stock_code": "005930", "open": 1, "high": 1, "low": 1,
         "close": 1, "volume": 1, "trading_value": 1, "change": 0, "base_price": 1,
         "ex_flag": "00", "split_ratio": 0.0, "revaluation": "00", "has_traded": True,
-        "source": "kis", "fetched_at": None, **values,
+        "is_final": True, "source": "kis", "fetched_at": None, **values,
     }  # fmt: skip
 
 
 def marks(*candles: dict[str, Any], announced: pl.DataFrame | None = None) -> pl.DataFrame:
     known = CORPORATE_ACTIONS.empty() if announced is None else announced
-    return unexplained(pl.DataFrame(list(candles), schema=DAILY_CANDLES.schema), known)
+    return unexplained(pl.DataFrame(list(candles), schema=DAILY_CANDLES.schema), known, krx.now())
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ one of November 2025, with the CSAT day on the 13th, and two days that KIS says 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import dagster as dg
 import pytest
 from dagster._utils.schedules import cron_string_iterator
 
-from kis_assets import krx, quality
+from kis_assets import krx
 from kis_assets.assets.reference import calendar, overridden
 from kis_assets.lake import Scope
 from kis_assets.quality import account, record
@@ -109,17 +109,12 @@ def fortnight(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fortnight:
     }.items():
         monkeypatch.setenv(name, value)
     made = Fortnight(Settings.load())
-    days = calendar(2025, "kis")
+    days = calendar(2025, "kis", krx.now())
     said = overridden(days, MARKET_DAYS.empty(), dict.fromkeys(DECREED, False), made.now)
     made.lake.replace(MARKET_DAYS, Scope.year(2025), said)
 
-    class Instant(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:
-            return made.now.astimezone(tz)
-
     monkeypatch.setattr(krx, "now", lambda: made.now)
-    monkeypatch.setattr(quality, "datetime", Instant)
+    vars(made.lake)["now"] = lambda: made.now
     return made
 
 

@@ -59,7 +59,7 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake in which all is there, from the first session of March on."""
     folder = tmp_path_factory.mktemp("complete")
     found = Lake(folder, source="kis")
-    found.replace(MARKET_DAYS, Scope.year(2026), calendar(2026, "kis"))
+    found.replace(MARKET_DAYS, Scope.year(2026), calendar(2026, "kis", krx.now()))
     for table in (MINUTE_CANDLES, DAILY_CANDLES, STOCK_INFO):
         stored(found, table, *SESSIONS)
     return folder
@@ -157,7 +157,7 @@ def test_where_krx_is_the_source_what_it_has_published_is_asked_for(real: Settin
         update={"data_source_type": "krx", "krx_api_key": SecretStr("K" * 40)}
     )
     lake = open_lake(settings)
-    lake.replace(MARKET_DAYS, Scope.year(2026), calendar(2026, "krx"))
+    lake.replace(MARKET_DAYS, Scope.year(2026), calendar(2026, "krx", krx.now()))
     for table in (MINUTE_CANDLES, DAILY_CANDLES, STOCK_INFO, KRX_DAILY):
         stored(lake, table, *SESSIONS[:-3])
     lost = [f"krx_daily {day}" for day in SESSIONS[-3:-1]]

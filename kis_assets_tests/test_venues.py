@@ -17,7 +17,7 @@ from kis_assets.sources.base import PriceType
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.sources.mock import MockDataSource
 from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS, STOCK_MASTER
-from kis_assets.venues import Venue, latest_session, phases, venue_session
+from kis_assets.venues import Venue, latest_session, phases, session_at, venue_session
 from kis_assets_tests.conftest import EVENING, open_source
 from kis_assets_tests.in_process import checks, materialize, point_at, rows
 
@@ -60,12 +60,62 @@ def test_nxt_trades_before_and_after_krx() -> None:
     assert spans(DAY, Venue.NXT) == [
         ("pre_market", "08:00:00", "08:50:00"),
         ("main", "09:00:30", "15:20:00"),
-        ("after_market", "15:30:00", "20:00:00"),
+        ("after_market", "15:40:00", "20:00:00"),
     ]
-    assert spans(DAY, Venue.KRX) == [("regular", "09:00:00", "15:30:00")]
+    assert spans(DAY, Venue.KRX) == [
+        ("regular", "09:00:00", "15:30:00"),
+        ("closing_price", "15:30:00", "16:00:00"),
+    ]
     assert [name for name, _, _ in spans(DAY, Venue.UNIFIED)] == [
-        *("pre_market", "regular", "after_market")
+        *("pre_market", "regular", "closing_price", "after_market")
     ]
+
+
+def test_krx_has_an_after_market_since_14_september_2026() -> None:
+    assert spans(date(2026, 9, 11), Venue.KRX) == spans(DAY, Venue.KRX)
+    assert spans(date(2026, 9, 14), Venue.KRX) == [
+        ("regular", "09:00:00", "15:30:00"),
+        ("closing_price", "15:30:00", "16:00:00"),
+        ("after_market", "16:00:00", "20:00:00"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("day", "opens", "closes", "after_market"),
+    [
+        (date(2026, 11, 19), "10:00:00", "16:30:00", ("17:00:00", "20:00:00")),
+        (date(2027, 1, 4), "10:00:00", "15:30:00", ("16:00:00", "20:00:00")),
+    ],
+)
+def test_a_late_day_moves_the_after_markets_beginning_and_not_its_end(
+    day: date, opens: str, closes: str, after_market: tuple[str, str]
+) -> None:
+    assert spans(day, Venue.KRX)[0] == ("regular", opens, closes)
+    assert spans(day, Venue.KRX)[-1] == ("after_market", *after_market)
+
+
+@pytest.mark.parametrize(
+    ("clock", "on_krx", "on_nxt", "on_both"),
+    [
+        ((7, 59), "pre_open", "pre_open", "pre_open"),
+        ((8, 30), "pre_open", "pre_market", "pre_market"),
+        ((8, 55), "pre_open", "closed", "closed"),
+        ((9, 1), "regular", "regular", "regular"),
+        ((15, 29), "regular", "closed", "regular"),
+        ((15, 30), "closing_price", "closed", "closing_price"),
+        ((15, 59), "closing_price", "after_market", "closing_price"),
+        ((16, 0), "after_market", "after_market", "after_market"),
+        ((19, 59), "after_market", "after_market", "after_market"),
+        ((20, 0), "closed", "closed", "closed"),
+    ],
+)
+def test_an_instant_of_a_day_lies_in_a_session(
+    clock: tuple[int, int], on_krx: str, on_nxt: str, on_both: str
+) -> None:
+    thursday = date(2026, 10, 1)
+    seen = [session_at(thursday, at(*clock, day=thursday), venue) for venue in Venue]
+    assert seen == [on_krx, on_nxt, on_both]
+    assert session_at(thursday, at(2, day=date(2026, 10, 2))) == "closed"
 
 
 def test_nxt_began_on_4_march_2025() -> None:
@@ -81,11 +131,18 @@ def test_no_venue_trades_on_a_holiday() -> None:
         assert venue_session(date(2026, 3, 21), venue) is None
 
 
-def test_on_a_day_with_other_hours_nxt_moves_along() -> None:
-    assert spans(SUNEUNG, Venue.NXT)[:2] == [
-        ("pre_market", "09:00:00", "09:50:00"),
-        ("main", "10:00:30", "16:20:00"),
-    ]
+@pytest.mark.parametrize(
+    ("day", "main", "after_market"),
+    [
+        (SUNEUNG, ("10:00:30", "16:20:00"), ("16:40:00", "20:00:00")),
+        (date(2027, 1, 4), ("10:00:30", "15:20:00"), ("15:40:00", "20:00:00")),
+        (date(2025, 3, 4), ("10:00:30", "15:20:00"), ("15:40:00", "20:00:00")),
+    ],
+)
+def test_on_a_late_day_nxt_has_no_pre_market(
+    day: date, main: tuple[str, str], after_market: tuple[str, str]
+) -> None:
+    assert spans(day, Venue.NXT) == [("main", *main), ("after_market", *after_market)]
 
 
 def test_in_the_pre_market_the_day_has_begun_on_nxt_and_not_on_krx() -> None:

@@ -50,6 +50,7 @@ def candle(day: date, *ohlc: int, volume: int = 10, **more: Any) -> dict[str, An
         "split_ratio": 0.0,
         "revaluation": "00",
         "has_traded": volume > 0,
+        "is_final": True,
     } | more
 
 
@@ -187,6 +188,7 @@ def test_the_seventeen_real_cases(lake: Lake) -> None:
         split_ratio=pl.lit(0.0),
         revaluation=pl.lit("00"),
         has_traded=pl.col("volume") > 0,
+        is_final=pl.lit(value=True),
         source=pl.lit("mock"),
         fetched_at=pl.lit(NOW),
     ).cast({"fetched_at": pl.Datetime("us", "UTC")})
@@ -239,6 +241,7 @@ def test_five_minutes_are_made_from_minutes_and_the_closing_auction_stands_alone
             "trading_day": day,
             "started_at": at.astimezone(UTC),
             "stock_code": "005930",
+            "session": "regular",
             "open": opened,
             "high": high,
             "low": low,

@@ -64,11 +64,11 @@ def corporate_actions(
             if codes is not None:
                 announced = announced.filter(pl.col("stock_code").is_in(codes))
         candles = lake.lake.scan(DAILY_CANDLES, first=scope.first, last=scope.last).collect()
-        rows = pl.concat([announced, unexplained(candles, announced)])
+        rows = pl.concat([announced, unexplained(candles, announced, kis.now())])
         return report.store(lake.lake, CORPORATE_ACTIONS, scope, rows)
 
 
-def unexplained(candles: pl.DataFrame, announced: pl.DataFrame) -> pl.DataFrame:
+def unexplained(candles: pl.DataFrame, announced: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """Rows of `corporate_actions` for the marks in daily candles that no announcement explains.
 
     `ratio` is null: the base price that the market set tells of no number of shares.
@@ -87,7 +87,7 @@ def unexplained(candles: pl.DataFrame, announced: pl.DataFrame) -> pl.DataFrame:
         sequence=pl.lit(0, pl.Int64),
         effective_from=pl.lit("chart"),
         base_ratio=pl.when(pl.col("split_ratio") != 0).then(pl.col("split_ratio")),
-        fetched_at=pl.lit(datetime.now(UTC), CORPORATE_ACTIONS.schema["fetched_at"]),
+        fetched_at=pl.lit(now.astimezone(UTC), CORPORATE_ACTIONS.schema["fetched_at"]),
     )
     missing = [name for name in CORPORATE_ACTIONS.schema if name not in rows.columns]
     return rows.with_columns(

@@ -47,7 +47,9 @@ def market_days(
                 told = kis.source.market_days(first, last)
             except NotSupported as error:
                 context.log.info(f"the computed calendar stands: {error}")
-        rows = overridden(calendar(year, kis.settings.source_name), known, told, kis.now())
+        rows = overridden(
+            calendar(year, kis.settings.source_name, kis.now()), known, told, kis.now()
+        )
         return report.store(lake.lake, MARKET_DAYS, Scope.year(year), rows)
 
 
@@ -83,13 +85,9 @@ def overridden(
         if is_open is not None:
             row |= {"is_open": is_open, "known_from": "kis"}
             if not is_open:
-                row |= {"opens_at": None, "closes_at": None}
+                row |= _hours(None)
             elif row["opens_at"] is None:
-                session = krx.ordinary_session(day)
-                row |= {
-                    "opens_at": session.opens_at.astimezone(UTC),
-                    "closes_at": session.closes_at.astimezone(UTC),
-                }
+                row |= _hours(krx.ordinary_session(day))
         if day in before and day not in told:
             row["fetched_at"] = before[day]["fetched_at"]
         row["asked_at"] = now.astimezone(UTC) if told and day == now.date() else asked_at.get(day)
@@ -97,9 +95,19 @@ def overridden(
     return pl.DataFrame(rows, schema=MARKET_DAYS.schema)
 
 
-def calendar(year: int, source: str) -> pl.DataFrame:
-    """Rows of `market_days` for a year as computed."""
-    known_at = datetime.now(UTC)
+def _hours(session: krx.Session | None) -> dict[str, datetime | None]:
+    """The columns that tell a day's hours; all null when it is closed."""
+    after_market = session.after_market if session else None
+    return {
+        "opens_at": session and session.opens_at.astimezone(UTC),
+        "closes_at": session and session.closes_at.astimezone(UTC),
+        "after_market_opens_at": after_market and after_market[0].astimezone(UTC),
+        "after_market_closes_at": after_market and after_market[1].astimezone(UTC),
+    }
+
+
+def calendar(year: int, source: str, now: datetime) -> pl.DataFrame:
+    """Rows of `market_days` for a year as computed at a moment."""
     rows: list[dict[str, object]] = []
     day = date(year, 1, 1)
     while day.year == year:
@@ -108,12 +116,11 @@ def calendar(year: int, source: str) -> pl.DataFrame:
             {
                 "day": day,
                 "is_open": session is not None,
-                "opens_at": session and session.opens_at,
-                "closes_at": session and session.closes_at,
+                **_hours(session),
                 "known_from": session.known_from if session else "computed",
                 "note": session and session.note,
                 "source": source,
-                "fetched_at": known_at,
+                "fetched_at": now,
             }
         )
         day += timedelta(days=1)

@@ -257,6 +257,9 @@ def daily_candles(
 ) -> list[dict[str, Any]]:
     """inquire-daily-itemchartprice: bars from `first` to `last`, newest first, at most 100.
 
+    Each bar has `stated_close` beside its own columns: the previous close that KIS states beside
+    all bars, None where it states none.
+
     Of a span that reaches the newest session that has `closed`, the bar of that day has to be
     there. Where it is not, the stock is one that is listed no more: its last close is the price
     that KIS states beside the bars. None: that is not asked.
@@ -284,7 +287,8 @@ def daily_candles(
                 f"the newest bar is of {newest['trading_day']}, and closes at {newest['close']}; "
                 f"the price is {price} now"
             )
-    return _newest_first(candles, 100)
+    stated = read(about, (Field("stated_close", "stck_prdy_clpr", whole, required=False),))
+    return [candle | stated for candle in _newest_first(candles, 100)]
 
 
 def recent_days(body: Row) -> list[dict[str, Any]]:

@@ -167,7 +167,7 @@ def with_values(bars: list[Bar]) -> list[Bar]:
         value, so_far = bar["value_so_far"] - so_far, bar["value_so_far"]
         if value < 0:
             raise UnexpectedAnswer(f"the value traded until {bar['started_at']:%H:%M} falls")
-        found.append(bar | {"trading_value": value})
+        found.append(bar | {"trading_value": value, "session": "regular"})
     return found
 
 

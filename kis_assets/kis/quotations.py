@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from kis_assets import krx
+from kis_assets import finality, krx
 from kis_assets.kis import answers, books, endpoints, minutes
 from kis_assets.kis.client import Client
 from kis_assets.kis.errors import InvalidRequest, UnexpectedAnswer
@@ -73,8 +73,8 @@ class Quotations(Reference):
     ) -> list[dict[str, Any]]:
         """The newest 100 daily bars of a span, newest first; see `answers.daily_candles`.
 
-        None at all is asked for twice: it is what a stock has that was not listed, and what KIS
-        says in a lapse.
+        Each says `is_final`, as far as the moment of asking tells. None at all is asked for twice:
+        it is what a stock has that was not listed, and what KIS says in a lapse.
         """
         parameters = {
             "FID_COND_MRKT_DIV_CODE": self._market(venue),
@@ -86,7 +86,9 @@ class Quotations(Reference):
         }
         # What NXT shows of a stock that it has suspended is not known.
         is_nxt = (venue or self._venue) is Venue.NXT
-        closed = None if is_nxt else krx.closed_session(self._client.now()).day
+        now = self._client.now()
+        closed = None if is_nxt else krx.closed_session(now).day
+        final = finality.newest_final_day(now)
 
         def ask() -> list[dict[str, Any]]:
             return self._client.ask(
@@ -98,7 +100,7 @@ class Quotations(Reference):
                 patience=patience,
             )
 
-        return ask() or ask()
+        return [bar | {"is_final": bar["trading_day"] <= final} for bar in ask() or ask()]
 
     def recent_days(self, code: str, patience: float | None = None) -> list[dict[str, Any]]:
         """The last thirty raw daily bars, newest first; see `answers.recent_days`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 import msgspec
@@ -54,10 +54,10 @@ class History:
                 bars = _decoded(kept)
                 tally.cached("history")
                 return bars
-        fetched_at = datetime.now(UTC)
+        fetched_at = self._settings.now()
         bars = ask()
         # It may have taken past the moment at which the day's figures change.
-        lasts -= (datetime.now(UTC) - fetched_at).total_seconds()
+        lasts -= (self._settings.now() - fetched_at).total_seconds()
         # None at all may have been a lapse.
         if bars:
             with suppress(ServiceUnavailable):
@@ -74,9 +74,7 @@ class History:
         if self._store is None or lasts <= 0:
             return
         kept = {
-            _key(code, span, now): _encoded(
-                bars, bars[0]["fetched_at"] if bars else datetime.now(UTC)
-            )
+            _key(code, span, now): _encoded(bars, bars[0]["fetched_at"] if bars else now)
             for code, bars in found.items()
         }
         with suppress(ServiceUnavailable):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import httpx
 import polars as pl
 
-from kis_assets import krx
+from kis_assets import finality, krx
+from kis_assets.finality import Told
 from kis_assets.kis import answers, endpoints, minutes
 from kis_assets.kis.client import Client
 from kis_assets.kis.errors import (
@@ -47,7 +48,7 @@ from kis_assets.tables import (
     ORDER_BOOKS,
     PRICE_SNAPSHOTS,
 )
-from kis_assets.venues import Venue
+from kis_assets.venues import Venue, session_at
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,16 @@ WITNESSES = 3
 """Stocks asked whether there is a session on a day."""
 MASTER_RESTS = 60.0
 """Seconds for which names are done without after the master files could not be had."""
-_MINUTE_COLUMNS = ("started_at", "open", "high", "low", "close", "volume", "trading_value")
+_MINUTE_COLUMNS = (
+    "started_at",
+    "session",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "trading_value",
+)
 _BLOCK = 100
 """Stocks whose minutes are put together at once."""
 
@@ -248,7 +258,7 @@ class KISDataSource(KISReference):
         quotes: dict[str, dict[str, Any]] = {}
 
         def take(code: str, quote: dict[str, Any]) -> None:
-            quotes[code] = quote | {"fetched_at": datetime.now(UTC)}
+            quotes[code] = quote | {"fetched_at": self._settings.now()}
 
         failed = self._quotes(codes, take, self._workers, PATIENCE, progress)
         absent = _unknown(failed, "KIS has no price of it")
@@ -319,7 +329,10 @@ class KISDataSource(KISReference):
         same = {"trading_day": trading_day, "captured_at": captured_at, "source": self.name}
 
         def take(code: str, book: dict[str, Any]) -> None:
-            rows.append(book | same | {"stock_code": code, "fetched_at": datetime.now(UTC)})
+            seen_at = self._settings.now()
+            session = session_at(trading_day, seen_at, self._settings.kis_venue)
+            own = {"stock_code": code, "fetched_at": seen_at, "session": session}
+            rows.append(book | same | own)
 
         failed = self._each(
             stocks["stock_code"],
@@ -351,7 +364,7 @@ class KISDataSource(KISReference):
             rows = pl.DataFrame(
                 bars, {name: MINUTE_CANDLES.schema[name] for name in _MINUTE_COLUMNS}
             )
-            found[code] = rows, bars[0].get("fetched_at") or datetime.now(UTC)
+            found[code] = rows, bars[0].get("fetched_at") or self._settings.now()
 
         failed = self._each(
             stock_codes,
@@ -415,14 +428,26 @@ class KISDataSource(KISReference):
         last: date,
         progress: Progress | None = None,
     ) -> Fetched:
-        """Raw daily bars: a request for up to 100 days of a stock."""
+        """Raw daily bars: a request for up to 100 days of a stock.
+
+        Those of the day before are only called final where what KIS states beside them agrees.
+        """
         frames: list[pl.DataFrame] = []
         absent: dict[str, str] = {}
+        told: list[Told] = []
+        # Which close KIS states on another venue is not known.
+        is_krx = self._settings.kis_venue is Venue.KRX
+        doubted = finality.doubted_day(self._settings.now()) if is_krx else None
 
         def take(code: str, bars: list[dict[str, Any]]) -> None:
             if not bars:
                 absent[code] = NO_BAR
                 return
+            told.extend(
+                Told(code, bar["close"], bar["base_price"], bar.get("stated_close"))
+                for bar in bars
+                if bar["trading_day"] == doubted
+            )
             frames.append(
                 self._stamped(
                     answers.frame(
@@ -447,7 +472,20 @@ class KISDataSource(KISReference):
         )
         absent |= _unknown(failed, "KIS knows no such stock")
         rows = pl.concat(frames) if frames else DAILY_CANDLES.empty()
-        return Fetched(rows, failed, absent)
+        return Fetched(self._without_doubt(rows, told, doubted), failed, absent)
+
+    def _without_doubt(
+        self, rows: pl.DataFrame, told: list[Told], day: date | None
+    ) -> pl.DataFrame:
+        """Rows of which none is called final that the correction of last night has not come to."""
+        late = finality.not_corrected(told)
+        if not late:
+            return rows
+        log.warning(
+            "the close of %s is not yet the regular session's for %d stocks", day, len(late)
+        )
+        is_late = (pl.col("trading_day") == day) & pl.col("stock_code").is_in(sorted(late))
+        return rows.with_columns(is_final=pl.col("is_final") & ~is_late)
 
     def keep_daily_candles(
         self, stock_codes: Collection[str], rows: pl.DataFrame, first: date, last: date
@@ -505,6 +543,7 @@ class KISDataSource(KISReference):
                 "captured_at": captured_at,
                 "stock_code": stock["stock_code"],
                 "stock_name": stock["stock_name"],
+                "session": session_at(trading_day, quote["fetched_at"], self._settings.kis_venue),
                 "market_cap": quote["price"] * stock["listed_shares"]
                 if stock["listed_shares"]
                 else None,

@@ -210,7 +210,9 @@ class KRXDataSource(AbstractDataSource):
         rows = pl.concat(
             [KRX_DAILY.empty(), *(self._markets.answer(one).filter(wanted) for one in asked)]
         ).with_columns(
-            base_price=pl.col("close") - pl.col("change"), has_traded=pl.col("volume") > 0
+            base_price=pl.col("close") - pl.col("change"),
+            has_traded=pl.col("volume") > 0,
+            is_final=pl.lit(value=True),  # KRX publishes nothing that is not
         )
         absent = dict.fromkeys(
             sorted(set(codes) - set(rows["stock_code"])), "KRX has no row of it in these days"

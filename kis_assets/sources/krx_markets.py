@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from threading import Lock
 from typing import NoReturn
 
@@ -89,7 +89,7 @@ class Markets:
             self._refuse_nothing(api, day)
         rows = rows.with_columns(
             source=pl.lit("krx"),
-            fetched_at=pl.lit(datetime.now(UTC), KRX_DAILY.schema["fetched_at"]),
+            fetched_at=pl.lit(self._settings.now().astimezone(UTC), KRX_DAILY.schema["fetched_at"]),
         )
         with self._lock:
             self._answers[asked] = rows

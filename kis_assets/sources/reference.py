@@ -112,7 +112,7 @@ class KISReference(AbstractDataSource):
         same = {"info_month": month.replace(day=1), "source": self.name}
 
         def take(code: str, facts: dict[str, Any]) -> None:
-            known = {"known_from": "search-stock-info", "fetched_at": datetime.now(UTC)}
+            known = {"known_from": "search-stock-info", "fetched_at": self._settings.now()}
             rows.append(facts | same | known)
 
         codes = stocks["stock_code"].to_list()
@@ -129,7 +129,7 @@ class KISReference(AbstractDataSource):
             )
         except NotSupported as error:
             log.warning("stock info comes from the master files: %s", error)
-            known = {"known_from": "master", "fetched_at": datetime.now(UTC)}
+            known = {"known_from": "master", "fetched_at": self._settings.now()}
             rows = [facts | same | known for facts in self._facts_of_masters(stocks)]
             return Fetched(answers.frame(rows, STOCK_INFO.schema))
         absent = {
@@ -246,7 +246,7 @@ class KISReference(AbstractDataSource):
         return frame.with_columns(
             source=pl.lit(self.name),
             fetched_at=pl.lit(
-                (fetched_at or datetime.now(UTC)).astimezone(UTC), schema["fetched_at"]
+                (fetched_at or self._settings.now()).astimezone(UTC), schema["fetched_at"]
             ),
         ).select(schema.names())
 
