@@ -29,7 +29,7 @@ def final_at(day: date) -> datetime:
         ValueError: the day is outside the calendar, or no trading day.
     """
     if day >= krx.AFTER_MARKET_SINCE:
-        return datetime.combine(krx.next_trading_day(day), CORRECTED_BY, krx.SEOUL)
+        return _corrected_at(krx.next_trading_day(day))
     session = krx.session(day)
     if session is None:
         raise ValueError(f"{day} is no trading day of KRX")
@@ -46,12 +46,27 @@ def is_final(day: date, fetched_at: datetime) -> bool:
     return fetched_at >= final_at(day)
 
 
-def newest_final_day(now: datetime) -> date:
-    """The newest trading day whose candles are final when they are fetched at that instant."""
+def newest_final_day(now: datetime, closed: Collection[date] = ()) -> date:
+    """The newest trading day whose candles are final when they are fetched at that instant.
+
+    `closed` are days of the calendar on which there was no session after all: the night before one
+    of them corrects nothing.
+    """
     day = krx.latest_session(now).day
     while not is_final(day, now):
         day = krx.previous_trading_day(day)
+    while day >= krx.AFTER_MARKET_SINCE and now < _corrected_at(_next_open(day, closed)):
+        day = krx.previous_trading_day(day)
     return day
+
+
+def _corrected_at(following: date) -> datetime:
+    return datetime.combine(following, CORRECTED_BY, krx.SEOUL)
+
+
+def _next_open(day: date, closed: Collection[date]) -> date:
+    following = krx.next_trading_day(day)
+    return _next_open(following, closed) if following in closed else following
 
 
 def doubted_day(now: datetime) -> date | None:

@@ -9,10 +9,10 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
-import polars as pl
 
 from kis_assets import krx, published
 from kis_assets.alerts import tell
+from kis_assets.assets.sessions import said_closed
 from kis_assets.kis.minutes import SESSIONS_KEPT
 from kis_assets.lake import Lake
 from kis_assets.resources import open_lake
@@ -113,9 +113,8 @@ def _open_sessions(lake: Lake, now: datetime) -> list[date]:
     """The sessions that KIS still has minutes of, oldest first, without those that did not open."""
     latest = krx.latest_session(now).day
     days = krx.trading_days(latest - timedelta(days=2 * SESSIONS_KEPT), latest)[-SESSIONS_KEPT:]
-    said = lake.scan(MARKET_DAYS, first=days[0], last=latest)
-    closed = said.filter((pl.col("known_from") == "kis") & ~pl.col("is_open")).collect()
-    return [day for day in days if day not in set(closed["day"])]
+    closed = said_closed(lake, days[0], latest)
+    return [day for day in days if day not in closed]
 
 
 def _is_over(day: date, settings: Settings, now: datetime) -> bool:

@@ -164,10 +164,17 @@ def test_no_price_outlives_the_next_change_of_the_market(
     assert simulator.calls("inquire-price") == 2
 
 
-def test_no_bar_of_today_outlives_the_last_trade_off_hours(
-    cached: CachedDataSource, simulator: Simulator, moment: Market
+@pytest.mark.parametrize(
+    "changes_at",
+    [
+        EVENING.replace(hour=20, minute=5),  # the last trade off hours is told
+        datetime(2026, 10, 2, 6, tzinfo=krx.SEOUL),  # the regular close is put back
+    ],
+)
+def test_no_bar_of_a_day_outlives_what_changes_it(
+    cached: CachedDataSource, simulator: Simulator, moment: Market, changes_at: datetime
 ) -> None:
-    moment.at = EVENING.replace(hour=20, minute=29)
+    moment.at = changes_at - timedelta(minutes=1)
     cached.get_chart_data(SAMSUNG, count=3)
     before = asked(simulator)
     moment.passes(61)

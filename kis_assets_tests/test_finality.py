@@ -62,6 +62,61 @@ def test_the_newest_day_whose_candles_are_final(now: datetime, newest: date) -> 
     assert finality.newest_final_day(now) == newest
 
 
+def test_the_night_before_a_session_that_was_called_off_corrects_nothing() -> None:
+    friday, monday, tuesday = (date(2026, 10, day) for day in (16, 19, 20))
+    assert finality.newest_final_day(at(monday, 9), closed=[monday]) < friday
+    assert finality.newest_final_day(at(tuesday, 5, 59), closed=[monday]) < friday
+    assert finality.newest_final_day(at(tuesday, 6), closed=[monday]) >= friday
+    assert finality.newest_final_day(at(tuesday, 6)) == monday
+
+
+THURSDAY, FRIDAY = date(2026, 10, 1), date(2026, 10, 2)
+
+
+@pytest.mark.parametrize(
+    ("now", "doubted"),
+    [
+        (at(FRIDAY, 5, 59), None),
+        (at(FRIDAY, 6), THURSDAY),
+        (at(FRIDAY, 15, 29), THURSDAY),
+        (at(FRIDAY, 15, 30), None),
+        (at(date(2026, 10, 4), 12), None),
+        (at(date(2026, 10, 6), 7, 30), FRIDAY),
+        (at(date(2026, 9, 14), 7, 30), None),  # Friday the 11th had no after-market
+    ],
+)
+def test_only_the_last_nights_correction_is_doubted(now: datetime, doubted: date | None) -> None:
+    assert finality.doubted_day(now) == doubted
+
+
+def told(code: str, close: int, stated: int | None, before: int = 100) -> finality.Told:
+    return finality.Told(code, close, before, stated)
+
+
+def test_a_close_that_is_the_stated_one_is_corrected() -> None:
+    assert finality.not_corrected([told("A", 105, 105), told("B", 98, 98)]) == set()
+
+
+def test_a_close_that_is_not_the_stated_one_is_not_corrected_yet() -> None:
+    assert finality.not_corrected([told("A", 105, 105), told("B", 99, 98)]) == {"B"}
+
+
+def test_where_the_day_before_is_stated_of_all_nothing_can_be_said() -> None:
+    # When KIS turns to the new day is not known: equal to the close before means "not yet".
+    assert finality.not_corrected([told("A", 105, 100), told("B", 99, 100)]) == set()
+
+
+def test_an_unchanged_close_is_told_from_a_day_that_has_not_turned_by_the_others() -> None:
+    others = [told("A", 105, 105), told("B", 98, 98)]
+    assert finality.not_corrected([*others, told("C", 101, 100)]) == {"C"}
+    others = [told("A", 105, 100), told("B", 98, 100)]
+    assert finality.not_corrected([*others, told("C", 101, 100)]) == set()
+
+
+def test_where_nothing_is_stated_nothing_is_doubted() -> None:
+    assert finality.not_corrected([told("A", 105, None), told("B", 98, 0)]) == set()
+
+
 def test_minutes_are_complete_five_minutes_after_the_last_trade() -> None:
     assert finality.minutes_final_at(date(2026, 10, 1)) == at(date(2026, 10, 1), 20, 5)
     # Whether the after-market of a late day lasts longer is not known.

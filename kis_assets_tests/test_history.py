@@ -112,8 +112,8 @@ def test_a_failed_stock_is_asked_again(
         (12, 0, EVENING.date(), 0),  # the session runs: today's bar is not finished
         (12, 0, EVENING.date() - timedelta(days=1), 6 * 3600),
         (16, 0, EVENING.date(), 3600),
-        (20, 20, EVENING.date(), 600),  # never beyond the last trade off hours
-        (20, 31, EVENING.date(), 6 * 3600),
+        (19, 55, EVENING.date(), 600),  # never beyond the last trade off hours
+        (20, 6, EVENING.date(), 6 * 3600),
     ],
 )
 def test_how_long_a_span_is_kept(
@@ -121,6 +121,25 @@ def test_how_long_a_span_is_kept(
 ) -> None:
     now = EVENING.replace(hour=hour, minute=minute)
     assert History(settings)._lasts(last, now) == lasts
+
+
+@pytest.mark.parametrize(
+    ("now", "last", "lasts"),
+    [
+        # A Thursday's bars change in the night before Friday's session, a Friday's before Monday's.
+        ("2026-10-01 21:00", "2026-10-01", 6 * 3600),
+        ("2026-10-02 03:30", "2026-10-01", 2.5 * 3600),
+        ("2026-10-02 06:00", "2026-10-01", 6 * 3600),
+        ("2026-10-18 12:00", "2026-10-31", 6 * 3600),
+        ("2026-10-19 01:00", "2026-10-16", 5 * 3600),
+        ("2026-10-19 01:00", "2026-10-15", 6 * 3600),
+    ],
+)
+def test_a_provisional_bar_is_not_kept_beyond_its_correction(
+    settings: Settings, now: str, last: str, lasts: float
+) -> None:
+    at = datetime.fromisoformat(f"{now}:00+09:00")
+    assert History(settings)._lasts(date.fromisoformat(last), at) == lasts
 
 
 def test_the_next_day_asks_anew(

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from kis_assets import krx
+from kis_assets import finality, krx
 from kis_assets.assets import universe
 from kis_assets.assets.reference import stock_master
 from kis_assets.assets.reporting import (
@@ -16,10 +16,10 @@ from kis_assets.assets.reporting import (
     logged,
     refuse_nothing_stored,
 )
-from kis_assets.assets.sessions import month, refuse_closed, refuse_without_today
+from kis_assets.assets.sessions import month, refuse_closed, refuse_without_today, said_closed
 from kis_assets.kis.errors import UnexpectedAnswer
 from kis_assets.kis.minutes import kept_session
-from kis_assets.lake import Scope
+from kis_assets.lake import Lake, Scope
 from kis_assets.partitions import MONTHS, TRADING_DAYS
 from kis_assets.resources import KISResource, LakeResource, plain_failures
 from kis_assets.sources.base import Fetched
@@ -51,6 +51,7 @@ def daily_candles(
         if kis.settings.kis_venue is not Venue.NXT:  # which may have suspended a listed stock
             _count_as_failed(fetched, stocks, first, last, kis.now())
         refuse_nothing_stored(fetched, f"daily candles of {first:%Y-%m}")
+        fetched.rows = _provisional_over_closed_days(fetched.rows, lake.lake, last, kis.now())
         # What KIS had before and says nothing of now is not taken away: bars replace bars.
         scope = Scope.month(first).of(fetched.rows["stock_code"].unique())
         result = report.store(lake.lake, DAILY_CANDLES, scope, fetched, stocks)
@@ -87,6 +88,15 @@ def minute_candles(
         result = report.store(lake.lake, MINUTE_CANDLES, scope, fetched, stocks)
         kis.source.history_is_stored(day, day)
         return result
+
+
+def _provisional_over_closed_days(
+    rows: pl.DataFrame, lake: Lake, last: date, now: datetime
+) -> pl.DataFrame:
+    """Rows of which none is final that waits for a session which KIS has called off."""
+    closed = said_closed(lake, last, now.date())
+    final = finality.newest_final_day(now, closed)
+    return rows.with_columns(is_final=pl.col("is_final") & (pl.col("trading_day") <= final))
 
 
 def _count_as_failed(

@@ -62,14 +62,19 @@ def refuse_without_today(settings: Settings, what: str) -> None:
         raise published.only_past_days(what)
 
 
+def said_closed(lake: Lake, first: date, last: date) -> set[date]:
+    """The days of a span of which KIS has said that there is no session."""
+    said = lake.scan(MARKET_DAYS, first=first, last=last)
+    return set(said.filter((pl.col("known_from") == "kis") & ~pl.col("is_open")).collect()["day"])
+
+
 def refuse_closed(lake: Lake, day: date) -> None:
     """Refuse a day that the computed calendar has open and KIS has said is closed.
 
     Raises:
         InvalidRequest: it is one, such as a holiday decreed at short notice.
     """
-    stored = lake.scan(MARKET_DAYS, first=day, last=day).collect()
-    if not stored.filter((pl.col("known_from") == "kis") & ~pl.col("is_open")).is_empty():
+    if said_closed(lake, day, day):
         raise InvalidRequest(
             f"{day} is no trading day of KRX, as KIS's calendar says; choose a trading day"
         )

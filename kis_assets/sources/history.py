@@ -14,12 +14,11 @@ from typing import Any
 
 import msgspec
 
-from kis_assets import krx
+from kis_assets import finality, krx
 from kis_assets.kis.errors import ServiceUnavailable
 from kis_assets.kis.keyvalue import Store
 from kis_assets.kis.tally import Tally
 from kis_assets.settings import Settings
-from kis_assets.sources.records import FINAL
 
 Bar = dict[str, Any]
 
@@ -88,17 +87,21 @@ class History:
 
     def _lasts(self, last: date, now: datetime) -> float:
         """How many seconds the bars of a span are good that are asked for at that moment."""
-        today = now.astimezone(krx.SEOUL).date()
         ttl = self._settings.kis_cache_ttl_chart
-        session = krx.session(today)
         if ttl <= 0:
             return 0.0
-        if last < today or session is None:
-            return max(LONG, ttl)
-        final = datetime.combine(today, FINAL, krx.SEOUL)
-        if now < session.closes_at:
-            return 0.0
-        return max(LONG, ttl) if now >= final else min(ttl, (final - now).total_seconds())
+        session = krx.session(now.astimezone(krx.SEOUL).date())
+        if session is not None and last >= session.day:
+            if now < session.closes_at:
+                return 0.0
+            settled = finality.minutes_final_at(session.day)
+            if now < settled:
+                return min(ttl, (settled - now).total_seconds())
+        lasts = max(LONG, ttl)
+        provisional = krx.next_trading_day(finality.newest_final_day(now))
+        if last >= provisional:
+            lasts = min(lasts, (finality.final_at(provisional) - now).total_seconds())
+        return lasts
 
 
 def _key(stock_code: str, span: str, now: datetime) -> str:

@@ -16,12 +16,11 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from datetime import time as time_of_day
 from typing import Any, TypeVar, cast
 
 import msgspec
 
-from kis_assets import krx
+from kis_assets import finality, krx
 from kis_assets.kis.errors import KISError, ServiceUnavailable
 from kis_assets.kis.keyvalue import Statistics, Store
 from kis_assets.kis.tally import Tally
@@ -34,8 +33,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 V = TypeVar("V")
 
-FINAL = time_of_day(20, 30)
-"""When a day's bar is final: after the last trade off hours."""
 AUCTION = timedelta(minutes=1)
 """How long after its time the closing auction may end."""
 CLAIM = 60.0
@@ -47,14 +44,16 @@ TOLD = 1.0
 
 
 def seconds_to_the_next_change(now: datetime, venue: Venue, *, days: int = 1) -> float:
-    """Seconds until the market next opens, closes, or a day's figures are final."""
+    """Seconds until the market next opens, closes, or a day's figures are put right."""
     changes: list[datetime] = []
     for number in range(days + 1):
         day = now.astimezone(krx.SEOUL).date() + timedelta(days=number)
-        for phase in phases(day, venue):
+        found = phases(day, venue)
+        for phase in found:
             changes += [phase.opens_at, phase.closes_at, phase.closes_at + AUCTION]
-        if changes:
-            changes.append(datetime.combine(day, FINAL, krx.SEOUL))
+        if found:
+            changes.append(finality.minutes_final_at(day))
+            changes.append(datetime.combine(day, finality.CORRECTED_BY, krx.SEOUL))
     return min(((at - now).total_seconds() for at in changes if at > now), default=float("inf"))
 
 

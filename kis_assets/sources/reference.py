@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from kis_assets import krx
+from kis_assets import finality, krx
 from kis_assets.kis import answers
 from kis_assets.kis.answers_reference import ACTION_LISTS
 from kis_assets.kis.client import Client
@@ -39,7 +39,7 @@ class KISReference(AbstractDataSource):
     _kis: Quotations
     _master: tuple[date, pl.DataFrame] | None = None
     _sectors: dict[str, str] | None = None
-    _recent_of: date | None = None
+    _recent_of: tuple[date, date] | None = None
     _recent: dict[str, list[dict[str, Any]]]
     _workers: int
 
@@ -194,11 +194,14 @@ class KISReference(AbstractDataSource):
     def recent_candles(self, stock_codes: Collection[str]) -> Fetched:
         """See `AbstractDataSource.recent_candles`: inquire-daily-price, a request a stock.
 
-        Once the last trade of a day is over, an answer serves until the next session opens.
+        Once the last trade of a day is over, an answer serves until the next session opens, or
+        until another day's candles become final.
         """
         now = self._settings.now()
         session = krx.latest_session(now)
-        settled = session.day if session.over_at <= now else None
+        settled = None
+        if session.over_at <= now:
+            settled = (session.day, finality.newest_final_day(now))
         if settled is None or settled != self._recent_of:
             self._recent_of, self._recent = settled, {}
         known = self._recent
