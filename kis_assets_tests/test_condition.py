@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from kis_assets import krx, quality
+from kis_assets import finality, krx, quality
 from kis_assets.assets.reference import calendar
 from kis_assets.kis.errors import ServiceUnavailable
 from kis_assets.lake import Lake, Scope
@@ -24,6 +24,7 @@ from kis_assets.tables import (
     Table,
 )
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET
+from kis_assets_tests.small_rows import based, frame
 
 MONDAY, TUESDAY, WEDNESDAY = date(2026, 3, 16), date(2026, 3, 17), date(2026, 3, 18)
 CLAIM = "prices_are_possible"
@@ -122,26 +123,72 @@ def test_minutes_can_be_had_for_246_sessions(lake: Lake, day: date, reason: str)
     assert condition(lake, MINUTE_CANDLES, day) == ("missing", reason)
 
 
-def test_candles_stored_before_the_evening_are_pending(lake: Lake) -> None:
-    # Nothing that is stored now was stored in time for a day far ahead.
-    now = datetime.now(UTC)
-    for day in (TUESDAY, date(now.year, now.month, now.day) + timedelta(days=2)):
-        future = (
-            lake.scan(MARKET_DAYS)
-            .collect()
-            .head(1)
-            .with_columns(
-                day=pl.lit(day),
-                is_open=pl.lit(value=True),
-                opens_at=pl.lit(now - timedelta(hours=2)).cast(pl.Datetime("us", "UTC")),
-                closes_at=pl.lit(now + timedelta(hours=4)).cast(pl.Datetime("us", "UTC")),
-            )
-        )
-        lake.replace(MARKET_DAYS, Scope.day(day), future)
-        stored(lake, DAILY_CANDLES, day)
-        assert condition(lake, DAILY_CANDLES, day)[0] == "pending"
-        stored(lake, PRICE_SNAPSHOTS, day)
-        assert condition(lake, PRICE_SNAPSHOTS, day) == ("available", "")
+def at(lake: Lake, moment: str) -> Lake:
+    """The lake as it is looked at at that moment."""
+    now = datetime.fromisoformat(f"{moment}:00+09:00")
+    return Lake(lake.folder, source="kis", replay_at=now)
+
+
+def fetched(lake: Lake, day: date, moment: str) -> Lake:
+    """The lake after a day's candle was fetched at that moment."""
+    then = at(lake, moment)
+    row = based(day, 100, 100, is_final=finality.is_final(day, then.now()))
+    rows = frame(DAILY_CANDLES, row, source="kis")
+    then.replace(DAILY_CANDLES, Scope.month(day).of({"005930"}), rows)
+    stored(then, DAILY_CANDLES, day, rows=1)
+    return then
+
+
+@pytest.mark.parametrize(
+    ("day", "moment", "seen"),
+    [
+        (TUESDAY, "2026-03-17 16:00", "pending"),
+        (TUESDAY, "2026-03-17 20:00", "available"),
+        # Since 14 September a close is the after-market's until the next session's morning.
+        (date(2026, 10, 1), "2026-10-01 20:40", "pending"),
+        (date(2026, 10, 1), "2026-10-02 05:59", "pending"),
+        (date(2026, 10, 1), "2026-10-02 06:00", "available"),
+        (date(2026, 10, 2), "2026-10-04 12:00", "pending"),
+        (date(2026, 10, 2), "2026-10-06 07:30", "available"),
+        (date(2026, 12, 30), "2027-01-03 12:00", "pending"),
+        (date(2026, 12, 30), "2027-01-04 07:30", "available"),
+    ],
+)
+def test_candles_are_pending_until_they_are_fetched_when_they_are_final(
+    lake: Lake, day: date, moment: str, seen: str
+) -> None:
+    assert condition(fetched(lake, day, moment), DAILY_CANDLES, day)[0] == seen
+
+
+def test_what_was_never_fetched_again_is_told_how_to_repair(lake: Lake) -> None:
+    day = date(2026, 10, 30)
+    fetched(lake, day, "2026-10-30 20:40")
+    seen, why = condition(at(lake, "2026-11-01 12:00"), DAILY_CANDLES, day)
+    assert seen == "pending"
+    assert "until the night before the next session" in why
+    seen, why = condition(at(lake, "2026-11-02 09:30"), DAILY_CANDLES, day)
+    assert seen == "pending"
+    assert "kis-assets repair" in why
+
+
+def test_a_row_of_a_stock_that_left_the_universe_keeps_its_day_pending(lake: Lake) -> None:
+    day = date(2026, 10, 1)
+    fetched(lake, day, "2026-10-01 20:40")
+    left = frame(DAILY_CANDLES, based(day, 5, 5, stock_code="000020"), source="kis")
+    lake.replace(DAILY_CANDLES, Scope.month(day).of({"000020"}), left)
+    stored(at(lake, "2026-10-02 07:30"), DAILY_CANDLES, day, rows=2)
+    assert condition(lake, DAILY_CANDLES, day)[0] == "pending"
+
+
+@pytest.mark.parametrize(
+    ("moment", "seen"), [("2026-10-01 20:04", "pending"), ("2026-10-01 20:05", "available")]
+)
+def test_minutes_are_pending_until_five_past_eight_in_the_evening(
+    lake: Lake, moment: str, seen: str
+) -> None:
+    day = date(2026, 10, 1)
+    stored(at(lake, moment), MINUTE_CANDLES, day)
+    assert condition(at(lake, moment), MINUTE_CANDLES, day)[0] == seen
 
 
 def test_a_day_that_is_not_over_is_pending(lake: Lake) -> None:

@@ -15,43 +15,15 @@ from kis_assets.tables import (
     DAILY_CANDLES,
     MINUTE_CANDLES,
     ORDER_BOOKS,
-    Table,
+    PRICE_SNAPSHOTS,
 )
 from kis_assets_tests.conftest import REAL_DATA
-
-NOW = datetime(2026, 3, 17, 12, tzinfo=UTC)
+from kis_assets_tests.small_rows import NOW, based, candle, frame
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path, source="mock")
-
-
-def frame(table: Table, *rows: dict[str, Any]) -> pl.DataFrame:
-    """Rows of a table; columns not given are null."""
-    filled = [dict.fromkeys(table.schema) | {"source": "mock", "fetched_at": NOW} | r for r in rows]
-    return pl.DataFrame(filled, schema=table.schema)
-
-
-def candle(day: date, *ohlc: int, volume: int = 10, **more: Any) -> dict[str, Any]:
-    opened, high, low, close = ohlc
-    return {
-        "trading_day": day,
-        "stock_code": "005930",
-        "open": opened,
-        "high": high,
-        "low": low,
-        "close": close,
-        "volume": volume,
-        "trading_value": volume * close,
-        "change": 0,
-        "base_price": close,
-        "ex_flag": "00",
-        "split_ratio": 0.0,
-        "revaluation": "00",
-        "has_traded": volume > 0,
-        "is_final": True,
-    } | more
 
 
 def adjusted(lake: Lake, columns: str) -> list[tuple[Any, ...]]:
@@ -61,10 +33,6 @@ def adjusted(lake: Lake, columns: str) -> list[tuple[Any, ...]]:
 
 
 MONDAY, TUESDAY = date(2026, 3, 9), date(2026, 3, 10)
-
-
-def based(day: date, close: int, base: int, **more: Any) -> dict[str, Any]:
-    return candle(day, close, close, close, close, base_price=base, change=close - base, **more)
 
 
 def action(day: date, kind: str, ratio: float | None) -> dict[str, Any]:
@@ -166,6 +134,78 @@ def test_an_announcement_whose_day_has_moved_changes_nothing_yet(lake: Lake) -> 
     assert adjusted(lake, "factor") == [(1.0,), (1.0,)]
 
 
+PROVISIONAL = {"is_final": False}
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "factor"),
+    [
+        # 10,300 is the after-market's; the official close was 10,000.
+        ({}, None, 1.0),
+        ({"base_price": 5_000, "split_ratio": 0.5}, None, 0.5),
+        ({"base_price": 9_400, "ex_flag": "01"}, None, 9_400 / 10_300),
+        ({"base_price": 9_400}, "other", 9_400 / 10_300),
+        ({"base_price": 9_400}, "cash_dividend", 1.0),
+    ],
+)
+def test_a_close_that_is_not_final_makes_no_step(
+    lake: Lake, event: dict[str, Any], kind: str | None, factor: float
+) -> None:
+    rows = frame(
+        DAILY_CANDLES,
+        based(MONDAY, 10_300, 10_000, **PROVISIONAL),
+        based(TUESDAY, 9_500, 10_000, **event),
+    )
+    lake.replace(DAILY_CANDLES, Scope.month(MONDAY), rows)
+    if kind:
+        noted = frame(CORPORATE_ACTIONS, action(TUESDAY, kind, None))
+        lake.replace(CORPORATE_ACTIONS, Scope.month(TUESDAY), noted)
+    assert adjusted(lake, "factor, is_final") == [(pytest.approx(factor), False), (1.0, True)]
+    corrected = rows.with_columns(
+        close=pl.when(pl.col("trading_day") == MONDAY).then(10_000).otherwise("close"),
+        is_final=True,
+    )
+    lake.replace(DAILY_CANDLES, Scope.month(MONDAY), corrected)
+    assert adjusted(lake, "factor")[0][0] == event.get("base_price", 10_000) / 10_000
+
+
+def test_a_week_with_a_day_that_is_not_final_is_not_either(lake: Lake) -> None:
+    days = [date(2026, 3, 9), date(2026, 3, 10), date(2026, 3, 16)]
+    rows = [based(day, 100, 100, is_final=day != days[1]) for day in days]
+    lake.replace(DAILY_CANDLES, Scope.month(MONDAY), frame(DAILY_CANDLES, *rows))
+    found = lake.read("SELECT is_final FROM weekly_candles ORDER BY trading_day").rows()
+    assert found == [(False,), (True,)]
+    assert lake.read("SELECT is_final FROM monthly_candles").rows() == [(False,)]
+
+
+def quote(day: date, hour: int, price: int, session: str, close: int | None) -> pl.DataFrame:
+    captured_at = datetime(day.year, day.month, day.day, hour - 9, tzinfo=UTC)
+    row = dict.fromkeys(("open", "high", "low", "volume", "trading_value", "change"), 1)
+    return frame(
+        PRICE_SNAPSHOTS,
+        row
+        | {"trading_day": day, "captured_at": captured_at, "stock_code": "005930"}
+        | {"stock_name": "삼성전자", "price": price, "change_rate": 1.0}
+        | {"session": session, "regular_close": close},
+    )
+
+
+def test_the_latest_price_says_its_session_and_the_regular_close(lake: Lake) -> None:
+    day = date(2026, 10, 1)
+    evening = quote(day, 20, 10_300, "closed", None)
+    lake.replace(PRICE_SNAPSHOTS, Scope.capture(day, evening["captured_at"][0]), evening)
+    query = "SELECT price, session, regular_close FROM latest_prices"
+    assert lake.read(query).rows() == [(10_300, "closed", None)]
+    provisional = based(day, 10_300, 9_900, **PROVISIONAL)
+    lake.replace(DAILY_CANDLES, Scope.month(day), frame(DAILY_CANDLES, provisional))
+    assert lake.read(query).rows() == [(10_300, "closed", None)]
+    lake.replace(DAILY_CANDLES, Scope.month(day), frame(DAILY_CANDLES, based(day, 10_000, 9_900)))
+    assert lake.read(query).rows() == [(10_300, "closed", 10_000)]
+    known = evening.with_columns(regular_close=pl.lit(10_010, pl.Int64))
+    lake.replace(PRICE_SNAPSHOTS, Scope.capture(day, evening["captured_at"][0]), known)
+    assert lake.read(query).rows() == [(10_300, "closed", 10_010)]
+
+
 def test_months_that_are_not_stored_are_no_action(lake: Lake) -> None:
     lake.replace(
         DAILY_CANDLES, Scope.month(MONDAY), frame(DAILY_CANDLES, based(MONDAY, 1000, 1000))
@@ -216,7 +256,7 @@ def test_a_week_is_made_from_its_traded_days(lake: Lake) -> None:
     )
     lake.replace(DAILY_CANDLES, Scope.month(monday), rows)
     weeks = lake.read("SELECT * FROM weekly_candles ORDER BY trading_day").rows()
-    assert weeks[0] == (days[2], "005930", 100, 130, 90, 115, 15, 1200 + 575, 3)
+    assert weeks[0] == (days[2], "005930", 100, 130, 90, 115, 15, 1200 + 575, 3, True)
     assert len(weeks) == 2
     (month,) = lake.read("SELECT open, close, volume, days FROM monthly_candles").rows()
     assert month == (100, 116, 25, 4)
