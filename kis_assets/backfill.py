@@ -7,15 +7,15 @@ Ten years of 2,500 stocks are 62,500 requests that way, and would be 300,000 mon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from kis_assets import asked, krx, pipeline
+from kis_assets import asked, finality, krx, pipeline
 from kis_assets.assets import universe
 from kis_assets.assets.reporting import LISTENER
 from kis_assets.assets.sessions import month
@@ -24,7 +24,7 @@ from kis_assets.kis.errors import KISError
 from kis_assets.kis.minutes import oldest_kept
 from kis_assets.lake import Lake
 from kis_assets.pipeline import Outcome
-from kis_assets.quality import ACCOUNTED
+from kis_assets.quality import ACCOUNTED, provisional
 from kis_assets.resources import KISResource, open_lake
 from kis_assets.settings import Settings
 from kis_assets.sources.base import Progress
@@ -89,7 +89,14 @@ class Plan:
 
 
 def make_plan(
-    table: str, first: str, last: str, kis: KISResource, lake: Lake, *, again: bool = False
+    table: str,
+    first: str,
+    last: str,
+    kis: KISResource,
+    lake: Lake,
+    *,
+    again: bool = False,
+    only: Collection[str] | None = None,
 ) -> Plan:
     """What lacks of a table from one month or day to another, and what it costs.
 
@@ -100,6 +107,7 @@ def make_plan(
         kis: asked for the master files, unless they are stored.
         lake: what is there already.
         again: fetch what is there as well.
+        only: the partitions to look at, by their keys; None: all from first to last.
 
     Raises:
         ValueError: there is no such table, month or day, or it cannot be had.
@@ -110,7 +118,8 @@ def make_plan(
     todo = {
         key: span
         for key, span in spans.items()
-        if again or not is_complete(lake, TABLES[table], *span)
+        if (only is None or key in only)
+        and (again or not is_complete(lake, TABLES[table], *span, kis.now()))
     }
     stocks = pl.DataFrame(schema={"stock_code": pl.String, "listed_on": pl.Date})
     if todo:
@@ -178,8 +187,8 @@ def _day(table: str, word: str) -> date:
         raise ValueError(f"{word!r} is no {kind}; write it as {example}") from None
 
 
-def is_complete(lake: Lake, table: Table, first: date, last: date) -> bool:
-    """Whether rows of a partition are stored, final, and no stock of them failed.
+def is_complete(lake: Lake, table: Table, first: date, last: date, now: datetime) -> bool:
+    """Whether rows of a partition are stored, as final as they can be, and no stock of them failed.
 
     Claims that its checks found broken do not matter here: asking again would not mend them.
     """
@@ -193,9 +202,16 @@ def is_complete(lake: Lake, table: Table, first: date, last: date) -> bool:
     sessions = krx.trading_days(max(first, krx.FIRST_DAY), last) if last >= krx.FIRST_DAY else []
     if not set(sessions) <= set(known["trading_day"]):
         return False
+    if table is DAILY_CANDLES and not provisional(lake, now, first, last).is_empty():
+        return False
     newest = known.sort("trading_day").row(-1, named=True)
     session = krx.session(newest["trading_day"]) if sessions else None
-    return session is None or newest["checked_at"] >= session.over_at
+    if session is None:
+        return True
+    over_at = session.over_at
+    if table is MINUTE_CANDLES:
+        over_at = finality.minutes_final_at(session.day)
+    return newest["checked_at"] >= over_at
 
 
 def windows(spans: list[Span], stocks: pl.DataFrame) -> list[Window]:

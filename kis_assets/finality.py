@@ -16,6 +16,8 @@ from kis_assets import krx
 CORRECTED_BY = time(6, 0)
 """When KIS has put the regular session's prices back, on the morning of the next session. Of eleven
 bars that were looked at, one was still to come at 05:28; at 07:56 all 25 were there."""
+REFETCHED_AFTER = timedelta(hours=2, minutes=30)
+"""How long after that the morning's schedules have fetched the final candles: at 08:30."""
 MINUTES_SETTLE = timedelta(minutes=5)
 """How long after the day's last trade its minutes are complete."""
 
@@ -67,6 +69,12 @@ def _corrected_at(following: date) -> datetime:
 def _next_open(day: date, closed: Collection[date]) -> date:
     following = krx.next_trading_day(day)
     return _next_open(following, closed) if following in closed else following
+
+
+def refetched_by(day: date) -> datetime:
+    """The instant by which the schedules have fetched final candles of a trading day."""
+    at = final_at(day)
+    return at + REFETCHED_AFTER if day >= krx.AFTER_MARKET_SINCE else at
 
 
 def doubted_day(now: datetime) -> date | None:

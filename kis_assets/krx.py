@@ -40,6 +40,8 @@ _NOTE_FIRST_DAY = "first trading day of the year opens at 10:00"
 # Block and single-price trades, which count into a day's volume, ended so long after the close.
 _OFF_HOURS = timedelta(minutes=270)
 
+AUCTION_OVER = timedelta(minutes=10)
+"""How long after the close its auction has certainly ended: it may be extended."""
 AFTER_MARKET_SINCE = date(2026, 9, 14)
 """The first day on which KRX trades from 16:00 to 20:00, continuously, in shares of KOSPI and
 KOSDAQ."""

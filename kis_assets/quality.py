@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import polars as pl
 
+from kis_assets import finality
 from kis_assets.changes import day_of
 from kis_assets.kis.errors import KISError
 from kis_assets.lake import Lake, Scope
-from kis_assets.tables import QUALITY, Table
+from kis_assets.tables import DAILY_CANDLES, QUALITY, Table
 
 ACCOUNTED = "every_stock_is_accounted_for"
 """The claim that is written together with the rows: no stock failed that was asked for."""
@@ -124,6 +125,19 @@ def absences(lake: Lake, table: Table, first: date, last: date) -> pl.DataFrame:
     ]
     schema = {"trading_day": pl.Date, "stock_code": pl.String, "reason": pl.String}
     return pl.DataFrame(found, schema, orient="row")
+
+
+def provisional(
+    lake: Lake, now: datetime, first: date | None = None, last: date | None = None
+) -> pl.DataFrame:
+    """trading_day and stock_code of the stored candles that are not final and could be by now."""
+    until = finality.newest_final_day(now)
+    return (
+        lake.scan(DAILY_CANDLES, first=first, last=min(last or until, until))
+        .filter(~pl.col("is_final"))
+        .select("trading_day", "stock_code")
+        .collect(engine="streaming")
+    )
 
 
 def _by_reason(by_code: Mapping[str, str]) -> dict[str, list[str]]:

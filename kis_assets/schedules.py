@@ -17,6 +17,7 @@ from kis_assets.assets.candles import daily_candles, minute_candles
 from kis_assets.assets.krx import krx_daily
 from kis_assets.assets.quotes import order_books, price_snapshots
 from kis_assets.assets.reference import market_days, stock_info, stock_master
+from kis_assets.assets.repairing import fetch_provisional_candles_again
 from kis_assets.assets.reports import market_report
 from kis_assets.assets.sessions import refuse_closed
 from kis_assets.assets.warming import warm_cache
@@ -54,7 +55,14 @@ def cache_warming() -> None:
     warm_cache()
 
 
+@dg.job(description="Fetch candles again that were stored before they were final.")
+def candle_repair() -> None:
+    """One op, which makes the months that need it."""
+    fetch_provisional_candles_again()
+
+
 JOBS = [
+    candle_repair,
     market_calendar,
     stock_master_ingestion,
     reference_ingestion,

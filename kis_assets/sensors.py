@@ -58,20 +58,10 @@ class Owed:
     waits_until: Callable[[date], datetime] | None = None
 
 
-MORNING = timedelta(hours=2, minutes=30)
-"""How long after candles are final the morning's schedules have to fetch them."""
-
-
-def candles_are_due(day: date) -> datetime:
-    """When this sensor may ask for final candles of a day."""
-    final_at = finality.final_at(day)
-    return final_at + MORNING if day >= krx.AFTER_MARKET_SINCE else final_at
-
-
 # Minutes first: KIS forgets them.
 OWED = [
     Owed(MINUTE_CANDLES.name, minute_candle_ingestion, day_key, kept=SESSIONS_KEPT),
-    Owed(DAILY_CANDLES.name, daily_candle_ingestion, month_key, waits_until=candles_are_due),
+    Owed(DAILY_CANDLES.name, daily_candle_ingestion, month_key, waits_until=finality.refetched_by),
     Owed(MARKET_DAYS.name, market_calendar, year_key, of_now=True),
     Owed(STOCK_INFO.name, reference_ingestion, month_key, of_now=True),
     # Where there is a key to KRX.

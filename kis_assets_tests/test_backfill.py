@@ -211,13 +211,13 @@ def test_what_is_not_right_is_not_complete(desk: Desk, what: str) -> None:
     failed = {"005930": KISError("down")} if what == "failed" else {}
     record(desk.lake, MINUTE_CANDLES, [account(dict.fromkeys(days, 4), {}, failed)])
     last = days[0] + timedelta(days=1 if what == "a day lacks" else 0)
-    assert not backfill.is_complete(desk.lake, MINUTE_CANDLES, days[0], last)
+    assert not backfill.is_complete(desk.lake, MINUTE_CANDLES, days[0], last, krx.now())
 
 
 def test_a_day_that_is_right_is_complete(desk: Desk) -> None:
     day = EVENING.date() - timedelta(days=1)
     record(desk.lake, MINUTE_CANDLES, [account({day: 4}, {}, {})])
-    assert backfill.is_complete(desk.lake, MINUTE_CANDLES, day, day)
+    assert backfill.is_complete(desk.lake, MINUTE_CANDLES, day, day, krx.now())
 
 
 def test_days_of_minutes_cost_what_they_cost_on_a_real_day(desk: Desk) -> None:

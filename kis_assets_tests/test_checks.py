@@ -552,11 +552,8 @@ def test_days_from_before_the_calendar_begins_are_settled_too(lake: Lake) -> Non
 
 def test_a_day_that_grew_until_the_evening_did_not_change(lake: Lake) -> None:
     stored = lake.scan(DAILY_CANDLES).collect()
-    at_noon = stored.with_columns(
-        fetched_at=pl.col("trading_day").cast(pl.Datetime("us", "UTC")) + timedelta(hours=3)
-    )
     before = broken(lake, DAILY_CANDLES)
-    spoil(lake, DAILY_CANDLES, lambda _: at_noon)
+    spoil(lake, DAILY_CANDLES, lambda rows: rows.with_columns(is_final=pl.lit(value=False)))
     grown = stored.with_columns(trading_value=pl.col("trading_value") + 1)
     lake.replace(DAILY_CANDLES, Scope.month(DAY), grown)
     assert broken(lake, DAILY_CANDLES) == before

@@ -122,7 +122,9 @@ def test_a_second_day_of_a_month_leaves_the_first(server: Simulator) -> None:
 def test_every_schedule_of_krx_makes_what_krx_has(krx_is_the_source: Simulator) -> None:
     today = MORNING.date()
     found = plans(Settings.load())
-    assert {plan.moments.said for plan in found} == {"at 08:00", "at 08:30"}
+    assert {plan.moments.said for plan in found} == {
+        *("at 08:00", "at 08:30", "at 08:45, 09:10, 10:10")
+    }
     for plan in found:
         assert plan.key is not None
         job = defs.resolve_job_def(plan.job.name)

@@ -154,7 +154,7 @@ def test_what_is_pruned_is_an_error_only_for_who_asks_for_it(tmp_path: Path) -> 
     market, then = Market(tmp_path / "mock"), datetime(2026, 3, 1, 12, tzinfo=UTC)
     with pytest.raises(LakeError, match="pruned"):
         market.sql("SELECT * FROM weekly_candles", as_of=then)
-    assert market.sql("SELECT * FROM latest_prices", as_of=then).is_empty()
+    assert market.sql("SELECT * FROM order_book_levels", as_of=then).is_empty()
 
 
 Question = Callable[[Market], object]

@@ -21,6 +21,7 @@ from kis_assets.kis.errors import UnexpectedAnswer
 from kis_assets.kis.minutes import kept_session
 from kis_assets.lake import Lake, Scope
 from kis_assets.partitions import MONTHS, TRADING_DAYS
+from kis_assets.quality import provisional
 from kis_assets.resources import KISResource, LakeResource, plain_failures
 from kis_assets.sources.base import Fetched
 from kis_assets.sources.kis import NO_BAR
@@ -46,7 +47,9 @@ def daily_candles(
         report = Report(kis)
         first, last = month(context.partition_key, kis.newest_day())
         stocks = universe.of_month(kis, lake.lake, first, last)
-        codes = stocks["stock_code"].to_list()
+        # A stock that left the universe is asked for until its last rows are final.
+        left = provisional(lake.lake, kis.now(), first, last)["stock_code"]
+        codes = sorted({*stocks["stock_code"], *left})
         fetched = kis.source.daily_candles(codes, first, last, logged(context.log.info))
         if kis.settings.kis_venue is not Venue.NXT:  # which may have suspended a listed stock
             _count_as_failed(fetched, stocks, first, last, kis.now())

@@ -1,12 +1,13 @@
 """Live quotes: captured while they are there, never to be had later."""
 
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
+from kis_assets import krx
 from kis_assets.assets import universe
 from kis_assets.assets.reference import stock_master
 from kis_assets.assets.reporting import (
@@ -17,11 +18,12 @@ from kis_assets.assets.reporting import (
     refuse_nothing_stored,
 )
 from kis_assets.assets.sessions import live_session, refuse_without_today
-from kis_assets.lake import Scope
+from kis_assets.lake import Lake, Scope
 from kis_assets.partitions import TRADING_DAYS
 from kis_assets.resources import KISResource, LakeResource, plain_failures
 from kis_assets.sources.base import AbstractDataSource, Fetched, Progress
 from kis_assets.tables import ORDER_BOOKS, PRICE_SNAPSHOTS, Table
+from kis_assets.venues import Venue
 
 
 @dg.asset(
@@ -73,11 +75,41 @@ def _capture(
         refuse_without_today(kis.settings, table.name.replace("_", " "))
         captured_at = kis.now()
         venue = kis.settings.kis_venue
-        day = live_session(context.partition_key, captured_at, lake.lake, venue).day
+        session = live_session(context.partition_key, captured_at, lake.lake, venue)
+        day = session.day
         report = Report(kis)
         stocks = universe.of_day(kis, lake.lake, day)
         fetched = fetch(kis.source)(stocks, day, captured_at, logged(context.log.info))
         refuse_nothing_stored(fetched, f"{table.name} of {day}")
+        # The official close is shown on no other venue.
+        if table is PRICE_SNAPSHOTS and venue is Venue.KRX:
+            fetched.rows = _with_close(fetched.rows, lake.lake, session)
         answered = set(stocks["stock_code"]) - set(fetched.failed)
         scope = Scope.capture(day, captured_at).of(answered)
         return report.store(lake.lake, table, scope, fetched, stocks)
+
+
+def _with_close(rows: pl.DataFrame, lake: Lake, session: krx.Session) -> pl.DataFrame:
+    """Quotes with the day's official close, where it is known.
+
+    A quote's price is it from ten minutes after the close, when the auction is certainly over,
+    until the after-market opens; later it is what such a capture of the day holds.
+    """
+    is_over = pl.col("fetched_at") >= (session.closes_at + krx.AUCTION_OVER).astimezone(UTC)
+    is_official = is_over
+    if session.after_market is not None:
+        is_official &= pl.col("fetched_at") < session.after_market[0].astimezone(UTC)
+    known = (
+        lake.scan(PRICE_SNAPSHOTS, first=session.day, last=session.day)
+        .filter(pl.col("regular_close").is_not_null())
+        .sort("captured_at")
+        .unique("stock_code", keep="last")
+        .select("stock_code", known="regular_close")
+        .collect()
+    )
+    close = pl.when(is_official).then("price").when(is_over).then("known")
+    return (
+        rows.join(known, on="stock_code", how="left", maintain_order="left")
+        .with_columns(regular_close=close)
+        .select(PRICE_SNAPSHOTS.schema.names())
+    )

@@ -47,24 +47,20 @@ def no_session_is_skipped(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def snapshot_after_close_equals_candle(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """The last quote captured after a close has the prices of that day's candle.
+    """The official prices captured after a close are those of that day's final candle.
 
-    Volume may have grown since: off-hours trades count into the day.
+    They are captured before the after-market opens. Volume may have grown since.
     """
-    closes = pl.LazyFrame(
-        [(session.day, session.closes_at) for session in span.sessions],
-        schema={"trading_day": pl.Date, "closes_at": pl.Datetime("us", "UTC")},
-        orient="row",
-    )
+    seen = pl.col("fetched_at")
     quotes = (
         span.rows(PRICE_SNAPSHOTS)
-        .join(closes, on="trading_day")
-        .filter(pl.col("captured_at") >= pl.col("closes_at"))
+        .join(span.official(), on="trading_day")
+        .filter(seen >= pl.col("official_from"), seen < pl.col("official_until"))
         .sort("captured_at")
         .unique(["trading_day", "stock_code"], keep="last")
         .select("trading_day", "stock_code", "price", "open", "high", "low", "volume")
     )
-    both = rows.join(quotes, on=["trading_day", "stock_code"], suffix="_quoted")
+    both = rows.filter("is_final").join(quotes, on=["trading_day", "stock_code"], suffix="_quoted")
     same = pl.all_horizontal(
         pl.col("close") == pl.col("price"),
         *(pl.col(name) == pl.col(f"{name}_quoted") for name in ("open", "high", "low")),
@@ -109,7 +105,8 @@ def bars_differ_from_the_day_before(span: Span, rows: pl.LazyFrame) -> pl.LazyFr
 def moved_bases_have_an_action(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Where the base price is more than a tick from the close before, a mark or an action says why.
 
-    The mark is that of the daily chart, the action a stored one of that day.
+    The mark is that of the daily chart, the action a stored one of that day. A close that is not
+    final is no close before.
     """
     days = krx.trading_days(
         max(span.first - timedelta(A_FORTNIGHT), krx.FIRST_DAY), max(span.last, krx.FIRST_DAY)
@@ -126,9 +123,9 @@ def moved_bases_have_an_action(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
         rows.filter(pl.col("trading_day") >= krx.SAME_TICKS_SINCE)
         .with_columns(session_before=session_before)
         .join(
-            span.rows(days_before=A_FORTNIGHT).select(
-                "stock_code", session_before="trading_day", previous_close="close"
-            ),
+            span.rows(days_before=A_FORTNIGHT)
+            .filter("is_final")
+            .select("stock_code", session_before="trading_day", previous_close="close"),
             on=["stock_code", "session_before"],
         )
         .filter(unmarked, (pl.col("base_price") - pl.col("previous_close")).abs() > tick)

@@ -4,7 +4,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -18,7 +18,7 @@ from kis_assets.quality import Finding
 from kis_assets.resources import KISResource, LakeResource, plain_failures
 from kis_assets.settings import Settings
 from kis_assets.sources.base import AbstractDataSource
-from kis_assets.tables import KRX_DAILY, Table, Unit
+from kis_assets.tables import INSTANT, KRX_DAILY, Table, Unit
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,26 @@ class Span:
         found = [krx.session(day) for day in days]
         return [session for session in found if session and session.closes_at <= self.now]
 
-    def ends(self) -> pl.LazyFrame:
-        """trading_day, closes_at and over_at of those sessions, to join rows with."""
-        return pl.LazyFrame(
-            [(session.day, session.closes_at, session.over_at) for session in self.sessions],
-            schema={
-                "trading_day": pl.Date,
-                "closes_at": pl.Datetime("us", "UTC"),
-                "over_at": pl.Datetime("us", "UTC"),
-            },
-            orient="row",
-        )
+    def official(self) -> pl.LazyFrame:
+        """When a quote's price is the official close of those sessions, to join rows with.
 
+        Columns: trading_day, official_from, official_until and over_at, when the last trade of the
+        day is over. Before there was an after-market, a close stood until the next session.
+        """
+        found = [
+            (
+                session.day,
+                session.closes_at + (krx.AUCTION_OVER if session.after_market else timedelta()),
+                session.after_market[0] if session.after_market else NEVER,
+                session.over_at,
+            )
+            for session in self.sessions
+        ]
+        moments = dict.fromkeys(("official_from", "official_until", "over_at"), INSTANT)
+        return pl.LazyFrame(found, {"trading_day": pl.Date(), **moments}, orient="row")
+
+
+NEVER = datetime(2200, 1, 1, tzinfo=UTC)
 
 _SCOPES: dict[Unit, Callable[[str], Scope]] = {
     "day": lambda key: Scope.day(date.fromisoformat(key)),

@@ -12,7 +12,7 @@ from kis_assets.changes import compare, day_of, order_of, unit_of
 from kis_assets.checks.claims import Incomparable, Span
 from kis_assets.kis.master import in_universe
 from kis_assets.settings import Settings
-from kis_assets.tables import QUALITY, STOCK_MASTER
+from kis_assets.tables import QUALITY, STOCK_MASTER, Table
 
 SESSIONS_BACK = 5
 """Sessions that a day's number of rows is held against."""
@@ -69,7 +69,7 @@ def every_session_is_present(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def settled_days_are_unchanged(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Rows that were stored after their day was over are as in the version before, cell for cell.
+    """Rows that were final when they were stored are as in the version before, cell for cell.
 
     What is not is shown with both values; `kis-assets diff` shows all of it.
     """
@@ -79,18 +79,18 @@ def settled_days_are_unchanged(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     order = order_of(span.table)
     settled = (
         span.lake.scan(span.table, as_of=written[-2], first=span.first, last=span.last)
-        .join(span.ends(), on="trading_day", how="left")
-        # Of days before the calendar begins no end is known, and all are over.
-        .filter(
-            (pl.col("fetched_at") >= pl.col("over_at")) | (pl.col("trading_day") < krx.FIRST_DAY)
-        )
-        .select(*span.table.schema)
+        .filter(is_final(span.table))
         .collect()
         .sort(order)
     )
     now = rows.join(settled.lazy(), on=span.table.key, how="semi").collect().sort(order)
     most = (settled.height + 1) * len(span.table.columns)
     return compare(span.table, settled, now, most)[3].lazy()
+
+
+def is_final(table: Table) -> pl.Expr:
+    """Whether rows of a table will change no more; KRX publishes none that will."""
+    return pl.col("is_final") if "is_final" in table.schema else pl.lit(value=True)
 
 
 def as_many_rows_as_in_the_last_sessions(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:

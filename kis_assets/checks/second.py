@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from hashlib import sha256
 
 import polars as pl
 
+from kis_assets import finality, krx
 from kis_assets.checks.claims import Incomparable, Span
 from kis_assets.checks.prices import last_price
 from kis_assets.kis.errors import NotSupported
@@ -49,37 +50,41 @@ def a_hundred_stocks_agree_with_a_second_source(span: Span, rows: pl.LazyFrame) 
 
     They are drawn by the newest day stored, ten of each tenth by trading value. The second source
     is KRX for the days of which krx_daily is stored, else KIS's short history of thirty sessions.
-    One altered stock of 2,500 is missed with a chance of 96 %, one in each hundred with 36 %.
+    Compared are final candles, and quotes at the official close: in between both of KIS's services
+    show the same after-market prices, which proves nothing. One altered stock of 2,500 is missed
+    with a chance of 96 %, one in each hundred with 36 %.
     """
     session_days = [session.day for session in span.sessions]
     stored = _at_the_close(span, rows).filter(pl.col("trading_day").is_in(session_days))
     codes = drawn(stored)
     if not codes:
-        raise Incomparable("no session of these days is over, or nothing was captured since")
+        raise Incomparable("no row of these days is final, and none was captured at the close")
     known = _of_krx(span, codes)
     told = set(known["trading_day"])
-    if not told.issuperset(stored.select("trading_day").unique().collect()["trading_day"]):
+    days = set(stored.select("trading_day").unique().collect()["trading_day"])
+    if left := {day for day in days - told if _is_official(day, span.now)}:
         try:
             asked = span.source().recent_candles(codes)
         except NotSupported as error:
             if known.is_empty():
                 raise Incomparable(str(error)) from None
         else:
-            other = _answered(asked).filter(~pl.col("trading_day").is_in(list(told)))
+            other = _answered(asked).filter(pl.col("trading_day").is_in(list(left)))
             known = pl.concat([known, other.select(known.columns)])
     both = stored.join(known.lazy(), on=_DAY, suffix="_second").collect()
     if both.is_empty():
         raise Incomparable(
-            "KIS's short history has the last thirty sessions only, and krx_daily none of these "
-            "days; with a KRX_API_KEY it can be fetched"
+            "KIS's short history has the last thirty sessions only, and shows the official close "
+            "of a day until its after-market opens and again from the next session on; krx_daily "
+            "has none of these days, and with a KRX_API_KEY it can be fetched"
         )
     return _all_different(both)
 
 
 def candles_are_those_of_krx(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Every candle of KIS has the prices, change and volume that KRX publishes, side by side.
+    """Every final candle of KIS has the prices, change and volume that KRX publishes.
 
-    The whole market, not a sample; stocks that KIS was not asked for are left out.
+    Side by side; the whole market, not a sample. Stocks that KIS was not asked for are left out.
     """
     if span.beside is None:
         raise Incomparable("no candle of KIS is stored beside it")
@@ -87,7 +92,7 @@ def candles_are_those_of_krx(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     stored = _at_the_close(inner, inner.rows())
     both = stored.join(rows, on=_DAY, suffix="_second").collect()
     if both.is_empty():
-        raise Incomparable(f"no candle of {span.first} is stored of KIS")
+        raise Incomparable(f"no final candle of {span.first} is stored of KIS")
     return _all_different(both)
 
 
@@ -117,21 +122,32 @@ def _all_different(both: pl.DataFrame) -> pl.LazyFrame:
     return pl.concat([_different(both, name) for name in (*_PRICES, "volume")]).sort(_DAY).lazy()
 
 
+def _is_official(day: date, now: datetime) -> bool:
+    """Whether KIS shows the regular session's prices of a day at that moment."""
+    session = krx.session(day)
+    after_market = session.after_market if session else None
+    return after_market is None or now < after_market[0] or finality.is_final(day, now)
+
+
 def _at_the_close(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Rows as candles; of quotes, the last ones after a close. `is_final`: no volume is to come."""
-    known_at = "captured_at" if "captured_at" in span.table.schema else "fetched_at"
-    found = rows.join(span.ends(), on="trading_day").with_columns(
-        is_final=pl.col(known_at) >= pl.col("over_at")
-    )
-    if known_at == "captured_at":
+    """Final candles; of quotes, the last ones at the official close.
+
+    `is_whole` says that no volume is to come.
+    """
+    if "captured_at" in span.table.schema:
+        seen = pl.col("fetched_at")
         found = (
-            found.filter(pl.col("captured_at") >= pl.col("closes_at"))
+            rows.join(span.official(), on="trading_day")
+            .filter(seen >= pl.col("official_from"), seen < pl.col("official_until"))
             .sort("captured_at")
             .unique(_DAY, keep="last")
+            .with_columns(is_whole=seen >= pl.col("over_at"))
         )
+    else:
+        found = rows.filter("is_final").with_columns(is_whole=pl.lit(value=True))
     return found.select(
         *_DAY,
-        *("open", "high", "low", "change", "volume", "trading_value", "is_final"),
+        *("open", "high", "low", "change", "volume", "trading_value", "is_whole"),
         close=last_price(span.table),
     )
 
@@ -140,21 +156,24 @@ def _different(both: pl.DataFrame, name: str) -> pl.DataFrame:
     other = f"{name}_second"
     wrong = pl.col(name) != pl.col(other)
     if name == "volume":
-        wrong = pl.when("is_final").then(wrong).otherwise(pl.col(name) > pl.col(other))
+        wrong = pl.when("is_whole").then(wrong).otherwise(pl.col(name) > pl.col(other))
     return both.filter(wrong).select(
         *_DAY, field=pl.lit(name), stored=pl.col(name), second=pl.col(other)
     )
 
 
 def adjusted_series_is_that_of_kis(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """`daily_candles_adjusted` runs in step with KIS's own adjusted closes.
+    """`daily_candles_adjusted` runs in step with KIS's own adjusted closes, on final days.
 
     Compared are 30 stocks with an action in the month and 30 without, over the month and the two
-    weeks before, to 0.2 % or 1.5 KRW: KIS rounds adjusted prices to whole KRW.
+    weeks before, to 0.2 % or 1.5 KRW: KIS rounds adjusted prices to whole KRW. Stocks with a
+    capital reduction are not: KIS leaves reductions out of its own.
     """
     first = span.first - timedelta(days=14)
     stored = span.lake.scan(DAILY_CANDLES, first=first, last=span.last)
     everyone = stored.select("stock_code").unique().collect()["stock_code"].sort()
+    reduced = rows.filter(pl.col("kind") == "capital_reduction").collect()["stock_code"]
+    everyone = everyone.filter(~everyone.is_in(reduced.implode()))
     moved = everyone.filter(
         everyone.is_in(rows.select("stock_code").collect()["stock_code"].implode())
     )
@@ -171,8 +190,8 @@ def adjusted_series_is_that_of_kis(span: Span, rows: pl.LazyFrame) -> pl.LazyFra
     marks = ", ".join("?" for _ in codes)
     ours = span.lake.read(
         "SELECT trading_day, stock_code, close FROM daily_candles_adjusted "  # noqa: S608
-        f"WHERE stock_code IN ({marks}) AND trading_day BETWEEN ? AND ?",
-        [*codes, first, span.last],
+        f"WHERE is_final AND stock_code IN ({marks}) AND trading_day BETWEEN ? AND ?",
+        [*codes, first, min(span.last, finality.newest_final_day(span.now))],
     )
     both = ours.join(adjusted, on=list(_DAY), suffix="_of_kis").with_columns(
         # The newest day of each may lie behind an action of which the other knows.

@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kis_assets.cli.common import app
+from kis_assets.cli.common import app, stop
 
 if TYPE_CHECKING:
     from kis_assets.backfill import Plan
+    from kis_assets.lake import Lake
+    from kis_assets.resources import KISResource
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it costs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before it begins.")]
 
 INTERRUPTED = 130
 """The exit status of what was ended by Ctrl-C."""
@@ -25,11 +31,37 @@ def backfill(
     first: Annotated[str, typer.Argument(help="First month (2015-01) or day (2026-03-02).")],
     last: Annotated[str, typer.Argument(help="The last one, included.")],
     again: Annotated[bool, typer.Option(help="Fetch what is complete as well.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it costs.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before it begins.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fetch the past of a table, a run a partition; what is complete is left out."""
+    from kis_assets import backfill
+
+    _offer(
+        lambda kis, lake: backfill.make_plan(table, first, last, kis, lake, again=again),
+        dry_run=dry_run,
+        yes=yes,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def repair(
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch candles again that were stored before they were final, and never since."""
+    from kis_assets.repair import make_repair
+
+    _offer(make_repair, dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+def _offer(
+    make: Callable[[KISResource, Lake], Plan], *, dry_run: bool, yes: bool, as_json: bool
+) -> None:
+    """Say what a plan costs, and carry it out where that is wanted."""
     from kis_assets.settings import Settings, SettingsError
 
     warnings.simplefilter("ignore")
@@ -38,17 +70,17 @@ def backfill(
     try:
         settings = Settings.load()
     except SettingsError as error:
-        raise _stop(str(error)) from None
-    from kis_assets import backfill, pipeline
+        raise stop(str(error)) from None
+    from kis_assets import pipeline
     from kis_assets.kis.errors import KISError
     from kis_assets.resources import KISResource, open_lake
 
     kis = KISResource()
     try:
         pipeline.home(settings)
-        plan = backfill.make_plan(table, first, last, kis, open_lake(settings), again=again)
+        plan = make(kis, open_lake(settings))
     except (ValueError, OSError, KISError) as error:
-        raise _stop(str(error)) from None
+        raise stop(str(error)) from None
     finally:
         kis.close()
     if dry_run and as_json:
@@ -150,8 +182,3 @@ def _run(plan: Plan, settings: Any, as_json: bool) -> None:
 
 def _counted(partitions: Sized) -> str:
     return f"{len(partitions)} partition{'s' * (len(partitions) != 1)}"
-
-
-def _stop(message: str) -> typer.Exit:
-    typer.secho(f"error: {message}", fg="red", err=True)
-    return typer.Exit(2)

@@ -53,6 +53,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding("settings", "ok", f"source {settings.source_name}: {settings.source_reason}")
     yield _credentials(settings)
     yield _disk(settings.source_dir)
+    if (settings.source_dir / "market.duckdb").exists():
+        yield _candles(settings)
     yield from (_port(port, user) for port, user in PORTS.items())
     if settings.redis_url is not None:
         yield _redis(settings)
@@ -91,6 +93,36 @@ def _disk(folder: Path) -> Finding:
     if free < 10 * _GB:
         return Finding("disk", "warn", f"{seen}: minutes of the whole market take some of it daily")
     return Finding("disk", "ok", seen)
+
+
+def _candles(settings: Settings) -> Finding:
+    """Whether candles are stored that became final since and were never fetched again."""
+    import duckdb
+
+    from kis_assets import finality, krx
+    from kis_assets.cli.common import market_of
+
+    now = settings.now()
+    day = finality.newest_final_day(now)
+    if now < finality.refetched_by(day):  # the morning's schedules are about it
+        day = krx.previous_trading_day(day)
+    query = "FROM daily_candles WHERE NOT is_final AND trading_day <= ?"
+    with market_of(settings) as market:
+        try:
+            counted = market.rows(f"SELECT count(*), count(DISTINCT trading_day) {query}", day)
+        except duckdb.BinderException:
+            return Finding(
+                "candles", "warn", "stored by an older version: run kis-assets repair, then again"
+            )
+    rows, days = counted[1][0]
+    if not rows:
+        return Finding("candles", "ok", f"all that are stored up to {day} are final")
+    return Finding(
+        "candles",
+        "warn",
+        f"{rows:,} of {days} days were stored before they were final and never since: "
+        "run kis-assets repair",
+    )
 
 
 def _port(port: int, user: str) -> Finding:
