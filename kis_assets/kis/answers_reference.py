@@ -94,6 +94,8 @@ STOCK_INFO = (
 def stock_info(body: Row, stock_code: str) -> dict[str, Any]:
     """search-stock-info: the columns of `stock_info` that KIS knows.
 
+    Of stocks that were never on Freeboard KIS repeats another market's listing day there.
+
     Raises:
         UnexpectedAnswer: a required field is missing, or the answer is about another stock.
     """
@@ -102,6 +104,8 @@ def stock_info(body: Row, stock_code: str) -> dict[str, Any]:
     product = values.pop("product")
     if product[-6:] != stock_code[-6:]:
         raise UnexpectedAnswer(f"the answer is about {product}")
+    if values["listed_on_freeboard"] in (values["listed_on_kospi"], values["listed_on_kosdaq"]):
+        values["listed_on_freeboard"] = None
     return values | {"stock_code": stock_code}
 
 
