@@ -133,22 +133,22 @@ def page(body: Row, rows: list[Any], keys: dict[str, str]) -> Page:
 CALENDAR = (Field("day", "bass_dt", day), Field("is_open", "opnd_yn", flag))
 
 
-def calendar(body: Row, first: date) -> Page:
-    """chk-holiday: (day, whether the exchange opens) for days from `first` on, oldest first.
+def calendar(body: Row, starts: tuple[date, ...]) -> Page:
+    """chk-holiday: (day, whether the exchange opens), from one of `starts` on, day after day.
 
     `opnd_yn` is the field: `tr_day_yn` is Y on Saturdays too, `bzdy_yn` on 31 December.
 
     Raises:
-        UnexpectedAnswer: a field is missing, or the days are others or out of order.
+        UnexpectedAnswer: a field is missing, or the days are others, or one is skipped or repeated.
     """
     rows = [
         (values["day"], values["is_open"])
         for values in (read(row, CALENDAR) for row in output(body, "output", list))
     ]
-    if any(later <= earlier for (earlier, _), (later, _) in pairwise(rows)):
-        raise UnexpectedAnswer("the days are not in order, oldest first")
-    if rows and rows[0][0] != first:
-        raise UnexpectedAnswer(f"the answer begins on {rows[0][0]}, asked was {first}")
+    if any((later - earlier).days != 1 for (earlier, _), (later, _) in pairwise(rows)):
+        raise UnexpectedAnswer("the days are not in order, each after the one before it")
+    if rows and rows[0][0] not in starts:
+        raise UnexpectedAnswer(f"the answer begins on {rows[0][0]}, asked was {starts[-1]}")
     return page(body, rows, {"CTX_AREA_NK": "ctx_area_nk", "CTX_AREA_FK": "ctx_area_fk"})
 
 

@@ -59,17 +59,18 @@ class Reference:
         """Whether the exchange opens, for each day from `first` at least as far as KIS tells.
 
         KIS wants to be asked about once a day: pages are followed only until `last`, and never
-        more than `CALENDAR_PAGES`.
+        more than `CALENDAR_PAGES`. The key of the next page is the last day of this one; whether
+        the next page begins on that day or after it is not known, and either is right.
         """
         days: dict[date, bool] = {}
         seen: list[dict[str, str]] = []
         keys: dict[str, str] | None = {"CTX_AREA_NK": "", "CTX_AREA_FK": ""}
         while keys is not None and keys not in seen and len(seen) < CALENDAR_PAGES:
-            start = max(days) + timedelta(days=1) if days else first
+            starts = (max(days), max(days) + timedelta(days=1)) if days else (first,)
             page = self._client.ask(
                 endpoints.CALENDAR,
                 {"BASS_DT": f"{first:%Y%m%d}", **keys},
-                lambda body, start=start: answers_reference.calendar(body, start),
+                lambda body, starts=starts: answers_reference.calendar(body, starts),
                 tr_cont="N" if seen else "",
             )
             seen.append(keys)
