@@ -680,8 +680,9 @@ CORPORATE_ACTIONS = Table(
     name="corporate_actions",
     description=(
         "What changed a stock's number of shares or its base price, by the day it took effect: "
-        "announcements of the Korea Securities Depository, and marks in the daily chart that no "
-        "announcement explains. Announced days may move; a later run of the month corrects them."
+        "announcements of the Korea Securities Depository, and what the daily chart shows and no "
+        "announcement explains: marks, and base prices more than a tick from the final close of "
+        "the session before. Announced days may move; a later run of the month corrects them."
     ),
     clock="effective_on",
     key=("effective_on", "stock_code", "kind", "origin", "sequence"),
@@ -694,7 +695,8 @@ CORPORATE_ACTIONS = Table(
         _text(
             "kind",
             "split, reverse_split, bonus_issue, rights_issue, stock_dividend, cash_dividend, "
-            "capital_reduction, merger, spin_off or other",
+            "capital_reduction, merger, spin_off or other; a base price that moved without a mark "
+            "is other",
         ),
         _text("origin", "The list of KIS that it stands in, or daily_chart"),
         _int("sequence", "0, or the number among rows that are otherwise of the same key"),
@@ -706,8 +708,10 @@ CORPORATE_ACTIONS = Table(
         _float(
             "ratio",
             "Shares after for each share before: 10 for a split by ten, 1.5 for a bonus of one for "
-            "two; null when unknown. That a capital reduction's rate is the part taken away, and "
-            "an issue's rate in percent, is assumed",
+            "two, 0.3 for a reduction that leaves three of ten; null when unknown. Of an issue by "
+            "its numbers of shares, else by its rate. Of a capital reduction as announced, unless "
+            "the day's base price contradicts that: then as the rate that it supports has it, as "
+            "factor, divisor or percentage taken away, else null",
             nullable=True,
         ),
         _date("record_on", "Record date (기준일)", nullable=True),
@@ -715,8 +719,17 @@ CORPORATE_ACTIONS = Table(
         _text("kind_of_share", "Kind of share as KIS writes it (주식종류)", nullable=True),
         _float("face_value_before", "Face value before (변경전액면가)", KRW, nullable=True),
         _float("face_value_after", "Face value after (변경후액면가)", KRW, nullable=True),
-        _float("rate", "Rate as announced: allotment, dividend or reduction", nullable=True),
-        _text("announced_ratio", "Ratio of a merger as announced", nullable=True),
+        _float(
+            "rate",
+            "Rate as announced: of an allotment or a dividend in percent, of a reduction a factor",
+            nullable=True,
+        ),
+        _text(
+            "announced_ratio",
+            "Ratio as announced: of a merger; of a reduction its rate and whether it multiplies "
+            "(곱하기) or divides (나누기)",
+            nullable=True,
+        ),
         _float("amount", "Issue price, or cash dividend a share", KRW, nullable=True),
         _int("shares_before", "Issued shares as announced", SHARES, nullable=True, least=None),
         _int("new_shares", "Shares to be issued", SHARES, nullable=True, least=None),

@@ -191,17 +191,15 @@ def _rights(row: _Action) -> Iterable[_Action]:
 
 
 def _after_issue(row: _Action) -> float | None:
-    """Shares after an issue for each before; KIS does not state whether the rate is in percent.
+    """Shares after an issue for each before: by their numbers, else by the rate in percent.
 
-    Percent is assumed, unless the numbers of shares say that it is new shares for each old one.
+    The rate is what a holder was offered for each share. What was issued may be far less, and
+    shares that the company itself holds have no part in it.
     """
     rate, before, new = row["rate"], row["shares_before"], row["new_shares"]
-    if not rate or rate < 0:
-        return None
-    in_percent = True
-    if before and new:
-        in_percent = abs(rate / 100 * before - new) <= abs(rate * before - new)
-    return 1 + (rate / 100 if in_percent else rate)
+    if before and new and before > 0 and new > 0:
+        return 1 + new / before
+    return 1 + rate / 100 if rate and rate > 0 else None
 
 
 def _dividend(row: _Action) -> Iterable[_Action]:
@@ -219,9 +217,17 @@ def _dividend(row: _Action) -> Iterable[_Action]:
 
 
 def _reduction(row: _Action) -> Iterable[_Action]:
-    rate = row["rate"]
-    ratio = 1 - rate / 100 if rate and 0 < rate < 100 else None
-    yield row | {"kind": "capital_reduction", "ratio": ratio}
+    """A reduction by its rate and how it counts; one of 1 takes face value and no shares."""
+    rate, way = row["rate"], row.pop("way")
+    ratio = {"곱하기": rate, "나누기": 1 / rate}.get(way) if rate else None
+    if ratio is not None and not 0 < ratio <= 1:
+        ratio = None
+    words = (None if rate is None else f"{rate:g}", way)
+    yield row | {
+        "kind": "capital_reduction",
+        "ratio": ratio,
+        "announced_ratio": " ".join(word for word in words if word) or None,
+    }
 
 
 def _merger(row: _Action) -> Iterable[_Action]:
@@ -283,6 +289,7 @@ ACTION_LISTS = (
         (
             *_WHEN_AND_WHO,
             Field("rate", "reduce_cap_rate", decimal, required=False),
+            Field("way", "comp_way", text, required=False),
             Field("reason", "reduce_cap_type", text, required=False),
             *_HALT,
         ),
