@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, datetime, time
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 import pytest
@@ -16,8 +16,10 @@ from kis_assets.checks.candles import moved_bases_have_an_action
 from kis_assets.checks.claims import Span
 from kis_assets.kis import endpoints
 from kis_assets.kis.answers_reference import ACTION_LISTS, any_day, corporate_actions, short_code
+from kis_assets.kis.client import Client
 from kis_assets.kis.endpoints import Endpoint
 from kis_assets.kis.errors import RateLimited, UnexpectedAnswer
+from kis_assets.kis.reference import Reference
 from kis_assets.lake import Scope
 from kis_assets.resources import open_lake
 from kis_assets.settings import Settings
@@ -273,6 +275,60 @@ def test_a_page_that_comes_twice_is_named(
     _change(monkeypatch, endpoints.FACE_VALUES, lambda given: setattr(given, "tr_cont", "M"))
     with pytest.raises(UnexpectedAnswer, match=r"rev-split .*comes twice"):
         source.corporate_actions(MONTH)
+
+
+class Depository:
+    """A server that ends each list at so many rows, without a word of whether there are more."""
+
+    def __init__(self, by_day: dict[date, int], most: int = 100, tr_cont: str = "") -> None:
+        self.rows = [
+            {"record_date": f"{day:%Y%m%d}", "sht_cd": f"{number:06d}", "per_sto_divi_amt": "10"}
+            for day, count in by_day.items()
+            for number in range(count)
+        ]
+        self.most, self.tr_cont = most, tr_cont
+        self.spans: list[tuple[str, str]] = []
+
+    def ask(self, _: Endpoint, parameters: dict[str, str], read: Any, **__: Any) -> Any:
+        first, last = parameters["F_DT"], parameters["T_DT"]
+        self.spans.append((first, last))
+        rows = [row for row in self.rows if first <= row["record_date"] <= last]
+        return read({"output1": rows[: self.most], "tr_cont": self.tr_cont})
+
+    def of_a_month(self) -> list[Any]:
+        reference = Reference(cast("Client", self))
+        return reference.corporate_actions(LISTS["dividend"], MONTH, date(2026, 3, 31))
+
+
+@pytest.mark.parametrize("tr_cont", ["", "D"])
+@pytest.mark.parametrize("a_day", [3, 4, 10, 60])
+def test_a_list_that_ends_at_100_rows_is_asked_for_in_shorter_spans(
+    a_day: int, tr_cont: str
+) -> None:
+    """Be it that it has no more than these, or that the server gives no more."""
+    days = krx.trading_days(MONTH, date(2026, 3, 31))
+    server = Depository({day: a_day for day in days}, tr_cont=tr_cont)
+    assert len(server.of_a_month()) == a_day * len(days)
+    assert (len(server.spans) > 1) == (a_day * len(days) >= 90)
+
+
+@pytest.mark.parametrize("has", [99, 100, 1_000])
+def test_a_day_that_is_as_long_as_a_cut_list_is_kept_and_warned_of(
+    has: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Depository({date(2026, 3, 10): 5, date(2026, 3, 31): has})
+    assert len(server.of_a_month()) == 5 + min(has, 100)
+    (warning,) = caplog.messages
+    assert f"dividend of 2026-03-31 may be cut: KIS gives {min(has, 100)}" in warning
+
+
+def test_a_list_whose_pages_are_told_of_is_asked_for_once(
+    simulator: Simulator, source: KISDataSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The year's last day has hundreds of dividends: more than two pages."""
+    found = source.corporate_actions(date(2025, 12, 1))
+    assert found.filter(pl.col("kind") == "cash_dividend").height > 200
+    assert caplog.messages == []
 
 
 def test_rows_of_one_key_are_numbered_and_equal_rows_are_one(

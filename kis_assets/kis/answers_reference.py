@@ -115,10 +115,14 @@ _MORE = ("F", "M")
 
 
 class Page(NamedTuple):
-    """The rows of one page, and the keys that ask for the next; None when there is none."""
+    """The rows of one page, and the keys that ask for the next; None when there is none.
+
+    `given` is how many rows KIS gave, where one of them may have become two.
+    """
 
     rows: list[Any]
     following: dict[str, str] | None
+    given: int = 0
 
 
 def page(body: Row, rows: list[Any], keys: dict[str, str]) -> Page:
@@ -316,11 +320,13 @@ def corporate_actions(body: Row, asked: ActionList) -> Page:
     Raises:
         UnexpectedAnswer: an action without a stock or without any day, or one that cannot be read.
     """
-    found: list[_Action] = []
-    for row in output(body, "output1", list):
-        for action in asked.actions(read(row, asked.fields)):
-            found.append(_dated(action) | {"origin": asked.endpoint.name})
-    return page(body, found, {"CTS": "ctx_area_nk"})
+    given = output(body, "output1", list)
+    found = [
+        _dated(action) | {"origin": asked.endpoint.name}
+        for row in given
+        for action in asked.actions(read(row, asked.fields))
+    ]
+    return page(body, found, {"CTS": "ctx_area_nk"})._replace(given=len(given))
 
 
 def _dated(action: _Action) -> _Action:
