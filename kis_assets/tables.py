@@ -708,8 +708,9 @@ CORPORATE_ACTIONS = Table(
         _float(
             "ratio",
             "Shares after for each share before: 10 for a split by ten, 1.5 for a bonus of one for "
-            "two, 0.3 for a reduction that leaves three of ten; null when unknown. Of an issue by "
-            "its numbers of shares, else by its rate. Of a capital reduction as announced, unless "
+            "two, 0.3 for a reduction that leaves three of ten; null when unknown. Of a rights "
+            "issue by its numbers of shares, else by its rate; of a bonus issue by its rate. Of a "
+            "capital reduction as announced, unless "
             "the day's base price contradicts that: then as the rate that it supports has it, as "
             "factor, divisor or percentage taken away, else null",
             nullable=True,

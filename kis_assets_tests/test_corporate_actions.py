@@ -83,24 +83,24 @@ def test_a_bonus_issue_acts_on_the_ex_rights_day() -> None:
     assert action["listed_on"] == date(2026, 10, 30)
 
 
-@pytest.mark.parametrize("name", ["bonus-issue", "paidin-capin"])
 @pytest.mark.parametrize(
-    ("issued", "ratio"),
+    ("issued", "bonus", "rights"),
     [
-        ({}, 1.5),
-        # 20 % were offered, and 8 of 1,000 taken: the shares tell.
-        ({"fix_rate": " 20.00", "tot_issue_stk_qty": "    1000", "issue_stk_qty": "   8"}, 1.008),
-        ({"fix_rate": ""}, 1.5),
-        ({"tot_issue_stk_qty": "", "issue_stk_qty": ""}, 1.5),
-        ({"issue_stk_qty": "0"}, 1.5),
-        ({"issue_stk_qty": "", "fix_rate": "0.00"}, None),
-        ({"issue_stk_qty": "-5", "fix_rate": "-1"}, None),
+        ({}, 1.5, 1.5),
+        # 20 % were offered and 8 of 1,000 taken; a bonus goes to all but the company itself.
+        ({"fix_rate": " 20.00", "issue_stk_qty": "       8"}, 1.2, 1.008),
+        ({"fix_rate": ""}, 1.5, 1.5),
+        ({"tot_issue_stk_qty": "", "issue_stk_qty": ""}, 1.5, 1.5),
+        ({"issue_stk_qty": "0"}, 1.5, 1.5),
+        ({"issue_stk_qty": "", "fix_rate": "0.00"}, None, None),
+        ({"issue_stk_qty": "-5", "fix_rate": "-1"}, None, None),
     ],
 )
-def test_an_issue_counts_by_its_shares_and_without_them_by_its_rate(
-    name: str, issued: dict[str, str], ratio: float | None
+def test_a_bonus_counts_by_its_rate_and_a_rights_issue_by_its_shares(
+    issued: dict[str, str], bonus: float | None, rights: float | None
 ) -> None:
-    assert read(name, BONUS, **issued)[0]["ratio"] == ratio
+    assert read("bonus-issue", BONUS, **issued)[0]["ratio"] == bonus
+    assert read("paidin-capin", BONUS, **issued)[0]["ratio"] == rights
 
 
 @pytest.mark.parametrize(("name", "row"), [("bonus-issue", BONUS), ("paidin-capin", BONUS)])

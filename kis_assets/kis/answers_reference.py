@@ -187,23 +187,23 @@ def _face_value(row: _Action) -> Iterable[_Action]:
 
 
 def _bonus(row: _Action) -> Iterable[_Action]:
-    yield row | {"kind": "bonus_issue", "ratio": _after_issue(row)}
+    """A bonus issue by what a share is given; what the company itself holds has no part in it."""
+    yield row | {"kind": "bonus_issue", "ratio": _by_rate(row) or _by_shares(row)}
 
 
 def _rights(row: _Action) -> Iterable[_Action]:
-    yield row | {"kind": "rights_issue", "ratio": _after_issue(row)}
+    """A rights issue by the shares issued: the rate was offered, and may not have been taken."""
+    yield row | {"kind": "rights_issue", "ratio": _by_shares(row) or _by_rate(row)}
 
 
-def _after_issue(row: _Action) -> float | None:
-    """Shares after an issue for each before: by their numbers, else by the rate in percent.
-
-    The rate is what a holder was offered for each share. What was issued may be far less, and
-    shares that the company itself holds have no part in it.
-    """
-    rate, before, new = row["rate"], row["shares_before"], row["new_shares"]
-    if before and new and before > 0 and new > 0:
-        return 1 + new / before
+def _by_rate(row: _Action) -> float | None:
+    rate = row["rate"]
     return 1 + rate / 100 if rate and rate > 0 else None
+
+
+def _by_shares(row: _Action) -> float | None:
+    before, new = row["shares_before"], row["new_shares"]
+    return 1 + new / before if before and new and before > 0 and new > 0 else None
 
 
 def _dividend(row: _Action) -> Iterable[_Action]:
