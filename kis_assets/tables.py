@@ -183,7 +183,11 @@ STOCK_MASTER = Table(
     unit="month",
     columns=(
         TRADING_DAY,
-        STOCK_CODE,
+        _text(
+            "stock_code",
+            "Short code of six characters, letters included; ETNs have a leading Q, funds F and "
+            "eight digits (단축코드)",
+        ),
         _text("isin", "International securities identification number (표준코드)"),
         STOCK_NAME,
         _text("market", "KOSPI, KOSDAQ or KONEX"),
@@ -216,12 +220,23 @@ STOCK_MASTER = Table(
             KRW,
             nullable=True,
         ),
-        _text("security_group", "Security group code as KIS writes it (증권그룹)"),
+        _text(
+            "security_group",
+            "Security group code as KIS writes it: ST shares, those of KONEX among them (증권그룹)",
+        ),
         _text("size_class", "Size class of the market cap; KIS's digit", nullable=True),
-        _text("sector_large", "Index sector code, large class", nullable=True),
+        _text(
+            "sector_large",
+            "Index code of the size class, which KIS calls the large class of sectors",
+            nullable=True,
+        ),
         _text("sector_medium", "Index sector code, middle class", nullable=True),
         _text("sector_small", "Index sector code, small class", nullable=True),
-        _text("preferred_class", "0 common, 1 old preferred, 2 new (우선주)", nullable=True),
+        _text(
+            "preferred_class",
+            "0 common, 1 old preferred, 2 new preferred, 9 preferred of another kind (우선주)",
+            nullable=True,
+        ),
         _text("etp_class", "Kind of exchange-traded product; 0 none", nullable=True),
         _text("market_warning", "00 none, 01 caution, 02 warning, 03 risk", nullable=True),
         _text("ex_flag", "Ex-event of the day, 00 none (락구분)", nullable=True),
@@ -276,7 +291,13 @@ STOCK_MASTER = Table(
         _signed("sales", "Sales; 100 million KRW, unconfirmed", "100 million KRW", nullable=True),
         _signed("operating_profit", "Operating profit", "100 million KRW", nullable=True),
         _signed("ordinary_profit", "Ordinary profit", "100 million KRW", nullable=True),
-        _signed("net_income", "Net income", "100 million KRW", nullable=True),
+        _signed(
+            "net_income",
+            "Net income; null where KIS's five places are full and the ordinary profit has more "
+            "digits than fit in them: a digit is cut off then",
+            "100 million KRW",
+            nullable=True,
+        ),
         _float("roe", "Return on equity", PERCENT, nullable=True),
         _text("accounts_month", "Year and month of the accounts", nullable=True),
         _text("group_code", "Business group", nullable=True),
@@ -610,10 +631,14 @@ STOCK_INFO = Table(
             "common, preferred, deferred, mixed or other; null for no share",
             nullable=True,
         ),
-        _text("sector_large", "Index sector code, large class", nullable=True),
+        _text(
+            "sector_large",
+            "Index code of the size class, which KIS calls the large class of sectors",
+            nullable=True,
+        ),
         _text("sector_medium", "Index sector code, middle class", nullable=True),
         _text("sector_small", "Index sector code, small class", nullable=True),
-        _text("sector_large_name", "Index sector, large class (지수업종대분류)", nullable=True),
+        _text("sector_large_name", "Size class, in words (지수업종대분류)", nullable=True),
         _text("sector_medium_name", "Index sector, middle class (지수업종중분류)", nullable=True),
         _text("sector_small_name", "Index sector, small class (지수업종소분류)", nullable=True),
         _text("industry_code", "Standard industry code", nullable=True),
@@ -633,7 +658,12 @@ STOCK_INFO = Table(
         _date("listed_on_kosdaq", "Day of listing on KOSDAQ", nullable=True),
         _date("left_kosdaq_on", "Day of leaving KOSDAQ, such as for KOSPI", nullable=True),
         _date("listed_on_konex", "Day of listing on KONEX, from the master files", nullable=True),
-        _date("listed_on_freeboard", "Day of registration on Freeboard, now K-OTC", nullable=True),
+        _date(
+            "listed_on_freeboard",
+            "Day of registration on Freeboard, now K-OTC; null where KIS repeats the day of the "
+            "listing on KOSPI or KOSDAQ here",
+            nullable=True,
+        ),
         _date("left_freeboard_on", "Day of leaving Freeboard", nullable=True),
         _date("delisted_on", "Day of delisting; null while listed (상장폐지일)", nullable=True),
         _flag("is_halted", "Trading halted (거래정지)", nullable=True),
@@ -650,8 +680,9 @@ CORPORATE_ACTIONS = Table(
     name="corporate_actions",
     description=(
         "What changed a stock's number of shares or its base price, by the day it took effect: "
-        "announcements of the Korea Securities Depository, and marks in the daily chart that no "
-        "announcement explains. Announced days may move; a later run of the month corrects them."
+        "announcements of the Korea Securities Depository, and what the daily chart shows and no "
+        "announcement explains: marks, and base prices more than a tick from the final close of "
+        "the session before. Announced days may move; a later run of the month corrects them."
     ),
     clock="effective_on",
     key=("effective_on", "stock_code", "kind", "origin", "sequence"),
@@ -664,7 +695,8 @@ CORPORATE_ACTIONS = Table(
         _text(
             "kind",
             "split, reverse_split, bonus_issue, rights_issue, stock_dividend, cash_dividend, "
-            "capital_reduction, merger, spin_off or other",
+            "capital_reduction, merger, spin_off or other; a base price that moved without a mark "
+            "is other",
         ),
         _text("origin", "The list of KIS that it stands in, or daily_chart"),
         _int("sequence", "0, or the number among rows that are otherwise of the same key"),
@@ -676,8 +708,11 @@ CORPORATE_ACTIONS = Table(
         _float(
             "ratio",
             "Shares after for each share before: 10 for a split by ten, 1.5 for a bonus of one for "
-            "two; null when unknown. That a capital reduction's rate is the part taken away, and "
-            "an issue's rate in percent, is assumed",
+            "two, 0.3 for a reduction that leaves three of ten; null when unknown. Of a rights "
+            "issue by its numbers of shares, else by its rate; of a bonus issue by its rate. Of a "
+            "capital reduction as announced, unless "
+            "the day's base price contradicts that: then as the rate that it supports has it, as "
+            "factor, divisor or percentage taken away, else null",
             nullable=True,
         ),
         _date("record_on", "Record date (기준일)", nullable=True),
@@ -685,8 +720,17 @@ CORPORATE_ACTIONS = Table(
         _text("kind_of_share", "Kind of share as KIS writes it (주식종류)", nullable=True),
         _float("face_value_before", "Face value before (변경전액면가)", KRW, nullable=True),
         _float("face_value_after", "Face value after (변경후액면가)", KRW, nullable=True),
-        _float("rate", "Rate as announced: allotment, dividend or reduction", nullable=True),
-        _text("announced_ratio", "Ratio of a merger as announced", nullable=True),
+        _float(
+            "rate",
+            "Rate as announced: of an allotment or a dividend in percent, of a reduction a factor",
+            nullable=True,
+        ),
+        _text(
+            "announced_ratio",
+            "Ratio as announced: of a merger; of a reduction its rate and whether it multiplies "
+            "(곱하기) or divides (나누기)",
+            nullable=True,
+        ),
         _float("amount", "Issue price, or cash dividend a share", KRW, nullable=True),
         _int("shares_before", "Issued shares as announced", SHARES, nullable=True, least=None),
         _int("new_shares", "Shares to be issued", SHARES, nullable=True, least=None),

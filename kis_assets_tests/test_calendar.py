@@ -67,6 +67,44 @@ def test_pages_are_followed_with_the_keys_of_the_answer(
     assert sorted(days) == [DAY + timedelta(days=n) for n in range(72)]
 
 
+def from_its_key(request: Any) -> Any:
+    """chk-holiday as a server answers whose next page begins on the last day of this one."""
+    given = wire_reference.chk_holiday(request)
+    if request["CTX_AREA_NK"]:
+        day = request.day("CTX_AREA_NK")
+        given.payload["output"].insert(0, wire_reference._calendar_row(request, day))
+    return given
+
+
+@pytest.mark.parametrize("chk_holiday", [wire_reference.chk_holiday, from_its_key])
+def test_the_next_page_may_begin_on_the_last_day_of_this_one_or_after_it(
+    source: KISDataSource, monkeypatch: pytest.MonkeyPatch, chk_holiday: Any
+) -> None:
+    _serve(monkeypatch, chk_holiday)
+    days = source.market_days(DAY, DAY + timedelta(days=60))
+    assert sorted(days) == [DAY + timedelta(days=n) for n in range(72)]
+    assert {day for day, is_open in days.items() if is_open} == set(
+        krx.trading_days(DAY, DAY + timedelta(days=71))
+    )
+
+
+@pytest.mark.parametrize("days_off", [-2, 1])
+def test_a_page_that_leaves_a_gap_or_goes_back_is_refused(
+    source: KISDataSource, monkeypatch: pytest.MonkeyPatch, days_off: int
+) -> None:
+    def answer(request: Any) -> Any:
+        given = wire_reference.chk_holiday(request)
+        if request["CTX_AREA_NK"]:
+            for row in given.payload["output"]:
+                shifted = date.fromisoformat(row["bass_dt"]) + timedelta(days=days_off)
+                row["bass_dt"] = f"{shifted:%Y%m%d}"
+        return given
+
+    _serve(monkeypatch, answer)
+    with pytest.raises(UnexpectedAnswer, match="the answer begins on 2026"):
+        source.market_days(DAY, DAY + timedelta(days=60))
+
+
 def test_few_pages_are_followed_however_far_one_asks(
     simulator: Simulator, source: KISDataSource
 ) -> None:
@@ -94,19 +132,21 @@ def _source_at(now: datetime, settings: Settings) -> KISDataSource:
     )
 
 
+def _serve(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
+    path = f"{services._QUOTATIONS}chk-holiday"
+    monkeypatch.setitem(services.SERVICES, path, replace(services.SERVICES[path], answer=answer))
+
+
 class Pages:
     """Answers of chk-holiday, changed before they are sent."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
-        path = f"{services._QUOTATIONS}chk-holiday"
-
         def answer(request: Any) -> Any:
             given = wire_reference.chk_holiday(request)
             change(given)
             return given
 
-        changed = replace(services.SERVICES[path], answer=answer)
-        monkeypatch.setitem(services.SERVICES, path, changed)
+        _serve(monkeypatch, answer)
 
 
 def test_a_context_key_that_repeats_ends_the_pages(
@@ -161,6 +201,19 @@ def test_an_answer_that_cannot_be_right_is_named(
 
 def test_days_out_of_order_are_named(simulator: Simulator, source: KISDataSource) -> None:
     simulator.faults.rows_out_of_order = True
+    with pytest.raises(UnexpectedAnswer, match="not in order"):
+        source.market_days(DAY, DAY)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda rows: rows.pop(3), lambda rows: rows.insert(3, rows[3])],
+    ids=["skipped", "repeated"],
+)
+def test_a_day_that_is_skipped_or_comes_twice_is_named(
+    source: KISDataSource, monkeypatch: pytest.MonkeyPatch, change: Any
+) -> None:
+    Pages(monkeypatch, lambda answer: change(answer.payload["output"]))
     with pytest.raises(UnexpectedAnswer, match="not in order"):
         source.market_days(DAY, DAY)
 

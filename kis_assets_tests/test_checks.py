@@ -404,6 +404,15 @@ def without_quotes(lake: Lake, *codes: str) -> None:
     spoil(lake, PRICE_SNAPSHOTS, lambda rows: rows.filter(~pl.col("stock_code").is_in(codes)))
 
 
+def test_codes_of_funds_and_etns_are_stock_codes(lake: Lake) -> None:
+    for code in ("F90011224", "Q900110"):
+        spoil(lake, STOCK_MASTER, at(PLAIN, stock_code=code, security_group="PF"))
+        assert "codes_are_stock_codes" not in broken(lake, STOCK_MASTER)
+        spoil(lake, STOCK_MASTER, at(code, stock_code=PLAIN))
+    spoil(lake, STOCK_MASTER, at(PLAIN, stock_code="F9001122"))
+    assert "codes_are_stock_codes" in broken(lake, STOCK_MASTER)
+
+
 def test_bars_of_the_day_before_are_seen(lake: Lake) -> None:
     spoil(lake, PRICE_SNAPSHOTS, lambda rows: rows.head(0))
     before = broken(lake, DAILY_CANDLES)

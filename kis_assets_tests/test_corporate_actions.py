@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, datetime, time
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 import pytest
 
 from kis_assets import krx
-from kis_assets.assets.actions import unexplained
+from kis_assets.assets.actions import judged, unexplained
+from kis_assets.base_prices import moved_bases
+from kis_assets.checks.candles import moved_bases_have_an_action
+from kis_assets.checks.claims import Span
 from kis_assets.kis import endpoints
 from kis_assets.kis.answers_reference import ACTION_LISTS, any_day, corporate_actions, short_code
+from kis_assets.kis.client import Client
 from kis_assets.kis.endpoints import Endpoint
 from kis_assets.kis.errors import RateLimited, UnexpectedAnswer
+from kis_assets.kis.reference import Reference
+from kis_assets.lake import Scope
 from kis_assets.resources import open_lake
 from kis_assets.settings import Settings
 from kis_assets.simulator import services
@@ -24,7 +30,7 @@ from kis_assets.simulator.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.tables import CORPORATE_ACTIONS, DAILY_CANDLES
 from kis_assets_tests.conftest import EVENING, market_at
-from kis_assets_tests.in_process import checks, failure, materialize, point_at, rows
+from kis_assets_tests.in_process import checks, failure, lake, materialize, point_at, rows
 
 MONTH = date(2026, 3, 1)
 KEY = MONTH.isoformat()
@@ -77,10 +83,24 @@ def test_a_bonus_issue_acts_on_the_ex_rights_day() -> None:
     assert action["listed_on"] == date(2026, 10, 30)
 
 
-def test_the_numbers_of_shares_say_whether_a_rate_is_in_percent() -> None:
-    assert read("bonus-issue", BONUS, fix_rate="0.5")[0]["ratio"] == 1.5
-    assert read("bonus-issue", BONUS, tot_issue_stk_qty="", issue_stk_qty="")[0]["ratio"] == 1.5
-    assert read("bonus-issue", BONUS, fix_rate="0")[0]["ratio"] is None
+@pytest.mark.parametrize(
+    ("issued", "bonus", "rights"),
+    [
+        ({}, 1.5, 1.5),
+        # 20 % were offered and 8 of 1,000 taken; a bonus goes to all but the company itself.
+        ({"fix_rate": " 20.00", "issue_stk_qty": "       8"}, 1.2, 1.008),
+        ({"fix_rate": ""}, 1.5, 1.5),
+        ({"tot_issue_stk_qty": "", "issue_stk_qty": ""}, 1.5, 1.5),
+        ({"issue_stk_qty": "0"}, 1.5, 1.5),
+        ({"issue_stk_qty": "", "fix_rate": "0.00"}, None, None),
+        ({"issue_stk_qty": "-5", "fix_rate": "-1"}, None, None),
+    ],
+)
+def test_a_bonus_counts_by_its_rate_and_a_rights_issue_by_its_shares(
+    issued: dict[str, str], bonus: float | None, rights: float | None
+) -> None:
+    assert read("bonus-issue", BONUS, **issued)[0]["ratio"] == bonus
+    assert read("paidin-capin", BONUS, **issued)[0]["ratio"] == rights
 
 
 @pytest.mark.parametrize(("name", "row"), [("bonus-issue", BONUS), ("paidin-capin", BONUS)])
@@ -108,12 +128,42 @@ def test_a_dividend_in_cash_and_shares_is_two_actions() -> None:
     assert [action["kind"] for action in only] == ["stock_dividend"]
 
 
-def test_a_reduction_leaves_what_it_does_not_take() -> None:
-    row = {"record_date": "20261012", "sht_cd": "900110", "reduce_cap_rate": "80.00"}
+@pytest.mark.parametrize(
+    ("rate", "way", "ratio"),
+    [
+        (" 0.40", "곱하기", 0.4),
+        ("8.00", "나누기", 0.125),
+        (" 1.00", "곱하기", 1.0),  # face value alone
+        (" 1.00", "나누기", 1.0),
+        ("5.00", "곱하기", None),
+        ("0.40", "나누기", None),
+        ("0.00", "곱하기", None),
+        ("0.00", "나누기", None),
+        ("-0.40", "곱하기", None),
+        ("", "곱하기", None),
+        ("80.00", "병합", None),
+        ("80.00", "", None),
+    ],
+)
+def test_a_reduction_multiplies_or_divides_as_it_says(
+    rate: str, way: str, ratio: float | None
+) -> None:
+    row = {"record_date": "20261012", "sht_cd": "900110", "reduce_cap_rate": rate, "comp_way": way}
     (action,) = read("cap-dcrs", row)
-    assert action["kind"] == "capital_reduction"
-    assert action["ratio"] == pytest.approx(0.2)
-    assert read("cap-dcrs", row, reduce_cap_rate="100")[0]["ratio"] is None
+    assert (action["kind"], action["ratio"]) == ("capital_reduction", ratio)
+
+
+def test_what_was_announced_of_a_reduction_is_kept() -> None:
+    row = {
+        "record_date": "20261012",
+        "sht_cd": "900110",
+        "list_dt": "",
+        "td_stop_dt": "2026/10/09 ~",
+    }
+    (action,) = read("cap-dcrs", row, reduce_cap_rate=" 0.40", comp_way="곱하기")
+    assert (action["rate"], action["announced_ratio"]) == (0.4, "0.4 곱하기")
+    assert (action["effective_on"], action["effective_from"]) == (date(2026, 10, 12), "record_on")
+    assert read("cap-dcrs", row)[0]["announced_ratio"] is None
 
 
 @pytest.mark.parametrize(
@@ -168,7 +218,18 @@ def test_a_month_holds_what_takes_effect_in_it(simulator: Simulator, source: KIS
     }
 
 
-def test_ratios_are_the_markets_own(simulator: Simulator, source: KISDataSource) -> None:
+def test_ratios_are_the_markets_own(
+    simulator: Simulator, source: KISDataSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ex_days = {it.code: it for it in simulator.market.actions(MONTH, date(2026, 3, 31))}
+
+    def divide(given: Any) -> None:
+        for row in given.payload["output1"]:
+            if (it := ex_days.get(row["sht_cd"])) is not None:
+                divisor = it.shares_before / it.shares_after
+                row |= {"reduce_cap_rate": f"{divisor:6.2f}", "comp_way": "나누기"}
+
+    _change(monkeypatch, endpoints.REDUCTIONS, divide)
     found = {(row["effective_on"], row["stock_code"]): row["ratio"]
              for row in source.corporate_actions(MONTH).iter_rows(named=True)}  # fmt: skip
     for action in simulator.market.actions(MONTH, date(2026, 3, 31)):
@@ -216,6 +277,60 @@ def test_a_page_that_comes_twice_is_named(
         source.corporate_actions(MONTH)
 
 
+class Depository:
+    """A server that ends each list at so many rows, without a word of whether there are more."""
+
+    def __init__(self, by_day: dict[date, int], most: int = 100, tr_cont: str = "") -> None:
+        self.rows = [
+            {"record_date": f"{day:%Y%m%d}", "sht_cd": f"{number:06d}", "per_sto_divi_amt": "10"}
+            for day, count in by_day.items()
+            for number in range(count)
+        ]
+        self.most, self.tr_cont = most, tr_cont
+        self.spans: list[tuple[str, str]] = []
+
+    def ask(self, _: Endpoint, parameters: dict[str, str], read: Any, **__: Any) -> Any:
+        first, last = parameters["F_DT"], parameters["T_DT"]
+        self.spans.append((first, last))
+        rows = [row for row in self.rows if first <= row["record_date"] <= last]
+        return read({"output1": rows[: self.most], "tr_cont": self.tr_cont})
+
+    def of_a_month(self) -> list[Any]:
+        reference = Reference(cast("Client", self))
+        return reference.corporate_actions(LISTS["dividend"], MONTH, date(2026, 3, 31))
+
+
+@pytest.mark.parametrize("tr_cont", ["", "D"])
+@pytest.mark.parametrize("a_day", [3, 4, 10, 60])
+def test_a_list_that_ends_at_100_rows_is_asked_for_in_shorter_spans(
+    a_day: int, tr_cont: str
+) -> None:
+    """Be it that it has no more than these, or that the server gives no more."""
+    days = krx.trading_days(MONTH, date(2026, 3, 31))
+    server = Depository({day: a_day for day in days}, tr_cont=tr_cont)
+    assert len(server.of_a_month()) == a_day * len(days)
+    assert (len(server.spans) > 1) == (a_day * len(days) >= 90)
+
+
+@pytest.mark.parametrize("has", [99, 100, 1_000])
+def test_a_day_that_is_as_long_as_a_cut_list_is_kept_and_warned_of(
+    has: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Depository({date(2026, 3, 10): 5, date(2026, 3, 31): has})
+    assert len(server.of_a_month()) == 5 + min(has, 100)
+    (warning,) = caplog.messages
+    assert f"dividend of 2026-03-31 may be cut: KIS gives {min(has, 100)}" in warning
+
+
+def test_a_list_whose_pages_are_told_of_is_asked_for_once(
+    simulator: Simulator, source: KISDataSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The year's last day has hundreds of dividends: more than two pages."""
+    found = source.corporate_actions(date(2025, 12, 1))
+    assert found.filter(pl.col("kind") == "cash_dividend").height > 200
+    assert caplog.messages == []
+
+
 def test_rows_of_one_key_are_numbered_and_equal_rows_are_one(
     source: KISDataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,9 +359,30 @@ def candle(**values: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def marks(*candles: dict[str, Any], announced: pl.DataFrame | None = None) -> pl.DataFrame:
+DAYS = (date(2026, 3, 9), date(2026, 3, 10))
+
+
+def found(
+    *candles: dict[str, Any], announced: pl.DataFrame | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What is announced once the base prices have judged it, and what the chart shows besides."""
+    rows = pl.DataFrame(list(candles), schema=DAILY_CANDLES.schema)
+    moved = moved_bases(rows.lazy(), DAYS[1], DAYS[1]).collect()
     known = CORPORATE_ACTIONS.empty() if announced is None else announced
-    return unexplained(pl.DataFrame(list(candles), schema=DAILY_CANDLES.schema), known, krx.now())
+    shown = rows.filter(pl.col("trading_day") == DAYS[1])
+    return judged(known, moved), unexplained(shown, moved, known, krx.now())
+
+
+def marks(*candles: dict[str, Any], announced: pl.DataFrame | None = None) -> pl.DataFrame:
+    return found(*candles, announced=announced)[1]
+
+
+def action(kind: str, **values: Any) -> pl.DataFrame:
+    row = dict.fromkeys(CORPORATE_ACTIONS.schema) | {
+        "effective_on": DAYS[1], "stock_code": "005930", "kind": kind, "origin": "a list",
+        "sequence": 0, "effective_from": "listed_on", "source": "kis",
+    }  # fmt: skip
+    return pl.DataFrame([row | values], CORPORATE_ACTIONS.schema)
 
 
 @pytest.mark.parametrize(
@@ -267,10 +403,82 @@ def test_a_mark_in_the_chart_is_an_action(mark: dict[str, Any], kind: str) -> No
 
 
 def test_a_mark_that_an_announcement_explains_is_no_action_of_its_own() -> None:
-    announced = marks(candle(ex_flag="01")).with_columns(origin=pl.lit("bonus-issue"))
+    announced = action("bonus_issue")
     assert marks(candle(ex_flag="01"), announced=announced).is_empty()
-    other_day = candle(ex_flag="01", trading_day=date(2026, 3, 11))
-    assert marks(other_day, announced=announced).height == 1
+    other_day = announced.with_columns(effective_on=pl.lit(DAYS[0]))
+    assert marks(candle(ex_flag="01"), announced=other_day).height == 1
+
+
+# Base prices that moved
+
+
+def two(base: int, close: int = 3_000, **before: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A halted session at a close, and the next one on a base price."""
+    halted = candle(**{"trading_day": DAYS[0], "close": close, "volume": 0} | before)
+    return halted, candle(base_price=base, close=base)
+
+
+def test_a_base_that_moves_without_any_mark_is_an_action_of_unknown_kind() -> None:
+    (row,) = marks(*two(1_500)).iter_rows(named=True)
+    assert (row["effective_on"], row["kind"], row["origin"]) == (DAYS[1], "other", "daily_chart")
+    assert (row["ratio"], row["base_ratio"], row["effective_from"]) == (None, 0.5, "chart")
+
+
+@pytest.mark.parametrize(
+    ("candles", "why"),
+    [
+        (two(2_995), "a tick is rounding"),
+        (two(1_500, is_final=False), "the close before may be the after-market's"),
+        (two(1_500, trading_day=date(2026, 3, 6)), "it is not of the session before"),
+        (two(1_500)[1:], "nothing is known of the session before"),
+    ],
+)
+def test_a_base_that_has_not_moved_for_sure_is_no_action(
+    candles: tuple[dict[str, Any], ...], why: str
+) -> None:
+    assert marks(*candles).is_empty(), why
+
+
+def test_a_moved_base_that_an_announcement_explains_is_no_action_of_its_own() -> None:
+    assert marks(*two(1_500), announced=action("split")).is_empty()
+    paid = action("cash_dividend")
+    assert marks(*two(1_500), announced=paid)["kind"].to_list() == ["other"], "it moves no base"
+
+
+def test_a_mark_without_a_ratio_has_that_of_the_base() -> None:
+    before, day = two(1_500)
+    (row,) = marks(before, day | {"ex_flag": "01"}).iter_rows(named=True)
+    assert (row["kind"], row["base_ratio"]) == ("rights_issue", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("announced", "rate", "base", "ratio"),
+    [
+        (0.2, 0.2, 15_000, 0.2),
+        (0.2, 0.2, 9_000, 0.2),  # set by an auction
+        (0.2, 0.2, 3_000, 0.2),  # not moved: the day has been put off
+        (None, 5.0, 15_000, 0.2),  # a factor of 5 multiplies nothing: it divides
+        (None, 80.0, 15_000, 0.2),  # neither: a percentage
+        (None, 2.0, 6_000, 0.5),
+        (None, 2.0, 3_060, 0.98),
+        (0.8, 0.8, 15_000, None),  # nothing that can be meant
+        (None, None, 15_000, None),
+        (None, -1.0, 15_000, None),
+    ],
+)
+def test_a_base_price_judges_what_a_reduction_announced(
+    announced: float | None, rate: float | None, base: int, ratio: float | None
+) -> None:
+    reduction = action("capital_reduction", ratio=announced, rate=rate)
+    (row,) = found(*two(base), announced=reduction)[0].iter_rows(named=True)
+    assert row["ratio"] == (ratio if ratio is None else pytest.approx(ratio))
+
+
+def test_other_actions_and_days_with_several_are_not_judged() -> None:
+    split = action("split", ratio=10.0)
+    assert found(*two(15_000), announced=split)[0]["ratio"].to_list() == [10.0]
+    both = pl.concat([action("capital_reduction", ratio=0.8, rate=0.8), split])
+    assert found(*two(15_000), announced=both)[0]["ratio"].to_list() == [0.8, 10.0]
 
 
 # The asset
@@ -349,6 +557,34 @@ def test_the_virtual_server_has_the_chart_alone_and_keeps_what_was_announced(
     point_at(virtual, monkeypatch, KIS_STOCK_CODES=codes)
     assert materialize("corporate_actions", KEY).success
     assert rows(CORPORATE_ACTIONS).equals(announced)
+
+
+def test_a_base_that_moved_at_the_turn_of_a_month_is_stored_and_known_to_check_and_view(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point_at(simulator, monkeypatch, KIS_STOCK_CODES="900110")
+    last, first = date(2026, 2, 27), date(2026, 3, 3)
+    same = {"stock_code": "900110", "fetched_at": EVENING}
+    halted = candle(trading_day=last, close=3_000, base_price=3_000, volume=0, **same)
+    back = candle(trading_day=first, close=1_600, base_price=1_500, change=100, **same)
+    for row in (halted, back):
+        rows_of_month = pl.DataFrame([row], schema=DAILY_CANDLES.schema)
+        lake().replace(DAILY_CANDLES, Scope.month(row["trading_day"]), rows_of_month)
+
+    def unexplained_bases() -> int:
+        span = Span(
+            lake(), DAILY_CANDLES, MONTH, date(2026, 3, 31), EVENING,
+            lambda: pytest.fail("no source is asked"),
+        )  # fmt: skip
+        return moved_bases_have_an_action(span, span.rows()).collect().height
+
+    assert unexplained_bases() == 1
+    assert materialize("corporate_actions", KEY).success
+    stored = rows(CORPORATE_ACTIONS).select("effective_on", "kind", "origin", "base_ratio").rows()
+    assert stored == [(first, "other", "daily_chart", 0.5)]
+    assert unexplained_bases() == 0
+    steps = lake().read("SELECT step FROM daily_candles_adjusted ORDER BY trading_day")
+    assert steps["step"].to_list() == [1.0, 0.5]
 
 
 def test_a_bad_list_stores_nothing(

@@ -88,16 +88,52 @@ def test_days_and_numbers() -> None:
         ("ST", {}, "common"),
         ("ST", {"prst_cls_code": "1"}, "preferred"),
         ("ST", {"prst_cls_code": "2"}, "preferred"),
+        ("ST", {"prst_cls_code": "9"}, "preferred"),
         ("ST", {"etpr_undt_objt_co_yn": "Y"}, "spac"),
         ("FS", {}, "foreign"),
         ("RT", {}, "reit"),
         ("EF", {}, "etf"),
         ("EN", {}, "etn"),
+        ("BC", {"mksc_shrn_iscd": "F90011224"}, "beneficiary_certificate"),
+        ("PF", {}, "other"),
         ("ZZ", {}, "other"),
     ],
 )
 def test_the_security_type(group: str, fields: dict[str, str], kind: str) -> None:
     assert parse(record(scrt_grp_cls_code=group, **fields))["security_type"][0] == kind
+
+
+def test_the_class_of_a_preferred_share_is_kept() -> None:
+    found = parse(record(mksc_shrn_iscd="90011K", prst_cls_code="9"))
+    assert found["preferred_class"][0] == "9"
+
+
+@pytest.mark.parametrize(
+    ("net", "ordinary", "read"),
+    [
+        ("45206", "000410000", None),
+        ("45206", "000099999", 45_206),
+        ("04520", "000410000", 4_520),  # a place is free
+        ("45206", "", 45_206),
+        ("-4520", "-00041000", None),  # the sign takes a place
+        ("-4520", "-00009999", -4_520),
+        ("-0452", "-00041000", -452),
+        ("     ", "000410000", None),
+    ],
+)
+def test_a_net_income_that_lost_a_digit_is_unknown(
+    net: str, ordinary: str, read: int | None
+) -> None:
+    found = parse(record(thtr_ntin=net, op_prfi=ordinary))
+    assert found["net_income"][0] == read
+
+
+def test_shares_of_konex_are_known_by_their_market_under_either_group() -> None:
+    for group in ("ST", "KN"):
+        rows = parse(record("KONEX", scrt_grp_cls_code=group), market="KONEX")
+        assert rows["security_type"][0] == "common"
+        assert rows.filter(in_universe(("common",))).is_empty()
+        assert rows.filter(in_universe(("konex",))).height == 1
 
 
 def test_the_universe() -> None:

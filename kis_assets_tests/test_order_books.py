@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Any
 
 import polars as pl
@@ -30,6 +30,10 @@ SAMSUNG, HYNIX = "005930", "000660"
 PATH = "inquire-asking-price-exp-ccn"
 DAY = date(2026, 3, 17)
 TEN = datetime(2026, 3, 17, 10, 30, 15, tzinfo=krx.SEOUL)
+AFTER_MARKET = date(2026, 9, 14)
+"""The first day with one."""
+OPENING_AUCTION = datetime(2026, 3, 17, 8, 45, tzinfo=krx.SEOUL)
+"""Of a day that has not opened: the latest session is that of the day before."""
 CLOSING_AUCTION = datetime(2026, 3, 17, 15, 25, tzinfo=krx.SEOUL)
 
 
@@ -54,6 +58,7 @@ def answer(levels: int = 10, **changed: str) -> dict[str, Any]:
         "stck_sdpr": "70000",
         "antc_cnpr": "0",
         "antc_vol": "0",
+        "antc_mkop_cls_code": "112",
         "stck_shrn_iscd": SAMSUNG,
         "vi_cls_code": "N",
     }
@@ -101,10 +106,93 @@ def test_at_the_upper_limit_there_are_no_asks() -> None:
     assert book["bid_price_1"] == 71_100
 
 
-def test_outside_auctions_there_is_no_expected_price() -> None:
-    assert (read()["expected_price"], read()["expected_volume"]) == (None, None)
-    auction = read(antc_cnpr="71200", antc_vol="123", new_mkop_cls_code="00")
-    assert (auction["expected_price"], auction["expected_volume"]) == (71_200, 123)
+def expected(clock: str, phase: str, code: str, vi: str = "N", day: date = DAY) -> int | None:
+    """The expected price of a book at a time of day, with the two codes of phases."""
+    body = answer(
+        antc_cnpr="71200", antc_vol="123", new_mkop_cls_code=phase, antc_mkop_cls_code=code,
+        vi_cls_code=vi,
+    )  # fmt: skip
+    now = datetime.combine(day, time.fromisoformat(clock), krx.SEOUL)
+    book = order_book(body, SAMSUNG, day, now)
+    assert (book["expected_price"] is None) == (book["expected_volume"] is None)
+    return book["expected_price"]
+
+
+@pytest.mark.parametrize(
+    ("clock", "phase", "code"),
+    [
+        ("08:45", "00", "311"),
+        ("08:45", "10", "311"),
+        ("15:25", "00", "121"),
+        ("15:25", "20", "121"),
+        ("15:30:20", "00", "121"),  # extended
+        ("15:34", "00", "121"),
+        ("09:00:20", "00", "311"),
+        # Codes that nobody has told of, or none: the hour is enough.
+        ("08:45", "", ""),
+        ("15:25", "", ""),
+        ("15:25", "77", "777"),
+        ("15:25", "00", "112"),
+        # A halt of the whole market ends with an auction too.
+        ("10:30", "00", "131"),
+    ],
+)
+def test_in_an_auction_there_is_an_expected_price(clock: str, phase: str, code: str) -> None:
+    assert expected(clock, phase, code) == 71_200
+
+
+@pytest.mark.parametrize(
+    ("clock", "phase", "code"),
+    [
+        ("15:08", "20", "112"),  # that of 09:00
+        ("09:00:20", "20", "112"),
+        ("15:20:01", "20", "112"),
+        ("15:30:20", "30", "129"),
+        ("15:30:20", "00", "112"),  # the price stands
+        ("15:39", "00", "121"),
+        ("08:29", "00", "311"),
+        ("08:31", "10", "112"),  # yesterday's
+        # Codes that nobody has told of, or none.
+        ("10:30", "", ""),
+        ("10:30", "77", "777"),
+        ("10:30", "20", "121"),
+        ("15:45", "", ""),
+        ("16:30", "00", "121"),
+        ("16:30", "77", "777"),
+    ],
+)
+def test_outside_of_auctions_that_of_the_last_one_is_none(
+    clock: str, phase: str, code: str
+) -> None:
+    assert expected(clock, phase, code) is None
+
+
+@pytest.mark.parametrize(
+    ("clock", "day", "price"),
+    [
+        ("10:30", DAY, 71_200),
+        ("16:30", AFTER_MARKET, 71_200),
+        ("20:30", AFTER_MARKET, None),
+        ("08:10", DAY, None),
+    ],
+)
+def test_an_interruption_is_an_auction_whatever_the_codes_are(
+    clock: str, day: date, price: int | None
+) -> None:
+    assert expected(clock, "20", "112", vi="Y", day=day) == price
+
+
+def test_auctions_move_with_a_late_session() -> None:
+    first = date(2026, 1, 2)
+    assert expected("09:45", "", "", day=first) == 71_200
+    assert expected("08:45", "", "", day=first) is None
+    assert expected("09:45", "", "", day=date(2026, 1, 3)) is None, "no session"
+
+
+def test_without_a_price_none_is_expected() -> None:
+    at = datetime(2026, 3, 17, 15, 25, tzinfo=krx.SEOUL)
+    book = order_book(answer(antc_cnpr="0", antc_vol="5"), SAMSUNG, DAY, at)
+    assert (book["expected_price"], book["expected_volume"]) == (None, None)
 
 
 def test_a_crossed_book_is_kept_for_auctions_cross_it() -> None:
@@ -131,7 +219,10 @@ def test_the_time_of_a_book_has_no_date(moment: str, booked_at: datetime | None)
     assert read(aspr_acpt_hour=moment)["booked_at"] == booked_at
 
 
-@pytest.mark.parametrize("name", ["new_mkop_cls_code", "antc_cnpr", "antc_vol", "vi_cls_code"])
+@pytest.mark.parametrize(
+    "name",
+    ["new_mkop_cls_code", "antc_cnpr", "antc_vol", "antc_mkop_cls_code", "vi_cls_code"],
+)
 def test_a_blank_or_missing_optional_field_is_null_and_loses_no_book(name: str) -> None:
     assert read(**{name: " "})["ask_price_1"] == 71_200
     body = answer()
@@ -181,8 +272,9 @@ def test_a_record_has_levels_best_prices_and_spread(at: OpenAt) -> None:
     assert book.timestamp == "2026-03-17T10:30:15+09:00"
 
 
-def test_an_auction_shows_three_levels_and_the_expected_price(at: OpenAt) -> None:
-    book = at(CLOSING_AUCTION).get_order_book(SAMSUNG)
+@pytest.mark.parametrize("moment", [OPENING_AUCTION, CLOSING_AUCTION])
+def test_an_auction_shows_three_levels_and_the_expected_price(at: OpenAt, moment: datetime) -> None:
+    book = at(moment).get_order_book(SAMSUNG)
     assert len(book.ask_levels) == 3
     assert book.expected_price
     assert book.expected_volume

@@ -76,6 +76,21 @@ def test_blank_and_missing_optional_fields_are_null() -> None:
     assert facts["left_kospi_on"] is None
 
 
+@pytest.mark.parametrize(
+    ("listed", "freeboard", "read_as"),
+    [
+        ({"scts_mket_lstg_dt": "20010912"}, "20010912", None),
+        ({"kosdaq_mket_lstg_dt": "19990315"}, "19990315", None),
+        ({}, "20080404", date(2008, 4, 4)),
+        ({}, "", None),
+    ],
+)
+def test_a_listing_day_that_is_repeated_is_none_on_freeboard(
+    listed: dict[str, str], freeboard: str, read_as: date | None
+) -> None:
+    assert read(frbd_mket_lstg_dt=freeboard, **listed)["listed_on_freeboard"] == read_as
+
+
 def test_the_kind_of_share_is_told_in_a_word() -> None:
     kinds = {"101": "common", "201": "preferred", "207": "preferred", "301": "deferred"}
     assert {code: read(stck_kind_cd=code)["kind_of_share"] for code in kinds} == kinds
@@ -126,6 +141,17 @@ def test_an_unknown_code_is_an_invalid_request(which: str, request: pytest.Fixtu
     """The real server says rt_cd 7; the master files have no such record."""
     with pytest.raises(InvalidRequest, match="999999"):
         request.getfixturevalue(which).get_stock_info("999999")
+
+
+def test_the_size_class_is_no_sector(
+    source: KISDataSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KIS calls it the large class of sectors."""
+    facts = read() | {"sector_large_name": "대형주"}
+    monkeypatch.setattr(source._kis, "stock_info", lambda _: facts)
+    assert source.get_stock_info("900110").sector is None
+    facts["sector_medium_name"] = "기계"
+    assert source.get_stock_info("900110").sector == "기계"
 
 
 def test_a_price_needs_no_stock_info(simulator: Simulator, source: KISDataSource) -> None:

@@ -14,7 +14,7 @@ from kis_assets import krx
 from kis_assets.kis import endpoints
 from kis_assets.kis.client import Client
 from kis_assets.kis.endpoints import Endpoint
-from kis_assets.kis.errors import NotSupported
+from kis_assets.kis.errors import AuthenticationFailed, KISError, NotSupported
 from kis_assets.settings import Settings
 from kis_assets.simulator.http import InProcessTransport
 from kis_assets.simulator.model import ModelMarket
@@ -181,20 +181,37 @@ def test_the_server_itself_says_so_once(
     assert server.calls(endpoint.path) == 1
 
 
-@pytest.mark.parametrize("msg_cd", ["OPSQ0002", "EGW00213", "EGW00205"])
-@pytest.mark.parametrize("status", [200, 500])
-def test_no_such_service_is_not_tried_again(there: Settings, msg_cd: str, status: int) -> None:
+def refused(settings: Settings, msg_cd: str, status: int) -> KISError:
+    """What a refusal of that code becomes, which is asked for once."""
     asked: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.method == "POST":
             return httpx.Response(200, json={"access_token": "TOKEN", "expires_in": 86400})
         asked.append(request.url.path)
-        return httpx.Response(status, json={"rt_cd": "1", "msg_cd": msg_cd, "msg1": "없는 서비스"})
+        return httpx.Response(status, json={"rt_cd": "1", "msg_cd": msg_cd, "msg1": "거절."})
 
     with (
-        closing(Client(there, transport=httpx.MockTransport(answer), has_quota=False)) as client,
-        pytest.raises(NotSupported, match=msg_cd),
+        closing(Client(settings, transport=httpx.MockTransport(answer), has_quota=False)) as client,
+        pytest.raises(KISError, match=msg_cd) as caught,
     ):
         client.ask(endpoints.PRICE, {}, dict)
     assert len(asked) == 1
+    return caught.value
+
+
+@pytest.mark.parametrize("msg_cd", ["OPSQ0002", "EGW00213"])
+@pytest.mark.parametrize("status", [200, 500])
+def test_no_such_service_is_not_tried_again(there: Settings, msg_cd: str, status: int) -> None:
+    assert isinstance(refused(there, msg_cd, status), NotSupported)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_invalid_type_of_credential_names_what_may_be_wrong_with_the_key(
+    there: Settings, status: int
+) -> None:
+    """EGW00205 says nothing of the service: the other server has it as little, for this key."""
+    error = refused(there, "EGW00205", status)
+    assert isinstance(error, AuthenticationFailed)
+    assert "거절: the type of the credential is invalid" in str(error)
+    assert "KIS_USE_VIRTUAL_SERVER" in str(error)

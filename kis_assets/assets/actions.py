@@ -1,5 +1,6 @@
 """Corporate actions: what was announced, and what the daily chart shows besides."""
 
+from collections import Counter
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ import polars as pl
 
 from kis_assets.assets.candles import daily_candles
 from kis_assets.assets.reporting import OWNERS, Report, described
+from kis_assets.base_prices import A_FORTNIGHT, best_supported, moved_bases, supported
 from kis_assets.kis.errors import InvalidRequest, NotSupported, UnexpectedAnswer
 from kis_assets.lake import Scope
 from kis_assets.partitions import MONTHS
@@ -35,7 +37,7 @@ as a dividend is."""
 def corporate_actions(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """What took effect in a month: announcements, and the chart's marks that none explains."""
+    """What took effect in a month: announcements, and what the chart shows that none explains."""
     with plain_failures():
         report = Report(kis)
         month = date.fromisoformat(context.partition_key)
@@ -63,20 +65,75 @@ def corporate_actions(
             codes = kis.settings.kis_stock_codes
             if codes is not None:
                 announced = announced.filter(pl.col("stock_code").is_in(codes))
-        candles = lake.lake.scan(DAILY_CANDLES, first=scope.first, last=scope.last).collect()
-        rows = pl.concat([announced, unexplained(candles, announced, kis.now())])
+        # The first session's base price is held against the last close of the month before.
+        candles = lake.lake.scan(DAILY_CANDLES, first=scope.first - A_FORTNIGHT, last=scope.last)
+        moved = moved_bases(candles, scope.first, scope.last).collect()
+        announced = judged(announced, moved)
+        shown = candles.filter(pl.col("trading_day") >= scope.first).collect()
+        rows = pl.concat([announced, unexplained(shown, moved, announced, kis.now())])
         return report.store(lake.lake, CORPORATE_ACTIONS, scope, rows)
 
 
-def unexplained(candles: pl.DataFrame, announced: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """Rows of `corporate_actions` for the marks in daily candles that no announcement explains.
+def judged(announced: pl.DataFrame, moved: pl.DataFrame) -> pl.DataFrame:
+    """Announced actions, with the ratio of capital reductions that the base price supports.
 
-    `ratio` is null: the base price that the market set tells of no number of shares.
+    `rate` is a factor to multiply or to divide by, and may be the percentage that is taken away.
+    Where the day's base price contradicts the ratio as announced, the best of these three that it
+    supports takes its place, else null. A base price that has not moved judges nothing: the day has
+    been put off then. Nor does that of a day on which the stock has several actions.
+
+    Args:
+        announced: rows of `corporate_actions`.
+        moved: what `moved_bases` gives of the same days.
     """
-    flag, reason = pl.col("ex_flag"), pl.col("revaluation")
-    marked = candles.filter((flag != "00") | (reason != "00") | (pl.col("split_ratio") != 0))
-    known = announced.select("stock_code", trading_day="effective_on")
-    rows = marked.join(known, on=["stock_code", "trading_day"], how="anti").with_columns(
+    actions = Counter(announced.select("stock_code", "effective_on").iter_rows())
+    bases = {
+        (row["stock_code"], row["trading_day"]): row["base_price"] / row["previous_close"]
+        for row in moved.iter_rows(named=True)
+        if actions[row["stock_code"], row["trading_day"]] == 1
+    }
+    ratios = [
+        _ratio(action, bases.get((action["stock_code"], action["effective_on"])))
+        for action in announced.iter_rows(named=True)
+    ]
+    return announced.with_columns(ratio=pl.Series(ratios, dtype=pl.Float64))
+
+
+def _ratio(action: dict[str, Any], base_ratio: float | None) -> float | None:
+    ratio, rate = action["ratio"], action["rate"]
+    if action["kind"] != "capital_reduction" or base_ratio is None:
+        return ratio
+    if ratio is not None and supported(ratio, base_ratio):
+        return ratio
+    readings = (rate, 1 / rate, 1 - rate / 100) if rate else ()
+    return best_supported([reading for reading in readings if 0 < reading <= 1], base_ratio)
+
+
+def unexplained(
+    candles: pl.DataFrame, moved: pl.DataFrame, announced: pl.DataFrame, now: datetime
+) -> pl.DataFrame:
+    """Rows of `corporate_actions` for what daily candles show and no announcement explains.
+
+    That are marks, and base prices that moved without any. `ratio` is null: the base price that
+    the market set tells of no number of shares.
+
+    Args:
+        candles: rows of `daily_candles`.
+        moved: what `moved_bases` gives of the same days.
+        announced: rows of `corporate_actions`.
+        now: when this is found.
+    """
+    day = ["stock_code", "trading_day"]
+    flag, reason, split_ratio = pl.col("ex_flag"), pl.col("revaluation"), pl.col("split_ratio")
+    is_marked = ((flag != "00") | (reason != "00") | (split_ratio != 0)).fill_null(value=False)
+    base_ratio = pl.col("base_price") / pl.col("previous_close")
+    found = candles.join(moved.select(*day, base_ratio=base_ratio), on=day, how="left")
+    known = announced.select("stock_code", "kind", trading_day="effective_on")
+    marked = found.filter(is_marked).join(known, on=day, how="anti")
+    # A cash dividend moves no base price.
+    moving = known.filter(pl.col("kind") != "cash_dividend")
+    unmarked = found.filter(~is_marked, pl.col("base_ratio").is_not_null())
+    rows = pl.concat([marked, unmarked.join(moving, on=day, how="anti")]).with_columns(
         effective_on=pl.col("trading_day"),
         kind=pl.coalesce(
             reason.replace_strict(_BY_REVALUATION, default=None, return_dtype=pl.String),
@@ -86,7 +143,7 @@ def unexplained(candles: pl.DataFrame, announced: pl.DataFrame, now: datetime) -
         origin=pl.lit(CHART),
         sequence=pl.lit(0, pl.Int64),
         effective_from=pl.lit("chart"),
-        base_ratio=pl.when(pl.col("split_ratio") != 0).then(pl.col("split_ratio")),
+        base_ratio=pl.when(split_ratio != 0).then(split_ratio).otherwise("base_ratio"),
         fetched_at=pl.lit(now.astimezone(UTC), CORPORATE_ACTIONS.schema["fetched_at"]),
     )
     missing = [name for name in CORPORATE_ACTIONS.schema if name not in rows.columns]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import dagster as dg
 import polars as pl
 
@@ -27,12 +29,16 @@ from kis_assets.tables import (
 )
 
 WARN = dg.AssetCheckSeverity.WARN
+_FUND = re.compile(r"F\d{8}")
 
 
 def codes_are_stock_codes(_: Span, found: pl.LazyFrame) -> pl.LazyFrame:
-    """Every short code has six digits or capital letters, ETNs a leading Q."""
+    """Every short code has six digits or capital letters; of ETNs after a Q.
+
+    Those of funds have F and eight digits.
+    """
     codes = found.select("stock_code").unique().collect()["stock_code"]
-    wrong = [code for code in codes if not krx.is_stock_code(code)]
+    wrong = [code for code in codes if not (krx.is_stock_code(code) or _FUND.fullmatch(code))]
     return found.filter(pl.col("stock_code").is_in(wrong)).select("stock_code", "stock_name")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from kis_assets import krx
+from kis_assets.base_prices import tick_of
 from kis_assets.checks.claims import Span
 from kis_assets.tables import PRICE_SNAPSHOTS, STOCK_MASTER, Table
 
@@ -125,14 +126,6 @@ def prices_lie_on_the_tick(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
         .join(products, on="stock_code", how="anti")
         .select(*_shown(span.table), *_prices(span.table))
     )
-
-
-def tick_of(price: pl.Expr) -> pl.Expr:
-    """The tick of prices since 2023-01-25, when it became the same on all markets."""
-    expression = pl.lit(None, pl.Int64)
-    for below, tick in reversed(krx.TICKS):
-        expression = pl.when(price < below).then(tick).otherwise(expression)
-    return expression
 
 
 def captures_are_of_their_session(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:

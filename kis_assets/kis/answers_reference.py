@@ -94,6 +94,8 @@ STOCK_INFO = (
 def stock_info(body: Row, stock_code: str) -> dict[str, Any]:
     """search-stock-info: the columns of `stock_info` that KIS knows.
 
+    Of stocks that were never on Freeboard KIS repeats another market's listing day there.
+
     Raises:
         UnexpectedAnswer: a required field is missing, or the answer is about another stock.
     """
@@ -102,6 +104,8 @@ def stock_info(body: Row, stock_code: str) -> dict[str, Any]:
     product = values.pop("product")
     if product[-6:] != stock_code[-6:]:
         raise UnexpectedAnswer(f"the answer is about {product}")
+    if values["listed_on_freeboard"] in (values["listed_on_kospi"], values["listed_on_kosdaq"]):
+        values["listed_on_freeboard"] = None
     return values | {"stock_code": stock_code}
 
 
@@ -111,10 +115,14 @@ _MORE = ("F", "M")
 
 
 class Page(NamedTuple):
-    """The rows of one page, and the keys that ask for the next; None when there is none."""
+    """The rows of one page, and the keys that ask for the next; None when there is none.
+
+    `given` is how many rows KIS gave, where one of them may have become two.
+    """
 
     rows: list[Any]
     following: dict[str, str] | None
+    given: int = 0
 
 
 def page(body: Row, rows: list[Any], keys: dict[str, str]) -> Page:
@@ -129,22 +137,22 @@ def page(body: Row, rows: list[Any], keys: dict[str, str]) -> Page:
 CALENDAR = (Field("day", "bass_dt", day), Field("is_open", "opnd_yn", flag))
 
 
-def calendar(body: Row, first: date) -> Page:
-    """chk-holiday: (day, whether the exchange opens) for days from `first` on, oldest first.
+def calendar(body: Row, starts: tuple[date, ...]) -> Page:
+    """chk-holiday: (day, whether the exchange opens), from one of `starts` on, day after day.
 
     `opnd_yn` is the field: `tr_day_yn` is Y on Saturdays too, `bzdy_yn` on 31 December.
 
     Raises:
-        UnexpectedAnswer: a field is missing, or the days are others or out of order.
+        UnexpectedAnswer: a field is missing, or the days are others, or one is skipped or repeated.
     """
     rows = [
         (values["day"], values["is_open"])
         for values in (read(row, CALENDAR) for row in output(body, "output", list))
     ]
-    if any(later <= earlier for (earlier, _), (later, _) in pairwise(rows)):
-        raise UnexpectedAnswer("the days are not in order, oldest first")
-    if rows and rows[0][0] != first:
-        raise UnexpectedAnswer(f"the answer begins on {rows[0][0]}, asked was {first}")
+    if any((later - earlier).days != 1 for (earlier, _), (later, _) in pairwise(rows)):
+        raise UnexpectedAnswer("the days are not in order, each after the one before it")
+    if rows and rows[0][0] not in starts:
+        raise UnexpectedAnswer(f"the answer begins on {rows[0][0]}, asked was {starts[-1]}")
     return page(body, rows, {"CTX_AREA_NK": "ctx_area_nk", "CTX_AREA_FK": "ctx_area_fk"})
 
 
@@ -179,25 +187,23 @@ def _face_value(row: _Action) -> Iterable[_Action]:
 
 
 def _bonus(row: _Action) -> Iterable[_Action]:
-    yield row | {"kind": "bonus_issue", "ratio": _after_issue(row)}
+    """A bonus issue by what a share is given; what the company itself holds has no part in it."""
+    yield row | {"kind": "bonus_issue", "ratio": _by_rate(row) or _by_shares(row)}
 
 
 def _rights(row: _Action) -> Iterable[_Action]:
-    yield row | {"kind": "rights_issue", "ratio": _after_issue(row)}
+    """A rights issue by the shares issued: the rate was offered, and may not have been taken."""
+    yield row | {"kind": "rights_issue", "ratio": _by_shares(row) or _by_rate(row)}
 
 
-def _after_issue(row: _Action) -> float | None:
-    """Shares after an issue for each before; KIS does not state whether the rate is in percent.
+def _by_rate(row: _Action) -> float | None:
+    rate = row["rate"]
+    return 1 + rate / 100 if rate and rate > 0 else None
 
-    Percent is assumed, unless the numbers of shares say that it is new shares for each old one.
-    """
-    rate, before, new = row["rate"], row["shares_before"], row["new_shares"]
-    if not rate or rate < 0:
-        return None
-    in_percent = True
-    if before and new:
-        in_percent = abs(rate / 100 * before - new) <= abs(rate * before - new)
-    return 1 + (rate / 100 if in_percent else rate)
+
+def _by_shares(row: _Action) -> float | None:
+    before, new = row["shares_before"], row["new_shares"]
+    return 1 + new / before if before and new and before > 0 and new > 0 else None
 
 
 def _dividend(row: _Action) -> Iterable[_Action]:
@@ -215,9 +221,17 @@ def _dividend(row: _Action) -> Iterable[_Action]:
 
 
 def _reduction(row: _Action) -> Iterable[_Action]:
-    rate = row["rate"]
-    ratio = 1 - rate / 100 if rate and 0 < rate < 100 else None
-    yield row | {"kind": "capital_reduction", "ratio": ratio}
+    """A reduction by its rate and how it counts; one of 1 takes face value and no shares."""
+    rate, way = row["rate"], row.pop("way")
+    ratio = {"곱하기": rate, "나누기": 1 / rate}.get(way) if rate else None
+    if ratio is not None and not 0 < ratio <= 1:
+        ratio = None
+    words = (None if rate is None else f"{rate:g}", way)
+    yield row | {
+        "kind": "capital_reduction",
+        "ratio": ratio,
+        "announced_ratio": " ".join(word for word in words if word) or None,
+    }
 
 
 def _merger(row: _Action) -> Iterable[_Action]:
@@ -279,6 +293,7 @@ ACTION_LISTS = (
         (
             *_WHEN_AND_WHO,
             Field("rate", "reduce_cap_rate", decimal, required=False),
+            Field("way", "comp_way", text, required=False),
             Field("reason", "reduce_cap_type", text, required=False),
             *_HALT,
         ),
@@ -305,11 +320,13 @@ def corporate_actions(body: Row, asked: ActionList) -> Page:
     Raises:
         UnexpectedAnswer: an action without a stock or without any day, or one that cannot be read.
     """
-    found: list[_Action] = []
-    for row in output(body, "output1", list):
-        for action in asked.actions(read(row, asked.fields)):
-            found.append(_dated(action) | {"origin": asked.endpoint.name})
-    return page(body, found, {"CTS": "ctx_area_nk"})
+    given = output(body, "output1", list)
+    found = [
+        _dated(action) | {"origin": asked.endpoint.name}
+        for row in given
+        for action in asked.actions(read(row, asked.fields))
+    ]
+    return page(body, found, {"CTS": "ctx_area_nk"})._replace(given=len(given))
 
 
 def _dated(action: _Action) -> _Action:

@@ -10,11 +10,18 @@ from typing import Any
 from kis_assets import krx
 from kis_assets.kis.answers import Field, Row, clock, output, read, text, whole
 from kis_assets.kis.errors import InvalidRequest, UnexpectedAnswer
+from kis_assets.kis.minutes import EXTENSION
 from kis_assets.tables import LEVELS
 
 _CLOCKS_DIFFER = timedelta(minutes=1)
 """How far the time of a book may lie ahead of this machine's clock."""
 _PLACES = range(1, LEVELS + 1)
+
+_OPENING_AUCTION = timedelta(minutes=30)
+_CLOSING_AUCTION = timedelta(minutes=10)
+_AUCTION = "00"
+_AUCTION_OVER = ("112", "129")
+_NO_INTERRUPTION = "N"
 
 BOOK = (
     *(Field(f"ask_price_{n}", f"askp{n}", whole) for n in _PLACES),
@@ -31,6 +38,7 @@ EXPECTED = (
     Field("stock_code", "stck_shrn_iscd", text, required=False),
     Field("expected_price", "antc_cnpr", whole, required=False),
     Field("expected_volume", "antc_vol", whole, required=False),
+    Field("expected_phase", "antc_mkop_cls_code", text, required=False),
     Field("vi_code", "vi_cls_code", text, required=False),
 )
 
@@ -64,12 +72,34 @@ def order_book(body: Row, stock_code: str, trading_day: date, now: datetime) -> 
     answered = values.pop("stock_code") or stock_code
     if answered != stock_code:
         raise UnexpectedAnswer(f"the answer is about {answered}")
-    if not values["expected_price"]:
-        values["expected_price"] = values["expected_volume"] = None
-    elif values["expected_price"] < 0 or (values["expected_volume"] or 0) < 0:
+    if (values["expected_price"] or 0) < 0 or (values["expected_volume"] or 0) < 0:
         raise UnexpectedAnswer("the expected price or volume is negative")
+    in_auction = _is_auction(values, values.pop("expected_phase"), now)
+    if not values["expected_price"] or not in_auction:
+        values["expected_price"] = values["expected_volume"] = None
     values["booked_at"] = _instant(values.pop("book_time"), trading_day, now)
     return values
+
+
+def _is_auction(book: dict[str, Any], expected: str | None, now: datetime) -> bool:
+    """Whether an auction runs. Outside of auctions KIS goes on showing the last one's price.
+
+    The clock and two codes tell it together: `market_phase` is 00 in auctions, and `expected` is
+    112 or 129 once one is over. Other codes are not certain, and those after 16:00 are unknown.
+    In the hours of an auction one of the two codes is enough, or neither is known. At other times,
+    as when an auction is extended, both are needed. In a volatility interruption there is always
+    an auction.
+    """
+    session = krx.session(now.astimezone(krx.SEOUL).date())
+    if session is None:
+        return False
+    opens, closes = session.opens_at, session.closes_at
+    if book["vi_code"] not in (None, _NO_INTERRUPTION):
+        return opens <= now < session.over_at
+    says_auction, is_over = book["market_phase"] == _AUCTION, expected in _AUCTION_OVER
+    if opens - _OPENING_AUCTION <= now < opens or closes - _CLOSING_AUCTION <= now < closes:
+        return says_auction or not is_over
+    return says_auction and not is_over and opens <= now < closes + EXTENSION
 
 
 def _is_ordered(prices: Iterable[int], falls: bool) -> bool:

@@ -396,7 +396,7 @@ class Client:
         message = str(body.get("msg1") or body.get("error_description") or "").strip()
         what = policy(msg_cd, status)
         error = what.error(
-            message or "refused without a reason",
+            what.explain(message or "refused without a reason"),
             msg_cd=msg_cd,
             status=status,
             gt_uid=gt_uid,

@@ -104,11 +104,19 @@ class Then(Enum):
 
 @dataclass(frozen=True)
 class Policy:
-    """What a message code means: the error, what to do then, whether the server is ill."""
+    """What a message code means: the error, what to do then, whether the server is ill.
+
+    `hint` is what the reader may look at, where KIS's own message does not say.
+    """
 
     error: type[KISError]
     then: Then
     is_outage: bool = False
+    hint: str = ""
+
+    def explain(self, message: str) -> str:
+        """KIS's message with the hint behind it."""
+        return f"{message.rstrip('.')}: {self.hint}" if self.hint else message
 
 
 _RATE = Policy(RateLimited, Then.RETRY)
@@ -118,6 +126,12 @@ _DEAD_TOKEN = Policy(AuthenticationFailed, Then.RETOKEN)
 _NO_ACCESS = Policy(AuthenticationFailed, Then.STOP)
 _BAD_QUESTION = Policy(InvalidRequest, Then.STOP)
 _NOT_HERE = Policy(NotSupported, Then.STOP)
+_OTHER_CREDENTIAL = Policy(
+    AuthenticationFailed,
+    Then.STOP,
+    hint="the type of the credential is invalid; the key may be of the other server "
+    "(KIS_USE_VIRTUAL_SERVER) or of another kind",
+)
 
 # Codes and meanings: kis-ai-extensions' table and the developer portal's list, as of 2026-07.
 POLICIES: dict[str, Policy] = {
@@ -130,7 +144,8 @@ POLICIES: dict[str, Policy] = {
         _NO_ACCESS,
     ),
     **dict.fromkeys(("EGW02004", "EGW00207", "EGW00208", "EGW00209"), _NO_ACCESS),
-    **dict.fromkeys(("EGW00205", "EGW00213", "OPSQ0002"), _NOT_HERE),
+    "EGW00205": _OTHER_CREDENTIAL,
+    **dict.fromkeys(("EGW00213", "OPSQ0002"), _NOT_HERE),
     **dict.fromkeys(
         ("EGW00001", "EGW00002", "EGW00202", "EGW00203", "EGW00300", "EGW00301", "EGW00302"),
         _GATEWAY,

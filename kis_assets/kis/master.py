@@ -1,7 +1,9 @@
 """Stock master files: fixed-width records of bytes into rows of `stock_master`. No downloading.
 
 Record layouts: open-trading-api, stocks_info/*.h, as of 2026-07. Names hold two-byte characters,
-so records are cut as bytes first and decoded (cp949) after.
+so records are cut as bytes first and decoded (cp949) after. What the files hold beyond those
+layouts: preferred shares of class 9, funds whose code has nine characters, the group PF, and shares
+of KONEX under the group ST.
 """
 
 from __future__ import annotations
@@ -279,7 +281,7 @@ def parse(content: bytes, market: Market) -> pl.DataFrame:
             for column in STOCK_MASTER.columns
             if column.name not in ("trading_day", "source", "fetched_at")
         }
-    ).with_columns(market=pl.lit(market), security_type=security_type())
+    ).with_columns(market=pl.lit(market), security_type=security_type(), net_income=_net_income())
     doubled = frame.filter(pl.col("stock_code").is_duplicated())["stock_code"]
     if len(doubled):
         raise UnexpectedAnswer(f"the {market} master file has {doubled[0]} twice")
@@ -308,6 +310,20 @@ def _read(words: list[bytes], field: _Field, market: Market) -> list[Any]:
     return values
 
 
+def _net_income() -> pl.Expr:
+    """Net income, null where its last digit may have been cut off.
+
+    It has five places, one of them for a minus sign, and KIS leaves out what does not fit: 123,456
+    stands as 12345. Nothing in the record tells it from 12,345 but the ordinary profit, which has
+    nine places: where all five are full and that has more digits than fit in them, a digit is taken
+    to be lost.
+    """
+    net, ordinary = pl.col("net_income"), pl.col("ordinary_profit").abs()
+    cut = pl.when(net > 0).then((net >= 10_000) & (ordinary >= 100_000))
+    cut = cut.otherwise((net <= -1_000) & (ordinary >= 10_000))
+    return pl.when(cut.fill_null(value=False)).then(None).otherwise(net)
+
+
 def security_type() -> pl.Expr:
     """The security type of a row, by its group and what kind of share it is."""
     group = pl.col("security_group")
@@ -315,7 +331,7 @@ def security_type() -> pl.Expr:
     return (
         pl.when(is_share & pl.col("is_spac").fill_null(False))
         .then(pl.lit("spac"))
-        .when(is_share & pl.col("preferred_class").is_in(["1", "2"]))
+        .when(is_share & pl.col("preferred_class").is_in(["1", "2", "9"]))
         .then(pl.lit("preferred"))
         .when(is_share)
         .then(pl.lit("common"))

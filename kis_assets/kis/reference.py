@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,10 +12,14 @@ from kis_assets.kis import answers_reference, endpoints, master
 from kis_assets.kis.client import Client
 from kis_assets.kis.errors import UnexpectedAnswer
 
+log = logging.getLogger(__name__)
+
 CALENDAR_PAGES = 5
 """Pages of the calendar, of 24 days each, that are asked for at most."""
 ACTION_PAGES = 50
 """Pages of one list of corporate actions in a month: more than that never ends."""
+A_LONG_LIST = 90
+"""Rows from which on a list of corporate actions may have been cut: one of them ends at 100."""
 
 
 class Reference:
@@ -59,17 +64,18 @@ class Reference:
         """Whether the exchange opens, for each day from `first` at least as far as KIS tells.
 
         KIS wants to be asked about once a day: pages are followed only until `last`, and never
-        more than `CALENDAR_PAGES`.
+        more than `CALENDAR_PAGES`. The key of the next page is the last day of this one; whether
+        the next page begins on that day or after it is not known, and either is right.
         """
         days: dict[date, bool] = {}
         seen: list[dict[str, str]] = []
         keys: dict[str, str] | None = {"CTX_AREA_NK": "", "CTX_AREA_FK": ""}
         while keys is not None and keys not in seen and len(seen) < CALENDAR_PAGES:
-            start = max(days) + timedelta(days=1) if days else first
+            starts = (max(days), max(days) + timedelta(days=1)) if days else (first,)
             page = self._client.ask(
                 endpoints.CALENDAR,
                 {"BASS_DT": f"{first:%Y%m%d}", **keys},
-                lambda body, start=start: answers_reference.calendar(body, start),
+                lambda body, starts=starts: answers_reference.calendar(body, starts),
                 tr_cont="N" if seen else "",
             )
             seen.append(keys)
@@ -82,9 +88,34 @@ class Reference:
     ) -> list[dict[str, Any]]:
         """What one list of the depository has for all stocks in a span of a month at most.
 
+        A list may end at about 100 rows without a word of more. One that is as long is asked for
+        again in halves, down to a day, and a day that is as long is warned of. What the halves
+        have in common comes twice.
+
         Raises:
             UnexpectedAnswer: a page comes twice, or the pages do not end.
         """
+        rows, may_be_cut = self._pages(asked, first, last)
+        if not may_be_cut:
+            return rows
+        if first == last:
+            log.warning(
+                "%s of %s may be cut: KIS gives %d, and no list shorter than a day's",
+                asked.endpoint.name,
+                first,
+                len(rows),
+            )
+            return rows
+        middle = first + (last - first) // 2
+        return [
+            *self.corporate_actions(asked, first, middle),
+            *self.corporate_actions(asked, middle + timedelta(days=1), last),
+        ]
+
+    def _pages(
+        self, asked: answers_reference.ActionList, first: date, last: date
+    ) -> tuple[list[dict[str, Any]], bool]:
+        """The actions of a span, page by page, and whether there may be more of them."""
         rows: list[dict[str, Any]] = []
         before: list[Any] = []
         keys: dict[str, str] = {"CTS": ""}
@@ -106,7 +137,8 @@ class Reference:
                 break
             rows += page.rows
             if page.following is None:
-                return rows
+                # A list that told of a second page tells of its end too.
+                return rows, number == 0 and page.given >= A_LONG_LIST
             before, keys = page.rows, page.following
         raise UnexpectedAnswer(
             "a page comes twice, or the pages do not end",

@@ -255,8 +255,8 @@ class KISReference(AbstractDataSource):
 
 
 def _sector(facts: dict[str, Any]) -> str | None:
-    """The name of the sector, the middle class before the large one."""
-    return facts["sector_medium_name"] or facts["sector_large_name"]
+    """The name of the sector. The large class is that of the size and names none."""
+    return facts["sector_medium_name"] or facts["sector_small_name"]
 
 
 def _month(day: date, later: int = 0) -> tuple[date, date]:
