@@ -43,7 +43,8 @@ _OFF_HOURS = timedelta(minutes=270)
 AFTER_MARKET_SINCE = date(2026, 9, 14)
 """The first day on which KRX trades from 16:00 to 20:00, continuously, in shares of KOSPI and
 KOSDAQ."""
-_CLOSING_PRICE = timedelta(minutes=30)
+CLOSING_PRICE = timedelta(minutes=30)
+"""How long after the close trading at its price goes on."""
 _AFTER_MARKET_ENDS = time(20, 0)
 
 _MARKETS = ("KOSPI", "KOSDAQ", "KONEX")
@@ -102,7 +103,7 @@ class Session:
 
         From the close until then a quote's price is the official close.
         """
-        return self.closes_at + _CLOSING_PRICE
+        return self.closes_at + CLOSING_PRICE
 
     @property
     def after_market(self) -> tuple[datetime, datetime] | None:

@@ -24,6 +24,7 @@ from kis_assets.kis.errors import InvalidRequest
 from kis_assets.lake import Lake
 from kis_assets.resources import open_lake
 from kis_assets.settings import Settings
+from kis_assets.tables import DAILY_CANDLES, KRX_DAILY
 
 # A run has one kind of partition, so a day is several jobs.
 market_calendar = dg.define_asset_job("market_calendar", selection=[market_days])
@@ -104,47 +105,57 @@ class Moments:
     the day lasts.
     """
 
-    cron: str
+    cron: tuple[str, ...]
     said: str
     due: Callable[[krx.Session, datetime], bool] = lambda _session, _tick: True
     good_for: timedelta | None = None
 
 
-def at(moment: time) -> Moments:
-    """Once a day, whatever the session."""
-    return Moments(f"{moment.minute} {moment.hour} * * 1-5", f"at {moment:%H:%M}")
+def at(*moments: time) -> Moments:
+    """At these times of the day, whatever the session."""
+    cron = tuple(f"{moment.minute} {moment.hour} * * 1-5" for moment in moments)
+    return Moments(cron, "at " + ", ".join(f"{moment:%H:%M}" for moment in moments))
 
 
 def in_session(minutes: int) -> Moments:
     """Every so many minutes between the open and the close; at neither, where there is little."""
     return Moments(
-        _every(minutes),
+        (f"{'0' if minutes == 60 else f'*/{minutes}'} 7-16 * * 1-5",),
         f"every {minutes} minutes of the session",
         lambda session, tick: session.opens_at < tick < session.closes_at,
         timedelta(minutes=minutes),
     )
 
 
-AFTER = timedelta(minutes=10)
-"""How long after the close its auction is certainly over: it may be extended, off-hours trading
-begins then."""
+AFTER = timedelta(minutes=15)
+"""How long after the close the day's official prices are captured: its auction is certainly over,
+and the after-market has not opened."""
 
 
-def after_close(minutes: int) -> Moments:
-    """The first of those ticks at which the closing auction is certainly over."""
+def after_close() -> Moments:
+    """Once, between the closing auction and the after-market."""
     return Moments(
-        _every(minutes),
-        "after the close",
-        lambda session, tick: (
-            AFTER <= tick - session.closes_at < AFTER + timedelta(minutes=minutes)
-        ),
+        ("45 15,16 * * 1-5",),
+        f"{AFTER.seconds // 60} minutes after the close",
+        lambda session, tick: tick == session.closes_at + AFTER,
+        krx.CLOSING_PRICE - AFTER,
+    )
+
+
+def after_doubt(*moments: time) -> Moments:
+    """At these times of the morning, and when trading at the closing price has ended."""
+    morning = at(*moments)
+    return Moments(
+        (*morning.cron, "0 16,17 * * 1-5"),
+        f"{morning.said} and half an hour after the close",
+        lambda session, tick: tick < session.opens_at or tick == session.closing_price_until,
     )
 
 
 def evening(moment: time) -> Moments:
     """In the evening, an hour later on a day that ends an hour late."""
     return Moments(
-        f"{moment.minute} {moment.hour},{moment.hour + 1} * * 1-5",
+        (f"{moment.minute} {moment.hour},{moment.hour + 1} * * 1-5",),
         f"at {moment:%H:%M}, or as much later as the session ended",
         lambda session, tick: tick == evening_of(session, moment),
     )
@@ -152,21 +163,42 @@ def evening(moment: time) -> Moments:
 
 def evening_of(session: krx.Session, moment: time) -> datetime:
     """That time of the evening of a session, moved along with its close."""
-    late = session.closes_at - krx.ordinary_session(session.day).closes_at
-    return datetime.combine(session.day, moment, krx.SEOUL) + late
-
-
-def _every(minutes: int) -> str:
-    return f"{'0' if minutes == 60 else f'*/{minutes}'} 7-19 * * 1-5"
+    return datetime.combine(session.day, moment, krx.SEOUL) + session.late_by
 
 
 PUBLISHED = time(8, 30)
-"""When KRX's figures of the day before are there; 08:00 is what is seen, and nowhere documented."""
+"""When KRX's figures of the day before are there: it says 08:00."""
+PUBLISHED_LATE = (time(8, 45), time(9, 10), time(10, 10))
+"""When they are asked for again where they were not."""
+DOUBTED = (time(8, 10), time(8, 40))
+"""When candles are asked for again whose correction had not come in the night."""
+REPORT_AGAIN = time(8, 50)
+"""When the report of the day before is made anew, of its final candles."""
 REPORT_AFTER = timedelta(minutes=50)
 """How long after the evening's first jobs those are run that read what they store."""
 
 CAPTURE, USUAL, CATCH_UP = 10, 0, -10
 """Whose run leaves Dagster's queue first: what cannot be had later goes before what can."""
+
+
+Needless = Callable[[Lake, date], str]
+"""Why nothing is to be done on a day by what is stored; empty text when something is."""
+
+
+def all_final(lake: Lake, day: date) -> str:
+    """Why the candles of the session before a day need not be asked for again."""
+    before = krx.previous_trading_day(day)
+    rows = lake.scan(DAILY_CANDLES, first=before, last=before).select("is_final").collect()
+    is_done = not rows.is_empty() and rows["is_final"].all()
+    return f"all candles of {before} are final" if is_done else ""
+
+
+def krx_is_there(lake: Lake, day: date) -> str:
+    """Why KRX's figures of the session before a day need not be asked for again."""
+    before = krx.previous_trading_day(day)
+    beside = Lake(lake.folder.parent / "krx", source="krx")
+    rows = beside.scan(KRX_DAILY, first=before, last=before).select("stock_code").collect()
+    return "" if rows.is_empty() else f"KRX's figures of {before} are stored"
 
 
 @dataclass(frozen=True)
@@ -178,29 +210,45 @@ class Plan:
     moments: Moments
     key: Key | None = None
     priority: int = USUAL
+    needless: Needless = lambda _lake, _day: ""
 
 
 def plans(settings: Settings) -> list[Plan]:
     """All schedules, by the time of the day."""
     every = settings.kis_schedule_capture_minutes
     morning, warm = at(settings.kis_schedule_morning), at(settings.kis_schedule_warm)
-    final = evening(settings.kis_schedule_evening)
-    report = (datetime.combine(krx.FIRST_DAY, settings.kis_schedule_evening) + REPORT_AFTER).time()
+    over = settings.kis_schedule_evening
+    report = (datetime.combine(krx.FIRST_DAY, over) + REPORT_AFTER).time()
     found = [
+        # The close of the day before is the regular session's since last night; see `finality`.
+        Plan(
+            "candles_morning",
+            daily_candle_ingestion,
+            at(settings.kis_schedule_candles),
+            month_before_key,
+        ),
+        Plan(
+            "candles_doubted",
+            daily_candle_ingestion,
+            after_doubt(*DOUBTED),
+            month_before_key,
+            needless=all_final,
+        ),
         Plan("calendar_morning", market_calendar, morning, year_key),
         Plan("master_morning", stock_master_ingestion, morning, day_key),
         Plan("reference_morning", reference_ingestion, morning, month_key),
         Plan("cache_morning", cache_warming, warm),
         Plan("prices_session", price_capture, in_session(every), day_key, CAPTURE),
         Plan("books_session", order_book_capture, in_session(every), day_key, CAPTURE),
-        Plan("prices_close", daily_price_ingestion, after_close(every), day_key, CAPTURE),
-        Plan("candles_close", daily_candle_ingestion, after_close(every), month_key),
-        # Off-hours trades count into a day until 20:00; candles fetched before are not final.
-        Plan("prices_evening", daily_price_ingestion, final, day_key, CAPTURE),
-        Plan("candles_evening", daily_candle_ingestion, final, month_key),
-        Plan("minutes_evening", minute_candle_ingestion, final, day_key),
+        # The day's official prices.
+        Plan("prices_close", daily_price_ingestion, after_close(), day_key, CAPTURE),
+        # All trades of the day are over at 20:00: its volume is final, its close is provisional.
+        Plan("prices_evening", daily_price_ingestion, evening(over), day_key, CAPTURE),
+        Plan("candles_evening", daily_candle_ingestion, evening(over), month_key),
+        Plan("minutes_evening", minute_candle_ingestion, evening(over), day_key),
         Plan("actions_evening", corporate_action_ingestion, evening(report), month_key),
         Plan("report_evening", evening_report, evening(report), day_key),
+        Plan("report_morning", evening_report, at(REPORT_AGAIN), day_before_key),
     ]
     if settings.source_type == "krx":
         # All that KRX tells of, once it does.
@@ -211,7 +259,16 @@ def plans(settings: Settings) -> list[Plan]:
             Plan("reference_morning", reference_ingestion, at(PUBLISHED), month_key),
         ]
     if settings.krx_api_key.get_secret_value():
-        found.append(Plan("krx_morning", krx_ingestion, at(PUBLISHED), day_before_key))
+        found += [
+            Plan("krx_morning", krx_ingestion, at(PUBLISHED), day_before_key),
+            Plan(
+                "krx_late",
+                krx_ingestion,
+                at(*PUBLISHED_LATE),
+                day_before_key,
+                needless=krx_is_there,
+            ),
+        ]
     return found
 
 
@@ -224,7 +281,7 @@ def _schedule(plan: Plan, settings: Settings) -> dg.ScheduleDefinition:
     @dg.schedule(
         name=plan.name,
         job=plan.job,
-        cron_schedule=plan.moments.cron,
+        cron_schedule=list(plan.moments.cron),
         execution_timezone="Asia/Seoul",
         default_status=dg.DefaultScheduleStatus.RUNNING
         if settings.kis_schedules
@@ -262,4 +319,4 @@ def _skip(plan: Plan, tick: datetime, lake: Lake) -> str:
         refuse_closed(lake, day)
     except InvalidRequest as reason:
         return str(reason)
-    return ""
+    return plan.needless(lake, day)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
-from kis_assets import krx, published
+from kis_assets import finality, krx, published
 from kis_assets.alerts import tell
 from kis_assets.assets.sessions import said_closed
 from kis_assets.kis.minutes import SESSIONS_KEPT
@@ -47,6 +47,7 @@ class Owed:
 
     `kept` is for how many sessions the source has it; beyond `LOOKED_BACK` only a day without any
     row is asked for. One that tells `of_now` is asked for once a partition, not for each day.
+    `waits_until` says when what is stored of a day and not final is worth asking for again.
     """
 
     table: str
@@ -54,12 +55,23 @@ class Owed:
     key: Key
     kept: int = LOOKED_BACK
     of_now: bool = False
+    waits_until: Callable[[date], datetime] | None = None
+
+
+MORNING = timedelta(hours=2, minutes=30)
+"""How long after candles are final the morning's schedules have to fetch them."""
+
+
+def candles_are_due(day: date) -> datetime:
+    """When this sensor may ask for final candles of a day."""
+    final_at = finality.final_at(day)
+    return final_at + MORNING if day >= krx.AFTER_MARKET_SINCE else final_at
 
 
 # Minutes first: KIS forgets them.
 OWED = [
     Owed(MINUTE_CANDLES.name, minute_candle_ingestion, day_key, kept=SESSIONS_KEPT),
-    Owed(DAILY_CANDLES.name, daily_candle_ingestion, month_key),
+    Owed(DAILY_CANDLES.name, daily_candle_ingestion, month_key, waits_until=candles_are_due),
     Owed(MARKET_DAYS.name, market_calendar, year_key, of_now=True),
     Owed(STOCK_INFO.name, reference_ingestion, month_key, of_now=True),
     # Where there is a key to KRX.
@@ -101,6 +113,9 @@ def wanted(lake: Lake, settings: Settings, now: datetime) -> tuple[date | None, 
         else:
             kept = set(sessions[-_kept(owed, settings) :])
             days = [day for day in over if day in kept and _is_wanted(day, conditions, over)]
+            if (waits := owed.waits_until) is not None:
+                pending = {day for day in days if conditions.get(day) == "pending"}
+                days = [day for day in days if day not in pending or waits(day) <= now]
         if is_krx or owed.table == KRX_DAILY.name:
             days = [day for day in days if day <= published.newest(now)]
         if owed.of_now:  # what is past cannot be had

@@ -170,6 +170,7 @@ class Settings(BaseModel):
     # The master files are new at 07:30, prices are reset before the open, and off-hours trades
     # count into a day until 20:00; two hours are left for a day that ends late.
     kis_schedule_morning: Annotated[time, _between(time(7, 30), time(8, 50))] = time(8, 0)
+    kis_schedule_candles: Annotated[time, _between(time(6, 30), time(8, 20))] = time(7, 30)
     kis_schedule_warm: Annotated[time, _between(time(7, 30), time(8, 50))] = time(8, 30)
     kis_schedule_evening: Annotated[time, _between(time(20, 10), time(21, 59))] = time(20, 40)
     kis_schedule_capture_minutes: Annotated[int, AfterValidator(_of_an_hour)] = 30

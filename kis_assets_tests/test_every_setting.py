@@ -69,6 +69,7 @@ SHOWN_BY: dict[str, str] = {
     "krx_api_base_url": f"{KRX}seven_real_days_arrive_value_for_value",
     "kis_schedules": "test_sensors.py::test_a_setting_starts_every_schedule_and_sensor",
     "kis_schedule_morning": HERE_TIMES,
+    "kis_schedule_candles": HERE_TIMES,
     "kis_schedule_warm": HERE_TIMES,
     "kis_schedule_evening": HERE_TIMES,
     "kis_schedule_capture_minutes": f"{FORTNIGHT}the_interval_of_captures_is_a_setting",
@@ -172,6 +173,7 @@ def _a_day(is_open: bool):
     ("name", "at", "schedule", "cron"),
     [
         ("kis_schedule_morning", "07:45", "master_morning", "45 7 * * 1-5"),
+        ("kis_schedule_candles", "06:45", "candles_morning", "45 6 * * 1-5"),
         ("kis_schedule_warm", "08:05", "cache_morning", "5 8 * * 1-5"),
         ("kis_schedule_evening", "21:10", "candles_evening", "10 21,22 * * 1-5"),
         ("kis_schedule_evening", "21:10", "report_evening", "0 22,23 * * 1-5"),
@@ -179,4 +181,4 @@ def _a_day(is_open: bool):
 )
 def test_schedules_run_at_the_times_set(name: str, at: str, schedule: str, cron: str) -> None:
     found = {plan.name: plan.moments.cron for plan in plans(Settings.load(**{name: at}))}
-    assert found[schedule] == cron
+    assert found[schedule] == (cron,)

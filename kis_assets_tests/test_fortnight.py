@@ -6,100 +6,27 @@ one of November 2025, with the CSAT day on the 13th, and two days that KIS says 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from itertools import takewhile
 from pathlib import Path
 
-import dagster as dg
 import pytest
-from dagster._utils.schedules import cron_string_iterator
 
 from kis_assets import krx
 from kis_assets.assets.reference import calendar, overridden
 from kis_assets.lake import Scope
-from kis_assets.quality import account, record
-from kis_assets.resources import open_lake
 from kis_assets.schedules import schedules
-from kis_assets.sensors import sensors
 from kis_assets.settings import Settings
-from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS, MINUTE_CANDLES, STOCK_INFO
+from kis_assets.tables import MARKET_DAYS
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET
-
-Asked = tuple[str, str, str]
-"""When, which job, which partition."""
+from kis_assets_tests.machine import Asked, Machine, ticks
 
 DECREED = (date(2025, 11, 11), date(2025, 11, 17))
 OFF, ON = datetime(2025, 11, 18, tzinfo=krx.SEOUL), datetime(2025, 11, 20, 7, tzinfo=krx.SEOUL)
 SENSOR = ("07:10", "12:10", "22:10", "22:50")
 
 
-class Fortnight:
-    """The clock, the machine and what its runs leave behind."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.now = datetime(2025, 11, 10, tzinfo=krx.SEOUL)
-        self.lake, self._reader = open_lake(settings), open_lake(settings)
-        # What is written is published when the sensor looks: that takes most of the time.
-        vars(self.lake)["_publish"] = lambda **_: None
-        self.schedules = schedules(settings)
-        self.catch_up = sensors(settings)[0]
-        self.instance = dg.DagsterInstance.ephemeral()
-        self.cursor: str | None = None
-        self.asked: list[Asked] = []
-        self.fails: list[Asked] = []
-        self.is_news = True
-
-    def tick(self, schedule: dg.ScheduleDefinition, at: datetime) -> None:
-        """Dagster evaluates a tick of a schedule, now."""
-        with dg.build_schedule_context(self.instance, scheduled_execution_time=at) as context:
-            found = schedule(context)
-        if isinstance(found, dg.RunRequest):
-            self._run(schedule.job_name, found)
-
-    def look(self) -> None:
-        """Dagster evaluates the sensor, now."""
-        if self.is_news:
-            self._reader.publish()
-            self.is_news = False
-        with dg.build_sensor_context(self.instance, self.cursor) as context:
-            found = self.catch_up(context)
-        if isinstance(found, dg.SensorResult):
-            self.cursor = found.cursor
-            for request in found.run_requests or ():
-                assert request.job_name is not None
-                self._run(request.job_name, request)
-
-    def _run(self, job: str, request: dg.RunRequest) -> None:
-        key = request.partition_key or ""
-        asked = (f"{self.now:%d %H:%M}", job, key)
-        self.asked.append(asked)
-        if asked in self.fails:
-            return
-        table = {
-            "minute_candle_ingestion": MINUTE_CANDLES,
-            "daily_candle_ingestion": DAILY_CANDLES,
-            "reference_ingestion": STOCK_INFO,
-        }.get(job)
-        if table is not None:
-            day = date.fromisoformat(key)
-            last = krx.latest_session(self.now).day
-            days = [day] if table is MINUTE_CANDLES else krx.trading_days(day, last)
-            rows = dict.fromkeys(days, 10)
-            record(self.lake, table, [account(rows, {}, {})])
-            self.is_news = True
-
-
-def ticks(
-    schedule: dg.ScheduleDefinition, first: datetime, last: datetime
-) -> Iterator[tuple[datetime, dg.ScheduleDefinition]]:
-    cron = str(schedule.cron_schedule)
-    times = cron_string_iterator(first.timestamp(), cron, schedule.execution_timezone)
-    return ((at, schedule) for at in takewhile(lambda at: at < last, times))
-
-
 @pytest.fixture
-def fortnight(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fortnight:
+def fortnight(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
     for name, value in {
         "KIS_APP_KEY": APP_KEY,
         "KIS_APP_SECRET": APP_SECRET,
@@ -108,13 +35,12 @@ def fortnight(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fortnight:
         "KIS_DATA_DIR": str(tmp_path / "data"),
     }.items():
         monkeypatch.setenv(name, value)
-    made = Fortnight(Settings.load())
+    made = Machine(Settings.load(), datetime(2025, 11, 10, tzinfo=krx.SEOUL))
     days = calendar(2025, "kis", krx.now())
     said = overridden(days, MARKET_DAYS.empty(), dict.fromkeys(DECREED, False), made.now)
     made.lake.replace(MARKET_DAYS, Scope.year(2025), said)
 
     monkeypatch.setattr(krx, "now", lambda: made.now)
-    vars(made.lake)["now"] = lambda: made.now
     return made
 
 
@@ -127,7 +53,9 @@ def ordinary(day: str, *, hours_later: int = 0) -> list[Asked]:
 
     today, month = f"2025-11-{day}", "2025-11-01"
     session = [f"{hour:02}:{minute}" for hour in range(9, 16) for minute in ("00", "30")][1:-1]
+    before = krx.previous_trading_day(date.fromisoformat(today))
     return [
+        (f"{day} 07:30", "daily_candle_ingestion", month),
         (f"{day} 08:00", "market_calendar", "2025"),
         (f"{day} 08:00", "stock_master_ingestion", today),
         (f"{day} 08:00", "reference_ingestion", month),
@@ -137,51 +65,26 @@ def ordinary(day: str, *, hours_later: int = 0) -> list[Asked]:
             for clock in session
             for job in ("price_capture", "order_book_capture")
         ),
-        (later("16:00"), "daily_price_ingestion", today),
-        (later("16:00"), "daily_candle_ingestion", month),
+        (later("15:45"), "daily_price_ingestion", today),
         (later("20:40"), "daily_price_ingestion", today),
         (later("20:40"), "daily_candle_ingestion", month),
         (later("20:40"), "minute_candle_ingestion", today),
         (later("21:30"), "corporate_action_ingestion", month),
         (later("21:30"), "evening_report", today),
+        (f"{day} 08:50", "evening_report", f"{before}"),
     ]
 
 
 def test_a_fortnight_with_two_holidays_a_csat_day_and_two_days_without_power(
-    fortnight: Fortnight,
+    fortnight: Machine,
 ) -> None:
     fortnight.fails = [
         ("12 20:40", "daily_candle_ingestion", "2025-11-01"),
         ("14 20:40", "minute_candle_ingestion", "2025-11-14"),
         ("14 22:10", "minute_candle_ingestion", "2025-11-14"),
     ]
-    first, last = fortnight.now, datetime(2025, 11, 22, tzinfo=krx.SEOUL)
-    events: list[tuple[datetime, int, dg.ScheduleDefinition | None]] = [
-        (at, number, schedule)
-        for number, schedule in enumerate(fortnight.schedules)
-        for at, _ in ticks(schedule, first, last)
-    ]
-    for offset in range(12):
-        for clock in SENSOR:
-            hour, minute = map(int, clock.split(":"))
-            at = first + timedelta(days=offset, hours=hour, minutes=minute)
-            events.append((at, 99, None))
-    missed: dict[str, list[datetime]] = {}
-    for at, _, schedule in sorted(events, key=lambda event: event[:2]):
-        if OFF <= at < ON:
-            if schedule is not None:
-                missed.setdefault(schedule.name, []).append(at)
-            continue
-        if at >= ON and missed:
-            # Dagster goes through the newest ticks that it has missed when it is back.
-            fortnight.now = ON
-            for late in fortnight.schedules:
-                for tick in missed[late.name][-5:]:
-                    fortnight.tick(late, tick)
-            missed.clear()
-        fortnight.now = at
-        fortnight.look() if schedule is None else fortnight.tick(schedule, at)
-
+    last = datetime(2025, 11, 22, tzinfo=krx.SEOUL)
+    fortnight.walk(fortnight.now, last, SENSOR, off=(OFF, ON))
     month = "2025-11-01"
     expected = [
         # Nothing is stored yet: the last session, and no history before it.
@@ -191,7 +94,7 @@ def test_a_fortnight_with_two_holidays_a_csat_day_and_two_days_without_power(
         *ordinary("10"),
         # The 11th is closed, as KIS has said.
         *ordinary("12"),
-        # The evening's candles failed; those of 16:00 are not final.
+        # The evening's candles failed.
         ("12 22:10", "daily_candle_ingestion", month),
         *ordinary("13", hours_later=1),
         *ordinary("14"),
@@ -211,19 +114,19 @@ def test_a_fortnight_with_two_holidays_a_csat_day_and_two_days_without_power(
 
 
 def test_the_year_begins_with_a_late_open_and_ends_with_a_closed_day(
-    fortnight: Fortnight,
+    fortnight: Machine,
 ) -> None:
     captures = next(it for it in fortnight.schedules if it.name == "prices_session")
     first, last = (datetime(*day, tzinfo=krx.SEOUL) for day in ((2025, 12, 31), (2026, 1, 3)))
-    for at, schedule in ticks(captures, first, last):
+    for at in ticks(captures, first, last):
         fortnight.now = at
-        fortnight.tick(schedule, at)
+        fortnight.tick(captures, at)
     assert [when for when, _, _ in fortnight.asked] == [
         f"02 {hour}:{minute}" for hour in range(10, 16) for minute in ("00", "30")
     ][1:-1]
 
 
-def test_a_capture_that_is_late_is_let_go_and_a_morning_is_not(fortnight: Fortnight) -> None:
+def test_a_capture_that_is_late_is_let_go_and_a_morning_is_not(fortnight: Machine) -> None:
     by_name = {it.name: it for it in fortnight.schedules}
     day = datetime(2025, 11, 12, tzinfo=krx.SEOUL)
     fortnight.now = day.replace(hour=9, minute=59)
@@ -237,22 +140,20 @@ def test_a_capture_that_is_late_is_let_go_and_a_morning_is_not(fortnight: Fortni
     ]
 
 
-@pytest.mark.parametrize(
-    ("minutes", "first", "after"), [(5, "09:05", "15:40"), (60, "10:00", "16:00")]
-)
+@pytest.mark.parametrize(("minutes", "first"), [(5, "09:05"), (60, "10:00")])
 def test_the_interval_of_captures_is_a_setting(
-    monkeypatch: pytest.MonkeyPatch, fortnight: Fortnight, minutes: int, first: str, after: str
+    monkeypatch: pytest.MonkeyPatch, fortnight: Machine, minutes: int, first: str
 ) -> None:
     monkeypatch.setenv("KIS_SCHEDULE_CAPTURE_MINUTES", str(minutes))
     day = datetime(2025, 11, 12, tzinfo=krx.SEOUL)
     for schedule in schedules(Settings.load()):
         if schedule.name in ("prices_session", "prices_close"):
-            for at, _ in ticks(schedule, day, day + timedelta(days=1)):
+            for at in ticks(schedule, day, day + timedelta(days=1)):
                 fortnight.now = at
                 fortnight.tick(schedule, at)
     captures = [when for when, job, _ in fortnight.asked if job == "price_capture"]
     assert captures[0] == f"12 {first}"
     assert len(captures) == 390 // minutes - (390 % minutes == 0)
     assert [it for it in fortnight.asked if it[1] == "daily_price_ingestion"] == [
-        (f"12 {after}", "daily_price_ingestion", "2025-11-12")
+        ("12 15:45", "daily_price_ingestion", "2025-11-12")
     ]
