@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -11,15 +13,20 @@ import polars as pl
 import pytest
 
 from kis_assets.definitions import defs
+from kis_assets.kis.endpoints import Endpoint
 from kis_assets.lake import Lake
 from kis_assets.pipeline import definitions_of
 from kis_assets.resources import open_lake
 from kis_assets.settings import Settings
+from kis_assets.simulator import services
 from kis_assets.simulator.server import Simulator
 from kis_assets.tables import Table
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, open_source
 
 FEW = "005930,000660,035420,005380,035720,068270,247540,086520"
+
+Alter = Callable[[dict[str, Any]], object]
+"""Changes the payload of an answer in place."""
 
 _MASTERS: dict[Any, dict[Any, bytes]] = {}
 
@@ -49,6 +56,18 @@ def point_at(
         "kis_assets.resources.create_data_source",
         lambda settings: open_source(simulator, settings),
     )
+
+
+def alter(monkeypatch: pytest.MonkeyPatch, asked: Endpoint, change: Alter) -> None:
+    """Have servers in this process answer a service otherwise, as long as the test runs."""
+    service = services.SERVICES[asked.path]
+
+    def answer(request: Any) -> Any:
+        given = service.answer(request)
+        change(given.payload)
+        return given
+
+    monkeypatch.setitem(services.SERVICES, asked.path, replace(service, answer=answer))
 
 
 @cache

@@ -172,7 +172,7 @@ def test_every_whole_number_comes_back(number: int) -> None:
 
 
 def one_price(code: str) -> dict[str, Any]:
-    fields = {name: "1" for _, name, _, required in answers.PRICE if required}
+    fields = {field.kis: "1" for field in answers.PRICE if field.read is not answers.text}
     return answers.price({"output": fields | {"stck_shrn_iscd": code}}, "900110")
 
 

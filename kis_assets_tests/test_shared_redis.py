@@ -187,6 +187,7 @@ def test_one_token_for_machines_whose_clocks_are_apart(
             "test_a_dead_token_is_replaced_once",
             "test_two_deaths_within_a_minute_wait_the_minute_out",
             "test_somebody_elses_request_within_the_minute_is_waited_out",
+            "test_who_comes_while_kis_goes_on_refusing_is_told_at_once",
             "test_a_wrong_secret_is_asked_for_once_however_many_want_it",
             "test_a_corrected_secret_need_not_wait",
             "test_a_failed_request_is_not_repeated_within_the_minute",

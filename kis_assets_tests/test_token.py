@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,9 +26,17 @@ class Server:
         self.clock = clock
         self.asked: list[float] = []
         self.fails: list[Exception] = []
+        self.interval = 0.0
+        self.last = 0.0
+        self.counts_refused = False
 
     def __call__(self) -> dict[str, Any]:
         self.asked.append(self.clock.now)
+        is_early = 0 <= self.clock.now - self.last < self.interval
+        if not is_early or self.counts_refused:
+            self.last = self.clock.now
+        if is_early:
+            raise RateLimited("too soon", msg_cd="EGW00133")
         if self.fails:
             raise self.fails.pop(0)
         return {"access_token": f"token {len(self.asked)}", "expires_in": 86400}
@@ -118,6 +127,34 @@ def test_somebody_elses_request_within_the_minute_is_waited_out(
     server.fails = [RateLimited("once a minute", msg_cd="EGW00133")]
     assert store().get() == "token 2"
     assert server.asked[1] - server.asked[0] >= 60
+
+
+@pytest.mark.parametrize("counts_refused", [False, True])
+@pytest.mark.parametrize("interval", [1, 60, 300])
+def test_a_token_comes_whatever_the_interval_of_issues(
+    store: Callable[[], TokenStore], server: Server, interval: int, counts_refused: bool
+) -> None:
+    """KIS states a second, a minute and five; whether a refused request counts it does not say."""
+    server.interval, server.counts_refused = interval, counts_refused
+    server.last = server.clock.now  # somebody else's
+    token = store().get()
+    assert token == f"token {len(server.asked)}"
+    assert len(server.asked) <= 3
+    assert server.clock.now - NOON <= 61 + 305
+
+
+def test_who_comes_while_kis_goes_on_refusing_is_told_at_once(
+    store: Callable[[], TokenStore], server: Server, wall: Clock
+) -> None:
+    server.fails = [RateLimited("not yet", msg_cd="EGW00133") for _ in range(3)]
+    with pytest.raises(RateLimited, match="not yet"):
+        store().get()
+    assert [later - sooner for sooner, later in itertools.pairwise(server.asked)] == [61, 305]
+    with pytest.raises(RateLimited, match="not yet; the next try is in 305 s"):
+        store().get()
+    assert len(server.asked) == 3
+    wall.now += 306
+    assert store().get() == "token 4"
 
 
 def test_a_wrong_secret_is_asked_for_once_however_many_want_it(

@@ -68,9 +68,9 @@ def text(word: str) -> str:
 
 DAILY = (
     Field("trading_day", "stck_bsop_date", day),
-    Field("open", "stck_oprc", whole),
-    Field("high", "stck_hgpr", whole),
-    Field("low", "stck_lwpr", whole),
+    Field("open", "stck_oprc", whole, required=False),
+    Field("high", "stck_hgpr", whole, required=False),
+    Field("low", "stck_lwpr", whole, required=False),
     Field("close", "stck_clpr", whole),
     Field("volume", "acml_vol", whole),
     Field("trading_value", "acml_tr_pbmn", whole),
@@ -95,9 +95,9 @@ MANY_PRICES = (
     Field("change", "inter2_prdy_vrss", whole),
     Field("sign", "prdy_vrss_sign", text, required=False),
     Field("change_rate", "prdy_ctrt", decimal),
-    Field("open", "inter2_oprc", whole),
-    Field("high", "inter2_hgpr", whole),
-    Field("low", "inter2_lwpr", whole),
+    Field("open", "inter2_oprc", whole, required=False),
+    Field("high", "inter2_hgpr", whole, required=False),
+    Field("low", "inter2_lwpr", whole, required=False),
     Field("volume", "acml_vol", whole),
     Field("trading_value", "acml_tr_pbmn", whole),
     Field("upper_limit", "inter2_mxpr", whole, required=False),
@@ -118,9 +118,9 @@ PRICE = (
     Field("change", "prdy_vrss", whole),
     Field("sign", "prdy_vrss_sign", text, required=False),
     Field("change_rate", "prdy_ctrt", decimal),
-    Field("open", "stck_oprc", whole),
-    Field("high", "stck_hgpr", whole),
-    Field("low", "stck_lwpr", whole),
+    Field("open", "stck_oprc", whole, required=False),
+    Field("high", "stck_hgpr", whole, required=False),
+    Field("low", "stck_lwpr", whole, required=False),
     Field("volume", "acml_vol", whole),
     Field("trading_value", "acml_tr_pbmn", whole),
     Field("upper_limit", "stck_mxpr", whole, required=False),
@@ -129,6 +129,7 @@ PRICE = (
     Field("listed_shares", "lstn_stcn", whole, required=False),
 )
 
+_OF_THE_SESSION = ("open", "high", "low")
 _FALLING = ("4", "5")
 _ZERO_IS_NONE = (
     *("upper_limit", "lower_limit", "base_price", "previous_close"),
@@ -167,6 +168,21 @@ def _signed(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+def _untraded(values: dict[str, Any], last: str, *, marked: bool = False) -> dict[str, Any]:
+    """Write a day without a trade in one form: open, high and low are 0.
+
+    KIS may give them as 0, as the carried price, or not at all. Its volume of 0, or its mark, says
+    that it is such a day. With off-hours volume and no mark, a carried price cannot be told from a
+    session of one price, and is left.
+    """
+    prices = [values[name] for name in _OF_THE_SESSION]
+    if (marked or values["volume"] == 0) and all(it in (None, 0, values[last]) for it in prices):
+        return values | dict.fromkeys(_OF_THE_SESSION, 0)
+    if None in prices:
+        raise UnexpectedAnswer("the answer lacks open, high or low beside a volume")
+    return values
+
+
 def output(body: Row, name: str, kind: type[Any]) -> Any:
     """The payload of that name; UnexpectedAnswer when it is missing or of another shape."""
     payload = body.get(name)
@@ -186,13 +202,17 @@ def rows_of(body: Row, name: str) -> list[Row]:
 def bars(body: Row, name: str, kis_price: str) -> list[Row]:
     """The bars of a chart, without the empty ones with which KIS pads short lists.
 
-    What has a price and no day is no padding, and is left for the reader to refuse.
+    Those have neither day nor price, or, before NXT's figures begin, a day and nothing else. What
+    has a price and no day is no padding, and is left for the reader to refuse.
     """
-    return [
-        row
-        for row in rows_of(body, name)
-        if str(row.get("stck_bsop_date") or "").strip() or str(row.get(kis_price) or "").strip(" 0")
-    ]
+    return [row for row in rows_of(body, name) if not _is_padding(row, kis_price)]
+
+
+def _is_padding(row: Row, kis_price: str) -> bool:
+    if str(row.get(kis_price) or "").strip(" 0"):
+        return False
+    said = {field for field, value in row.items() if str(value or "").strip()}
+    return "stck_bsop_date" not in said or said == {"stck_bsop_date"}
 
 
 def price(body: Row, stock_code: str) -> dict[str, Any]:
@@ -205,7 +225,7 @@ def price(body: Row, stock_code: str) -> dict[str, Any]:
     payload = output(body, "output", dict)
     if is_nothing(payload, "stck_prpr"):
         raise InvalidRequest("KIS knows no stock of this code", stock_code=stock_code)
-    values = _signed(read(payload, PRICE))
+    values = _untraded(_signed(read(payload, PRICE)), "price")
     answered = values.pop("stock_code") or stock_code
     if answered != stock_code:
         raise UnexpectedAnswer(f"the answer is about {answered}")
@@ -233,7 +253,7 @@ def many_prices(
         if code in found:
             raise UnexpectedAnswer(f"the answer holds {code} twice")
         try:
-            found[code] = _prices(_signed(read(row, MANY_PRICES)))
+            found[code] = _prices(_untraded(_signed(read(row, MANY_PRICES)), "price"))
         except UnexpectedAnswer as error:
             error.stock_code = code
             found[code] = error
@@ -298,7 +318,8 @@ def recent_days(body: Row) -> list[dict[str, Any]]:
         UnexpectedAnswer: bars out of order, too many, or unreadable.
     """
     rows = bars(body, "output", "stck_clpr")
-    return _newest_first([_signed(read(row, RECENT_DAYS)) for row in rows], 30)
+    days = [_untraded(_signed(read(row, RECENT_DAYS)), "close") for row in rows]
+    return _newest_first(days, 30)
 
 
 def _newest_first(found: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
@@ -311,12 +332,13 @@ def _newest_first(found: list[dict[str, Any]], most: int) -> list[dict[str, Any]
 
 def _candle(row: Row) -> dict[str, Any]:
     candle = _signed(read(row, DAILY))
-    untraded = candle.pop("untraded")
+    is_marked = candle.pop("untraded") == "Y"
+    candle = _untraded(candle, "close", marked=is_marked)
     candle["base_price"] = candle["close"] - candle["change"]
     candle["ex_flag"] = candle["ex_flag"] or "00"
     candle["revaluation"] = candle["revaluation"] or "00"
     candle["split_ratio"] = candle["split_ratio"] or 0.0
-    candle["has_traded"] = candle["volume"] > 0 and untraded != "Y"
+    candle["has_traded"] = candle["volume"] > 0 and not is_marked
     return candle
 
 

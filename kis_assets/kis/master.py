@@ -9,6 +9,7 @@ of KONEX under the group ST.
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,10 +29,11 @@ FILES: dict[Market, str] = {
     "KONEX": "konex_code.mst",
 }
 NXT_FILES: dict[Market, str] = {"KOSPI": "nxt_kospi_code.mst", "KOSDAQ": "nxt_kosdaq_code.mst"}
-"""The stocks that NXT trades; records as in the files of their market."""
+"""The stocks that NXT trades; how their records go on after the code is not known."""
 SECTORS = "idxcode.mst"
 """Names of indices and sectors: a digit for the market, a code of four, a name of 40 bytes."""
 
+_CODE = re.compile(rb"Q?[0-9A-Z]{6}")
 _HEAD = "mksc_shrn_iscd:9 stnd_iscd:12 hts_kor_isnm:40 scrt_grp_cls_code:2 "
 _SIZE_AND_SECTORS = (
     "avls_scal_cls_code:1 bstp_larg_div_code:4 bstp_medm_div_code:4 bstp_smal_div_code:4 "
@@ -245,6 +247,22 @@ def sector_names(content: bytes) -> dict[str, str]:
         return {record[1:5].decode(): record[5:].decode("cp949").strip() for record in records}
     except UnicodeDecodeError as error:
         raise UnexpectedAnswer(f"{SECTORS} cannot be read: {error.reason}") from None
+
+
+def codes(content: bytes, file_name: str) -> frozenset[str]:
+    """The short codes of a master file, whatever follows them: its records begin with nine bytes.
+
+    Raises:
+        UnexpectedAnswer: no records, or one that does not begin with a code.
+    """
+    heads = [line[:9].strip() for line in content.split(b"\n") if line.strip()]
+    wrong = [head for head in heads if not _CODE.fullmatch(head)]
+    if wrong or not heads:
+        raise UnexpectedAnswer(
+            f"{file_name} has {len(heads)} records, {len(wrong)} of them not of a stock: its "
+            "layout is another one"
+        )
+    return frozenset(head.decode() for head in heads)
 
 
 def parse(content: bytes, market: Market) -> pl.DataFrame:

@@ -41,8 +41,7 @@ class Reference:
         codes: set[str] = set()
         for market, file_name in master.NXT_FILES.items():
             content = self._client.download_master(f"{file_name}.zip")
-            listed = master.parse(master.unzip(content, market, file_name), market)
-            codes |= set(listed["stock_code"])
+            codes |= master.codes(master.unzip(content, market, file_name), file_name)
         return frozenset(codes)
 
     def sector_names(self) -> dict[str, str]:

@@ -30,19 +30,31 @@ REFRESH_BEFORE = 300.0
 """Seconds before its expiry at which a token is renewed."""
 ISSUE_INTERVAL = 61.0
 """Seconds between two requests for a token; KIS refuses a second one within the minute."""
+_AT_MOST = 5
+"""Its message says once a minute, another page of it once in five: so many times as long is waited
+where the minute was not enough."""
+_PATIENCE = 2
+"""Refusals in a row that are waited out: a minute, then five."""
 
 
 @dataclass(frozen=True)
 class Token:
     """An access token and, in seconds since 1970, when it ends and when one was last asked for.
 
-    `failure` says how that last request failed, empty where it did not.
+    `failure` says how that last request failed, empty where it did not. `refused` counts the
+    requests in a row that came too soon for KIS.
     """
 
     access_token: str = field(default="", repr=False)
     expires_at: float = 0.0
     asked_at: float = 0.0
     failure: str = ""
+    refused: int = 0
+
+    @property
+    def interval(self) -> float:
+        """Seconds from the last request for a token to the next one."""
+        return ISSUE_INTERVAL * (_AT_MOST if self.refused >= _PATIENCE else 1)
 
 
 def read_answer(answer: dict[str, Any], now: float) -> Token:
@@ -164,7 +176,7 @@ class TokenStore:
 
         Raises:
             AuthenticationFailed: KIS refuses key or secret.
-            RateLimited: no token may be asked for within the timeout.
+            RateLimited: KIS goes on refusing for six minutes; others are told so at once then.
             ServiceUnavailable: the network, or the file cannot be written.
         """
         if self._is_good(self._held):
@@ -181,7 +193,7 @@ class TokenStore:
         return (token.asked_at, token.expires_at) if token.access_token else None
 
     def _renewed(self, dead: str) -> str:
-        is_patient = True
+        refusals = 0
         while True:
             with self._vault.locked(self._timeout):
                 wait, token = self._find(dead)
@@ -189,15 +201,15 @@ class TokenStore:
                     try:
                         token = self._ask()
                     except RateLimited:
-                        # Somebody outside asked for a token less than a minute ago.
-                        if not is_patient:
+                        # Somebody outside asked for a token not long ago.
+                        refusals += 1
+                        if refusals > _PATIENCE or self._read().failure:
                             raise
-                        is_patient = False
                         continue
             if token is not None:
                 self._held = token
                 return token.access_token
-            log.warning("waiting %.0f s: KIS issues one token a minute", wait)
+            log.warning("waiting %.0f s: KIS issues tokens a minute or more apart", wait)
             self._sleep(wait)
 
     def _find(self, dead: str) -> tuple[float, Token | None]:
@@ -207,19 +219,20 @@ class TokenStore:
         token = self._read()
         if self._is_good(token) and token.access_token != dead:
             return 0.0, token
-        wait = token.asked_at + ISSUE_INTERVAL - self._clock()
-        if not 0 < wait <= ISSUE_INTERVAL:  # more than that: the clock was set back
+        wait = token.asked_at + token.interval - self._clock()
+        if not 0 < wait <= token.interval:  # more than that: the clock was set back
             return 0.0, None
         if token.failure:
-            raise ServiceUnavailable(
-                f"no token: {token.failure}; the next try is in {wait:.0f} s",
-                endpoint="tokenP",
-                is_outage=True,
-            )
+            said = f"no token: {token.failure}; the next try is in {wait:.0f} s"
+            if token.refused:
+                raise RateLimited(said, endpoint="tokenP")
+            raise ServiceUnavailable(said, endpoint="tokenP", is_outage=True)
         return wait, None
 
     def _ask(self) -> Token:
-        asked = Token(asked_at=self._clock())
+        now, before = self._clock(), self._read()
+        is_in_a_row = 0 <= now - before.asked_at < 2 * before.interval
+        asked = Token(asked_at=now, refused=before.refused if is_in_a_row else 0)
         self._write(asked)
         try:
             token = read_answer(self._issue(), self._clock())
@@ -227,6 +240,11 @@ class TokenStore:
             # Asking again with the same key is of no use to anyone; with another secret it is.
             self._refusal = error
             self._write(Token())
+            raise
+        except RateLimited as error:
+            refused = asked.refused + 1
+            failure = error.message if refused > _PATIENCE else ""
+            self._write(replace(asked, refused=refused, failure=failure))
             raise
         except ServiceUnavailable as error:
             asked_at = 0.0 if error.never_sent else asked.asked_at
@@ -247,5 +265,5 @@ class TokenStore:
             return Token()
 
     def _write(self, token: Token) -> None:
-        lasts = max(2 * ISSUE_INTERVAL, token.expires_at - self._clock())
+        lasts = max(2 * _AT_MOST * ISSUE_INTERVAL, token.expires_at - self._clock())
         self._vault.write(msgspec.json.encode(token), lasts)

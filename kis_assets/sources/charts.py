@@ -54,9 +54,10 @@ def chart(stock_code: str, bars: Iterable[Bar], period: PriceType, count: int) -
 def join(bars: list[Bar]) -> Bar:
     """Bars that follow one another, newest first, as one; it is dated like the newest.
 
-    Days without a trade have no prices but the close: they are left out unless all are such.
+    Days without a trade, or with off-hours trades alone, have no prices but the close: they are
+    left out unless all are such.
     """
-    traded = [bar for bar in bars if bar["volume"]] or bars
+    traded = [bar for bar in bars if bar["open"]] or bars
     return bars[0] | {
         "open": traded[-1]["open"],
         "high": max(bar["high"] for bar in traded),

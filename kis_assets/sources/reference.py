@@ -13,7 +13,13 @@ from kis_assets import finality, krx
 from kis_assets.kis import answers
 from kis_assets.kis.answers_reference import ACTION_LISTS
 from kis_assets.kis.client import Client
-from kis_assets.kis.errors import InvalidRequest, KISError, NotSupported, ServiceUnavailable
+from kis_assets.kis.errors import (
+    InvalidRequest,
+    KISError,
+    NotSupported,
+    ServiceUnavailable,
+    UnexpectedAnswer,
+)
 from kis_assets.kis.quotations import Quotations
 from kis_assets.settings import Settings
 from kis_assets.sources.base import AbstractDataSource, Fetched, Progress, StockInfo
@@ -144,7 +150,7 @@ class KISReference(AbstractDataSource):
     def _facts_of_masters(self, stocks: pl.DataFrame) -> Iterator[dict[str, Any]]:
         try:
             traded_on_nxt = self._kis.nxt_codes()
-        except ServiceUnavailable as error:
+        except (ServiceUnavailable, UnexpectedAnswer) as error:
             # No document of KIS's own names these two files: what they say is not all there is.
             log.warning("not known what NXT trades: %s", error)
             traded_on_nxt = None
