@@ -11,8 +11,9 @@ import pytest
 
 from kis_assets import krx
 from kis_assets.simulator import command
-from kis_assets.simulator.market import ETP_GROUPS, Market, Stock
+from kis_assets.simulator.market import ETP_GROUPS, Bar, Market, Piece, Stock
 from kis_assets.simulator.model import ModelMarket
+from kis_assets.simulator.moments import before_after_market
 from kis_assets.simulator.prices import grid_of, prices_of
 from kis_assets.simulator.server import Simulator
 
@@ -30,6 +31,12 @@ def common(market: Market, day: date) -> list[Stock]:
         stock for stock in market.stocks(day)
         if stock.group == "ST" and not stock.preferred and not stock.is_spac
     ]  # fmt: skip
+
+
+def regular_of(bar: Bar) -> Piece:
+    """What was traded before the after-market."""
+    bar = before_after_market(bar)
+    return Piece(bar.open, bar.high, bar.low, bar.close, bar.volume, bar.trading_value)
 
 
 def some(stocks: list[Stock] | object, count: int) -> list[Stock]:
@@ -63,12 +70,14 @@ def test_every_kind_of_issue_is_listed(market: ModelMarket) -> None:
 
 
 def test_a_seed_is_the_same_market_in_every_process(market: ModelMarket) -> None:
-    (bar,) = market.bars("035420", date(2026, 10, 1), date(2026, 10, 1))
-    assert (bar.open, bar.high, bar.low, bar.close, bar.volume) == (
-        190_900, 194_700, 189_300, 193_900, 905_381,
+    """As it was before the after-market began."""
+    (bar,) = market.bars("035420", date(2026, 9, 11), date(2026, 9, 11))
+    assert bar[:9] == (
+        bar.day, 184_800, 185_800, 182_000, 184_600, 1_209_868, 223_075_461_840, -1_300, -70,
     )  # fmt: skip
+    assert bar.after is None
     other = ModelMarket(1, lambda: EVENING)
-    assert other.bars("035420", date(2026, 10, 1), date(2026, 10, 1)) != [bar]
+    assert other.bars("035420", bar.day, bar.day) != [bar]
 
 
 def test_a_month_does_not_depend_on_what_was_asked_before(market: ModelMarket) -> None:
@@ -93,7 +102,8 @@ def test_bars_are_legal_and_joined(market: ModelMarket) -> None:
                 continue
             assert bar.low <= min(bar.open, bar.close)
             assert max(bar.open, bar.close) <= bar.high
-            assert bar.low * bar.volume <= bar.trading_value <= bar.high * bar.volume
+            for part in (regular_of(bar), *([bar.after] if bar.after else [])):
+                assert part.low * part.volume <= part.value <= part.high * part.volume
             assert all(ticks.nearest(p) == p for p in (bar.open, bar.high, bar.low, bar.close))
             lower, upper = ticks.limits(bar.base)
             if bar.day == stock.listed_on:
@@ -111,7 +121,11 @@ def test_snapshot_minutes_and_bar_agree(market: ModelMarket) -> None:
         if not bars or not bars[0].volume:
             assert market.minutes(stock.code, DAY) == []
             continue
-        bar, minutes = bars[0], market.minutes(stock.code, DAY)
+        bar = regular_of(bars[0])
+        minutes = [
+            minute for minute in market.minutes(stock.code, DAY)
+            if minute.started_at < datetime(2026, 11, 18, 16, tzinfo=krx.SEOUL)
+        ]  # fmt: skip
         assert minutes[0].open == bar.open
         assert minutes[-1].close == bar.close
         assert max(minute.high for minute in minutes) == bar.high
@@ -120,7 +134,7 @@ def test_snapshot_minutes_and_bar_agree(market: ModelMarket) -> None:
         assert total <= bar.volume
         if bar.volume > 1_000:
             assert total / bar.volume == pytest.approx(0.984, abs=0.001)
-        assert sum(minute.trading_value for minute in minutes) <= bar.trading_value
+        assert sum(minute.trading_value for minute in minutes) <= bar.value
         for _ in range(3):
             moment = datetime(2026, 11, 18, 9, tzinfo=krx.SEOUL) + timedelta(
                 minutes=chance.randrange(389), seconds=30
@@ -133,9 +147,10 @@ def test_snapshot_minutes_and_bar_agree(market: ModelMarket) -> None:
             if seen:
                 assert quote.price == seen[-1].close
                 assert quote.bar.high == max(minute.high for minute in seen)
-        closed = market.quote(stock.code, datetime(2026, 11, 18, 15, 30, tzinfo=krx.SEOUL))
+        closed = market.quote(stock.code, datetime(2026, 11, 18, 15, 59, 59, tzinfo=krx.SEOUL))
         assert closed is not None
-        assert closed.bar == bar
+        assert closed.bar[1:5] == bar[:4]
+        assert total <= closed.bar.volume <= bar.volume
 
 
 def test_before_the_open_there_is_the_previous_close_and_nothing_else(market: ModelMarket) -> None:
@@ -168,7 +183,8 @@ def test_minutes_have_no_bar_during_the_closing_auction(market: ModelMarket) -> 
 
 def test_an_entrance_exam_day_runs_an_hour_later(market: ModelMarket) -> None:
     labels = [f"{m.started_at:%H%M}" for m in market.minutes("005930", date(2026, 11, 19))]
-    assert (labels[0], labels[-1]) == ("1000", "1630")
+    regular = [label for label in labels if label < "1700"]
+    assert (regular[0], regular[-1]) == ("1000", "1630")
 
 
 @pytest.mark.parametrize("month", [date(2021, 2, 1), date(2024, 9, 1), date(2026, 11, 1)])
@@ -237,9 +253,9 @@ def test_books_are_ordered_legal_and_one_sided_at_a_limit(market: ModelMarket) -
         assert all(ticks.nearest(price) == price for price in asks + bids)
 
 
-@pytest.mark.parametrize("hour", [7, 16, 23])
-def test_outside_the_session_there_is_no_book(market: ModelMarket, hour: int) -> None:
-    assert market.book("005930", datetime(2026, 11, 18, hour, tzinfo=krx.SEOUL)) is None
+@pytest.mark.parametrize("hour", [7, 15, 20, 23])
+def test_outside_the_sessions_there_is_no_book(market: ModelMarket, hour: int) -> None:
+    assert market.book("005930", datetime(2026, 11, 18, hour, 45, tzinfo=krx.SEOUL)) is None
 
 
 def test_an_auction_shows_three_levels_and_an_expected_price(market: ModelMarket) -> None:

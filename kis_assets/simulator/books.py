@@ -1,7 +1,7 @@
 """An order book around a price: levels, totals, auctions. Knows quotes, not their market.
 
 Thin stocks have few levels, a stock at its limit has one side, an auction shows three levels and an
-expected price; outside the session there is no book.
+expected price; outside the session and the after-market there is no book.
 """
 
 from __future__ import annotations
@@ -20,13 +20,18 @@ _THIN = math.log(1e8)
 _VERY_THIN = math.log(1e7)
 
 
-def book_of(key: int, quote: Quote, ticks: Grid, turnover: float) -> Book | None:
-    """The book that fits a quote; `turnover` is the log of the stock's usual daily value."""
+def book_of(
+    key: int, quote: Quote, ticks: Grid, turnover: float, auctioned_at: int = 0
+) -> Book | None:
+    """The book that fits a quote; `turnover` is the log of the stock's usual daily value.
+
+    `auctioned_at` is the price of the last auction, 0 where it is not known.
+    """
     now = phase(quote.at)
     if now == "closed" or quote.is_halted:
         return None
     chance = random_for(key, 1)
-    price, in_auction = quote.price, now != "continuous"
+    price, in_auction = quote.price, now in ("pre_open", "closing_auction")
     depth = _AUCTION_LEVELS if in_auction else _LEVELS
     if turnover < _VERY_THIN:
         depth = min(depth, chance.randint(1, 3))
@@ -61,4 +66,5 @@ def book_of(key: int, quote: Quote, ticks: Grid, turnover: float) -> Book | None
         phase=now,
         expected_price=price if in_auction else 0,
         expected_volume=expected,
+        last_auction=(auctioned_at, int(size * 30)) if auctioned_at and not in_auction else (0, 0),
     )

@@ -100,6 +100,10 @@ class Faults:
     expired_status: int = 500
     """HTTP status of EGW00123 when a token really has expired."""
 
+    # What nobody has seen yet.
+    after_market_code: str = "40"
+    """`new_mkop_cls_code` of order books and trades of the after-market."""
+
     # KRX's Open API; most other faults work there as well, and `refused` is its 429.
     unauthorized: Switch = False
     """401, as for an API that the key was not applied for."""

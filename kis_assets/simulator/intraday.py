@@ -10,13 +10,14 @@ import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from random import Random
-from typing import NamedTuple
 
 from kis_assets.krx import Session
 from kis_assets.simulator.chance import random_for, unit
+from kis_assets.simulator.market import Piece
 
 _BLOCK = 30
 _AUCTION = timedelta(minutes=10)
+_REGULAR_MINUTES = 381
 # Minutes of a day against its volume, measured (kis_measured: off-hours trades are not in them).
 _MINUTE_SHARE = 0.984
 # Daily value from, KRW; median and 10th percentile of the share of minutes with a bar: measured.
@@ -31,78 +32,52 @@ _COVERAGE = (
 )
 
 
-class Piece(NamedTuple):
-    """A stretch of trading."""
+class Course:
+    """Continuous trading, from when it starts, minute by minute; `share` of them have trades."""
 
-    open: int
-    high: int
-    low: int
-    close: int
-    volume: int
-    value: int
-
-
-class Intraday:
-    """The course of one stock's day, from the bar it ends in."""
-
-    __slots__ = ("_blocks", "_key", "_length", "_tick", "auction", "session")
+    __slots__ = ("_blocks", "_key", "_length", "_start", "_tick")
 
     def __init__(
-        self, key: int, session: Session, whole: Piece, tick: int, until: datetime | None = None
+        self,
+        key: int,
+        chance: Random,
+        start: datetime,
+        length: int,
+        share: float,
+        whole: Piece,
+        tick: int,
+        *,
+        exact: bool = True,
     ) -> None:
-        self._key, self._tick, self.session = key, tick, session
-        continuous = session.closes_at - session.opens_at - _AUCTION
-        if until is not None:
-            # Only so much of the day has happened; the minute of `until` counts.
-            continuous = min(continuous, until - session.opens_at + timedelta(minutes=1))
-        self._length = max(1, int(continuous.total_seconds()) // 60)
-        share = _coverage(unit(key, 1), whole.value)
-        volume = whole.volume if whole.volume < 64 else round(whole.volume * _MINUTE_SHARE)
-        value = whole.value * volume // whole.volume
-        chance = random_for(key, 2)
-        self.auction: Piece | None = None
-        close = whole.close
-        if until is None and volume >= 20 and chance.random() < 0.4 + share:
-            cut = max(1, int(volume * chance.uniform(0.03, 0.11)))
-            self.auction = Piece(close, close, close, close, cut, cut * close)
-            volume, value = volume - cut, value - cut * close
-            near = close + tick * chance.choice((-2, -1, -1, 0, 0, 1, 1, 2))
-            close = min(max(near, whole.low), whole.high)
-        trading = Piece(whole.open, whole.high, whole.low, close, volume, value)
-        counts = _counts(chance, self._length, share, volume)
+        self._key, self._start, self._length, self._tick = key, start, length, tick
+        counts = _counts(chance, length, share, whole.volume)
         weights = [
             count * (0.5 + 2.0 * (2 * place / len(counts) - 1) ** 2) * (0.5 + chance.random())
             for place, count in enumerate(counts)
         ]
         used = [place for place, count in enumerate(counts) if count]
         parts = [weights[place] for place in used]
-        pieces = divide(chance, trading, parts, tick, exact=False)
+        pieces = divide(chance, whole, parts, tick, exact=exact)
         self._blocks = [
             (place, counts[place], piece) for place, piece in zip(used, pieces, strict=True)
         ]
 
-    def so_far(self, at: datetime) -> Piece | None:
-        """Everything traded in the minutes that have begun by then, None before the first."""
-        last = int((at - self.session.opens_at).total_seconds() // 60)
-        if last < 0:
-            return None
+    def so_far(self, at: datetime) -> list[Piece]:
+        """What was traded in the minutes that have begun by then, in a few stretches."""
+        last = int((at - self._start).total_seconds() // 60)
         seen: list[Piece] = []
         for place, count, piece in self._blocks:
             if (place + 1) * _BLOCK <= last + 1:
                 seen.append(piece)
             elif place * _BLOCK <= last:
                 seen += [p for n, p in self._minutes_of(place, count, piece) if n <= last]
-        if self.auction and at >= self.session.closes_at:
-            seen.append(self.auction)
-        return join(seen) if seen else None
+        return seen
 
     def minutes(self) -> Iterator[tuple[datetime, Piece]]:
-        """Every minute with a trade, labelled by its start, the closing auction by its end."""
+        """Every minute with a trade, labelled by its start."""
         for place, count, piece in self._blocks:
             for number, minute in self._minutes_of(place, count, piece):
-                yield self.session.opens_at + timedelta(minutes=number), minute
-        if self.auction:
-            yield self.session.closes_at, self.auction
+                yield self._start + timedelta(minutes=number), minute
 
     def _minutes_of(self, place: int, count: int, whole: Piece) -> list[tuple[int, Piece]]:
         first = place * _BLOCK
@@ -117,6 +92,61 @@ class Intraday:
             weights[0] += 2.0
         pieces = divide(chance, whole, weights, self._tick)
         return [(first + number, piece) for number, piece in zip(numbers, pieces, strict=True)]
+
+
+class Intraday:
+    """The course of one stock's regular session, from the bar it ends in."""
+
+    __slots__ = ("_course", "auction", "session")
+
+    def __init__(
+        self, key: int, session: Session, whole: Piece, tick: int, until: datetime | None = None
+    ) -> None:
+        self.session = session
+        continuous = session.closes_at - session.opens_at - _AUCTION
+        if until is not None:
+            # Only so much of the day has happened; the minute of `until` counts.
+            continuous = min(continuous, until - session.opens_at + timedelta(minutes=1))
+        length = max(1, int(continuous.total_seconds()) // 60)
+        share = _coverage(unit(key, 1), whole.value)
+        volume = whole.volume if whole.volume < 64 else round(whole.volume * _MINUTE_SHARE)
+        value = whole.value * volume // whole.volume
+        chance = random_for(key, 2)
+        self.auction: Piece | None = None
+        close = whole.close
+        if until is None and volume >= 20 and chance.random() < 0.4 + share:
+            cut = max(1, int(volume * chance.uniform(0.03, 0.11)))
+            self.auction = Piece(close, close, close, close, cut, cut * close)
+            volume, value = volume - cut, value - cut * close
+            near = close + tick * chance.choice((-2, -1, -1, 0, 0, 1, 1, 2))
+            close = min(max(near, whole.low), whole.high)
+        trading = Piece(whole.open, whole.high, whole.low, close, volume, value)
+        self._course = Course(
+            key, chance, session.opens_at, length, share, trading, tick, exact=False
+        )
+
+    def so_far(self, at: datetime) -> Piece | None:
+        """Everything traded in the minutes that have begun by then, None before the first."""
+        seen = self._course.so_far(at)
+        if self.auction and at >= self.session.closes_at:
+            seen.append(self.auction)
+        return join(seen) if seen else None
+
+    def minutes(self) -> Iterator[tuple[datetime, Piece]]:
+        """Every minute with a trade, labelled by its start, the closing auction by its end."""
+        yield from self._course.minutes()
+        if self.auction:
+            yield self.session.closes_at, self.auction
+
+
+def after_market_course(
+    key: int, start: datetime, end: datetime, whole: Piece, tick: int
+) -> Course:
+    """The course of one stock's after-market; its minutes add up exactly."""
+    length = int((end - start).total_seconds()) // 60
+    # As many minutes trade as in a regular session that is as busy.
+    share = _coverage(unit(key, 4), whole.value * _REGULAR_MINUTES // length)
+    return Course(key + 1, random_for(key, 5), start, length, share, whole, tick)
 
 
 def join(pieces: Sequence[Piece]) -> Piece:

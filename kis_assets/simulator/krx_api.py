@@ -83,7 +83,8 @@ class OpenAPI:
     def _listed(self, exchange: str, day: date) -> Iterator[tuple[Stock, Bar]]:
         for stock in self._market.stocks(day):
             if stock.market == exchange and stock.group not in ETP_GROUPS:
-                for bar in self._market.bars(stock.code, day, day):
+                bar = self._market.final_bar(stock.code, day)
+                if bar is not None:
                     yield stock, bar
 
     def _make_rows(self, api: str, day: date) -> tuple[Record, ...]:

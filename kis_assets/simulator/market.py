@@ -50,8 +50,22 @@ class Stock:
     department: str = ""
 
 
+class Piece(NamedTuple):
+    """A stretch of trading."""
+
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int
+    value: int
+
+
 class Bar(NamedTuple):
     """One trading day of a stock, raw. A day without a trade has open, high and low 0.
+
+    Prices are the regular session's, volume and value the whole day's. `after` is what of them was
+    traded in the after-market, None where nothing was.
 
     A tuple because a month of the market is fifty thousand of them.
     """
@@ -71,6 +85,7 @@ class Bar(NamedTuple):
     listed_shares: int
     ex_flag: str = "00"
     revaluation: str = ""
+    after: Piece | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +116,10 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Minute:
-    """A minute with trades, labelled by its start."""
+    """A minute with trades, labelled by its start.
+
+    `volume_before` and `value_before` were traded since the minute before it and are in none.
+    """
 
     started_at: datetime
     open: int
@@ -110,6 +128,8 @@ class Minute:
     close: int
     volume: int
     trading_value: int
+    volume_before: int = 0
+    value_before: int = 0
 
 
 Level = tuple[int, int]
@@ -117,7 +137,11 @@ Level = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """Up to ten levels a side, best first; in an auction the expected price as well."""
+    """Up to ten levels a side, best first; in an auction the expected price as well.
+
+    `last_auction` is price and quantity of the auction before: what KIS leaves standing as expected
+    while trading is continuous.
+    """
 
     at: datetime
     asks: tuple[Level, ...]
@@ -127,6 +151,7 @@ class Book:
     phase: str
     expected_price: int = 0
     expected_volume: int = 0
+    last_auction: Level = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +176,9 @@ class Action:
 class Market(Protocol):
     """Whatever the simulator can put on the wire."""
 
+    rolls_at: time
+    """From when on a trading day it is shown instead of the one before."""
+
     def now(self) -> datetime:
         """The moment the market is at, aware, in Seoul."""
         ...
@@ -168,7 +196,11 @@ class Market(Protocol):
         ...
 
     def bars(self, code: str, first: date, last: date) -> list[Bar]:
-        """Raw bars, oldest first, never beyond now; today's is as far as the session has come."""
+        """Raw bars, oldest first, never beyond now; those not yet final as they are shown now."""
+        ...
+
+    def final_bar(self, code: str, day: date) -> Bar | None:
+        """The bar that remains of a day that is over, whatever is shown of it now."""
         ...
 
     def adjustment(self, code: str, day: date, at: date) -> Fraction:
@@ -192,20 +224,23 @@ class Market(Protocol):
         ...
 
 
-def business_day(at: datetime) -> date:
+def business_day(at: datetime, rolls_at: time = ROLLOVER) -> date:
     """The trading day KIS shows at that moment: the coming session from the rollover on."""
     local = at.astimezone(krx.SEOUL)
     day = local.date()
-    if local.time() >= ROLLOVER and krx.is_trading_day(day):
+    if local.time() >= rolls_at and krx.is_trading_day(day):
         return day
     return krx.previous_trading_day(day)
 
 
 def phase(at: datetime) -> str:
-    """`closed`, `pre_open`, `continuous` or `closing_auction`."""
+    """`closed`, `pre_open`, `continuous`, `closing_auction` or `after_market`."""
     session = krx.session(at.astimezone(krx.SEOUL).date())
-    if session is None or at >= session.closes_at:
+    if session is None:
         return "closed"
+    if at >= session.closes_at:
+        after = session.after_market
+        return "after_market" if after and after[0] <= at < after[1] else "closed"
     if at >= session.closes_at - timedelta(minutes=10):
         return "closing_auction"
     if at >= session.opens_at:

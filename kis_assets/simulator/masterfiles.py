@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime
 
+from kis_assets import krx
 from kis_assets.simulator.market import Bar, Market, Quote, Stock, business_day
 
 _HEAD = "mksc_shrn_iscd:9 stnd_iscd:12 hts_kor_isnm:40 scrt_grp_cls_code:2 "
@@ -83,10 +84,10 @@ def master_file(market: Market, name: str) -> bytes:
     """
     exchange, only_nxt = FILES[name]
     now = market.now()
-    day = business_day(now)
+    day = business_day(now, market.rolls_at)
     actions = market.actions(day, day)
     today = {action.code: action.kind for action in actions if action.ex_day == day}
-    at = now.replace(hour=7, minute=0, second=0) if now.date() == day else now
+    at = datetime.combine(day, market.rolls_at, krx.SEOUL) if now.date() == day else now
     records: list[bytes] = []
     for stock in market.stocks(day):
         if stock.market == exchange and (stock.on_nxt or not only_nxt):

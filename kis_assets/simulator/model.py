@@ -9,25 +9,34 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from fractions import Fraction
 from functools import lru_cache
 
 from kis_assets import krx
 from kis_assets.simulator.actions import FIRST_YEAR, month_days
+from kis_assets.simulator.after_market import Correction, takes_part
 from kis_assets.simulator.books import book_of
 from kis_assets.simulator.chance import key_of
-from kis_assets.simulator.intraday import Intraday, Piece
+from kis_assets.simulator.intraday import Course, Intraday, after_market_course, join
 from kis_assets.simulator.market import (
+    ROLLOVER,
     Action,
     Bar,
     Book,
     Minute,
+    Piece,
     Quote,
     Stock,
     business_day,
-    rate_of,
-    sign_of,
+    phase,
+)
+from kis_assets.simulator.moments import (
+    as_far,
+    at_closing_price,
+    before_after_market,
+    in_after_market,
+    untraded,
 )
 from kis_assets.simulator.prices import grid_of, has_month, index_of, prices_of
 from kis_assets.simulator.universe import Issue, universe
@@ -41,16 +50,33 @@ class ModelMarket:
     Args:
         seed: The same seed gives the same market, on any machine, in any process.
         clock: The moment the market is at, aware; by default the real one.
+        correction: When the after-market's prices give way to the regular session's.
+        rolls_at: From when on a trading day it is shown instead of the one before, everywhere but
+            in the bars: nobody has seen the hour.
     """
 
-    def __init__(self, seed: int = 0, clock: Callable[[], datetime] = krx.now) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        clock: Callable[[], datetime] = krx.now,
+        *,
+        correction: Correction | None = None,
+        rolls_at: time = ROLLOVER,
+    ) -> None:
         self.seed, self._clock = seed, clock
+        self.rolls_at, self._correction = rolls_at, correction or Correction()
         self._issues = universe(seed)
         self._prices = prices_of(seed)
         self._actions = self._prices.actions
         self._course = lru_cache(maxsize=4_096)(self._make_course)
+        self._after_market = lru_cache(maxsize=4_096)(self._make_after_market)
+        self._session = lru_cache(maxsize=64)(krx.session)
+        self._following = lru_cache(maxsize=64)(krx.next_trading_day)
+        # A day of minutes is asked for page by page.
+        self._minutes = lru_cache(maxsize=64)(self._make_minutes)
         # An order book starts from the same quote as the price beside it.
         self._quote = lru_cache(maxsize=1_024)(self._make_quote)
+        self._shown = lru_cache(maxsize=1_024)(self._make_shown)
         self._listed = lru_cache(maxsize=4)(self._make_listed)
 
     def now(self) -> datetime:
@@ -68,26 +94,54 @@ class ModelMarket:
     def stock(self, code: str) -> Stock | None:
         """The issue as it stands now."""
         issue = self._issues.get(code)
-        return self._as_of(issue, business_day(self.now())) if issue else None
+        return self._as_of(issue, business_day(self.now(), self.rolls_at)) if issue else None
 
     def quote(self, code: str, at: datetime) -> Quote | None:
         """The stock as seen at that moment."""
         return self._quote(code, at)
 
     def _make_quote(self, code: str, at: datetime) -> Quote | None:
-        issue, day = self._issues.get(code), business_day(at)
-        bar, before = self._bar_and_before(code, day)
-        session = krx.session(day)
-        if issue is None or bar is None or session is None:
+        issue, day = self._issues.get(code), business_day(at, self.rolls_at)
+        bar, previous = self._bar_and_before(code, day)
+        if issue is None or bar is None:
             return None
         lower, upper = self._prices.limits(issue.stock, bar)
         halted = not bar.volume and self._is_halted(issue, day)
+        return Quote(code, at, self._shown(code, day, at), upper, lower, previous, halted)
+
+    def _make_shown(self, code: str, day: date, at: datetime) -> Bar:
+        """The bar of a day, which the stock has, as it is shown at a moment."""
+        bar, session = self._bar_and_before(code, day)[0], self._session(day)
+        if bar is None or session is None:
+            raise LookupError(f"{code} does not trade on {day}")
+        if at >= self._final_at(code, session):
+            return bar
         if at < session.opens_at:
-            bar = _untraded(bar)
-        elif at < session.closes_at and bar.volume:
+            return untraded(bar)
+        if not bar.volume:
+            return bar
+        lower, upper = self._prices.limits(self._issues[code].stock, bar)
+        if at < session.closing_price_until:
             seen = self._course(code, day).so_far(at)
-            bar = _as_far(bar, seen, upper, lower) if seen else _untraded(bar)
-        return Quote(code, at, bar, upper, lower, before, halted)
+            if seen is None:
+                return untraded(bar)
+            if at < session.closes_at:
+                return as_far(bar, seen, upper, lower)
+            return at_closing_price(bar, seen, session, at)
+        if bar.after is None:
+            return bar
+        if at >= session.over_at:
+            return in_after_market(bar, bar.after, upper, lower)
+        pieces = self._after_market(code, day).so_far(at)
+        if not pieces:
+            return before_after_market(bar)
+        return in_after_market(bar, join(pieces), upper, lower)
+
+    def _final_at(self, code: str, session: krx.Session) -> datetime:
+        """When the bar of a session's day changes no more."""
+        if session.after_market is None:
+            return session.closes_at
+        return self._correction.instant(code, session.day, self._following(session.day))
 
     def bars(self, code: str, first: date, last: date) -> list[Bar]:
         """Raw bars, oldest first, never beyond now."""
@@ -101,11 +155,18 @@ class ModelMarket:
         for index in range(index_of(first), index_of(last) + 1):
             found += self._prices.month(code, index)
         found = [bar for bar in found if first <= bar.day <= last]
-        if found and found[-1].day == running.day and now < running.closes_at:
-            quote = self.quote(code, now)
-            if quote is not None:
-                found[-1] = quote.bar
+        place = len(found)
+        while place:
+            session = self._session(found[place - 1].day)
+            if session is None or now >= self._final_at(code, session):
+                break
+            place -= 1
+            found[place] = self._shown(code, found[place].day, now)
         return found
+
+    def final_bar(self, code: str, day: date) -> Bar | None:
+        """The bar that remains of a day, whatever is shown of it now."""
+        return self._bar_and_before(code, day)[0]
 
     def adjustment(self, code: str, day: date, at: date) -> Fraction:
         """Turns a raw price of `day` into one on the share count of `at`."""
@@ -120,19 +181,40 @@ class ModelMarket:
         bar, now = self._bar_and_before(code, day)[0], self.now()
         if bar is None or not bar.volume:
             return []
-        return [
-            Minute(started_at, *piece)
-            for started_at, piece in self._course(code, day).minutes()
-            if started_at <= now
+        return [minute for minute in self._minutes(code, day) if minute.started_at <= now]
+
+    def _make_minutes(self, code: str, day: date) -> list[Minute]:
+        bar = self._bar_and_before(code, day)[0]
+        found = [
+            Minute(started_at, *piece) for started_at, piece in self._course(code, day).minutes()
         ]
+        if bar is None or bar.after is None:
+            return found
+        regular = before_after_market(bar)
+        # What was traded at the closing price is in no minute.
+        volume = regular.volume - sum(minute.volume for minute in found)
+        value = regular.trading_value - sum(minute.trading_value for minute in found)
+        for started_at, piece in self._after_market(code, day).minutes():
+            found.append(Minute(started_at, *piece, volume, value))
+            volume = value = 0
+        return found
 
     def book(self, code: str, at: datetime) -> Book | None:
         """The order book, None outside the session and for what does not trade."""
         issue, quote = self._issues.get(code), self.quote(code, at)
         if issue is None or quote is None:
             return None
+        is_after, day = phase(at) == "after_market", quote.bar.day
+        if is_after and not takes_part(issue.stock):
+            return None
         key = key_of(issue.key, "book", int(at.timestamp()) // 5)
-        return book_of(key, quote, grid_of(issue.stock, quote.bar.day), issue.turnover)
+        final = self.final_bar(code, day)
+        # The habit was recorded in May 2026 already: days before the after-market are kept as
+        # they were.
+        auctioned_at = 0 if day < krx.AFTER_MARKET_SINCE else quote.bar.open
+        if is_after and final:
+            auctioned_at = final.close
+        return book_of(key, quote, grid_of(issue.stock, day), issue.turnover, auctioned_at)
 
     def actions(self, first: date, last: date) -> list[Action]:
         """Corporate actions whose record or ex-day lies in the range, oldest first."""
@@ -180,13 +262,22 @@ class ModelMarket:
         return None, None
 
     def _make_course(self, code: str, day: date) -> Intraday:
-        bar, session = self._bar_and_before(code, day)[0], krx.session(day)
+        bar, session = self._bar_and_before(code, day)[0], self._session(day)
         if bar is None or session is None:
             raise LookupError(f"{code} does not trade on {day}")
-        issue = self._issues[code]
+        issue, bar = self._issues[code], before_after_market(bar)
         tick = grid_of(issue.stock, day).tick(bar.high)
         whole = Piece(bar.open, bar.high, bar.low, bar.close, bar.volume, bar.trading_value)
         return Intraday(key_of(issue.key, day), session, whole, tick)
+
+    def _make_after_market(self, code: str, day: date) -> Course:
+        bar, session = self._bar_and_before(code, day)[0], self._session(day)
+        hours = session.after_market if session else None
+        if bar is None or bar.after is None or hours is None:
+            raise LookupError(f"{code} is not traded after the session of {day}")
+        issue = self._issues[code]
+        tick = grid_of(issue.stock, day).tick(bar.after.high)
+        return after_market_course(key_of(issue.key, day), *hours, bar.after, tick)
 
     def _dividends(self, year: int, first: date, last: date) -> list[Action]:
         days = month_days(year, 12)
@@ -207,19 +298,3 @@ class ModelMarket:
                 )
             )  # fmt: skip
         return found
-
-
-def _untraded(bar: Bar) -> Bar:
-    return bar._replace(
-        open=0, high=0, low=0, close=bar.base, volume=0, trading_value=0, change=0, change_rate=0,
-        sign="3",
-    )  # fmt: skip
-
-
-def _as_far(bar: Bar, seen: Piece, upper: int, lower: int) -> Bar:
-    change = seen.close - bar.base
-    return bar._replace(
-        open=seen.open, high=seen.high, low=seen.low, close=seen.close, volume=seen.volume,
-        trading_value=seen.value, change=change, change_rate=rate_of(change, bar.base),
-        sign=sign_of(change, seen.close, upper, lower),
-    )  # fmt: skip

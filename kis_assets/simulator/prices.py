@@ -12,10 +12,12 @@ import math
 from datetime import date, timedelta
 from functools import lru_cache
 
+from kis_assets import krx
 from kis_assets.simulator.actions import FIRST_YEAR, Actions, month_days
+from kis_assets.simulator.after_market import takes_part, traded_after
 from kis_assets.simulator.chance import key_of, random_for, unit
 from kis_assets.simulator.grid import Grid, grid
-from kis_assets.simulator.market import ETP_GROUPS, Action, Bar, Stock, rate_of, sign_of
+from kis_assets.simulator.market import ETP_GROUPS, Action, Bar, Piece, Stock, rate_of, sign_of
 from kis_assets.simulator.universe import Issue, universe
 
 # Waves a price rides on: months between knots, height in log price.
@@ -116,6 +118,9 @@ class Prices:
         before = end_grid[0].nearest(math.exp(height) * factor)
         rests, ex_dividend = self.rests(issue, index), self.ex_dividend_day(issue, index)
         idleness = _idleness(issue)
+        evenings = None
+        if days[-1] >= krx.AFTER_MARKET_SINCE and takes_part(stock):
+            evenings = random_for(issue.key, 20, index)
         bars: list[Bar] = []
         for place, day in enumerate(days):
             height += steps[place] + drift
@@ -153,7 +158,14 @@ class Prices:
             else:
                 limits = None
             traded = _traded(base, target, limits, ticks, issue, luck, first=first)
-            bars.append(Bar(day, *traded, base, before, shares, flag, why))
+            after: Piece | None = None
+            if evenings is not None and day >= krx.AFTER_MARKET_SINCE:
+                _, *regular, value = traded[:6]
+                after = traded_after(evenings, *regular, 0 if first else base, ticks, issue)
+                if after is not None:
+                    grown = regular[-1] + after.volume, value + after.value
+                    traded = (*traded[:4], *grown, *traded[6:])
+            bars.append(Bar(day, *traded, base, before, shares, flag, why, after))
             before = target
         return bars
 

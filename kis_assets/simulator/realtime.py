@@ -1,6 +1,7 @@
 """The real-time feed: sessions, registrations, acknowledgements, frames. No sockets, no waiting.
 
-One session an app key, 41 registrations in it; a code that is none is acknowledged and silent.
+One session an app key, 41 registrations in it; a code that is none is acknowledged and silent,
+and so is the unified feed of a stock that is not on NXT.
 """
 
 from __future__ import annotations
@@ -138,15 +139,16 @@ class Session:
     def _frame(self, tr_id: str, code: str, then: datetime, now: datetime) -> Iterator[str]:
         stock = self._market.stock(code)
         quote = self._market.quote(code, now) if stock else None
-        if stock is None or quote is None or (tr_id.startswith("H0NX") and not stock.on_nxt):
+        if stock is None or quote is None or not (stock.on_nxt or tr_id in _KRX_FEEDS):
             return
         book = self._market.book(code, now)
         if tr_id.endswith("CNT0"):
             happened = [one for one in self._trades(code, now) if then < one.at <= now]
-            rows = [trade_fields(trade, quote, book) for trade in happened]
+            phase_code = self._simulator.faults.after_market_code
+            rows = [trade_fields(trade, quote, book, phase_code) for trade in happened]
         else:
             is_news = book is not None and book != self._books.get((tr_id, code))
-            rows = [book_fields(quote, book)] if is_news and book else []
+            rows = [book_fields(tr_id, quote, book)] if is_news and book else []
             if book:
                 self._books[tr_id, code] = book
         if rows:
@@ -158,7 +160,9 @@ class Session:
         minute = now.replace(second=0, microsecond=0)
         made_at, found = self._days.get(code, (None, []))
         if made_at != minute:
-            found = list(trades(self._market.minutes(code, business_day(now))))
+            found = list(
+                trades(self._market.minutes(code, business_day(now, self._market.rolls_at)))
+            )
             self._days[code] = minute, found
         return found
 

@@ -25,12 +25,14 @@ from kis_assets import krx
 from kis_assets.simulator.books import book_of
 from kis_assets.simulator.chance import key_of
 from kis_assets.simulator.grid import grid
-from kis_assets.simulator.intraday import Intraday, Piece
+from kis_assets.simulator.intraday import Intraday
 from kis_assets.simulator.market import (
+    ROLLOVER,
     Action,
     Bar,
     Book,
     Minute,
+    Piece,
     Quote,
     Stock,
     business_day,
@@ -79,6 +81,8 @@ class ReplayMarket:
             self._listing = {row["code"]: row for row in rows}
         self._listed = lru_cache(maxsize=16)(self._make_listed)
 
+    rolls_at = ROLLOVER
+
     def now(self) -> datetime:
         """The moment the market is at."""
         return self._clock().astimezone(krx.SEOUL)
@@ -121,6 +125,10 @@ class ReplayMarket:
         last = min(last, krx.latest_session(now).day)
         days = [day for day in self._days if first <= day <= last]
         return [bar for day in days if (bar := self._bar_at(code, day, now))]
+
+    def final_bar(self, code: str, day: date) -> Bar | None:
+        """The folder's own row of the day."""
+        return next(iter(self.bars(code, day, day)), None)
 
     def adjustment(self, code: str, day: date, at: date) -> Fraction:
         """Turns a raw price of `day` into one on the share count of `at`."""

@@ -248,7 +248,8 @@ class Simulator:
         if lies:
             damage_request(lies, self.market, parameters)
         page = headers.get("tr_cont", "").strip() == "N"
-        answer = service.answer(Request(self.market, self.market.now(), parameters, page))
+        code = self.faults.after_market_code
+        answer = service.answer(Request(self.market, self.market.now(), parameters, page, code))
         if lies:
             damage_payload(lies, path, answer.payload)
         if self.faults.repeat_page:
@@ -292,7 +293,7 @@ class Simulator:
         return None if struck is None else (SPOILERS[struck[0]](reply), struck[0])
 
     def _master(self, name: str) -> Reply:
-        day = business_day(self.market.now())
+        day = business_day(self.market.now(), self.market.rolls_at)
         if name == "idxcode.mst.zip":
             return Reply(200, {"content-type": "application/zip"}, index_file(day))
         if name not in FILES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kis_assets.simulator import wire_charts, wire_quotes, wire_reference
+from kis_assets.simulator import wire_charts, wire_minutes, wire_quotes, wire_reference
 from kis_assets.simulator.wire import Answer, Request
 
 _QUOTATIONS = "/uapi/domestic-stock/v1/quotations/"
@@ -59,7 +59,7 @@ _ALL = (
     Service(
         _QUOTATIONS + "inquire-time-itemchartprice", "FHKST03010200",
         (*_STOCK, "FID_INPUT_HOUR_1", "FID_PW_DATA_INCU_YN", "FID_ETC_CLS_CODE"),
-        wire_charts.inquire_time_itemchartprice, True,
+        wire_minutes.inquire_time_itemchartprice, True,
     ),
     Service(
         _QUOTATIONS + "inquire-time-dailychartprice", "FHKST03010230",
@@ -67,7 +67,7 @@ _ALL = (
             *_STOCK, "FID_INPUT_DATE_1", "FID_INPUT_HOUR_1", "FID_PW_DATA_INCU_YN",
             "FID_FAKE_TICK_INCU_YN",
         ),
-        wire_charts.inquire_time_dailychartprice,
+        wire_minutes.inquire_time_dailychartprice,
     ),
     Service(
         _QUOTATIONS + "intstock-multprice", "FHKST11300006",

@@ -36,6 +36,7 @@ class Request:
     now: datetime
     parameters: Mapping[str, str]
     page: bool = False
+    after_market_code: str = "40"
 
     def __getitem__(self, name: str) -> str:
         return self.parameters.get(name, "").strip()
@@ -43,7 +44,7 @@ class Request:
     @property
     def today(self) -> date:
         """The trading day KIS shows at this moment."""
-        return business_day(self.now)
+        return business_day(self.now, self.market.rolls_at)
 
     def stock(self, name: str = "FID_INPUT_ISCD") -> Stock | None:
         """The stock asked for, None when unknown or not traded on the market asked for."""

@@ -1,20 +1,16 @@
-"""Bars in KIS's words: days, weeks, months and years, the last thirty days, minutes now and past.
+"""Bars in KIS's words: days, weeks, months and years, and the last thirty days.
 
-Newest first everywhere. The two daily calls mean the opposite by the same parameter, the two minute
-calls treat minutes without trades differently, and the past-minute call answers a wrong date with
-another day's rows: all of that is KIS's, and kept.
+Newest first everywhere. The two calls mean the opposite by the same parameter: that is KIS's, and
+kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
-from datetime import date, datetime, time, timedelta
-from fractions import Fraction
+from datetime import date, timedelta
 from itertools import groupby
 
-from kis_assets import krx
-from kis_assets.simulator.market import Bar, Market, Minute, Quote, Stock, rate_of
+from kis_assets.simulator.market import Bar, Market, Quote, Stock, rate_of
 from kis_assets.simulator.wire import (
     Answer,
     Record,
@@ -22,7 +18,6 @@ from kis_assets.simulator.wire import (
     Request,
     change_of,
     eokwon,
-    parse_day,
     percent,
     rate,
     scaled,
@@ -30,9 +25,7 @@ from kis_assets.simulator.wire import (
     ymd,
 )
 
-DAILY_ROWS, SHORT_ROWS, TODAY_ROWS, PAST_ROWS = 100, 30, 30, 120
-RETENTION = 246
-"""Sessions for which past minutes are kept (measured, kis_measured)."""
+DAILY_ROWS, SHORT_ROWS = 100, 30
 _EARLIEST = date(2000, 1, 1)
 _DAYS_A_BAR = {"D": 1.6, "W": 7.5, "M": 31.5, "Y": 370}
 
@@ -191,117 +184,3 @@ def inquire_daily_price(request: Request) -> Answer:
             }
         )  # fmt: skip
     return Answer({"output": rows[::-1][:SHORT_ROWS]})
-
-
-def inquire_time_itemchartprice(request: Request) -> Answer:
-    """Today's minutes: those without trades are flat, those to come are filled as well."""
-    stock = request.stock()
-    quote = request.market.quote(stock.code, request.now) if stock else None
-    upto = _time(request["FID_INPUT_HOUR_1"])
-    if upto == time():
-        # python-kis asks so for the newest bars, and works on the real server.
-        upto = request.now.time() if request.now.date() == request.today else time.max
-    rows: list[Record] = []
-    if stock is not None and quote is not None and upto is not None:
-        rows = _grid_rows(request, stock, quote.bar.day, upto, quote.bar.base)
-        if request["FID_PW_DATA_INCU_YN"] == "Y" and len(rows) < TODAY_ROWS:
-            before = krx.previous_trading_day(quote.bar.day)
-            rows += _grid_rows(request, stock, before, time.max, quote.bar.previous_close)
-    return Answer({"output1": snapshot(quote, stock), "output2": rows[:TODAY_ROWS]})
-
-
-def _grid_rows(request: Request, stock: Stock, day: date, upto: time, base: int) -> list[Record]:
-    session = krx.session(day)
-    if session is None or request.now < session.opens_at:
-        return []
-    factor = request.market.adjustment(stock.code, day, request.today)
-    traded = {minute.started_at: minute for minute in request.market.minutes(stock.code, day)}
-    length = int((session.closes_at - session.opens_at).total_seconds()) // 60
-    labels = [session.opens_at + timedelta(minutes=n) for n in range(length - 10)]
-    price, value, volume = base, 0, 0
-    rows: list[Record] = []
-    for label in [*labels, session.closes_at]:
-        if label.time() > upto:
-            break
-        minute = traded.get(label)
-        if minute is None:
-            # Nobody has traded in the running minute yet: KIS shows the last one's volume.
-            running = label <= request.now < label + timedelta(minutes=1)
-            flat = Minute(label, price, price, price, price, volume if running else 0, 0)
-            rows.append(_minute_row(flat, value))
-            volume = 0
-        else:
-            value += minute.trading_value
-            price, volume = scaled(minute.close, factor), minute.volume
-            rows.append(_minute_row(_scaled_minute(minute, factor), value))
-    return rows[::-1]
-
-
-def inquire_time_dailychartprice(request: Request) -> Answer:
-    """A past day's minutes with trades; a date that is no session gives another day's."""
-    stock = request.stock()
-    quote = request.market.quote(stock.code, request.now) if stock else None
-    rows: list[Record] = []
-    if stock is not None and quote is not None:
-        day, kept = _session_day(request), _first_kept(request.now)
-        upto = _time(request["FID_INPUT_HOUR_1"]) or time.max
-        while len(rows) < PAST_ROWS and day >= kept:
-            if stock.listed_on and day < stock.listed_on:
-                break
-            rows += _traded_rows(request, stock, day, upto)
-            # The list runs over into the session before.
-            upto, day = time.max, krx.previous_trading_day(day)
-    return Answer({"output1": snapshot(quote, stock), "output2": rows[:PAST_ROWS]})
-
-
-def _session_day(request: Request) -> date:
-    latest = krx.latest_session(request.now).day
-    day = parse_day(request["FID_INPUT_DATE_1"])
-    if day is None or day > latest:
-        return latest
-    if day < _EARLIEST or krx.is_trading_day(day):
-        return day
-    return krx.previous_trading_day(day)
-
-
-def _first_kept(now: datetime) -> date:
-    latest = krx.latest_session(now).day
-    days = krx.trading_days(latest - timedelta(days=RETENTION * 2), latest)
-    return days[-RETENTION:][0]
-
-
-def _traded_rows(request: Request, stock: Stock, day: date, upto: time) -> list[Record]:
-    factor = request.market.adjustment(stock.code, day, request.today)
-    value = 0
-    rows: list[Record] = []
-    for minute in request.market.minutes(stock.code, day):
-        value += minute.trading_value
-        if minute.started_at.time() <= upto:
-            rows.append(_minute_row(_scaled_minute(minute, factor), value))
-    return rows[::-1]
-
-
-def _scaled_minute(minute: Minute, factor: Fraction) -> Minute:
-    if factor == 1:
-        return minute
-    return replace(
-        minute, open=scaled(minute.open, factor), high=scaled(minute.high, factor),
-        low=scaled(minute.low, factor), close=scaled(minute.close, factor),
-    )  # fmt: skip
-
-
-def _minute_row(minute: Minute, value: int) -> Record:
-    return {
-        "stck_bsop_date": f"{minute.started_at:%Y%m%d}",
-        "stck_cntg_hour": f"{minute.started_at:%H%M%S}",
-        "stck_prpr": str(minute.close), "stck_oprc": str(minute.open),
-        "stck_hgpr": str(minute.high), "stck_lwpr": str(minute.low),
-        "cntg_vol": str(minute.volume), "acml_tr_pbmn": str(value),
-    }  # fmt: skip
-
-
-def _time(text: str) -> time | None:
-    if len(text) != 6 or not text.isdigit():
-        return None
-    hour, minute, second = int(text[:2]), int(text[2:4]), int(text[4:])
-    return time(hour, minute, second) if hour < 24 and minute < 60 and second < 60 else None

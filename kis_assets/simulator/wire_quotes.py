@@ -37,8 +37,11 @@ _SLOT_FIELDS = words(
     "intr_antc_cntg_vrss intr_antc_cntg_vrss_sign intr_antc_cntg_prdy_ctrt intr_antc_vol "
     "inter2_sdpr"
 )
-PHASES = {"pre_open": "00", "continuous": "20", "closing_auction": "00", "closed": "30"}
-HOURS = {"pre_open": "B", "continuous": "0", "closing_auction": "C", "closed": "0"}
+_PHASES = {"pre_open": "00", "continuous": "20", "closing_auction": "00", "closed": "30"}
+HOURS = {
+    "pre_open": "B", "continuous": "0", "closing_auction": "C", "closed": "0", "after_market": "0",
+}  # fmt: skip
+_EXPECTED_PHASES = {"pre_open": "311", "closing_auction": "121"}
 
 
 def inquire_price(request: Request) -> Answer:
@@ -168,13 +171,13 @@ def _slot(request: Request, code: str, stock: Stock | None) -> Record:
         "total_bidp_rsqn": str(book.total_bid), "acml_tr_pbmn": str(bar.trading_value),
         "inter2_prdy_clpr": str(bar.previous_close),
         "oprc_vrss_hgpr_rate": percent(bar.high - bar.open, bar.open),
-        **_expected(book, bar, "intr_"), "intr_antc_vol": str(book.expected_volume),
+        **_expected(book.expected_price, bar, "intr_"), "intr_antc_vol": str(book.expected_volume),
         "inter2_sdpr": str(bar.base),
     }  # fmt: skip
 
 
-def _expected(book: Book, bar: Bar, prefix: str) -> Record:
-    change = book.expected_price - bar.base if book.expected_price else 0
+def _expected(price: int, bar: Bar, prefix: str) -> Record:
+    change = price - bar.base if price else 0
     return {
         f"{prefix}antc_cntg_vrss": str(change),
         f"{prefix}antc_cntg_vrss_sign": "2" if change > 0 else "5" if change < 0 else "3",
@@ -187,23 +190,31 @@ def inquire_asking_price(request: Request) -> Answer:
     stock = request.stock()
     quote = request.market.quote(stock.code, request.now) if stock else None
     if stock is None or quote is None:
-        return Answer({"output1": _book(_NO_BOOK, "000000"), "output2": {}})
+        return Answer({"output1": _book(request, _NO_BOOK, "000000"), "output2": {}})
     book = request.market.book(stock.code, request.now)
     bar = quote.bar
+    expected, count = (book.expected_price, book.expected_volume) if book else (0, 0)
+    if book and not expected:
+        # KIS leaves there what the last auction ended with.
+        expected, count = book.last_auction
     after = {
-        "antc_mkop_cls_code": "311" if book and book.phase == "pre_open" else "112",
+        "antc_mkop_cls_code": _EXPECTED_PHASES.get(book.phase if book else "", "112"),
         "stck_prpr": str(bar.close), "stck_oprc": str(bar.open), "stck_hgpr": str(bar.high),
         "stck_lwpr": str(bar.low), "stck_sdpr": str(bar.base),
-        "antc_cnpr": str(book.expected_price if book else 0),
-        **_expected(book or _NO_BOOK, bar, ""),
-        "antc_vol": str(book.expected_volume if book else 0), "stck_shrn_iscd": stock.code,
+        "antc_cnpr": str(expected), **_expected(expected, bar, ""), "antc_vol": str(count),
+        "stck_shrn_iscd": stock.code,
         "vi_cls_code": "N",
     }  # fmt: skip
     moment = f"{book.at:%H%M%S}" if book else "000000"
-    return Answer({"output1": _book(book or _NO_BOOK, moment), "output2": after})
+    return Answer({"output1": _book(request, book or _NO_BOOK, moment), "output2": after})
 
 
-def _book(book: Book, moment: str) -> Record:
+def phase_code(phase: str, after_market_code: str) -> str:
+    """`new_mkop_cls_code` of a phase."""
+    return _PHASES.get(phase, after_market_code)
+
+
+def _book(request: Request, book: Book, moment: str) -> Record:
     record = {"aspr_acpt_hour": moment}
     for side, levels in (("askp", book.asks), ("bidp", book.bids)):
         for number in range(1, 11):
@@ -216,7 +227,7 @@ def _book(book: Book, moment: str) -> Record:
         "total_askp_rsqn_icdc": "0", "total_bidp_rsqn_icdc": "0", "ovtm_total_askp_icdc": "0",
         "ovtm_total_bidp_icdc": "0", "ovtm_total_askp_rsqn": "0", "ovtm_total_bidp_rsqn": "0",
         "ntby_aspr_rsqn": str(book.total_bid - book.total_ask),
-        "new_mkop_cls_code": PHASES[book.phase],
+        "new_mkop_cls_code": phase_code(book.phase, request.after_market_code),
     }  # fmt: skip
 
 

@@ -9,11 +9,14 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from kis_assets.simulator.market import Book, Minute, Quote, sign_of
+from kis_assets import krx
+from kis_assets.simulator.market import Book, Minute, Quote, phase, sign_of
 from kis_assets.simulator.wire import percent, rate, ymd
-from kis_assets.simulator.wire_quotes import HOURS, PHASES
+from kis_assets.simulator.wire_quotes import HOURS, phase_code
 
 _LEVELS = 10
+# MARKET_CLS_CODE: 1 before the open, 2 regular, 3 after-market; 5 at the closing price.
+_BEFORE, _REGULAR, _AFTER = "1", "2", "3"
 
 
 class Trade(NamedTuple):
@@ -33,6 +36,7 @@ def trades(minutes: Iterable[Minute]) -> Iterator[Trade]:
     """The trades of a day's minutes, oldest first."""
     first, high, low, volume, exact = 0, 0, 0, 0, 0
     for minute in minutes:
+        volume, exact = volume + minute.volume_before, exact + minute.value_before
         first, value = first or minute.open, exact
         exact += minute.trading_value
         for place, (price, quantity, seconds) in enumerate(pieces := _pieces(minute)):
@@ -57,13 +61,17 @@ def _pieces(minute: Minute) -> list[tuple[int, int, int]]:
     ]
 
 
-def trade_fields(trade: Trade, quote: Quote, book: Book | None) -> list[str]:
-    """The 46 fields of H0STCNT0."""
+def trade_fields(
+    trade: Trade, quote: Quote, book: Book | None, after_market_code: str
+) -> list[str]:
+    """The 46 fields of H0STCNT0, 47 since there is an after-market."""
     bar, change = quote.bar, trade.price - quote.bar.base
     ask, ask_count = book.asks[0] if book and book.asks else (0, 0)
     bid, bid_count = book.bids[0] if book and book.bids else (0, 0)
     bought = trade.price >= trade.open
-    moment = f"{trade.at:%H%M%S}"
+    moment, now = f"{trade.at:%H%M%S}", phase(trade.at)
+    now = now if now == "after_market" else "continuous"
+    market_phase = phase_code(now, after_market_code)
     before = quote.previous.volume if quote.previous else 0
     against: list[str] = []
     for price in (trade.open, trade.high, trade.low):
@@ -77,15 +85,21 @@ def trade_fields(trade: Trade, quote: Quote, book: Book | None) -> list[str]:
         str(trade.high), str(trade.low), str(ask), str(bid), str(trade.quantity),
         str(trade.volume), str(trade.value), "0", "0", "0", "100.00", "0", "0",
         "1" if bought else "5", "0.50", percent(trade.volume, before), *against,
-        ymd(trade.at.date()), PHASES["continuous"], "N", str(ask_count), str(bid_count),
+        ymd(trade.at.date()), market_phase, "N", str(ask_count), str(bid_count),
         str(book.total_ask if book else 0), str(book.total_bid if book else 0),
-        percent(trade.volume, bar.listed_shares), "0", "0.00", HOURS["continuous"], "",
-        str(bar.base),
+        percent(trade.volume, bar.listed_shares), "0", "0.00", HOURS[now], "",
+        str(bar.base), *_market_class(trade.at, now),
     ]  # fmt: skip
 
 
-def book_fields(quote: Quote, book: Book) -> list[str]:
-    """The 59 fields of H0STASP0."""
+def _market_class(at: datetime, now: str) -> list[str]:
+    if at.date() < krx.AFTER_MARKET_SINCE:
+        return []
+    return [{"after_market": _AFTER, "pre_open": _BEFORE}.get(now, _REGULAR)]
+
+
+def book_fields(tr_id: str, quote: Quote, book: Book) -> list[str]:
+    """The 59 fields of H0STASP0; since there is an after-market, all that have been appended."""
     sides = [[*levels, *[(0, 0)] * (_LEVELS - len(levels))] for levels in (book.asks, book.bids)]
     expected = book.expected_price - quote.bar.base if book.expected_price else 0
     sign = "2" if expected > 0 else "5" if expected < 0 else "3"
@@ -96,5 +110,16 @@ def book_fields(quote: Quote, book: Book) -> list[str]:
         str(book.total_ask), str(book.total_bid), "0", "0",
         str(book.expected_price), str(book.expected_volume), str(book.expected_volume),
         str(expected), sign, percent(expected, quote.bar.base), str(quote.bar.volume),
-        "0", "0", "0", "0", "0",
+        "0", "0", "0", "0", "0", *_appended(tr_id, book),
     ]  # fmt: skip
+
+
+def _appended(tr_id: str, book: Book) -> list[str]:
+    if book.at.date() < krx.AFTER_MARKET_SINCE:
+        return []
+    middle = (book.asks[0][0] + book.bids[0][0]) // 2 if book.asks and book.bids else 0
+    # Price, quantity and class of orders at the middle: of KRX, and elsewhere of NXT as well.
+    of_krx = [str(middle), "0", "00"]
+    if tr_id.startswith("H0ST"):
+        return [*of_krx, *_market_class(book.at, book.phase)]
+    return [*of_krx, *of_krx, *(["1"] if tr_id.startswith("H0UN") else [])]
