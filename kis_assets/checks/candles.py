@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import polars as pl
 
 from kis_assets import krx
+from kis_assets.base_prices import A_FORTNIGHT, moved_bases
 from kis_assets.checks.claims import Span
-from kis_assets.checks.prices import tick_of
 from kis_assets.tables import CORPORATE_ACTIONS, PRICE_SNAPSHOTS, STOCK_MASTER
-
-A_FORTNIGHT = 15
-"""Days before a month within which its stocks' last candles before it lie."""
 
 
 def days_are_sessions(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -93,7 +88,7 @@ def bars_differ_from_the_day_before(span: Span, rows: pl.LazyFrame) -> pl.LazyFr
         for name in ("open", "high", "low", "close", "volume")
     )
     return (
-        span.rows(days_before=A_FORTNIGHT)
+        span.rows(days_before=A_FORTNIGHT.days)
         .filter(pl.col("volume") > 0)
         .unique(span.table.key)
         .with_columns(is_same=same)
@@ -102,33 +97,19 @@ def bars_differ_from_the_day_before(span: Span, rows: pl.LazyFrame) -> pl.LazyFr
     )
 
 
-def moved_bases_have_an_action(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def moved_bases_have_an_action(span: Span, _: pl.LazyFrame) -> pl.LazyFrame:
     """Where the base price is more than a tick from the close before, a mark or an action says why.
 
     The mark is that of the daily chart, the action a stored one of that day. A close that is not
     final is no close before.
     """
-    days = krx.trading_days(
-        max(span.first - timedelta(A_FORTNIGHT), krx.FIRST_DAY), max(span.last, krx.FIRST_DAY)
-    )
-    session_before = pl.col("trading_day").replace_strict(
-        dict(zip(days[1:], days, strict=False)), default=None, return_dtype=pl.Date
-    )
     actions = span.rows(CORPORATE_ACTIONS).select("stock_code", trading_day="effective_on")
-    tick = tick_of(pl.max_horizontal("base_price", "previous_close"))
     unmarked = (
         (pl.col("ex_flag") == "00") & (pl.col("revaluation") == "00") & (pl.col("split_ratio") == 0)
     )
     return (
-        rows.filter(pl.col("trading_day") >= krx.SAME_TICKS_SINCE)
-        .with_columns(session_before=session_before)
-        .join(
-            span.rows(days_before=A_FORTNIGHT)
-            .filter("is_final")
-            .select("stock_code", session_before="trading_day", previous_close="close"),
-            on=["stock_code", "session_before"],
-        )
-        .filter(unmarked, (pl.col("base_price") - pl.col("previous_close")).abs() > tick)
+        moved_bases(span.rows(days_before=A_FORTNIGHT.days), span.first, span.last)
+        .filter(unmarked)
         .join(actions.unique(), on=["trading_day", "stock_code"], how="anti")
         .select("trading_day", "stock_code", "previous_close", "base_price")
     )
