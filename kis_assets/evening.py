@@ -6,7 +6,7 @@ Everything is read through the lake, and only the days that are needed. No Dagst
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 
 import polars as pl
 
@@ -43,6 +43,7 @@ _QUOTE = [
     "lower_limit",
     "shares",
     "source",
+    "is_official",
 ]
 
 
@@ -50,8 +51,10 @@ _QUOTE = [
 class Evening:
     """A day: its quotes, what stands out in them, and what is not there.
 
-    `quotes` has a row a stock: the last capture's, or where none was made the daily candles'.
-    `highs` and `lows` are None when fewer than WINDOW sessions before the day are stored.
+    `quotes` has a row a stock: the last capture's, or where none was made the daily candles'. Its
+    price is the official close where that is known, which `is_official` says; else what was seen
+    last, maybe in the after-market. `highs` and `lows` are None when no close is official, or fewer
+    than WINDOW sessions before the day are stored.
     `condition` has rows of `dataset_condition` of the last 60 sessions.
     """
 
@@ -77,7 +80,9 @@ def look_back(lake: Lake, day: date, settings: Settings) -> Evening | None:
     master = _master(lake, day)
     captured = lake.scan(PRICE_SNAPSHOTS, first=day, last=day).collect()
     quotes = (
-        _from_captures(captured, master) if captured.height else _from_candles(lake, day, master)
+        _from_captures(captured, master, day)
+        if captured.height
+        else _from_candles(lake, day, master)
     )
     if quotes.is_empty():
         return None
@@ -112,11 +117,23 @@ def _master(lake: Lake, day: date) -> pl.DataFrame:
     return rows.filter(pl.col("trading_day") == pl.col("trading_day").max())
 
 
-def _from_captures(captured: pl.DataFrame, master: pl.DataFrame) -> pl.DataFrame:
+def _from_captures(captured: pl.DataFrame, master: pl.DataFrame, day: date) -> pl.DataFrame:
     latest = captured.sort("captured_at").unique("stock_code", keep="last")
+    session = krx.session(day) or krx.ordinary_session(day)
+    is_official = pl.col("regular_close").is_not_null()
+    if session.after_market is None:  # the last price is the close then
+        is_official |= pl.col("captured_at") >= session.closes_at.astimezone(UTC)
+    close, base = pl.coalesce("regular_close", "price"), pl.col("base_price")
     return (
         latest.join(master.select("stock_code", "market"), on="stock_code", how="left")
-        .with_columns(shares=pl.col("market_cap") / pl.col("price"))
+        .with_columns(
+            shares=pl.col("market_cap") / pl.col("price"),
+            is_official=is_official,
+            price=close,
+            change_rate=pl.when(pl.col("price") != close, base > 0)
+            .then(100 * (close - base) / base)
+            .otherwise("change_rate"),
+        )
         .select(_QUOTE)
         .sort("stock_code")
     )
@@ -138,6 +155,7 @@ def _from_candles(lake: Lake, day: date, master: pl.DataFrame) -> pl.DataFrame:
             change_rate=pl.when(pl.col("base_price") > 0)
             .then(100 * pl.col("change") / pl.col("base_price"))
             .otherwise(0.0),
+            is_official="is_final",
             upper_limit=pl.lit(None, pl.Int64),
             lower_limit=pl.lit(None, pl.Int64),
         )
@@ -176,24 +194,24 @@ def _extremes(
 ) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
     """Stocks that closed above, and below, every close of the sessions before.
 
-    Only stocks with a candle in each of them, and none whose base price was set anew meanwhile:
-    their prices before and after cannot be compared.
+    Official closes alone are compared, of stocks with a candle in each session, and none whose base
+    price was set anew meanwhile: their prices before and after cannot be compared.
     """
     before = krx.trading_days(day - timedelta(days=2 * WINDOW + 20), day)[-WINDOW - 1 : -1]
     rows = (
         lake.scan(DAILY_CANDLES, first=before[0], last=day)
-        .select("trading_day", "stock_code", "close", "split_ratio", "revaluation")
+        .select("trading_day", "stock_code", "close", "split_ratio", "revaluation", "is_final")
         .collect()
     )
-    past = rows.filter(pl.col("trading_day") < day)
-    if past["trading_day"].n_unique() < WINDOW:
+    past = rows.filter(pl.col("trading_day") < day, pl.col("is_final"))
+    if past["trading_day"].n_unique() < WINDOW or not quotes["is_official"].any():
         return None, None
     moved = rows.filter((pl.col("split_ratio") != 0) | (pl.col("revaluation") != "00"))
     bounds = past.group_by("stock_code").agg(
         sessions=pl.len(), highest=pl.col("close").max(), lowest=pl.col("close").min()
     )
     known = (
-        quotes.filter(pl.col("volume") > 0)
+        quotes.filter(pl.col("volume") > 0, pl.col("is_official"))
         .join(bounds.filter(pl.col("sessions") == WINDOW), on="stock_code")
         .join(moved, on="stock_code", how="anti")
     )

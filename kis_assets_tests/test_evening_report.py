@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from kis_assets import krx
-from kis_assets.assets.reports import drawn, page, store
+from kis_assets.assets.reports import drawn, page, store, told_by
 from kis_assets.evening import WINDOW, look_back
 from kis_assets.kis.errors import ServiceUnavailable
 from kis_assets.lake import Lake, Scope
@@ -311,3 +311,61 @@ def test_the_asset_writes_the_page_of_its_day_and_refuses_a_day_it_knows_nothing
     assert "MOCK DATA" in told
     assert told["condition of the data"].startswith("![which table has which day](data:image/png")
     assert "| daily_candles | 2026-03-17 | degraded |" in told["not available"]
+
+
+AUTUMN = date(2026, 10, 1)
+
+
+def put_evening(lake: Lake, regular_close: int | None) -> None:
+    """A quote of 20:40, when the after-market's last price was 1,100."""
+    row = {
+        "trading_day": AUTUMN,
+        "captured_at": datetime(2026, 10, 1, 11, 40, tzinfo=UTC),
+        "stock_code": "005930",
+        "stock_name": "삼성전자",
+        "price": 1_100,
+        "regular_close": regular_close,
+        "base_price": 1_000,
+        "change": 100,
+        "change_rate": 10.0,
+        "volume": 10,
+        "trading_value": 10_500,
+        "market_cap": 1_100_000,
+    }
+    put(lake, PRICE_SNAPSHOTS, Scope.capture(AUTUMN, row["captured_at"]), [row])
+
+
+def test_a_report_gives_official_closes_and_the_whole_days_volume(
+    lake: Lake, settings: Settings
+) -> None:
+    put_evening(lake, 1_050)
+    found = look_back(lake, AUTUMN, settings)
+    assert found is not None
+    (quote,) = found.quotes.to_dicts()
+    assert (quote["price"], quote["change_rate"], quote["trading_value"]) == (1_050, 5.0, 10_500)
+    assert told_by(found).startswith("official closes, and what was traded until")
+
+
+def test_a_report_without_an_official_close_says_so(lake: Lake, settings: Settings) -> None:
+    put_evening(lake, None)
+    found = look_back(lake, AUTUMN, settings)
+    assert found is not None
+    assert found.quotes["price"].to_list() == [1_100]
+    assert told_by(found) == "prices captured 2026-10-01 20:40 in Seoul, not the official closes"
+    assert found.highs is None
+
+
+@pytest.mark.parametrize(
+    ("is_final", "said"),
+    [(True, "from final daily candles"), (False, "from daily candles, not final for 1 stocks")],
+)
+def test_a_report_from_candles_says_whether_they_are_final(
+    lake: Lake, settings: Settings, is_final: bool, said: str
+) -> None:
+    closes = {"trading_day": AUTUMN, "stock_code": "005930", "base_price": 1_000}
+    closes |= dict.fromkeys(("open", "high", "low", "close"), 1_100)
+    row = closes | {"volume": 10, "trading_value": 11_000, "is_final": is_final}
+    put(lake, DAILY_CANDLES, Scope.month(AUTUMN), [row])
+    found = look_back(lake, AUTUMN, settings)
+    assert found is not None
+    assert told_by(found).startswith(said)

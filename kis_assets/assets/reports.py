@@ -127,7 +127,6 @@ def page(evening: Evening, source: str, pictures: Mapping[str, str]) -> str:
     environment.filters["short"] = drawing.short
     up = int((evening.quotes["change_rate"] > 0).sum())
     down = int((evening.quotes["change_rate"] < 0).sum())
-    captured: Any = evening.quotes["captured_at"].max()
     return environment.get_template("evening.html.jinja").render(
         evening=evening,
         window=WINDOW,
@@ -135,14 +134,26 @@ def page(evening: Evening, source: str, pictures: Mapping[str, str]) -> str:
         is_mock=source.startswith("mock"),
         headline=f"{up:,} stocks rose, {down:,} fell"
         + (f"; {leader} was traded most" if leader else ""),
-        told_by=(
-            f"prices captured {captured.astimezone(SEOUL):%Y-%m-%d %H:%M} in Seoul"
-            if evening.from_captures
-            else "from daily candles"
-        ),
+        told_by=told_by(evening),
         pictures=pictures,
         amiss=amiss.to_dicts(),
     )
+
+
+def told_by(evening: Evening) -> str:
+    """What the prices of the page are, and of when."""
+    captured: Any = evening.quotes["captured_at"].max()
+    at = f"{captured.astimezone(SEOUL):%Y-%m-%d %H:%M} in Seoul"
+    without = evening.quotes.filter(~pl.col("is_official")).height
+    if not evening.from_captures:
+        if without:
+            return f"from daily candles, not final for {without:,} stocks: see the next morning's"
+        return "from final daily candles"
+    if not without:
+        return f"official closes, and what was traded until the capture of {at}"
+    if without == evening.quotes.height:
+        return f"prices captured {at}, not the official closes"
+    return f"official closes, but for {without:,} stocks prices captured {at}"
 
 
 def store(lake: Lake, day: date, html: str) -> Path:
