@@ -13,7 +13,13 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from kis_assets.simulator.market import Book, business_day
-from kis_assets.simulator.wire_stream import Trade, book_fields, trade_fields, trades
+from kis_assets.simulator.wire_stream import (
+    Trade,
+    book_fields,
+    closing_price_trade,
+    trade_fields,
+    trades,
+)
 
 if TYPE_CHECKING:
     from kis_assets.simulator.server import Simulator
@@ -143,6 +149,8 @@ class Session:
         book = self._market.book(code, now)
         if tr_id.endswith("CNT0"):
             happened = [one for one in self._trades(code, now) if then < one.at <= now]
+            happened += closing_price_trade(self._market, code, then, now)
+            happened.sort(key=lambda one: one.at)
             phase_code = self._simulator.faults.after_market_code
             rows = [trade_fields(trade, quote, book, phase_code) for trade in happened]
         else:
