@@ -2,59 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import date, time, timedelta
 from statistics import median
 
 import pytest
 
-from kis_assets import krx
-from kis_assets.simulator.after_market import Correction, takes_part
-from kis_assets.simulator.market import Bar, Minute, Quote, Stock
-from kis_assets.simulator.model import ModelMarket
+from kis_assets.simulator.after_market import Correction
 from kis_assets.simulator.prices import grid_of
-from kis_assets.simulator.wire import Record, Request
+from kis_assets.simulator.wire import Record
 from kis_assets.simulator.wire_charts import inquire_daily_itemchartprice, inquire_daily_price
-from kis_assets.simulator.wire_minutes import (
-    inquire_time_dailychartprice,
-    inquire_time_itemchartprice,
-)
 from kis_assets.simulator.wire_quotes import inquire_price, intstock_multprice, volume_rank
-
-THURSDAY, FRIDAY, MONDAY = date(2026, 11, 12), date(2026, 11, 13), date(2026, 11, 16)
-EXAM = date(2026, 11, 19)
-BUSY = "005930"
-
-
-class Clock:
-    """A market whose clock one can turn; stocks are corrected at one instant."""
-
-    def __init__(self, **options: object) -> None:
-        self.at = moment(FRIDAY, 12)
-        options.setdefault("correction", Correction(late_share=0))
-        self.market = ModelMarket(0, lambda: self.at, **options)  # type: ignore[arg-type]
-
-    def __call__(self, day: date, *hour: int) -> ModelMarket:
-        self.at = moment(day, *hour)
-        return self.market
-
-    def ask(self, service: Callable[[Request], object], **parameters: str) -> Record:
-        """`output` or `output1` of a service."""
-        payload = service(self._request(parameters)).payload  # type: ignore[attr-defined]
-        return payload.get("output1", payload.get("output"))
-
-    def rows(self, service: Callable[[Request], object], **parameters: str) -> list[Record]:
-        """`output2` of a service, or an `output` that is a list."""
-        payload = service(self._request(parameters)).payload  # type: ignore[attr-defined]
-        return payload.get("output2", payload.get("output"))
-
-    def _request(self, parameters: dict[str, str]) -> Request:
-        known = {
-            "FID_COND_MRKT_DIV_CODE": "J", "FID_INPUT_ISCD": BUSY, "FID_PERIOD_DIV_CODE": "D",
-            "FID_INPUT_DATE_1": "20261101", "FID_INPUT_DATE_2": "20270131",
-            "FID_ORG_ADJ_PRC": "1", "FID_INPUT_HOUR_1": "200000",
-        }  # fmt: skip
-        return Request(self.market, self.at, known | parameters)
+from kis_assets_tests.market_clock import (
+    BUSY,
+    EXAM,
+    FRIDAY,
+    MONDAY,
+    THURSDAY,
+    Clock,
+    bar_of,
+    moment,
+    moved,
+    quote_of,
+    shares,
+)
 
 
 @pytest.fixture(scope="module")
@@ -62,35 +32,9 @@ def clock() -> Clock:
     return Clock()
 
 
-def moment(day: date, *hour: int) -> datetime:
-    return datetime.combine(day, time(*hour), krx.SEOUL)
-
-
-def shares(market: ModelMarket, day: date) -> Iterator[tuple[Stock, Bar]]:
-    """The shares that were traded and can be in the after-market, with their final bars."""
-    for stock in market.stocks(day):
-        bar = market.final_bar(stock.code, day)
-        if bar and bar.volume and takes_part(stock):
-            yield stock, bar
-
-
-def quote_of(market: ModelMarket, code: str = BUSY) -> Quote:
-    quote = market.quote(code, market.now())
-    assert quote
-    return quote
-
-
-def bar_of(market: ModelMarket, day: date, code: str = BUSY) -> Bar:
-    (bar,) = market.bars(code, day, day)
-    return bar
-
-
-def moved(market: ModelMarket, day: date) -> tuple[Stock, Bar]:
-    """A busy share whose last after-market trade is above its close and above its high."""
-    return next(
-        (stock, bar) for stock, bar in shares(market, day)
-        if bar.after and bar.after.close > bar.high and bar.volume > 10_000
-    )  # fmt: skip
+def slot_of(clock: Clock, code: str) -> Record:
+    parameters = {"FID_INPUT_ISCD_1": code, "FID_COND_MRKT_DIV_CODE_1": "J"}
+    return clock.rows(intstock_multprice, "output", **parameters)[0]
 
 
 # What it trades.
@@ -189,12 +133,13 @@ def test_quote_chart_and_short_history_show_the_after_market_alike(clock: Clock)
     assert (price["stck_prpr"], price["acml_vol"]) == (str(bar.close), str(bar.volume))
     assert (price["stck_hgpr"], price["stck_lwpr"]) == (str(bar.high), str(bar.low))
     assert (price["stck_sdpr"], price["prdy_vrss"]) == (str(bar.base), str(bar.change))
-    slot = clock.rows(
-        intstock_multprice, FID_INPUT_ISCD_1=stock.code, FID_COND_MRKT_DIV_CODE_1="J"
-    )[0]
+    slot = slot_of(clock, stock.code)
     assert (slot["inter2_prpr"], slot["inter2_sdpr"]) == (str(bar.close), str(bar.base))
-    for service in (inquire_daily_itemchartprice, inquire_daily_price):
-        newest = clock.rows(service, **code)[0]
+    for service, output in (
+        (inquire_daily_itemchartprice, "output2"),
+        (inquire_daily_price, "output"),
+    ):
+        newest = clock.rows(service, output, **code)[0]
         assert newest["stck_bsop_date"] == "20261113"
         assert (newest["stck_clpr"], newest["acml_vol"]) == (str(bar.close), str(bar.volume))
         assert (newest["stck_hgpr"], newest["stck_oprc"]) == (str(bar.high), str(bar.open))
@@ -202,7 +147,7 @@ def test_quote_chart_and_short_history_show_the_after_market_alike(clock: Clock)
 
 def test_the_ranking_shows_it_too(clock: Clock) -> None:
     market = clock(FRIDAY, 20, 30)
-    first = clock.rows(volume_rank, FID_BLNG_CLS_CODE="3")[0]
+    first = clock.rows(volume_rank, "output", FID_BLNG_CLS_CODE="3")[0]
     after = bar_of(market, FRIDAY, first["mksc_shrn_iscd"]).close
     assert first["stck_prpr"] == str(after)
 
@@ -290,10 +235,8 @@ def test_the_previous_close_rolls_at_an_hour_that_can_be_chosen(hour: time) -> N
     rolls = moment(MONDAY, hour.hour, hour.minute)
     for at, close in ((rolls - timedelta(minutes=1), thursday.close), (rolls, friday.close)):
         clock.at = at
-        chart = clock.ask(inquire_daily_itemchartprice)
-        slot = clock.rows(intstock_multprice, FID_INPUT_ISCD_1=BUSY, FID_COND_MRKT_DIV_CODE_1="J")[
-            0
-        ]
+        chart = clock.ask(inquire_daily_itemchartprice, "output1")
+        slot = slot_of(clock, BUSY)
         assert chart["stck_prdy_clpr"] == slot["inter2_prdy_clpr"] == str(close)
         assert clock.ask(inquire_price)["stck_sdpr"] == slot["inter2_sdpr"] == str(close)
 
@@ -302,90 +245,3 @@ def test_the_next_base_price_is_the_regular_close(clock: Clock) -> None:
     stock, final = moved(clock(MONDAY, 9), FRIDAY)
     quote = quote_of(clock(MONDAY, 8), stock.code)
     assert (quote.bar.base, quote.price) == (final.close, final.close)
-
-
-# Minutes.
-
-
-def labels(minutes: Sequence[Minute]) -> list[str]:
-    return [f"{minute.started_at:%H%M}" for minute in minutes]
-
-
-@pytest.mark.parametrize(("day", "opens"), [(FRIDAY, "1600"), (EXAM, "1700")])
-def test_its_minutes_are_a_stretch_of_their_own(clock: Clock, day: date, opens: str) -> None:
-    minutes = clock(date(2026, 12, 1), 9).minutes(BUSY, day)
-    after = [label for label in labels(minutes) if label >= opens]
-    close = "1530" if day == FRIDAY else "1630"
-    assert (after[0], after[-1]) == (opens, "1959")
-    assert not [label for label in labels(minutes) if close < label < opens]
-    bar = clock.market.final_bar(BUSY, day)
-    assert bar
-    assert bar.after
-    official = next(
-        it for it, label in zip(minutes, labels(minutes), strict=True) if label == close
-    )
-    assert official.close == bar.close
-    assert minutes[-1].close == bar.after.close
-
-
-def test_the_running_value_goes_on_to_the_days(clock: Clock) -> None:
-    """As recorded: 21,608,822,940 at 19:59, which is the day's value; at 15:30 it was less."""
-    clock(MONDAY, 9)
-    rows = clock.rows(inquire_time_dailychartprice, FID_INPUT_DATE_1="20261113")
-    final = clock.market.final_bar(BUSY, FRIDAY)
-    assert final
-    assert rows[0]["stck_cntg_hour"] == "195900"
-    assert rows[0]["acml_tr_pbmn"] == str(final.trading_value)
-    values = [int(row["acml_tr_pbmn"]) for row in rows]
-    assert values == sorted(values, reverse=True)
-
-
-def test_a_busy_day_is_six_pages(clock: Clock) -> None:
-    clock(MONDAY, 9)
-    found: list[str] = []
-    upto, pages = "200000", 0
-    while not found or found[-1] != "090000":
-        page = clock.rows(
-            inquire_time_dailychartprice, FID_INPUT_DATE_1="20261113", FID_INPUT_HOUR_1=upto
-        )
-        of_day = [it["stck_cntg_hour"] for it in page if it["stck_bsop_date"] == "20261113"]
-        found += of_day
-        before = datetime.strptime("20261113" + of_day[-1], "%Y%m%d%H%M%S") - timedelta(minutes=1)  # noqa: DTZ007
-        upto, pages = f"{before:%H%M%S}", pages + 1
-    assert pages == 6
-    assert len(found) == len(set(found)) > 600
-
-
-def test_todays_chart_goes_on_as_far_as_the_clock(clock: Clock) -> None:
-    market = clock(FRIDAY, 16, 45, 20)
-    rows = clock.rows(inquire_time_itemchartprice, FID_INPUT_HOUR_1="164500")
-    assert rows[0]["stck_cntg_hour"] == "164500"
-    assert rows[-1]["stck_cntg_hour"] == "161600"
-    assert rows[1]["stck_prpr"] == str(market.minutes(BUSY, FRIDAY)[-2].close)
-    early = clock.rows(inquire_time_itemchartprice, FID_INPUT_HOUR_1="161400")
-    assert [row["stck_cntg_hour"] for row in early[14:17]] == ["160000", "153000", "151900"]
-
-
-def test_todays_chart_is_flat_in_minutes_without_trades(clock: Clock) -> None:
-    market = clock(FRIDAY, 19)
-
-    def traded(code: str) -> int:
-        return sum(it.started_at.hour > 15 for it in market.minutes(code, FRIDAY))
-
-    stock = next(
-        stock for stock, bar in shares(market, FRIDAY) if bar.after and 3 < traded(stock.code) < 40
-    )
-    rows = clock.rows(
-        inquire_time_itemchartprice, FID_INPUT_ISCD=stock.code, FID_INPUT_HOUR_1="185900"
-    )
-    assert [row["stck_cntg_hour"] for row in rows[:2]] == ["185900", "185800"]
-    flat = [row for row in rows if row["cntg_vol"] == "0"]
-    assert flat
-    assert all(row["stck_oprc"] == row["stck_hgpr"] == row["stck_prpr"] for row in flat)
-
-
-def test_todays_chart_of_a_fund_ends_at_1530(clock: Clock) -> None:
-    market = clock(FRIDAY, 19)
-    fund = next(stock.code for stock in market.stocks(FRIDAY) if stock.group == "EF")
-    rows = clock.rows(inquire_time_itemchartprice, FID_INPUT_ISCD=fund, FID_INPUT_HOUR_1="190000")
-    assert rows[0]["stck_cntg_hour"] == "153000"

@@ -256,6 +256,86 @@ def test_7_the_closing_minute_can_be_doubled(market: ModelMarket) -> None:
     assert closing() == 2 * single > 0
 
 
+def todays_minutes(client: Client, upto: str) -> list[dict[str, str]]:
+    path, tr_id = QUOTATIONS + "inquire-time-itemchartprice", "FHKST03010200"
+    asked = {"FID_INPUT_HOUR_1": upto, "FID_PW_DATA_INCU_YN": "N", "FID_ETC_CLS_CODE": ""}
+    return client.get(path, tr_id, **asked).json()["output2"]
+
+
+def past_minutes(client: Client, upto: str) -> list[dict[str, str]]:
+    path, tr_id = QUOTATIONS + "inquire-time-dailychartprice", "FHKST03010230"
+    asked = {
+        "FID_INPUT_DATE_1": "20261117", "FID_INPUT_HOUR_1": upto, "FID_PW_DATA_INCU_YN": "Y",
+        "FID_FAKE_TICK_INCU_YN": "",
+    }  # fmt: skip
+    return client.get(path, tr_id, **asked).json()["output2"]
+
+
+def test_minutes_can_go_on_ahead_of_the_servers_clock(client: Client) -> None:
+    client.faults.minutes_ahead = When(seconds=180)
+    for asked in ("103100", "000000"):
+        newest = todays_minutes(client, asked)
+        assert [row["stck_cntg_hour"] for row in newest[:2]] == ["103400", "103300"]
+        assert len({row["stck_prpr"] for row in newest[:3]}) == 1
+    assert todays_minutes(client, "101500")[0]["stck_cntg_hour"] == "101500"
+
+
+def test_the_last_minute_can_be_labelled_by_its_end(client: Client) -> None:
+    client.faults.minute_of_2000 = True
+    first = [row["stck_cntg_hour"] for row in past_minutes(client, "200000")]
+    assert first[:2] == ["200000", "195800"]
+    assert past_minutes(client, "195900")[0]["stck_cntg_hour"] == "195800"
+
+
+def test_a_page_of_past_minutes_can_be_empty_half_way(client: Client) -> None:
+    client.faults.empty_minutes = When(calls=1)
+    assert past_minutes(client, "153000")
+    assert past_minutes(client, "133000") == []
+    assert past_minutes(client, "133000")
+
+
+def test_a_day_without_a_trade_can_come_as_its_close(client: Client, market: ModelMarket) -> None:
+    code = next(stock.code for stock in market.stocks(MORNING.date()) if stock.is_halted)
+    dates = {"FID_INPUT_ISCD": code, "FID_INPUT_DATE_1": "20261116"}
+    prices = ("stck_oprc", "stck_hgpr", "stck_lwpr")
+    row = client.chart(**dates)[0]
+    assert {row[name] for name in prices} == {"0"}
+    client.faults.untraded_as_close = True
+    row = client.chart(**dates)[0]
+    assert {row[name] for name in prices} == {row["stck_clpr"]}
+    assert row["acml_vol"] == "0"
+
+
+def test_a_list_can_end_with_its_first_page_without_a_word(client: Client) -> None:
+    path, tr_id = "/uapi/domestic-stock/v1/ksdinfo/dividend", "HHKDB669102C0"
+    asked = dict.fromkeys(("CTS", "SHT_CD", "GB1", "HIGH_GB"), "")
+    asked |= {"F_DT": "20251201", "T_DT": "20251231"}
+    assert client.get(path, tr_id, **asked).headers["tr_cont"] == "M"
+    client.faults.cut_lists = True
+    answer = client.get(path, tr_id, **asked)
+    assert (answer.headers["tr_cont"], len(answer.json()["output1"])) == ("", 100)
+    assert "ctx_area_nk" not in answer.json()
+
+
+@pytest.mark.parametrize(("inclusive", "begins"), [(False, "20261212"), (True, "20261211")])
+def test_the_calendars_next_page_begins_at_or_after_its_key(
+    client: Client, inclusive: bool, begins: str
+) -> None:
+    client.faults.calendar_inclusive = inclusive
+    path, tr_id = QUOTATIONS + "chk-holiday", "CTCA0903R"
+    asked = {"BASS_DT": "20261118", "CTX_AREA_NK": "", "CTX_AREA_FK": ""}
+    key = client.get(path, tr_id, **asked).json()["ctx_area_nk"]
+    assert key.strip() == "20261211"
+    page = client.get(path, tr_id, **asked | {"CTX_AREA_NK": key}).json()["output"]
+    assert page[0]["bass_dt"] == begins
+
+
+def test_every_answer_is_dated_by_the_servers_clock(client: Client, wired: Client) -> None:
+    for one in (client, wired):
+        assert one.get().headers["date"] == "Wed, 18 Nov 2026 01:31:20 GMT"
+        assert len(one.get().headers.get_list("date")) == 1
+
+
 def test_faults_are_turned_from_plain_json_and_cleared() -> None:
     faults = Faults()
     faults.update({"bad_gateway": {"calls": 2}, "html": True, "refuse_page": 3})

@@ -59,7 +59,7 @@ def start(
     )
     config = uvicorn.Config(
         create_app(simulator), host="127.0.0.1", port=port, log_level="warning", access_log=False,
-        ws_ping_interval=None,
+        ws_ping_interval=None, date_header=False,
     )  # fmt: skip
     server = uvicorn.Server(config)
     listener = config.bind_socket()

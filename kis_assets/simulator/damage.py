@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Any, cast
 
 from kis_assets import krx
+from kis_assets.simulator.faults import Faults, When
 from kis_assets.simulator.market import Market
-from kis_assets.simulator.wire import parse_day, ymd
+from kis_assets.simulator.wire import Answer, parse_day, ymd
 
 Payload = dict[str, Any]
 Record = dict[str, str]
@@ -26,10 +27,24 @@ _LABELS = frozenset(
         "BAS_DD", "ISU_CD", "ISU_SRT_CD", "LIST_DD",
     )
 )  # fmt: skip
-_TODAYS_MINUTES = "inquire-time-itemchartprice"
+_TODAYS_MINUTES, _PAST_MINUTES = "inquire-time-itemchartprice", "inquire-time-dailychartprice"
+_DAILY = ("inquire-daily-itemchartprice", "inquire-daily-price")
+_HOUR = "FID_INPUT_HOUR_1"
+_LAST_MINUTE, _END = "195900", "200000"
 
 
-def damage_request(faults: set[str], market: Market, parameters: dict[str, str]) -> None:
+def lies_of(faults: Faults, path: str, parameters: Mapping[str, str]) -> dict[str, When]:
+    """The faults of this module that strike a call, each with how it does."""
+    # A first page asks for the newest minutes, those at the close or later.
+    follows = path.endswith(_PAST_MINUTES) and parameters.get(_HOUR, _END) < "153000"
+    names = [name for name in LIES if name != "empty_minutes" or follows]
+    struck = {name: faults.strikes(name, path) for name in names}
+    return {name: when for name, when in struck.items() if when}
+
+
+def damage_request(
+    faults: Mapping[str, When], path: str, market: Market, parameters: dict[str, str]
+) -> None:
     """Ask the service something else than the client did."""
     if "wrong_code_answer" in faults:
         for name in _CODES:
@@ -43,9 +58,29 @@ def damage_request(faults: set[str], market: Market, parameters: dict[str, str])
                 while not market.is_trading_day(day):
                     day -= timedelta(days=1)
                 parameters[name] = ymd(day)
+    if "calendar_inclusive" in faults:
+        day = parse_day(parameters.get("CTX_AREA_NK", "").strip())
+        if day is not None:
+            parameters["CTX_AREA_NK"] = ymd(day - timedelta(days=1))
+    hour = parameters.get(_HOUR, "")
+    if "minutes_ahead" in faults and path.endswith(_TODAYS_MINUTES):
+        now = market.now()
+        if hour == "000000" or hour >= f"{now:%H%M00}":
+            later = now + timedelta(seconds=faults["minutes_ahead"].seconds)
+            parameters[_HOUR] = max(hour, f"{later:%H%M%S}")
+    if "minute_of_2000" in faults and _LAST_MINUTE <= hour < _END:
+        parameters[_HOUR] = "195800"
 
 
-def damage_payload(faults: set[str], path: str, payload: Payload) -> None:
+def damage_answer(faults: Collection[str], path: str, answer: Answer) -> None:
+    """Change an answer in place."""
+    damage_payload(faults, path, answer.payload)
+    if "cut_lists" in faults and "/ksdinfo/" in path:
+        answer.tr_cont = ""
+        answer.payload.pop("ctx_area_nk", None)
+
+
+def damage_payload(faults: Collection[str], path: str, payload: Payload) -> None:
     """Change a payload in place; each fault knows where it applies."""
     if "short_multprice" in faults and path.endswith("intstock-multprice"):
         payload["output"] = [row for row in payload["output"] if row["inter2_prpr"] != "0"]
@@ -53,6 +88,16 @@ def damage_payload(faults: set[str], path: str, payload: Payload) -> None:
         for row in payload["output2"]:
             if _is_closing(row):
                 row["cntg_vol"] = str(2 * int(row["cntg_vol"]))
+    if "minute_of_2000" in faults and path.endswith((_TODAYS_MINUTES, _PAST_MINUTES)):
+        for row in payload["output2"]:
+            if row["stck_cntg_hour"] == _LAST_MINUTE:
+                row["stck_cntg_hour"] = _END
+    if "empty_minutes" in faults:
+        payload["output2"] = []
+    if "untraded_as_close" in faults and path.endswith(_DAILY):
+        for row in payload.get("output2") or payload.get("output", []):
+            if row.get("acml_vol") == "0":
+                row |= dict.fromkeys(("stck_oprc", "stck_hgpr", "stck_lwpr"), row["stck_clpr"])
     for name, change in _RECORD_DAMAGES.items():
         if name in faults:
             for record in _records(payload):
@@ -144,6 +189,7 @@ _RECORD_DAMAGES: dict[str, Callable[[Record], None]] = {
 LIES = (
     "missing_optional_fields", "missing_required_field", "blank_numbers", "bad_number",
     "padded_numbers", "extra_fields", "short_multprice", "rows_out_of_order", "wrong_code_answer",
-    "another_days_bars", "doubled_closing_minute", "no_rows",
+    "another_days_bars", "doubled_closing_minute", "no_rows", "minutes_ahead", "minute_of_2000",
+    "empty_minutes", "untraded_as_close", "cut_lists", "calendar_inclusive",
 )  # fmt: skip
 """The faults this module carries out."""

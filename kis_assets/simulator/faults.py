@@ -136,6 +136,19 @@ class Faults:
     """Bars of other days than those asked for."""
     doubled_closing_minute: Switch = False
     """Today's minutes: the closing auction's volume twice."""
+    minutes_ahead: Switch = False
+    """Today's minutes go on for `seconds` after the server's clock, as where later ones are asked
+    for; only in pages that reach the clock."""
+    minute_of_2000: Switch = False
+    """The after-market's last minute is labelled by 20:00 instead of 19:59."""
+    empty_minutes: Switch = False
+    """A page of past minutes comes empty, of those that follow a stock's first page."""
+    untraded_as_close: Switch = False
+    """In daily bars without a trade, open, high and low are the close instead of 0."""
+    cut_lists: Switch = False
+    """Lists of corporate actions end with the first page, and nothing says that there is more."""
+    calendar_inclusive: Switch = False
+    """The calendar's next page begins with the day that the last one ended with."""
 
     _lock: RLock = None  # type: ignore[assignment]
     _struck: dict[str, int] = None  # type: ignore[assignment]

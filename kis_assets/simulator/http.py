@@ -136,7 +136,7 @@ def serve(
     """Run the simulator in a thread and give its base URL; port 0 takes any free one."""
     config = uvicorn.Config(
         create_app(simulator, tick), lifespan="off", log_level="critical", access_log=False,
-        timeout_graceful_shutdown=1, ws_ping_interval=None,
+        timeout_graceful_shutdown=1, ws_ping_interval=None, date_header=False,
     )  # fmt: skip
     server = uvicorn.Server(config)
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from kis_assets import krx, published
-from kis_assets.simulator.damage import LIES, damage_payload, damage_request
+from kis_assets.simulator.damage import damage_payload, damage_request, lies_of
 from kis_assets.simulator.faults import Faults
 from kis_assets.simulator.market import ETP_GROUPS, Bar, Market, Stock
 from kis_assets.simulator.wire import Record, Refusal, parse_day, rate, ymd
@@ -60,8 +60,8 @@ class OpenAPI:
         parameters = {name.upper(): value for name, value in query if name == "basDd"}
         if parse_day(parameters.get("BASDD", "")) is None:
             raise Refusal("", "400", "Bad Request", 400)
-        lies = {name for name in LIES if self._faults.strikes(name, path)}
-        damage_request(lies, self._market, parameters)
+        lies = lies_of(self._faults, path, parameters)
+        damage_request(lies, path, self._market, parameters)
         day = parse_day(parameters["BASDD"])
         rows: tuple[Record, ...] = ()
         if day and self._is_there(day, api, path) and not self._faults.strikes("empty_day", path):

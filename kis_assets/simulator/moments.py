@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from kis_assets.krx import Session
 from kis_assets.simulator.market import Bar, Piece, rate_of, sign_of
 
-_CLOSING_PRICE_TRADES_AFTER = timedelta(minutes=10)
+CLOSING_PRICE_TRADES_AFTER = timedelta(minutes=10)
+"""How long after the close the first trade at its price comes."""
 
 
 def untraded(bar: Bar) -> Bar:
@@ -31,7 +32,7 @@ def as_far(bar: Bar, seen: Piece, upper: int, lower: int) -> Bar:
 def at_closing_price(bar: Bar, seen: Piece, session: Session, at: datetime) -> Bar:
     """While stocks can be traded at the closing price; `seen` is the regular session."""
     bar = before_after_market(bar)
-    begins = session.closes_at + _CLOSING_PRICE_TRADES_AFTER
+    begins = session.closes_at + CLOSING_PRICE_TRADES_AFTER
     share = max((at - begins) / (session.closing_price_until - begins), 0.0)
     volume, value = bar.volume - seen.volume, bar.trading_value - seen.value
     return bar._replace(

@@ -13,7 +13,13 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from kis_assets.simulator.market import Book, business_day
-from kis_assets.simulator.wire_stream import Trade, book_fields, trade_fields, trades
+from kis_assets.simulator.wire_stream import (
+    Trade,
+    book_fields,
+    closing_price_trade,
+    trade_fields,
+    trades,
+)
 
 if TYPE_CHECKING:
     from kis_assets.simulator.server import Simulator
@@ -22,6 +28,7 @@ PATH = "/tryitout"
 REGISTRATIONS = 41
 _KRX_FEEDS = ("H0STCNT0", "H0STASP0")
 _FEEDS = (*_KRX_FEEDS, "H0NXCNT0", "H0NXASP0", "H0UNCNT0", "H0UNASP0")
+_PING = "PINGPONG"
 _UNANNOUNCED = ["7", "", "X1"]
 
 
@@ -69,7 +76,6 @@ class Session:
         self._days: dict[str, tuple[datetime, list[Trade]]] = {}
         self._lock = Lock()
         self._spoke_at = self._simulator.monotonic()
-        self._ping = ""
         self.is_over = self.is_torn = False
 
     def close(self) -> None:
@@ -78,16 +84,16 @@ class Session:
 
     def hear(self, message: str) -> list[str]:
         """What is said to a message of the client."""
-        if message == self._ping:
-            self._ping = ""
-            self._all.pongs += 1
-            return []
         try:
             content = json.loads(message)
-            header, wanted = content["header"], content["body"]["input"]
+            header = content["header"]
+            if header.get("tr_id") == _PING:
+                self._all.pongs += 1
+                return []
+            wanted = content["body"]["input"]
             tr_id, code = str(wanted["tr_id"]), str(wanted["tr_key"])
             approval_key, tr_type = str(header["approval_key"]), str(header["tr_type"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return [_told("(null)", "", "9", "OPSP9999", "MALFORMED MESSAGE")]
         app_key = self._simulator.tokens.approved(approval_key)
         if app_key is None:
@@ -129,9 +135,8 @@ class Session:
             self.is_torn = True
             return []
         if not found and tick - self._spoke_at >= self._all.ping_every:
-            header = {"tr_id": "PINGPONG", "datetime": f"{now:%Y%m%d%H%M%S}"}
-            self._ping = json.dumps({"header": header})
-            found = [self._ping]
+            header = {"tr_id": _PING, "datetime": f"{now:%Y%m%d%H%M%S}"}
+            found = [json.dumps({"header": header})]
         if found:
             self._spoke_at = tick
         return found
@@ -144,6 +149,8 @@ class Session:
         book = self._market.book(code, now)
         if tr_id.endswith("CNT0"):
             happened = [one for one in self._trades(code, now) if then < one.at <= now]
+            happened += closing_price_trade(self._market, code, then, now)
+            happened.sort(key=lambda one: one.at)
             phase_code = self._simulator.faults.after_market_code
             rows = [trade_fields(trade, quote, book, phase_code) for trade in happened]
         else:

@@ -12,13 +12,14 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from random import Random
 from threading import Lock
 from typing import Any, Literal
 
 from kis_assets.simulator import krx_api
-from kis_assets.simulator.damage import LIES, damage_payload, damage_request
+from kis_assets.simulator.damage import damage_answer, damage_request, lies_of
 from kis_assets.simulator.faults import Faults
 from kis_assets.simulator.limiter import Arrival, Limiter, Log
 from kis_assets.simulator.market import Market, business_day
@@ -171,7 +172,10 @@ class Simulator:
         spoilt = self._spoil(reply, path)
         if spoilt is not None:
             reply, outcome = spoilt
-        return replace(reply, delay=delay, drip=drip.seconds if drip else 0.0), outcome
+        date = format_datetime(self.clock().astimezone(UTC), usegmt=True)
+        headers = reply.headers | {"date": date}
+        drip_for = drip.seconds if drip else 0.0
+        return replace(reply, headers=headers, delay=delay, drip=drip_for), outcome
 
     # The gateway.
 
@@ -242,16 +246,16 @@ class Simulator:
         self, service: Service, parameters: dict[str, str], headers: Mapping[str, str]
     ) -> Answer:
         path, subject = service.path, _subject(service.path, parameters)
-        lies = {name for name in LIES if self.faults.strikes(name, path)}
+        lies = lies_of(self.faults, path, parameters)
         if self.faults.strikes("repeat_page", path) and subject in self._last_payload:
             return self._last_payload[subject]
         if lies:
-            damage_request(lies, self.market, parameters)
+            damage_request(lies, path, self.market, parameters)
         page = headers.get("tr_cont", "").strip() == "N"
         code = self.faults.after_market_code
         answer = service.answer(Request(self.market, self.market.now(), parameters, page, code))
         if lies:
-            damage_payload(lies, path, answer.payload)
+            damage_answer(lies, path, answer)
         if self.faults.repeat_page:
             self._last_payload[subject] = answer
         return answer

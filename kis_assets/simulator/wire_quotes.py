@@ -37,9 +37,13 @@ _SLOT_FIELDS = words(
     "intr_antc_cntg_vrss intr_antc_cntg_vrss_sign intr_antc_cntg_prdy_ctrt intr_antc_vol "
     "inter2_sdpr"
 )
-_PHASES = {"pre_open": "00", "continuous": "20", "closing_auction": "00", "closed": "30"}
+_PHASES = {
+    "pre_open": "00", "continuous": "20", "closing_auction": "00", "closing_price": "31",
+    "closed": "30",
+}  # fmt: skip
 HOURS = {
-    "pre_open": "B", "continuous": "0", "closing_auction": "C", "closed": "0", "after_market": "0",
+    "pre_open": "B", "continuous": "0", "closing_auction": "C", "closing_price": "0",
+    "closed": "0", "after_market": "0",
 }  # fmt: skip
 _EXPECTED_PHASES = {"pre_open": "311", "closing_auction": "121"}
 

@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from kis_assets import krx
-from kis_assets.simulator.market import Book, Minute, Quote, phase, sign_of
+from kis_assets.simulator.market import Book, Market, Minute, Quote, sign_of
+from kis_assets.simulator.moments import CLOSING_PRICE_TRADES_AFTER
 from kis_assets.simulator.wire import percent, rate, ymd
 from kis_assets.simulator.wire_quotes import HOURS, phase_code
 
 _LEVELS = 10
-# MARKET_CLS_CODE: 1 before the open, 2 regular, 3 after-market; 5 at the closing price.
-_BEFORE, _REGULAR, _AFTER = "1", "2", "3"
+# MARKET_CLS_CODE.
+_BEFORE, _REGULAR, _AFTER, _CLOSING_PRICE = "1", "2", "3", "5"
 
 
 class Trade(NamedTuple):
@@ -69,8 +70,8 @@ def trade_fields(
     ask, ask_count = book.asks[0] if book and book.asks else (0, 0)
     bid, bid_count = book.bids[0] if book and book.bids else (0, 0)
     bought = trade.price >= trade.open
-    moment, now = f"{trade.at:%H%M%S}", phase(trade.at)
-    now = now if now == "after_market" else "continuous"
+    moment, market = f"{trade.at:%H%M%S}", _market_class(trade.at)
+    now = {_AFTER: "after_market", _CLOSING_PRICE: "closing_price"}.get(market, "continuous")
     market_phase = phase_code(now, after_market_code)
     before = quote.previous.volume if quote.previous else 0
     against: list[str] = []
@@ -88,14 +89,44 @@ def trade_fields(
         ymd(trade.at.date()), market_phase, "N", str(ask_count), str(bid_count),
         str(book.total_ask if book else 0), str(book.total_bid if book else 0),
         percent(trade.volume, bar.listed_shares), "0", "0.00", HOURS[now], "",
-        str(bar.base), *_market_class(trade.at, now),
+        str(bar.base), *_class_field(trade.at),
     ]  # fmt: skip
 
 
-def _market_class(at: datetime, now: str) -> list[str]:
-    if at.date() < krx.AFTER_MARKET_SINCE:
+def closing_price_trade(market: Market, code: str, then: datetime, now: datetime) -> list[Trade]:
+    """What was traded at the closing price between two moments, as one trade.
+
+    Nothing on days before there was an after-market.
+    """
+    session = krx.session(now.date())
+    if session is None or session.after_market is None:
         return []
-    return [{"after_market": _AFTER, "pre_open": _BEFORE}.get(now, _REGULAR)]
+    first = max(then, session.closes_at)
+    last = min(now, session.closing_price_until - timedelta(seconds=1))
+    earlier, later = market.quote(code, first), market.quote(code, last)
+    if first >= last or earlier is None or later is None:
+        return []
+    bar, quantity = later.bar, later.bar.volume - earlier.bar.volume
+    if not quantity:
+        return []
+    day = bar.open, bar.high, bar.low, bar.volume, bar.trading_value
+    return [Trade(last, bar.close, quantity, *day)]
+
+
+def _market_class(at: datetime) -> str:
+    session = krx.session(at.date())
+    if session is None or session.after_market is None:
+        return _REGULAR
+    if at >= session.closing_price_until:
+        return _AFTER
+    # The closing auction's print comes with the close or a little later.
+    if at >= session.closes_at + CLOSING_PRICE_TRADES_AFTER:
+        return _CLOSING_PRICE
+    return _REGULAR if at >= session.opens_at else _BEFORE
+
+
+def _class_field(at: datetime) -> list[str]:
+    return [_market_class(at)] if at.date() >= krx.AFTER_MARKET_SINCE else []
 
 
 def book_fields(tr_id: str, quote: Quote, book: Book) -> list[str]:
@@ -121,5 +152,5 @@ def _appended(tr_id: str, book: Book) -> list[str]:
     # Price, quantity and class of orders at the middle: of KRX, and elsewhere of NXT as well.
     of_krx = [str(middle), "0", "00"]
     if tr_id.startswith("H0ST"):
-        return [*of_krx, *_market_class(book.at, book.phase)]
+        return [*of_krx, *_class_field(book.at)]
     return [*of_krx, *of_krx, *(["1"] if tr_id.startswith("H0UN") else [])]
