@@ -30,6 +30,8 @@ from kis_assets.simulator.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "krx_real"
+RECORDED = Path(__file__).parents[2] / "shared" / "recorded"
+"""Answers of KIS's real server; not in this repository, and tests of them are skipped then."""
 
 APP_KEY = "PSTESTKEY" * 4
 APP_SECRET = "TESTSECRET" * 18

@@ -15,6 +15,7 @@ from kis_assets.base_prices import moved_bases
 from kis_assets.checks.candles import moved_bases_have_an_action
 from kis_assets.checks.claims import Span
 from kis_assets.kis import endpoints
+from kis_assets.kis.answers import daily_candles
 from kis_assets.kis.answers_reference import ACTION_LISTS, any_day, corporate_actions, short_code
 from kis_assets.kis.client import Client
 from kis_assets.kis.endpoints import Endpoint
@@ -118,6 +119,12 @@ def test_a_dividend_acts_on_the_ex_dividend_day() -> None:
     (action,) = read("dividend", DIVIDEND)
     assert (action["kind"], action["amount"]) == ("cash_dividend", 361)
     assert (action["effective_on"], action["effective_from"]) == (date(2026, 12, 29), "computed")
+
+
+@pytest.mark.parametrize("amount", ["361", "      361", "000000000361", "361.00"])
+def test_an_amount_may_be_padded(amount: str) -> None:
+    (action,) = read("dividend", DIVIDEND, per_sto_divi_amt=amount, face_val="000000500")
+    assert (action["amount"], action["face_value_before"]) == (361, 500)
 
 
 def test_a_dividend_in_cash_and_shares_is_two_actions() -> None:
@@ -422,6 +429,25 @@ def test_a_base_that_moves_without_any_mark_is_an_action_of_unknown_kind() -> No
     (row,) = marks(*two(1_500)).iter_rows(named=True)
     assert (row["effective_on"], row["kind"], row["origin"]) == (DAYS[1], "other", "daily_chart")
     assert (row["ratio"], row["base_ratio"], row["effective_from"]) == (None, 0.5, "chart")
+
+
+def test_kis_shows_a_halt_and_a_moved_base_in_its_own_words_without_a_mark() -> None:
+    """The halted day has neither mark nor sign; the day after it, a price limit up, none either."""
+    unmarked = {
+        "stck_oprc": "0", "stck_hgpr": "0", "stck_lwpr": "0", "acml_vol": "0", "acml_tr_pbmn": "0",
+        "flng_cls_code": "00", "prtt_rate": "0.00", "mod_yn": "N", "revl_issu_reas": "",
+    }  # fmt: skip
+    halted = {"stck_bsop_date": "20260309", "stck_clpr": "3000", "prdy_vrss_sign": "0"}
+    back = {"stck_bsop_date": "20260310", "stck_clpr": "1950", "prdy_vrss_sign": "1"}
+    bars = [
+        unmarked | back | {"prdy_vrss": "450", "acml_vol": "10"},
+        unmarked | halted | {"prdy_vrss": "0"},
+    ]
+    answered = {"output1": {"stck_prpr": "1950", "stck_shrn_iscd": "005930"}, "output2": bars}
+    candles = daily_candles(answered, "005930", *DAYS, None)
+    assert [it["has_traded"] for it in candles] == [True, False]
+    (row,) = marks(*(candle(**it) for it in candles)).iter_rows(named=True)
+    assert (row["effective_on"], row["kind"], row["base_ratio"]) == (DAYS[1], "other", 0.5)
 
 
 @pytest.mark.parametrize(
