@@ -44,15 +44,15 @@ def _minutes(length: int) -> str:
 
 
 def _days(period: str) -> str:
-    # A day without a trade has open, high and low 0; it decides nothing but the close.
+    # A day without a regular trade has no open; it decides nothing but close and volume.
     return f"""
         -- One candle a {period} and stock, made from raw daily ones; trading_day is the last day
         -- that is in it. A {period} with a split in it mixes two axes: see daily_candles_adjusted.
         -- is_final says that none of its days will change.
         SELECT max(trading_day) AS trading_day, stock_code,
-               coalesce(arg_min(open, c.trading_day) FILTER (volume > 0), 0) AS open,
-               coalesce(max(high) FILTER (volume > 0), 0) AS high,
-               coalesce(min(low) FILTER (volume > 0), 0) AS low,
+               coalesce(arg_min(open, c.trading_day) FILTER (open > 0), 0) AS open,
+               coalesce(max(high) FILTER (open > 0), 0) AS high,
+               coalesce(min(low) FILTER (open > 0), 0) AS low,
                arg_max(close, c.trading_day) AS close, sum(volume)::BIGINT AS volume,
                sum(trading_value)::BIGINT AS trading_value, count(*) AS days,
                bool_and(is_final) AS is_final

@@ -9,6 +9,7 @@ from collections import Counter
 from contextlib import closing
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -16,6 +17,8 @@ import polars as pl
 import pytest
 
 from kis_assets import krx
+from kis_assets.checks import second
+from kis_assets.checks.claims import Incomparable, Span
 from kis_assets.kis import answers, endpoints, master
 from kis_assets.kis.client import Client
 from kis_assets.kis.errors import (
@@ -28,14 +31,17 @@ from kis_assets.kis.errors import (
 from kis_assets.kis.quota import Quota
 from kis_assets.kis.shared import SharedState
 from kis_assets.kis.token import Token
+from kis_assets.lake import Lake, Scope
 from kis_assets.settings import Settings
 from kis_assets.simulator.limiter import Limiter
 from kis_assets.simulator.server import Simulator
-from kis_assets.sources.base import PriceType
+from kis_assets.sources.base import Fetched, PriceType
 from kis_assets.sources.kis import KISDataSource
+from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES
 from kis_assets.venues import Venue
 from kis_assets_tests.conftest import EVENING, Clock, OpenAt, open_source
-from kis_assets_tests.in_process import alter, checks, materialize, point_at
+from kis_assets_tests.in_process import alter, checks, materialize, point_at, rows
+from kis_assets_tests.small_rows import candle, frame
 from kis_assets_tests.test_master import record as master_record
 
 DAY = EVENING.date()
@@ -222,6 +228,61 @@ def test_minutes_before_a_split_may_have_adjusted_volumes_or_not(
     assert after.rows["started_at"].equals(before["started_at"])
     assert after.rows["trading_value"].equals(before["trading_value"])
     assert after.rows["volume"].equals(before["volume"] * times)
+
+
+# Minutes of the same evening: with the closing auction, or without
+
+
+@pytest.mark.parametrize("has_auction", [True, False])
+def test_a_day_may_lack_the_minute_of_its_closing_auction(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, has_auction: bool
+) -> None:
+    def without(payload: dict[str, Any]) -> None:
+        found = payload["output2"]
+        payload["output2"] = [row for row in found if row["stck_cntg_hour"] != "153000"]
+
+    if not has_auction:
+        alter(monkeypatch, endpoints.PAST_MINUTES, without)
+    point_at(simulator, monkeypatch, KIS_STOCK_CODES=SAMSUNG)
+    result = materialize("minute_candles", DAY.isoformat())
+    assert result.success
+    assert rows(MINUTE_CANDLES).height == 380 + has_auction
+    failed = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    assert {check.severity.value for check in failed} <= {"WARN"}
+
+
+# The night's correction: does it come to the chart and to the short history at once
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_short_history_may_be_corrected_with_the_chart_or_later(
+    tmp_path: Path, at_once: bool
+) -> None:
+    thursday, morning = date(2026, 10, 1), datetime(2026, 10, 2, 7, 40, tzinfo=krx.SEOUL)
+    codes = [f"{number:06}" for number in range(10)]
+    lake = Lake(tmp_path, source="kis")
+    chart = [candle(thursday, 100, 110, 90, 105, stock_code=code) for code in codes]
+    lake.replace(DAILY_CANDLES, Scope.month(thursday), frame(DAILY_CANDLES, *chart, source="kis"))
+
+    def differing(closes: dict[str, int]) -> list[str]:
+        """The stocks that differ from a short history with these closes."""
+        other = [row | {"close": closes[row["stock_code"]]} for row in chart]
+        source: Any = SimpleNamespace(
+            recent_candles=lambda _: Fetched(frame(DAILY_CANDLES, *other).drop("is_final"))
+        )
+        month = (date(2026, 10, 1), date(2026, 10, 31))
+        span = Span(lake, DAILY_CANDLES, *month, morning, lambda: source)
+        found = second.a_hundred_stocks_agree_with_a_second_source(span, span.rows())
+        return found.collect()["stock_code"].to_list()
+
+    if at_once:
+        right = dict.fromkeys(codes, 105)
+        assert differing(right) == []
+        assert differing(right | {codes[3]: 106}) == [codes[3]]
+    else:
+        evening = dict.fromkeys(codes, 106) | {code: 105 for code in codes[:2]}
+        with pytest.raises(Incomparable, match="short history"):
+            differing(evening)
 
 
 # Order books after the last trade: empty levels, or the last book

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from kis_assets.checks import prices
+from kis_assets.checks.claims import Span
 from kis_assets.kis import answers, endpoints
 from kis_assets.kis.errors import UnexpectedAnswer
+from kis_assets.lake import Lake, Scope
 from kis_assets.settings import Settings
 from kis_assets.simulator.server import Simulator
 from kis_assets.sources import charts
@@ -17,6 +21,7 @@ from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS
 from kis_assets.venues import Venue
 from kis_assets_tests.conftest import EVENING, open_source
 from kis_assets_tests.in_process import alter, checks, materialize, point_at, rows
+from kis_assets_tests.small_rows import candle, frame
 from kis_assets_tests.test_answers import bar, many, quote, read
 
 DAY = EVENING.date()
@@ -84,6 +89,39 @@ def test_a_week_leaves_out_the_prices_of_days_without_a_regular_trade() -> None:
     assert (week["close"], week["volume"]) == (110, 14)
 
 
+# A day that is traded in the after-market alone: high and low may be the after-market's, or 0
+
+BEFORE, SINCE = date(2026, 9, 11), date(2026, 9, 15)
+
+
+@pytest.mark.parametrize("high_and_low", [(4_980, 4_950), (0, 0)])
+def test_a_day_of_the_after_market_alone_has_no_open_and_may_have_a_high(
+    tmp_path: Path, high_and_low: tuple[int, int]
+) -> None:
+    lake = Lake(tmp_path, source="kis")
+    unopened = candle(SINCE, 0, *high_and_low, 4_960)
+    monday = candle(date(2026, 9, 14), 5_000, 5_010, 4_990, 5_000)
+    assert failing(lake, monday, unopened) == []
+    (week,) = lake.read("SELECT open, high, low, close FROM weekly_candles").rows()
+    assert week == (5_000, 5_010, 4_990, 4_960)
+
+
+def test_an_open_of_0_beside_a_high_was_a_lapse_before_there_was_an_after_market(
+    tmp_path: Path,
+) -> None:
+    lake = Lake(tmp_path, source="kis")
+    assert failing(lake, candle(BEFORE, 0, 4_980, 4_950, 4_960)) == [BEFORE]
+
+
+def failing(lake: Lake, *candles: dict[str, Any]) -> list[date]:
+    """The days that break the claim on what high and low cover."""
+    lake.replace(DAILY_CANDLES, Scope.month(SINCE), frame(DAILY_CANDLES, *candles, source="kis"))
+    september = (date(2026, 9, 1), date(2026, 9, 30))
+    span = Span(lake, DAILY_CANDLES, *september, EVENING, lambda: pytest.fail("nothing is asked"))
+    found = prices.high_covers_all_prices(span, span.rows())
+    return found.collect()["trading_day"].to_list()
+
+
 @pytest.fixture
 def hardly_traded(simulator: Simulator) -> str:
     """Samsung, and stocks without a trade today: halted ones and others."""
@@ -126,8 +164,8 @@ def test_untraded_days_are_the_same_rows_in_any_form_and_break_no_check(
                     (n for n in ("stck_clpr", "stck_prpr", "inter2_prpr") if n in record), ""
                 )
                 if last and record.get("acml_vol") == "0" and record[last] != "0":
-                    prices = [name for name in (*CHART, *SLOT) if name in record]
-                    record |= dict.fromkeys(prices, record[last] if shown == "close" else "")
+                    shown_as = [name for name in (*CHART, *SLOT) if name in record]
+                    record |= dict.fromkeys(shown_as, record[last] if shown == "close" else "")
                     record |= {"mod_yn": mark} if "mod_yn" in record else {}
 
     as_zeros = stored("zeros")

@@ -30,10 +30,16 @@ def _shown(table: Table) -> list[str]:
 
 
 def high_covers_all_prices(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """High is not below, and low not above, any price of the session; 0 where none was traded."""
+    """High is not below, and low not above, any price of the session; 0 where none was traded.
+
+    A stock that was traded in the after-market alone has no open.
+    """
     last = last_price(span.table)
     traded = pl.col("volume") > 0
-    inside = pl.all_horizontal(pl.col(name).is_between("low", "high") for name in ("open", last))
+    unopened = (pl.col("open") == 0) & (pl.col("trading_day") >= krx.AFTER_MARKET_SINCE)
+    inside = pl.col(last).is_between("low", "high") & (
+        pl.col("open").is_between("low", "high") | unopened
+    )
     empty = pl.all_horizontal(pl.col(name) == 0 for name in ("open", "high", "low"))
     # Until the first trade of a session there may be off-hours volume beside empty prices.
     right = pl.when(empty).then(True).otherwise(traded & inside & (pl.col("low") > 0))
