@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kis_assets import krx
 from kis_assets.simulator.after_market import Correction
 from kis_assets.simulator.market import Minute
 from kis_assets.simulator.server import Simulator
@@ -18,7 +19,17 @@ from kis_assets.simulator.wire_minutes import (
     inquire_time_itemchartprice,
 )
 from kis_assets.simulator.wire_quotes import inquire_asking_price, inquire_ccnl
-from kis_assets_tests.market_clock import BUSY, EXAM, FRIDAY, MONDAY, Clock, moved, shares
+from kis_assets_tests.market_clock import (
+    BUSY,
+    EXAM,
+    FRIDAY,
+    MONDAY,
+    Clock,
+    bar_of,
+    moment,
+    moved,
+    shares,
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +59,19 @@ def test_its_minutes_are_a_stretch_of_their_own(clock: Clock, day: date, opens: 
     )
     assert official.close == bar.close
     assert minutes[-1].close == bar.after.close
+
+
+@pytest.mark.parametrize("code", ["199700", "451060", "276720"])
+def test_every_minute_has_a_trade_and_they_add_up(clock: Clock, code: str) -> None:
+    market = clock(date(2026, 12, 1), 9)
+    for day in krx.trading_days(date(2026, 10, 19), date(2026, 11, 6)):
+        minutes = market.minutes(code, day)
+        assert all(it.volume > 0 and it.trading_value > 0 for it in minutes)
+        after = bar_of(market, day, code).after
+        start = moment(day, 16)
+        found = [it for it in minutes if it.started_at >= start]
+        assert sum(it.volume for it in found) == (after.volume if after else 0)
+        assert sum(it.trading_value for it in found) == (after.value if after else 0)
 
 
 def test_the_running_value_goes_on_to_the_days(clock: Clock) -> None:

@@ -59,7 +59,9 @@ class Course:
         parts = [weights[place] for place in used]
         pieces = divide(chance, whole, parts, tick, exact=exact)
         self._blocks = [
-            (place, counts[place], piece) for place, piece in zip(used, pieces, strict=True)
+            # Moved to where it is dearer, a stretch may have fewer shares left than minutes.
+            (place, min(counts[place], piece.volume), piece)
+            for place, piece in zip(used, pieces, strict=True)
         ]
 
     def so_far(self, at: datetime) -> list[Piece]:
