@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from datetime import UTC, date, datetime, time, timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -145,19 +146,34 @@ def test_a_running_sum_that_falls_is_an_unexpected_answer() -> None:
 
 
 class Server:
-    """Minutes in pages of 3, or of what `size` is set to; `inclusive` gives the bound as well."""
+    """Minutes in pages of 3, or of what `size` is set to; `inclusive` gives the bound as well.
 
-    def __init__(self, *clock: tuple[int, int], inclusive: bool = False) -> None:
+    In each minute 10 shares are traded at 1,000 KRW, and `before` had been traded before the first
+    one. The pages that are `lost` hold no minute of the day; they are of the days `instead`.
+    """
+
+    def __init__(self, *clock: tuple[int, int], inclusive: bool = False, before: int = 0) -> None:
         self.bars = [
-            {"started_at": moment(*at), "trading_day": DAY, "value_so_far": 0} for at in clock
+            {
+                "started_at": moment(*at),
+                "trading_day": DAY,
+                "volume": 10,
+                **dict.fromkeys(("open", "high", "low", "close"), 1000),
+                "value_so_far": before + 10_000 * (len(clock) - number),
+            }
+            for number, at in enumerate(clock)
         ]
         self.inclusive = inclusive
         self.size = 3
         self.asked: list[str] = []
         self.others: frozenset[date] = frozenset()
+        self.lost: tuple[int, ...] = ()
+        self.instead: frozenset[date] = frozenset()
 
     def __call__(self, upto: datetime, latest: datetime) -> minutes.Page:
         self.asked.append(f"{upto:%H:%M}")
+        if len(self.asked) in self.lost:
+            return minutes.Page([], self.instead, None)
         bound = latest if self.inclusive else upto
         bars = [bar for bar in self.bars if bar["started_at"] <= bound][: self.size]
         others = self.others if len(bars) < self.size else frozenset[date]()
@@ -202,6 +218,63 @@ def test_a_page_of_a_day_that_cannot_come_there_is_not_the_end_of_the_day() -> N
         server.day()
     server.others = frozenset({date(2026, 3, 16)})
     assert len(server.day()) == 3
+
+
+# Where a day begins
+
+
+SIX = ((15, 30), (14, 0), (13, 0), (12, 0), (11, 0), (10, 0))
+
+
+def test_a_day_begins_with_the_bar_whose_running_sum_is_its_own() -> None:
+    """Nothing comes before it; whoever is asked for what does says nothing."""
+    server = Server(*SIX)
+    assert len(server.day()) == 6
+    assert server.asked == ["15:39", "12:59", "09:59", "09:59"]
+
+
+def test_a_page_that_comes_empty_half_way_is_not_the_beginning() -> None:
+    """The running sum of 13:00 is that of four minutes: something was traded before."""
+    server = Server(*SIX)
+    server.lost = (2, 3)
+    assert len(server.day()) == 6
+    server.asked, server.lost = [], (2, 3, 4, 5)
+    with pytest.raises(UnexpectedAnswer, match=r"a part.*begin at 13:00 with 40,000 KRW"):
+        server.day()
+
+
+def test_a_page_of_the_day_before_alone_is_not_the_beginning() -> None:
+    server = Server(*SIX)
+    server.instead = frozenset({date(2026, 3, 16)})
+    server.lost = (2,)
+    assert len(server.day()) == 6
+    server.asked, server.lost = [], (2, 3)
+    with pytest.raises(UnexpectedAnswer, match="a part"):
+        server.day()
+
+
+@pytest.mark.parametrize(
+    ("size", "asked"), [(3, ["15:39", "12:59", "13:00"]), (4, ["15:39", "13:00"])], ids=str
+)
+def test_what_was_traded_before_the_open_does_not_fail_a_day(size: int, asked: list[str]) -> None:
+    """Trades at the close of the day before count into the sum: that day follows right behind."""
+    server = Server((15, 30), (14, 0), (13, 0), before=1_000_000)
+    server.others, server.size = frozenset({date(2026, 3, 16)}), size
+    assert len(server.day()) == 3
+    assert server.asked == asked
+
+
+@pytest.mark.parametrize("times", [Fraction(1, 5), 10], ids=["split", "reverse split"])
+def test_prices_on_another_axis_than_values_do_not_hide_a_lost_beginning(times: Fraction) -> None:
+    """KIS adjusts past prices for splits since, and not what was traded."""
+    server = Server(*SIX)
+    for bar in server.bars:
+        bar |= {name: int(1000 * times) for name in ("open", "high", "low", "close")}
+    assert len(server.day()) == 6
+    assert len(server.asked) == 4
+    server.asked, server.lost = [], (2, 3, 4, 5)
+    with pytest.raises(UnexpectedAnswer, match="a part"):
+        server.day()
 
 
 # Past days, from a server
@@ -303,12 +376,12 @@ def test_an_empty_page_is_asked_again(at: OpenAt) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "answered"), [(0, "no day"), (1, "a part"), (2, "a part")], ids=str
+    ("page", "answered"), [(0, "no day"), (1, "a part"), (2, "a part"), (3, "a part")], ids=str
 )
 def test_pages_that_stay_empty_are_no_minutes_without_a_trade(
     at: OpenAt, page: int, answered: str
 ) -> None:
-    """Half of a day's shares and more have to be there when its beginning is not."""
+    """Nothing of a day is stored when its beginning is missing, were it 21 minutes of 381."""
     source = at(EVENING)
     simulator_of(source).faults.no_rows = When(path=PAST, skip=page)
     fetched = source.minute_candles([SAMSUNG], DAY)
@@ -371,6 +444,15 @@ def test_what_was_refused_for_the_rate_is_asked_again_and_is_whole(at: OpenAt) -
 
 
 # Today
+
+
+@pytest.mark.parametrize("page", [5, 12])
+def test_todays_pages_that_stay_empty_are_not_the_beginning_either(at: OpenAt, page: int) -> None:
+    source = at(EVENING, kis_use_virtual_server=True)
+    simulator_of(source).faults.no_rows = When(path=TODAY, skip=page)
+    fetched = source.minute_candles([SAMSUNG], DAY)
+    assert fetched.rows.is_empty()
+    assert "minutes of a part, asked was 2026-03-17" in str(fetched.failed[SAMSUNG])
 
 
 def at_once(source: Any, code: str = SAMSUNG) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from itertools import pairwise
+from statistics import median
 from typing import Any, NamedTuple
 
 from kis_assets import krx
@@ -25,6 +26,9 @@ EXTENSION = timedelta(minutes=9)
 """How much later than the close the bar of an extended closing auction may stand; off-hours trades
 begin ten minutes after it."""
 MINUTE = timedelta(minutes=1)
+ROUNDING = 0.01
+"""By what share a bar's value may be above its shares at its highest price: adjusted prices are
+rounded."""
 
 MINUTES = (
     Field("trading_day", "stck_bsop_date", day),
@@ -123,11 +127,14 @@ def _bar(row: Bar) -> Bar:
 def gather(ask: Ask, session: krx.Session, until: datetime) -> Page:
     """All of a day's minutes, page by page, as if they were one page.
 
-    A page that reaches the open, goes on with other days or brings nothing new is the last one. A
-    short page is not: one that lost rows on its way looks the same.
+    The day is whole when its oldest minute is at the open, or its running sum is its own. Else the
+    page before may have been a lapse, or something was traded before the open: then the oldest
+    minute is asked for once more, and must come with the day before right behind it. A short page
+    says nothing: one that lost rows on its way looks the same.
 
     Raises:
-        UnexpectedAnswer: a page repeats, or is of days that cannot come there.
+        UnexpectedAnswer: the day's beginning is missing, or a page is of days that cannot come
+            there.
     """
     first, upto, latest = None, until, until
     bars: list[Bar] = []
@@ -146,13 +153,39 @@ def gather(ask: Ask, session: krx.Session, until: datetime) -> Page:
             newest, before = max(page.others), krx.previous_trading_day(session.day)
             if newest > session.day or (not page.bars and newest != before):
                 raise UnexpectedAnswer(f"the answer holds {newest}, asked was {session.day}")
-        if not new or page.others:
-            break
-        if new[-1]["started_at"] <= session.opens_at:
+        if not bars or bars[-1]["started_at"] <= session.opens_at:
             break
         latest = bars[-1]["started_at"]
-        upto = latest - MINUTE
+        if new and not page.others:
+            upto = latest - MINUTE
+        elif _is_the_first(bars):
+            break
+        elif upto != latest:
+            upto = latest
+        elif page.bars and page.others:
+            break
+        else:
+            raise UnexpectedAnswer(
+                f"the answer holds minutes of a part, asked was {session.day}: they begin at "
+                f"{latest:%H:%M} with {bars[-1]['value_so_far']:,} KRW traded by its end"
+            )
     return Page(bars, others, first.day_volume)
+
+
+def _is_the_first(bars: list[Bar]) -> bool:
+    """Whether nothing was traded before the oldest bar: its running sum is what it traded itself.
+
+    A split since has moved prices and not values; how far, the other bars tell.
+    """
+    scales = [
+        (newer["value_so_far"] - older["value_so_far"]) / (newer["volume"] * newer["close"])
+        for newer, older in pairwise(bars)
+        if newer["volume"] and newer["value_so_far"] > older["value_so_far"]
+    ]
+    oldest = bars[-1]
+    dearest = max(oldest[name] for name in ("open", "high", "low", "close"))
+    own = oldest["volume"] * dearest * (median(scales) if scales else 1.0)
+    return oldest["value_so_far"] <= own * (1 + ROUNDING)
 
 
 def with_values(bars: list[Bar]) -> list[Bar]:

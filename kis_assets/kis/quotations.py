@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from kis_assets import finality, krx
 from kis_assets.kis import answers, books, endpoints, minutes
 from kis_assets.kis.client import Client
+from kis_assets.kis.endpoints import Endpoint
 from kis_assets.kis.errors import InvalidRequest, UnexpectedAnswer
 from kis_assets.kis.reference import Reference
 from kis_assets.venues import Venue
@@ -187,7 +189,7 @@ class Quotations(Reference):
         """The traded minutes of a session that is over, oldest first; none on a day without any.
 
         Raises:
-            UnexpectedAnswer: none of the day, or less than half of what was traded on it.
+            UnexpectedAnswer: none of a day with trades, or not from its beginning.
         """
         most = endpoints.PAST_MINUTES_A_PAGE
 
@@ -207,30 +209,25 @@ class Quotations(Reference):
                 patience=patience,
             )
 
-        found = minutes.gather(ask, session, session.closes_at + minutes.EXTENSION)
-        bars = minutes.past(found)
-        reaches_open = found.bars and found.bars[-1]["started_at"] <= session.opens_at
-        if not found.bars or not (found.others or reaches_open):
-            self._confirm(code, session.day, found, patience, venue)
-        return bars
+        with _about(endpoints.PAST_MINUTES, code):
+            found = minutes.gather(ask, session, session.closes_at + minutes.EXTENSION)
+            if not found.bars:
+                self._confirm_none(code, session.day, found.others, patience, venue)
+            return minutes.past(found)
 
-    def _confirm(
+    def _confirm_none(
         self,
         code: str,
         day: date,
-        found: minutes.Page,
+        others: frozenset[date],
         patience: float | None,
         venue: Venue | None,
     ) -> None:
-        """KIS says nothing of a time either when nobody traded in it or when it errs: ask which."""
-        traded = sum(bar["volume"] for bar in found.bars)
+        """KIS says nothing of a day either when nobody traded on it or when it errs: ask which."""
         for bar in self.daily_page(code, day, day, patience=patience, venue=venue):
-            if bar["has_traded"] and bar["open"] and 2 * traded < bar["volume"]:
-                answered = max(found.others, default="no day") if not found.bars else "a part"
+            if bar["has_traded"] and bar["open"] and bar["volume"]:
                 raise UnexpectedAnswer(
-                    f"the answer holds minutes of {answered}, asked was {day}",
-                    endpoint=endpoints.PAST_MINUTES.name,
-                    stock_code=code,
+                    f"the answer holds minutes of {max(others, default='no day')}, asked was {day}"
                 )
 
     def todays_minutes(
@@ -244,7 +241,7 @@ class Quotations(Reference):
         """The traded minutes of the latest session that are over, oldest first.
 
         Raises:
-            UnexpectedAnswer: minutes of other days alone.
+            UnexpectedAnswer: minutes of other days alone, or not from the day's beginning.
         """
         most = endpoints.TODAYS_MINUTES_A_PAGE
 
@@ -265,11 +262,21 @@ class Quotations(Reference):
 
         # What KIS shows of minutes to come is invented.
         until = min(now, session.closes_at + minutes.EXTENSION)
-        found = minutes.gather(ask, session, until)
-        if found.others and not found.bars:
-            raise UnexpectedAnswer(
-                f"the answer holds minutes of {max(found.others)}, asked was {session.day}",
-                endpoint=endpoints.TODAYS_MINUTES.name,
-                stock_code=code,
-            )
-        return minutes.todays(found, session, now)
+        with _about(endpoints.TODAYS_MINUTES, code):
+            found = minutes.gather(ask, session, until)
+            if found.others and not found.bars:
+                raise UnexpectedAnswer(
+                    f"the answer holds minutes of {max(found.others)}, asked was {session.day}"
+                )
+            return minutes.todays(found, session, now)
+
+
+@contextmanager
+def _about(endpoint: Endpoint, code: str) -> Generator[None]:
+    """Say of what is wrong with several answers together which stock it is about."""
+    try:
+        yield
+    except UnexpectedAnswer as error:
+        error.endpoint = error.endpoint or endpoint.name
+        error.stock_code = error.stock_code or code
+        raise
