@@ -13,9 +13,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -122,6 +123,7 @@ class Client:
         )
         self._stopped: dict[str, AuthenticationFailed] = {}
         self._choosing = threading.Lock()
+        self._ahead = timedelta()
 
     def _open_account(
         self,
@@ -157,8 +159,21 @@ class Client:
         )
 
     def now(self) -> datetime:
-        """The moment to take for now; see `Settings.now`."""
-        return self._settings.now()
+        """The moment it is by KIS's clock; see `at_kis`."""
+        return self.at_kis(self._settings.now())
+
+    def at_kis(self, moment: datetime) -> datetime:
+        """A moment of `Settings.now` by KIS's clock, which the `Date` of its newest answer tells.
+
+        It is rather too early than too late: by a second, and as long as an answer takes. In a
+        replay, whose server does not live in its time, and until KIS has answered it is the same.
+        """
+        return moment if self._settings.kis_replay_at else moment + self._ahead
+
+    def _see_clock(self, headers: Mapping[str, str]) -> None:
+        with suppress(ValueError):  # none is stated, or nothing that can be read
+            stated = parsedate_to_datetime(headers.get("date", ""))
+            self._ahead = stated.replace(tzinfo=stated.tzinfo or UTC) - self._settings.now()
 
     def wait_for_breaker(self) -> None:
         """Sleep until a breaker lets a probe pass; not at all while one is closed.
@@ -372,6 +387,7 @@ class Client:
                     endpoint.name, "GET", url, params=question.parameters, headers=headers
                 )
                 took = self._clock() - departed
+                self._see_clock(told)
             body = envelope(content, status)
             if str(body.get("rt_cd")) != "0":
                 self._refuse(account, body, status, told.get("gt_uid", ""))
@@ -423,7 +439,7 @@ class Client:
         secret, wanted = (
             ("appsecret", "access_token") if name == "tokenP" else ("secretkey", "approval_key")
         )
-        status, content, _ = self._wire.receive(
+        status, content, told = self._wire.receive(
             name,
             "POST",
             f"{self._settings.base_url}{path}",
@@ -433,6 +449,7 @@ class Client:
                 secret: credential.app_secret.get_secret_value(),
             },
         )
+        self._see_clock(told)
         body = envelope(content, status)
         if body.get(wanted):
             return body

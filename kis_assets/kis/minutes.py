@@ -204,18 +204,22 @@ def with_values(bars: list[Bar]) -> list[Bar]:
     return found
 
 
-def past(found: Page) -> list[Bar]:
-    """The minutes of a past day that had a trade, oldest first."""
-    return [bar for bar in with_values(found.bars) if bar["volume"]]
+def past(found: Page, now: datetime) -> list[Bar]:
+    """The minutes of a day that are over and had a trade, oldest first."""
+    return [bar for bar in with_values(found.bars) if bar["volume"] and _is_over(bar, now)]
+
+
+def _is_over(bar: Bar, now: datetime) -> bool:
+    """The minute that runs is not what it will be, and what KIS shows of later ones is invented."""
+    return bar["started_at"] + MINUTE <= now
 
 
 def todays(found: Page, session: krx.Session, now: datetime) -> list[Bar]:
     """The minutes of the running or the last session that are over and had a trade, oldest first.
 
-    A flat bar has no volume; one that shows the volume of the minute before has no value. The
-    minute that runs is left out: it is not what it will be.
+    A flat bar has no volume; one that shows the volume of the minute before has no value.
     """
-    bars = with_values([bar for bar in found.bars if bar["started_at"] + MINUTE <= now])
+    bars = with_values([bar for bar in found.bars if _is_over(bar, now)])
     bars = [bar for bar in bars if bar["volume"] and bar["trading_value"]]
     if bars and bars[-1]["started_at"] >= session.closes_at:
         traded = sum(bar["volume"] for bar in bars)

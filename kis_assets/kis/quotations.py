@@ -183,10 +183,14 @@ class Quotations(Reference):
         self,
         code: str,
         session: krx.Session,
+        now: datetime,
         patience: float | None = None,
         venue: Venue | None = None,
     ) -> list[dict[str, Any]]:
-        """The traded minutes of a session that is over, oldest first; none on a day without any.
+        """The traded minutes of a session that are over, oldest first; none on a day without any.
+
+        `now` is the moment of asking by the clock of this machine. By KIS's own, no minute is given
+        that is not over.
 
         Raises:
             UnexpectedAnswer: none of a day with trades, or not from its beginning.
@@ -210,10 +214,10 @@ class Quotations(Reference):
             )
 
         with _about(endpoints.PAST_MINUTES, code):
-            found = minutes.gather(ask, session, session.closes_at + minutes.EXTENSION)
+            found = self._gathered(ask, session, now)
             if not found.bars:
                 self._confirm_none(code, session.day, found.others, patience, venue)
-            return minutes.past(found)
+            return minutes.past(found, self._client.at_kis(now))
 
     def _confirm_none(
         self,
@@ -240,6 +244,8 @@ class Quotations(Reference):
     ) -> list[dict[str, Any]]:
         """The traded minutes of the latest session that are over, oldest first.
 
+        `now` is as for `past_minutes`.
+
         Raises:
             UnexpectedAnswer: minutes of other days alone, or not from the day's beginning.
         """
@@ -260,15 +266,24 @@ class Quotations(Reference):
                 patience=patience,
             )
 
-        # What KIS shows of minutes to come is invented.
-        until = min(now, session.closes_at + minutes.EXTENSION)
         with _about(endpoints.TODAYS_MINUTES, code):
-            found = minutes.gather(ask, session, until)
+            found = self._gathered(ask, session, now)
             if found.others and not found.bars:
                 raise UnexpectedAnswer(
                     f"the answer holds minutes of {max(found.others)}, asked was {session.day}"
                 )
-            return minutes.todays(found, session, now)
+            return minutes.todays(found, session, self._client.at_kis(now))
+
+    def _gathered(self, ask: minutes.Ask, session: krx.Session, now: datetime) -> minutes.Page:
+        """A day's minutes as far as they have come; once more where our clock proves to be slow."""
+
+        def until() -> datetime:
+            return min(self._client.at_kis(now), session.closes_at + minutes.EXTENSION)
+
+        asked = until()
+        found = minutes.gather(ask, session, asked)
+        late = until() - asked >= minutes.MINUTE
+        return minutes.gather(ask, session, until()) if late else found
 
 
 @contextmanager

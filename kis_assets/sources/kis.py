@@ -211,7 +211,7 @@ class KISDataSource(KISReference):
 
     def _each_minute(self, stock_code: str, venue: Venue | None) -> Iterator[dict[str, Any]]:
         """Minutes, newest first, session by session as far back as this server has them."""
-        now = self._settings.now()
+        now = self._client.now()
         latest = krx.latest_session(now).day
         if self._client.environment == "virtual":
             yield from reversed(self._minutes(stock_code, latest, venue=venue))
@@ -231,11 +231,12 @@ class KISDataSource(KISReference):
     ) -> list[dict[str, Any]]:
         """The traded minutes of a session, oldest first, from the chart that has them."""
         now = self._settings.now()
-        session = minutes.kept_session(day, now)
+        at_kis = self._client.at_kis(now)
+        session = minutes.kept_session(day, at_kis)
         is_virtual = self._client.environment == "virtual"
-        if now > session.closes_at + minutes.EXTENSION and not is_virtual:
-            return self._kis.past_minutes(stock_code, session, patience, venue)
-        live = krx.live_session(now)
+        if at_kis > session.closes_at + minutes.EXTENSION and not is_virtual:
+            return self._kis.past_minutes(stock_code, session, now, patience, venue)
+        live = krx.live_session(at_kis)
         if live is None or live.day != day:
             raise NotSupported(
                 f"the virtual server has no minutes of past days, such as {day}; the real one has "
@@ -353,7 +354,7 @@ class KISDataSource(KISReference):
 
         The chart of today serves the session that runs, and is all that the virtual server has.
         """
-        minutes.kept_session(trading_day, self._settings.now())
+        minutes.kept_session(trading_day, self._client.now())
         found: dict[str, tuple[pl.DataFrame, datetime]] = {}
         absent: dict[str, str] = {}
 
