@@ -599,7 +599,9 @@ MINUTE_CANDLES = Table(
         _int("volume", "Shares traded in the minute (체결거래량)", SHARES, least=1),
         _int(
             "trading_value",
-            "Value traded since the minute before: the difference of KIS's running sums (거래대금)",
+            "Value traded since the minute before: the difference of KIS's running sums. So the "
+            "first minute of a session holds what was traded before it at a closing price or in "
+            "blocks as well (거래대금)",
             KRW,
         ),
         *ORIGIN,

@@ -12,6 +12,12 @@ from kis_assets_tests.conftest import APP_KEY, APP_SECRET, market_at
 from kis_assets_tests.test_assets import CODES, DAY, MONTH, failure, materialize
 
 RUNS = {
+    "2026-09-22T16:05:00+09:00": [("minute_candles", "2026-09-22")],
+    "2026-09-22T20:50:00+09:00": [
+        ("daily_candles", "2026-09-01"),
+        ("minute_candles", "2026-09-22"),
+        ("minute_candles", "2026-09-21"),
+    ],
     "2026-03-17T10:30:15+09:00": [("order_books", DAY), ("minute_candles", DAY)],
     "2026-03-17T20:50:00+09:00": [("daily_candles", MONTH), ("minute_candles", "2026-03-16")],
 }

@@ -134,12 +134,12 @@ def test_the_opens_first_bar_may_lie_outside_its_own_range() -> None:
 
 def test_a_minutes_value_is_the_difference_of_running_sums_across_gaps() -> None:
     page = read(row("100000", 50), row("093000", 30), row("090000", 10))
-    assert [bar["trading_value"] for bar in minutes.past(page, EVENING)] == [10, 20, 20]
+    assert [bar["trading_value"] for bar in minutes.past(page, SESSION, EVENING)] == [10, 20, 20]
 
 
 def test_a_running_sum_that_falls_is_an_unexpected_answer() -> None:
     with pytest.raises(UnexpectedAnswer, match="10:00 falls"):
-        minutes.past(read(row("100000", 5), row("090000", 10)), EVENING)
+        minutes.past(read(row("100000", 5), row("090000", 10)), SESSION, EVENING)
 
 
 # A day of pages

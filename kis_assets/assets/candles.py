@@ -28,6 +28,11 @@ from kis_assets.sources.kis import NO_BAR
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES
 from kis_assets.venues import Venue
 
+# The after-market is for shares of KOSPI and KOSDAQ.
+_REGULAR_ONLY = (pl.col("market") == "KONEX") | pl.col("security_type").is_in(
+    ["etf", "etn", "foreign_etf"]
+)
+
 
 @dg.asset(
     partitions_def=MONTHS,
@@ -75,7 +80,7 @@ def daily_candles(
 def minute_candles(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """Each stock's minutes of a session, also of the one that runs, as far as it has come."""
+    """Each stock's minutes of a day, also of the one that runs, as far as it has come."""
     with plain_failures():
         report = Report(kis)
         refuse_without_today(kis.settings, "minutes")
@@ -83,7 +88,8 @@ def minute_candles(
         refuse_closed(lake.lake, day)
         stocks = universe.of_month(kis, lake.lake, day, day)
         codes = stocks["stock_code"].to_list()
-        fetched = kis.source.minute_candles(codes, day, logged(context.log.info))
+        regular_only = stocks.filter(_REGULAR_ONLY)["stock_code"].to_list()
+        fetched = kis.source.minute_candles(codes, day, logged(context.log.info), regular_only)
         refuse_nothing_stored(fetched, f"minutes of {day}")
         # A stock's minutes replace its minutes: they lie on one axis. What KIS says nothing of now
         # is not taken away.

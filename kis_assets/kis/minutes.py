@@ -23,8 +23,8 @@ from kis_assets.kis.errors import InvalidRequest, UnexpectedAnswer
 Bar = dict[str, Any]
 
 EXTENSION = timedelta(minutes=9)
-"""How much later than the close the bar of an extended closing auction may stand; off-hours trades
-begin ten minutes after it."""
+"""How much later than the close the bar of an extended closing auction may stand; trades at the
+closing price begin ten minutes after it."""
 MINUTE = timedelta(minutes=1)
 ROUNDING = 0.01
 """By what share a bar's value may be above its shares at its highest price: adjusted prices are
@@ -80,6 +80,25 @@ def kept_session(trading_day: date, now: datetime) -> krx.Session:
             f"sessions, now from {oldest} on; what is stored is left alone"
         )
     return session
+
+
+def last_minute(session: krx.Session, *, regular_only: bool) -> datetime:
+    """The latest minute that a day may have, of the after-market where a stock has one.
+
+    Whether its last bar is 19:59 or 20:00 is not known, nor whether it lasts longer on a day that
+    closes late.
+    """
+    if regular_only or session.after_market is None:
+        return session.closes_at + EXTENSION
+    return session.over_at + session.late_by
+
+
+def session_of(started_at: datetime, session: krx.Session) -> str | None:
+    """The session of a day that a minute lies in: regular, after_market, or None of both."""
+    if session.after_market and started_at >= session.after_market[0]:
+        return "after_market"
+    is_regular = session.opens_at <= started_at <= session.closes_at + EXTENSION
+    return "regular" if is_regular else None
 
 
 def oldest_kept(now: datetime) -> date:
@@ -188,8 +207,10 @@ def _is_the_first(bars: list[Bar]) -> bool:
     return oldest["value_so_far"] <= own * (1 + ROUNDING)
 
 
-def with_values(bars: list[Bar]) -> list[Bar]:
+def with_values(bars: list[Bar], session: krx.Session) -> list[Bar]:
     """A day's minutes, oldest first, each with its own value: the difference of running sums.
+
+    What lies in neither session, such as trades at the closing price, only counts into the sums.
 
     Raises:
         UnexpectedAnswer: a running sum falls.
@@ -200,18 +221,16 @@ def with_values(bars: list[Bar]) -> list[Bar]:
         value, so_far = bar["value_so_far"] - so_far, bar["value_so_far"]
         if value < 0:
             raise UnexpectedAnswer(f"the value traded until {bar['started_at']:%H:%M} falls")
-        found.append(bar | {"trading_value": value, "session": "regular"})
+        name = session_of(bar["started_at"], session)
+        if name:
+            found.append(bar | {"trading_value": value, "session": name})
     return found
 
 
-def past(found: Page, now: datetime) -> list[Bar]:
+def past(found: Page, session: krx.Session, now: datetime) -> list[Bar]:
     """The minutes of a day that are over and had a trade, oldest first."""
-    return [bar for bar in with_values(found.bars) if bar["volume"] and _is_over(bar, now)]
-
-
-def _is_over(bar: Bar, now: datetime) -> bool:
-    """The minute that runs is not what it will be, and what KIS shows of later ones is invented."""
-    return bar["started_at"] + MINUTE <= now
+    bars = with_values(found.bars, session)
+    return [bar for bar in bars if bar["volume"] and _is_over(bar, now)]
 
 
 def todays(found: Page, session: krx.Session, now: datetime) -> list[Bar]:
@@ -219,12 +238,25 @@ def todays(found: Page, session: krx.Session, now: datetime) -> list[Bar]:
 
     A flat bar has no volume; one that shows the volume of the minute before has no value.
     """
-    bars = with_values([bar for bar in found.bars if _is_over(bar, now)])
+    bars = with_values(found.bars, session)
     bars = [bar for bar in bars if bar["volume"] and bar["trading_value"]]
-    if bars and bars[-1]["started_at"] >= session.closes_at:
-        traded = sum(bar["volume"] for bar in bars)
-        bars[-1] = _undoubled(bars[-1], found.day_volume is not None and traded > found.day_volume)
-    return bars
+    # Both are of the moment of asking and of both sessions.
+    is_too_much = found.day_volume is not None and (
+        sum(bar["volume"] for bar in bars) > found.day_volume
+    )
+    auction = max((n for n, bar in enumerate(bars) if _is_closing(bar, session)), default=None)
+    if auction is not None:
+        bars[auction] = _undoubled(bars[auction], is_too_much)
+    return [bar for bar in bars if _is_over(bar, now)]
+
+
+def _is_over(bar: Bar, now: datetime) -> bool:
+    """The minute that runs is not what it will be, and what KIS shows of later ones is invented."""
+    return bar["started_at"] + MINUTE <= now
+
+
+def _is_closing(bar: Bar, session: krx.Session) -> bool:
+    return bar["session"] == "regular" and bar["started_at"] >= session.closes_at
 
 
 def _undoubled(bar: Bar, is_too_much: bool) -> Bar:

@@ -186,11 +186,13 @@ class Quotations(Reference):
         now: datetime,
         patience: float | None = None,
         venue: Venue | None = None,
+        *,
+        regular_only: bool = False,
     ) -> list[dict[str, Any]]:
-        """The traded minutes of a session that are over, oldest first; none on a day without any.
+        """The traded minutes of a day that are over, oldest first; none on a day without any.
 
         `now` is the moment of asking by the clock of this machine. By KIS's own, no minute is given
-        that is not over.
+        that is not over. `regular_only` leaves out the after-market.
 
         Raises:
             UnexpectedAnswer: none of a day with trades, or not from its beginning.
@@ -214,10 +216,10 @@ class Quotations(Reference):
             )
 
         with _about(endpoints.PAST_MINUTES, code):
-            found = self._gathered(ask, session, now)
+            found = self._gathered(ask, session, now, regular_only)
             if not found.bars:
                 self._confirm_none(code, session.day, found.others, patience, venue)
-            return minutes.past(found, self._client.at_kis(now))
+            return minutes.past(found, session, self._client.at_kis(now))
 
     def _confirm_none(
         self,
@@ -241,10 +243,12 @@ class Quotations(Reference):
         now: datetime,
         patience: float | None = None,
         venue: Venue | None = None,
+        *,
+        regular_only: bool = False,
     ) -> list[dict[str, Any]]:
-        """The traded minutes of the latest session that are over, oldest first.
+        """The traded minutes of the latest day that are over, oldest first.
 
-        `now` is as for `past_minutes`.
+        `now` and `regular_only` are as for `past_minutes`.
 
         Raises:
             UnexpectedAnswer: minutes of other days alone, or not from the day's beginning.
@@ -267,18 +271,21 @@ class Quotations(Reference):
             )
 
         with _about(endpoints.TODAYS_MINUTES, code):
-            found = self._gathered(ask, session, now)
+            found = self._gathered(ask, session, now, regular_only)
             if found.others and not found.bars:
                 raise UnexpectedAnswer(
                     f"the answer holds minutes of {max(found.others)}, asked was {session.day}"
                 )
             return minutes.todays(found, session, self._client.at_kis(now))
 
-    def _gathered(self, ask: minutes.Ask, session: krx.Session, now: datetime) -> minutes.Page:
+    def _gathered(
+        self, ask: minutes.Ask, session: krx.Session, now: datetime, regular_only: bool
+    ) -> minutes.Page:
         """A day's minutes as far as they have come; once more where our clock proves to be slow."""
+        last = minutes.last_minute(session, regular_only=regular_only)
 
         def until() -> datetime:
-            return min(self._client.at_kis(now), session.closes_at + minutes.EXTENSION)
+            return min(self._client.at_kis(now), last)
 
         asked = until()
         found = minutes.gather(ask, session, asked)

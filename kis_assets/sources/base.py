@@ -195,8 +195,8 @@ class AbstractDataSource(ABC):
 
         Weeks and months are made of days and dated by their last trading day; a price that a split
         moved within one is not adjusted. Bars of 5 and 30 minutes are made of minutes and dated by
-        their start, the closing auction being one of its own; minutes without a trade are left
-        out. Minutes are on the split-adjusted axis of now.
+        their start, the closing auction being one of its own and none of two sessions; minutes
+        without a trade are left out. Minutes are on the split-adjusted axis of now.
         """
 
     @abstractmethod
@@ -241,8 +241,12 @@ class AbstractDataSource(ABC):
         stock_codes: Collection[str],
         trading_day: date,
         progress: Progress | None = None,
+        regular_only: Collection[str] = (),
     ) -> Fetched:
-        """Rows of `minute_candles` of one session.
+        """Rows of `minute_candles` of one day.
+
+        Of the stocks in `regular_only`, which have none, no minutes of the after-market are asked
+        for.
 
         Raises:
             InvalidRequest: the day is no session, has not begun, or is older than minutes are kept.

@@ -205,9 +205,10 @@ class CachedDataSource(AbstractDataSource):
         stock_codes: Collection[str],
         trading_day: date,
         progress: Progress | None = None,
+        regular_only: Collection[str] = (),
     ) -> Fetched:
         """See `AbstractDataSource.minute_candles`."""
-        return self.source.minute_candles(stock_codes, trading_day, progress)
+        return self.source.minute_candles(stock_codes, trading_day, progress, regular_only)
 
     def daily_candles(
         self,

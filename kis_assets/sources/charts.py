@@ -75,7 +75,7 @@ def bucket(started_at: datetime, period: PriceType) -> datetime:
 def _shared(period: PriceType) -> Callable[[Bar], object]:
     """What the bars have in common that make one of the period."""
     if period in BUCKETS:
-        return lambda bar: bucket(bar["started_at"], period)
+        return lambda bar: (bar["session"], bucket(bar["started_at"], period))
     if period is PriceType.WEEKLY:
         return lambda bar: bar["trading_day"].isocalendar()[:2]
     if period is PriceType.MONTHLY:

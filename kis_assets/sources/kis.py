@@ -228,21 +228,31 @@ class KISDataSource(KISReference):
         day: date,
         patience: float | None = None,
         venue: Venue | None = None,
+        *,
+        regular_only: bool = False,
     ) -> list[dict[str, Any]]:
-        """The traded minutes of a session, oldest first, from the chart that has them."""
+        """The traded minutes of a day, oldest first, from the chart that has them.
+
+        Of other venues than KRX those of the regular session.
+        """
+        regular_only |= (venue or self._settings.kis_venue) is not Venue.KRX
         now = self._settings.now()
         at_kis = self._client.at_kis(now)
         session = minutes.kept_session(day, at_kis)
         is_virtual = self._client.environment == "virtual"
         if at_kis > session.closes_at + minutes.EXTENSION and not is_virtual:
-            return self._kis.past_minutes(stock_code, session, now, patience, venue)
+            return self._kis.past_minutes(
+                stock_code, session, now, patience, venue, regular_only=regular_only
+            )
         live = krx.live_session(at_kis)
         if live is None or live.day != day:
             raise NotSupported(
                 f"the virtual server has no minutes of past days, such as {day}; the real one has "
                 "(KIS_USE_VIRTUAL_SERVER=false)"
             )
-        return self._kis.todays_minutes(stock_code, session, now, patience, venue)
+        return self._kis.todays_minutes(
+            stock_code, session, now, patience, venue, regular_only=regular_only
+        )
 
     # For the assets
 
@@ -349,12 +359,15 @@ class KISDataSource(KISReference):
         stock_codes: Collection[str],
         trading_day: date,
         progress: Progress | None = None,
+        regular_only: Collection[str] = (),
     ) -> Fetched:
-        """Minutes of one session: up to 4 requests a stock, or 13 from the chart of today.
+        """Minutes of one day: up to 6 requests a stock, 4 without an after-market.
 
-        The chart of today serves the session that runs, and is all that the virtual server has.
+        From the chart of today it is 21 and 13: that serves the regular session while it runs, and
+        is all that the virtual server has.
         """
         minutes.kept_session(trading_day, self._client.now())
+        without = frozenset(regular_only)
         found: dict[str, tuple[pl.DataFrame, datetime]] = {}
         absent: dict[str, str] = {}
 
@@ -373,7 +386,7 @@ class KISDataSource(KISReference):
                 code,
                 f"minutes:{trading_day}",
                 trading_day,
-                lambda: self._minutes(code, trading_day, PATIENCE),
+                lambda: self._minutes(code, trading_day, PATIENCE, regular_only=code in without),
                 self.tally,
             ),
             take,

@@ -298,6 +298,7 @@ class KRXDataSource(AbstractDataSource):
         stock_codes: Collection[str],
         trading_day: date,
         progress: Progress | None = None,
+        regular_only: Collection[str] = (),
     ) -> Fetched:
         """Not there.
 
