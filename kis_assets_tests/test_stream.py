@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from kis_assets import krx
 from kis_assets.cli import app
+from kis_assets.cli.streaming import _print_lines
 from kis_assets.kis import stream as feed
 from kis_assets.kis.errors import (
     AuthenticationFailed,
@@ -32,6 +34,7 @@ from kis_assets.simulator.http import serve
 from kis_assets.simulator.model import ModelMarket
 from kis_assets.simulator.server import Simulator
 from kis_assets.venues import Venue
+from kis_assets_tests.conftest import REAL_DATA
 
 MORNING = datetime(2026, 3, 17, 10, 30, 0, tzinfo=krx.SEOUL)
 NOW = datetime(2026, 9, 22, 10, 30, 15, tzinfo=krx.SEOUL)
@@ -115,7 +118,7 @@ def test_a_trade_is_read_with_its_instant_in_seoul() -> None:
     assert trade == Trade(
         stock_code="900110", traded_at=NOW, price=71200, quantity=15, side="buy", change=1200,
         change_rate=1.71, open=70300, high=71500, low=69900, best_ask=71200, best_bid=71100,
-        volume=1234567, trading_value=87592837000, is_halted=False, received_at=NOW,
+        volume=1234567, trading_value=87592837000, is_halted=False, session=None, received_at=NOW,
     )  # fmt: skip
     assert trade.traded_at.isoformat() == "2026-09-22T10:30:15+09:00"
 
@@ -164,6 +167,54 @@ def test_a_falling_price_whose_change_comes_without_a_sign_is_negative() -> None
 def test_the_feeds_of_other_venues_are_read_alike() -> None:
     assert read(frame("H0UNCNT0", TRADE))[0].stock_code == "900110"
     assert read(frame("H0NXASP0", BOOK + "^0^0^0^0^0^0"))[0].stock_code == "900110"
+
+
+@pytest.mark.parametrize(
+    ("code", "session"),
+    [
+        ("1", "pre_market"), ("2", "regular"), ("3", "after_market"), ("5", "closing_price"),
+        ("4", None), ("", None), ("x", None), ("03", None),
+    ],
+)  # fmt: skip
+def test_a_record_says_which_session_it_is_of(code: str, session: str | None) -> None:
+    """In its last field since 2026-09-14, after the ones that were there before."""
+    for tr_id in ("H0STCNT0", "H0NXCNT0", "H0UNCNT0"):
+        two = read(frame(tr_id, f"{TRADE}^{code}", f"{TRADE}^{code}"))
+        assert [record.session for record in two] == [session, session]
+        assert read(frame(tr_id, f"{TRADE}^{code}^new^1"))[0].session == session
+    for before in ("", "^71150^0^1"):
+        assert read(frame("H0STASP0", f"{BOOK}{before}^{code}"))[0].session == session
+
+
+@pytest.mark.parametrize(
+    ("tr_id", "text"),
+    [
+        ("H0STCNT0", TRADE),
+        ("H0STASP0", BOOK),
+        # What ends these is the class of an order at the middle, or whose expected price it is.
+        ("H0STASP0", f"{BOOK}^71150^0^1"),
+        ("H0UNASP0", f"{BOOK}^71150^0^1^71150^0^1^1"),
+        ("H0NXASP0", f"{BOOK}^71150^0^1^71150^0^1"),
+        # Where the field stands in a width that nobody has seen is not known.
+        ("H0STASP0", f"{BOOK}^71150^0^1^3^2"),
+    ],
+)
+def test_a_record_without_that_field_says_nothing_of_its_session(tr_id: str, text: str) -> None:
+    assert read(frame(tr_id, text))[0].session is None
+
+
+RECORDED = REAL_DATA.parent / "recorded"
+
+
+@pytest.mark.skipif(not RECORDED.exists(), reason="no recorded frames here")
+def test_recorded_frames_are_read() -> None:
+    """Of 2025-07 and 2026-06: three trades, and books that had grown to 62 and 66 fields."""
+    found: list[RealTime] = []
+    for name in ("23_ws_H0STCNT0_20250730", "24_ws_H0STASP0_20260629_62fields", "26_ws_H0UNASP0"):
+        found += read((RECORDED / f"{name}.txt").read_text().strip())
+    assert [type(record) for record in found] == [Trade] * 3 + [BookUpdate] * 2
+    assert {record.stock_code for record in found} == {"005930"}
+    assert {record.session for record in found} == {None}
 
 
 def test_an_encrypted_frame_is_refused_plainly() -> None:
@@ -277,6 +328,22 @@ def test_silence_counts_as_a_dead_connection(hall: Hall) -> None:
         record = next(iter(stream))
     assert record.stock_code == "005930"
     assert stream.reconnects >= 1
+
+
+def test_pings_are_words_enough_where_nobody_trades(hall: Hall) -> None:
+    """A thin stock in the evening: KIS pings every ten seconds, and else says nothing for hours."""
+    realtime = hall.simulator.realtime
+    realtime.ping_every = 0.02
+    began, late = hall.market.at, itertools.count()
+
+    def clock() -> datetime:
+        return began + timedelta(seconds=next(late) if realtime.pongs > 25 else 0)
+
+    hall.market.model._clock = clock
+    with hall.stream(silence=0.25) as stream:
+        assert next(iter(stream)).stock_code == "005930"
+    assert realtime.pongs > 25
+    assert stream.reconnects == 0
 
 
 def test_a_server_that_cannot_be_reached_is_an_error_after_a_few_tries(hall: Hall) -> None:
@@ -413,6 +480,35 @@ def test_what_cannot_be_streamed_is_refused_before_anything_is_asked(hall: Hall)
     assert hall.simulator.log == []
 
 
+@pytest.mark.parametrize("venue", [Venue.NXT, Venue.UNIFIED])
+def test_stocks_that_nxt_does_not_trade_are_refused_for_they_stay_silent(
+    hall: Hall, venue: Venue
+) -> None:
+    """KIS acknowledges them as a success and never sends a frame."""
+    stocks = hall.market.model.stocks(MORNING.date())
+    there = next(stock.code for stock in stocks if stock.on_nxt)
+    lacking = next(stock.code for stock in stocks if not stock.on_nxt and stock.market == "KOSPI")
+    address = hall.settings.kis_api_base_url_real
+    hall.settings = hall.settings.model_copy(
+        update={"kis_venue": venue, "kis_master_base_url": address}
+    )
+    with pytest.raises(InvalidRequest, match=f"NXT does not trade {lacking}, .*KIS_VENUE=krx"):
+        hall.stream([there, lacking])
+    assert hall.simulator.realtime.opened == 0
+    with hall.stream([there]) as stream:
+        assert next(hall.moving(stream)).stock_code == there
+
+
+def test_where_it_is_not_known_what_nxt_trades_a_warning_says_so(
+    hall: Hall, caplog: pytest.LogCaptureFixture
+) -> None:
+    nowhere = {"kis_venue": Venue.UNIFIED, "kis_master_base_url": "http://127.0.0.1:1"}
+    hall.settings = hall.settings.model_copy(update=nowhere)
+    with hall.stream() as stream:
+        assert next(hall.moving(stream)).stock_code == "005930"
+    assert "not known which stocks NXT trades" in caplog.text
+
+
 def test_the_virtual_server_is_reached_at_its_own_address(settings: Settings) -> None:
     with a_hall(settings, environment="virtual") as hall:
         virtual = {"kis_use_virtual_server": True, "kis_ws_url_real": "ws://127.0.0.1:1"}
@@ -530,6 +626,23 @@ def test_a_day_of_frames_adds_up_to_the_days_minutes() -> None:
     assert values == sorted(values)
 
 
+def test_an_evening_of_frames_is_of_the_after_market() -> None:
+    desk = Desk()
+    evening = datetime(2026, 9, 22, 16, 30, tzinfo=krx.SEOUL)
+    desk.market.at = evening.replace(hour=15, minute=29)
+    desk.say()
+    desk.say("H0STASP0")
+    desk.market.at = evening
+    found = [it for text in desk.session.frames() for it in records(text, evening.date(), evening)]
+    trades = [it for it in found if isinstance(it, Trade)]
+    auction = evening.replace(hour=15, minute=30)
+    assert {it.session for it in trades if it.traded_at <= auction} == {"regular"}
+    assert {it.session for it in trades if it.traded_at.hour >= 16} == {"after_market"}
+    others = [it.session for it in trades if it.traded_at > auction and it.traded_at.hour < 16]
+    assert others == ["closing_price"]
+    assert [it.session for it in found if isinstance(it, BookUpdate)] == ["after_market"]
+
+
 # The command.
 
 
@@ -567,6 +680,21 @@ def test_the_command_prints_what_happens_for_machines(hall: Hall) -> None:
     header, first, *_ = told.stdout.splitlines()
     assert header.startswith("kind,stock_code,traded_at,price,quantity")
     assert first.startswith("trade,005930,2026-03-17T1")
+
+
+@pytest.mark.parametrize(
+    ("session", "ends"),
+    [("after_market", "day 1,234,567  after_market"), ("regular", "day 1,234,567"), (None, "567")],
+)
+def test_a_line_names_the_session_where_it_is_not_the_regular_one(
+    capsys: pytest.CaptureFixture[str], session: str | None, ends: str
+) -> None:
+    (trade,) = read(frame("H0STCNT0", TRADE))
+    (book,) = read(frame("H0STASP0", BOOK))
+    _print_lines([replace(record, session=session) for record in (trade, book)])
+    trade_line, book_line = capsys.readouterr().out.splitlines()
+    assert trade_line.endswith(ends)
+    assert ("after_market" in book_line) is (session == "after_market")
 
 
 @pytest.mark.usefixtures("environment")

@@ -103,6 +103,8 @@ def _print_lines(records: Iterable[RealTime]) -> None:
                 f"{record.booked_at:%H:%M:%S}  {record.stock_code}  "
                 f"bid {bid[0]:,} x {bid[1]:,}  ask {ask[0]:,} x {ask[1]:,}"
             )
+        if record.session not in (None, "regular"):
+            text += f"  {record.session}"
         print(text, flush=True)  # noqa: T201
 
 
@@ -145,6 +147,7 @@ def _mock(settings: Settings) -> Generator[Settings]:
             update=IN_PROCESS
             | {
                 "kis_api_base_url_real": url,
+                "kis_master_base_url": url,
                 "kis_ws_url_real": url.replace("http", "ws", 1),
                 "kis_data_dir": Path(folder),
             }

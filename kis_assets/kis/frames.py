@@ -40,7 +40,7 @@ _TRADE_WORDS = """
     NEW_MKOP_CLS_CODE TRHT_YN
 """
 TRADE_FIELDS = _TRADE_WORDS.split()
-"""The leading fields of a trade, of 46 as of 2026-07."""
+"""The leading fields of a trade, of 47 as of 2026-09."""
 
 _PLACES = range(1, LEVELS + 1)
 BOOK_FIELDS = [
@@ -49,7 +49,14 @@ BOOK_FIELDS = [
     *("TOTAL_ASKP_RSQN", "TOTAL_BIDP_RSQN", "OVTM_TOTAL_ASKP_RSQN", "OVTM_TOTAL_BIDP_RSQN"),
     *("ANTC_CNPR", "ANTC_CNQN", "ANTC_VOL"),
 ]
-"""The leading fields of an order book, of 59 (KRX) or 65 as of 2026-07."""
+"""The leading fields of an order book, of 63 (KRX) or 65 as of 2026-09."""
+
+_SESSIONS = {"1": "pre_market", "2": "regular", "3": "after_market", "5": "closing_price"}
+"""What `MARKET_CLS_CODE` says, which KIS appends since 2026-09-14."""
+_SESSION_OF_TRADE = 46
+_BOOKS_WITH_SESSION = (60, 63)
+"""Widths of KRX's order books that end with it: of 59 fields in the documents, of 62 as recorded in
+2026-06. NXT's and the unified ones have none."""
 
 _TRADE = (
     Field("stock_code", "MKSC_SHRN_ISCD", text),
@@ -89,7 +96,8 @@ class Trade:
 
     `quantity` are the shares of this trade; `volume` and `trading_value` are the day's so far, as
     are open, high and low. `side` is who came to the other's price: buy, sell, or None in an
-    auction. A quote that is not there is None.
+    auction. A quote that is not there is None. `session` is pre_market, regular, closing_price or
+    after_market, as KIS says, and None where it does not.
     """
 
     stock_code: str
@@ -107,6 +115,7 @@ class Trade:
     volume: int
     trading_value: int
     is_halted: bool
+    session: str | None
     received_at: datetime
 
     def row(self) -> dict[str, Any]:
@@ -125,7 +134,7 @@ class Level(NamedTuple):
 class BookUpdate:
     """A whole order book (호가), best level first; a level without a price is left out.
 
-    The expected price and volume are there in auctions alone.
+    The expected price and volume are there in auctions alone. `session` is as of a trade.
     """
 
     stock_code: str
@@ -136,6 +145,7 @@ class BookUpdate:
     total_bid_volume: int
     expected_price: int | None
     expected_volume: int | None
+    session: str | None
     received_at: datetime
 
     def row(self) -> dict[str, Any]:
@@ -177,16 +187,25 @@ def records(frame: str, today: date, received_at: datetime) -> list[RealTime]:
         raise UnexpectedAnswer(
             f"a frame of {tr_id} with {len(values)} values for {int(count)} records"
         )
-    rows = [
-        dict(zip(names, values[start : start + width], strict=False))
-        for start in range(0, len(values), width)
+    rows = [values[start : start + width] for start in range(0, len(values), width)]
+    make = _trade if kind == "trade" else _book
+    return [
+        make(dict(zip(names, row, strict=False)), _session(tr_id, row), today, received_at)
+        for row in rows
     ]
-    if kind == "trade":
-        return [_trade(row, today, received_at) for row in rows]
-    return [_book(row, today, received_at) for row in rows]
 
 
-def _trade(row: dict[str, str], today: date, received_at: datetime) -> Trade:
+def _session(tr_id: str, row: list[str]) -> str | None:
+    """The session that a record says it is of."""
+    if _KINDS[tr_id] == "trade":
+        code = row[_SESSION_OF_TRADE] if len(row) > _SESSION_OF_TRADE else ""
+    else:
+        is_of_krx = tr_id == TR_IDS["book", Venue.KRX]
+        code = row[-1] if is_of_krx and len(row) in _BOOKS_WITH_SESSION else ""
+    return _SESSIONS.get(code.strip())
+
+
+def _trade(row: dict[str, str], session: str | None, today: date, received_at: datetime) -> Trade:
     values = read(row, _TRADE)
     traded_on, traded_at = values.pop("day") or today, values.pop("time")
     if values.pop("sign") in _FALLING:
@@ -200,12 +219,15 @@ def _trade(row: dict[str, str], today: date, received_at: datetime) -> Trade:
     }
     return Trade(
         traded_at=datetime.combine(traded_on, traded_at, krx.SEOUL),
+        session=session,
         received_at=received_at,
         **values,
     )
 
 
-def _book(row: dict[str, str], today: date, received_at: datetime) -> BookUpdate:
+def _book(
+    row: dict[str, str], session: str | None, today: date, received_at: datetime
+) -> BookUpdate:
     values = read(row, _BOOK)
     asks, bids = (
         tuple(
@@ -225,5 +247,6 @@ def _book(row: dict[str, str], today: date, received_at: datetime) -> BookUpdate
         total_bid_volume=values["total_bid_volume"],
         expected_price=values["expected_price"] if in_auction else None,
         expected_volume=values["expected_volume"] if in_auction else None,
+        session=session,
         received_at=received_at,
     )

@@ -39,6 +39,7 @@ from kis_assets.kis.errors import (
     policy,
 )
 from kis_assets.kis.frames import TR_IDS, Kind, RealTime, records
+from kis_assets.kis.reference import Reference
 from kis_assets.settings import Settings
 from kis_assets.venues import Venue
 
@@ -84,7 +85,8 @@ class Stream:
         silence: seconds without a word after which the connection counts as dead.
 
     Raises:
-        InvalidRequest: a code is none, none is given, or they are more than a session takes.
+        InvalidRequest: a code is none, none is given, or they are more than a session takes; or on
+            another venue than KRX a stock that NXT does not trade.
         NotSupported: the virtual server has KRX's feed alone.
         AuthenticationFailed: there are no credentials.
     """
@@ -99,10 +101,11 @@ class Stream:
         sleep: Callable[[float], object] | None = None,
         silence: float = SILENCE,
     ) -> None:
-        self._wanted = _registrations(settings, tuple(dict.fromkeys(codes)), tuple(kinds))
+        asked = tuple(dict.fromkeys(codes))
+        self._wanted = _registrations(settings, asked, tuple(kinds))
         self._settings = settings
-        self._owned = None if client else Client(settings)
-        self._client = client or self._owned
+        self._client = client or Client(settings)
+        self._owned = None if client else self._client
         self._closing = threading.Event()
         self._sleep = sleep or self._closing.wait
         self._silence = silence
@@ -112,6 +115,12 @@ class Stream:
         """How often the session was opened anew."""
         self.discarded = 0
         """Frames that could not be read, and were left out."""
+        if settings.kis_venue is not Venue.KRX:
+            try:
+                _refuse_what_nxt_lacks(self._client, asked)
+            except InvalidRequest:
+                self.close()
+                raise
 
     def __enter__(self) -> Stream:
         return self
@@ -269,7 +278,6 @@ class Stream:
 
     def _approval_key(self) -> SecretStr:
         """The key of this process, asked for anew where there is none or it is old."""
-        assert self._client is not None  # noqa: S101 - one of the two is always there
         try:
             with _asking:
                 key, asked = _keys.get(self._owner, (SecretStr(""), 0.0))
@@ -313,6 +321,23 @@ def _registrations(
             f"KIS takes {REGISTRATIONS} a session"
         )
     return wanted
+
+
+def _refuse_what_nxt_lacks(client: Client, codes: tuple[str, ...]) -> None:
+    """Refuse stocks that NXT does not trade: its feed and the unified one accept them, silently.
+
+    What it trades changes from day to day. Where that cannot be known, a warning says so.
+    """
+    try:
+        traded = Reference(client).nxt_codes()
+    except KISError as error:
+        log.warning("not known which stocks NXT trades, and of others no frame comes: %s", error)
+        return
+    if missing := [code for code in codes if code not in traded]:
+        raise InvalidRequest(
+            f"NXT does not trade {', '.join(missing)}, of which KIS would send nothing: leave out "
+            "what it lacks, or follow KRX (KIS_VENUE=krx)"
+        )
 
 
 def _subscription(key: SecretStr, tr_id: str, code: str) -> str:
