@@ -184,6 +184,15 @@ def test_no_page_of_the_day_may_be_lost(at: OpenAt, page: int) -> None:
     assert isinstance(fetched.failed[SAMSUNG], UnexpectedAnswer)
 
 
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_a_day_is_whole_once_an_empty_page_was_a_lapse(at: OpenAt, calls: int) -> None:
+    source = at(moment(TUESDAY, "20:05"))
+    simulator_of(source).faults.empty_minutes = When(calls=calls, skip=2)
+    fetched = source.minute_candles([SAMSUNG], TUESDAY)
+    assert fetched.failed == {}
+    assert fetched.rows.height == len(of_market(SAMSUNG, TUESDAY))
+
+
 # What is not known of KIS
 
 
@@ -201,6 +210,17 @@ def bar(at: datetime, value: int, volume: int = 10, price: int = 1000) -> dict[s
 def page(*bars: dict[str, Any], volume: int = 10**9) -> minutes.Page:
     """Bars that were given oldest first."""
     return minutes.Page([*reversed(bars)], frozenset(), volume)
+
+
+@pytest.mark.parametrize("is_virtual", [False, True], ids=["real", "virtual"])
+def test_a_last_minute_that_a_server_labels_by_its_end_is_stored(
+    at: OpenAt, is_virtual: bool
+) -> None:
+    source = at(moment(TUESDAY, "20:05"), kis_use_virtual_server=is_virtual)
+    simulator_of(source).faults.minute_of_2000 = True
+    rows = source.minute_candles([SAMSUNG], TUESDAY).rows
+    assert rows.height == len(of_market(SAMSUNG, TUESDAY))
+    assert clock(rows, "after_market")[-2:] == [time(19, 58), time(20)]
 
 
 @pytest.mark.parametrize(

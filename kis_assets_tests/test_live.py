@@ -98,7 +98,7 @@ def test_daily_bars_are_newest_first_and_on_trading_days(source: KISDataSource) 
 def test_todays_minutes_lie_in_the_session(source: KISDataSource) -> None:
     bars = source.get_chart_data(SAMSUNG, PriceType.MINUTE_1, 30)
     assert bars
-    assert all("090000" <= bar.date[8:] <= "163000" for bar in bars)
+    assert all("090000" <= bar.date[8:] <= "200000" for bar in bars)
 
 
 def test_master_files_have_the_whole_market(source: KISDataSource) -> None:

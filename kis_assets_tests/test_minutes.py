@@ -110,7 +110,7 @@ WRONG = {
     "a price without a day": [row("090000", 10, stck_bsop_date="")],
     "out of order": [row("090000", 10), row("090100", 20)],
     "a minute twice": [row("090100", 20), row("090100", 20)],
-    "later than asked": [row("160000", 10)],
+    "later than asked alone": [row("160100", 20), row("160000", 10)],
     "a missing price": [row("090000", 10, stck_prpr="")],
     "a number that is none": [row("090000", 10, cntg_vol="abc")],
     "a price of 0": [row("090000", 10, stck_oprc="0")],
@@ -126,6 +126,11 @@ WRONG = {
 def test_what_can_never_be_right_is_an_unexpected_answer(what: str) -> None:
     with pytest.raises(UnexpectedAnswer):
         read(*WRONG[what])
+
+
+def test_minutes_later_than_asked_are_left_out() -> None:
+    page = read(row("160000", 20), row("153000", 10))
+    assert [bar["started_at"] for bar in page.bars] == [moment(15, 30)]
 
 
 def test_the_opens_first_bar_may_lie_outside_its_own_range() -> None:

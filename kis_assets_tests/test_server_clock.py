@@ -16,6 +16,7 @@ from kis_assets.kis import endpoints
 from kis_assets.kis.client import Client
 from kis_assets.kis.errors import KISError
 from kis_assets.settings import Settings
+from kis_assets.simulator.faults import When
 from kis_assets.simulator.http import InProcessTransport
 from kis_assets.simulator.server import Simulator
 from kis_assets.sources.kis import KISDataSource
@@ -31,9 +32,8 @@ class Dated(httpx.BaseTransport):
 
     def __init__(self, moment: datetime) -> None:
         self.state(moment)
-        self._inner = InProcessTransport(
-            Simulator(market_at(moment), rate_limit=0, token_window=0.0)
-        )
+        self.simulator = Simulator(market_at(moment), rate_limit=0, token_window=0.0)
+        self._inner = InProcessTransport(self.simulator)
 
     def state(self, moment: datetime) -> None:
         self._stated = format_datetime(moment.astimezone(UTC), usegmt=True)
@@ -77,6 +77,18 @@ def test_a_wrong_clock_here_neither_adds_minutes_nor_loses_any(
     last = time(11, 59) if at is NOON else time(15, 30)
     assert right["started_at"].max() == datetime.combine(at.date(), last, krx.SEOUL)
     here.append(at + timedelta(minutes=minutes))
+    assert minutes_of(live, server).drop("fetched_at").equals(right)
+
+
+@pytest.mark.parametrize("minutes", [10, 0, -10], ids=["fast", "right", "slow"])
+def test_minutes_that_kis_invents_unasked_are_not_stored_either(
+    live: Settings, here: list[datetime], minutes: int
+) -> None:
+    server = Dated(NOON)
+    here.append(NOON)
+    right = minutes_of(live, server).drop("fetched_at")
+    server.simulator.faults.minutes_ahead = When(seconds=900)
+    here.append(NOON + timedelta(minutes=minutes))
     assert minutes_of(live, server).drop("fetched_at").equals(right)
 
 

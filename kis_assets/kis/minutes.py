@@ -111,9 +111,11 @@ def oldest_kept(now: datetime) -> date:
 def page(body: Row, stock_code: str, trading_day: date, latest: datetime, most: int) -> Page:
     """One page of either chart: minutes of that day until `latest`, and maybe of other days.
 
+    Later minutes are left out: those ahead of the clock are invented.
+
     Raises:
         InvalidRequest: KIS knows no such code; it says so with no rows and a price of 0.
-        UnexpectedAnswer: minutes that are later, out of order, unreadable, or too many.
+        UnexpectedAnswer: later minutes alone, or they are out of order, unreadable, or too many.
     """
     about = output(body, "output1", dict)
     bars = [_bar(read(row, MINUTES)) for row in answers.bars(body, "output2", "stck_prpr")]
@@ -123,10 +125,11 @@ def page(body: Row, stock_code: str, trading_day: date, latest: datetime, most: 
         raise UnexpectedAnswer(f"the answer holds {len(bars)} minutes, more than a page's {most}")
     if any(newer["started_at"] <= older["started_at"] for newer, older in pairwise(bars)):
         raise UnexpectedAnswer("the minutes are not in order, newest first")
-    asked = [bar for bar in bars if bar["trading_day"] == trading_day]
-    if asked and asked[0]["started_at"] > latest:
+    of_day = [bar for bar in bars if bar["trading_day"] == trading_day]
+    asked = [bar for bar in of_day if bar["started_at"] <= latest]
+    if of_day and not asked:
         raise UnexpectedAnswer(
-            f"the answer holds {asked[0]['started_at']:%H:%M}, asked was until {latest:%H:%M}"
+            f"the answer holds {of_day[-1]['started_at']:%H:%M}, asked was until {latest:%H:%M}"
         )
     others = frozenset(bar["trading_day"] for bar in bars) - {trading_day}
     volume = read(about, (Field("volume", "acml_vol", whole, required=False),))["volume"]
