@@ -114,28 +114,26 @@ class ModelMarket:
         bar, session = self._bar_and_before(code, day)[0], self._session(day)
         if bar is None or session is None:
             raise LookupError(f"{code} does not trade on {day}")
-        if at >= self._final_at(code, session):
-            return bar
         if at < session.opens_at:
             return untraded(bar)
         if not bar.volume:
             return bar
-        lower, upper = self._prices.limits(self._issues[code].stock, bar)
-        if at < session.closing_price_until:
+        hours, limits = session.after_market, self._prices.limits(self._issues[code].stock, bar)
+        if at < (hours[0] if hours else session.closes_at):
             seen = self._course(code, day).so_far(at)
             if seen is None:
                 return untraded(bar)
             if at < session.closes_at:
-                return as_far(bar, seen, upper, lower)
+                return as_far(bar, seen, *limits)
             return at_closing_price(bar, seen, session, at)
-        if bar.after is None:
+        if hours is None or bar.after is None:
             return bar
-        if at >= session.over_at:
-            return in_after_market(bar, bar.after, upper, lower)
-        pieces = self._after_market(code, day).so_far(at)
-        if not pieces:
-            return before_after_market(bar)
-        return in_after_market(bar, join(pieces), upper, lower)
+        if at < hours[1]:
+            pieces = self._after_market(code, day).so_far(at)
+            return in_after_market(bar, join(pieces) if pieces else None, *limits)
+        if at < self._final_at(code, session):
+            return in_after_market(bar, bar.after, *limits)
+        return bar
 
     def _final_at(self, code: str, session: krx.Session) -> datetime:
         """When the bar of a session's day changes no more."""

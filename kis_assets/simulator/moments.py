@@ -19,7 +19,7 @@ def untraded(bar: Bar) -> Bar:
     )  # fmt: skip
 
 
-def as_far(bar: Bar, seen: Piece, upper: int, lower: int) -> Bar:
+def as_far(bar: Bar, seen: Piece, lower: int, upper: int) -> Bar:
     """In the regular session, of which so much is over."""
     change = seen.close - bar.base
     return bar._replace(
@@ -50,9 +50,12 @@ def before_after_market(bar: Bar) -> Bar:
     )
 
 
-def in_after_market(bar: Bar, seen: Piece, upper: int, lower: int) -> Bar:
+def in_after_market(bar: Bar, seen: Piece | None, lower: int, upper: int) -> Bar:
     """In the after-market, of which so much is over, and after it."""
-    bar, change = before_after_market(bar), seen.close - bar.base
+    bar = before_after_market(bar)
+    if seen is None:
+        return bar
+    change = seen.close - bar.base
     return bar._replace(
         high=max(bar.high, seen.high), low=min(bar.low, seen.low), close=seen.close,
         volume=bar.volume + seen.volume, trading_value=bar.trading_value + seen.value,
