@@ -5,7 +5,9 @@ The commands, queries and Python of all pages: `test_every_command.py`.
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import runpy
 from pathlib import Path
 
@@ -13,6 +15,8 @@ import pytest
 
 from kis_assets.checks.page import page as checks_page
 from kis_assets.dictionary import page
+from kis_assets.kis import endpoints
+from kis_assets.kis.frames import TR_IDS
 from kis_assets.tables import TABLES
 from kis_assets.views import VIEWS
 
@@ -52,3 +56,47 @@ def test_the_notebook_runs_as_a_script(
     for column in ("percent", "clock", "basis_points"):
         assert column in said
     assert "15:30" in said
+
+
+# What is not known
+
+
+UNKNOWNS = (ROOT / "docs" / "unknowns.md").read_text(encoding="utf-8")
+QUESTIONS = {
+    "kis_api.md, section 22": [str(n) for n in range(1, 24)],
+    "kis_api_more.md, section 13": [str(n) for n in range(1, 26)],
+    "market_since_2026_09.md": [f"8.{n}" for n in range(1, 14)],
+}
+"""The numbers that the questions have on the reference pages."""
+
+
+def questions(source: str) -> dict[str, tuple[str, str]]:
+    """The first word and the rest of each last column, by number, of the table of that page."""
+    (text,) = (part for part in UNKNOWNS.split("\n## ") if source in part.partition("\n")[0])
+    rows = re.findall(r"^\| ([0-9.]+[a-z]?) \| .* \| ([\w ]+): (.*) \|$", text, re.MULTILINE)
+    return {number: (word, said) for number, word, said in rows}
+
+
+@pytest.mark.parametrize("source", QUESTIONS)
+def test_the_page_of_unknowns_answers_every_question(source: str) -> None:
+    assert set(questions(source)) >= set(QUESTIONS[source])
+    for number, (word, said) in questions(source).items():
+        tests = re.findall(r"`test_\w+\.py::test_\w+`", said)
+        assert word in ("Both", "Nothing", "Not asked"), number
+        assert tests or word != "Both", number
+
+
+def test_all_tests_that_the_page_of_unknowns_names_exist() -> None:
+    named = set(re.findall(r"`(test_\w+\.py)::(test_\w+)`", UNKNOWNS))
+    for file in {file for file, _ in named}:
+        tree = ast.parse((ROOT / "kis_assets_tests" / file).read_text(encoding="utf-8"))
+        known = {it.name for it in tree.body if isinstance(it, ast.FunctionDef)}
+        assert {name for of, name in named if of == file} <= known, file
+
+
+def test_what_that_page_says_is_not_asked_is_not() -> None:
+    asked = {it.name for it in vars(endpoints).values() if isinstance(it, endpoints.Endpoint)}
+    asked |= set(TR_IDS.values())
+    for number, (word, said) in questions("kis_api_more.md, section 13").items():
+        calls = set(re.findall(r"`([\w-]+)`", said))
+        assert word != "Not asked" or (calls and not calls & asked), number
