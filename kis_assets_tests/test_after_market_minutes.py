@@ -16,13 +16,15 @@ from kis_assets.kis.errors import UnexpectedAnswer
 from kis_assets.simulator.after_market import takes_part
 from kis_assets.simulator.faults import When
 from kis_assets.simulator.market import Minute
+from kis_assets.simulator.server import Simulator
 from kis_assets.sources.base import ChartData, PriceType
 from kis_assets.sources.charts import chart
 from kis_assets.tables import MINUTE_CANDLES
 from kis_assets.venues import Venue
 from kis_assets_tests.conftest import OpenAt, market_at, simulator_of
+from kis_assets_tests.in_process import checks, materialize, point_at
 
-SAMSUNG = "005930"
+SAMSUNG, ETF, KONEX = "005930", "180210", "373640"
 PAST, TODAY = "inquire-time-dailychartprice", "inquire-time-itemchartprice"
 TUESDAY = date(2026, 9, 22)
 FRIDAY = date(2026, 9, 18)
@@ -165,6 +167,19 @@ def test_nothing_after_the_close_is_asked_of_what_has_no_after_market(
     assert max(hour for code, hour in hours if code == fund) == "153900"
     assert max(hour for code, hour in hours if code == SAMSUNG) == "200000"
     assert rows.filter(stock_code=fund)["session"].unique().to_list() == ["regular"]
+
+
+def test_the_asset_asks_nothing_after_the_close_of_an_etf_and_of_konex(
+    monkeypatch: pytest.MonkeyPatch, hours: list[tuple[str, str]]
+) -> None:
+    now = moment(TUESDAY, "20:05")
+    server = Simulator(market_at(now), rate_limit=0, token_window=0.0)
+    point_at(server, monkeypatch, now, KIS_STOCK_CODES=f"{SAMSUNG},{ETF},{KONEX}")
+    result = materialize("minute_candles", TUESDAY.isoformat())
+    assert result.success
+    assert checks(result)["minutes_lie_in_the_session"]
+    newest = {code: max(hour for asked, hour in hours if asked == code) for code, _ in hours}
+    assert newest == {SAMSUNG: "200000", ETF: "153900", KONEX: "153900"}
 
 
 def test_of_other_venues_the_regular_session_is_asked_for(
