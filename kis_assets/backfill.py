@@ -34,6 +34,8 @@ from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES, QUALITY, TABLES, Ta
 A_PARTITION = {DAILY_CANDLES.name: 1.0, MINUTE_CANDLES.name: 2.6}
 """Tables whose past can be had, and the requests that a partition costs a stock when it is asked
 for by itself. Of minutes it is what the volumes of a real day came to."""
+WITH_AFTER_MARKET = 3.9
+"""The same of minutes since there is an after-market; of simulated days."""
 
 FAILURES = 3
 """Partitions that may fail one after the other; then it is no use going on."""
@@ -136,10 +138,17 @@ def make_plan(
         for key, span in todo.items()
         if not (in_windows and key in over)
     }
-    requests = sum(len(it.codes) for it in found) + round(A_PARTITION[table] * sum(alone.values()))
+    requests = sum(len(it.codes) for it in found)
+    requests += round(sum(_cost(table, todo[key][0]) * stocks for key, stocks in alone.items()))
     rate = settings.rate_limit * max(1, len(settings.credentials))
     complete = len(spans) - len(todo)
     return Plan(table, list(todo), complete, found, alone, stocks.height, requests, rate)
+
+
+def _cost(table: str, day: date) -> float:
+    if table == MINUTE_CANDLES.name and day >= krx.AFTER_MARKET_SINCE:
+        return WITH_AFTER_MARKET
+    return A_PARTITION[table]
 
 
 def keeps(settings: Settings) -> bool:

@@ -167,8 +167,9 @@ class Settings(BaseModel):
     kis_lake_url: Annotated[str, AfterValidator(_lake_url)] | None = None
     kis_replay_at: datetime | None = None
     kis_schedules: bool = False
-    # The master files are new at 07:30, prices are reset before the open, and off-hours trades
-    # count into a day until 20:00; two hours are left for a day that ends late.
+    # The master files are new at 07:30, prices are reset before the open, and the last trade of a
+    # day is before 20:00; two hours are left for a day that ends late. Closes are put right in the
+    # night; 2,500 candles take 42 minutes on the virtual server, and KRX publishes at 08:30.
     kis_schedule_morning: Annotated[time, _between(time(7, 30), time(8, 50))] = time(8, 0)
     kis_schedule_candles: Annotated[time, _between(time(6, 30), time(8, 20))] = time(7, 30)
     kis_schedule_warm: Annotated[time, _between(time(7, 30), time(8, 50))] = time(8, 30)
@@ -352,13 +353,13 @@ class Settings(BaseModel):
         """The moment to take for now, in Seoul: `KIS_REPLAY_AT` in a replay, else the clock's.
 
         The mock market never stands before an open, where there would be nothing to capture: until
-        then it stays at the close of the session before.
+        then it stays where the session before has its official closes.
         """
         if self.kis_replay_at is not None:
             return self.kis_replay_at.astimezone(krx.SEOUL)
         now = krx.now()
         if self.source_type == "mock" and krx.live_session(now) is None:
-            return krx.latest_session(now).closes_at
+            return krx.latest_session(now).closes_at + krx.AUCTION_OVER
         return now
 
 

@@ -106,6 +106,8 @@ ANSWERS = {
     "kis-assets warm --top 100": "5 stocks in",
     "kis-assets status": "no credentials",
     "kis-assets doctor": "005930 costs",
+    "kis-assets repair": "daily_candles: nothing to fetch",
+    "kis-assets repair --dry-run": "daily_candles: nothing to fetch",
 }
 """What asks and reads, and a word of what it then says."""
 

@@ -573,6 +573,7 @@ def test_weeks_and_months_are_kiss_own(at: OpenAt, period: PriceType, code: str)
             *(int(bar[f"stck_{name}"]) for name in ("oprc", "hgpr", "lwpr", "clpr")),
             int(bar["acml_vol"]),
             int(bar["acml_tr_pbmn"]),
+            is_final=True,
         )
         for bar in answer["output2"]
         if bar

@@ -20,7 +20,8 @@ that far: the lake refuses them.
 | --- | --- |
 | available | stored, and no check that is an error fails; a warning is told as the reason |
 | degraded | stored, and an error stands in it, or a stock that was asked for failed |
-| pending | the day is not over, or was stored before off-hours trading ended at 20:00 |
+| pending | the day is not over, or a row of it is not final: since 2026-09-14 a candle that was \
+fetched before 06:00 of the next session may have the after-market's close, high and low |
 | missing | nothing is stored; the reason says whether it can still be had |
 
 ```sql

@@ -211,7 +211,10 @@ def _record(one: Any) -> dict[str, Any]:
 
 
 _UNSAID = ("_levels", "is_stale", "age_seconds")
-_FIRST = ("stock_code", "stock_name", "current_price", "change_rate", "volume", "trading_value")
+_FIRST = (
+    *("stock_code", "stock_name", "current_price", "change_rate", "session"),
+    *("volume", "trading_value"),
+)
 """What people look for first: a narrow terminal leaves out the rest."""
 
 
@@ -253,6 +256,10 @@ def _asked(
     with _source(settings) as source:
         bars = source.get_chart_data(code, kind, count)
     _stale(any(bar.is_stale for bar in bars), max((bar.age_seconds for bar in bars), default=0))
+    if any(bar.is_final is False for bar in bars):
+        note(
+            "the newest close may be the after-market's: it is final on the next session's morning"
+        )
     low, high = (f"{day:%Y%m%d}" if day else "" for day in span)
     kept = [bar for bar in bars if low <= bar.date[:8] and (not high or bar.date[:8] <= high)]
     rows = [_record(bar) for bar in reversed(kept)]

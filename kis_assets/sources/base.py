@@ -57,6 +57,9 @@ class CurrentPrice:
     """Older than it should be, because the source is down."""
     age_seconds: float = 0.0
     """How old a stale record is."""
+    session: str | None = None
+    """In which session it was seen: pre_open, regular, closing_price, after_market or closed. After
+    the close the price may be the after-market's."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,11 @@ class OrderBook:
 
 @dataclass(frozen=True)
 class ChartData:
-    """A bar. `date` is YYYYMMDD, or YYYYMMDDHHmmss for minutes; prices in whole KRW."""
+    """A bar. `date` is YYYYMMDD, or YYYYMMDDHHmmss for minutes; prices in whole KRW.
+
+    `is_final` says of days, weeks and months whether they will not change: until the next session's
+    morning KIS shows the after-market's close, high and low. Of minutes it is None.
+    """
 
     stock_code: str
     date: str
@@ -120,6 +127,7 @@ class ChartData:
     trading_value: int
     is_stale: bool = False
     age_seconds: float = 0.0
+    is_final: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -300,4 +300,5 @@ def _price(row: Mapping[str, Any]) -> CurrentPrice:
         trading_value=row["trading_value"],
         market_cap=row["market_cap"],
         timestamp=row["fetched_at"].astimezone(krx.SEOUL).isoformat(timespec="seconds"),
+        session=row["session"],
     )

@@ -46,6 +46,7 @@ def chart(stock_code: str, bars: Iterable[Bar], period: PriceType, count: int) -
             close_price=bar["close"],
             volume=bar["volume"],
             trading_value=bar["trading_value"],
+            is_final=bar.get("is_final"),
         )
         for bar in islice(made, count)
     ]
@@ -58,13 +59,17 @@ def join(bars: list[Bar]) -> Bar:
     left out unless all are such.
     """
     traded = [bar for bar in bars if bar["open"]] or bars
-    return bars[0] | {
-        "open": traded[-1]["open"],
-        "high": max(bar["high"] for bar in traded),
-        "low": min(bar["low"] for bar in traded),
-        "volume": sum(bar["volume"] for bar in bars),
-        "trading_value": sum(bar["trading_value"] for bar in bars),
-    }
+    return (
+        bars[0]
+        | {
+            "open": traded[-1]["open"],
+            "high": max(bar["high"] for bar in traded),
+            "low": min(bar["low"] for bar in traded),
+            "volume": sum(bar["volume"] for bar in bars),
+            "trading_value": sum(bar["trading_value"] for bar in bars),
+        }
+        | ({"is_final": all(bar["is_final"] for bar in bars)} if "is_final" in bars[0] else {})
+    )
 
 
 def bucket(started_at: datetime, period: PriceType) -> datetime:

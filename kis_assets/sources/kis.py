@@ -48,7 +48,7 @@ from kis_assets.tables import (
     ORDER_BOOKS,
     PRICE_SNAPSHOTS,
 )
-from kis_assets.venues import Venue, session_at
+from kis_assets.venues import Venue, latest_session, session_at
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class KISDataSource(KISReference):
     def get_current_price(self, stock_code: str, venue: Venue | None = None) -> CurrentPrice:
         """The quote of one stock now; name and market cap come from the master files."""
         quote = self._kis.price(checked(stock_code), venue=venue)
-        return self._current_price(stock_code, quote)
+        return self._current_price(stock_code, quote, venue)
 
     def get_current_prices_batch(
         self,
@@ -140,8 +140,11 @@ class KISDataSource(KISReference):
             batch.refused(code, error)
         return batch.result()
 
-    def _current_price(self, stock_code: str, quote: Mapping[str, Any]) -> CurrentPrice:
+    def _current_price(
+        self, stock_code: str, quote: Mapping[str, Any], venue: Venue | None = None
+    ) -> CurrentPrice:
         about = self._about(stock_code)
+        now, asked = self._settings.now(), venue or self._settings.kis_venue
         shares = quote.get("listed_shares") or about.listed_shares
         return CurrentPrice(
             stock_code=stock_code,
@@ -155,7 +158,8 @@ class KISDataSource(KISReference):
             volume=quote["volume"],
             trading_value=quote["trading_value"],
             market_cap=quote["price"] * shares if shares else None,
-            timestamp=self._settings.now().isoformat(timespec="seconds"),
+            timestamp=now.isoformat(timespec="seconds"),
+            session=session_at(latest_session(now, asked).day, now, asked),
         )
 
     def _about(self, stock_code: str) -> StockInfo:
