@@ -198,10 +198,13 @@ def _face_change(action: Action) -> Record:
 
 
 def _reduction(action: Action) -> Record:
-    kept = action.shares_after / action.shares_before * 100
+    # What is left of the shares, as a factor that multiplies or as one that divides.
+    kept = 1 / action.factor
+    multiplies = kept * 100 == int(kept * 100) and int(action.code, 36) % 2
+    rate, way = (kept, "곱하기") if multiplies else (action.factor, "나누기")
     return {
-        "stk_kind": "보통", "reduce_cap_type": "무상감자", "reduce_cap_rate": f"{100 - kept:.2f}",
-        "comp_way": "병합", **_halt(action),
+        "stk_kind": "보통", "reduce_cap_type": "무상감자",
+        "reduce_cap_rate": f"{float(rate):>5.2f}", "comp_way": way, **_halt(action),
     }  # fmt: skip
 
 
