@@ -29,6 +29,8 @@ from kis_assets.tables import DAILY_CANDLES
 from kis_assets_tests.in_process import materialize, point_at
 from kis_assets_tests.test_cli_reading import Said
 
+pytestmark = pytest.mark.usefixtures("narrow_terminal")
+
 CODES = ("005930", "000660", "035420", "247540")
 LEFT = "247540"
 """A stock that leaves the universe in October."""
