@@ -75,14 +75,14 @@ def _capture(
         refuse_without_today(kis.settings, table.name.replace("_", " "))
         captured_at = kis.now()
         venue = kis.settings.kis_venue
-        session = live_session(context.partition_key, captured_at, lake.lake, venue)
-        day = session.day
+        day = live_session(context.partition_key, captured_at, lake.lake, venue).day
         report = Report(kis)
         stocks = universe.of_day(kis, lake.lake, day)
         fetched = fetch(kis.source)(stocks, day, captured_at, logged(context.log.info))
         refuse_nothing_stored(fetched, f"{table.name} of {day}")
         # The official close is shown on no other venue.
-        if table is PRICE_SNAPSHOTS and venue is Venue.KRX:
+        session = krx.session(day)
+        if table is PRICE_SNAPSHOTS and venue is Venue.KRX and session is not None:
             fetched.rows = _with_close(fetched.rows, lake.lake, session)
         answered = set(stocks["stock_code"]) - set(fetched.failed)
         scope = Scope.capture(day, captured_at).of(answered)
