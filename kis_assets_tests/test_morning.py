@@ -1,0 +1,88 @@
+"""Candles fetched on the morning after: to which of them the night's correction has come."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+
+import polars as pl
+import pytest
+
+from kis_assets.assets.reference import calendar, overridden
+from kis_assets.lake import Scope
+from kis_assets.resources import open_lake
+from kis_assets.settings import Settings
+from kis_assets.simulator.after_market import Correction
+from kis_assets.simulator.model import ModelMarket
+from kis_assets.simulator.server import Simulator
+from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS
+from kis_assets_tests.conftest import open_source
+from kis_assets_tests.in_process import materialize, point_at
+from kis_assets_tests.in_process import rows as stored
+
+CODES = ("005930", "000660", "035420", "247540")
+LATE = "035420"
+DAY = date(2026, 11, 12)
+
+
+def served_at(now: datetime, **market: object) -> Simulator:
+    """A server at a moment, whose tokens live by the clock on the wall."""
+    return Simulator(
+        ModelMarket(0, lambda: now, **market),  # type: ignore[arg-type]
+        rate_limit=0,
+        token_window=0.0,
+        clock=lambda: datetime.now(now.tzinfo),
+    )
+
+
+def final_codes(settings: Settings, moment: str, **market: object) -> set[str]:
+    """The stocks whose candle of the day before is called final when it is fetched then."""
+    now = datetime.fromisoformat(f"2026-11-13T{moment}:00+09:00")
+    at = settings.model_copy(update={"kis_replay_at": now})
+    with open_source(served_at(now, **market), at) as source:
+        rows = source.daily_candles(CODES, DAY.replace(day=1), DAY).rows
+    final = rows.filter(pl.col("trading_day") == DAY, pl.col("is_final"))
+    assert rows.filter(pl.col("trading_day") < DAY)["is_final"].all()
+    return set(final["stock_code"])
+
+
+LATER = Correction(late=frozenset((LATE,)), late_at=time(8, 30), late_share=0)
+
+
+@pytest.mark.parametrize(
+    ("moment", "final"),
+    [
+        ("05:30", set[str]()),  # corrected, and before anybody can rely on it
+        ("07:30", set(CODES) - {LATE}),
+        ("08:40", set(CODES)),
+        ("15:31", set(CODES)),
+    ],
+)
+def test_a_stock_whose_correction_is_late_is_not_called_final(
+    settings: Settings, moment: str, final: set[str]
+) -> None:
+    assert final_codes(settings, moment, correction=LATER) == final
+
+
+def test_a_morning_on_which_kis_states_the_day_before_doubts_nothing(settings: Settings) -> None:
+    assert final_codes(settings, "07:30", rolls_at=time(8, 55)) == set(CODES)
+
+
+def test_a_day_that_has_not_turned_hides_a_late_correction(settings: Settings) -> None:
+    # Nothing tells it then: by 07:56 all of 25 that were looked at had come.
+    found = final_codes(settings, "07:30", rolls_at=time(8, 55), correction=LATER)
+    assert found == set(CODES)
+
+
+def test_a_session_that_kis_has_called_off_corrects_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = datetime.fromisoformat("2026-11-13T10:00:00+09:00")
+    point_at(served_at(now), monkeypatch, now, KIS_STOCK_CODES="005930")
+    said = overridden(
+        calendar(2026, "kis", now), MARKET_DAYS.empty(), {date(2026, 11, 13): False}, now
+    )
+    open_lake(Settings.load()).replace(MARKET_DAYS, Scope.year(2026), said)
+    assert materialize("daily_candles", "2026-11-01").success
+    rows = stored(DAILY_CANDLES)
+    assert not rows.filter(trading_day=DAY)["is_final"].any()
+    assert rows.filter(pl.col("trading_day") < DAY)["is_final"].all()
