@@ -30,19 +30,27 @@ _TYPES: dict[pl.DataType, str] = {
     pl.Datetime("us", "UTC"): "TIMESTAMP WITH TIME ZONE",
 }
 
-# The absolute path of one file, and whether it was written with the columns the table has today.
+# The path of one file in the folder of `market.duckdb`, and whether it was written with the columns
+# the table has today.
 Listed = tuple[str, bool]
+# For each table that has rows, its current files, oldest unit first.
+Files = Mapping[str, Sequence[Listed]]
+
+# What the folders of sources are called; see `Settings.source_name`.
+_OF_A_SOURCE = r"(kis|krx|mock)(-\w+)?"
 
 
-def statements(files: Mapping[str, Sequence[Listed]]) -> dict[str, list[str]]:
+def statements(files: Files, folder: Path | None = None) -> dict[str, list[str]]:
     """The SQL of every view by its name: what makes it, then comments; the same for the same files.
 
     Args:
-        files: for each table that has rows, its current files, oldest unit first.
+        files: what the views read.
+        folder: where the files lie, absolute; may be None when there are none.
     """
+    where = _where(folder or Path())
     made: dict[str, list[str]] = {}
     for table in TABLES.values():
-        rows = _rows(table, files.get(table.name, ()))
+        rows = _rows(table, files.get(table.name, ()), where)
         made[table.name] = [
             f"CREATE OR REPLACE VIEW {_name(table.name)} AS {rows}",
             f"COMMENT ON VIEW {_name(table.name)} IS {_text(table.description)}",
@@ -51,7 +59,7 @@ def statements(files: Mapping[str, Sequence[Listed]]) -> dict[str, list[str]]:
     for name, sql in VIEWS.items():
         notes, body = _split(sql)
         made[name] = [
-            f"CREATE OR REPLACE VIEW {_name(name)} AS {_with_recent(body, files)}",
+            f"CREATE OR REPLACE VIEW {_name(name)} AS {_with_recent(body, files, where)}",
             f"COMMENT ON VIEW {_name(name)} IS {_text(notes)}",
         ]
     return made
@@ -82,16 +90,36 @@ def build(path: Path, views: Mapping[str, Sequence[str]]) -> None:
         connection.execute("DETACH market")
 
 
-def _rows(table: Table, files: Sequence[Listed]) -> str:
+def _where(folder: Path) -> str:
+    """SQL for the folder that holds the files, ending in a slash; DuckDB knows it when it binds.
+
+    A view cannot ask for the path of its own database. But unless somebody sets another, the
+    directory for temporary files is named after the database that was opened: `market.duckdb.tmp`,
+    beside it. Attached to another database, `market.duckdb` cannot tell where it lies, and takes
+    the folder it was built for. The variable `kis_assets_folder` goes before both: it is set where
+    a copy of `market.duckdb` is read. Wherever a file is found, its rows are the right ones: no two
+    versions share a name, and none is ever changed.
+    """
+    temporary = "current_setting('temp_directory')"
+    opened = rf"regexp_extract({temporary}, '^(.*[/\\])market\.duckdb\.tmp$', 1)"
+    if re.fullmatch(_OF_A_SOURCE, folder.name):
+        # That of another source may be open, and this one attached to it: they lie side by side.
+        other = rf"([/\\]){_OF_A_SOURCE}([/\\])$"
+        opened = rf"regexp_replace({opened}, '{other}', '\1{folder.name}\4')"
+    built = _text(f"{folder}/")
+    return f"coalesce(getvariable('kis_assets_folder') || '/', nullif({opened}, ''), {built})"
+
+
+def _rows(table: Table, files: Sequence[Listed], where: str) -> str:
     today = [path for path, is_current in files if is_current]
     older = [path for path, is_current in files if not is_current]
     columns = ", ".join(_name(column.name) for column in table.columns)
     parts: list[str] = []
     if today:
-        parts.append(f"SELECT {columns} FROM {_read(today)}")  # noqa: S608
+        parts.append(f"SELECT {columns} FROM {_read(today, where)}")  # noqa: S608
     if older:
         # A column that came later is not in files from before; one that was dropped is left out.
-        stored = f"SELECT * FROM {_read(older, by_name=True)}"  # noqa: S608
+        stored = f"SELECT * FROM {_read(older, where, by_name=True)}"  # noqa: S608
         every = f"{_nothing(table)} UNION ALL BY NAME {stored}"
         cast = ", ".join(
             f"CAST({_older(column)} AS {_TYPES[column.dtype]}) AS {_name(column.name)}"
@@ -115,17 +143,18 @@ def _nothing(table: Table) -> str:
     return f"SELECT {typed} WHERE false"
 
 
-def _read(paths: Sequence[str], *, by_name: bool = False) -> str:
+def _read(paths: Sequence[str], where: str, *, by_name: bool = False) -> str:
     # The versions lie in folders named month=2026-03: left on, hive detection would add a column.
     listed = ", ".join(_text(path) for path in paths)
     union = ", union_by_name = true" if by_name else ""
-    return f"read_parquet([{listed}], hive_partitioning = false{union})"
+    absolute = f"[{where} || name for name in [{listed}]]"
+    return f"read_parquet({absolute}, hive_partitioning = false{union})"
 
 
-def _with_recent(sql: str, files: Mapping[str, Sequence[Listed]]) -> str:
+def _with_recent(sql: str, files: Files, where: str) -> str:
     def newest(found: re.Match[str]) -> str:
         table = TABLES[found.group(1)]
-        return f"({_rows(table, files.get(table.name, ())[-RECENT_UNITS:])})"
+        return f"({_rows(table, files.get(table.name, ())[-RECENT_UNITS:], where)})"
 
     return re.sub(r"\brecent\((\w+)\)", newest, sql)
 

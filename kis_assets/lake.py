@@ -7,6 +7,7 @@ reading is changed, or removed before its time.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -179,39 +180,46 @@ class Lake:
     def read(self, sql: str, params: Sequence[object] = ()) -> pl.DataFrame:
         """The answer of one query through the views of `market.duckdb`; instants are in UTC.
 
-        What is stored and not published yet is published first.
+        What is stored and not published yet is published first, where the folder can be written.
 
         Raises:
             duckdb.Error: the query is wrong, or tries to write.
             LakeError: the disk is full or fails.
         """
-        self.publish(only_if_stale=True)
         # A copy, because DuckDB gives a process that has the file open the catalogue of that time,
         # and because an analyst may hold the file for writing.
         with tempfile.TemporaryDirectory() as folder:
-            copy = shutil.copy(self.database, folder)
+            copy = Path(folder) / self.database.name
+            try:
+                self.publish(only_if_stale=True)
+                shutil.copyfile(self.database, copy)
+            except LakeError as error:
+                if not _is_read_only(error.__cause__):
+                    raise
+                catalogue.build(copy, self._views())
             with duckdb.connect(copy, read_only=True) as connection:
+                connection.execute("SET VARIABLE kis_assets_folder = ?", [str(self.folder)])
                 connection.execute("SET TimeZone = 'UTC'")
                 connection.execute("SET VARIABLE replay_at = ?::TIMESTAMPTZ", [self.replay_at])
                 return connection.sql(sql, params=list(params)).pl()
 
-    def views(self, tables: Collection[str], as_of: datetime) -> list[str]:
+    def views(self, tables: Collection[str], as_of: datetime | None) -> list[str]:
         """The SQL that makes every view of `market.duckdb`, over what was stored at an instant.
 
         Args:
             tables: names of the tables to show; the others are empty.
-            as_of: the instant, aware.
+            as_of: the instant, aware; None for now.
 
         Raises:
             LakeError: `as_of` is naive, or versions of these tables have been pruned since.
         """
-        made = catalogue.statements(
-            {
-                name: self._listed(TABLES[name], self._versions.known_until(name, as_of))
-                for name in tables
-            }
-        )
-        return [view for view, *_ in made.values()]
+        return [view for view, *_ in self._views(tables, as_of).values()]
+
+    def _views(
+        self, tables: Collection[str] = tuple(TABLES), as_of: datetime | None = None
+    ) -> dict[str, list[str]]:
+        files = {name: self._listed(TABLES[name], as_of) for name in tables}
+        return catalogue.statements(files, self.folder)
 
     def _replace(self, table: Table, unit: str, scope: Scope, rows: pl.DataFrame) -> Change:
         before = _load(table, self._versions.newest(table.name, unit))
@@ -235,7 +243,7 @@ class Lake:
         # Listing and renaming under one lock: the last publisher is always right.
         with self._versions.lock("market"):
             self._versions.sweep("market")
-            views = catalogue.statements({name: self._listed(TABLES[name]) for name in TABLES})
+            views = self._views()
             # Some comments depend on more than their own view.
             every = _digest(catalogue.statements({}))
             marks = {name: f"{every} {_digest(sql)}" for name, sql in views.items()}
@@ -278,10 +286,12 @@ class Lake:
         catalogue.build(mine, views)
         shutil.copyfile(mine, target)
 
-    def _listed(self, table: Table, until: str | None = None) -> list[catalogue.Listed]:
+    def _listed(self, table: Table, as_of: datetime | None) -> list[catalogue.Listed]:
         ending = _ending(table)
+        until = None if as_of is None else self._versions.known_until(table.name, as_of)
         found = self._versions.every_newest(table.name, until)
-        return [(path, path.endswith(ending)) for path in found]
+        start = len(f"{self.folder}/")
+        return [(path[start:], path.endswith(ending)) for path in found]
 
     @contextmanager
     def _failures(self, what: str) -> Generator[None]:
@@ -294,6 +304,10 @@ class Lake:
                 f"{what}: the disk that holds {self.folder} failed ({reason}); what was stored "
                 "before is still there: see to free space and permissions, then run again"
             ) from error
+
+
+def _is_read_only(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def _digest(found: object) -> str:

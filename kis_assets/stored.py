@@ -70,23 +70,34 @@ class Catalogue:
             self._seen = (there.st_ino, there.st_mtime_ns)
         cursor = self._connection.cursor()
         cursor.execute("SET VARIABLE replay_at = ?::TIMESTAMPTZ", [self.replay_at])
+        cursor.execute("SET VARIABLE kis_assets_folder = ?", [str(self.folder)])
         return cursor
 
     @contextmanager
-    def at(self, as_of: datetime, query: str) -> Generator[duckdb.DuckDBPyConnection]:
+    def at(self, as_of: datetime | None, query: str) -> Generator[duckdb.DuckDBPyConnection]:
         """A connection whose views show what was stored at an instant, for one query.
 
+        Args:
+            as_of: the instant; None for what lies in the folder now, whatever is published.
+            query: what will be asked.
+
         Raises:
+            NotStored: the folder lacks the files of the rows.
             LakeError: the instant is naive, or versions of that time that it needs are pruned.
         """
         import duckdb
 
         from kis_assets.lake import Lake
 
+        if as_of is None and not (self.folder / "versions").is_dir():
+            raise NotStored(
+                f"{self.folder} has no folder versions, which holds the rows; copy all of it"
+            )
         lake = Lake(self.folder, source=self.folder.name)
         with duckdb.connect(":memory:") as connection:
             for statement in lake.views(_tables_in(query), as_of):
                 connection.execute(statement)
+            connection.execute("SET VARIABLE replay_at = ?::TIMESTAMPTZ", [self.replay_at])
             yield connection
 
     @contextmanager
