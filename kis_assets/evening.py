@@ -155,7 +155,8 @@ def _from_candles(lake: Lake, day: date, master: pl.DataFrame) -> pl.DataFrame:
             change_rate=pl.when(pl.col("base_price") > 0)
             .then(100 * pl.col("change") / pl.col("base_price"))
             .otherwise(0.0),
-            is_official="is_final",
+            # Of other venues than KRX no price is.
+            is_official=pl.col("is_final") & ~pl.col("source").str.contains("-"),
             upper_limit=pl.lit(None, pl.Int64),
             lower_limit=pl.lit(None, pl.Int64),
         )

@@ -105,8 +105,9 @@ class Told(NamedTuple):
 def not_corrected(told: Collection[Told]) -> set[str]:
     """The stocks whose close is not the one that KIS states as the previous close.
 
-    It states the day's official close, or still that of the day before, for all stocks alike: then
-    nothing can be said. Most stocks tell which of the two it is.
+    That is the day's official close, or still that of the day before, for all stocks alike: then
+    nothing can be said. Most stocks tell which of the two it is. It is asked from `refetched_by`
+    on: until then a close that is not the stated one is not final in either case.
     """
     moved = [it for it in told if it.stated and it.close != it.base_price]
     rolled = sum(it.stated == it.close for it in moved)

@@ -16,6 +16,7 @@ import polars as pl
 
 from kis_assets import finality
 from kis_assets.changes import day_of
+from kis_assets.closed_days import closed_before
 from kis_assets.kis.errors import KISError
 from kis_assets.lake import Lake, Scope
 from kis_assets.tables import DAILY_CANDLES, QUALITY, Table
@@ -131,7 +132,7 @@ def provisional(
     lake: Lake, now: datetime, first: date | None = None, last: date | None = None
 ) -> pl.DataFrame:
     """trading_day and stock_code of the stored candles that are not final and could be by now."""
-    until = finality.newest_final_day(now)
+    until = finality.newest_final_day(now, closed_before(lake, now))
     return (
         lake.scan(DAILY_CANDLES, first=first, last=min(last or until, until))
         .filter(~pl.col("is_final"))

@@ -21,6 +21,7 @@ from kis_assets.assets.repairing import fetch_provisional_candles_again
 from kis_assets.assets.reports import market_report
 from kis_assets.assets.sessions import refuse_closed
 from kis_assets.assets.warming import warm_cache
+from kis_assets.closed_days import previous_session
 from kis_assets.kis.errors import InvalidRequest
 from kis_assets.lake import Lake
 from kis_assets.resources import open_lake
@@ -85,19 +86,9 @@ def day_key(day: date) -> str:
     return day.isoformat()
 
 
-def day_before_key(day: date) -> str:
-    """The partition of the trading day before."""
-    return krx.previous_trading_day(day).isoformat()
-
-
 def month_key(day: date) -> str:
     """The partition of the month of a day."""
     return day.replace(day=1).isoformat()
-
-
-def month_before_key(day: date) -> str:
-    """The partition of the month of the trading day before."""
-    return month_key(krx.previous_trading_day(day))
 
 
 def year_key(day: date) -> str:
@@ -178,6 +169,8 @@ PUBLISHED = time(8, 30)
 """When KRX's figures of the day before are there: it says 08:00."""
 PUBLISHED_LATE = (time(8, 45), time(9, 10), time(10, 10))
 """When they are asked for again where they were not."""
+CALENDAR_BEFORE = timedelta(minutes=10)
+"""How long before the morning's candles KIS is asked whether the exchange opens."""
 DOUBTED = (time(8, 10), time(8, 40))
 """When candles are asked for again whose correction had not come in the night."""
 REPORT_AGAIN = time(8, 50)
@@ -190,35 +183,37 @@ CAPTURE, USUAL, CATCH_UP = 10, 0, -10
 
 
 Needless = Callable[[Lake, date], str]
-"""Why nothing is to be done on a day by what is stored; empty text when something is."""
+"""Why nothing is to be done about a day by what is stored; empty text when something is."""
 
 
 def all_final(lake: Lake, day: date) -> str:
-    """Why the candles of the session before a day need not be asked for again."""
-    before = krx.previous_trading_day(day)
-    rows = lake.scan(DAILY_CANDLES, first=before, last=before).select("is_final").collect()
+    """Why the candles of a day need not be asked for again."""
+    rows = lake.scan(DAILY_CANDLES, first=day, last=day).select("is_final").collect()
     is_done = not rows.is_empty() and rows["is_final"].all()
-    return f"all candles of {before} are final" if is_done else ""
+    return f"all candles of {day} are final" if is_done else ""
 
 
 def krx_is_there(lake: Lake, day: date) -> str:
-    """Why KRX's figures of the session before a day need not be asked for again."""
-    before = krx.previous_trading_day(day)
+    """Why KRX's figures of a day need not be asked for again."""
     beside = Lake(lake.folder.parent / "krx", source="krx")
-    rows = beside.scan(KRX_DAILY, first=before, last=before).select("stock_code").collect()
-    return "" if rows.is_empty() else f"KRX's figures of {before} are stored"
+    rows = beside.scan(KRX_DAILY, first=day, last=day).select("stock_code").collect()
+    return "" if rows.is_empty() else f"KRX's figures of {day} are stored"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A schedule: a job, when it runs, and which partition it makes of the day, if any."""
+    """A schedule: a job, when it runs, and which partition it makes of the day, if any.
+
+    One that is `of_before` makes that of the last session before the day.
+    """
 
     name: str
     job: Any
     moments: Moments
     key: Key | None = None
     priority: int = USUAL
-    needless: Needless = lambda _lake, _day: ""
+    of_before: bool = False
+    needless: Needless | None = None
 
 
 def plans(settings: Settings) -> list[Plan]:
@@ -227,22 +222,27 @@ def plans(settings: Settings) -> list[Plan]:
     morning, warm = at(settings.kis_schedule_morning), at(settings.kis_schedule_warm)
     over = settings.kis_schedule_evening
     report = (datetime.combine(krx.FIRST_DAY, over) + REPORT_AFTER).time()
+    candles = settings.kis_schedule_candles
+    told = datetime.combine(krx.FIRST_DAY, candles) - CALENDAR_BEFORE
     found = [
+        # Whether there is a session today decides whether last night corrected anything.
+        Plan("calendar_morning", market_calendar, at(told.time()), year_key),
         # The close of the day before is the regular session's since last night; see `finality`.
         Plan(
             "candles_morning",
             daily_candle_ingestion,
-            at(settings.kis_schedule_candles),
-            month_before_key,
+            at(candles),
+            month_key,
+            of_before=True,
         ),
         Plan(
             "candles_doubted",
             daily_candle_ingestion,
             after_doubt(*DOUBTED),
-            month_before_key,
+            month_key,
+            of_before=True,
             needless=all_final,
         ),
-        Plan("calendar_morning", market_calendar, morning, year_key),
         Plan("master_morning", stock_master_ingestion, morning, day_key),
         Plan("reference_morning", reference_ingestion, morning, month_key),
         Plan("cache_morning", cache_warming, warm),
@@ -256,24 +256,27 @@ def plans(settings: Settings) -> list[Plan]:
         Plan("minutes_evening", minute_candle_ingestion, evening(over), day_key),
         Plan("actions_evening", corporate_action_ingestion, evening(report), month_key),
         Plan("report_evening", evening_report, evening(report), day_key),
-        Plan("report_morning", evening_report, at(REPORT_AGAIN), day_before_key),
+        Plan("report_morning", evening_report, at(REPORT_AGAIN), day_key, of_before=True),
     ]
     if settings.source_type == "krx":
         # All that KRX tells of, once it does.
         found = [
             Plan("calendar_morning", market_calendar, morning, year_key),
-            Plan("master_morning", stock_master_ingestion, at(PUBLISHED), day_before_key),
-            Plan("candles_morning", daily_candle_ingestion, at(PUBLISHED), month_before_key),
+            Plan("master_morning", stock_master_ingestion, at(PUBLISHED), day_key, of_before=True),
+            Plan(
+                "candles_morning", daily_candle_ingestion, at(PUBLISHED), month_key, of_before=True
+            ),
             Plan("reference_morning", reference_ingestion, at(PUBLISHED), month_key),
         ]
     if settings.krx_api_key.get_secret_value():
         found += [
-            Plan("krx_morning", krx_ingestion, at(PUBLISHED), day_before_key),
+            Plan("krx_morning", krx_ingestion, at(PUBLISHED), day_key, of_before=True),
             Plan(
                 "krx_late",
                 krx_ingestion,
                 at(*PUBLISHED_LATE),
-                day_before_key,
+                day_key,
+                of_before=True,
                 needless=krx_is_there,
             ),
         ]
@@ -297,13 +300,21 @@ def _schedule(plan: Plan, settings: Settings) -> dg.ScheduleDefinition:
         description=f"{plan.job.name} {plan.moments.said} in Seoul, on trading days of KRX",
     )
     def _evaluate(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        tick = context.scheduled_execution_time.astimezone(krx.SEOUL)
-        reason = _skip(plan, tick, open_lake(settings))
-        if reason:
+        tick, lake = context.scheduled_execution_time.astimezone(krx.SEOUL), open_lake(settings)
+        day = tick.date()
+        if reason := _skip(plan, tick, lake):
             return dg.SkipReason(reason)
+        if plan.of_before:
+            day = previous_session(lake, day)
+        key = plan.key(day) if plan.key else None
+        if plan.needless is not None:
+            if reason := plan.needless(lake, day):
+                return dg.SkipReason(reason)
+            if any(_is_at_work(run, plan.job.name, key) for run in running(context.instance)):
+                return dg.SkipReason(f"a run of {plan.job.name} for {key} is at work")
         return dg.RunRequest(
             run_key=f"{plan.name}-{tick:%Y-%m-%dT%H:%M}",
-            partition_key=plan.key(tick.date()) if plan.key else None,
+            partition_key=key,
             tags={"dagster/priority": str(plan.priority)},
         )
 
@@ -327,4 +338,16 @@ def _skip(plan: Plan, tick: datetime, lake: Lake) -> str:
         refuse_closed(lake, day)
     except InvalidRequest as reason:
         return str(reason)
-    return plan.needless(lake, day)
+    return ""
+
+
+def running(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """The runs that wait or run."""
+    waiting = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
+    return list(
+        instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus[it] for it in waiting]))
+    )
+
+
+def _is_at_work(run: dg.DagsterRun, job: str, key: str | None) -> bool:
+    return run.job_name == job and run.tags.get("dagster/partition") == key

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ import dagster as dg
 
 from kis_assets import finality, krx, published
 from kis_assets.alerts import tell
-from kis_assets.assets.sessions import said_closed
+from kis_assets.closed_days import closed_before, said_closed
 from kis_assets.kis.minutes import SESSIONS_KEPT
 from kis_assets.lake import Lake
 from kis_assets.resources import open_lake
@@ -27,6 +27,7 @@ from kis_assets.schedules import (
     minute_candle_ingestion,
     month_key,
     reference_ingestion,
+    running,
     year_key,
 )
 from kis_assets.settings import Settings
@@ -47,7 +48,8 @@ class Owed:
 
     `kept` is for how many sessions the source has it; beyond `LOOKED_BACK` only a day without any
     row is asked for. One that tells `of_now` is asked for once a partition, not for each day.
-    `waits_until` says when what is stored of a day and not final is worth asking for again.
+    One that `waits` is asked for again, where it is stored and not final, once it can be final and
+    the morning's schedules have had their time.
     """
 
     table: str
@@ -55,13 +57,13 @@ class Owed:
     key: Key
     kept: int = LOOKED_BACK
     of_now: bool = False
-    waits_until: Callable[[date], datetime] | None = None
+    waits: bool = False
 
 
 # Minutes first: KIS forgets them.
 OWED = [
     Owed(MINUTE_CANDLES.name, minute_candle_ingestion, day_key, kept=SESSIONS_KEPT),
-    Owed(DAILY_CANDLES.name, daily_candle_ingestion, month_key, waits_until=finality.refetched_by),
+    Owed(DAILY_CANDLES.name, daily_candle_ingestion, month_key, waits=True),
     Owed(MARKET_DAYS.name, market_calendar, year_key, of_now=True),
     Owed(STOCK_INFO.name, reference_ingestion, month_key, of_now=True),
     # Where there is a key to KRX.
@@ -103,9 +105,10 @@ def wanted(lake: Lake, settings: Settings, now: datetime) -> tuple[date | None, 
         else:
             kept = set(sessions[-_kept(owed, settings) :])
             days = [day for day in over if day in kept and _is_wanted(day, conditions, over)]
-            if (waits := owed.waits_until) is not None:
-                pending = {day for day in days if conditions.get(day) == "pending"}
-                days = [day for day in days if day not in pending or waits(day) <= now]
+            if owed.waits:
+                then = now - finality.REFETCHED_AFTER
+                final = finality.newest_final_day(then, closed_before(lake, then))
+                days = [day for day in days if conditions.get(day) != "pending" or day <= final]
         if is_krx or owed.table == KRX_DAILY.name:
             days = [day for day in days if day <= published.newest(now)]
         if owed.of_now:  # what is past cannot be had
@@ -181,9 +184,9 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         left = [it for it in found if _name(it) not in asked]
         if not left:
             return dg.SkipReason("nothing is missing" if not found else "asked for this evening")
-        running = _running(context.instance)
-        places = AT_ONCE - sum(_TAG in run.tags for run in running)
-        taken = [it for it in left if not _is_running(it, running)][: max(0, places)]
+        at_work = running(context.instance)
+        places = AT_ONCE - sum(_TAG in run.tags for run in at_work)
+        taken = [it for it in left if not _is_running(it, at_work)][: max(0, places)]
         return dg.SensorResult(
             run_requests=[
                 dg.RunRequest(
@@ -214,14 +217,6 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
 
 def _name(wanted: Wanted) -> str:
     return f"{wanted[0].table} {wanted[1]}"
-
-
-def _running(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
-    """The runs that wait or run."""
-    waiting = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
-    return list(
-        instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus[it] for it in waiting]))
-    )
 
 
 def _is_running(wanted: Wanted, running: list[dg.DagsterRun]) -> bool:

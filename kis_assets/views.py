@@ -102,7 +102,8 @@ _ADJUSTED = f"""
         SELECT daily_candles.*, stretch, lag(close) OVER earlier AS previous_close,
                lag(is_final) OVER earlier AS previous_is_final,
                lag(stretch) OVER earlier AS previous_stretch,
-               ex_flag <> '00' OR revaluation <> '00' OR split_ratio > 0 AS is_marked
+               ex_flag NOT IN ('00', '02', '03', '05') OR revaluation <> '00' OR split_ratio > 0
+                   AS is_marked
         FROM daily_candles JOIN stretches USING (trading_day)
         WINDOW earlier AS (PARTITION BY stock_code ORDER BY daily_candles.trading_day)
     ), announced AS (
@@ -217,7 +218,9 @@ _CONDITION = f"""
             WHEN 'pending' THEN CASE
                 WHEN not_final > 0 AND {_NOW} < coalesce(next_opens_at, {_NOW} + INTERVAL 1 DAY)
                     THEN not_final || ' rows are not final: close, high and low may be the '
-                         || 'after-market''s until the night before the next session'
+                         || 'after-market''s; final when fetched at 06:00 of '
+                         || coalesce(strftime(timezone('Asia/Seoul', next_opens_at), '%Y-%m-%d'),
+                                     'the next session') || ' or later'
                 WHEN not_final > 0 THEN not_final || ' rows were stored before they were final '
                                         || 'and never again: run kis-assets repair'
                 WHEN rows > 0 THEN 'stored before trading ended at 20:00: to be fetched again'
@@ -237,7 +240,12 @@ VIEWS: dict[str, str] = {
         -- Each stock's row of the newest capture that has it, within the ten newest stored days.
         -- session says in which session its price was made; regular_close is the official close of
         -- that day, from the capture after the close or from a final candle.
-        SELECT latest.* REPLACE (coalesce(latest.regular_close, final.close) AS regular_close)
+        SELECT latest.stock_code, latest.stock_name, latest.price,
+               CASE WHEN contains(latest.source, '-') THEN NULL  -- another venue than KRX
+                    ELSE coalesce(latest.regular_close, final.close) END AS regular_close,
+               latest.session, latest.change, latest.change_rate,
+               latest.* EXCLUDE (stock_code, stock_name, price, regular_close, session, change,
+                                 change_rate)
         FROM (SELECT * FROM recent(price_snapshots)
               QUALIFY row_number() OVER (PARTITION BY stock_code ORDER BY captured_at DESC) = 1
              ) AS latest

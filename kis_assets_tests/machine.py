@@ -90,7 +90,9 @@ class Machine:
 
     def tick(self, schedule: dg.ScheduleDefinition, at: datetime) -> None:
         """Dagster evaluates a tick of a schedule, now."""
-        with dg.build_schedule_context(self.instance, scheduled_execution_time=at) as context:
+        with dg.build_schedule_context(scheduled_execution_time=at) as context:
+            # It takes none that is in memory, which is all that is needed here.
+            context._instance = context._instance_ref = self.instance  # type: ignore[assignment]
             found = schedule(context)
         if isinstance(found, dg.RunRequest):
             self._run(schedule.job_name, found)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from datetime import date, datetime
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from kis_assets import krx
-from kis_assets.assets.reference import calendar
+from kis_assets.assets.reference import calendar, overridden
 from kis_assets.lake import Scope
 from kis_assets.settings import Settings
 from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS
@@ -109,8 +110,8 @@ def test_the_official_prices_of_a_csat_day_are_captured_an_hour_later(
         ("19 21:40", "minute_candle_ingestion", "2026-11-19"),
         ("19 22:30", "corporate_action_ingestion", "2026-11-01"),
         ("19 22:30", "evening_report", "2026-11-19"),
+        ("20 07:20", "market_calendar", "2026"),
         ("20 07:30", CANDLES, "2026-11-01"),
-        ("20 08:00", "market_calendar", "2026"),
         ("20 08:00", "stock_master_ingestion", "2026-11-20"),
         ("20 08:00", "reference_ingestion", "2026-11-01"),
         ("20 08:30", "cache_warming", ""),
@@ -171,3 +172,35 @@ def test_the_sensor_asks_for_final_candles_where_no_schedule_runs(
         ("02 08:35", CANDLES, "2026-10-01"),
         ("02 22:10", CANDLES, "2026-11-01"),
     ]
+
+
+def test_after_a_session_that_was_called_off_the_one_before_it_is_put_right(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = machine(settings, monkeypatch, "2026-10-30 20:00")
+    made.walk(made.now, at("2026-10-30 21:00"))
+    days = calendar(2026, "kis", made.now)
+    said = overridden(days, MARKET_DAYS.empty(), {date(2026, 11, 2): False}, made.now)
+    made.lake.replace(MARKET_DAYS, Scope.year(2026), said)
+    made.walk(at("2026-10-30 21:00"), at("2026-11-03 09:00"), LOOKS)
+    # Nothing on Monday, which was decreed a holiday; on Tuesday Friday's month.
+    assert of_candles(made)[1:] == [("03 07:30", CANDLES, "2026-10-01")]
+    assert final(made, date(2026, 10, 30)) == [True]
+
+
+def test_no_second_run_is_asked_for_while_the_first_is_at_work(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On the virtual server the candles of 07:30 take 42 minutes.
+    made = machine(settings, monkeypatch, "2026-10-01 20:00")
+    made.walk(made.now, at("2026-10-02 07:00"))
+    made.make = lambda _job, _key: None
+    run = dg.DagsterRun(
+        job_name=CANDLES,
+        status=dg.DagsterRunStatus.STARTED,
+        tags={"dagster/partition": "2026-10-01"},
+    )
+    made.walk(at("2026-10-02 07:00"), at("2026-10-02 08:00"))
+    made.instance.add_run(run)
+    made.walk(at("2026-10-02 08:00"), at("2026-10-02 09:00"))
+    assert of_candles(made)[1:] == [("02 07:30", CANDLES, "2026-10-01")]

@@ -165,7 +165,7 @@ def test_what_was_never_fetched_again_is_told_how_to_repair(lake: Lake) -> None:
     fetched(lake, day, "2026-10-30 20:40")
     seen, why = condition(at(lake, "2026-11-01 12:00"), DAILY_CANDLES, day)
     assert seen == "pending"
-    assert "until the night before the next session" in why
+    assert "final when fetched at 06:00 of 2026-11-02 or later" in why
     seen, why = condition(at(lake, "2026-11-02 09:30"), DAILY_CANDLES, day)
     assert seen == "pending"
     assert "kis-assets repair" in why

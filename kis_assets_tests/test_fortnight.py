@@ -54,9 +54,11 @@ def ordinary(day: str, *, hours_later: int = 0) -> list[Asked]:
     today, month = f"2025-11-{day}", "2025-11-01"
     session = [f"{hour:02}:{minute}" for hour in range(9, 16) for minute in ("00", "30")][1:-1]
     before = krx.previous_trading_day(date.fromisoformat(today))
+    while before in DECREED:
+        before = krx.previous_trading_day(before)
     return [
         (f"{day} 07:30", "daily_candle_ingestion", month),
-        (f"{day} 08:00", "market_calendar", "2025"),
+        (f"{day} 07:20", "market_calendar", "2025"),
         (f"{day} 08:00", "stock_master_ingestion", today),
         (f"{day} 08:00", "reference_ingestion", month),
         (f"{day} 08:30", "cache_warming", ""),

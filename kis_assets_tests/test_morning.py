@@ -63,14 +63,36 @@ def test_a_stock_whose_correction_is_late_is_not_called_final(
     assert final_codes(settings, moment, correction=LATER) == final
 
 
-def test_a_morning_on_which_kis_states_the_day_before_doubts_nothing(settings: Settings) -> None:
-    assert final_codes(settings, "07:30", rolls_at=time(8, 55)) == set(CODES)
+@pytest.mark.parametrize(
+    ("moment", "final"),
+    [
+        # When KIS turns to the new day is not known: as long as it has not, it is asked again.
+        ("07:30", {"247540"}),  # which closed as on the day before
+        ("08:10", {"247540"}),
+        ("08:40", set(CODES)),
+    ],
+)
+def test_while_kis_states_the_day_before_nothing_is_final_until_the_last_try(
+    settings: Settings, moment: str, final: set[str]
+) -> None:
+    assert final_codes(settings, moment, rolls_at=time(8, 55)) == final
 
 
-def test_a_day_that_has_not_turned_hides_a_late_correction(settings: Settings) -> None:
-    # Nothing tells it then: by 07:56 all of 25 that were looked at had come.
-    found = final_codes(settings, "07:30", rolls_at=time(8, 55), correction=LATER)
-    assert found == set(CODES)
+def test_a_close_that_was_captured_proves_or_refutes_the_candle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    evening = datetime.fromisoformat("2026-11-12T15:45:00+09:00")
+    morning = datetime.fromisoformat("2026-11-13T07:30:00+09:00")
+    for now, asset, key in (
+        (evening, "price_snapshots", "2026-11-12"),
+        (morning, "daily_candles", "2026-11-01"),
+    ):
+        # KIS has not turned to the new day, so that its own word says nothing.
+        server = served_at(now, rolls_at=time(8, 55), correction=LATER)
+        point_at(server, monkeypatch, now, KIS_STOCK_CODES=",".join(CODES))
+        assert materialize(asset, key).success
+    of_day = stored(DAILY_CANDLES).filter(trading_day=DAY)
+    assert set(of_day.filter("is_final")["stock_code"]) == set(CODES) - {LATE}
 
 
 def test_a_session_that_kis_has_called_off_corrects_nothing(

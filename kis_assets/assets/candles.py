@@ -16,7 +16,8 @@ from kis_assets.assets.reporting import (
     logged,
     refuse_nothing_stored,
 )
-from kis_assets.assets.sessions import month, refuse_closed, refuse_without_today, said_closed
+from kis_assets.assets.sessions import month, refuse_closed, refuse_without_today
+from kis_assets.closed_days import closed_before
 from kis_assets.kis.errors import UnexpectedAnswer
 from kis_assets.kis.minutes import kept_session
 from kis_assets.lake import Lake, Scope
@@ -25,7 +26,7 @@ from kis_assets.quality import provisional
 from kis_assets.resources import KISResource, LakeResource, plain_failures
 from kis_assets.sources.base import Fetched
 from kis_assets.sources.kis import NO_BAR
-from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES
+from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES, PRICE_SNAPSHOTS
 from kis_assets.venues import Venue
 
 # The after-market is for shares of KOSPI and KOSDAQ.
@@ -59,7 +60,7 @@ def daily_candles(
         if kis.settings.kis_venue is not Venue.NXT:  # which may have suspended a listed stock
             _count_as_failed(fetched, stocks, first, last, kis.now())
         refuse_nothing_stored(fetched, f"daily candles of {first:%Y-%m}")
-        fetched.rows = _provisional_over_closed_days(fetched.rows, lake.lake, last, kis.now())
+        fetched.rows = _as_final_as_known(fetched.rows, lake.lake, kis.now())
         # What KIS had before and says nothing of now is not taken away: bars replace bars.
         scope = Scope.month(first).of(fetched.rows["stock_code"].unique())
         result = report.store(lake.lake, DAILY_CANDLES, scope, fetched, stocks)
@@ -99,13 +100,30 @@ def minute_candles(
         return result
 
 
-def _provisional_over_closed_days(
-    rows: pl.DataFrame, lake: Lake, last: date, now: datetime
-) -> pl.DataFrame:
-    """Rows of which none is final that waits for a session which KIS has called off."""
-    closed = said_closed(lake, last, now.date())
-    final = finality.newest_final_day(now, closed)
-    return rows.with_columns(is_final=pl.col("is_final") & (pl.col("trading_day") <= final))
+def _as_final_as_known(rows: pl.DataFrame, lake: Lake, now: datetime) -> pl.DataFrame:
+    """Rows with what the lake knows of `is_final`, beside what their answers told.
+
+    A close that was captured on the day itself proves the candle of the morning after, or refutes
+    it. No candle is final that waits for a session which KIS has called off.
+    """
+    final = finality.newest_final_day(now, closed_before(lake, now))
+    is_final = pl.col("is_final") & (pl.col("trading_day") <= final)
+    doubted = finality.doubted_day(now)
+    if doubted is None or doubted > final:
+        return rows.with_columns(is_final=is_final)
+    captured = (
+        lake.scan(PRICE_SNAPSHOTS, first=doubted, last=doubted)
+        .filter(pl.col("regular_close").is_not_null())
+        .sort("captured_at")
+        .unique("stock_code", keep="last")
+        .select("stock_code", "trading_day", official="regular_close")
+        .collect()
+    )
+    return (
+        rows.join(captured, on=["stock_code", "trading_day"], how="left", maintain_order="left")
+        .with_columns(is_final=(pl.col("close") == pl.col("official")).fill_null(is_final))
+        .drop("official")
+    )
 
 
 def _count_as_failed(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from datetime import date, datetime, time
 
-import polars as pl
-
 from kis_assets import krx, published
+from kis_assets.closed_days import said_closed
 from kis_assets.kis.errors import InvalidRequest
 from kis_assets.lake import Lake
 from kis_assets.settings import Settings
-from kis_assets.tables import MARKET_DAYS
 from kis_assets.venues import Venue, latest_session, venue_session
 
 FILES_ARE_NEW = time(7, 30)
@@ -60,12 +58,6 @@ def refuse_without_today(settings: Settings, what: str) -> None:
     """
     if settings.source_type == "krx":
         raise published.only_past_days(what)
-
-
-def said_closed(lake: Lake, first: date, last: date) -> set[date]:
-    """The days of a span of which KIS has said that there is no session."""
-    said = lake.scan(MARKET_DAYS, first=first, last=last)
-    return set(said.filter((pl.col("known_from") == "kis") & ~pl.col("is_open")).collect()["day"])
 
 
 def refuse_closed(lake: Lake, day: date) -> None:

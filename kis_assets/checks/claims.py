@@ -12,6 +12,7 @@ import polars as pl
 
 from kis_assets import krx, quality
 from kis_assets.assets.showing import SHOWN, markdown
+from kis_assets.closed_days import said_closed
 from kis_assets.kis.errors import KISError
 from kis_assets.lake import Lake, Scope
 from kis_assets.quality import Finding
@@ -34,6 +35,8 @@ class Span:
     """Opens the source, for the claims that ask it a second time."""
     beside: Lake | None = None
     """Of KIS's rows the lake of KRX's own, of KRX's that of KIS's; None where neither is it."""
+    clock: Callable[[], datetime] | None = None
+    """Tells the moment again, for claims that take long; it is `now` where there is none."""
 
     def rows(self, table: Table | None = None, *, days_before: int = 0) -> pl.LazyFrame:
         """The stored rows of these days, of this table or of another one, earlier ones too."""
@@ -42,9 +45,11 @@ class Span:
 
     @property
     def sessions(self) -> list[krx.Session]:
-        """The sessions of these days that are over, oldest first."""
+        """The sessions of these days that are over, oldest first; not those that KIS called off."""
         first, last = max(self.first, krx.FIRST_DAY), min(self.last, self.now.date())
         days = krx.trading_days(first, last) if first <= last else []
+        closed = said_closed(self.lake, first, last) if days else set[date]()
+        days = [day for day in days if day not in closed]
         found = [krx.session(day) for day in days]
         return [session for session in found if session and session.closes_at <= self.now]
 
@@ -186,6 +191,7 @@ def checks(
                 kis.now(),
                 lambda: kis.source,
                 _beside(mine, kis.settings),
+                kis.now,
             )
             rows = quality.rows_by_day(table, span.rows())
             for claim in claims:

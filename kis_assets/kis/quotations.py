@@ -102,7 +102,21 @@ class Quotations(Reference):
                 patience=patience,
             )
 
-        return [bar | {"is_final": bar["trading_day"] <= final} for bar in ask() or ask()]
+        # Which close KIS states beside the bars of another venue is not known.
+        doubted = finality.doubted_day(now) if (venue or self._venue) is Venue.KRX else None
+        proven = doubted is not None and now >= finality.refetched_by(doubted)
+        return [
+            bar
+            | {
+                "is_final": bar["trading_day"] <= final
+                and (
+                    proven
+                    or bar["trading_day"] != doubted
+                    or bar["stated_close"] in (None, 0, bar["close"])
+                )
+            }
+            for bar in ask() or ask()
+        ]
 
     def recent_days(self, code: str, patience: float | None = None) -> list[dict[str, Any]]:
         """The last thirty raw daily bars, newest first; see `answers.recent_days`."""
