@@ -29,7 +29,13 @@ from kis_assets.simulator.model import ModelMarket
 from kis_assets.simulator.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 
+EXTRACT = Path(__file__).parent / "extract"
+"""Invented market days in the shape of real ones, with their oddities; see `make_extract.py`."""
+
 REAL_DATA = Path(__file__).parents[2] / "shared" / "krx_real"
+"""Real market days; not in this repository."""
+
+MARKET_DAYS = {"invented": EXTRACT} | ({"real": REAL_DATA} if REAL_DATA.exists() else {})
 RECORDED = Path(__file__).parents[2] / "shared" / "recorded"
 """Answers of KIS's real server; not in this repository, and tests of them are skipped then."""
 
@@ -40,7 +46,7 @@ ENVIRONMENT = dict(os.environ)
 """As it was before the tests: only those that ask KIS itself use it."""
 
 EVENING = datetime(2026, 3, 17, 20, 50, tzinfo=krx.SEOUL)
-"""A Tuesday after the last trade, in the month that the real data is from."""
+"""A Tuesday after the last trade, the last of the market days."""
 
 
 class Clock:
@@ -134,6 +140,12 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Assets without pictures, which take longer than most tests; `test_pictures.py` has them."""
     if "kis_assets.assets.showing" in sys.modules:
         monkeypatch.setattr("kis_assets.assets.showing.picture", lambda *_: None)
+
+
+@pytest.fixture(scope="module", params=MARKET_DAYS.values(), ids=MARKET_DAYS)
+def days_folder(request: pytest.FixtureRequest) -> Path:
+    """The files of market days: the invented ones, and the real ones where they are."""
+    return request.param
 
 
 @pytest.fixture
