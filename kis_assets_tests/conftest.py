@@ -38,7 +38,7 @@ REAL_DATA = Path(__file__).parents[2] / "shared" / "krx_real"
 
 MARKET_DAYS = {"invented": EXTRACT} | ({"real": REAL_DATA} if REAL_DATA.exists() else {})
 RECORDED = Path(__file__).parents[2] / "shared" / "recorded"
-"""Answers of KIS's real server; not in this repository, and tests of them are skipped then."""
+"""Answers of KIS's real server; not in this repository."""
 
 APP_KEY = "PSTESTKEY" * 4
 APP_SECRET = "TESTSECRET" * 18
