@@ -161,8 +161,8 @@ def _rights() -> Answer:
     """A rate that the shares contradict, and is not listed yet."""
     made = _actions("paidin-capin")
     odd = made["output1"][1]
-    odd |= {"fix_rate": " 20.00", "list_date": "", "tot_issue_stk_qty": "    31000000"}
-    odd["issue_stk_qty"] = "      310000"
+    odd |= {"fix_rate": " 20.00", "list_date": ""}
+    odd["issue_stk_qty"] = f"{int(odd['tot_issue_stk_qty']) // 100:12}"
     return made
 
 
