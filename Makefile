@@ -4,8 +4,6 @@
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 BIN := .venv/bin
-# Without a Redis server what speaks to it is not tested, and the whole is less than that.
-ENOUGH := $(if $(shell command -v redis-server),--cov-fail-under=90)
 READY := .venv/.ready
 
 $(READY): pyproject.toml constraints.txt
@@ -27,7 +25,7 @@ ui: $(READY)  ## the Dagster UI on http://127.0.0.1:3000
 
 test: $(READY)  ## every test that is quick, and how much of kis/ and sources/ they cover
 	@$(BIN)/pytest -q -n 2 --cov=kis_assets.kis --cov=kis_assets.sources --cov-branch \
-		--cov-report=term:skip-covered $(ENOUGH)
+		--cov-report=term:skip-covered --cov-fail-under=90
 
 test-all: $(READY)  ## the slow ones too
 	@$(BIN)/pytest -q -n 2 -m 'not live and not clients and not browser'

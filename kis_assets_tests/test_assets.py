@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -37,7 +36,7 @@ from kis_assets.tables import (
     STOCK_MASTER,
     TABLES,
 )
-from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, running_redis
+from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, redis_program, running_redis
 
 DAY = "2026-03-17"
 MONTH = "2026-03-01"
@@ -456,7 +455,7 @@ def test_a_run_that_fails_leaves_no_secret_anywhere(
     with dg.DagsterInstance.get() as instance:
         assert materialize("stock_master", DAY).success
         for number, (fault, spoil) in enumerate(faults.items()):
-            if fault == "Redis gone" and shutil.which("redis-server") is None:
+            if fault == "Redis gone" and redis_program() is None:
                 continue
             with monkeypatch.context() as only, ExitStack() as ending:
                 spoil(server, only, ending, tmp_path)

@@ -40,7 +40,7 @@ from kis_assets.settings import Settings
 from kis_assets.simulator.http import serve
 from kis_assets.simulator.server import Simulator
 from kis_assets.sources.kis import KISDataSource
-from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, REAL_DATA
+from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, MARKET_DAYS
 from kis_assets_tests.evening_picture import SCHEMES
 from kis_assets_tests.small_lake import CODES, DAY, SAMSUNG
 from kis_assets_tests.test_cli_reading import Said
@@ -358,14 +358,20 @@ def test_the_ui_is_dagsters_with_its_state_in_the_data_folder(
     assert (tmp_path / "data" / "dagster" / "dagster.yaml").exists()
 
 
-@pytest.mark.parametrize("words", [words for words in SERVES if words.startswith("simulate")])
+SIMULATES = {
+    f"{words} {name}": words.replace("FOLDER", str(folder))
+    for words in SERVES
+    if words.startswith("simulate")
+    for name, folder in (MARKET_DAYS.items() if "FOLDER" in words else [("", "")])
+}
+
+
+@pytest.mark.parametrize("words", SIMULATES.values(), ids=SIMULATES)
 def test_a_server_of_ones_own_answers_with_the_settings_it_prints(
     words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import uvicorn
 
-    if "FOLDER" in words and not REAL_DATA.exists():
-        pytest.skip("the real data is not here")
     config, run = uvicorn.Config, uvicorn.Server.run
     monkeypatch.setattr("uvicorn.Config", lambda app, **how: config(app, **how | {"port": 0}))
 
@@ -392,7 +398,7 @@ def test_a_server_of_ones_own_answers_with_the_settings_it_prints(
 
     asked: list[str] = []
     monkeypatch.setattr(uvicorn.Server, "run", ask)
-    done = Said(*shlex.split(words.replace("FOLDER", str(REAL_DATA))))
+    done = Said(*shlex.split(words))
     assert done.status == 0, done.err
     exported = dict(re.findall(r"^export (\w+)=(.*)$", done.out, re.MULTILINE))
     assert exported["KIS_API_BASE_URL_REAL"] == asked[0]

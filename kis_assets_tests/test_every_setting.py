@@ -28,7 +28,7 @@ from kis_assets.tables import MARKET_DAYS
 HERE = Path(__file__).parent
 HERE_TOO, CLIENT = "test_every_setting.py::test_", "test_api_client.py::test_"
 STREAM, SETTINGS = "test_stream.py::test_", "test_settings.py::test_"
-REAL, KRX = "test_real_data.py::test_", "test_krx_source.py::test_"
+DAYS, KRX = "test_market_days.py::test_", "test_krx_source.py::test_"
 FORTNIGHT = "test_fortnight.py::test_"
 HERE_TIMES = "test_every_setting.py::test_schedules_run_at_the_times_set"
 HERE_TTL = "test_every_setting.py::test_an_answer_is_kept_for_as_long_as_its_setting_says"
@@ -46,7 +46,7 @@ SHOWN_BY: dict[str, str] = {
     "kis_api_base_url_virtual": f"{STREAM}the_virtual_server_is_reached_at_its_own_address",
     "kis_ws_url_real": f"{STREAM}the_command_prints_what_happens_for_machines",
     "kis_ws_url_virtual": f"{STREAM}the_virtual_server_is_reached_at_its_own_address",
-    "kis_master_base_url": f"{REAL}candles_of_real_days_arrive_to_the_last_digit",
+    "kis_master_base_url": f"{DAYS}candles_arrive_to_the_last_digit",
     "kis_api_rate_limit": f"{STREAM}asking_for_the_approval_key_takes_a_permit",
     "kis_api_queue_timeout": f"{STREAM}asking_for_the_approval_key_takes_a_permit",
     "kis_api_timeout": "test_client.py::test_a_slow_drip_ends_with_the_timeout",
@@ -58,15 +58,15 @@ SHOWN_BY: dict[str, str] = {
     "kis_cache_ttl_chart": HERE_TTL,
     "kis_cache_ttl_stock_info": HERE_TTL,
     "redis_url": "test_shared_redis.py::test_quota_and_breaker_keep_their_rules",
-    "kis_universe": f"{REAL}during_the_session_the_newest_snapshot_answers",
+    "kis_universe": f"{DAYS}during_the_session_the_newest_snapshot_answers",
     "kis_stock_codes": "test_assets.py::test_an_unlisted_code_is_named_and_nothing_is_stored",
     "kis_venue": "test_venues.py::test_rows_of_nxt_stand_apart",
     "kis_data_dir": "test_every_setting.py::test_the_lake_keeps_old_versions_for_its_days",
     "kis_lake_keep_days": "test_every_setting.py::test_the_lake_keeps_old_versions_for_its_days",
     "kis_lake_url": "test_publish.py::test_a_materialization_publishes_what_it_stored",
-    "kis_replay_at": f"{REAL}during_the_session_the_newest_snapshot_answers",
+    "kis_replay_at": f"{DAYS}during_the_session_the_newest_snapshot_answers",
     "krx_api_key": f"{KRX}a_refused_key_says_that_each_api_is_applied_for",
-    "krx_api_base_url": f"{KRX}seven_real_days_arrive_value_for_value",
+    "krx_api_base_url": f"{KRX}seven_days_arrive_value_for_value",
     "kis_schedules": "test_sensors.py::test_a_setting_starts_every_schedule_and_sensor",
     "kis_schedule_morning": HERE_TIMES,
     "kis_schedule_candles": HERE_TIMES,

@@ -14,11 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kis_assets import krx
-
-REAL = Path(__file__).parents[2] / "shared" / "krx_real"
-needs_real_data = pytest.mark.skipif(
-    not REAL.is_dir(), reason="no real KRX data beside the project"
-)
+from kis_assets_tests.conftest import REAL_DATA
 
 MARKETS = ("KOSPI", "KOSDAQ", "KONEX")
 OLD_TICKS = date(2023, 1, 24)
@@ -37,9 +33,9 @@ def seoul(text: str) -> datetime:
 # --- trading days ---------------------------------------------------------------------------------
 
 
-@needs_real_data
+@pytest.mark.skipif(not REAL_DATA.exists(), reason="the real data is not here")
 def test_the_calendar_agrees_with_every_trading_day_of_25_years() -> None:
-    index = pl.read_parquet(REAL / "kospi_index_daily.parquet").get_column("date")
+    index = pl.read_parquet(REAL_DATA / "kospi_index_daily.parquet").get_column("date")
     first, last = date(2000, 1, 4), date(2024, 12, 31)
     traded = {day for day in index if first <= day <= last}
     computed = set(krx.trading_days(first, last))
@@ -338,9 +334,8 @@ def test_a_dearer_share_never_has_a_smaller_tick(a: int, b: int, market: str, da
     assert krx.tick_size(low, day, market) <= krx.tick_size(high, day, market)
 
 
-@needs_real_data
-def test_real_prices_keep_the_limits_except_on_listing_and_in_liquidation() -> None:
-    frame = pl.read_parquet(REAL / "daily.parquet").filter(pl.col("volume") > 0)
+def test_prices_keep_the_limits_except_on_listing_and_in_liquidation(days_folder: Path) -> None:
+    frame = pl.read_parquet(days_folder / "daily.parquet").filter(pl.col("volume") > 0)
     outside: set[str] = set()
     at_the_upper_limit = 0
     for row in frame.iter_rows(named=True):
@@ -351,7 +346,7 @@ def test_real_prices_keep_the_limits_except_on_listing_and_in_liquidation() -> N
             outside.add(row["code"])
         at_the_upper_limit += row["high"] == upper
     assert outside == {"0011A0", "0082N0", "036180", "204630", "222810"}
-    assert at_the_upper_limit > 100
+    assert at_the_upper_limit > frame.height / 200
 
 
 def test_a_price_below_one_or_an_unknown_market_is_refused() -> None:
@@ -380,7 +375,6 @@ def test_anything_else_is_no_code(code: str) -> None:
     assert not krx.is_stock_code(code)
 
 
-@needs_real_data
-def test_every_listed_share_has_a_code() -> None:
-    codes = pl.read_parquet(REAL / "daily.parquet").get_column("code").unique()
+def test_every_listed_share_has_a_code(days_folder: Path) -> None:
+    codes = pl.read_parquet(days_folder / "daily.parquet").get_column("code").unique()
     assert [code for code in codes if not krx.is_stock_code(code)] == []

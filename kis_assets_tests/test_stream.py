@@ -34,7 +34,6 @@ from kis_assets.simulator.http import serve
 from kis_assets.simulator.model import ModelMarket
 from kis_assets.simulator.server import Simulator
 from kis_assets.venues import Venue
-from kis_assets_tests.conftest import REAL_DATA
 
 MORNING = datetime(2026, 3, 17, 10, 30, 0, tzinfo=krx.SEOUL)
 NOW = datetime(2026, 9, 22, 10, 30, 15, tzinfo=krx.SEOUL)
@@ -201,20 +200,6 @@ def test_a_record_says_which_session_it_is_of(code: str, session: str | None) ->
 )
 def test_a_record_without_that_field_says_nothing_of_its_session(tr_id: str, text: str) -> None:
     assert read(frame(tr_id, text))[0].session is None
-
-
-RECORDED = REAL_DATA.parent / "recorded"
-
-
-@pytest.mark.skipif(not RECORDED.exists(), reason="no recorded frames here")
-def test_recorded_frames_are_read() -> None:
-    """Of 2025-07 and 2026-06: three trades, and books that had grown to 62 and 66 fields."""
-    found: list[RealTime] = []
-    for name in ("23_ws_H0STCNT0_20250730", "24_ws_H0STASP0_20260629_62fields", "26_ws_H0UNASP0"):
-        found += read((RECORDED / f"{name}.txt").read_text().strip())
-    assert [type(record) for record in found] == [Trade] * 3 + [BookUpdate] * 2
-    assert {record.stock_code for record in found} == {"005930"}
-    assert {record.session for record in found} == {None}
 
 
 def test_an_encrypted_frame_is_refused_plainly() -> None:

@@ -23,7 +23,7 @@ from kis_assets.simulator.replay import ReplayMarket
 from kis_assets.simulator.server import Simulator
 from kis_assets.sources.factory import create_data_source
 from kis_assets_tests.conftest import EVENING, REAL_DATA
-from kis_assets_tests.test_real_data import point_at
+from kis_assets_tests.test_market_days import point_at
 
 log = logging.getLogger(__name__)
 

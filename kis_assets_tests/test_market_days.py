@@ -1,4 +1,4 @@
-"""Real market days, replayed by the simulator and fetched over HTTP, arrive to the last digit."""
+"""Market days, replayed by the simulator and fetched over HTTP, arrive to the last digit."""
 
 from __future__ import annotations
 
@@ -22,10 +22,8 @@ from kis_assets.simulator.replay import ReplayMarket
 from kis_assets.simulator.server import Simulator
 from kis_assets.sources.factory import create_data_source
 from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS
-from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, REAL_DATA
+from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING
 from kis_assets_tests.test_assets import DAY, MONTH, all_checks_pass, lake, materialize
-
-pytestmark = pytest.mark.skipif(not REAL_DATA.exists(), reason="the real data is not here")
 
 AFTER_CLOSE = datetime(2026, 3, 17, 15, 40, tzinfo=krx.SEOUL)
 
@@ -44,14 +42,14 @@ def point_at(url: str, monkeypatch: pytest.MonkeyPatch, **more: str) -> None:
 
 
 @pytest.fixture
-def real(monkeypatch: pytest.MonkeyPatch) -> Iterator[pl.DataFrame]:
-    """The real days behind a KIS server after the close of the last one."""
+def days(days_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pl.DataFrame]:
+    """The days behind a KIS server after the close of the last one."""
 
     def clock() -> datetime:
         return datetime.fromisoformat(os.environ["KIS_REPLAY_AT"])
 
     simulator = Simulator(
-        ReplayMarket(REAL_DATA, clock=clock), rate_limit=0, clock=lambda: AFTER_CLOSE
+        ReplayMarket(days_folder, clock=clock), rate_limit=0, clock=lambda: AFTER_CLOSE
     )
     monkeypatch.setenv("KIS_REPLAY_AT", AFTER_CLOSE.isoformat())
     with serve(simulator) as url:
@@ -62,7 +60,7 @@ def real(monkeypatch: pytest.MonkeyPatch) -> Iterator[pl.DataFrame]:
             KIS_REPLAY_AT=AFTER_CLOSE.isoformat(),
             KIS_API_RATE_LIMIT="1000",
         )
-        yield pl.read_parquet(REAL_DATA / "daily.parquet")
+        yield pl.read_parquet(days_folder / "daily.parquet")
 
 
 def differing(expected: pl.DataFrame, found: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
@@ -76,19 +74,19 @@ def differing(expected: pl.DataFrame, found: pl.DataFrame, keys: list[str]) -> p
 SAME_OF_A_DAY = ("open", "high", "low", "close", "change", "volume", "trading_value")
 
 
-def candles_differ(real: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+def candles_differ(days: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     keys = ["trading_day", "stock_code"]
-    named = real.rename({"date": "trading_day", "code": "stock_code"})
+    named = days.rename({"date": "trading_day", "code": "stock_code"})
     return differing(
         named.select(*keys, *SAME_OF_A_DAY), stored.select(*keys, *SAME_OF_A_DAY), keys
     )
 
 
-def test_candles_of_real_days_arrive_to_the_last_digit(
-    real: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+def test_candles_arrive_to_the_last_digit(
+    days: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Those with letters in their code, with the widest moves and without trades, and a sample.
-    last = real.filter(pl.col("date") == date(2026, 3, 17)).sort("code")
+    last = days.filter(pl.col("date") == date(2026, 3, 17)).sort("code")
     chosen = pl.concat(
         [
             last.filter(pl.col("code").str.contains("[A-Z]")).head(20),
@@ -102,16 +100,16 @@ def test_candles_of_real_days_arrive_to_the_last_digit(
     result = materialize("daily_candles", MONTH)
     assert result.success
     assert all_checks_pass(result)
-    expected = real.filter(pl.col("code").is_in(chosen.implode()))
+    expected = days.filter(pl.col("code").is_in(chosen.implode()))
     assert candles_differ(expected, lake().scan(DAILY_CANDLES).collect()).is_empty()
 
 
 @pytest.mark.slow
-def test_the_whole_market_of_real_days_arrives_to_the_last_digit(
-    real: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+def test_the_whole_market_arrives_to_the_last_digit(
+    days: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    last = real.filter(pl.col("date") == date(2026, 3, 17))
-    # Three stocks were delisted within these days. They are known by the stock master of a day on
+    last = days.filter(pl.col("date") == date(2026, 3, 17))
+    # Some stocks were delisted within these days. They are known by the stock master of a day on
     # which they were listed, and keep their candles.
     for day in ("2026-03-13", "2026-03-16", DAY):
         monkeypatch.setenv("KIS_REPLAY_AT", f"{day}T15:40+09:00")
@@ -140,12 +138,7 @@ def test_the_whole_market_of_real_days_arrives_to_the_last_digit(
     ).is_empty()
 
     candles = lake().scan(DAILY_CANDLES).collect()
-    assert candles_differ(real, candles).is_empty()
-
-    assert quotes.filter(pl.col("stock_code").str.contains("[A-Z]")).height == 60
-    assert candles["close"].min() == 2
-    assert candles.filter(pl.col("change") >= 3 * pl.col("base_price")).height > 0
-    assert quotes.filter(pl.col("volume") == 0, pl.col("open") == 0).height > 100
+    assert candles_differ(days, candles).is_empty()
 
     # The plain files and the view hold the same rows.
     database = lake().database
@@ -159,10 +152,11 @@ def test_the_whole_market_of_real_days_arrives_to_the_last_digit(
 
 
 def test_during_the_session_the_newest_snapshot_answers(
+    days_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     noon = datetime(2026, 3, 17, 12, 40, tzinfo=krx.SEOUL)
-    simulator = Simulator(ReplayMarket(REAL_DATA, clock=lambda: noon), rate_limit=0)
+    simulator = Simulator(ReplayMarket(days_folder, clock=lambda: noon), rate_limit=0)
     with serve(simulator) as url:
         point_at(
             url,
@@ -172,15 +166,15 @@ def test_during_the_session_the_newest_snapshot_answers(
             KIS_API_RATE_LIMIT="1000",
         )
         assert materialize("price_snapshots", DAY).success
-    seen = pl.read_parquet(REAL_DATA / "intraday_snapshots.parquet").filter(
-        pl.col("captured_at") == datetime(2026, 3, 17, 12, 32, 8, tzinfo=krx.SEOUL)
-    )
+    seen = pl.read_parquet(days_folder / "intraday_snapshots.parquet")
+    seen = seen.filter(pl.col("captured_at") <= noon)
+    seen = seen.filter(pl.col("captured_at") == pl.col("captured_at").max())
     same = ("open", "high", "low", "change", "volume", "trading_value")
     expected = seen.select(
         pl.col("code").alias("stock_code"), pl.col("close").alias("price"), *same
     )
     found = lake().scan(PRICE_SNAPSHOTS).collect().select("stock_code", "price", *same)
-    assert found.height == 2879
+    assert found.height == seen.height > 300
     assert differing(expected, found, ["stock_code"]).is_empty()
 
 
