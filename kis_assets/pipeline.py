@@ -23,7 +23,7 @@ INSTANCE = """\
 telemetry:
   enabled: false
 concurrency:
-  # By run, not by step: a run that was killed leaves no place taken.
+  # By run, not by step: a run that waits for its place is in the queue and has no process.
   pools:
     default_limit: 1
     granularity: run

@@ -327,6 +327,19 @@ def test_the_pools_are_those_of_the_assets_and_jobs() -> None:
     assert set().union(*(node.definition.pools for node in nodes)) == set(orphans.POOLS)
 
 
+EARLIER = """\
+telemetry:
+  enabled: false
+concurrency:
+  # By run, not by step: a run that was killed leaves no place taken.
+  pools:
+    default_limit: 1
+    granularity: run
+run_monitoring:
+  enabled: true
+"""
+
+
 def test_settings_of_dagster_are_renewed_unless_a_person_wrote_them(
     tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,9 +347,8 @@ def test_settings_of_dagster_are_renewed_unless_a_person_wrote_them(
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     config = home / "dagster.yaml"
     now = config.read_text()
-    earlier = now.split("  # It cannot tell")[0] + "nux:\n  enabled: false\n"
-    own = "telemetry:\n  enabled: false\n"
-    for before, after in ((earlier, now), (own, own)):
+    newer, own = EARLIER + "nux:\n  enabled: false\n", EARLIER + "# with a note of mine\n"
+    for before, after in ((EARLIER, now), (newer, now), (own, own)):
         config.write_text(before)
         pipeline.home(Settings.load(data_source_type="mock"))
         assert config.read_text() == after
