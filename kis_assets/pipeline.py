@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from filelock import FileLock
 from kis_assets import allocator as allocator  # before Polars
 from kis_assets.assets.reporting import LISTENER
 from kis_assets.definitions import defs
+from kis_assets.orphans import limit_pools
 from kis_assets.partitions import MONTHS, YEARS
 from kis_assets.settings import Settings
 from kis_assets.sources.base import Progress
@@ -21,15 +23,23 @@ INSTANCE = """\
 telemetry:
   enabled: false
 concurrency:
-  # By run, not by step: a run that was killed leaves no place taken.
+  # By run, not by step: a run that waits for its place is in the queue and has no process.
   pools:
     default_limit: 1
     granularity: run
 run_monitoring:
   enabled: true
+  # It cannot tell whether a run is alive; the sensor `orphaned_runs` can, on this machine. This
+  # ends what neither can judge, such as a run whose machine is no more.
+  max_runtime_seconds: 86400
 nux:
   enabled: false
 """
+_EARLIER = (
+    "0ed518083f370ed4676646335dbe73aab6d0ac8f77af5372a728f59794440a2d",
+    "9119a3f2e0b0797536b5f5fb32bfc50d3c3581f59f337e931e5f2e14adc15e6d",
+)
+"""SHA-256 of what earlier versions wrote there. Another file is its owner's, and left alone."""
 _MAKING = 60.0
 """Longest wait, in seconds, for another process that makes Dagster's databases."""
 
@@ -56,11 +66,11 @@ def home(settings: Settings) -> Path:
     os.environ["DAGSTER_HOME"] = str(folder)
     config = folder / "dagster.yaml"
     with FileLock(folder / "made.lock", timeout=_MAKING):
-        if not config.exists():
+        if not config.exists() or sha256(config.read_bytes()).hexdigest() in _EARLIER:
             config.write_text(INSTANCE, encoding="utf-8")
         if not (folder / "history" / "runs.db").exists():
-            with dg.DagsterInstance.get():
-                pass
+            with dg.DagsterInstance.get() as instance:
+                limit_pools(instance)
     return folder
 
 

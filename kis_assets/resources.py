@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from kis_assets import asked, krx, published
+from kis_assets import asked, krx, orphans, published
 from kis_assets.kis.errors import KISError
 from kis_assets.lake import Lake, LakeError
 from kis_assets.settings import Settings, SettingsError
@@ -66,6 +66,11 @@ class KISResource(dg.ConfigurableResource[Any]):
         if self.settings.source_type == "krx":
             return published.newest(self.now())
         return krx.latest_session(self.now()).day
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Let others see for how long this process lives."""
+        if context.run is not None and context.instance is not None:
+            orphans.mark(context.instance, context.run.run_id)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Close the source, and publish what was asked of it together with what checks found."""

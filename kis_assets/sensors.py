@@ -1,8 +1,9 @@
-"""What looks after the schedules: days that were missed are asked for, failures are told."""
+"""What looks after the schedules: missed days are asked for, dead runs end, failures are told."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from kis_assets import finality, krx, published
+from kis_assets import finality, krx, orphans, published
 from kis_assets.alerts import tell
 from kis_assets.closed_days import closed_before, said_closed
 from kis_assets.kis.minutes import SESSIONS_KEPT
@@ -40,6 +41,7 @@ GRACE = timedelta(hours=1)
 AT_ONCE = 5
 """Runs of this sensor that wait or run at a time, so that the queue stays short."""
 _TAG = "kis_assets/catch_up"
+_LOADED_AT = time.time()
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +167,7 @@ def _kept(owed: Owed, settings: Settings) -> int:
 
 
 def sensors(settings: Settings) -> list[dg.SensorDefinition]:
-    """The sensors in Dagster; running from the start with `KIS_SCHEDULES=on`."""
+    """The sensors in Dagster, running from the start with `KIS_SCHEDULES=on`; the last always."""
     status = (
         dg.DefaultSensorStatus.RUNNING if settings.kis_schedules else dg.DefaultSensorStatus.STOPPED
     )
@@ -212,7 +214,21 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         why = next(_reasons(context), context.failure_event.message or "")
         tell(settings, f"{run.job_name} {partition}".strip(), why, run.run_id)
 
-    return [catch_up, failures]
+    @dg.sensor(
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Ends runs whose process is gone, killed or gone down with its machine: they "
+        "would keep their pool's place for ever. Leave it on.",
+    )
+    def orphaned_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        orphans.limit_pools(context.instance)
+        origin = context.code_location_origin
+        ended = orphans.end(context.instance, origin and origin.location_name, _LOADED_AT)
+        return dg.SkipReason(
+            f"ended {', '.join(run.run_id for run in ended)}" if ended else "every run is alive"
+        )
+
+    return [catch_up, failures, orphaned_runs]
 
 
 def _name(wanted: Wanted) -> str:

@@ -204,7 +204,9 @@ def test_an_unlisted_code_is_named_and_nothing_is_stored(
 ) -> None:
     monkeypatch.setenv("KIS_STOCK_CODES", "005930,999999")
     for asset, partition in (("price_snapshots", DAY), ("daily_candles", MONTH)):
-        assert "KIS_STOCK_CODES names 999999, not listed" in failure(materialize(asset, partition))
+        assert "KIS_STOCK_CODES names 999999, never listed" in failure(
+            materialize(asset, partition)
+        )
     assert rows(PRICE_SNAPSHOTS).is_empty()
     assert rows(DAILY_CANDLES).is_empty()
 

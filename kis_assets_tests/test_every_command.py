@@ -207,7 +207,8 @@ def evening_after(asked: KISDataSource, monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("KIS_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("KRX_API_KEY", "key")
     monkeypatch.setattr("kis_assets.resources.create_data_source", lambda settings: asked)
-    monkeypatch.setattr("dagster.DagsterInstance.get", lambda: nullcontext())
+    instance = dg.DagsterInstance.ephemeral()
+    monkeypatch.setattr("dagster.DagsterInstance.get", lambda: nullcontext(instance))
 
 
 @pytest.mark.parametrize("command", FETCHES)

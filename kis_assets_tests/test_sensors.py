@@ -260,7 +260,9 @@ def test_a_setting_starts_every_schedule_and_sensor(
 ) -> None:
     monkeypatch.setenv("KIS_SCHEDULES", word)
     settings = Settings.load()
-    found = {it.default_status.value for it in [*schedules(settings), *sensors(settings)]}
+    *others, always = sensors(settings)
+    assert (always.name, always.default_status.value) == ("orphaned_runs", "RUNNING")
+    found = {it.default_status.value for it in [*schedules(settings), *others]}
     assert found == {"RUNNING" if word == "on" else "STOPPED"}
 
 

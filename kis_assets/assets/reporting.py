@@ -14,7 +14,7 @@ import dagster as dg
 import polars as pl
 
 from kis_assets import krx
-from kis_assets.assets import showing
+from kis_assets.assets import showing, universe
 from kis_assets.assets.showing import SHOWN, markdown, standing
 from kis_assets.lake import Change, Lake, Scope
 from kis_assets.publish import PublishError, publish
@@ -78,8 +78,11 @@ class Report:
             Rows, what changed, what failed and why, what was asked, how long it took.
         """
         fetched = found if isinstance(found, Fetched) else Fetched(found)
+        gone: list[str] = []
         if stocks is not None:
             fetched.absent = explained(fetched.absent, stocks, scope)
+            gone = universe.delisted(self._kis.settings, lake, stocks)
+            fetched.absent |= dict.fromkeys(gone, "delisted")
         change = lake.replace(table, scope, fetched.rows, publish=False)
         if table.partition != "year":
             rows = self._rows_of_days(lake, table, scope, fetched.rows)
@@ -87,6 +90,8 @@ class Report:
         lake.publish(only_if_stale=True)
         published = self._published(lake, table, change.unit)
         metadata = self._said(change, fetched if isinstance(found, Fetched) else None)
+        if gone:
+            metadata["delisted"] = ", ".join(gone)
         metadata |= published | _page(lake, table, scope, fetched, stocks)
         metadata["seconds"] = round(time.monotonic() - self._started, 2)
         return dg.MaterializeResult(metadata=metadata)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import date
 
+import dagster as dg
 import polars as pl
 
 from kis_assets import published
-from kis_assets.kis.errors import InvalidRequest
+from kis_assets.kis.errors import InvalidRequest, KISError
 from kis_assets.kis.master import in_universe
 from kis_assets.lake import Lake
 from kis_assets.resources import KISResource
+from kis_assets.settings import Settings
 from kis_assets.tables import PRICE_SNAPSHOTS, STOCK_MASTER
 
 
@@ -20,12 +22,12 @@ def of_day(kis: KISResource, lake: Lake, trading_day: date) -> pl.DataFrame:
     They are those stored for the day; where none are, today's master files are asked.
 
     Raises:
-        InvalidRequest: `KIS_STOCK_CODES` names a stock that is not listed.
+        InvalidRequest: `KIS_STOCK_CODES` names a stock that was never listed.
     """
     rows = lake.scan(STOCK_MASTER, first=trading_day, last=trading_day).collect()
     if rows.is_empty():
         rows = kis.source.stock_master(trading_day)
-    return _chosen(kis, rows)
+    return _chosen(kis, lake, rows)
 
 
 def of_month(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFrame:
@@ -45,7 +47,9 @@ def of_month(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFr
         today = lake.scan(STOCK_MASTER, first=latest, last=latest).collect()
         rows = pl.concat([rows, kis.source.stock_master(latest) if today.is_empty() else today])
     rows = rows.sort("trading_day").unique("stock_code", keep="last")
-    return _chosen(kis, rows).filter(pl.col("listed_on").is_null() | (pl.col("listed_on") <= last))
+    return _chosen(kis, lake, rows).filter(
+        pl.col("listed_on").is_null() | (pl.col("listed_on") <= last)
+    )
 
 
 def of_span(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFrame:
@@ -57,7 +61,9 @@ def of_span(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFra
     stored = lake.scan(STOCK_MASTER, first=first, last=last).unique("stock_code", keep="any")
     rows = pl.concat([today, stored.collect(engine="streaming")])
     rows = rows.unique("stock_code", keep="first", maintain_order=True)
-    return _chosen(kis, rows).filter(pl.col("listed_on").is_null() | (pl.col("listed_on") <= last))
+    return _chosen(kis, lake, rows).filter(
+        pl.col("listed_on").is_null() | (pl.col("listed_on") <= last)
+    )
 
 
 def most_traded(lake: Lake, count: int, day: date | None = None) -> list[str]:
@@ -90,16 +96,53 @@ def most_traded(lake: Lake, count: int, day: date | None = None) -> list[str]:
     )
 
 
-def _chosen(kis: KISResource, rows: pl.DataFrame) -> pl.DataFrame:
+def _chosen(kis: KISResource, lake: Lake, rows: pl.DataFrame) -> pl.DataFrame:
     codes = kis.settings.kis_stock_codes
     if codes is None:
         chosen = rows.filter(in_universe(kis.settings.kis_universe))
     else:
         chosen = rows.filter(pl.col("stock_code").is_in(codes))
-        unknown = sorted(set(codes) - set(chosen["stock_code"]))
-        if unknown:
+        others = set(codes) - set(chosen["stock_code"])
+        others -= set(_ever_stored(lake, others)["stock_code"])
+        if unknown := sorted(code for code in others if not _is_known(kis, code)):
             raise InvalidRequest(
-                f"KIS_STOCK_CODES names {', '.join(unknown[:5])}, not listed on KOSPI, KOSDAQ or "
+                f"KIS_STOCK_CODES names {', '.join(unknown[:5])}, never listed on KOSPI, KOSDAQ or "
                 "KONEX; correct the code or take it out"
             )
+        if gone := sorted(set(codes) - set(chosen["stock_code"])):
+            dg.get_dagster_logger().warning(
+                f"KIS_STOCK_CODES names {', '.join(gone)}, not listed on these days (delisted, as "
+                "a rule): nothing is asked for them"
+            )
+        if chosen.is_empty():
+            raise InvalidRequest("KIS_STOCK_CODES names no stock that is listed on these days")
     return chosen.sort("stock_code")
+
+
+def delisted(settings: Settings, lake: Lake, stocks: pl.DataFrame) -> list[str]:
+    """The codes of `KIS_STOCK_CODES` not among `stocks` that the newest stored master lacks."""
+    codes = settings.kis_stock_codes
+    stored = lake.scan(STOCK_MASTER)
+    newest = None if codes is None else stored.select(pl.col("trading_day").max()).collect().item()
+    if codes is None or newest is None:
+        return []
+    rows = lake.scan(STOCK_MASTER, first=newest, last=newest).select("stock_code").collect()
+    return sorted(set(codes) - set(rows["stock_code"]) - set(stocks["stock_code"]))
+
+
+def _ever_stored(lake: Lake, codes: set[str]) -> pl.DataFrame:
+    if not codes:
+        return pl.DataFrame(schema={"stock_code": pl.String})
+    found = lake.scan(STOCK_MASTER).filter(pl.col("stock_code").is_in(sorted(codes)))
+    return found.select(pl.col("stock_code").unique()).collect(engine="streaming")
+
+
+def _is_known(kis: KISResource, code: str) -> bool:
+    """Whether the source tells of a stock that its list of today lacks; yes when it cannot say."""
+    try:
+        kis.source.get_stock_info(code)
+    except InvalidRequest:
+        return False
+    except KISError:
+        return True
+    return True

@@ -1,0 +1,172 @@
+"""Runs whose process is gone: how that is told, and how they end.
+
+Dagster asks the run launcher whether a run is alive, and its default launcher cannot say: a run
+that was killed with its machine stays started and keeps its pool's only place. So each process that
+runs assets holds a lock file as long as it lives, and its runs name it in a tag. The system gives
+the lock up with the process, whatever ended it; process ids come again after a restart.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import dagster as dg
+from filelock import FileLock, Timeout
+
+TAG = "kis_assets/process"
+"""On a run: the host, the start of its system, and the lock that its process holds."""
+POOLS = ("kis_live", "kis_history", "krx")
+_LAUNCHED = ".dagster/grpc_info"
+"""On a run that Dagster started in a process of its own."""
+PATIENCE = 45.0
+"""Seconds that a run's process has until it holds its lock; a busy machine needs ten."""
+_KEPT = 86400.0
+"""Seconds that a lock file nobody holds is left there."""
+_GONE = "its process is gone: it was killed, or the machine went down or was restarted"
+
+_held: dict[Path, FileLock] = {}
+
+
+def mark(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Hold this process's lock from now on, and have the run name it."""
+    if instance.is_ephemeral:  # nobody else knows of the run
+        return
+    folder = _folder(instance)
+    if folder not in _held:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f"{uuid4().hex}.lock", thread_local=False)
+        lock.acquire()
+        _held[folder] = lock
+    name = Path(_held[folder].lock_file).name
+    tag = {"host": socket.gethostname(), "boot": _boot(), "lock": name}
+    instance.add_run_tags(run_id, {TAG: json.dumps(tag)})
+
+
+def end(
+    instance: dg.DagsterInstance, location: str | None, loaded_at: float
+) -> list[dg.DagsterRun]:
+    """End all runs whose process is gone as failed, or as canceled where that was asked for.
+
+    A run on another host is left alone.
+
+    Args:
+        instance: Dagster's.
+        location: the code location whose runs are started on this host.
+        loaded_at: when it was loaded, in seconds since 1970. What was launched before was launched
+            by a server that is gone.
+
+    Returns:
+        The runs that were ended.
+    """
+    at_work = [dg.DagsterRunStatus[it] for it in ("STARTING", "STARTED", "CANCELING")]
+    ended: list[dg.DagsterRun] = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=at_work)):
+        if not _is_gone(instance, run, location, loaded_at):
+            continue
+        # Its last word may have come just before its process ended.
+        latest = instance.get_run_by_id(run.run_id)
+        if latest is None or latest.is_finished:
+            continue
+        if latest.status == dg.DagsterRunStatus.CANCELING:
+            instance.report_run_canceled(latest, _GONE)
+        else:
+            instance.report_run_failed(latest, _GONE)
+        if instance.event_log_storage.supports_global_concurrency_limits:
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        ended.append(latest)
+    _sweep(_folder(instance))
+    return ended
+
+
+def _is_gone(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, location: str | None, loaded_at: float
+) -> bool:
+    if TAG in run.tags:
+        tag = json.loads(run.tags[TAG])
+        # Containers of one machine have names of their own, and its locks in common.
+        if tag["host"] != socket.gethostname() and (not tag["boot"] or tag["boot"] != _boot()):
+            return False
+        path = _folder(instance) / tag["lock"]
+        return path.exists() and not _is_held(path)
+    if location is not None and _location(run) != location:
+        return False
+    if run.status == dg.DagsterRunStatus.STARTING:
+        launched_at = instance.get_run_stats(run.run_id).launch_time or time.time()
+        return launched_at < min(loaded_at, time.time() - PATIENCE)
+    # One that uses no resource of ours, or is of an earlier version: all there is is a number.
+    pid = _pid(instance, run) if _LAUNCHED in run.tags else None
+    return pid is not None and not _exists(pid)
+
+
+def _folder(instance: dg.DagsterInstance) -> Path:
+    return Path(instance.root_directory) / "processes"
+
+
+def _boot() -> str:
+    """What Linux calls this start of the system; elsewhere nothing."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        with FileLock(path, timeout=0, thread_local=False):
+            return False
+    except Timeout:
+        return True
+
+
+def _location(run: dg.DagsterRun) -> str | None:
+    origin = run.remote_job_origin
+    return origin and origin.repository_origin.code_location_origin.location_name
+
+
+def _pid(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
+    """The process that Dagster wrote down for a run."""
+    events = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+    for event in events:
+        data: Any = event.dagster_event and event.dagster_event.event_specific_data
+        if data is not None and "pid" in data.metadata:
+            return int(data.metadata["pid"].value)
+    return None
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the lock files of processes that ended more than a day ago."""
+    for path in folder.glob("*.lock"):
+        if path.stat().st_mtime < time.time() - _KEPT and not _is_held(path):
+            path.unlink(missing_ok=True)
+
+
+def limit_pools(instance: dg.DagsterInstance) -> None:
+    """Give the pools their limit before their first use.
+
+    Dagster makes a pool when a run that needs it waits, and lets go whatever waits with it.
+    """
+    storage = instance.event_log_storage
+    if not storage.supports_global_concurrency_limits:
+        return
+    if instance.global_op_concurrency_default_limit is None:
+        return
+    known = {pool.name for pool in storage.get_pool_limits()}
+    for pool in POOLS:
+        if pool not in known:
+            storage.initialize_concurrency_limit_to_default(pool)
