@@ -1,6 +1,6 @@
 """A process that asks for prices from several threads for some time: run by tests, beside others.
 
-    python -m kis_assets_tests.asking SECONDS THREADS [--live]
+    python -m kis_assets_tests.asking SECONDS THREADS [--live] [--each REQUESTS]
 
 Settings come from the environment. It says `ready`, waits for a line, asks, and says as JSON how
 many answers each thread got and what went wrong.
@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("threads", type=int)
     parser.add_argument("--live", action="store_true")
     parser.add_argument("--pause", type=float, default=0.0)
+    parser.add_argument("--each", type=int, help="requests of a thread, after which it ends")
     arguments = parser.parse_args()
     client = Client(Settings.load())
     failures: Counter[str] = Counter()
@@ -63,7 +64,7 @@ def main() -> None:
 
     def work(number: int) -> None:
         started = time.monotonic()
-        while time.monotonic() < started + arguments.seconds:
+        while time.monotonic() < started + arguments.seconds and answers[number] != arguments.each:
             before, waited.seconds = time.monotonic(), 0.0
             try:
                 client.ask(PRICE, SAMSUNG, dict, live=arguments.live)

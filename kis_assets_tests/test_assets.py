@@ -20,7 +20,9 @@ import pytest
 from filelock import FileLock, Timeout
 
 from kis_assets import krx
+from kis_assets.assets.reporting import _missing
 from kis_assets.definitions import defs
+from kis_assets.kis.errors import KISError, RateLimited, UnexpectedAnswer
 from kis_assets.lake import Lake
 from kis_assets.pipeline import definitions_of, home
 from kis_assets.resources import KISResource, open_lake
@@ -28,6 +30,7 @@ from kis_assets.settings import Settings
 from kis_assets.simulator.faults import When
 from kis_assets.simulator.http import serve
 from kis_assets.simulator.server import Simulator
+from kis_assets.sources.base import Fetched
 from kis_assets.tables import (
     DAILY_CANDLES,
     MARKET_DAYS,
@@ -247,6 +250,31 @@ def test_a_stock_that_fails_is_named_and_its_stored_bars_are_kept(server: Simula
     assert metadata["failed"].value == 1
     assert "cannot be read" in str(metadata["failures"].value)
     assert rows(DAILY_CANDLES).drop("fetched_at").equals(before.drop("fetched_at"))
+
+
+def test_failures_are_told_in_one_line_a_reason() -> None:
+    """However many stocks failed for it, and whatever id KIS gave each request."""
+    failed: dict[str, KISError] = {
+        f"{number:06}": RateLimited(
+            "too many",
+            msg_cd="EGW00201",
+            status=500,
+            endpoint="inquire-price",
+            stock_code=f"{number:06}",
+            gt_uid=f"uid {number}",
+        )
+        for number in range(1, 31)
+    }
+    failed["005930"] = UnexpectedAnswer("no price", endpoint="inquire-price", stock_code="005930")
+    told = str(_missing(Fetched(pl.DataFrame(), failed))["failures"].value).splitlines()[2:]
+    assert [[cell.strip() for cell in line.split("|")[1:-1]] for line in told] == [
+        [
+            "inquire-price: too many (EGW00201, HTTP 500)",
+            "30",
+            "000001, 000002, 000003, 000004, 000005, ...",
+        ],
+        ["inquire-price: no price", "1", "005930"],
+    ]
 
 
 def test_an_empty_answer_of_a_listed_stock_is_a_failure_and_not_a_day_without_bars(

@@ -140,6 +140,22 @@ def test_trouble_in_mid_run_loses_no_row_and_makes_none_wrong(
     assert strict.tokens_issued == 1
 
 
+def test_a_server_that_grants_less_than_is_set_costs_no_stock(
+    strict: Simulator, way: Way, limited: Settings, clock: Clock, some: list[str]
+) -> None:
+    """A new customer has three requests a second: no retry is used up to find that out."""
+    strict.rate_limit = 3
+    without_retries = limited.model_copy(update={"kis_api_max_retries": 0})
+    started = clock.now
+    with timed(without_retries, way, clock) as source:
+        fetched = source.daily_candles(some, FIRST, LAST)
+        refused = source.tally.summary()["refusals"]
+    assert fetched.failed == {}
+    assert fetched.rows["stock_code"].n_unique() == len(some)
+    assert 3 <= refused == strict.refusals <= 10
+    assert clock.now - started <= 1.3 * len(some) / 3
+
+
 def test_a_server_down_for_ninety_seconds_is_asked_five_times_and_probed_once_a_minute(
     source: KISDataSource, way: Way, clock: Clock, some: list[str]
 ) -> None:

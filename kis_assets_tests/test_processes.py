@@ -152,6 +152,46 @@ def test_four_processes_use_the_whole_quota_and_never_more(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [1, 4])
+@pytest.mark.parametrize(("before", "after", "requests"), [(3, 3, 120), (18, 5, 320), (3, 18, 320)])
+def test_what_the_server_grants_is_found_and_no_request_fails_for_it(
+    warm_market: ModelMarket,
+    tmp_path: Path,
+    shared: dict[str, str],
+    number: int,
+    before: int,
+    after: int,
+    requests: int,
+) -> None:
+    """The grant changes after ten seconds; no retry is left for anything else."""
+    simulator = Simulator(warm_market, rate_limit=before)
+    more = {"KIS_API_MAX_RETRIES": "0", **shared}
+    words = ("300", "10", "--each", str(requests // number // 10))
+    with serve(simulator) as url, asking(url, tmp_path, number, *words, **more) as processes:
+        started = time.monotonic()
+        for one in processes:
+            one.start()
+        time.sleep(10)
+        simulator.rate_limit = after
+        results = [one.result(300) for one in processes]
+        took = time.monotonic() - started
+        floor = 10 + (requests - 10 * before) / after
+        found = simulator.refusals
+        with asking(url, tmp_path, 1, "8", "10", **more) as [another]:
+            another.start()
+            next_one = another.result()
+    log.info(
+        f"{took:.1f} s, at best {floor:.1f}; {found} refusals, "
+        f"{simulator.refusals - found} of the next process"
+    )
+    assert all(result["failures"] == {} for result in [*results, next_one])
+    assert sum(sum(result["answers"]) for result in results) == requests
+    assert took <= 2 * floor
+    assert found <= 25
+    assert simulator.refusals - found <= 5
+
+
+@pytest.mark.slow
 def test_a_thousand_a_minute_for_ten_minutes(
     warm_market: ModelMarket, tmp_path: Path, shared: dict[str, str]
 ) -> None:

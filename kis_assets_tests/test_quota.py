@@ -218,25 +218,6 @@ def test_a_process_holds_two_slots_ahead_and_no_more(tmp_path: Path, clock: Cloc
         thread.join(timeout=10)
 
 
-def test_a_refusal_widens_the_pace_for_all_and_it_recovers(tmp_path: Path, clock: Clock) -> None:
-    one, other = make(tmp_path, clock), make(tmp_path, clock)
-    usual = other.status()["rate"]
-    for _ in range(5):
-        one.refused()
-        clock.now += 1.5
-    slower = other.status()["rate"]
-    assert slower < 0.97 * usual
-    clock.now += 300
-    assert other.status()["rate"] == pytest.approx(usual, rel=0.001)
-
-
-def test_refusals_of_one_moment_widen_once(tmp_path: Path, clock: Clock) -> None:
-    quota = make(tmp_path, clock)
-    for _ in range(10):
-        quota.refused()
-    assert quota.status()["rate"] > 0.98 * 18 / 1.01
-
-
 def test_the_quota_outlives_a_deleted_file(tmp_path: Path, clock: Clock) -> None:
     quota, sent = make(tmp_path, clock), list[float]()
     for number in range(60):

@@ -10,9 +10,12 @@ from urllib.request import urlopen
 import polars as pl
 import pytest
 from pydantic import SecretStr
+from rich.console import Console
 
 from kis_assets import asked
 from kis_assets.assets.showing import standing as account_of
+from kis_assets.cli.doctor import Finding, _rate
+from kis_assets.cli.running import _show
 from kis_assets.kis.errors import ServiceUnavailable
 from kis_assets.kis.status import snapshot
 from kis_assets.kis.tally import LATENCIES, Tally, quantiles
@@ -100,6 +103,36 @@ def test_the_ui_says_that_the_state_cannot_be_read(settings: Settings) -> None:
     said = account_of(snapshot(gone), 1.0)["account"]
     assert "127.0.0.1:1 (REDIS_URL)" in said
     assert account_of({}, 1.0) == {}
+
+
+def test_what_is_granted_is_said_where_it_is_less_than_is_set(
+    shared: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In `status`, by the doctor and after a run: how much, since when, and why that may be."""
+    with KISDataSource(shared) as source:
+        quota = source._client._accounts[0].quota
+        assert quota is not None
+        for number in range(6):
+            with quota.permit("price") as permit:
+                if number >= 3:
+                    permit.refused()
+    found = snapshot(shared)["accounts"][shared.credentials[0].id]
+    assert (found["rate"], found["granted"]) == (3, 3)
+    assert found["grant"].startswith("KIS grants 3 requests a second, not 1000: it refused ")
+    assert "A new customer has 3 for three days" in found["grant"]
+    assert _rate(shared) == Finding("rate", "warn", found["grant"])
+    _show(Console(soft_wrap=True), [], shared, 1.0)
+    assert found["grant"] in capsys.readouterr().out
+
+
+def test_nothing_is_said_of_the_rate_where_all_is_granted(
+    used: CachedDataSource, shared: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One refusal is an accident."""
+    assert snapshot(shared)["accounts"][shared.credentials[0].id]["grant"] == ""
+    assert _rate(shared).state == "ok"
+    _show(Console(), [], shared, 1.0)
+    assert "grants" not in capsys.readouterr().out
 
 
 def test_looking_makes_nothing(settings: Settings) -> None:

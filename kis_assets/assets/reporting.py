@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 OWNERS = ["team:market-data"]
 EVERY = 100
+FEW = 5
+"""Stocks named beside a reason; which have none and why is kept in `quality`."""
 
 
 def described(table: Table) -> dict[str, Any]:
@@ -193,7 +195,7 @@ def _missing(fetched: Fetched) -> dict[str, Any]:
     metadata: dict[str, Any] = {"failed": len(fetched.failed), "absent": len(fetched.absent)}
     if fetched.failed:
         metadata["failures"] = markdown(
-            _reasons({code: str(error) for code, error in fetched.failed.items()})
+            _reasons({code: error.reason for code, error in fetched.failed.items()})
         )
     if fetched.absent:
         metadata["absences"] = markdown(_reasons(fetched.absent))
@@ -201,8 +203,20 @@ def _missing(fetched: Fetched) -> dict[str, Any]:
 
 
 def _reasons(by_code: Mapping[str, str]) -> pl.DataFrame:
-    shown = dict(sorted(by_code.items())[:SHOWN])
-    return pl.DataFrame({"stock": list(shown), "reason": list(shown.values())})
+    """One line a reason, the commonest first: how many stocks, and the first few of them."""
+    stocks: dict[str, list[str]] = {}
+    for code, reason in sorted(by_code.items()):
+        stocks.setdefault(reason, []).append(code)
+    shown = sorted(stocks.items(), key=lambda item: -len(item[1]))[:SHOWN]
+    return pl.DataFrame(
+        {
+            "reason": [reason for reason, _ in shown],
+            "stocks": [len(codes) for _, codes in shown],
+            "which": [
+                ", ".join(codes[:FEW]) + (", ..." if len(codes) > FEW else "") for _, codes in shown
+            ],
+        }
+    )
 
 
 def refuse_nothing_stored(fetched: Fetched, what: str) -> None:

@@ -49,7 +49,7 @@ def doctor(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """What is found of each, one after the other. The source is asked last."""
+    """What is found of each, one after the other; what the call changed comes last."""
     yield Finding("settings", "ok", f"source {settings.source_name}: {settings.source_reason}")
     yield _credentials(settings)
     yield _disk(settings.source_dir)
@@ -60,6 +60,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield _redis(settings)
     yield _clock(settings)
     yield _call(settings)
+    if settings.source_type == "kis":
+        yield _rate(settings)
 
 
 def _credentials(settings: Settings) -> Finding:
@@ -211,3 +213,12 @@ def _call(settings: Settings) -> Finding:
     milliseconds = 1000 * (time.monotonic() - started)
     seen = f"{STOCK} costs {price.current_price:,.0f} KRW, told in {milliseconds:.0f} ms"
     return Finding("call", "ok", seen)
+
+
+def _rate(settings: Settings) -> Finding:
+    """What KIS was found to grant, beside what the setting says."""
+    from kis_assets.kis.status import grants
+
+    if less := grants(settings):
+        return Finding("rate", "warn", "; ".join(dict.fromkeys(less)))
+    return Finding("rate", "ok", f"{settings.rate_limit:g} requests a second and key, none refused")

@@ -224,6 +224,11 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
         if outcome.metadata.get("failures"):
             console.print(f"[yellow]{outcome.table}, failed:[/]")
             console.print(escape(str(outcome.metadata["failures"])), highlight=False)
+    if settings.source_type == "kis":
+        from kis_assets.kis.status import grants
+
+        for line in dict.fromkeys(grants(settings)):
+            console.print(f"[yellow]rate:[/] {line}", highlight=False)
     folder = settings.source_dir
     is_failed = failed or any(_broken(outcome) for outcome in outcomes)
     how = f"Failed, and took {seconds:.0f} s" if is_failed else f"Done in {seconds:.0f} s"

@@ -36,7 +36,7 @@ from kis_assets.kis.errors import (
     UnexpectedAnswer,
     policy,
 )
-from kis_assets.kis.quota import Quota
+from kis_assets.kis.quota import Permit, Quota
 from kis_assets.kis.retries import retrying
 from kis_assets.kis.shared import SharedState, State
 from kis_assets.kis.shared_redis import Redis, RedisState, RedisVault
@@ -51,6 +51,17 @@ T = TypeVar("T")
 
 REST = 5.0
 """Seconds to let pass before the store that processes share is used again after it failed."""
+
+
+FREE = 10
+"""How often a request is asked again that was refused for the rate while others were accepted."""
+
+
+class _TooQuick(Exception):
+    """The server grants fewer requests than were sent. Never leaves the client."""
+
+    def __init__(self, error: KISError) -> None:
+        self.error = error
 
 
 class _Dead(Exception):
@@ -144,7 +155,14 @@ class Client:
                 clock=wall_clock,
                 sleep=sleep,
             ),
-            Quota(self.state, name, settings.rate_limit, clock=self._clock, sleep=sleep)
+            Quota(
+                self.state,
+                name,
+                settings.rate_limit,
+                clock=self._clock,
+                wall_clock=wall_clock,
+                sleep=sleep,
+            )
             if has_quota
             else None,
             Breaker(
@@ -293,10 +311,17 @@ class Client:
         self.state.close()
 
     def _attempt(self, question: _Question[T]) -> T:
+        """An answer, whatever it takes to find what the server grants: no stock pays for that."""
+        refusals = 0
         while True:
             account = self._choose(question.live)
             try:
                 return self._attempt_with(account, question)
+            except _TooQuick as refusal:
+                refusals += 1
+                if refusals > FREE:
+                    raise refusal.error from None
+                self.tally.retried(question.endpoint.name, type(refusal.error).__name__)
             except AuthenticationFailed as error:
                 if not self._stops(account, error):
                     raise
@@ -376,21 +401,23 @@ class Client:
         }
         url = f"{self._settings.base_url}{endpoint.path}"
         outcome, departed, took = "Interrupted", None, None
+        permit = Permit()
         try:
             with (
                 account.quota.permit(endpoint.path, live=question.live, timeout=question.patience)
                 if account.quota is not None
-                else nullcontext()
-            ):
+                else nullcontext(permit)
+            ) as permit:
                 departed = self._clock()
                 status, content, told = self._wire.receive(
                     endpoint.name, "GET", url, params=question.parameters, headers=headers
                 )
+                permit.arrived()
                 took = self._clock() - departed
                 self._see_clock(told)
-            body = envelope(content, status)
-            if str(body.get("rt_cd")) != "0":
-                self._refuse(account, body, status, told.get("gt_uid", ""))
+                body = envelope(content, status)
+                if str(body.get("rt_cd")) != "0":
+                    self._refuse(permit, body, status, told.get("gt_uid", ""))
             if status != 200:
                 raise UnexpectedAnswer("success with an HTTP error", status=status)
             result = question.read(body | {"tr_cont": told.get("tr_cont", "")})
@@ -398,6 +425,8 @@ class Client:
             return result
         except KISError as error:
             outcome = type(error).__name__ if departed is not None else "NotSent"
+            if permit.was_too_quick:
+                raise _TooQuick(error) from None
             raise
         except _Dead:
             outcome = AuthenticationFailed.__name__
@@ -406,7 +435,7 @@ class Client:
             self.tally.add(endpoint.name, outcome, took)
 
     def _refuse(
-        self, account: Account, body: Mapping[str, Any], status: int, gt_uid: str
+        self, permit: Permit, body: Mapping[str, Any], status: int, gt_uid: str
     ) -> NoReturn:
         msg_cd = str(body.get("msg_cd") or body.get("error_code") or "").strip()
         message = str(body.get("msg1") or body.get("error_description") or "").strip()
@@ -421,8 +450,8 @@ class Client:
         )
         if what.then is Then.RETOKEN:
             raise _Dead(error)
-        if isinstance(error, RateLimited) and account.quota is not None:
-            account.quota.refused()
+        if isinstance(error, RateLimited):
+            permit.refused()
         raise error
 
     def _breaker_changed(self, old: str, new: str) -> None:

@@ -51,13 +51,21 @@ class KISError(Exception):
         self.never_sent = never_sent
 
     def __str__(self) -> str:
-        about = " ".join(part for part in (self.endpoint, self.stock_code) if part)
+        return self._told(self.stock_code, self.gt_uid)
+
+    @property
+    def reason(self) -> str:
+        """The same without stock and `gt_uid`: equal for all stocks that failed for it."""
+        return self._told("", "")
+
+    def _told(self, stock_code: str, gt_uid: str) -> str:
+        about = " ".join(part for part in (self.endpoint, stock_code) if part)
         tail = ", ".join(
             part
             for part in (
                 self.msg_cd,
                 f"HTTP {self.status}" if self.status not in (None, 200) else "",
-                f"gt_uid {self.gt_uid}" if self.gt_uid else "",
+                f"gt_uid {gt_uid}" if gt_uid else "",
             )
             if part
         )

@@ -7,7 +7,8 @@ Why three steps: the server counts arrivals, the client knows departures. A requ
 up on its way arrives late and crowds the second that follows. The confirmation therefore counts
 the last second by *latest possible arrivals*: departure plus whatever the answer took beyond the
 usual time of its endpoint. With that, no second as the server counts it holds more than the limit,
-however much the machine stutters.
+however much the machine stutters. The limit is what is set or what the server grants, if that is
+less: `pace` finds it from refusals.
 
 Slots carry the time of the shared state: on Redis the server's, so that machines need not agree.
 """
@@ -26,6 +27,7 @@ from typing import TypeVar
 import msgspec
 
 from kis_assets.kis.errors import RateLimited, ServiceUnavailable
+from kis_assets.kis.pace import Pace
 from kis_assets.kis.shared import State
 
 T = TypeVar("T")
@@ -34,15 +36,14 @@ MARGIN = 0.012
 """Seconds added to the pace's window: 1 % of the quota, against refusals on the limit."""
 GUARD = 0.005
 """Seconds added to the hard window of the confirmation."""
-WIDEN = 0.01
-"""How much of the window a refusal adds to the pace of all processes, at most once a second."""
-WIDEST = 0.5
-RECOVERY = 30.0
-"""Seconds in which two thirds of the widening are taken back."""
+LOOK_BACK = 2.0
+"""Seconds for which it is known what was sent, so as to tell what was accepted before a refusal."""
 RESERVATIONS = 2
 """Slots a process may hold ahead: what a killed process takes with it."""
 AHEAD = 120
 """A slot that stands further ahead than so many requests take is from before a clock was set."""
+AHEAD_TOO = 30.0
+"""Seconds more that a slot may stand ahead: it was reserved at a slower pace."""
 SETBACK = 1.0
 """A request sent this many seconds from now, or more, is from before a clock was set."""
 LATEST = 5.0
@@ -63,10 +64,11 @@ class _Slot(msgspec.Struct, array_like=True):
     sent: float | None = None
     usual: float = 0.0
     late: float | None = None
+    is_refused: bool = False
 
 
 class _Log(msgspec.Struct, array_like=True):
-    """What processes share: the slots in order, and how far the pace is widened since when.
+    """What processes share: the slots in order, and what the server was found to grant.
 
     `born` names this log: one that was lost and made anew has another name. Nothing is sent
     before `not_before`.
@@ -74,9 +76,27 @@ class _Log(msgspec.Struct, array_like=True):
 
     born: str
     slots: list[_Slot] = msgspec.field(default_factory=list[_Slot])
-    extra: float = 0.0
-    refused_at: float = -math.inf
     not_before: float = -math.inf
+    pace: Pace = Pace()
+
+
+class Permit:
+    """Leave to send one request, and what came of it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.arrived_at: float | None = None
+        self.is_refused = False
+        self.was_too_quick = False
+        """Whether the pace is to blame, known once it is settled: others were accepted before."""
+
+    def arrived(self) -> None:
+        """The answer is there: the time taken to read it was not spent on the way."""
+        self.arrived_at = self._clock()
+
+    def refused(self) -> None:
+        """The server refused it for the rate."""
+        self.is_refused = True
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -85,6 +105,8 @@ _DECODER = msgspec.msgpack.Decoder(_Log)
 
 class Quota:
     """At most `rate` requests in any second, over all processes that share `state`.
+
+    Fewer where the server was found to grant fewer; see `pace`.
 
     Live captures go before history: a live caller takes over the next slot that history has
     reserved, and history moves one back.
@@ -97,14 +119,16 @@ class Quota:
         rate: float,
         *,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._state = state
         self._key = f"quota:{name}"
         self._clock = clock
+        self._wall_clock = wall_clock
         self._sleep = sleep
-        self.count = max(1, math.floor(rate))
-        self.window = self.count / rate
+        self.limit = rate
+        self._pace = Pace()
         self._waiting = {True: 0, False: 0}
         self._turns = {live: threading.Semaphore(RESERVATIONS) for live in (True, False)}
         self._usual: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=64))
@@ -114,7 +138,7 @@ class Quota:
         self._apart: float | None = None
 
     @contextmanager
-    def permit(self, kind: str, *, live: bool = False, timeout: float = 30.0) -> Generator[None]:
+    def permit(self, kind: str, *, live: bool = False, timeout: float = 30.0) -> Generator[Permit]:
         """Wait for a permit, hold it while sending, and settle it when the answer is there.
 
         `kind` names the endpoint: answers are compared with the usual time of their own kind.
@@ -124,30 +148,31 @@ class Quota:
             ServiceUnavailable: what processes share cannot be used.
         """
         owner, confirming = self._acquire(kind, live, self._clock() + timeout)
+        permit = Permit(self._clock)
         try:
-            yield
+            yield permit
         finally:
             # From before the confirmation: what lies between it and the departure is on the way.
-            self._settle(owner, kind, self._clock() - confirming)
-
-    def refused(self) -> None:
-        """Widen the pace of all processes: the server found it too quick."""
-
-        def widen(log: _Log, now: float) -> None:
-            if not 0 <= now - log.refused_at < 1.0:
-                log.extra = min(_recovered(log, now) + WIDEN, WIDEST)
-                log.refused_at = now
-
-        self._update(widen)
+            took = (permit.arrived_at or self._clock()) - confirming
+            permit.was_too_quick = self._settle(owner, kind, took, permit.is_refused)
 
     def status(self) -> dict[str, float]:
-        """Requests a second allowed now, and requests sent in the last second."""
+        """Requests a second: `rate` allowed now, `last_second` sent in it, `granted` at most.
+
+        Where less is granted than the setting says, `tried` were refused at `found_at`, an instant
+        in seconds; both are 0 otherwise.
+        """
 
         def look(log: _Log, now: float) -> dict[str, float]:
             sent = sum(slot.sent is not None and slot.sent > now - 1 for slot in log.slots)
+            granted = min(log.pace.granted, self.limit)
+            is_less = granted < self.limit
             return {
-                "rate": self.count / (self.window * (1 + _recovered(log, now))),
+                "rate": log.pace.within(self.limit),
                 "last_second": sent,
+                "granted": granted,
+                "tried": log.pace.tried if is_less else 0.0,
+                "found_at": log.pace.found_at if is_less else 0.0,
             }
 
         return self._update(look, writes=False)
@@ -160,7 +185,7 @@ class Quota:
             return max(0.0, (open_slots[0].due if live and open_slots else due) - now)
 
         ahead = self._waiting[True] if live else sum(self._waiting.values())
-        return self._update(look, writes=False) + ahead * self.window / self.count
+        return self._update(look, writes=False) + ahead / self._pace.within(self.limit)
 
     def _acquire(self, kind: str, live: bool, deadline: float) -> tuple[str, float]:
         """A confirmed slot's owner, and the moment before it was confirmed."""
@@ -169,7 +194,7 @@ class Quota:
             self._waiting[live] += 1
         try:
             # Whoever cannot be served in time is told at once, not after the wait.
-            if self._clock() + ahead * self.window / self.count > deadline:
+            if self._clock() + ahead / self._pace.within(self.limit) > deadline:
                 raise self._too_late(deadline)
             turn = self._turns[live]
             if not turn.acquire(timeout=max(0.0, deadline - self._clock())):
@@ -202,6 +227,7 @@ class Quota:
         patience = deadline - self._clock()
 
         def reserve(log: _Log, now: float) -> float | None:
+            log.pace = log.pace.in_time(now, self.limit)
             due, open_slots = self._next(log, now)
             mine = open_slots[0].due if live and open_slots else due
             if mine - now > patience:
@@ -224,12 +250,14 @@ class Quota:
 
     def _next(self, log: _Log, now: float) -> tuple[float, list[_Slot]]:
         """When the slot after the last one is due, and history's slots that are still to come."""
-        slots, window = log.slots, self._paced_window(log, now)
+        slots, (count, window) = log.slots, self._window(log)
+        # A window of one request has no neighbours to average over: it gets a wider margin.
+        window += MARGIN + 0.03 / count
         due = max(now, log.not_before)
         if slots:
-            due = max(due, slots[-1].due + window / self.count)
-        if len(slots) >= self.count:
-            due = max(due, slots[-self.count].due + window)
+            due = max(due, slots[-1].due + window / count)
+        if len(slots) >= count:
+            due = max(due, slots[-count].due + window)
         return due, [
             slot for slot in slots if not slot.live and slot.sent is None and slot.due > now
         ]
@@ -242,14 +270,15 @@ class Quota:
             slot = next((slot for slot in reversed(log.slots) if slot.owner == owner), None)
             if slot is None:  # what was shared is lost: no memory of any second is left
                 due, _ = self._next(log, now)
-                log.slots.append(_Slot(max(due, now + self.window), owner, False))
+                log.slots.append(_Slot(max(due, now + self._window(log)[1]), owner, False))
                 return log.slots[-1].due - now
             due = max(slot.due, log.not_before)
             if due > now:
                 return due - now
             arrivals = sorted(_arrival(slot, now) for slot in log.slots if slot.sent is not None)
-            if len(arrivals) >= self.count:
-                free = arrivals[-self.count] + self.window + GUARD
+            count, window = self._window(log)
+            if len(arrivals) >= count:
+                free = arrivals[-count] + window + GUARD
                 if free > now:
                     return free - now
             slot.sent, slot.usual, slot.late = now, usual, None
@@ -257,32 +286,62 @@ class Quota:
 
         return self._update(confirm)
 
-    def _settle(self, owner: str, kind: str, took: float) -> None:
+    def _settle(self, owner: str, kind: str, took: float, is_refused: bool = False) -> bool:
+        """Note how long the answer took; whether the pace is to blame for a refusal."""
         usual = self._usual[kind]
         # The first answers of a process have no usual time yet: all they took may be lateness.
         shortest = min(usual, default=0.0)
         late = min(LATEST, max(0.0, took - shortest))
         usual.append(took)
 
-        def settle(log: _Log, _: float) -> None:
-            for slot in reversed(log.slots):
-                if slot.owner == owner:
-                    slot.late, slot.usual = late, shortest
-                    return
+        def settle(log: _Log, now: float) -> bool:
+            slot = next((slot for slot in reversed(log.slots) if slot.owner == owner), None)
+            if slot is None or slot.sent is None:
+                return False
+            slot.late, slot.usual = late, shortest
+            if is_refused:
+                return self._refused(log, slot, slot.sent, now)
+            log.pace = log.pace.took(slot.sent, now, self.limit)
+            return False
 
         # An answer that is there is worth more than its place in the log: unsettled, it counts
         # as late as it can be.
         with suppress(ServiceUnavailable):
-            self._update(settle)
+            return self._update(settle)
+        return False
+
+    def _refused(self, log: _Log, slot: _Slot, sent: float, now: float) -> bool:
+        """Slow down where the pace is to blame: whether others were accepted shortly before."""
+        slot.is_refused = True
+        before = [
+            sent - other.sent
+            for other in log.slots
+            if other.sent is not None and not other.is_refused and other is not slot
+        ]
+        accepted = sum(0 < ago < 1.0 for ago in before)
+        old = log.pace
+        log.pace = old.refused(sent, now, accepted, self.limit, self._wall_clock())
+        if log.pace.has_been_lowered(old):
+            # Until the server's second is over; then it shows what is granted from the start.
+            log.not_before = max(log.not_before, now + 1.0 + GUARD)
+        # Slots that were taken at the old pace must not come due all at once.
+        due, rate = max(now, log.not_before), log.pace.within(self.limit)
+        for other in log.slots:
+            if other.sent is None and other.due > now - LOST:
+                other.due = max(other.due, due)
+                due = other.due + 1 / rate
+        return any(0 < ago < LOOK_BACK for ago in before)
 
     def _update(self, change: Callable[[_Log, float], T], *, writes: bool = True) -> T:
-        def whole(value: bytes | None, now: float) -> tuple[bytes | None, tuple[str, float, T]]:
+        def whole(
+            value: bytes | None, now: float
+        ) -> tuple[bytes | None, tuple[str, float, Pace, T]]:
             log, apart = self._log(value, now)
             result = change(log, now)
             self._forget(log, now)
-            return _ENCODER.encode(log) if writes else None, (log.born, apart, result)
+            return _ENCODER.encode(log) if writes else None, (log.born, apart, log.pace, result)
 
-        born, apart, result = self._state.update(self._key, whole, self._clock)
+        born, apart, self._pace, result = self._state.update(self._key, whole, self._clock)
         if writes:
             # Not before it is written: a change may be made several times until one is taken.
             self._born, self._apart = born, apart
@@ -294,27 +353,30 @@ class Quota:
         with suppress(msgspec.DecodeError):
             log = _DECODER.decode(value or b"")
         if log is None or self._is_of_another_clock(log, now):
-            log = _Log(uuid.uuid4().hex)
+            # What the server grants outlives the log, and the clock of a machine that restarted.
+            log = _Log(uuid.uuid4().hex, pace=self._pace if log is None else log.pace)
         # Where the log's clock jumps, the last second looks like another one.
         apart = now - self._clock()
         has_jumped = self._apart is not None and abs(apart - self._apart) > SETBACK
         is_lost = has_jumped or self._born not in ("", log.born)
-        if is_lost and self._clock() - self._departed < self.window + LATEST:
+        window = self._window(log)[1]
+        if is_lost and self._clock() - self._departed < window + LATEST:
             # The log this process wrote to is gone, and with it who sent in the last second.
-            log.not_before = max(log.not_before, now + self.window + GUARD)
+            log.not_before = max(log.not_before, now + window + GUARD)
         return log, apart
 
     def _is_of_another_clock(self, log: _Log, now: float) -> bool:
         if not log.slots:
             return False
         sent = max((slot.sent for slot in log.slots if slot.sent is not None), default=now)
-        ahead = AHEAD * self.window / self.count + RECOVERY
+        ahead = AHEAD / log.pace.within(self.limit) + AHEAD_TOO
         return log.slots[-1].due > now + ahead or sent > now + SETBACK
 
     def _forget(self, log: _Log, now: float) -> None:
         """Leave out what no window can reach any more."""
-        spare = max(0, len(log.slots) - self.count)
-        oldest = now - self.window - GUARD
+        count, window = self._window(log)
+        spare = max(0, len(log.slots) - count)
+        oldest = now - max(window, LOOK_BACK) - GUARD
         log.slots = [
             slot for slot in log.slots[:spare] if self._is_needed(slot, now, oldest)
         ] + log.slots[spare:]
@@ -324,20 +386,17 @@ class Quota:
             return slot.due > now - LOST
         return _arrival(slot, now) > oldest
 
-    def _paced_window(self, log: _Log, now: float) -> float:
-        # A window of one request has no neighbours to average over: it gets a wider margin.
-        return self.window * (1 + _recovered(log, now)) + MARGIN + 0.03 / self.count
+    def _window(self, log: _Log) -> tuple[int, float]:
+        """So many requests in so many seconds, at most."""
+        rate = log.pace.within(self.limit)
+        count = max(1, math.floor(rate))
+        return count, count / rate
 
     def _too_late(self, deadline: float) -> RateLimited:
         wait = max(0.0, deadline - self._clock())
         return RateLimited(
             f"no permit within {wait:.1f} s (KIS_API_QUEUE_TIMEOUT): too many requests are waiting"
         )
-
-
-def _recovered(log: _Log, now: float) -> float:
-    since = now - log.refused_at
-    return log.extra * math.exp(-since / RECOVERY) if since >= 0 else 0.0
 
 
 def _arrival(slot: _Slot, now: float) -> float:

@@ -27,8 +27,8 @@ from kis_assets.settings import SettingsError
 T = TypeVar("T")
 
 PREFIX = "kis_assets:"
-KEEP = 86_400
-"""Seconds after its last change at which a value is forgotten."""
+KEEP = 7 * 86_400
+"""Seconds after its last change at which a value is forgotten, and with it what KIS grants."""
 TRIES = 1000
 LEASE = 120
 """Seconds for which a token's lock is held at most: longer than a request for one can take."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from kis_assets import krx
 from kis_assets.kis.breaker import Breaker
 from kis_assets.kis.errors import ServiceUnavailable
 from kis_assets.kis.keyvalue import RedisStore, SqliteStore, Store
@@ -14,13 +16,18 @@ from kis_assets.kis.shared_redis import Redis, RedisState, RedisVault
 from kis_assets.kis.token import TokenStore
 from kis_assets.settings import Settings
 
+NEARLY = 0.95
+"""A grant of this share of the setting is as good as all: a refusal may be an accident."""
+
 
 def snapshot(settings: Settings) -> dict[str, Any]:
     """What processes of these settings share now.
 
     Returns:
-        `shared_in` (where it lies), `accounts` (for each app key, named by its hash: `rate_limit`
-        and `rate` in requests a second, set and allowed now; `last_second`, requests sent in it;
+        `shared_in` (where it lies), `accounts` (for each app key, named by its hash: `rate_limit`,
+        `rate` and `granted` in requests a second, set, allowed now and found to be granted;
+        `grant`, a sentence on it where less than is set is granted, else empty; `last_second`,
+        requests sent in it;
         `token_asked_at` and `token_expires_at`, instants or None; `breaker`;
         `breaker_opens_for`, seconds), `cache`
         (hits, misses, hit_rate, entries, bytes) and `error`, empty unless none of it can be read.
@@ -58,6 +65,8 @@ def _account(
         return {
             "rate_limit": settings.rate_limit,
             "rate": settings.rate_limit,
+            "granted": settings.rate_limit,
+            "grant": "",
             "last_second": 0,
             "token_asked_at": None,
             "token_expires_at": None,
@@ -72,14 +81,35 @@ def _account(
         datetime.fromtimestamp(moment, UTC) if moment else None
         for moment in tokens.lifetime() or (0.0, 0.0)
     )
+    found = Quota(state, name, settings.rate_limit).status()
     return {
         "rate_limit": settings.rate_limit,
-        **Quota(state, name, settings.rate_limit).status(),
+        **{name: found[name] for name in ("rate", "granted")},
+        "grant": _told(found, settings.rate_limit),
+        "last_second": found["last_second"],
         "token_asked_at": asked_at,
         "token_expires_at": expires_at,
         "breaker": breaker.state(),
         "breaker_opens_for": round(breaker.remaining(), 1),
     }
+
+
+def grants(settings: Settings) -> list[str]:
+    """A sentence for each app key that is granted less than `KIS_API_RATE_LIMIT`: what and why."""
+    return [facts["grant"] for facts in snapshot(settings)["accounts"].values() if facts["grant"]]
+
+
+def _told(found: Mapping[str, float], limit: float) -> str:
+    granted = found["granted"]
+    if granted > NEARLY * limit:
+        return ""
+    found_at = datetime.fromtimestamp(found["found_at"], krx.SEOUL)
+    return (
+        f"KIS grants {granted:.3g} requests a second, not {limit:g}: it refused "
+        f"{found['tried']:.3g} at {found_at:%Y-%m-%d %H:%M} (Seoul). A new customer has 3 for "
+        "three days, and another program that uses the key takes some. More is tried from time to "
+        f"time; KIS_API_RATE_LIMIT={max(1, int(granted))} would stop that"
+    )
 
 
 def _cache(store: Store) -> dict[str, Any]:
