@@ -102,7 +102,7 @@ def look_back(lake: Lake, day: date, settings: Settings) -> Evening | None:
         leaders=leaders,
         highs=highs,
         lows=lows,
-        candles=_sessions_of(lake, leaders, day),
+        candles=_sessions_of(lake, leaders, captured, day),
         actions=actions.filter(pl.col("effective_on") == day),
         upcoming=actions.filter(pl.col("effective_on") > day),
         without_price=_without_price(master, quotes, settings),
@@ -225,13 +225,35 @@ def _extremes(
     )
 
 
-def _sessions_of(lake: Lake, leaders: pl.DataFrame, day: date) -> pl.DataFrame:
-    """The last 60 stored sessions of the most traded stock."""
+def _sessions_of(
+    lake: Lake, leaders: pl.DataFrame, captured: pl.DataFrame, day: date
+) -> pl.DataFrame:
+    """The last 60 stored sessions of the most traded stock, with the official prices of the day.
+
+    A candle that is not final has the after-market's: those of the capture after the close take
+    their place, and without one it is left out.
+    """
     if leaders.is_empty():
         return DAILY_CANDLES.empty()
     stored = lake.scan(DAILY_CANDLES, first=day - timedelta(days=120), last=day)
     code = pl.col("stock_code") == leaders["stock_code"][0]
-    return stored.filter(code).collect().sort("trading_day").tail(60)
+    rows = stored.filter(code).collect().sort("trading_day").tail(60)
+    official = captured.filter(
+        code, pl.col("session") == "closing_price", pl.col("regular_close") == pl.col("price")
+    ).sort("captured_at")
+    names = ("open", "high", "low", "change")
+    known = official.tail(1).select("trading_day", *names, close="price")
+    both = rows.join(known, on="trading_day", how="left", suffix="_official")
+    is_known = pl.col("close_official").is_not_null() & ~pl.col("is_final")
+    return (
+        both.with_columns(
+            pl.when(is_known).then(f"{name}_official").otherwise(name).alias(name)
+            for name in (*names, "close")
+        )
+        .filter(pl.col("is_final") | pl.col("close_official").is_not_null())
+        .select(rows.columns)
+        .sort("trading_day")
+    )
 
 
 def _named(actions: pl.DataFrame, master: pl.DataFrame) -> pl.DataFrame:

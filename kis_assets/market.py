@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Codes = str | Iterable[str] | None
 
+_USUAL = ("market_days", "stock_master", "price_snapshots", "daily_candles")
 _LIVE = ("price_snapshots", "order_books")
 _MINUTES = {1: "minute_candles", 5: "candles_5m", 30: "candles_30m"}
 
@@ -359,7 +360,8 @@ def _remedy(table: str, absent: list[tuple[str, str]]) -> str:
             f"run: kis-assets run --table {table}"
         )
     if not absent:
-        return "run: kis-assets run"
+        # What a run makes unless told otherwise.
+        return "run: kis-assets run" + ("" if table in _USUAL else f" --table {table}")
     first, last = absent[0]
     return f"run: kis-assets backfill {table} {first} {last}"
 

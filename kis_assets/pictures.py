@@ -187,7 +187,7 @@ def condition_calendar(frame: pl.DataFrame) -> bytes:
         + (
             f"{worst.height:,} of {known.height:,} not as they should be"
             if worst.height
-            else "all well"
+            else "nothing missing or degraded"
         ),
         frame,
         height=1.5 + 0.27 * len(tables),

@@ -128,7 +128,8 @@ SESSION = _text(
     "session",
     "The session in which this was seen: pre_open, regular, closing_price (15:30 to 16:00), "
     "after_market (16:00 to 20:00 since 2026-09-14) or closed; on NXT pre_market, regular, "
-    "after_market or closed. Null in rows stored before 2026-11-27",
+    "after_market or closed. After the last trade it is closed, and the price the after-market's "
+    "last. Null in rows stored before 2026-11-27",
     nullable=True,
 )
 

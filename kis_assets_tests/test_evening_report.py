@@ -369,3 +369,24 @@ def test_a_report_from_candles_says_whether_they_are_final(
     found = look_back(lake, AUTUMN, settings)
     assert found is not None
     assert told_by(found).startswith(said)
+
+
+def test_the_chart_of_a_report_shows_the_official_close(lake: Lake, settings: Settings) -> None:
+    put_evening(lake, 1_050)
+    row = {"trading_day": AUTUMN, "stock_code": "005930", "base_price": 1_000, "volume": 10}
+    row |= {"open": 1_000, "high": 1_100, "low": 1_000, "close": 1_100, "change": 100}
+    put(lake, DAILY_CANDLES, Scope.month(AUTUMN), [row | {"is_final": False}])
+    found = look_back(lake, AUTUMN, settings)
+    assert found is not None
+    assert found.candles.is_empty()  # what is known of the close is one price, and no candle
+    at_close = {
+        **{"trading_day": AUTUMN, "captured_at": datetime(2026, 10, 1, 6, 45, tzinfo=UTC)},
+        **{"stock_code": "005930", "stock_name": "삼성전자", "session": "closing_price"},
+        **{"open": 1_000, "high": 1_060, "low": 990, "price": 1_050, "regular_close": 1_050},
+        **{"base_price": 1_000, "change": 50, "change_rate": 5.0, "market_cap": 1_050_000},
+    }
+    put(lake, PRICE_SNAPSHOTS, Scope.capture(AUTUMN, at_close["captured_at"]), [at_close])
+    found = look_back(lake, AUTUMN, settings)
+    assert found is not None
+    (candle,) = found.candles.to_dicts()
+    assert [candle[name] for name in ("high", "low", "close", "change")] == [1_060, 990, 1_050, 50]

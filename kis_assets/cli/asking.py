@@ -293,5 +293,9 @@ def _stored(
     columns, found = market.bars(_VIEWS[period] + ("_adjusted" if adjusted else ""), code, *span)
     when = "started_at" if period.minutes else "trading_day"
     names = [when, "open", "high", "low", "close", "volume", "trading_value"]
+    if "is_final" in columns:
+        names.append("is_final")
+        if not all(row[columns.index("is_final")] for row in found):
+            note("some are not final (is_final): their closes may be the after-market's")
     places = [columns.index(name) for name in names]
     return names, [[row[place] for place in places] for row in found]

@@ -118,11 +118,11 @@ def _candles(settings: Settings) -> Finding:
             )
     rows, days = counted[1][0]
     if not rows:
-        return Finding("candles", "ok", f"all that are stored up to {day} are final")
+        return Finding("candles", "ok", f"none is stored that should be final by now ({day})")
     return Finding(
         "candles",
         "warn",
-        f"{rows:,} of {days} days were stored before they were final and never since: "
+        f"{rows:,} rows of {days} days were stored before they were final and never since: "
         "run kis-assets repair",
     )
 

@@ -242,7 +242,7 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
     stored, price, view = (
         ("krx_daily", "close", "krx_daily")
         if settings.source_type == "krx"
-        else ("price_snapshots", "price", "latest_prices")
+        else ("price_snapshots", "price, session, regular_close", "latest_prices")
     )
     if not any((folder / "parquet" / stored).glob("*.parquet")):
         return

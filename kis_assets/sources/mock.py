@@ -37,7 +37,8 @@ def in_process(settings: Settings, folder: str, seed: int = 0) -> dict[str, Any]
         ModelMarket(seed=seed, clock=settings.now), rate_limit=0, clock=settings.now
     )
     return {
-        "settings": settings.model_copy(update=IN_PROCESS),
+        # Whose clock never stands before an open, as that of the market does not.
+        "settings": settings.model_copy(update=IN_PROCESS | {"data_source_type": "mock"}),
         "transport": InProcessTransport(simulator),
         "state_dir": Path(folder),
         "workers": 1,
