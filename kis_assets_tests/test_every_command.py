@@ -93,8 +93,8 @@ SPANS = sorted(
 
 ANSWERS = {
     (
-        '.venv/bin/kis-assets sql "SELECT stock_name, price, session, regular_close, change_rate FROM latest_prices '
-        'ORDER BY trading_value DESC LIMIT 10"'
+        '.venv/bin/kis-assets sql "SELECT stock_name, price, session, regular_close, change_rate '
+        'FROM latest_prices ORDER BY trading_value DESC LIMIT 10"'
     ): "SK하이닉스",
     "kis-assets quote 005930": "삼성전자",
     "kis-assets candles 005930 --stored": "2026-03-17",

@@ -128,7 +128,8 @@ def test_every_schedule_of_krx_makes_what_krx_has(krx_is_the_source: Simulator) 
     for plan in found:
         assert plan.key is not None
         job = defs.resolve_job_def(plan.job.name)
-        result = job.execute_in_process(partition_key=plan.key(today), instance=in_memory())
+        day = krx.previous_trading_day(today) if plan.of_before else today
+        result = job.execute_in_process(partition_key=plan.key(day), instance=in_memory())
         assert result.success, plan.name
     made = (MARKET_DAYS, STOCK_MASTER, STOCK_INFO, DAILY_CANDLES, KRX_DAILY)
     assert min(stored(table).height for table in made) > 0
