@@ -175,11 +175,13 @@ class Walk:
     def verify_quotes(self, bars: dict[str, dict[date, Bar]]) -> None:
         """A regular close is the official one; prices say the session in which they were made."""
         rows = open_lake(Settings.load()).scan(PRICE_SNAPSHOTS).collect()
+        captured = set(rows.filter(session="closing_price")["trading_day"])
         for row in rows.iter_rows(named=True):
             session = krx.session(row["trading_day"])
             assert session is not None
             true = bars[row["stock_code"]][row["trading_day"]]
             is_known = row["captured_at"] >= session.closes_at + krx.AUCTION_OVER
+            is_known &= row["trading_day"] in captured
             assert row["regular_close"] == (true.close if is_known else None), (self._now, row)
             if row["session"] == "closing_price":
                 assert row["price"] == true.close
@@ -323,10 +325,12 @@ def test_the_virtual_server(walk: Walk) -> None:
 
 @pytest.mark.slow
 def test_a_day_that_has_not_turned_in_the_morning(walk: Walk) -> None:
-    # KIS still states the close of the day before last: then nothing can be doubted.
+    # KIS still states the close of the day before last: it is asked until it is late enough.
     walk.market = ModelMarket(0, lambda: walk._now, rolls_at=time(8, 55))
     walk.server.market = walk.market
     walk.begins("2026-11-12 20:10")
     walk.machine.walk(at("2026-11-12 20:30"), at("2026-11-12 21:00"))
     walk.machine.walk(at("2026-11-13 07:00"), at("2026-11-13 07:40"))
+    assert not is_final("2026-11-12")
+    walk.machine.walk(at("2026-11-13 08:00"), at("2026-11-13 08:45"))
     assert is_final("2026-11-12")
