@@ -63,6 +63,13 @@ def test_a_stock_whose_correction_is_late_is_not_called_final(
     assert final_codes(settings, moment, correction=LATER) == final
 
 
+def test_a_correction_that_has_not_come_by_the_last_try_is_told_by_the_other_stocks(
+    settings: Settings,
+) -> None:
+    much_later = Correction(late=frozenset((LATE,)), late_at=time(10, 0), late_share=0)
+    assert final_codes(settings, "08:40", correction=much_later) == set(CODES) - {LATE}
+
+
 @pytest.mark.parametrize(
     ("moment", "final"),
     [
