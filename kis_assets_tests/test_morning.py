@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
+from pathlib import Path
 
 import polars as pl
 import pytest
 
+from kis_assets.assets.candles import _as_final_as_known
 from kis_assets.assets.reference import calendar, overridden
-from kis_assets.lake import Scope
+from kis_assets.lake import Lake, Scope
 from kis_assets.resources import open_lake
 from kis_assets.settings import Settings
 from kis_assets.simulator.after_market import Correction
 from kis_assets.simulator.model import ModelMarket
 from kis_assets.simulator.server import Simulator
-from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS
+from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS, PRICE_SNAPSHOTS
 from kis_assets_tests.conftest import open_source
 from kis_assets_tests.in_process import materialize, point_at
 from kis_assets_tests.in_process import rows as stored
+from kis_assets_tests.small_rows import candle, frame
 
 CODES = ("005930", "000660", "035420", "247540")
 LATE = "035420"
@@ -115,3 +118,21 @@ def test_a_session_that_kis_has_called_off_corrects_nothing(
     rows = stored(DAILY_CANDLES)
     assert not rows.filter(trading_day=DAY)["is_final"].any()
     assert rows.filter(pl.col("trading_day") < DAY)["is_final"].all()
+
+
+@pytest.mark.parametrize(("high", "is_final"), [(10_000, True), (10_300, False)])
+def test_a_close_that_did_not_move_does_not_hide_the_after_markets_high(
+    tmp_path: Path, high: int, is_final: bool
+) -> None:
+    lake = Lake(tmp_path, source="kis")
+    seen = datetime(2026, 11, 12, 6, 45, tzinfo=UTC)
+    quote = dict.fromkeys(("open", "high", "low", "price", "regular_close"), 10_000)
+    quote |= dict.fromkeys(("volume", "trading_value", "change", "change_rate"), 1)
+    quote |= {"trading_day": DAY, "captured_at": seen, "session": "closing_price"}
+    quote |= {"stock_code": "005930", "stock_name": "삼성전자"}
+    lake.replace(
+        PRICE_SNAPSHOTS, Scope.capture(DAY, seen), frame(PRICE_SNAPSHOTS, quote, source="kis")
+    )
+    row = frame(DAILY_CANDLES, candle(DAY, 10_000, high, 10_000, 10_000))
+    morning = datetime.fromisoformat("2026-11-13T07:30:00+09:00")
+    assert _as_final_as_known(row, lake, morning)["is_final"].to_list() == [is_final]

@@ -103,26 +103,36 @@ def minute_candles(
 def _as_final_as_known(rows: pl.DataFrame, lake: Lake, now: datetime) -> pl.DataFrame:
     """Rows with what the lake knows of `is_final`, beside what their answers told.
 
-    A close that was captured on the day itself proves the candle of the morning after, or refutes
-    it. No candle is final that waits for a session which KIS has called off.
+    Close, high and low that were captured on the day itself prove the candle of the morning after,
+    or refute it: of one stock in five the after-market ends at the close. No candle is final that
+    waits for a session which KIS has called off.
     """
     final = finality.newest_final_day(now, closed_before(lake, now))
     is_final = pl.col("is_final") & (pl.col("trading_day") <= final)
     doubted = finality.doubted_day(now)
     if doubted is None or doubted > final:
         return rows.with_columns(is_final=is_final)
+    prices = {"close": "price", "high": "high", "low": "low"}
     captured = (
         lake.scan(PRICE_SNAPSHOTS, first=doubted, last=doubted)
-        .filter(pl.col("regular_close").is_not_null())
+        # A later capture repeats the close, beside the after-market's high and low.
+        .filter(pl.col("regular_close").is_not_null(), pl.col("session") == "closing_price")
         .sort("captured_at")
         .unique("stock_code", keep="last")
-        .select("stock_code", "trading_day", official="regular_close")
+        .select(
+            "stock_code",
+            "trading_day",
+            **{f"{name}_captured": kept for name, kept in prices.items()},
+        )
         .collect()
     )
+    is_proven = pl.all_horizontal(pl.col(name) == pl.col(f"{name}_captured") for name in prices)
     return (
         rows.join(captured, on=["stock_code", "trading_day"], how="left", maintain_order="left")
-        .with_columns(is_final=(pl.col("close") == pl.col("official")).fill_null(is_final))
-        .drop("official")
+        .with_columns(
+            is_final=pl.when(pl.col("close_captured").is_null()).then(is_final).otherwise(is_proven)
+        )
+        .select(rows.columns)
     )
 
 
