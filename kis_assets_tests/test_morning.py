@@ -93,12 +93,15 @@ def test_a_close_that_was_captured_proves_or_refutes_the_candle(
 ) -> None:
     evening = datetime.fromisoformat("2026-11-12T15:45:00+09:00")
     morning = datetime.fromisoformat("2026-11-13T07:30:00+09:00")
+    moment = [evening]
+    # KIS has not turned to the new day, so that its own word says nothing.
+    server = served_at(evening)
+    server.market = ModelMarket(0, lambda: moment[0], rolls_at=time(8, 55), correction=LATER)
     for now, asset, key in (
         (evening, "price_snapshots", "2026-11-12"),
         (morning, "daily_candles", "2026-11-01"),
     ):
-        # KIS has not turned to the new day, so that its own word says nothing.
-        server = served_at(now, rolls_at=time(8, 55), correction=LATER)
+        moment[0] = now
         point_at(server, monkeypatch, now, KIS_STOCK_CODES=",".join(CODES))
         assert materialize(asset, key).success
     of_day = stored(DAILY_CANDLES).filter(trading_day=DAY)
