@@ -19,10 +19,13 @@ from kis_assets import asked, finality, krx, pipeline
 from kis_assets.assets import universe
 from kis_assets.assets.reporting import LISTENER
 from kis_assets.assets.sessions import month
+from kis_assets.costs import minute_requests
 from kis_assets.kis.endpoints import BARS_A_PAGE
 from kis_assets.kis.errors import KISError
 from kis_assets.kis.minutes import oldest_kept
+from kis_assets.kis.status import granted
 from kis_assets.lake import Lake
+from kis_assets.partitions import FIRST_MONTH
 from kis_assets.pipeline import Outcome
 from kis_assets.quality import ACCOUNTED, provisional
 from kis_assets.resources import KISResource, open_lake
@@ -31,12 +34,8 @@ from kis_assets.sources.base import Progress
 from kis_assets.sources.factory import create_data_source
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES, QUALITY, TABLES, Table
 
-A_PARTITION = {DAILY_CANDLES.name: 1.0, MINUTE_CANDLES.name: 2.6}
-"""Tables whose past can be had, and the requests that a partition costs a stock when it is asked
-for by itself. Of minutes it is what the volumes of a real day came to."""
-WITH_AFTER_MARKET = 3.9
-"""The same of minutes since there is an after-market; of simulated days."""
-
+PAST = (DAILY_CANDLES.name, MINUTE_CANDLES.name)
+"""Tables whose past can be had."""
 FAILURES = 3
 """Partitions that may fail one after the other; then it is no use going on."""
 
@@ -65,7 +64,7 @@ class Plan:
     stocks: int
     requests: int
     rate: float
-    """Requests a second, of all keys together."""
+    """Requests a second that KIS grants to all keys together, as far as is known."""
 
     @property
     def seconds(self) -> float:
@@ -140,15 +139,14 @@ def make_plan(
     }
     requests = sum(len(it.codes) for it in found)
     requests += round(sum(_cost(table, todo[key][0]) * stocks for key, stocks in alone.items()))
-    rate = settings.rate_limit * max(1, len(settings.credentials))
+    rate = granted(settings)
     complete = len(spans) - len(todo)
     return Plan(table, list(todo), complete, found, alone, stocks.height, requests, rate)
 
 
 def _cost(table: str, day: date) -> float:
-    if table == MINUTE_CANDLES.name and day >= krx.AFTER_MARKET_SINCE:
-        return WITH_AFTER_MARKET
-    return A_PARTITION[table]
+    """Requests a stock of a partition that is asked for by itself."""
+    return minute_requests(day) if table == MINUTE_CANDLES.name else 1.0
 
 
 def keeps(settings: Settings) -> bool:
@@ -165,10 +163,8 @@ def partitions(table: str, first: str, last: str, kis: KISResource) -> dict[str,
     Raises:
         ValueError: it is no table, month or day that can be had.
     """
-    if table not in A_PARTITION:
-        raise ValueError(
-            f"the past of {table!r} cannot be had; that of {' and '.join(A_PARTITION)} can"
-        )
+    if table not in PAST:
+        raise ValueError(f"the past of {table!r} cannot be had; that of {' and '.join(PAST)} can")
     now = kis.now()
     latest = krx.latest_session(now).day
     begins, ends = _day(table, first), _day(table, last)
@@ -180,6 +176,10 @@ def partitions(table: str, first: str, last: str, kis: KISResource) -> dict[str,
         if begins < (oldest := oldest_kept(now)):
             raise ValueError(f"minutes of {first} can no longer be had; KIS has them from {oldest}")
         return {str(day): (day, day) for day in krx.trading_days(begins, ends)}
+    if str(begins) < FIRST_MONTH:
+        raise ValueError(
+            f"{first} lies before {FIRST_MONTH[:7]}, the first month of daily candles: begin there"
+        )
     found: dict[str, Span] = {}
     while begins <= ends:
         found[str(begins)] = month(str(begins), latest)

@@ -11,7 +11,6 @@ from datetime import UTC, date, timedelta
 import polars as pl
 
 from kis_assets import krx
-from kis_assets.kis.master import in_universe
 from kis_assets.lake import Lake
 from kis_assets.settings import Settings
 from kis_assets.tables import (
@@ -22,6 +21,7 @@ from kis_assets.tables import (
     PRICE_SNAPSHOTS,
     STOCK_MASTER,
 )
+from kis_assets.universe import wanted
 
 WINDOW = 20
 """Sessions before a day that its close is compared with."""
@@ -105,7 +105,7 @@ def look_back(lake: Lake, day: date, settings: Settings) -> Evening | None:
         candles=_sessions_of(lake, leaders, captured, day),
         actions=actions.filter(pl.col("effective_on") == day),
         upcoming=actions.filter(pl.col("effective_on") > day),
-        without_price=_without_price(master, quotes, settings),
+        without_price=_without_price(master, quotes, wanted(settings, lake)),
         stored=_stored(lake, day),
         condition=_condition(lake, day),
     )
@@ -263,13 +263,9 @@ def _named(actions: pl.DataFrame, master: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _without_price(master: pl.DataFrame, quotes: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+def _without_price(master: pl.DataFrame, quotes: pl.DataFrame, chosen: pl.Expr) -> pl.DataFrame:
     """The stocks that should have a price on the day and have none."""
-    codes = settings.kis_stock_codes
-    wanted = (
-        in_universe(settings.kis_universe) if codes is None else pl.col("stock_code").is_in(codes)
-    )
-    return master.filter(wanted).join(quotes, on="stock_code", how="anti").sort("stock_code")
+    return master.filter(chosen).join(quotes, on="stock_code", how="anti").sort("stock_code")
 
 
 def _stored(lake: Lake, day: date) -> pl.DataFrame:

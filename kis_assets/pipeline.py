@@ -13,11 +13,15 @@ from filelock import FileLock
 
 from kis_assets import allocator as allocator  # before Polars
 from kis_assets.assets.reporting import LISTENER
+from kis_assets.assets.sessions import live_session, master_day
 from kis_assets.definitions import defs
+from kis_assets.kis.errors import InvalidRequest
+from kis_assets.lake import Lake
 from kis_assets.orphans import limit_pools
 from kis_assets.partitions import MONTHS, YEARS
 from kis_assets.settings import Settings
 from kis_assets.sources.base import Progress
+from kis_assets.tables import ORDER_BOOKS, PRICE_SNAPSHOTS, STOCK_MASTER
 
 INSTANCE = """\
 telemetry:
@@ -104,6 +108,7 @@ def run_day(
     *,
     starting: Callable[[str, str], None] = lambda _table, _partition: None,
     progress: Progress | None = None,
+    ended: Callable[[Outcome], None] = lambda _: None,
 ) -> list[Outcome]:
     """Fetch, check and store the partitions of these tables that hold a day, in this order.
 
@@ -119,9 +124,30 @@ def run_day(
         for table, partition in partitions:
             starting(table, partition)
             outcomes.append(materialize(table, partition, instance))
+            ended(outcomes[-1])
     finally:
         LISTENER.reset(token)
     return outcomes
+
+
+def not_to_be_had(
+    tables: Sequence[str], day: date, settings: Settings, lake: Lake
+) -> dict[str, str]:
+    """Those of the tables that live on a day's moment and cannot be fetched now, and why.
+
+    Between midnight and the open quotes may be reset already, and from 07:30 on the master files
+    tell of the session to come.
+    """
+    found: dict[str, str] = {}
+    for table in tables:
+        try:
+            if table in (PRICE_SNAPSHOTS.name, ORDER_BOOKS.name):
+                live_session(day.isoformat(), settings.now(), lake, settings.kis_venue)
+            elif table == STOCK_MASTER.name:
+                master_day(day.isoformat(), settings.now(), settings)
+        except InvalidRequest as error:
+            found[table] = str(error)
+    return found
 
 
 def definitions_of(table: str) -> list[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from datetime import datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -32,6 +33,9 @@ SourceType = Literal["kis", "krx", "mock"]
 Environment = Literal["real", "virtual"]
 
 UNIVERSE_GROUPS = ("common", "preferred", "konex", "etf", "etn", "spac", "reit", "all")
+MOST_TRADED = 100
+"""Stocks to begin with on the virtual server, where the whole market takes three quarters of an
+hour a table."""
 KIS_HOSTS = ("koreainvestment.com", "dws.co.kr")
 NO_KRX_KEY = (
     "DATA_SOURCE_TYPE=krx and the table krx_daily need KRX_API_KEY in the environment or in .env; "
@@ -41,6 +45,13 @@ NO_KRX_KEY = (
 
 class SettingsError(ValueError):
     """A setting that cannot be right; the message is one sentence a person can act on."""
+
+
+class Universe(NamedTuple):
+    """Which stocks are asked for: those of the groups, or only so many of them, the most traded."""
+
+    groups: tuple[str, ...]
+    most_traded: int | None = None
 
 
 class Credential(NamedTuple):
@@ -117,6 +128,7 @@ def _of_an_hour(minutes: int) -> int:
 
 
 _INTERVALS = (5, 10, 15, 20, 30, 60)
+_TOP = re.compile(r"top([1-9][0-9]{0,3})")
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 WsUrl = Annotated[str, AfterValidator(_ws_url)]
@@ -159,7 +171,7 @@ class Settings(BaseModel):
         default=SecretStr(""), repr=False
     )
     krx_api_base_url: HttpUrl = "https://data-dbg.krx.co.kr/svc/apis"
-    kis_universe: tuple[str, ...] = ("common",)
+    kis_universe: tuple[str, ...] | None = None
     kis_stock_codes: tuple[str, ...] | None = None
     kis_venue: Venue = Venue.KRX
     kis_data_dir: Path = Path("data")
@@ -204,9 +216,13 @@ class Settings(BaseModel):
         if isinstance(value, str):
             value = tuple(word.strip().lower() for word in value.split(",") if word.strip())
         if isinstance(value, tuple):
-            wrong = [word for word in value if word not in UNIVERSE_GROUPS]
-            if wrong or not value:
-                raise ValueError(f"must be made of {', '.join(UNIVERSE_GROUPS)}")
+            tops = [word for word in value if _TOP.fullmatch(word)]
+            wrong = [word for word in value if word not in (*UNIVERSE_GROUPS, *tops)]
+            if wrong or not value or len(tops) > 1:
+                raise ValueError(
+                    f"must be made of {', '.join(UNIVERSE_GROUPS)}, and may have one word such as "
+                    "top100: only so many of them, the most traded"
+                )
         return value
 
     @field_validator("kis_stock_codes", mode="before")
@@ -311,6 +327,19 @@ class Settings(BaseModel):
     def rate_limit(self) -> float:
         """Requests a second and key: KIS's limits since 2026-04-20 unless set."""
         return self.kis_api_rate_limit or (18.0 if self.environment == "real" else 1.0)
+
+    @property
+    def universe(self) -> Universe:
+        """Which stocks are asked for, unless `KIS_STOCK_CODES` names them.
+
+        Where `KIS_UNIVERSE` is not set, the virtual server is asked for the most traded ones only.
+        """
+        if self.kis_universe is None:
+            is_slow = self.source_type == "kis" and self.environment == "virtual"
+            return Universe(("common",), MOST_TRADED if is_slow else None)
+        tops = [found for word in self.kis_universe if (found := _TOP.fullmatch(word))]
+        groups = tuple(word for word in self.kis_universe if word in UNIVERSE_GROUPS)
+        return Universe(groups or ("common",), int(tops[0][1]) if tops else None)
 
     @property
     def credentials(self) -> tuple[Credential, ...]:

@@ -50,6 +50,9 @@ EVENING = datetime(2026, 3, 17, 20, 50, tzinfo=krx.SEOUL)
 """A Tuesday after the last trade, the last of the market days."""
 
 
+_QUIETENED = ("dagster", "kis_assets", "kis_assets.kis.token", "stamina")
+
+
 class Clock:
     """Time that passes only when somebody sleeps."""
 
@@ -279,7 +282,7 @@ def narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Eighty columns without colours; and a log that is as loud after a command as before."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
-    loggers = [logging.getLogger(name) for name in ("kis_assets", "stamina")]
+    loggers = [logging.getLogger(name) for name in _QUIETENED]
     levels = [logger.level for logger in loggers]
     yield
     for logger, level in zip(loggers, levels, strict=True):

@@ -48,7 +48,7 @@ class Second:
         self._row = {"trading_day": DAY, "stock_code": "005930", "volume": 10, "change": 100}
         self._row |= {"open": 10_000, "high": max(close, 10_000), "low": 10_000, "close": close}
 
-    def recent_candles(self, _: Any) -> Fetched:
+    def recent_candles(self, *_: Any) -> Fetched:
         self.asked += 1
         return Fetched(pl.DataFrame([self._row]))
 

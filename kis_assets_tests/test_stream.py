@@ -34,6 +34,7 @@ from kis_assets.simulator.http import serve
 from kis_assets.simulator.model import ModelMarket
 from kis_assets.simulator.server import Simulator
 from kis_assets.venues import Venue
+from kis_assets_tests.conftest import Clock
 
 MORNING = datetime(2026, 3, 17, 10, 30, 0, tzinfo=krx.SEOUL)
 NOW = datetime(2026, 9, 22, 10, 30, 15, tzinfo=krx.SEOUL)
@@ -434,6 +435,22 @@ def test_asking_for_the_approval_key_takes_a_permit(hall: Hall) -> None:
         client.approval_key()
     client.close()
     assert hall.simulator.calls("/oauth2/Approval") == 1
+
+
+@pytest.mark.parametrize(("interval", "takes"), [(1.0, 2), (60.0, 65)])
+def test_an_approval_key_comes_whatever_the_interval_of_issues(
+    hall: Hall, clock: Clock, interval: float, takes: float
+) -> None:
+    """KIS states one a second; whether it is one a minute, as with tokens, is not known."""
+    tokens = hall.simulator.tokens
+    tokens.approval_window, tokens._monotonic = interval, clock
+    credential = hall.settings.credentials[0]
+    tokens.approve(  # another program asks
+        credential.app_key.get_secret_value(), credential.app_secret.get_secret_value()
+    )
+    with hall.stream(sleep=clock.sleep) as stream:
+        assert next(hall.moving(stream)).stock_code == "005930"
+    assert 1 <= sum(clock.slept) <= takes
 
 
 def test_a_session_takes_41_registrations_and_kis_refuses_the_42nd(

@@ -13,6 +13,7 @@ from kis_assets.assets.reporting import (
     OWNERS,
     Report,
     described,
+    foretell,
     logged,
     refuse_nothing_stored,
 )
@@ -56,6 +57,7 @@ def daily_candles(
         # A stock that left the universe is asked for until its last rows are final.
         left = provisional(lake.lake, kis.now(), first, last)["stock_code"]
         codes = sorted({*stocks["stock_code"], *left})
+        foretell(context, kis, DAILY_CANDLES, stocks)
         fetched = kis.source.daily_candles(codes, first, last, logged(context.log.info))
         if kis.settings.kis_venue is not Venue.NXT:  # which may have suspended a listed stock
             _count_as_failed(fetched, stocks, first, last, kis.now())
@@ -90,6 +92,7 @@ def minute_candles(
         stocks = universe.of_month(kis, lake.lake, day, day)
         codes = stocks["stock_code"].to_list()
         regular_only = stocks.filter(_REGULAR_ONLY)["stock_code"].to_list()
+        foretell(context, kis, MINUTE_CANDLES, stocks)
         fetched = kis.source.minute_candles(codes, day, logged(context.log.info), regular_only)
         refuse_nothing_stored(fetched, f"minutes of {day}")
         # A stock's minutes replace its minutes: they lie on one axis. What KIS says nothing of now

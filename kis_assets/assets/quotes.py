@@ -14,6 +14,7 @@ from kis_assets.assets.reporting import (
     OWNERS,
     Report,
     described,
+    foretell,
     logged,
     refuse_nothing_stored,
 )
@@ -78,6 +79,7 @@ def _capture(
         day = live_session(context.partition_key, captured_at, lake.lake, venue).day
         report = Report(kis)
         stocks = universe.of_day(kis, lake.lake, day)
+        foretell(context, kis, table, stocks)
         fetched = fetch(kis.source)(stocks, day, captured_at, logged(context.log.info))
         refuse_nothing_stored(fetched, f"{table.name} of {day}")
         # The official close is shown on no other venue.

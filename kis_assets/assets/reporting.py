@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from kis_assets import krx
+from kis_assets import costs, krx
 from kis_assets.assets import showing, universe
 from kis_assets.assets.showing import SHOWN, markdown, standing
 from kis_assets.lake import Change, Lake, Scope
@@ -48,6 +48,15 @@ def described(table: Table) -> dict[str, Any]:
             constraints=dg.TableConstraints(other=[f"key: {', '.join(table.key)}"]),
         ),
     }
+
+
+def foretell(
+    context: dg.AssetExecutionContext, kis: KISResource, table: Table, stocks: pl.DataFrame
+) -> None:
+    """Log how long a fetch is going to take and why, where it is long."""
+    day = date.fromisoformat(context.partition_key)
+    if said := costs.foretold([table.name], stocks.height, day, kis.settings):
+        context.log.info(f"{table.name} takes {said}")
 
 
 class Report:
@@ -248,6 +257,7 @@ def logged(log: Callable[[str], None]) -> Progress:
 
     def report(completed: int, total: int, stock_code: str) -> None:
         nonlocal reported
+        reported = min(reported, completed)  # another fetch may begin
         if listener is not None:
             listener(completed, total, stock_code)
         if completed - reported >= EVERY or completed == total:

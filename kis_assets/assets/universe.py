@@ -9,11 +9,11 @@ import polars as pl
 
 from kis_assets import published
 from kis_assets.kis.errors import InvalidRequest, KISError
-from kis_assets.kis.master import in_universe
 from kis_assets.lake import Lake
 from kis_assets.resources import KISResource
 from kis_assets.settings import Settings
 from kis_assets.tables import PRICE_SNAPSHOTS, STOCK_MASTER
+from kis_assets.universe import wanted
 
 
 def of_day(kis: KISResource, lake: Lake, trading_day: date) -> pl.DataFrame:
@@ -99,7 +99,7 @@ def most_traded(lake: Lake, count: int, day: date | None = None) -> list[str]:
 def _chosen(kis: KISResource, lake: Lake, rows: pl.DataFrame) -> pl.DataFrame:
     codes = kis.settings.kis_stock_codes
     if codes is None:
-        chosen = rows.filter(in_universe(kis.settings.kis_universe))
+        chosen = rows.filter(wanted(kis.settings, lake, rows))
     else:
         chosen = rows.filter(pl.col("stock_code").is_in(codes))
         others = set(codes) - set(chosen["stock_code"])

@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 
 from kis_assets import krx, quality
+from kis_assets.assets.reporting import logged
 from kis_assets.assets.showing import SHOWN, markdown
 from kis_assets.closed_days import said_closed
 from kis_assets.kis.errors import KISError
@@ -18,7 +19,7 @@ from kis_assets.lake import Lake, Scope
 from kis_assets.quality import Finding
 from kis_assets.resources import KISResource, LakeResource, plain_failures
 from kis_assets.settings import Settings
-from kis_assets.sources.base import AbstractDataSource
+from kis_assets.sources.base import AbstractDataSource, Progress
 from kis_assets.tables import INSTANT, KRX_DAILY, Table, Unit
 
 
@@ -37,6 +38,8 @@ class Span:
     """Of KIS's rows the lake of KRX's own, of KRX's that of KIS's; None where neither is it."""
     clock: Callable[[], datetime] | None = None
     """Tells the moment again, for claims that take long; it is `now` where there is none."""
+    progress: Progress | None = None
+    """Told how far a claim is that asks the source."""
 
     def rows(self, table: Table | None = None, *, days_before: int = 0) -> pl.LazyFrame:
         """The stored rows of these days, of this table or of another one, earlier ones too."""
@@ -192,6 +195,7 @@ def checks(
                 lambda: kis.source,
                 _beside(mine, kis.settings),
                 kis.now,
+                logged(context.log.info),
             )
             rows = quality.rows_by_day(table, span.rows())
             for claim in claims:

@@ -10,9 +10,9 @@ import polars as pl
 from kis_assets import krx, quality
 from kis_assets.changes import compare, day_of, order_of, unit_of
 from kis_assets.checks.claims import Incomparable, Span
-from kis_assets.kis.master import in_universe
 from kis_assets.settings import Settings
 from kis_assets.tables import QUALITY, STOCK_MASTER, Table
+from kis_assets.universe import wanted
 
 SESSIONS_BACK = 5
 """Sessions that a day's number of rows is held against."""
@@ -34,14 +34,9 @@ def key_is_unique(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 def universe_is_covered(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Every stock of a day's universe has a row, the latest capture's, or it is known why not."""
-    settings = Settings.load()
-    wanted = (
-        in_universe(settings.kis_universe)
-        if settings.kis_stock_codes is None
-        else pl.col("stock_code").is_in(settings.kis_stock_codes)
-    )
     master = span.rows(STOCK_MASTER).filter(
-        wanted, pl.col("listed_on").is_null() | (pl.col("listed_on") <= pl.col("trading_day"))
+        wanted(Settings.load(), span.lake),
+        pl.col("listed_on").is_null() | (pl.col("listed_on") <= pl.col("trading_day")),
     )
     if "captured_at" in span.table.schema:
         rows = rows.filter(pl.col("captured_at") == pl.col("captured_at").max().over("trading_day"))

@@ -13,15 +13,16 @@ import polars as pl
 from kis_assets import finality, krx
 from kis_assets.checks.claims import Incomparable, Span
 from kis_assets.checks.prices import last_price
+from kis_assets.costs import COMPARED
 from kis_assets.kis.errors import NotSupported
 from kis_assets.sources.base import Fetched
 from kis_assets.tables import CORPORATE_ACTIONS, DAILY_CANDLES, KRX_DAILY
 
 log = logging.getLogger(__name__)
 
-SAMPLE, STRATA = 100, 10
-"""Stocks that are compared, as many of each tenth of the market by trading value. One altered stock
-of 2,500 is missed 96 times in 100; where one in a hundred is altered, all are missed 36 times."""
+STRATA = 10
+"""COMPARED stocks are compared, as many of each tenth of the market by trading value. One altered
+stock of 2,500 is missed 96 times in 100; where one in a hundred is, all are missed 36 times."""
 
 WITH_ACTION = WITHOUT_ACTION = 30
 
@@ -41,7 +42,7 @@ def drawn(rows: pl.LazyFrame) -> list[str]:
     for number in range(STRATA):
         stratum = ranked[number * len(ranked) // STRATA : (number + 1) * len(ranked) // STRATA]
         lots = sorted((sha256(f"{day} {code}".encode()).digest(), code) for day, code in stratum)
-        found += [code for _, code in lots[: SAMPLE // STRATA]]
+        found += [code for _, code in lots[: COMPARED // STRATA]]
     return sorted(found)
 
 
@@ -64,7 +65,7 @@ def a_hundred_stocks_agree_with_a_second_source(span: Span, rows: pl.LazyFrame) 
     days = set(stored.select("trading_day").unique().collect()["trading_day"])
     if left := {day for day in days - told if _is_official(day, span.now)}:
         try:
-            asked = span.source().recent_candles(codes)
+            asked = span.source().recent_candles(codes, span.progress)
         except NotSupported as error:
             if known.is_empty():
                 raise Incomparable(str(error)) from None
@@ -200,7 +201,9 @@ def adjusted_series_is_that_of_kis(span: Span, rows: pl.LazyFrame) -> pl.LazyFra
     if not codes:
         raise Incomparable("no daily candle of these days is stored")
     try:
-        kis = span.source().adjusted_candles(codes, first, min(span.last, span.now.date()))
+        kis = span.source().adjusted_candles(
+            codes, first, min(span.last, span.now.date()), span.progress
+        )
     except NotSupported as error:
         raise Incomparable(str(error)) from None
     adjusted = _answered(kis)

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kis_assets.cli.common import app, codes_of, market_of, note, plainly, settings_of, stop
+from kis_assets.cli.common import (
+    app,
+    codes_of,
+    market_of,
+    note,
+    plainly,
+    quieten,
+    settings_of,
+    stop,
+)
 from kis_assets.cli.output import AsCsv, AsJson, machine, record, show
 
 if TYPE_CHECKING:
@@ -166,7 +175,14 @@ def warm(
         note("the invented market has no cache: this asks and forgets")
     wanted = [kind.value for kind in kinds or (Kind.PRICE, Kind.CHART, Kind.INFO)]
     with plainly(), _source(settings) as source:
+        from kis_assets.costs import LONG, duration
+        from kis_assets.kis.status import granted
+
         codes = codes_of(stocks, settings) if stocks else _most_traded(settings, top or 0)
+        # One request for each: prices come thirty at once from the real server alone.
+        seconds = len(codes) * len(wanted) / granted(settings)
+        if settings.source_type == "kis" and seconds >= LONG:
+            note(f"this takes up to {duration(seconds)}, at the rate that KIS grants")
         result = source.warm_cache(codes, wanted)
     rows = [(kind, result[kind]["succeeded"], result[kind]["failed"]) for kind in wanted]
     show(("type", "succeeded", "failed"), rows, as_json=as_json, as_csv=as_csv)
@@ -177,13 +193,9 @@ def warm(
 
 
 def _source(settings: Settings) -> AbstractDataSource:
-    import logging
-
     from kis_assets.sources.factory import create_data_source
 
-    # What fails is said once, where it is told.
-    logging.getLogger("kis_assets").setLevel(logging.ERROR)
-    logging.getLogger("stamina").setLevel(logging.ERROR)
+    quieten()
     return create_data_source(settings=settings)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 import warnings
 from collections.abc import Callable, Sized
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kis_assets.cli.common import app, stop
+from kis_assets.cli.common import INTERRUPTED, app, quieten, stop
 
 if TYPE_CHECKING:
     from kis_assets.backfill import Plan
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it costs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before it begins.")]
-
-INTERRUPTED = 130
-"""The exit status of what was ended by Ctrl-C."""
 
 
 @app.command()
@@ -65,8 +61,7 @@ def _offer(
     from kis_assets.settings import Settings, SettingsError
 
     warnings.simplefilter("ignore")
-    for name, level in (("dagster", "CRITICAL"), ("kis_assets", "ERROR"), ("stamina", "ERROR")):
-        logging.getLogger(name).setLevel(level)
+    quieten()
     try:
         settings = Settings.load()
     except SettingsError as error:

@@ -22,6 +22,10 @@ app = typer.Typer(
 )
 
 
+INTERRUPTED = 130
+"""The exit status of what was ended by Ctrl-C."""
+
+
 class Source(Enum):
     """Sources that can be asked for by name."""
 
@@ -58,6 +62,18 @@ def market_of(settings: Settings) -> Market:
     from kis_assets.market import Market
 
     return Market(settings.source_dir, replay_at=settings.kis_replay_at)
+
+
+def quieten() -> None:
+    """Leave out what libraries and this package log: a command tells of it in its own words.
+
+    That KIS has to be waited for is told: half a minute of silence looks like a hang.
+    """
+    import logging
+
+    for name, level in (("dagster", "CRITICAL"), ("kis_assets", "ERROR"), ("stamina", "ERROR")):
+        logging.getLogger(name).setLevel(level)
+    logging.getLogger("kis_assets.kis.token").setLevel(logging.WARNING)
 
 
 @contextmanager

@@ -205,8 +205,7 @@ def _call(settings: Settings) -> Finding:
         return Finding(
             "call",
             "fail",
-            f"{error}: correct KIS_APP_KEY and KIS_APP_SECRET, and "
-            f"see whether they are of the {settings.environment} server",
+            str(error),
         )
     except (KISError, SettingsError, OSError) as error:
         return Finding("call", "fail", f"{error}: try again, then see kis-assets status")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kis_assets.cli.common import Source, app, settings_of, stop
+from kis_assets.cli.common import INTERRUPTED, Source, app, quieten, settings_of, stop
 
 if TYPE_CHECKING:
+    from kis_assets.lake import Lake
     from kis_assets.pipeline import Outcome
     from kis_assets.settings import Settings
 
@@ -32,7 +34,6 @@ def run(
     ] = None,
 ) -> None:
     """Fetch, check and store a day of the market: master, prices, the month's daily candles."""
-    import logging
     import time
     import warnings
 
@@ -52,6 +53,9 @@ def run(
     # Dagster says at every start which of its parts are not final; that is no news here.
     warnings.simplefilter("ignore")
     from rich.console import Console
+    from rich.markup import escape
+
+    from kis_assets.cli.progress import Bar
 
     console = Console()
     console.print(_banner(settings, reason))
@@ -60,6 +64,7 @@ def run(
         import dagster as dg
 
         from kis_assets import pipeline
+        from kis_assets.resources import open_lake
     try:
         is_krx = settings.source_type == "krx"
         tables = table or (pipeline.USUAL_OF_KRX if is_krx else pipeline.USUAL)
@@ -68,11 +73,31 @@ def run(
         pipeline.home(settings)
     except (ValueError, OSError) as error:
         raise stop(str(error)) from None
-    logging.getLogger("dagster").setLevel(logging.CRITICAL)
-    logging.getLogger("kis_assets").setLevel(logging.ERROR)
-    logging.getLogger("stamina").setLevel(logging.ERROR)
-    with _Bar(console) as bar, dg.DagsterInstance.get() as instance:
-        outcomes = pipeline.run_day(day, instance, tables, starting=bar.start, progress=bar.advance)
+    quieten()
+    lake = open_lake(settings)
+    left_out: dict[str, str] = {}
+    if date is None and table is None:
+        left_out = pipeline.not_to_be_had(tables, day, settings, lake)
+    for name, why in left_out.items():
+        console.print(f"[yellow]{name} is left out:[/] {escape(why)}", highlight=False)
+    tables = [name for name in tables if name not in left_out]
+    begun: list[str] = []
+    with Bar(console, settings, tables, day) as bar, dg.DagsterInstance.get() as instance:
+
+        def starting(name: str, partition: str) -> None:
+            _foretell(bar.console, tables, begun, settings, lake, day)
+            begun.append(name)
+            bar.start(name, partition)
+
+        try:
+            outcomes = pipeline.run_day(
+                day, instance, tables, starting=starting, progress=bar.advance, ended=bar.ended
+            )
+        except KeyboardInterrupt:
+            bar.console.print(
+                f"Interrupted at {begun[-1]}. What is stored stays; the same command goes on."
+            )
+            raise typer.Exit(INTERRUPTED) from None
     _show(console, outcomes, settings, time.monotonic() - started)
     if any(outcome.error or _broken(outcome) for outcome in outcomes):
         raise typer.Exit(1)
@@ -122,48 +147,27 @@ def _day_or_latest(asked: str | None, settings: Settings) -> dt.date:
     return day
 
 
-class _Bar:
-    """The progress bar of one asset after the other."""
+def _foretell(
+    console: Any,
+    tables: Sequence[str],
+    begun: Sequence[str],
+    settings: Settings,
+    lake: Lake,
+    day: dt.date,
+) -> None:
+    """Say what the tables take before the first of them that asks KIS for every stock.
 
-    def __init__(self, console: Any) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-        )
+    By then the stock master is stored, which says how many stocks there are.
+    """
+    from kis_assets import costs
 
-        self._progress = Progress(
-            TextColumn("{task.description:<28}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-        )
-        self._task: Any = None
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._finish()
-        self._progress.stop()
-
-    def start(self, table: str, partition: str) -> None:
-        """The next asset."""
-        self._finish()
-        self._task = self._progress.add_task(f"{table} {partition}", total=None)
-
-    def advance(self, completed: int, total: int, _: str) -> None:
-        """So many stocks of the asset are done."""
-        self._progress.update(self._task, completed=completed, total=total)
-
-    def _finish(self) -> None:
-        if self._task is not None:
-            total = self._progress.tasks[-1].total or 1
-            self._progress.update(self._task, completed=total, total=total)
+    asking = [name for name in tables if costs.requests_of(name, 1, day, settings)]
+    if tables[len(begun)] not in asking or set(begun) & set(asking):
+        return
+    narrowed = costs.of_the_most_traded(tables, lake, day, settings)
+    takes = costs.foretold(tables, costs.stocks_of(settings, lake), day, settings)
+    for line in filter(None, (narrowed, takes and f"This takes {takes}.")):
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _banner(settings: Settings, reason: str) -> str:

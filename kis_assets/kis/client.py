@@ -441,7 +441,7 @@ class Client:
         message = str(body.get("msg1") or body.get("error_description") or "").strip()
         what = policy(msg_cd, status)
         error = what.error(
-            what.explain(message or "refused without a reason"),
+            what.explain(message or "refused without a reason", self.environment),
             msg_cd=msg_cd,
             status=status,
             gt_uid=gt_uid,
@@ -487,7 +487,7 @@ class Client:
         what = policy(msg_cd, status)
         kind = AuthenticationFailed if what.then is Then.RETOKEN else what.error
         raise kind(
-            message or "no token was issued",
+            what.explain(message or f"no {wanted.replace('_', ' ')} was issued", self.environment),
             msg_cd=msg_cd,
             status=status,
             endpoint=name,

@@ -114,7 +114,8 @@ class Then(Enum):
 class Policy:
     """What a message code means: the error, what to do then, whether the server is ill.
 
-    `hint` is what the reader may look at, where KIS's own message does not say.
+    `hint` is what the reader may look at, where KIS's own message does not say; `{server}`,
+    `{other}` and `{switch}` in it stand for the server in use, the other one and what chooses it.
     """
 
     error: type[KISError]
@@ -122,23 +123,36 @@ class Policy:
     is_outage: bool = False
     hint: str = ""
 
-    def explain(self, message: str) -> str:
-        """KIS's message with the hint behind it."""
-        return f"{message.rstrip('.')}: {self.hint}" if self.hint else message
+    def explain(self, message: str, server: str) -> str:
+        """What the real or the virtual server said, with the hint behind it."""
+        is_real = server == "real"
+        hint = self.hint.format(
+            server=server,
+            other="virtual" if is_real else "real",
+            switch=f"KIS_USE_VIRTUAL_SERVER={str(is_real).lower()}",
+        )
+        return f"{message.rstrip('.')}: {hint}" if hint else message
 
 
 _RATE = Policy(RateLimited, Then.RETRY)
 _GATEWAY = Policy(ServiceUnavailable, Then.RETRY, is_outage=True)
 _PASSING = Policy(ServiceUnavailable, Then.RETRY)
 _DEAD_TOKEN = Policy(AuthenticationFailed, Then.RETOKEN)
-_NO_ACCESS = Policy(AuthenticationFailed, Then.STOP)
+_MAY_BE_OF_THE_OTHER = (
+    "the key may be of the {other} server ({switch} asks that one; this is the {server} one)"
+)
+_NO_ACCESS = Policy(
+    AuthenticationFailed,
+    Then.STOP,
+    hint=_MAY_BE_OF_THE_OTHER + ", not active yet (a new one needs some minutes) or at its end "
+    "(after a year); see whether KIS_APP_KEY and KIS_APP_SECRET were copied whole",
+)
 _BAD_QUESTION = Policy(InvalidRequest, Then.STOP)
 _NOT_HERE = Policy(NotSupported, Then.STOP)
 _OTHER_CREDENTIAL = Policy(
     AuthenticationFailed,
     Then.STOP,
-    hint="the type of the credential is invalid; the key may be of the other server "
-    "(KIS_USE_VIRTUAL_SERVER) or of another kind",
+    hint="the type of the credential is invalid; " + _MAY_BE_OF_THE_OTHER + ", or of another kind",
 )
 
 # Codes and meanings: kis-ai-extensions' table and the developer portal's list, as of 2026-07.

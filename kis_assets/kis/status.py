@@ -99,6 +99,13 @@ def grants(settings: Settings) -> list[str]:
     return [facts["grant"] for facts in snapshot(settings)["accounts"].values() if facts["grant"]]
 
 
+def granted(settings: Settings) -> float:
+    """Requests a second that KIS is known to grant to all app keys together."""
+    accounts = snapshot(settings)["accounts"].values()
+    keys = max(1, len(settings.credentials))
+    return sum(facts["granted"] for facts in accounts) or settings.rate_limit * keys
+
+
 def _told(found: Mapping[str, float], limit: float) -> str:
     granted = found["granted"]
     if granted > NEARLY * limit:

@@ -61,6 +61,9 @@ _FINE = ("OPSP0000", "OPSP0001", "OPSP0002", "OPSP0003")
 _quiet = logging.getLogger("kis_assets.kis.stream.websocket")
 _quiet.setLevel(logging.WARNING)
 
+_APPROVAL = (1.1, 1.1, 61.0)
+"""Seconds after a refused request for an approval key: KIS states one a second, and it is not known
+whether that is all."""
 _keys: dict[tuple[str, str], tuple[SecretStr, float]] = {}
 _asking = threading.Lock()
 
@@ -169,6 +172,8 @@ class Stream:
                     raise dropped.error from None
                 # KIS may hold a session that broke off for a minute or so.
                 wait = min(_LONGEST_WAIT, 2.0 ** min(failures - 1, 6)) * (0.5 + random() / 2)
+                if isinstance(dropped.error, RateLimited):
+                    wait = max(wait, _APPROVAL[min(failures, len(_APPROVAL)) - 1])
                 wait = max(wait, _HELD) if held else wait
                 log.warning("real-time session: %s; opening it again in %.0f s", dropped, wait)
                 self.reconnects += self._ever_open
@@ -259,6 +264,7 @@ class Stream:
 
     def _refuse(self, msg_cd: str, text: str, tr_id: str, code: str) -> None:
         what = policy(msg_cd, 200)
+        text = what.explain(text, self._settings.environment)
         if what.error is SessionInUse:
             text = f"another session of this app key is open, and KIS allows one: {text}"
         error = what.error(text, msg_cd=msg_cd, endpoint=tr_id, stock_code=code)

@@ -209,7 +209,11 @@ class TokenStore:
             if token is not None:
                 self._held = token
                 return token.access_token
-            log.warning("waiting %.0f s: KIS issues tokens a minute or more apart", wait)
+            log.warning(
+                "waiting %.0f s for a token: KIS issues one a minute for a key, and one was asked "
+                "for just now, by this program or another",
+                wait,
+            )
             self._sleep(wait)
 
     def _find(self, dead: str) -> tuple[float, Token | None]:

@@ -37,7 +37,8 @@ class Tokens:
     Args:
         app_keys: Secrets by app key; None takes any key of 36 characters with any secret.
         clock: The moment tokens are issued at and expire by.
-        monotonic: Seconds that `window`, the least time between two issues, is measured in.
+        monotonic: Seconds that `window`, the least time between two issues, is measured in. Two
+            approval keys are a second apart, or `window` where that is less (`approval_window`).
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class Tokens:
     ) -> None:
         self._app_keys, self._clock, self._monotonic = app_keys, clock, monotonic
         self._window = window
+        self.approval_window = min(1.0, window)
         self._lock = Lock()
         self._tokens: dict[str, Token] = {}
         self._current: dict[str, Token] = {}
         self._issued: dict[str, float] = {}
         self._approved: dict[str, str] = {}
+        self._approved_at: dict[str, float] = {}
         self.issued = 0
 
     def issue(self, app_key: str, secret: str) -> Token:
@@ -79,10 +82,20 @@ class Tokens:
             return current
 
     def approve(self, app_key: str, secret: str) -> str:
-        """A key for the real-time feed; Refusal when key or secret are wrong."""
+        """A key for the real-time feed.
+
+        Raises:
+            Refusal: key or secret are wrong, or one was asked for within the last second.
+        """
         self.check_key(app_key, secret)
         approval_key = str(uuid.uuid4())
         with self._lock:
+            last, tick = self._approved_at.get(app_key), self._monotonic()
+            if last is not None and tick - last < self.approval_window:
+                raise Refusal(
+                    "1", "EGW00133", "접속키 발급 잠시 후 다시 시도하세요(1초당 1회)", 403
+                )
+            self._approved_at[app_key] = tick
             self._approved[approval_key] = app_key
         return approval_key
 

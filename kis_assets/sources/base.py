@@ -303,7 +303,9 @@ class AbstractDataSource(ABC):
 
     # Asked to compare what is stored with; never stored
 
-    def recent_candles(self, stock_codes: Collection[str]) -> Fetched:
+    def recent_candles(
+        self, stock_codes: Collection[str], progress: Progress | None = None
+    ) -> Fetched:
         """The last thirty raw daily bars of each stock, from elsewhere than `daily_candles` are.
 
         Columns: trading_day, stock_code, open, high, low, close, volume, change.
@@ -313,7 +315,13 @@ class AbstractDataSource(ABC):
         """
         raise NotSupported(f"{self.name} has its daily bars from one place only")
 
-    def adjusted_candles(self, stock_codes: Collection[str], first: date, last: date) -> Fetched:
+    def adjusted_candles(
+        self,
+        stock_codes: Collection[str],
+        first: date,
+        last: date,
+        progress: Progress | None = None,
+    ) -> Fetched:
         """The closes of up to 100 days as the source itself adjusts them, on today's axis.
 
         Columns: trading_day, stock_code, close.

@@ -241,13 +241,21 @@ class CachedDataSource(AbstractDataSource):
             self.invalidate_chart(code)
         return actions
 
-    def recent_candles(self, stock_codes: Collection[str]) -> Fetched:
+    def recent_candles(
+        self, stock_codes: Collection[str], progress: Progress | None = None
+    ) -> Fetched:
         """See `AbstractDataSource.recent_candles`."""
-        return self.source.recent_candles(stock_codes)
+        return self.source.recent_candles(stock_codes, progress)
 
-    def adjusted_candles(self, stock_codes: Collection[str], first: date, last: date) -> Fetched:
+    def adjusted_candles(
+        self,
+        stock_codes: Collection[str],
+        first: date,
+        last: date,
+        progress: Progress | None = None,
+    ) -> Fetched:
         """See `AbstractDataSource.adjusted_candles`."""
-        return self.source.adjusted_candles(stock_codes, first, last)
+        return self.source.adjusted_candles(stock_codes, first, last, progress)
 
     def keep_daily_candles(
         self, stock_codes: Collection[str], rows: pl.DataFrame, first: date, last: date

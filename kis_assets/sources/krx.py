@@ -222,7 +222,7 @@ class KRXDataSource(AbstractDataSource):
     def _wants_konex(self) -> bool:
         settings = self._settings
         return settings.kis_stock_codes is not None or bool(
-            {"konex", "all"} & set(settings.kis_universe)
+            {"konex", "all"} & set(settings.universe.groups)
         )
 
     def history_is_stored(self, first: date, last: date) -> None:

@@ -197,7 +197,9 @@ class KISReference(AbstractDataSource):
         )
         return self._stamped(rows, CORPORATE_ACTIONS.schema)
 
-    def recent_candles(self, stock_codes: Collection[str]) -> Fetched:
+    def recent_candles(
+        self, stock_codes: Collection[str], progress: Progress | None = None
+    ) -> Fetched:
         """See `AbstractDataSource.recent_candles`: inquire-daily-price, a request a stock.
 
         Once the last trade of a day is over, an answer serves until the next session opens, or
@@ -221,14 +223,22 @@ class KISReference(AbstractDataSource):
             stock_codes,
             ask,
             ("open", "high", "low", "close", "volume", "change"),
+            progress,
         )
 
-    def adjusted_candles(self, stock_codes: Collection[str], first: date, last: date) -> Fetched:
+    def adjusted_candles(
+        self,
+        stock_codes: Collection[str],
+        first: date,
+        last: date,
+        progress: Progress | None = None,
+    ) -> Fetched:
         """See `AbstractDataSource.adjusted_candles`: the daily chart, a request a stock."""
         return self._days(
             stock_codes,
             lambda code: self._kis.daily_page(code, first, last, patience=PATIENCE, adjusted=True),
             ("close",),
+            progress,
         )
 
     def _days(
@@ -236,6 +246,7 @@ class KISReference(AbstractDataSource):
         stock_codes: Collection[str],
         ask: Callable[[str], list[dict[str, Any]]],
         columns: tuple[str, ...],
+        progress: Progress | None,
     ) -> Fetched:
         rows: list[dict[str, Any]] = []
         failed = each(
@@ -244,6 +255,7 @@ class KISReference(AbstractDataSource):
             lambda code, bars: rows.extend(bar | {"stock_code": code} for bar in bars),
             workers=self._workers,
             rest=self._rest,
+            progress=progress and (lambda done, code: progress(done, len(stock_codes), code)),
         )
         schema = {"trading_day": pl.Date, "stock_code": pl.String}
         schema |= dict.fromkeys(columns, pl.Int64)
