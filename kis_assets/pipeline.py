@@ -61,7 +61,7 @@ def home(settings: Settings) -> Path:
 
     One process makes it and the others wait: Dagster's databases do not stand being made by two.
     """
-    folder = Path(os.environ.get("DAGSTER_HOME") or settings.kis_data_dir / "dagster").absolute()
+    folder = settings.dagster_home
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["DAGSTER_HOME"] = str(folder)
     config = folder / "dagster.yaml"

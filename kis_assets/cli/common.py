@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,6 +28,11 @@ class Source(Enum):
     KIS = "kis"
     KRX = "krx"
     MOCK = "mock"
+
+
+OtherSource = Annotated[
+    Source | None, typer.Option(case_sensitive=False, help="Instead of DATA_SOURCE_TYPE.")
+]
 
 
 def stop(message: str, status: int = 2) -> typer.Exit:
