@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 from pathlib import Path
 from unicodedata import normalize
 
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the direction of what follows."""
 _MARKED = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -89,3 +92,8 @@ def expanded(path: Path | str) -> Path:
 def composed(name: str) -> str:
     """A name as it is stored: Hangul in whole syllables (NFC), without blanks around it."""
     return normalize("NFC", name).strip()
+
+
+def visible(text: str) -> str:
+    r"""The text with what steers a terminal written out, such as `\x1b`; lines and tabs stay."""
+    return _STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
