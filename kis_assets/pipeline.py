@@ -1,5 +1,7 @@
 """The assets run in this process, one partition after another, without a server or a daemon."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ from filelock import FileLock
 from kis_assets import allocator as allocator  # before Polars
 from kis_assets.assets.reporting import LISTENER
 from kis_assets.assets.sessions import live_session, master_day
+from kis_assets.dagster_home import failures, opened
 from kis_assets.definitions import defs
 from kis_assets.kis.errors import InvalidRequest
 from kis_assets.lake import Lake
@@ -64,17 +67,22 @@ def home(settings: Settings) -> Path:
     """DAGSTER_HOME, as set or `data/dagster`, made and configured when it is new.
 
     One process makes it and the others wait: Dagster's databases do not stand being made by two.
+
+    Raises:
+        HomeFailed: it cannot be made, or Dagster cannot use it.
     """
-    folder = Path(os.environ.get("DAGSTER_HOME") or settings.kis_data_dir / "dagster").absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    os.environ["DAGSTER_HOME"] = str(folder)
-    config = folder / "dagster.yaml"
-    with FileLock(folder / "made.lock", timeout=_MAKING):
-        if not config.exists() or sha256(config.read_bytes()).hexdigest() in _EARLIER:
-            config.write_text(INSTANCE, encoding="utf-8")
-        if not (folder / "history" / "runs.db").exists():
-            with dg.DagsterInstance.get() as instance:
-                limit_pools(instance)
+    folder = settings.dagster_home
+    with failures(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ["DAGSTER_HOME"] = str(folder)
+        config = folder / "dagster.yaml"
+        with FileLock(folder / "made.lock", timeout=_MAKING):
+            if not config.exists() or sha256(config.read_bytes()).hexdigest() in _EARLIER:
+                config.write_text(INSTANCE, encoding="utf-8")
+            is_new = not (folder / "history" / "runs.db").exists()
+            with opened() as instance:
+                if is_new:
+                    limit_pools(instance)
     return folder
 
 

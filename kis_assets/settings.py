@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -27,6 +26,7 @@ from pydantic import (
 )
 
 from kis_assets import krx
+from kis_assets.given import expanded, text_of, variables_of
 from kis_assets.venues import Venue
 
 SourceType = Literal["kis", "krx", "mock"]
@@ -100,7 +100,7 @@ def _lake_url(url: str) -> str:
         raise ValueError("must be s3://..., gs://..., az://..., file://... or a path")
     if parts.username or parts.password or parts.query:
         raise ValueError("must hold no credentials: give those as AWS_... and the like")
-    return url
+    return url if "://" in url else str(expanded(url))
 
 
 def _webhook_url(secret: SecretStr) -> SecretStr:
@@ -129,6 +129,12 @@ def _of_an_hour(minutes: int) -> int:
 
 _INTERVALS = (5, 10, 15, 20, 30, 60)
 _TOP = re.compile(r"top([1-9][0-9]{0,3})")
+
+# A month within the calendar: whoever looks at a day looks at days beside it.
+_REPLAYED = (
+    datetime.combine(krx.FIRST_DAY, time(), krx.SEOUL) + timedelta(days=31),
+    datetime.combine(krx.LAST_DAY, time(), krx.SEOUL) - timedelta(days=30),
+)
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 WsUrl = Annotated[str, AfterValidator(_ws_url)]
@@ -174,7 +180,7 @@ class Settings(BaseModel):
     kis_universe: tuple[str, ...] | None = None
     kis_stock_codes: tuple[str, ...] | None = None
     kis_venue: Venue = Venue.KRX
-    kis_data_dir: Path = Path("data")
+    kis_data_dir: Annotated[Path, AfterValidator(expanded)] = Path("data")
     kis_lake_keep_days: int = Field(default=30, ge=0)
     kis_lake_url: Annotated[str, AfterValidator(_lake_url)] | None = None
     kis_replay_at: datetime | None = None
@@ -200,9 +206,13 @@ class Settings(BaseModel):
         """
         # By hand: pydantic-settings takes a fifth of the time of a command that asks nobody.
         given: dict[str, Any] = {}
-        for found in (dotenv_values(".env"), os.environ):
+        try:
+            written = variables_of(Path(".env"))
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+        for found in (written, os.environ):
             # What is empty is not set, and what is no setting is somebody else's.
-            known = {name.lower(): value for name, value in found.items() if value}
+            known = {name.lower(): value for name, value in found.items() if value.strip()}
             given |= {name: known[name] for name in cls.model_fields.keys() & known.keys()}
         given |= {name: value for name, value in overrides.items() if value is not None}
         try:
@@ -232,9 +242,9 @@ class Settings(BaseModel):
             return value
         if value.startswith("@"):
             try:
-                text = Path(value[1:]).read_text(encoding="utf-8")
-            except OSError as error:
-                raise ValueError(f"names a file that cannot be read: {error.strerror}") from None
+                text = text_of(expanded(value[1:]))
+            except ValueError as error:
+                raise ValueError(f"the file {error}") from None
             words = [line.split("#")[0].strip() for line in text.splitlines()]
         else:
             words = [word.strip() for word in value.split(",")]
@@ -248,16 +258,25 @@ class Settings(BaseModel):
             raise ValueError("holds no stock code")
         return codes
 
-    @field_validator("kis_venue", mode="before")
+    @field_validator("data_source_type", "kis_venue", mode="before")
     @classmethod
-    def _venue(cls, value: object) -> object:
-        return value.strip().lower() if isinstance(value, str) else value
+    def _in_lower_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    # Stands last because pydantic runs these from the last to the first.
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_blanks(cls, value: object) -> object:
+        return value.strip() if isinstance(value, str) else value
 
     @field_validator("kis_replay_at")
     @classmethod
     def _zone(cls, value: datetime | None) -> datetime | None:
         if value is not None and value.tzinfo is None:
             raise ValueError("must carry its time zone, such as 2026-03-17T15:40+09:00")
+        if value is not None and not _REPLAYED[0] <= value < _REPLAYED[1]:
+            first, last = (f"{moment:%Y-%m-%d}" for moment in _REPLAYED)
+            raise ValueError(f"must lie from {first} to {last}: the KRX calendar goes no further")
         return value
 
     @model_validator(mode="after")
@@ -377,6 +396,19 @@ class Settings(BaseModel):
     def state_dir(self) -> Path:
         """Where processes share token, quota and breaker: an account has them once, not a venue."""
         return (self.kis_data_dir / self.source_type / "state").absolute()
+
+    @property
+    def dagster_home(self) -> Path:
+        """`DAGSTER_HOME`, else a folder beside the rows, as an absolute path.
+
+        Raises:
+            SettingsError: its home folder is nobody's.
+        """
+        named = os.environ.get("DAGSTER_HOME", "").strip()
+        try:
+            return expanded(named or self.kis_data_dir / "dagster").absolute()
+        except ValueError as error:
+            raise SettingsError(f"DAGSTER_HOME={named}: {error}") from None
 
     def now(self) -> datetime:
         """The moment to take for now, in Seoul: `KIS_REPLAY_AT` in a replay, else the clock's.

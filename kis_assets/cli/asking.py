@@ -99,7 +99,9 @@ def candles(
     stock: One,
     first: First = None,
     last: Last = None,
-    period: Annotated[Period, typer.Option("--type", help="Period of a candle.")] = Period.DAILY,
+    period: Annotated[
+        Period, typer.Option("--type", case_sensitive=False, help="Period of a candle.")
+    ] = Period.DAILY,
     adjusted: Annotated[
         bool,
         typer.Option(
@@ -160,7 +162,9 @@ def warm(
     kinds: Annotated[
         list[Kind] | None,
         typer.Option(
-            "--type", help="What to ask; may be given several times. Default: all but orderbook."
+            "--type",
+            case_sensitive=False,
+            help="What to ask; may be given several times. Default: all but orderbook.",
         ),
     ] = None,
     as_json: AsJson = False,

@@ -7,15 +7,30 @@ import warnings
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from kis_assets.cli.ending import Program, note, stop
+
+__all__ = [
+    "OtherSource",
+    "Source",
+    "app",
+    "codes_of",
+    "market_of",
+    "note",
+    "plainly",
+    "settings_of",
+    "stop",
+]
 
 if TYPE_CHECKING:
     from kis_assets.market import Market
     from kis_assets.settings import Settings
 
 app = typer.Typer(
+    cls=Program,
     help="Korean stock market data one can trust: KIS Open API into Parquet and DuckDB.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
@@ -34,15 +49,9 @@ class Source(Enum):
     MOCK = "mock"
 
 
-def stop(message: str, status: int = 2) -> typer.Exit:
-    """One sentence on standard error, and the exit status."""
-    typer.secho(f"error: {message}", fg="red", err=True)
-    return typer.Exit(status)
-
-
-def note(message: str) -> None:
-    """One sentence on standard error that stops nothing."""
-    typer.secho(f"note: {message}", fg="yellow", err=True)
+OtherSource = Annotated[
+    Source | None, typer.Option(case_sensitive=False, help="Instead of DATA_SOURCE_TYPE.")
+]
 
 
 def settings_of(source: Source | None = None) -> Settings:
@@ -89,6 +98,8 @@ def plainly() -> Generator[None]:
         warnings.simplefilter("always", NotStoredWarning)
         try:
             yield
+        except BrokenPipeError:
+            raise
         except InvalidRequest as error:
             raise stop(str(error)) from None
         except (NotStored, KISError, OSError) as error:

@@ -41,7 +41,8 @@ def doctor(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
     machine(as_json, as_csv)
     settings = settings_of()
     # What is retried and fails in the end is a line of the answer.
-    logging.getLogger("stamina").setLevel(logging.CRITICAL)
+    for name in ("dagster", "stamina"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     found = list(examine(settings))
     show(Finding._fields, found, as_json=as_json, as_csv=as_csv)
     if any(line.state == "fail" for line in found):
@@ -53,6 +54,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding("settings", "ok", f"source {settings.source_name}: {settings.source_reason}")
     yield _credentials(settings)
     yield _disk(settings.source_dir)
+    yield _dagster(settings)
     if (settings.source_dir / "market.duckdb").exists():
         yield _candles(settings)
     yield from (_port(port, user) for port, user in PORTS.items())
@@ -80,21 +82,37 @@ def _credentials(settings: Settings) -> Finding:
     )
 
 
-def _disk(folder: Path) -> Finding:
+def _disk(folder: Path, setting: str = "KIS_DATA_DIR") -> Finding:
     there = folder
     while not there.exists():
         there = there.parent
     if not os.access(there, os.W_OK):
         return Finding(
-            "disk", "fail", f"{there} cannot be written to: change its owner or KIS_DATA_DIR"
+            "disk", "fail", f"{there} cannot be written to: change its owner or {setting}"
         )
     free = shutil.disk_usage(there).free
     seen = f"{free / _GB:.1f} GB free at {folder}"
     if free < _GB:
-        return Finding("disk", "fail", f"{seen}: make room, or set KIS_DATA_DIR elsewhere")
+        return Finding("disk", "fail", f"{seen}: make room, or set {setting} elsewhere")
     if free < 10 * _GB:
         return Finding("disk", "warn", f"{seen}: minutes of the whole market take some of it daily")
     return Finding("disk", "ok", seen)
+
+
+def _dagster(settings: Settings) -> Finding:
+    """Whether Dagster can use what it keeps. Makes nothing where there is nothing yet."""
+    from kis_assets.dagster_home import HomeFailed, examined
+    from kis_assets.settings import SettingsError
+
+    try:
+        folder = settings.dagster_home
+        is_there = examined(folder)
+    except (HomeFailed, SettingsError) as error:
+        return Finding("dagster", "fail", str(error))
+    if (disk := _disk(folder, "DAGSTER_HOME")).state == "fail":
+        return Finding("dagster", "fail", disk.seen)
+    seen = f"its history in {folder} can be read" if is_there else f"the first run makes {folder}"
+    return Finding("dagster", "ok", seen)
 
 
 def _candles(settings: Settings) -> Finding:

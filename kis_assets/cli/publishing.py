@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kis_assets.cli.common import app
+from kis_assets.cli.common import app, stop
 
 
 @app.command()
@@ -32,5 +32,4 @@ def publish(
                 target = publishing.publish(lake, TABLES[name], unit, settings.kis_lake_url)
                 typer.echo(f"{name} {unit} -> {target}")
     except (SettingsError, publishing.PublishError) as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
-        raise typer.Exit(2 if isinstance(error, SettingsError) else 1) from None
+        raise stop(str(error), 2 if isinstance(error, SettingsError) else 1) from None

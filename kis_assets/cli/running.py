@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kis_assets.cli.common import INTERRUPTED, Source, app, quieten, settings_of, stop
+from kis_assets.cli.common import INTERRUPTED, OtherSource, app, quieten, settings_of, stop
 
 if TYPE_CHECKING:
     from kis_assets.lake import Lake
@@ -27,7 +27,7 @@ def run(
     date: Annotated[
         str | None, typer.Option(help="Trading day, YYYY-MM-DD; the latest session unless given.")
     ] = None,
-    source: Annotated[Source | None, typer.Option(help="Instead of DATA_SOURCE_TYPE.")] = None,
+    source: OtherSource = None,
     table: Annotated[
         list[str] | None,
         typer.Option(help="Only this table; may be given several times, in the order to fetch."),
@@ -106,7 +106,7 @@ def run(
 @app.command()
 def ui(
     port: Annotated[int, typer.Option(help="Port on this machine.")] = 3000,
-    source: Annotated[Source | None, typer.Option(help="Instead of DATA_SOURCE_TYPE.")] = None,
+    source: OtherSource = None,
 ) -> None:
     """Open the Dagster UI (dagster dev) with this project's DAGSTER_HOME."""
     settings = settings_of(source)

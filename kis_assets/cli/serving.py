@@ -86,6 +86,7 @@ def simulate(
 ) -> None:
     """A KIS server of one's own on this machine: an invented market, or a replay of real days."""
     from kis_assets import krx
+    from kis_assets.given import expanded
     from kis_assets.simulator.command import start
 
     moment = None
@@ -100,7 +101,7 @@ def simulate(
         raise stop("--replay needs --at: the moment of the market to replay")
     try:
         start(
-            replay,
+            replay and expanded(replay),
             moment,
             port=port,
             virtual=virtual,

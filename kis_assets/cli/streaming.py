@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kis_assets.cli.common import app
+from kis_assets.cli.common import app, stop
 
 if TYPE_CHECKING:
     from kis_assets.kis.frames import RealTime
@@ -53,8 +53,7 @@ def stream(
                 stack.callback(timer.cancel)
             show(found)
         except (KISError, SettingsError) as error:
-            typer.secho(f"error: {error}", fg="red", err=True)
-            raise typer.Exit(2 if isinstance(error, SettingsError | ValueError) else 1) from None
+            raise stop(str(error), 2 if isinstance(error, ValueError) else 1) from None
         except KeyboardInterrupt:
             return
 

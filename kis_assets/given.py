@@ -1,0 +1,99 @@
+"""Text that people write: `.env`, lists of codes, paths, names. Read as it is meant.
+
+Windows' Notepad saves with a byte order mark or in cp949, macOS gives names in another normal form
+than everybody else, and a shell expands `~` only where it stands alone.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import re
+from pathlib import Path
+from unicodedata import normalize
+
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the direction of what follows."""
+_MARKED = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+def text_of(path: Path) -> str:
+    """What a text file holds: UTF-8 with or without a mark, UTF-16 with one, or cp949.
+
+    Raises:
+        ValueError: it cannot be read, or is in another encoding; the message names neither.
+    """
+    try:
+        content = path.read_bytes()
+    except IsADirectoryError:
+        raise ValueError("is a folder, not a file") from None
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    marked = [name for mark, name in _MARKED.items() if content.startswith(mark)]
+    for encoding in marked or ("utf-8", "cp949"):
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:
+            return text
+    tried = (
+        "UTF-16, as its mark says" if "utf-16" in marked else "UTF-8, cp949 or UTF-16 with a mark"
+    )
+    raise ValueError(f"is no text in {tried}: save it as UTF-8")
+
+
+def variables_of(path: Path) -> dict[str, str]:
+    """The variables of a file such as `.env`; none where there is no file.
+
+    Raises:
+        ValueError: it cannot be read, or a line is no assignment. That line's text is not told: it
+            may be a part of a key.
+    """
+    # By hand: `kis-assets` loads as little as it can, and this needs no more than the text.
+    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
+
+    if not path.exists():
+        return {}
+    try:
+        text = text_of(path)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from None
+    for line in parse_stream(io.StringIO(text)):
+        # A comment is a line without a key; a key without a value may be the rest of another's.
+        if line.error or (line.key is not None and line.value is None):
+            number = line.original.line + _blank_lines(line.original.string)
+            raise ValueError(f"{path}, line {number}, is no assignment such as KIS_VENUE=krx")
+    return {key: value or "" for key, value in dotenv_values(stream=io.StringIO(text)).items()}
+
+
+def _blank_lines(text: str) -> int:
+    """How many empty lines a statement begins with."""
+    return text[: len(text) - len(text.lstrip())].count("\n")
+
+
+def expanded(path: Path | str) -> Path:
+    """The path, with the home folder in the place of `~` or `~user`.
+
+    Raises:
+        ValueError: nobody's home folder is known by that name.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError("begins with ~ and a name, and no such user has a home folder") from None
+
+
+def composed(name: str) -> str:
+    """A name as it is stored: Hangul in whole syllables (NFC), without blanks around it."""
+    return normalize("NFC", name).strip()
+
+
+def visible(text: str) -> str:
+    r"""The text with what steers a terminal written out, such as `\x1b`; lines and tabs stay."""
+    return _STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
