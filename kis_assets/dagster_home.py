@@ -5,13 +5,36 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 from collections.abc import Generator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
+INSTANCE = """\
+telemetry:
+  enabled: false
+concurrency:
+  # By run, not by step: a run that waits for its place is in the queue and has no process.
+  pools:
+    default_limit: 1
+    granularity: run
+run_monitoring:
+  enabled: true
+  # It cannot tell whether a run is alive; the sensor `orphaned_runs` can, on this machine. This
+  # ends what neither can judge, such as a run whose machine is no more.
+  max_runtime_seconds: 86400
+nux:
+  enabled: false
+"""
+_EARLIER = (
+    "0ed518083f370ed4676646335dbe73aab6d0ac8f77af5372a728f59794440a2d",
+    "9119a3f2e0b0797536b5f5fb32bfc50d3c3581f59f337e931e5f2e14adc15e6d",
+)
+"""SHA-256 of what earlier versions wrote there. Another file is its owner's, and left alone."""
 _IN_AN_ADDRESS = re.compile(r"%[0-9a-fA-F]{2}|\?")
 """What Dagster, which makes an address of the path, would take for something else."""
 
@@ -34,8 +57,43 @@ def failures(folder: Path) -> Generator[None]:
         )
     try:
         yield
+    except HomeFailed:
+        raise
     except Exception as error:
         raise HomeFailed(sentence(folder, error)) from error
+
+
+def is_earlier(config: Path) -> bool:
+    """Whether a `dagster.yaml` is as an earlier version of this program wrote it."""
+    return sha256(config.read_bytes()).hexdigest() in _EARLIER
+
+
+def check_own(folder: Path) -> None:
+    """Refuse a home that nobody named and that is not as this program made it.
+
+    Dagster runs what `dagster.yaml` names, with the key in reach, and a data folder may come with
+    somebody else's folder. What others can write is taken from them.
+
+    Raises:
+        HomeFailed: another user owns it, or `dagster.yaml` is another one.
+    """
+    config = folder / "dagster.yaml"
+    for path in (folder, config):
+        if not path.is_symlink() and not path.exists():
+            continue
+        found = path.lstat()
+        if stat.S_ISLNK(found.st_mode) or (os.name == "posix" and found.st_uid != os.geteuid()):
+            raise HomeFailed(
+                f"{path} is a link or belongs to another user, and Dagster would run what it "
+                f"names: delete it, or set DAGSTER_HOME={folder} if you trust it"
+            )
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            path.chmod(stat.S_IMODE(found.st_mode) & ~(stat.S_IWGRP | stat.S_IWOTH))
+    if config.exists() and config.read_bytes() != INSTANCE.encode() and not is_earlier(config):
+        raise HomeFailed(
+            f"{config} is not what kis-assets wrote, and Dagster runs what it names: delete it, or "
+            f"set DAGSTER_HOME={folder} if it is yours"
+        )
 
 
 @contextmanager
@@ -56,6 +114,8 @@ def examined(folder: Path) -> bool:
     with failures(folder):
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "it is no folder")
+        if str(folder) != os.environ.get("DAGSTER_HOME"):
+            check_own(folder)
         if (folder / "dagster.yaml").exists():
             InstanceRef.from_dir(str(folder))
         if not (folder / "history" / "runs.db").exists():

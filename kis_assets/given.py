@@ -69,7 +69,9 @@ def variables_of(path: Path) -> dict[str, str]:
         if line.error or (line.key is not None and line.value is None):
             number = line.original.line + _blank_lines(line.original.string)
             raise ValueError(f"{path}, line {number}, is no assignment such as KIS_VENUE=krx")
-    return {key: value or "" for key, value in dotenv_values(stream=io.StringIO(text)).items()}
+    # `${NAME}` stays as it is: a file of the current folder is to carry no other variable out.
+    found = dotenv_values(stream=io.StringIO(text), interpolate=False)
+    return {key: value or "" for key, value in found.items()}
 
 
 def _blank_lines(text: str) -> int:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from filelock import FileLock
 from kis_assets import allocator as allocator  # before Polars
 from kis_assets.assets.reporting import LISTENER
 from kis_assets.assets.sessions import live_session, master_day
-from kis_assets.dagster_home import failures, opened
+from kis_assets.dagster_home import INSTANCE, check_own, failures, is_earlier, opened
 from kis_assets.definitions import defs
 from kis_assets.kis.errors import InvalidRequest
 from kis_assets.lake import Lake
@@ -26,27 +25,6 @@ from kis_assets.settings import Settings
 from kis_assets.sources.base import Progress
 from kis_assets.tables import ORDER_BOOKS, PRICE_SNAPSHOTS, STOCK_MASTER
 
-INSTANCE = """\
-telemetry:
-  enabled: false
-concurrency:
-  # By run, not by step: a run that waits for its place is in the queue and has no process.
-  pools:
-    default_limit: 1
-    granularity: run
-run_monitoring:
-  enabled: true
-  # It cannot tell whether a run is alive; the sensor `orphaned_runs` can, on this machine. This
-  # ends what neither can judge, such as a run whose machine is no more.
-  max_runtime_seconds: 86400
-nux:
-  enabled: false
-"""
-_EARLIER = (
-    "0ed518083f370ed4676646335dbe73aab6d0ac8f77af5372a728f59794440a2d",
-    "9119a3f2e0b0797536b5f5fb32bfc50d3c3581f59f337e931e5f2e14adc15e6d",
-)
-"""SHA-256 of what earlier versions wrote there. Another file is its owner's, and left alone."""
 _MAKING = 60.0
 """Longest wait, in seconds, for another process that makes Dagster's databases."""
 
@@ -69,15 +47,17 @@ def home(settings: Settings) -> Path:
     One process makes it and the others wait: Dagster's databases do not stand being made by two.
 
     Raises:
-        HomeFailed: it cannot be made, or Dagster cannot use it.
+        HomeFailed: it cannot be made, Dagster cannot use it, or it is not to be trusted.
     """
     folder = settings.dagster_home
     with failures(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if str(folder) != os.environ.get("DAGSTER_HOME"):
+            check_own(folder)
         os.environ["DAGSTER_HOME"] = str(folder)
         config = folder / "dagster.yaml"
         with FileLock(folder / "made.lock", timeout=_MAKING):
-            if not config.exists() or sha256(config.read_bytes()).hexdigest() in _EARLIER:
+            if not config.exists() or is_earlier(config):
                 config.write_text(INSTANCE, encoding="utf-8")
             is_new = not (folder / "history" / "runs.db").exists()
             with opened() as instance:

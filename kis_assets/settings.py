@@ -9,23 +9,25 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     field_validator,
     model_validator,
 )
 
-from kis_assets import krx
+from kis_assets import krx, trust
 from kis_assets.given import expanded, text_of, variables_of
 from kis_assets.venues import Venue
 
@@ -36,7 +38,6 @@ UNIVERSE_GROUPS = ("common", "preferred", "konex", "etf", "etn", "spac", "reit",
 MOST_TRADED = 100
 """Stocks to begin with on the virtual server, where the whole market takes three quarters of an
 hour a table."""
-KIS_HOSTS = ("koreainvestment.com", "dws.co.kr")
 NO_KRX_KEY = (
     "DATA_SOURCE_TYPE=krx and the table krx_daily need KRX_API_KEY in the environment or in .env; "
     "https://openapi.krx.co.kr gives keys"
@@ -67,23 +68,38 @@ class Credential(NamedTuple):
 
 
 def _http_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an address such as https://host:port")
-    return url.rstrip("/")
+    return _address(url, ("http", "https"), "https://host:port")
 
 
 def _ws_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("ws", "wss") or not parts.hostname:
-        raise ValueError("must be an address such as ws://host:port")
+    return _address(url, ("ws", "wss"), "ws://host:port")
+
+
+def _address(url: str, schemes: tuple[str, ...], example: str) -> str:
+    parts = _parts(url, example)
+    if parts.scheme not in schemes or not _HOST.fullmatch(parts.hostname or ""):
+        raise ValueError(f"must be an address such as {example}")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError(f"must be an address without credentials, such as {example}")
     return url.rstrip("/")
 
 
+def _parts(url: str, example: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:  # its text holds a part of the address
+        raise ValueError(f"must be an address such as {example}") from None
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError(f"must be an address such as {example}")
+    return parts
+
+
 def _redis_url(secret: SecretStr) -> SecretStr:
-    parts = urlsplit(secret.get_secret_value())
+    example = "redis://:password@host:6379/0"
+    parts = _parts(secret.get_secret_value(), example)
     if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
-        raise ValueError("must be an address such as redis://:password@host:6379/0")
+        raise ValueError(f"must be an address such as {example}")
     return secret
 
 
@@ -127,6 +143,7 @@ def _of_an_hour(minutes: int) -> int:
     return minutes
 
 
+_HOST = re.compile(r"[A-Za-z0-9._:-]+")
 _INTERVALS = (5, 10, 15, 20, 30, 60)
 _TOP = re.compile(r"top([1-9][0-9]{0,3})")
 
@@ -147,6 +164,8 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    _read_from: Path | None = PrivateAttr(default=None)
 
     data_source_type: SourceType | None = None
     enable_kis_api: bool = True
@@ -183,6 +202,7 @@ class Settings(BaseModel):
     kis_data_dir: Annotated[Path, AfterValidator(expanded)] = Path("data")
     kis_lake_keep_days: int = Field(default=30, ge=0)
     kis_lake_url: Annotated[str, AfterValidator(_lake_url)] | None = None
+    kis_trusted_hosts: tuple[str, ...] = ()
     kis_replay_at: datetime | None = None
     kis_schedules: bool = False
     # The master files are new at 07:30, prices are reset before the open, and the last trade of a
@@ -206,8 +226,9 @@ class Settings(BaseModel):
         """
         # By hand: pydantic-settings takes a fifth of the time of a command that asks nobody.
         given: dict[str, Any] = {}
+        file = Path(".env").absolute()
         try:
-            written = variables_of(Path(".env"))
+            written = variables_of(file)
         except ValueError as error:
             raise SettingsError(str(error)) from None
         for found in (written, os.environ):
@@ -216,9 +237,45 @@ class Settings(BaseModel):
             given |= {name: known[name] for name in cls.model_fields.keys() & known.keys()}
         given |= {name: value for name, value in overrides.items() if value is not None}
         try:
-            return cls(**given)
+            settings = cls(**given)
         except ValidationError as error:
             raise SettingsError(_sentence(error)) from None
+        try:
+            settings._check_trust(file, written)
+        except trust.Untrusted as error:
+            raise SettingsError(str(error)) from None
+        settings._read_from = file if written else None
+        return settings
+
+    def _check_trust(self, file: Path, written: Mapping[str, str]) -> None:
+        """Refuse to send credentials to strangers; see `kis_assets.trust`.
+
+        Raises:
+            Untrusted: they would be sent there.
+        """
+        trusted = self.kis_trusted_hosts
+        trust.check_file(file, written, trusted)
+        for name in ("REDIS_URL", "KIS_FAILURE_WEBHOOK_URL"):
+            # Dagster gives `.env` to its processes: there it stands in the environment as well.
+            if (url := written.get(name)) and os.environ.get(name, url) == url:
+                trust.check_host(f"{name} in {file}", url, trusted)
+        if self.kis_app_key.get_secret_value() and self.source_type == "kis":
+            for name in ("kis_api_base_url", "kis_ws_url"):
+                url = getattr(self, f"{name}_{self.environment}")
+                what = f"{name}_{self.environment}".upper()
+                trust.check_credentials(what, url, trust.KIS_DOMAINS, trusted)
+        if self.krx_api_key.get_secret_value():
+            url = self.krx_api_base_url
+            trust.check_credentials("KRX_API_BASE_URL", url, trust.KRX_DOMAINS, trusted)
+
+    @field_validator("kis_trusted_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = tuple(word.strip().lower() for word in value.split(",") if word.strip())
+        if isinstance(value, tuple) and any("/" in host or ":" in host for host in value):
+            raise ValueError("must be names of hosts without port or path, comma-separated")
+        return value
 
     @field_validator("kis_universe", mode="before")
     @classmethod
@@ -245,15 +302,17 @@ class Settings(BaseModel):
                 text = text_of(expanded(value[1:]))
             except ValueError as error:
                 raise ValueError(f"the file {error}") from None
-            words = [line.split("#")[0].strip() for line in text.splitlines()]
+            words = [line.split("#")[0].strip().upper() for line in text.splitlines()]
         else:
-            words = [word.strip() for word in value.split(",")]
-        codes = tuple(dict.fromkeys(word.upper() for word in words if word))
-        wrong = [code for code in codes if not krx.is_stock_code(code)]
-        if wrong:
-            raise ValueError(
-                f"must be stock codes of six characters such as 005930, and {wrong[0]!r} is none"
-            )
+            words = [word.strip().upper() for word in value.split(",")]
+        for number, word in enumerate(words, start=1):
+            if word and not krx.is_stock_code(word):
+                # The file may be another one than was meant, and hold a secret.
+                which = f"line {number}" if value.startswith("@") else repr(word)
+                raise ValueError(
+                    f"must be stock codes of six characters such as 005930, and {which} is none"
+                )
+        codes = tuple(dict.fromkeys(word for word in words if word))
         if not codes:
             raise ValueError("holds no stock code")
         return codes
@@ -312,7 +371,7 @@ class Settings(BaseModel):
         if self.kis_replay_at is not None and self.source_type == "kis":
             for name in (f"kis_api_base_url_{self.environment}", "kis_master_base_url"):
                 host = urlsplit(getattr(self, name)).hostname or ""
-                if host.endswith(KIS_HOSTS):
+                if trust.is_of(host, trust.KIS_DOMAINS):
                     raise ValueError(
                         f"KIS_REPLAY_AT is for replays and refused with KIS's own host {host}: "
                         f"point {name.upper()} at a simulator or unset KIS_REPLAY_AT"
@@ -377,10 +436,12 @@ class Settings(BaseModel):
     def source_reason(self) -> str:
         """Why `source_type` is what it is, for the log."""
         if self.data_source_type is not None:
-            return f"DATA_SOURCE_TYPE={self.data_source_type}"
-        if not self.enable_kis_api:
-            return "ENABLE_KIS_API=false"
-        return "KIS_APP_KEY is set" if self.credentials else "no KIS_APP_KEY is set"
+            reason = f"DATA_SOURCE_TYPE={self.data_source_type}"
+        elif not self.enable_kis_api:
+            reason = "ENABLE_KIS_API=false"
+        else:
+            reason = "KIS_APP_KEY is set" if self.credentials else "no KIS_APP_KEY is set"
+        return f"{reason}; {self._read_from} was read" if self._read_from else reason
 
     @property
     def source_name(self) -> str:
@@ -436,6 +497,7 @@ def _sentence(error: ValidationError) -> str:
         return message
     name = str(first["loc"][0])
     is_secret = any(word in name for word in ("key", "secret", "account", "redis", "webhook"))
-    is_secret = is_secret or "credentials" in message
+    # An address may hold a password or a signature.
+    is_secret = is_secret or "credentials" in message or set("@?") & set(str(first["input"])[1:])
     shown = "" if is_secret else f"={first['input']}"
     return f"{name.upper()}{shown}: {message[0].lower()}{message[1:]}"

@@ -46,6 +46,9 @@ APP_SECRET = "TESTSECRET" * 18
 ENVIRONMENT = dict(os.environ)
 """As it was before the tests: only those that ask KIS itself use it."""
 
+SERVERS = "kis.test,krx.test,real.test,virtual.test,proxy.test,other.test"
+"""Hosts that tests give to servers in their own process."""
+
 EVENING = datetime(2026, 3, 17, 20, 50, tzinfo=krx.SEOUL)
 """A Tuesday after the last trade, the last of the market days."""
 
@@ -77,6 +80,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
             *("DATA_SOURCE_TYPE", "ENABLE_KIS_API", "REDIS_URL", "DAGSTER_HOME"),
         ):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("KIS_TRUSTED_HOSTS", SERVERS)
     monkeypatch.chdir(tmp_path)
     with stamina.set_testing(True, attempts=4, cap=True):
         yield

@@ -47,6 +47,7 @@ SHOWN_BY: dict[str, str] = {
     "kis_ws_url_real": f"{STREAM}the_command_prints_what_happens_for_machines",
     "kis_ws_url_virtual": f"{STREAM}the_virtual_server_is_reached_at_its_own_address",
     "kis_master_base_url": f"{DAYS}candles_arrive_to_the_last_digit",
+    "kis_trusted_hosts": "test_trust.py::test_another_host_on_purpose_is_named_in_the_environment",
     "kis_api_rate_limit": f"{STREAM}asking_for_the_approval_key_takes_a_permit",
     "kis_api_queue_timeout": f"{STREAM}asking_for_the_approval_key_takes_a_permit",
     "kis_api_timeout": "test_client.py::test_a_slow_drip_ends_with_the_timeout",

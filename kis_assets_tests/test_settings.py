@@ -45,7 +45,7 @@ def test_settings_come_from_the_file_dot_env(tmp_path: Path) -> None:
 def test_the_environment_goes_before_the_file_unless_it_is_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = "KIS_API_TIMEOUT=7\nexport KIS_API_RATE_LIMIT='3' # slow\nKIS_VENUE=\nPATH=/nowhere\n"
+    text = "KIS_API_TIMEOUT=7\nexport KIS_API_RATE_LIMIT='3' # slow\nKIS_VENUE=\nEDITOR=/nowhere\n"
     (tmp_path / ".env").write_text(text)
     monkeypatch.setenv("KIS_API_TIMEOUT", "9")
     monkeypatch.setenv("KIS_API_RATE_LIMIT", "")
@@ -179,7 +179,7 @@ def test_a_line_that_is_no_assignment_is_named_by_its_number_alone(
     tmp_path: Path, line: str
 ) -> None:
     (tmp_path / ".env").write_text(f"# keys\n\nexport KIS_VENUE=nxt\n\n{line}\nKIS_APP_KEY=\n")
-    with pytest.raises(SettingsError, match=r"^\.env, line 5, is no assignment") as caught:
+    with pytest.raises(SettingsError, match=r"\.env, line 5, is no assignment") as caught:
         Settings.load()
     assert "SECRET" not in str(caught.value)
 
@@ -191,7 +191,7 @@ def test_a_folder_in_the_place_of_a_file_is_said(
     with pytest.raises(SettingsError, match="=@codes: the file is a folder, not a file"):
         Settings.load(kis_stock_codes="@codes")
     (tmp_path / ".env").mkdir()
-    with pytest.raises(SettingsError, match=r"^\.env is a folder, not a file"):
+    with pytest.raises(SettingsError, match=r"\.env is a folder, not a file"):
         Settings.load()
 
 

@@ -1,0 +1,98 @@
+"""Whom credentials may be sent to, and what `.env` may say about it.
+
+An app key places orders, and `.env` lies in the current folder, which may be somebody else's. So
+credentials go to KIS and KRX over https, or to this machine; whatever else is meant is named in
+`KIS_TRUSTED_HOSTS`, in the process's own environment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+KIS_DOMAINS = ("koreainvestment.com", "dws.co.kr")
+KRX_DOMAINS = ("krx.co.kr",)
+
+_NEVER_IN_A_FILE = re.compile(
+    r"KIS_TRUSTED_HOSTS|(SSL_CERT|REQUESTS_CA|CURL_CA)_\w+|LD_\w+|DYLD_\w+|DAGSTER_\w+|BASH_ENV|PATH"
+    r"|PYTHON(PATH|HOME|STARTUP|BREAKPOINT)",
+    re.IGNORECASE,
+)
+"""What decides who is trusted and which code runs. Dagster gives `.env` to its processes."""
+_PROXY = re.compile(r"(https?|wss?|all)_proxy", re.IGNORECASE)
+
+
+class Untrusted(ValueError):
+    """Something would be sent to a host that nobody has allowed; the message names it."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
+
+
+def is_of(host: str, domains: Collection[str]) -> bool:
+    """Whether a host is one of the domains or below one: compared by label, not by ending."""
+    name = "." + host.lower().rstrip(".")
+    return any(name.endswith(f".{domain}") for domain in domains)
+
+
+def check_file(path: object, variables: Mapping[str, str], trusted: Collection[str]) -> None:
+    """Refuse what only the process's own environment may say.
+
+    Raises:
+        Untrusted: one of the variables decides whom or what is trusted.
+    """
+    for name, value in variables.items():
+        if _NEVER_IN_A_FILE.fullmatch(name):
+            raise Untrusted(
+                f"{name} in {path} is refused, since it decides which hosts or which code are "
+                "trusted: set it in the environment of the process, or take it out"
+            )
+        if _PROXY.fullmatch(name) and value:
+            check_host(f"{name} in {path}", value if "://" in value else f"http://{value}", trusted)
+
+
+def check_host(what: str, url: str, trusted: Collection[str]) -> None:
+    """Refuse an address that is neither this machine nor trusted by the environment.
+
+    Raises:
+        Untrusted: it is another one.
+    """
+    host = urlsplit(url).hostname or ""
+    if host and not is_loopback(host) and host not in trusted:
+        raise Untrusted(f"{what} names the host {host}: {_permission(host)}")
+
+
+def check_credentials(what: str, url: str, own: Collection[str], trusted: Collection[str]) -> None:
+    """Refuse an address that credentials must not be sent to.
+
+    Args:
+        what: the variable that holds the address.
+        url: the address.
+        own: the domains of whom the credentials belong to.
+        trusted: the hosts of `KIS_TRUSTED_HOSTS`.
+
+    Raises:
+        Untrusted: it is of another host, or not encrypted.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if is_loopback(host) or host in trusted:
+        return
+    if not is_of(host, own):
+        raise Untrusted(
+            f"{what} would send the key to {host}, which is none of {', '.join(own)}: "
+            f"{_permission(host)}"
+        )
+    if parts.scheme == "http":
+        raise Untrusted(f"{what} would send the key unencrypted: write https://{parts.netloc}")
+
+
+def _permission(host: str) -> str:
+    return f"if that is meant, set KIS_TRUSTED_HOSTS={host} in the environment (not in .env)"
