@@ -97,3 +97,8 @@ def composed(name: str) -> str:
 def visible(text: str) -> str:
     r"""The text with what steers a terminal written out, such as `\x1b`; lines and tabs stay."""
     return _STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def escaped(json: str) -> str:
+    """JSON with the same written as JSON does: of itself it escapes but the oldest of those."""
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", json)

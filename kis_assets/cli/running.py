@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kis_assets.cli import output
 from kis_assets.cli.common import OtherSource, app, settings_of, stop
 
 if TYPE_CHECKING:
@@ -51,9 +52,7 @@ def run(
         raise stop(str(error)) from None
     # Dagster says at every start which of its parts are not final; that is no news here.
     warnings.simplefilter("ignore")
-    from rich.console import Console
-
-    console = Console()
+    console = output.console()
     console.print(_banner(settings, reason))
     started = time.monotonic()
     with console.status("starting"):
