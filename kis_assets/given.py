@@ -14,6 +14,7 @@ from unicodedata import normalize
 
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters, and those that turn the direction of what follows."""
+_PATTERNS = set("*?[\\")
 _MARKED = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -87,6 +88,21 @@ def expanded(path: Path | str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise ValueError("begins with ~ and a name, and no such user has a home folder") from None
+
+
+def plain_folder(path: Path) -> Path:
+    """The folder for rows, its `~` expanded.
+
+    Raises:
+        ValueError: DuckDB takes a letter of its path for a pattern, or for another.
+    """
+    folder = expanded(path)
+    if wrong := _PATTERNS & set(folder.absolute().as_posix()):
+        raise ValueError(
+            f"{folder.absolute()} has a {wrong.pop()} in it, which DuckDB takes for a pattern: "
+            "choose a data folder without *, ?, [ and \\ in its path"
+        )
+    return folder
 
 
 def composed(name: str) -> str:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unicodedata import normalize
 
 import duckdb
 import polars as pl
@@ -315,3 +316,47 @@ def test_polars_and_duckdb_leave_out_the_mark_and_pythons_csv_does_where_it_is_t
     assert duckdb.read_csv(str(path)).columns == ["이름"]
     with path.open(encoding="utf-8-sig", newline="") as file:
         assert next(csv.reader(file)) == ["이름"]
+
+
+# Where it stores
+
+
+@pytest.mark.parametrize("letter", ["*", "?", "[", "\\"])
+def test_a_data_folder_that_duckdb_takes_for_a_pattern_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, letter: str
+) -> None:
+    monkeypatch.setenv("KIS_DATA_DIR", str(tmp_path / "there" / f"a{letter}b"))
+    for words in (
+        *(("run",), ("doctor",), ("status",), ("sql", "SELECT 1"), ("publish",), ("repair",)),
+        ("backfill", "daily_candles", "2026-02", "2026-02"),
+    ):
+        assert f"has a {letter} in it" in Said(*words).error
+    assert not (tmp_path / "there").exists()
+
+
+def test_a_working_folder_counts_as_a_part_of_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "[mine]").mkdir()
+    monkeypatch.chdir(tmp_path / "[mine]")
+    assert "has a [ in it" in Said("status").error
+
+
+NAMES = ("a b", "it's", 'a"b', "50%", "#", "{x}", "$HOME", "한글", normalize("NFD", "한글"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*NAMES, "p%20a"])
+def test_any_other_data_folder_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("DATA_SOURCE_TYPE", "mock")
+    monkeypatch.setenv("KIS_STOCK_CODES", "005930")
+    monkeypatch.setenv("KIS_DATA_DIR", str(tmp_path / name))
+    if name == "p%20a":
+        monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    run = _process("run", "--table", "stock_master", "--table", "daily_candles", stdout=-1)
+    assert run.returncode == 0, run.stdout + run.stderr
+    asked = "SELECT count(*) AS n FROM daily_candles JOIN stock_master USING (stock_code)"
+    assert Said("sql", asked, "--json").json[0]["n"] > 0
+    assert [path.name for path in tmp_path.iterdir() if path.name != "dagster"] == [name]
