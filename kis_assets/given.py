@@ -105,8 +105,14 @@ def plain_folder(path: Path) -> Path:
     return folder
 
 
-def composed(name: str) -> str:
-    """A name as it is stored: Hangul in whole syllables (NFC), without blanks around it."""
+def composed(name: object) -> str:
+    """A code or a name as it is stored: Hangul in whole syllables (NFC), no blanks around it.
+
+    Raises:
+        TypeError: it is no text.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f'a code or a name is wanted as a text such as "005930", not {name!r}')
     return normalize("NFC", name).strip()
 
 
