@@ -14,6 +14,7 @@ from unicodedata import normalize
 
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters, and those that turn the direction of what follows."""
+_PATTERNS = set("*?[\\")
 _MARKED = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -91,11 +92,37 @@ def expanded(path: Path | str) -> Path:
         raise ValueError("begins with ~ and a name, and no such user has a home folder") from None
 
 
-def composed(name: str) -> str:
-    """A name as it is stored: Hangul in whole syllables (NFC), without blanks around it."""
+def plain_folder(path: Path) -> Path:
+    """The folder for rows, its `~` expanded.
+
+    Raises:
+        ValueError: DuckDB takes a letter of its path for a pattern, or for another.
+    """
+    folder = expanded(path)
+    if wrong := _PATTERNS & set(folder.absolute().as_posix()):
+        raise ValueError(
+            f"{folder.absolute()} has a {wrong.pop()} in it, which DuckDB takes for a pattern: "
+            "choose a data folder without *, ?, [ and \\ in its path"
+        )
+    return folder
+
+
+def composed(name: object) -> str:
+    """A code or a name as it is stored: Hangul in whole syllables (NFC), no blanks around it.
+
+    Raises:
+        TypeError: it is no text.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f'a code or a name is wanted as a text such as "005930", not {name!r}')
     return normalize("NFC", name).strip()
 
 
 def visible(text: str) -> str:
     r"""The text with what steers a terminal written out, such as `\x1b`; lines and tabs stay."""
     return _STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def escaped(json: str) -> str:
+    """JSON with the same written as JSON does: of itself it escapes but the oldest of those."""
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", json)

@@ -325,9 +325,9 @@ def price_limits(base: int, market: str = "KOSPI", day: date | None = None) -> t
     return -(-lower // down) * down, upper - upper % up
 
 
-def is_stock_code(code: str) -> bool:
-    """True for a short code: six digits or capital letters, or Q and six of them for an ETN."""
-    return _STOCK_CODE.fullmatch(code) is not None
+def is_stock_code(code: object) -> bool:
+    """True for a short code: a text of six digits or capital letters, or Q and six for an ETN."""
+    return isinstance(code, str) and _STOCK_CODE.fullmatch(code) is not None
 
 
 def _check(day: date) -> None:

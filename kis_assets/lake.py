@@ -23,6 +23,7 @@ import polars as pl
 
 from kis_assets import catalogue, changes
 from kis_assets.changes import Change, LakeError, Refused, Scope
+from kis_assets.given import plain_folder
 from kis_assets.tables import TABLES, Column, Table
 from kis_assets.versions import Versions, content, sync
 
@@ -62,8 +63,10 @@ class Lake:
         self.replay_at = replay_at
         self._clock = clock
         self._versions = Versions(self.folder, clock)
-        if set(str(self.folder)) & set("*?["):
-            raise LakeError(f"{self.folder}: choose a data folder without *, ? and [ in its path")
+        try:
+            plain_folder(self.folder)
+        except ValueError as error:
+            raise LakeError(str(error)) from None
 
     @property
     def database(self) -> Path:

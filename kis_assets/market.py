@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from kis_assets import krx
+from kis_assets.given import composed
 from kis_assets.questions import NEWEST, Day, conditions, day_of, finding
 from kis_assets.stored import Catalogue, NotStored, NotStoredWarning, missing, spans
 
@@ -197,8 +198,9 @@ class Market:
 
         Raises:
             NotStored: nothing fits, or several do; it names the nearest.
+            TypeError: it is no text.
         """
-        word = stock.strip()
+        word = composed(stock)
         # A code is not looked up: what is stored of it shows whether it exists. All have a digit,
         # which tells them from names of six letters.
         is_code = krx.is_stock_code(word.upper()) and any(map(str.isdigit, word))
@@ -217,7 +219,7 @@ class Market:
 
     def _by_name(self, name: str) -> str:
         _, found = self.rows(*_flat(finding(name)))
-        exact = [row for row in found if row[1] == name]
+        exact = [row for row in found if composed(row[1]) == name]
         if len(exact or found) == 1:
             return str((exact or found)[0][0])
         if found:
@@ -256,7 +258,10 @@ class Market:
     def _codes(self, codes: Codes) -> list[str] | None:
         if codes is None:
             return None
-        several = [codes] if isinstance(codes, str) else list(codes)
+        # What is neither is refused as a code.
+        given: Any = codes
+        is_one = isinstance(given, str | bytes) or not isinstance(given, Iterable)
+        several: list[Any] = [given] if is_one else list(given)
         if not several:
             raise ValueError("no stock code is given; None stands for all")
         return list(dict.fromkeys(self.code(stock) for stock in several))

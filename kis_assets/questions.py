@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Any
+
+from kis_assets.given import composed
 
 Day = date | str
 
@@ -15,11 +18,12 @@ _LISTED = (
 
 def finding(text: str) -> tuple[str, tuple[str, ...]]:
     """The query for stocks by a part of the name or the beginning of the code."""
-    word = text.strip()
+    word = composed(text)
     return (
         f"SELECT {_LISTED} FROM stock_master WHERE {NEWEST} "  # noqa: S608
-        "AND (contains(lower(stock_name), lower(?)) OR starts_with(stock_code, upper(?))) "
-        "ORDER BY stock_name <> ?, length(stock_name), stock_code",
+        "AND (contains(lower(nfc_normalize(stock_name)), lower(?)) "
+        "OR starts_with(stock_code, upper(?))) "
+        "ORDER BY nfc_normalize(stock_name) <> ?, length(stock_name), stock_code",
         (word, word, word),
     )
 
@@ -45,7 +49,7 @@ def day_of(day: Day | None) -> date | None:
 
     Raises:
         ValueError: the text is no day.
-        TypeError: it is an instant: which day that is depends on its zone.
+        TypeError: it is neither; of an instant, which day it is depends on its zone.
     """
     if isinstance(day, datetime):
         raise TypeError(f"a day is wanted, not the instant {day.isoformat()}")
@@ -54,4 +58,7 @@ def day_of(day: Day | None) -> date | None:
             return date.fromisoformat(day)
         except ValueError:
             raise ValueError(f"{day!r} is no day; write it as 2026-03-17") from None
+    known: Any = day
+    if known is not None and not isinstance(known, date):
+        raise TypeError(f'a day is wanted, such as "2026-03-17", not {known!r}')
     return day

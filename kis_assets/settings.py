@@ -28,7 +28,7 @@ from pydantic import (
 )
 
 from kis_assets import krx, trust
-from kis_assets.given import expanded, text_of, variables_of
+from kis_assets.given import expanded, plain_folder, text_of, variables_of
 from kis_assets.venues import Venue
 
 SourceType = Literal["kis", "krx", "mock"]
@@ -199,7 +199,9 @@ class Settings(BaseModel):
     kis_universe: tuple[str, ...] | None = None
     kis_stock_codes: tuple[str, ...] | None = None
     kis_venue: Venue = Venue.KRX
-    kis_data_dir: Annotated[Path, AfterValidator(expanded)] = Path("data")
+    kis_data_dir: Annotated[Path, AfterValidator(plain_folder)] = Field(
+        default=Path("data"), validate_default=True
+    )
     kis_lake_keep_days: int = Field(default=30, ge=0)
     kis_lake_url: Annotated[str, AfterValidator(_lake_url)] | None = None
     kis_trusted_hosts: tuple[str, ...] = ()

@@ -19,8 +19,15 @@ from kis_assets.settings import Settings
 from kis_assets.simulator.faults import When
 from kis_assets.simulator.model import ModelMarket
 from kis_assets.simulator.server import Simulator
-from kis_assets.sources.base import ChartData, CurrentPrice, OrderBook, PriceType
+from kis_assets.sources.base import (
+    AbstractDataSource,
+    ChartData,
+    CurrentPrice,
+    OrderBook,
+    PriceType,
+)
 from kis_assets.sources.batch import Batch
+from kis_assets.sources.cache import CachedDataSource, open_store
 from kis_assets.sources.kis import KISDataSource
 from kis_assets_tests.conftest import APP_KEY, EVENING, OpenAt, open_source, simulator_of
 
@@ -135,6 +142,44 @@ def test_odd_lists_are_answered(at: OpenAt, codes: list[Any]) -> None:
     stats = at(EVENING).get_current_prices_batch(codes)["stats"]
     assert stats["total"] == len(set(codes))
     assert stats["succeeded"] == ("005930" in codes)
+
+
+@pytest.mark.parametrize("code", [5930, 5930.0, None, b"005930"])
+@pytest.mark.parametrize("is_cached", [False, True])
+def test_a_code_that_is_no_text_is_refused_by_every_question(
+    at: OpenAt, settings: Settings, code: Any, is_cached: bool
+) -> None:
+    source: AbstractDataSource = at(EVENING)
+    if is_cached:
+        source = CachedDataSource(source, open_store(settings), settings)
+    for ask in (
+        source.get_current_price,
+        source.get_order_book,
+        source.get_chart_data,
+        source.get_stock_info,
+    ):
+        with pytest.raises(ValueError, match=r'is no stock code: it is a text .* such as "005930"'):
+            ask(code)
+
+
+@pytest.mark.parametrize("codes", [5930, "005930", b"005930", None])
+@pytest.mark.parametrize("is_cached", [False, True])
+def test_one_code_is_no_list(at: OpenAt, settings: Settings, codes: Any, is_cached: bool) -> None:
+    source: AbstractDataSource = at(EVENING)
+    if is_cached:
+        source = CachedDataSource(source, open_store(settings), settings)
+    for ask in (
+        source.get_current_prices_batch,
+        source.get_order_books_batch,
+        source.get_chart_data_batch,
+        source.warm_cache,
+        lambda codes: source.daily_candles(codes, EVENING.date(), EVENING.date()),
+        lambda codes: source.minute_candles(codes, EVENING.date()),
+        source.recent_candles,
+        lambda codes: source.adjusted_candles(codes, EVENING.date(), EVENING.date()),
+    ):
+        with pytest.raises(ValueError, match=r'a list of stock codes is wanted, such as \["0059'):
+            ask(codes)
 
 
 BAD_INPUT: dict[str, type[KISError]] = {

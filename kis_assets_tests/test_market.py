@@ -9,15 +9,17 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import duckdb
+import polars as pl
 import pytest
 
 from kis_assets import Market
 from kis_assets.lake import Lake, LakeError, Scope
 from kis_assets.settings import SettingsError
 from kis_assets.stored import NotStored, NotStoredWarning, missing
-from kis_assets.tables import DAILY_CANDLES
+from kis_assets.tables import DAILY_CANDLES, STOCK_MASTER
 from kis_assets_tests.small_lake import (
     CODES,
     DAY,
@@ -211,6 +213,52 @@ def test_a_question_that_cannot_be_right_is_a_value_error(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         question(market)
+
+
+ODD = (5930, 5930.0, ["005930", None], b"005930", [b"005930"], (5930,))
+
+
+@pytest.mark.parametrize("codes", ODD, ids=repr)
+@pytest.mark.parametrize(
+    "question",
+    [
+        lambda it, codes: it.daily_candles(codes),
+        lambda it, codes: it.weekly_candles(codes),
+        lambda it, codes: it.monthly_candles(codes),
+        lambda it, codes: it.minutes(codes, DAY),
+        lambda it, codes: it.snapshots(codes),
+        lambda it, codes: it.order_books(codes),
+        lambda it, codes: it.prices(codes),
+        lambda it, codes: it.find(codes),
+        lambda it, codes: it.code(codes),
+        lambda it, codes: it.bars("daily_candles", codes),
+    ],
+)
+def test_a_code_that_is_no_text_is_a_type_error_that_says_what_is_wanted(
+    market: Market, question: Callable[[Market, Any], object], codes: Any
+) -> None:
+    with pytest.raises(TypeError, match='is wanted as a text such as "005930", not '):
+        question(market, codes)
+
+
+def test_a_day_that_is_none_is_a_type_error_that_says_what_is_wanted(market: Market) -> None:
+    with pytest.raises(TypeError, match='a day is wanted, such as "2026-03-17", not 20260317'):
+        market.daily_candles(SAMSUNG, 20260317)  # type: ignore[arg-type]
+
+
+def test_a_name_is_found_in_either_normal_form(market: Market, tmp_path: Path) -> None:
+    """macOS gives the names of files, and what is copied of them, in the longer one (NFD)."""
+    typed = normalize("NFD", "삼성전자")
+    assert typed != "삼성전자"
+    assert market.code(typed) == SAMSUNG
+    assert market.find(normalize("NFD", "삼성")).height == 2
+    assert market.prices(typed)["stock_code"].to_list() == [SAMSUNG]
+    listed = Lake(market.folder, source="mock").scan(STOCK_MASTER, first=DAY, last=DAY).collect()
+    row = listed.filter(stock_code=SAMSUNG).with_columns(stock_name=pl.lit(typed))
+    Lake(tmp_path / "mock", source="mock").replace(STOCK_MASTER, Scope.day(DAY), row)
+    with Market(tmp_path / "mock") as other:
+        assert other.code("삼성전자") == other.code(typed) == SAMSUNG
+        assert other.find("삼성").height == 1
 
 
 def test_what_is_partly_there_is_given_with_a_warning(market: Market) -> None:

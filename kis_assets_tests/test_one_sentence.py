@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from unicodedata import normalize
 
+import duckdb
+import polars as pl
 import pytest
 import typer
 from sqlalchemy import Engine, event
@@ -13,7 +21,8 @@ from typer.testing import CliRunner
 
 from kis_assets.cli import app
 from kis_assets.cli.doctor import Finding
-from kis_assets.cli.ending import TRACE
+from kis_assets.cli.ending import CLOSED_PIPE, TRACE, note, stop
+from kis_assets.cli.output import console
 from kis_assets_tests.conftest import EVENING
 from kis_assets_tests.test_cli_reading import Said
 
@@ -174,3 +183,180 @@ def test_a_disk_without_room_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("kis_assets.cli.doctor.settings_of", fail)
     assert Said("doctor").error == "error: /there/file: No space left on device"
+
+
+# Where it prints
+
+
+def _process(*words: str, stdout: int, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "kis_assets.cli", *words],
+        env=os.environ | variables,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sql", "SELECT 1"),
+        ("sql", "SELECT 1", "--csv"),
+        ("find", "삼성", "--json"),
+        ("status",),
+        pytest.param(("run", "--table", "market_days"), marks=pytest.mark.slow),
+        pytest.param(
+            ("backfill", "daily_candles", "2026-02", "2026-02", "--yes"), marks=pytest.mark.slow
+        ),
+    ],
+    ids=" ".join,
+)
+def test_a_pipe_that_nobody_reads_ends_a_command_quietly(
+    words: tuple[str, ...], stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if words[0] in ("run", "backfill"):
+        monkeypatch.setenv("KIS_DATA_DIR", str(tmp_path))
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = _process(*words, stdout=writing)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (CLOSED_PIPE, "")
+
+
+def test_an_output_without_room_or_closed_is_no_trace(stored: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = _process("sql", "SELECT 1", stdout=full.fileno())
+    assert done.stderr == "error: No space left on device\n"
+    command = [sys.executable, "-m", "kis_assets.cli", "sql", "SELECT 1"]
+    for_nobody = ["sh", "-c", 'exec "$@" >&-', "sh", *command]
+    done = subprocess.run(for_nobody, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_an_output_that_cannot_take_hangul_gets_something_else(stored: Path, encoding: str) -> None:
+    query = "SELECT '삼성·é\u200f' AS \"이름\""
+    for option in ((), ("--csv",), ("--json",)):
+        done = subprocess.run(
+            [sys.executable, "-m", "kis_assets.cli", "sql", query, *option],
+            env=os.environ | {"PYTHONIOENCODING": encoding},
+            capture_output=True,
+            check=True,
+        )
+        assert done.stdout
+        if option == ("--json",):
+            assert json.loads(done.stdout) == [{"이름": "삼성·é\u200f"}]
+            assert done.stdout.isascii()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_run_goes_on_where_its_output_cannot_take_hangul(tmp_path: Path, encoding: str) -> None:
+    folder = str(tmp_path / "데이터")
+    given = {"KIS_DATA_DIR": folder, "DATA_SOURCE_TYPE": "mock", "PYTHONIOENCODING": encoding}
+    done = _process("run", "--table", "market_days", stdout=subprocess.PIPE, **given)
+    assert done.returncode == 0
+    assert "\\ub370\\uc774\\ud130" in done.stdout
+
+
+# What it prints
+
+
+STEERING = "\x1b[31m\r\x07\x9b2J\u202e"
+SEEN = r"\x1b[31m\r\x07\x9b2J\u202e"
+
+
+def test_a_name_steers_no_terminal(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    query = f"SELECT '삼{STEERING}성' AS name, 1 AS \"{STEERING}\""
+    said = Said("sql", query).out
+    assert f"삼{SEEN}성" in said
+    assert not set(said) & set(STEERING) - set("[31mJ2")
+    assert Said("sql", query).out.count(SEEN) == 2
+    (row,) = Said("sql", query, "--json").json
+    assert row == {"name": f"삼{STEERING}성", STEERING: 1}
+    assert not set(Said("sql", query, "--json").out) & set("\x1b\x9b\u202e")
+    assert SEEN in Said("candles", STEERING, "--stored").error
+    console().print(f"삼{STEERING}성")
+    assert SEEN in capsys.readouterr().out
+    note(STEERING)
+    stop(STEERING)
+    assert capsys.readouterr().err.count(SEEN) == 2
+
+
+def test_a_text_is_no_formula_in_a_spreadsheet_and_a_number_stays_one(stored: Path) -> None:
+    texts = "'=1+1', '+1', '-1', '@a', chr(9) || 'a', chr(13) || 'a', '삼성', ''"
+    (row,) = Said("sql", f"SELECT {texts}, -1, -1.5, -1.5::DECIMAL(9, 2)", "--csv").csv
+    assert list(row.values()) == [
+        *("'=1+1", "'+1", "'-1", "'@a", "'\ta", "'\ra", "삼성", ""),
+        *("-1", "-1.5", "-1.50"),
+    ]
+
+
+def test_a_new_file_of_csv_opens_in_excel_and_a_pipe_has_no_mark(
+    stored: Path, tmp_path: Path
+) -> None:
+    query = ("sql", "SELECT '삼성' AS \"이름\"", "--csv")
+    with (tmp_path / "new.csv").open("w") as new:
+        _process(*query, stdout=new.fileno())
+    assert (tmp_path / "new.csv").read_bytes() == "\ufeff이름\n삼성\n".encode()
+    with (tmp_path / "new.csv").open("a") as more:
+        _process(*query, stdout=more.fileno())
+    assert (tmp_path / "new.csv").read_text().count("\ufeff") == 1
+    assert _process(*query, stdout=subprocess.PIPE).stdout == "이름\n삼성\n"
+
+
+def test_polars_and_duckdb_leave_out_the_mark_and_pythons_csv_does_where_it_is_told(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "marked.csv"
+    path.write_text("\ufeff이름\n삼성\n", encoding="utf-8")
+    assert pl.read_csv(path).columns == ["이름"]
+    assert duckdb.read_csv(str(path)).columns == ["이름"]
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        assert next(csv.reader(file)) == ["이름"]
+
+
+# Where it stores
+
+
+@pytest.mark.parametrize("letter", ["*", "?", "[", "\\"])
+def test_a_data_folder_that_duckdb_takes_for_a_pattern_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, letter: str
+) -> None:
+    monkeypatch.setenv("KIS_DATA_DIR", str(tmp_path / "there" / f"a{letter}b"))
+    for words in (
+        *(("run",), ("doctor",), ("status",), ("sql", "SELECT 1"), ("publish",), ("repair",)),
+        ("backfill", "daily_candles", "2026-02", "2026-02"),
+    ):
+        assert f"has a {letter} in it" in Said(*words).error
+    assert not (tmp_path / "there").exists()
+
+
+def test_a_working_folder_counts_as_a_part_of_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "[mine]").mkdir()
+    monkeypatch.chdir(tmp_path / "[mine]")
+    assert "has a [ in it" in Said("status").error
+
+
+NAMES = ("a b", "it's", 'a"b', "50%", "#", "{x}", "$HOME", "한글", normalize("NFD", "한글"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*NAMES, "p%20a"])
+def test_any_other_data_folder_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("DATA_SOURCE_TYPE", "mock")
+    monkeypatch.setenv("KIS_STOCK_CODES", "005930")
+    monkeypatch.setenv("KIS_DATA_DIR", str(tmp_path / name))
+    if name == "p%20a":
+        monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    run = _process("run", "--table", "stock_master", "--table", "daily_candles", stdout=-1)
+    assert run.returncode == 0, run.stdout + run.stderr
+    asked = "SELECT count(*) AS n FROM daily_candles JOIN stock_master USING (stock_code)"
+    assert Said("sql", asked, "--json").json[0]["n"] > 0
+    assert [path.name for path in tmp_path.iterdir() if path.name != "dagster"] == [name]

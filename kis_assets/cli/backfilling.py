@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kis_assets.cli import output
 from kis_assets.cli.common import INTERRUPTED, app, quieten, stop
 
 if TYPE_CHECKING:
@@ -106,7 +107,6 @@ def estimate(plan: Plan) -> str:
 
 def _run(plan: Plan, settings: Any, as_json: bool) -> None:
     import dagster as dg
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         Progress,
@@ -118,7 +118,7 @@ def _run(plan: Plan, settings: Any, as_json: bool) -> None:
     from kis_assets import backfill
     from kis_assets.kis.errors import KISError
 
-    console = Console(stderr=as_json)
+    console = output.console(stderr=as_json)
     bar = Progress(
         TextColumn("{task.description:<28}"),
         BarColumn(),

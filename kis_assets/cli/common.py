@@ -98,11 +98,9 @@ def plainly() -> Generator[None]:
         warnings.simplefilter("always", NotStoredWarning)
         try:
             yield
-        except BrokenPipeError:
-            raise
         except InvalidRequest as error:
             raise stop(str(error)) from None
-        except (NotStored, KISError, OSError) as error:
+        except (NotStored, KISError) as error:
             raise stop(str(error), 1) from None
         except ValueError as error:
             raise stop(str(error)) from None

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -35,6 +36,8 @@ class Program(TyperGroup):
 
     def main(self, *args: Any, **given: Any) -> Any:
         r"""Run a command; letters that the output cannot take are written as `\uc0bc`."""
+        if sys.stdout is None:  # it was closed by whoever started this
+            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")

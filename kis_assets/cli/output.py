@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
-from collections.abc import Sequence
+import stat
+import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from itertools import accumulate, zip_longest
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from unicodedata import east_asian_width
 
 import typer
 
 from kis_assets.cli.common import note, stop
+from kis_assets.cli.ending import CLOSED_PIPE
+from kis_assets.given import escaped, visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 AsJson = Annotated[bool, typer.Option("--json", help="A JSON array of objects, for machines.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="CSV with a header, for machines.")]
@@ -47,8 +53,13 @@ def show(
     single row that is too wide stands upright.
     """
     if machine(as_json, as_csv):
-        typer.echo(_json(columns, rows) if as_json else _csv(columns, rows), nl=as_json)
+        if as_json:
+            typer.echo(dump([dict(zip(columns, row, strict=True)) for row in rows]))
+        else:
+            text = _csv(columns, rows)
+            typer.echo(visible(text) if sys.stdout.isatty() else text, nl=False)
         return
+    columns = [visible(name) for name in columns]
     if not rows:
         typer.echo("no rows")
         return
@@ -175,20 +186,62 @@ def _text(cell: object) -> str:
         return f"{cell:,.4f}".rstrip("0").rstrip(".")
     if isinstance(cell, datetime):
         return f"{cell:%Y-%m-%d %H:%M:%S}"
-    return str(cell)
+    return visible(str(cell))
 
 
-def _json(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    found = [dict(zip(columns, row, strict=True)) for row in rows]
-    return json.dumps(found, default=_plain, ensure_ascii=False)
+def dump(found: object, default: Callable[[Any], Any] | None = None) -> str:
+    """JSON that the output can take, and that steers no terminal."""
+    text = json.dumps(found, default=default or _plain, ensure_ascii=not _takes_all())
+    return escaped(text)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """What draws progress; what it prints steers no terminal, and a closed pipe ends it quietly."""
+    from rich import console as rich
+
+    class Plain(rich.Console):
+        def print(self, *objects: Any, **given: Any) -> None:
+            super().print(*(visible(it) if isinstance(it, str) else it for it in objects), **given)
+
+        def on_broken_pipe(self) -> None:
+            with suppress(SystemExit):
+                super().on_broken_pipe()
+            raise SystemExit(CLOSED_PIPE)
+
+    return Plain(stderr=stderr)
+
+
+class _Lines(list[str]):
+    """Lines of CSV. Their writer quotes what has any of the ends it knows, and writes the long."""
+
+    def write(self, line: str) -> None:
+        self.append(line.removesuffix("\r\n") + "\n")
 
 
 def _csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_plain(cell) for cell in row] for row in rows)
-    return text.getvalue()
+    # Excel takes a file without a mark for cp949. Programs that read a pipe are not given one.
+    lines = _Lines(["\ufeff"] if _is_new_file() else [])
+    csv.writer(lines).writerows([_inert(cell) for cell in row] for row in (columns, *rows))
+    return "".join(lines)
+
+
+def _is_new_file() -> bool:
+    """True when the output is a file, and nothing is in it yet."""
+    with suppress(OSError, ValueError):
+        there = os.fstat(sys.stdout.fileno())
+        return _takes_all() and stat.S_ISREG(there.st_mode) and there.st_size == 0
+    return False
+
+
+def _takes_all() -> bool:
+    """True when the output has every letter."""
+    return sys.stdout.encoding.lower().replace("-", "") == "utf8"
+
+
+def _inert(cell: Any) -> Any:
+    """What a spreadsheet shows, where it would take a text for a formula."""
+    is_formula = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{cell}" if is_formula else _plain(cell)
 
 
 def _plain(cell: Any) -> Any:

@@ -18,7 +18,8 @@ def sql(
 ) -> None:
     """Ask what is stored in SQL; `SHOW TABLES` names what there is, docs/tables.md explains it."""
     machine(as_json, as_csv)
-    text = typer.get_text_stream("stdin").read() if query == "-" else query
+    with plainly():
+        text = typer.get_text_stream("stdin").read() if query == "-" else query
     if not text.strip():
         raise stop("the query is empty")
     with plainly(), market_of(settings_of()) as market:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kis_assets.cli import output
 from kis_assets.cli.common import INTERRUPTED, OtherSource, app, quieten, settings_of, stop
 
 if TYPE_CHECKING:
@@ -52,12 +53,11 @@ def run(
         raise stop(str(error)) from None
     # Dagster says at every start which of its parts are not final; that is no news here.
     warnings.simplefilter("ignore")
-    from rich.console import Console
     from rich.markup import escape
 
     from kis_assets.cli.progress import Bar
 
-    console = Console()
+    console = output.console()
     console.print(_banner(settings, reason))
     started = time.monotonic()
     with console.status("starting"):

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from kis_assets.cli.common import app, note, settings_of, stop
-from kis_assets.cli.output import record
+from kis_assets.cli.output import dump, record
 
 
 @app.command()
@@ -26,9 +26,7 @@ def status(
     except (KISError, OSError) as error:
         raise stop(str(error), 1) from None
     if as_json:
-        import json
-
-        typer.echo(json.dumps(found, default=str, ensure_ascii=False))
+        typer.echo(dump(found, default=str))
         return
     flat: dict[str, object] = {}
     for name, value in found.items():
@@ -109,5 +107,5 @@ def simulate(
             seed=seed,
             speed=speed,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise stop(str(error)) from None

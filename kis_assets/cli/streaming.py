@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kis_assets.cli.common import app, stop
+from kis_assets.cli.output import dump
 
 if TYPE_CHECKING:
     from kis_assets.kis.frames import RealTime
@@ -67,10 +68,8 @@ def _printer(as_json: bool, as_csv: bool, books: bool) -> Callable[[Iterable[Rea
 
 
 def _print_json(records: Iterable[RealTime]) -> None:
-    import json
-
     for record in records:
-        print(json.dumps(record.row(), default=_text, ensure_ascii=False), flush=True)  # noqa: T201
+        print(dump(record.row()), flush=True)  # noqa: T201
 
 
 def _print_csv(records: Iterable[RealTime]) -> None:

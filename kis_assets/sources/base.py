@@ -19,7 +19,7 @@ import polars as pl
 
 from kis_assets.kis.errors import InvalidRequest, KISError, NotSupported
 from kis_assets.kis.tally import Tally
-from kis_assets.sources.batch import Batch, BatchResult, Progress
+from kis_assets.sources.batch import Batch, BatchResult, Progress, several
 from kis_assets.venues import Venue
 
 
@@ -397,7 +397,7 @@ class AbstractDataSource(ABC):
             AuthenticationFailed, NotSupported: what stops one stops all.
         """
         started = time.monotonic()
-        codes, kinds = list(stock_codes), list(dict.fromkeys(data_types))
+        codes, kinds = several(stock_codes), list(dict.fromkeys(data_types))
 
         def info() -> BatchResult[StockInfo]:
             batch = Batch[StockInfo](codes, "stock info")

@@ -48,12 +48,24 @@ def checked(stock_code: str) -> str:
     Raises:
         InvalidRequest: it is none.
     """
-    known: Any = stock_code
-    if not isinstance(known, str) or not krx.is_stock_code(known):
+    if not krx.is_stock_code(stock_code):
         raise InvalidRequest(
-            f"{known!r} is no stock code: it has six digits or capital letters, such as 005930"
+            f"{stock_code!r} is no stock code: it is a text of six digits or capital letters, such "
+            'as "005930"'
         )
-    return known
+    return stock_code
+
+
+def several(stock_codes: Iterable[str]) -> list[str]:
+    """Those codes, each once.
+
+    Raises:
+        InvalidRequest: it is one code, or no list at all.
+    """
+    known: Any = stock_codes
+    if isinstance(known, str | bytes) or not isinstance(known, Iterable):
+        raise InvalidRequest(f'a list of stock codes is wanted, such as ["005930"], not {known!r}')
+    return list(dict.fromkeys(stock_codes))
 
 
 class Batch(Generic[T]):
@@ -67,7 +79,7 @@ class Batch(Generic[T]):
     ) -> None:
         self._started = time.monotonic()
         self._what, self._progress = what, progress
-        codes = list(dict.fromkeys(stock_codes))
+        codes = several(stock_codes)
         self._total, self._completed = len(codes), 0
         self._success: dict[str, T] = {}
         self._failed: dict[str, KISError] = {}

@@ -37,7 +37,7 @@ from kis_assets.sources.base import (
     Progress,
     StockInfo,
 )
-from kis_assets.sources.batch import Batch, BatchResult, checked
+from kis_assets.sources.batch import Batch, BatchResult, checked, several
 from kis_assets.sources.bulk import each
 from kis_assets.sources.history import History
 from kis_assets.sources.reference import PATIENCE, KISReference
@@ -426,7 +426,7 @@ class KISDataSource(KISReference):
         progress: Progress | None,
     ) -> dict[str, KISError]:
         return each(
-            stock_codes,
+            several(stock_codes),
             ask,
             take,
             workers=self._workers,

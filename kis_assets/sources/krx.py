@@ -31,7 +31,7 @@ from kis_assets.sources.base import (
     Progress,
     StockInfo,
 )
-from kis_assets.sources.batch import checked
+from kis_assets.sources.batch import checked, several
 from kis_assets.sources.krx_markets import Markets, markets_on
 from kis_assets.tables import DAILY_CANDLES, KRX_DAILY, STOCK_INFO, STOCK_MASTER
 from kis_assets.venues import Venue
@@ -198,7 +198,7 @@ class KRXDataSource(AbstractDataSource):
             for market in markets_on(day)
             if market != "KONEX" or self._wants_konex()
         ]
-        codes = sorted(stock_codes)
+        codes = sorted(several(stock_codes))
 
         def done(requests: int) -> None:
             if progress is not None and codes:

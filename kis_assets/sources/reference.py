@@ -23,7 +23,7 @@ from kis_assets.kis.errors import (
 from kis_assets.kis.quotations import Quotations
 from kis_assets.settings import Settings
 from kis_assets.sources.base import AbstractDataSource, Fetched, Progress, StockInfo
-from kis_assets.sources.batch import checked
+from kis_assets.sources.batch import checked, several
 from kis_assets.sources.bulk import each
 from kis_assets.tables import CORPORATE_ACTIONS, STOCK_INFO, STOCK_MASTER
 from kis_assets.venues import Venue
@@ -250,7 +250,7 @@ class KISReference(AbstractDataSource):
     ) -> Fetched:
         rows: list[dict[str, Any]] = []
         failed = each(
-            stock_codes,
+            several(stock_codes),
             ask,
             lambda code, bars: rows.extend(bar | {"stock_code": code} for bar in bars),
             workers=self._workers,
