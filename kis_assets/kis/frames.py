@@ -12,8 +12,8 @@ from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 
 from kis_assets import krx
-from kis_assets.kis.answers import Field, clock, day, decimal, read, text, whole
 from kis_assets.kis.errors import NotSupported, UnexpectedAnswer
+from kis_assets.kis.words import Field, clock, day, decimal, read, text, whole
 from kis_assets.tables import LEVELS
 from kis_assets.venues import Venue
 
