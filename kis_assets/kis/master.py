@@ -18,6 +18,7 @@ import polars as pl
 
 from kis_assets.kis.archive import unpacked
 from kis_assets.kis.errors import UnexpectedAnswer
+from kis_assets.kis.words import decimal
 from kis_assets.tables import STOCK_MASTER
 
 Market = Literal["KOSPI", "KOSDAQ", "KONEX"]
@@ -105,7 +106,7 @@ def _hundred_millions(word: str) -> int | None:
 
 
 def _decimal(word: str) -> float | None:
-    return float(word) if word else None
+    return decimal(word) if word else None
 
 
 def _day(word: str) -> date | None:
