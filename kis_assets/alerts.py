@@ -5,6 +5,7 @@ Nothing here raises: that nobody could be told must not become a failure of its 
 
 from __future__ import annotations
 
+import html
 import logging
 import re
 import time
@@ -68,9 +69,12 @@ def without_secrets(settings: Settings, text: str) -> str:
 
 
 def _post(url: SecretStr, text: str) -> None:
+    # Chats take <...> for a link or a call to everybody.
     wire = Wire(TIMEOUT, clock=time.monotonic)
     try:
-        status, _, _ = wire.receive("webhook", "POST", url.get_secret_value(), json={"text": text})
+        status, _, _ = wire.receive(
+            "webhook", "POST", url.get_secret_value(), json={"text": html.escape(text, quote=False)}
+        )
     except KISError as error:
         log.warning("the webhook for failures could not be told: %s", error.message)
     else:

@@ -88,6 +88,10 @@ def _text(word: str) -> str | None:
     return word or None
 
 
+def _code(word: str) -> str | None:
+    return word if word.isascii() and word.isalnum() else None
+
+
 def _flag(word: str) -> bool | None:
     # KIS writes Y/N in most flags and 0 or a digit in a few index memberships.
     return None if not word else word not in ("N", "0")
@@ -119,7 +123,7 @@ def _day(word: str) -> date | None:
 
 # KIS's names stop here.
 FIELDS: dict[str, _Field] = {
-    "mksc_shrn_iscd": _Field("stock_code", _text),
+    "mksc_shrn_iscd": _Field("stock_code", _code),
     "stnd_iscd": _Field("isin", _text),
     "hts_kor_isnm": _Field("stock_name", _text),
     "scrt_grp_cls_code": _Field("security_group", _text),
