@@ -5,14 +5,15 @@ Nothing here raises: that nobody could be told must not become a failure of its 
 
 from __future__ import annotations
 
+import html
 import logging
 import re
+import time
 
-import httpx
 from pydantic import SecretStr
 
-# Imported for what it does: httpx's own log lines hold the whole address, which is a secret here.
-from kis_assets.kis import wire as _wire  # noqa: F401  # pyright: ignore[reportUnusedImport]
+from kis_assets.kis.errors import KISError
+from kis_assets.kis.wire import Wire
 from kis_assets.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -68,11 +69,16 @@ def without_secrets(settings: Settings, text: str) -> str:
 
 
 def _post(url: SecretStr, text: str) -> None:
+    # Chats take <...> for a link or a call to everybody.
+    wire = Wire(TIMEOUT, clock=time.monotonic)
     try:
-        answer = httpx.post(url.get_secret_value(), json={"text": text}, timeout=TIMEOUT)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        # Its message may hold the address.
-        log.warning("the webhook for failures could not be told: %s", type(error).__name__)
-        return
-    if not answer.is_success:
-        log.warning("the webhook for failures answered %d", answer.status_code)
+        status, _, _ = wire.receive(
+            "webhook", "POST", url.get_secret_value(), json={"text": html.escape(text, quote=False)}
+        )
+    except KISError as error:
+        log.warning("the webhook for failures could not be told: %s", error.message)
+    else:
+        if not 200 <= status < 300:
+            log.warning("the webhook for failures answered %d", status)
+    finally:
+        wire.close()

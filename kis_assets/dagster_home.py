@@ -91,8 +91,8 @@ def check_own(folder: Path) -> None:
             path.chmod(stat.S_IMODE(found.st_mode) & ~(stat.S_IWGRP | stat.S_IWOTH))
     if config.exists() and config.read_bytes() != INSTANCE.encode() and not is_earlier(config):
         raise HomeFailed(
-            f"{config} is not what this program wrote, and Dagster runs what it names: delete it, or "
-            f"set DAGSTER_HOME={folder} if it is yours"
+            f"{config} is not what this program wrote, and Dagster runs what it names: delete it, "
+            f"or set DAGSTER_HOME={folder} if it is yours"
         )
 
 

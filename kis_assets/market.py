@@ -331,7 +331,8 @@ def _query(
     claims = [f"trading_day >= DATE '{first}'"] if first else []
     claims += [f"trading_day <= DATE '{last}'"] if last else []
     if wanted is not None:
-        listed = ", ".join(f"'{code}'" for code in wanted)
+        # A code that a server gave may hold anything.
+        listed = ", ".join("'" + code.replace("'", "''") + "'" for code in wanted)
         claims.append(f"stock_code IN ({listed})")
     where = f"WHERE {' AND '.join(claims)} " if claims else ""
     return f"SELECT * FROM {view} {where}ORDER BY stock_code, {clock}"  # noqa: S608

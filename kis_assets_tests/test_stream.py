@@ -462,7 +462,7 @@ def test_a_session_takes_41_registrations_and_kis_refuses_the_42nd(
     with pytest.raises(InvalidRequest, match="42 registrations"):
         hall.stream(codes[:21], ("trade", "book"))
     hall.stream(codes[:41]).close()
-    monkeypatch.setattr(feed, "REGISTRATIONS", 42)
+    monkeypatch.setattr("kis_assets.kis.registrations.REGISTRATIONS", 42)
     with (
         hall.stream(codes) as stream,
         pytest.raises(InvalidRequest, match="MAX SUBSCRIBE OVER") as told,

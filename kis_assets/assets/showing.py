@@ -6,6 +6,7 @@ Rows and picture are made of the frame at hand; candles alone read back a stock'
 from __future__ import annotations
 
 import base64
+import html
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +25,7 @@ from kis_assets.tables import (
     Table,
 )
 
+_MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\`*[]"} | {"|": "/"})
 FIRST = 8
 SHOWN = 20
 SESSIONS = 60
@@ -154,10 +156,14 @@ def _name(stocks: pl.DataFrame | None, code: str) -> str:
 def markdown(frame: pl.DataFrame) -> dg.MarkdownMetadataValue:
     """A small frame as a table people can read in the UI; instants are in Seoul."""
     ends = ["---:" if dtype.is_numeric() else "---" for dtype in frame.dtypes]
-    lines = [frame.columns, ends, *([cell(value) for value in row] for row in frame.rows())]
-    return dg.MetadataValue.md(
-        "\n".join(f"| {' | '.join(c.replace('|', '/') for c in line)} |" for line in lines)
-    )
+    rows = ([escaped(cell(value)) for value in row] for row in frame.rows())
+    lines = [frame.columns, ends, *rows]
+    return dg.MetadataValue.md("\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
+def escaped(text: str) -> str:
+    """Text that stands in Markdown as it is: no HTML, no picture of another server, one line."""
+    return " ".join(html.escape(text, quote=False).translate(_MARKS).split())
 
 
 def cell(value: object) -> str:

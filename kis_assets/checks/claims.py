@@ -12,7 +12,7 @@ import polars as pl
 
 from kis_assets import krx, quality
 from kis_assets.assets.reporting import logged
-from kis_assets.assets.showing import SHOWN, markdown
+from kis_assets.assets.showing import SHOWN, escaped, markdown
 from kis_assets.closed_days import said_closed
 from kis_assets.kis.errors import KISError
 from kis_assets.lake import Lake, Scope
@@ -247,7 +247,7 @@ def _not_compared(
         check_name=claim.name,
         passed=not is_down,
         severity=dg.AssetCheckSeverity.WARN if is_down else claim.severity,
-        description=f"not compared: {reason}",
+        description=f"not compared: {escaped(str(reason))}",
         metadata={"rows": 0, "failing_rows": 0},
     )
 

@@ -6,74 +6,36 @@ missing, or is no number where one belongs, is an UnexpectedAnswer: nothing of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import date, time
+from collections.abc import Iterable
+from datetime import date
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 
 from kis_assets.kis.errors import InvalidRequest, UnexpectedAnswer
-
-Row = Mapping[str, Any]
-
-
-class Field(NamedTuple):
-    """A column's name here, KIS's name for it, how to read it, and whether it must be there."""
-
-    column: str
-    kis: str
-    read: Callable[[str], Any]
-    required: bool = True
-
-
-def whole(word: str) -> int:
-    """A whole number: `0012`, `+5`, `1,234` and `12.0` included, `12.5` not."""
-    word = word.replace(",", "")
-    try:
-        return int(word)
-    except ValueError:
-        number = float(word)
-        if not number.is_integer():
-            raise ValueError(word) from None
-        return int(number)
-
-
-def decimal(word: str) -> float:
-    """A decimal number; what is no finite number is refused."""
-    number = float(word.replace(",", ""))
-    if number - number != 0:
-        raise ValueError(word)
-    return number
-
-
-def day(word: str) -> date:
-    """A day written YYYYMMDD."""
-    if len(word) != 8 or not word.isdecimal():
-        raise ValueError(word)
-    return date(int(word[:4]), int(word[4:6]), int(word[6:]))
-
-
-def clock(word: str) -> time:
-    """A time of day written HHMMSS."""
-    if len(word) != 6 or not word.isdecimal():
-        raise ValueError(word)
-    return time(int(word[:2]), int(word[2:4]), int(word[4:]))
-
-
-def text(word: str) -> str:
-    """The word itself."""
-    return word
-
+from kis_assets.kis.words import (
+    Field,
+    Row,
+    amount,
+    day,
+    decimal,
+    output,
+    plain,
+    read,
+    rows_of,
+    text,
+    whole,
+)
 
 DAILY = (
     Field("trading_day", "stck_bsop_date", day),
-    Field("open", "stck_oprc", whole, required=False),
-    Field("high", "stck_hgpr", whole, required=False),
-    Field("low", "stck_lwpr", whole, required=False),
-    Field("close", "stck_clpr", whole),
-    Field("volume", "acml_vol", whole),
-    Field("trading_value", "acml_tr_pbmn", whole),
+    Field("open", "stck_oprc", amount, required=False),
+    Field("high", "stck_hgpr", amount, required=False),
+    Field("low", "stck_lwpr", amount, required=False),
+    Field("close", "stck_clpr", amount),
+    Field("volume", "acml_vol", amount),
+    Field("trading_value", "acml_tr_pbmn", amount),
     Field("change", "prdy_vrss", whole),
     Field("sign", "prdy_vrss_sign", text, required=False),
     Field("ex_flag", "flng_cls_code", text, required=False),
@@ -91,42 +53,42 @@ RECENT_DAYS = tuple(
 MANY_PRICES = (
     Field("stock_code", "inter_shrn_iscd", text),
     Field("stock_name", "inter_kor_isnm", text, required=False),
-    Field("price", "inter2_prpr", whole),
+    Field("price", "inter2_prpr", amount),
     Field("change", "inter2_prdy_vrss", whole),
     Field("sign", "prdy_vrss_sign", text, required=False),
     Field("change_rate", "prdy_ctrt", decimal),
-    Field("open", "inter2_oprc", whole, required=False),
-    Field("high", "inter2_hgpr", whole, required=False),
-    Field("low", "inter2_lwpr", whole, required=False),
-    Field("volume", "acml_vol", whole),
-    Field("trading_value", "acml_tr_pbmn", whole),
-    Field("upper_limit", "inter2_mxpr", whole, required=False),
-    Field("lower_limit", "inter2_llam", whole, required=False),
-    Field("base_price", "inter2_sdpr", whole, required=False),
-    Field("previous_close", "inter2_prdy_clpr", whole, required=False),
-    Field("best_ask", "inter2_askp", whole, required=False),
-    Field("best_bid", "inter2_bidp", whole, required=False),
-    Field("best_ask_volume", "seln_rsqn", whole, required=False),
-    Field("best_bid_volume", "shnu_rsqn", whole, required=False),
-    Field("total_ask_volume", "total_askp_rsqn", whole, required=False),
-    Field("total_bid_volume", "total_bidp_rsqn", whole, required=False),
+    Field("open", "inter2_oprc", amount, required=False),
+    Field("high", "inter2_hgpr", amount, required=False),
+    Field("low", "inter2_lwpr", amount, required=False),
+    Field("volume", "acml_vol", amount),
+    Field("trading_value", "acml_tr_pbmn", amount),
+    Field("upper_limit", "inter2_mxpr", amount, required=False),
+    Field("lower_limit", "inter2_llam", amount, required=False),
+    Field("base_price", "inter2_sdpr", amount, required=False),
+    Field("previous_close", "inter2_prdy_clpr", amount, required=False),
+    Field("best_ask", "inter2_askp", amount, required=False),
+    Field("best_bid", "inter2_bidp", amount, required=False),
+    Field("best_ask_volume", "seln_rsqn", amount, required=False),
+    Field("best_bid_volume", "shnu_rsqn", amount, required=False),
+    Field("total_ask_volume", "total_askp_rsqn", amount, required=False),
+    Field("total_bid_volume", "total_bidp_rsqn", amount, required=False),
 )
 
 PRICE = (
     Field("stock_code", "stck_shrn_iscd", text, required=False),
-    Field("price", "stck_prpr", whole),
+    Field("price", "stck_prpr", amount),
     Field("change", "prdy_vrss", whole),
     Field("sign", "prdy_vrss_sign", text, required=False),
     Field("change_rate", "prdy_ctrt", decimal),
-    Field("open", "stck_oprc", whole, required=False),
-    Field("high", "stck_hgpr", whole, required=False),
-    Field("low", "stck_lwpr", whole, required=False),
-    Field("volume", "acml_vol", whole),
-    Field("trading_value", "acml_tr_pbmn", whole),
-    Field("upper_limit", "stck_mxpr", whole, required=False),
-    Field("lower_limit", "stck_llam", whole, required=False),
-    Field("base_price", "stck_sdpr", whole, required=False),
-    Field("listed_shares", "lstn_stcn", whole, required=False),
+    Field("open", "stck_oprc", amount, required=False),
+    Field("high", "stck_hgpr", amount, required=False),
+    Field("low", "stck_lwpr", amount, required=False),
+    Field("volume", "acml_vol", amount),
+    Field("trading_value", "acml_tr_pbmn", amount),
+    Field("upper_limit", "stck_mxpr", amount, required=False),
+    Field("lower_limit", "stck_llam", amount, required=False),
+    Field("base_price", "stck_sdpr", amount, required=False),
+    Field("listed_shares", "lstn_stcn", amount, required=False),
 )
 
 _OF_THE_SESSION = ("open", "high", "low")
@@ -135,28 +97,6 @@ _ZERO_IS_NONE = (
     *("upper_limit", "lower_limit", "base_price", "previous_close"),
     *("best_ask", "best_bid"),
 )
-
-
-def read(row: Row, fields: Iterable[Field]) -> dict[str, Any]:
-    """One object of an answer, read by `fields`.
-
-    Raises:
-        UnexpectedAnswer: a required field is missing or blank, or a value cannot be read.
-    """
-    values: dict[str, Any] = {}
-    for column, kis, reader, required in fields:
-        word = row.get(kis)
-        word = "" if word is None else str(word).strip()
-        if not word:
-            if required:
-                raise UnexpectedAnswer(f"the answer lacks {kis}")
-            values[column] = None
-            continue
-        try:
-            values[column] = reader(word)
-        except ValueError:
-            raise UnexpectedAnswer(f"{kis} is {word[:20]!r}, which cannot be read") from None
-    return values
 
 
 def _signed(values: dict[str, Any]) -> dict[str, Any]:
@@ -183,22 +123,6 @@ def _untraded(values: dict[str, Any], last: str, *, marked: bool = False) -> dic
     return values
 
 
-def output(body: Row, name: str, kind: type[Any]) -> Any:
-    """The payload of that name; UnexpectedAnswer when it is missing or of another shape."""
-    payload = body.get(name)
-    if not isinstance(payload, kind):
-        raise UnexpectedAnswer(f"the answer's {name} is missing or has another shape")
-    return payload
-
-
-def rows_of(body: Row, name: str) -> list[Row]:
-    """The list of that name; UnexpectedAnswer when it is none, or holds what is no object."""
-    found = output(body, name, list)
-    if not all(isinstance(row, dict) for row in found):
-        raise UnexpectedAnswer(f"the answer's {name} has another shape")
-    return found
-
-
 def bars(body: Row, name: str, kis_price: str) -> list[Row]:
     """The bars of a chart, without the empty ones with which KIS pads short lists.
 
@@ -209,9 +133,9 @@ def bars(body: Row, name: str, kis_price: str) -> list[Row]:
 
 
 def _is_padding(row: Row, kis_price: str) -> bool:
-    if str(row.get(kis_price) or "").strip(" 0"):
+    if not _is_zero(row.get(kis_price)):
         return False
-    said = {field for field, value in row.items() if str(value or "").strip()}
+    said = {field for field, value in row.items() if value not in (None, "")}
     return "stck_bsop_date" not in said or said == {"stck_bsop_date"}
 
 
@@ -228,7 +152,7 @@ def price(body: Row, stock_code: str) -> dict[str, Any]:
     values = _untraded(_signed(read(payload, PRICE)), "price")
     answered = values.pop("stock_code") or stock_code
     if answered != stock_code:
-        raise UnexpectedAnswer(f"the answer is about {answered}")
+        raise UnexpectedAnswer(f"the answer is about {answered[:20]}")
     return _prices(values) | {"stock_code": stock_code}
 
 
@@ -245,11 +169,11 @@ def many_prices(
     asked = set(stock_codes)
     found: dict[str, dict[str, Any] | UnexpectedAnswer] = {}
     for row in rows_of(body, "output"):
-        code = str(row.get("inter_shrn_iscd") or "").strip()
+        code = plain(row.get("inter_shrn_iscd"))
         if not code or is_nothing(row, "inter2_prpr"):
             continue
         if code not in asked:
-            raise UnexpectedAnswer(f"the answer holds {code}, which was not asked for")
+            raise UnexpectedAnswer(f"the answer holds {code[:20]}, which was not asked for")
         if code in found:
             raise UnexpectedAnswer(f"the answer holds {code} twice")
         try:
@@ -262,7 +186,11 @@ def many_prices(
 
 def is_nothing(row: Row, kis: str) -> bool:
     """Whether a price is there and blank or 0: so KIS says that it knows no such code."""
-    return kis in row and str(row[kis] or "0").strip() in ("", "0")
+    return kis in row and _is_zero(row[kis])
+
+
+def _is_zero(value: object) -> bool:
+    return value is None or (isinstance(value, str | int | float) and not plain(value).strip(" 0"))
 
 
 def _prices(values: dict[str, Any]) -> dict[str, Any]:
@@ -289,9 +217,9 @@ def daily_candles(
         UnexpectedAnswer: bars of other days, out of order, of another stock, or unreadable.
     """
     about = output(body, "output1", dict)
-    answered = str(about.get("stck_shrn_iscd") or "").strip()
+    answered = plain(about.get("stck_shrn_iscd"))
     if answered and answered != stock_code:
-        raise UnexpectedAnswer(f"the answer is about {answered}")
+        raise UnexpectedAnswer(f"the answer is about {answered[:20]}")
     rows = bars(body, "output2", "stck_clpr")
     if not rows and is_nothing(about, "stck_prpr"):
         raise InvalidRequest("KIS knows no stock of this code", stock_code=stock_code)
@@ -301,13 +229,13 @@ def daily_candles(
         raise UnexpectedAnswer(f"the answer holds {outside[0]}, asked were {first} to {last}")
     if candles and closed and candles[0]["trading_day"] < closed <= last:
         newest = candles[0]
-        price = read(about, (Field("price", "stck_prpr", whole, required=False),))["price"]
+        price = read(about, (Field("price", "stck_prpr", amount, required=False),))["price"]
         if price and price != newest["close"]:
             raise UnexpectedAnswer(
                 f"the newest bar is of {newest['trading_day']}, and closes at {newest['close']}; "
                 f"the price is {price} now"
             )
-    stated = read(about, (Field("stated_close", "stck_prdy_clpr", whole, required=False),))
+    stated = read(about, (Field("stated_close", "stck_prdy_clpr", amount, required=False),))
     return [candle | stated for candle in _newest_first(candles, 100)]
 
 

@@ -12,9 +12,21 @@ from typing import Any, NamedTuple, TypeVar
 
 from kis_assets import krx
 from kis_assets.kis import endpoints
-from kis_assets.kis.answers import Field, Row, day, decimal, output, read, text, whole
 from kis_assets.kis.endpoints import Endpoint
 from kis_assets.kis.errors import UnexpectedAnswer
+from kis_assets.kis.words import (
+    Field,
+    Row,
+    amount,
+    day,
+    decimal,
+    output,
+    plain,
+    read,
+    rows_of,
+    text,
+    whole,
+)
 
 T = TypeVar("T")
 
@@ -71,7 +83,7 @@ STOCK_INFO = (
     Field("sector_small_name", "idx_bztp_scls_cd_name", text, required=False),
     Field("industry_code", "std_idst_clsf_cd", text, required=False),
     Field("industry", "std_idst_clsf_cd_name", text, required=False),
-    Field("listed_shares", "lstg_stqt", whole, required=False),
+    Field("listed_shares", "lstg_stqt", amount, required=False),
     Field("face_value", "papr", decimal, required=False),
     Field("issue_price", "issu_pric", decimal, required=False),
     Field("capital", "cpta", decimal, required=False),
@@ -103,7 +115,7 @@ def stock_info(body: Row, stock_code: str) -> dict[str, Any]:
     # Twelve characters, such as 00000A005930; the prefix of an ETN is not certain.
     product = values.pop("product")
     if product[-6:] != stock_code[-6:]:
-        raise UnexpectedAnswer(f"the answer is about {product}")
+        raise UnexpectedAnswer(f"the answer is about {product[:20]!r}")
     if values["listed_on_freeboard"] in (values["listed_on_kospi"], values["listed_on_kosdaq"]):
         values["listed_on_freeboard"] = None
     return values | {"stock_code": stock_code}
@@ -127,9 +139,9 @@ class Page(NamedTuple):
 
 def page(body: Row, rows: list[Any], keys: dict[str, str]) -> Page:
     """A page by the header tr_cont; `keys` name the parameters and where their values stand."""
-    if not rows or str(body.get("tr_cont") or "").strip() not in _MORE:
+    if not rows or plain(body.get("tr_cont")) not in _MORE:
         return Page(rows, None)
-    return Page(rows, {name: str(body.get(key) or "").strip() for name, key in keys.items()})
+    return Page(rows, {name: plain(body.get(key)) for name, key in keys.items()})
 
 
 # The calendar: chk-holiday
@@ -147,7 +159,7 @@ def calendar(body: Row, starts: tuple[date, ...]) -> Page:
     """
     rows = [
         (values["day"], values["is_open"])
-        for values in (read(row, CALENDAR) for row in output(body, "output", list))
+        for values in (read(row, CALENDAR) for row in rows_of(body, "output"))
     ]
     if any((later - earlier).days != 1 for (earlier, _), (later, _) in pairwise(rows)):
         raise UnexpectedAnswer("the days are not in order, each after the one before it")
@@ -320,7 +332,7 @@ def corporate_actions(body: Row, asked: ActionList) -> Page:
     Raises:
         UnexpectedAnswer: an action without a stock or without any day, or one that cannot be read.
     """
-    given = output(body, "output1", list)
+    given = rows_of(body, "output1")
     found = [
         _dated(action) | {"origin": asked.endpoint.name}
         for row in given
@@ -341,8 +353,8 @@ def _dated(action: _Action) -> _Action:
     if effective_on is not None:
         return action | {"effective_on": effective_on, "effective_from": named}
     if record_on is None:
-        raise UnexpectedAnswer(f"an action of {action['stock_code']} has no day")
-    if kind.endswith("dividend") and record_on > krx.FIRST_DAY.replace(month=2):
+        raise UnexpectedAnswer(f"an action of {action['stock_code'][:20]!r} has no day")
+    if kind.endswith("dividend") and krx.FIRST_DAY.replace(month=2) < record_on <= krx.LAST_DAY:
         return action | {"effective_on": _ex_dividend(record_on), "effective_from": "computed"}
     return action | {"effective_on": record_on, "effective_from": "record_on"}
 

@@ -8,9 +8,9 @@ from itertools import pairwise
 from typing import Any
 
 from kis_assets import krx
-from kis_assets.kis.answers import Field, Row, clock, output, read, text, whole
 from kis_assets.kis.errors import InvalidRequest, UnexpectedAnswer
 from kis_assets.kis.minutes import EXTENSION
+from kis_assets.kis.words import Field, Row, clock, output, plain, read, text, whole
 from kis_assets.tables import LEVELS
 
 _CLOCKS_DIFFER = timedelta(minutes=1)
@@ -65,13 +65,13 @@ def order_book(body: Row, stock_code: str, trading_day: date, now: datetime) -> 
         for n in _PLACES:
             if not values[f"{side}_price_{n}"]:
                 values[f"{side}_price_{n}"] = values[f"{side}_volume_{n}"] = None
-    about = [str(beside.get(name) or "").strip(" 0") for name in ("stck_prpr", "stck_sdpr")]
+    about = [plain(beside.get(name)).strip(" 0") for name in ("stck_prpr", "stck_sdpr")]
     if not any(about) and not _has_levels(values):
         raise InvalidRequest("KIS knows no stock of this code", stock_code=stock_code)
     values |= read(beside, EXPECTED)
     answered = values.pop("stock_code") or stock_code
     if answered != stock_code:
-        raise UnexpectedAnswer(f"the answer is about {answered}")
+        raise UnexpectedAnswer(f"the answer is about {answered[:20]}")
     if (values["expected_price"] or 0) < 0 or (values["expected_volume"] or 0) < 0:
         raise UnexpectedAnswer("the expected price or volume is negative")
     in_auction = _is_auction(values, values.pop("expected_phase"), now)

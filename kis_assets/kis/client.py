@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -42,7 +42,8 @@ from kis_assets.kis.shared import SharedState, State
 from kis_assets.kis.shared_redis import Redis, RedisState, RedisVault
 from kis_assets.kis.tally import Tally
 from kis_assets.kis.token import TokenStore
-from kis_assets.kis.wire import Wire, envelope
+from kis_assets.kis.wire import LONGEST_FILE, Wire, envelope, stated_at
+from kis_assets.kis.words import plain, refusal
 from kis_assets.settings import Credential, Settings
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ REST = 5.0
 """Seconds to let pass before the store that processes share is used again after it failed."""
 
 
+_SENDABLE = re.compile(r"[!-~]{1,4096}")
+"""What can be sent as a token or an approval key."""
 FREE = 10
 """How often a request is asked again that was refused for the rate while others were accepted."""
 
@@ -189,9 +192,10 @@ class Client:
         return moment if self._settings.kis_replay_at else moment + self._ahead
 
     def _see_clock(self, headers: Mapping[str, str]) -> None:
-        with suppress(ValueError):  # none is stated, or nothing that can be read
-            stated = parsedate_to_datetime(headers.get("date", ""))
-            self._ahead = stated.replace(tzinfo=stated.tzinfo or UTC) - self._settings.now()
+        stated = stated_at(headers)
+        # No clock is a day off, and what is final is told by this one.
+        if stated and abs(ahead := stated - self._settings.now()) < timedelta(days=1):
+            self._ahead = ahead
 
     def wait_for_breaker(self) -> None:
         """Sleep until a breaker lets a probe pass; not at all while one is closed.
@@ -258,7 +262,7 @@ class Client:
         def attempt() -> bytes:
             outcome, departed = "Interrupted", self._clock()
             try:
-                status, content, _ = self._wire.receive(file_name, "GET", url)
+                status, content, _ = self._wire.receive(file_name, "GET", url, longest=LONGEST_FILE)
                 if status != 200:
                     raise ServiceUnavailable(
                         "the master file cannot be had",
@@ -301,7 +305,7 @@ class Client:
                     account.breaker.release()
                 raise
             account.breaker.success()
-            return SecretStr(str(body["approval_key"]))
+            return SecretStr(body["approval_key"])
 
         return retrying(attempt, "Approval", self.tally, self._settings.kis_api_max_retries)
 
@@ -416,7 +420,7 @@ class Client:
                 took = self._clock() - departed
                 self._see_clock(told)
                 body = envelope(content, status)
-                if str(body.get("rt_cd")) != "0":
+                if plain(body.get("rt_cd")) != "0":
                     self._refuse(permit, body, status, told.get("gt_uid", ""))
             if status != 200:
                 raise UnexpectedAnswer("success with an HTTP error", status=status)
@@ -437,14 +441,15 @@ class Client:
     def _refuse(
         self, permit: Permit, body: Mapping[str, Any], status: int, gt_uid: str
     ) -> NoReturn:
-        msg_cd = str(body.get("msg_cd") or body.get("error_code") or "").strip()
-        message = str(body.get("msg1") or body.get("error_description") or "").strip()
+        msg_cd, message = refusal(body)
+        if not msg_cd and status == 200:
+            raise UnexpectedAnswer("the answer is neither a success nor a refusal")
         what = policy(msg_cd, status)
         error = what.error(
             what.explain(message or "refused without a reason", self.environment),
             msg_cd=msg_cd,
             status=status,
-            gt_uid=gt_uid,
+            gt_uid=gt_uid[:64],
             passing=what.then is Then.RETRY,
             is_outage=what.is_outage,
         )
@@ -480,10 +485,14 @@ class Client:
         )
         self._see_clock(told)
         body = envelope(content, status)
-        if body.get(wanted):
+        given = body.get(wanted)
+        if isinstance(given, str) and _SENDABLE.fullmatch(given):
             return body
-        msg_cd = str(body.get("error_code") or body.get("msg_cd") or "").strip()
-        message = str(body.get("error_description") or body.get("msg1") or "").strip()
+        msg_cd, message = refusal(body)
+        if not msg_cd and status == 200:  # as an outage: nothing else can be asked without it
+            raise ServiceUnavailable(
+                f"the answer holds no {wanted} that can be used", endpoint=name, is_outage=True
+            )
         what = policy(msg_cd, status)
         kind = AuthenticationFailed if what.then is Then.RETOKEN else what.error
         raise kind(

@@ -8,12 +8,21 @@ of records, and each record is read by its leading fields.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 from kis_assets import krx
-from kis_assets.kis.answers import Field, clock, day, decimal, read, text, whole
 from kis_assets.kis.errors import NotSupported, UnexpectedAnswer
+from kis_assets.kis.words import (
+    Field,
+    amount,
+    clock,
+    day,
+    decimal,
+    read,
+    text,
+    whole,
+)
 from kis_assets.tables import LEVELS
 from kis_assets.venues import Venue
 
@@ -61,18 +70,18 @@ _BOOKS_WITH_SESSION = (60, 63)
 _TRADE = (
     Field("stock_code", "MKSC_SHRN_ISCD", text),
     Field("time", "STCK_CNTG_HOUR", clock),
-    Field("price", "STCK_PRPR", whole),
+    Field("price", "STCK_PRPR", amount),
     Field("sign", "PRDY_VRSS_SIGN", text, required=False),
     Field("change", "PRDY_VRSS", whole),
     Field("change_rate", "PRDY_CTRT", decimal),
-    Field("open", "STCK_OPRC", whole),
-    Field("high", "STCK_HGPR", whole),
-    Field("low", "STCK_LWPR", whole),
-    Field("best_ask", "ASKP1", whole, required=False),
-    Field("best_bid", "BIDP1", whole, required=False),
-    Field("quantity", "CNTG_VOL", whole),
-    Field("volume", "ACML_VOL", whole),
-    Field("trading_value", "ACML_TR_PBMN", whole),
+    Field("open", "STCK_OPRC", amount),
+    Field("high", "STCK_HGPR", amount),
+    Field("low", "STCK_LWPR", amount),
+    Field("best_ask", "ASKP1", amount, required=False),
+    Field("best_bid", "BIDP1", amount, required=False),
+    Field("quantity", "CNTG_VOL", amount),
+    Field("volume", "ACML_VOL", amount),
+    Field("trading_value", "ACML_TR_PBMN", amount),
     Field("side", "CCLD_DVSN", text, required=False),
     Field("day", "BSOP_DATE", day, required=False),
     Field("is_halted", "TRHT_YN", text, required=False),
@@ -80,14 +89,18 @@ _TRADE = (
 _BOOK = (
     Field("stock_code", "MKSC_SHRN_ISCD", text),
     Field("time", "BSOP_HOUR", clock),
-    *(Field(name, name, whole) for name in BOOK_FIELDS[3:43]),
-    Field("total_ask_volume", "TOTAL_ASKP_RSQN", whole),
-    Field("total_bid_volume", "TOTAL_BIDP_RSQN", whole),
-    Field("expected_price", "ANTC_CNPR", whole, required=False),
-    Field("expected_volume", "ANTC_VOL", whole, required=False),
+    *(Field(name, name, amount) for name in BOOK_FIELDS[3:43]),
+    Field("total_ask_volume", "TOTAL_ASKP_RSQN", amount),
+    Field("total_bid_volume", "TOTAL_BIDP_RSQN", amount),
+    Field("expected_price", "ANTC_CNPR", amount, required=False),
+    Field("expected_volume", "ANTC_VOL", amount, required=False),
 )
 _SIDES = {"1": "buy", "5": "sell"}
 _FALLING = ("4", "5")
+_DIGITS = 4
+"""Of a count of records; KIS writes three."""
+_FORTNIGHT = timedelta(days=14)
+"""How far a trade's day may lie from the one that it is: a replay's is the session before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +183,7 @@ def records(frame: str, today: date, received_at: datetime) -> list[RealTime]:
 
     Raises:
         NotSupported: the frame is encrypted, which KIS does with the orders of an account alone.
-        UnexpectedAnswer: it is cut, of an unknown feed, or a value cannot be read.
+        UnexpectedAnswer: it is cut, of an unknown feed or another age, or a value cannot be read.
     """
     encrypted, tr_id, count, content = (*frame.split("|", 3), "", "", "")[:4]
     if encrypted == "1":
@@ -178,7 +191,8 @@ def records(frame: str, today: date, received_at: datetime) -> list[RealTime]:
             f"an encrypted frame of {tr_id[:8]}; prices and order books come in the clear"
         )
     kind = _KINDS.get(tr_id)
-    if encrypted != "0" or kind is None or not count.isdecimal() or int(count) == 0:
+    is_counted = len(count) <= _DIGITS and count.isdecimal() and int(count) > 0
+    if encrypted != "0" or kind is None or not is_counted:
         raise UnexpectedAnswer(f"a frame that is none of a known feed: {frame[:20]!r}")
     values = content.split("^")
     width, rest = divmod(len(values), int(count))
@@ -208,6 +222,8 @@ def _session(tr_id: str, row: list[str]) -> str | None:
 def _trade(row: dict[str, str], session: str | None, today: date, received_at: datetime) -> Trade:
     values = read(row, _TRADE)
     traded_on, traded_at = values.pop("day") or today, values.pop("time")
+    if abs(traded_on - today) > _FORTNIGHT:
+        raise UnexpectedAnswer(f"a trade of {traded_on}, and it is {today}")
     if values.pop("sign") in _FALLING:
         values["change"] = -abs(values["change"])
         values["change_rate"] = -abs(values["change_rate"])

@@ -8,9 +8,7 @@ of KONEX under the group ST.
 
 from __future__ import annotations
 
-import io
 import re
-import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import date
@@ -18,7 +16,9 @@ from typing import Any, Literal, NamedTuple
 
 import polars as pl
 
+from kis_assets.kis.archive import unpacked
 from kis_assets.kis.errors import UnexpectedAnswer
+from kis_assets.kis.words import decimal
 from kis_assets.tables import STOCK_MASTER
 
 Market = Literal["KOSPI", "KOSDAQ", "KONEX"]
@@ -88,6 +88,10 @@ def _text(word: str) -> str | None:
     return word or None
 
 
+def _code(word: str) -> str | None:
+    return word if word.isascii() and word.isalnum() else None
+
+
 def _flag(word: str) -> bool | None:
     # KIS writes Y/N in most flags and 0 or a digit in a few index memberships.
     return None if not word else word not in ("N", "0")
@@ -106,7 +110,7 @@ def _hundred_millions(word: str) -> int | None:
 
 
 def _decimal(word: str) -> float | None:
-    return float(word) if word else None
+    return decimal(word) if word else None
 
 
 def _day(word: str) -> date | None:
@@ -119,7 +123,7 @@ def _day(word: str) -> date | None:
 
 # KIS's names stop here.
 FIELDS: dict[str, _Field] = {
-    "mksc_shrn_iscd": _Field("stock_code", _text),
+    "mksc_shrn_iscd": _Field("stock_code", _code),
     "stnd_iscd": _Field("isin", _text),
     "hts_kor_isnm": _Field("stock_name", _text),
     "scrt_grp_cls_code": _Field("security_group", _text),
@@ -217,21 +221,25 @@ _GROUPS = {
 
 _UNREADABLE = 0.01
 """Share of records whose optional field may be unreadable; more is a changed layout."""
+_MOST_LINES = 100_000
+"""Lines of a master file; KOSPI's has some thousands."""
 
 
 def unzip(content: bytes, market: Market, file_name: str = "") -> bytes:
     """The one file inside a downloaded archive: that of the market, unless another is named.
 
     Raises:
-        UnexpectedAnswer: not a zip archive, damaged, or without the expected file.
+        UnexpectedAnswer: not a zip archive, damaged, without the expected file, or too long.
     """
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return archive.read(file_name or FILES[market])
-    except (zipfile.BadZipFile, KeyError, EOFError, OSError, ValueError) as error:
-        raise UnexpectedAnswer(
-            f"the {file_name or market} master file cannot be unpacked: {error}"
-        ) from None
+    return unpacked(content, file_name or FILES[market], f"the {file_name or market} master file")
+
+
+def _lines(content: bytes, what: str) -> list[bytes]:
+    """The lines of a file that are not blank, without what ends them."""
+    if content.count(b"\n") > _MOST_LINES:
+        raise UnexpectedAnswer(f"{what} has more than {_MOST_LINES:,} lines")
+    lines = [line.rstrip(b"\r") for line in content.split(b"\n")]
+    return [line for line in lines if line.strip()]
 
 
 def sector_names(content: bytes) -> dict[str, str]:
@@ -240,7 +248,7 @@ def sector_names(content: bytes) -> dict[str, str]:
     Raises:
         UnexpectedAnswer: a record of another length, or that is no text.
     """
-    records = [line.rstrip(b"\r") for line in content.split(b"\n") if line.strip()]
+    records = _lines(content, SECTORS)
     if any(len(record) != 45 for record in records):
         raise UnexpectedAnswer(f"{SECTORS} has a record not of 45 bytes: its layout is another one")
     try:
@@ -255,7 +263,7 @@ def codes(content: bytes, file_name: str) -> frozenset[str]:
     Raises:
         UnexpectedAnswer: no records, or one that does not begin with a code.
     """
-    heads = [line[:9].strip() for line in content.split(b"\n") if line.strip()]
+    heads = [line[:9].strip() for line in _lines(content, file_name)]
     wrong = [head for head in heads if not _CODE.fullmatch(head)]
     if wrong or not heads:
         raise UnexpectedAnswer(
@@ -277,8 +285,7 @@ def parse(content: bytes, market: Market) -> pl.DataFrame:
     for name, length in layout:
         cuts.append((FIELDS.get(name), width, width + int(length)))
         width += int(length)
-    records = [line.rstrip(b"\r") for line in content.split(b"\n")]
-    records = [record for record in records if record.strip()]
+    records = _lines(content, f"the {market} master file")
     wrong = [record for record in records if len(record) != width]
     if wrong or not records:
         raise UnexpectedAnswer(

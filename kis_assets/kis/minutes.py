@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 from kis_assets import krx
 from kis_assets.kis import answers
-from kis_assets.kis.answers import Field, Row, clock, day, is_nothing, output, read, whole
+from kis_assets.kis.answers import is_nothing
 from kis_assets.kis.endpoints import SESSIONS_KEPT
 from kis_assets.kis.errors import InvalidRequest, UnexpectedAnswer
+from kis_assets.kis.words import Field, Row, amount, clock, day, output, read
 
 Bar = dict[str, Any]
 
@@ -33,12 +34,12 @@ rounded."""
 MINUTES = (
     Field("trading_day", "stck_bsop_date", day),
     Field("time", "stck_cntg_hour", clock),
-    Field("open", "stck_oprc", whole),
-    Field("high", "stck_hgpr", whole),
-    Field("low", "stck_lwpr", whole),
-    Field("close", "stck_prpr", whole),
-    Field("volume", "cntg_vol", whole),
-    Field("value_so_far", "acml_tr_pbmn", whole),
+    Field("open", "stck_oprc", amount),
+    Field("high", "stck_hgpr", amount),
+    Field("low", "stck_lwpr", amount),
+    Field("close", "stck_prpr", amount),
+    Field("volume", "cntg_vol", amount),
+    Field("value_so_far", "acml_tr_pbmn", amount),
 )
 
 
@@ -132,7 +133,7 @@ def page(body: Row, stock_code: str, trading_day: date, latest: datetime, most: 
             f"the answer holds {of_day[-1]['started_at']:%H:%M}, asked was until {latest:%H:%M}"
         )
     others = frozenset(bar["trading_day"] for bar in bars) - {trading_day}
-    volume = read(about, (Field("volume", "acml_vol", whole, required=False),))["volume"]
+    volume = read(about, (Field("volume", "acml_vol", amount, required=False),))["volume"]
     return Page(asked, others, volume)
 
 

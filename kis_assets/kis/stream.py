@@ -11,7 +11,6 @@ is the day's so far.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -22,7 +21,12 @@ from types import TracebackType
 from typing import Any
 
 from pydantic import SecretStr
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketException
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidStatus,
+    WebSocketException,
+)
 from websockets.sync.client import ClientConnection, connect
 
 from kis_assets import krx
@@ -38,20 +42,24 @@ from kis_assets.kis.errors import (
     UnexpectedAnswer,
     policy,
 )
-from kis_assets.kis.frames import TR_IDS, Kind, RealTime, records
-from kis_assets.kis.reference import Reference
+from kis_assets.kis.frames import Kind, RealTime, records
+from kis_assets.kis.registrations import (
+    PING,
+    acknowledgement,
+    refuse_what_nxt_lacks,
+    registrations,
+    subscription,
+)
 from kis_assets.settings import Settings
 from kis_assets.venues import Venue
 
 log = logging.getLogger(__name__)
 
-REGISTRATIONS = 41
-"""What a session takes of all feeds together; the 42nd was refused in 2026."""
 PATH = "/tryitout"
 SILENCE = 60.0
 """Seconds without a word after which a connection is dead: KIS pings every ten."""
 _SPACING = 0.05
-_LONGEST_FRAME = 4 * 2**20
+_LONGEST_FRAME = 2**20
 _LONGEST_WAIT = 60.0
 _HELD = 30.0
 _KEY_LASTS = 12 * 3600.0
@@ -74,6 +82,17 @@ class _Dropped(Exception):
     def __init__(self, error: KISError) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+class _Session(ClientConnection):
+    """A connection that is led to no other server: the approval key would go there."""
+
+    def handshake(self, *given: Any, **more: Any) -> None:
+        """See `ClientConnection.handshake`; a redirect is an error as any other."""
+        try:
+            super().handshake(*given, **more)
+        except InvalidStatus as error:
+            raise InvalidHandshake(f"HTTP {error.response.status_code}") from None
 
 
 class Stream:
@@ -105,7 +124,8 @@ class Stream:
         silence: float = SILENCE,
     ) -> None:
         asked = tuple(dict.fromkeys(codes))
-        self._wanted = _registrations(settings, asked, tuple(kinds))
+        self._wanted = registrations(settings, asked, tuple(kinds))
+        self._asked = frozenset(self._wanted)
         self._settings = settings
         self._client = client or Client(settings)
         self._owned = None if client else self._client
@@ -118,9 +138,11 @@ class Stream:
         """How often the session was opened anew."""
         self.discarded = 0
         """Frames that could not be read, and were left out."""
+        self.unasked = 0
+        """Records of stocks or feeds that were not asked for, and were left out."""
         if settings.kis_venue is not Venue.KRX:
             try:
-                _refuse_what_nxt_lacks(self._client, asked)
+                refuse_what_nxt_lacks(self._client, asked)
             except InvalidRequest:
                 self.close()
                 raise
@@ -193,15 +215,16 @@ class Stream:
                 ping_interval=None,
                 max_size=_LONGEST_FRAME,
                 logger=_quiet,
+                create_connection=_Session,
             )
-        except (OSError, InvalidHandshake) as error:
+        except (OSError, WebSocketException) as error:
             raise _Dropped(self._unreachable(error)) from None
         self._connection = connection
         if self._closing.is_set():  # it was closed while this was opening
             connection.close()
         try:
             for message in self._wanted:
-                connection.send(_subscription(key, *message))
+                connection.send(subscription(key.get_secret_value(), *message))
                 self._sleep(_SPACING)
             yield from self._listen(connection)
         except ConnectionClosed as error:
@@ -234,33 +257,42 @@ class Stream:
 
     def _read(self, frame: str) -> list[RealTime]:
         try:
-            return records(frame, self._settings.now().date(), krx.now())
+            found = records(frame, self._settings.now().date(), krx.now())
         except UnexpectedAnswer as error:
-            self.discarded += 1
-            log.warning("real-time session: left out: %s", error)
+            self._discard(str(error))
             return []
+        tr_id = frame.split("|", 2)[1]
+        asked = [record for record in found if (tr_id, record.stock_code) in self._asked]
+        if len(asked) < len(found):
+            if not self.unasked:
+                log.warning("real-time session: left out: a stock that was not asked for")
+            self.unasked += len(found) - len(asked)
+        return asked
+
+    def _discard(self, why: str) -> None:
+        """Count what cannot be read, and say so ever more rarely: it may be all that comes."""
+        self.discarded += 1
+        if str(self.discarded).strip("0") == "1":  # 1, 10, 100
+            log.warning("real-time session: left out (%d so far): %s", self.discarded, why)
 
     def _heed(self, connection: ClientConnection, message: str) -> tuple[str, str]:
         """Answer a ping, judge an acknowledgement; which registration it is of."""
         try:
-            content = json.loads(message)
-            header: dict[str, Any] = content["header"]
-            tr_id = str(header["tr_id"])
-            if tr_id == "PINGPONG":
-                connection.send(message)
-                return "", ""
-            body: dict[str, Any] = content["body"]
-            msg_cd, text = str(body["msg_cd"]).strip(), str(body.get("msg1") or "").strip()
-        except (ValueError, KeyError, TypeError):
-            self.discarded += 1
-            log.warning("real-time session: left out: a message of another shape")
+            told = acknowledgement(message)
+        except UnexpectedAnswer as error:
+            self._discard(str(error))
             return "", ""
-        code = str(header.get("tr_key") or "").strip()
-        if msg_cd not in _FINE:
-            self._refuse(msg_cd, text, "" if tr_id == "(null)" else tr_id, code)
-        if header.get("encrypt") == "Y":
-            raise NotSupported("KIS encrypts this feed", endpoint=tr_id, stock_code=code)
-        return tr_id, code
+        if told.tr_id == PING:
+            connection.send(message)
+            return "", ""
+        if told.msg_cd not in _FINE:
+            tr_id = "" if told.tr_id == "(null)" else told.tr_id
+            self._refuse(told.msg_cd, told.text, tr_id, told.stock_code)
+        if told.is_encrypted:
+            raise NotSupported(
+                "KIS encrypts this feed", endpoint=told.tr_id, stock_code=told.stock_code
+            )
+        return told.tr_id, told.stock_code
 
     def _refuse(self, msg_cd: str, text: str, tr_id: str, code: str) -> None:
         what = policy(msg_cd, 200)
@@ -275,9 +307,10 @@ class Stream:
         raise _Dropped(error) if what.then is Then.RETRY else error
 
     def _unreachable(self, error: Exception) -> ServiceUnavailable:
-        # The error's own text is left out: it may hold parts of a message.
+        # Another error's own text is left out: it may hold parts of a message.
+        why = str(error) if type(error) is InvalidHandshake else type(error).__name__
         return ServiceUnavailable(
-            f"{self._settings.ws_url} cannot be reached or broke off: {type(error).__name__}",
+            f"{self._settings.ws_url} cannot be reached or broke off: {why}",
             passing=True,
             is_outage=True,
         )
@@ -308,49 +341,3 @@ class Stream:
         return self._settings.base_url, self._settings.credentials[0].id
 
     _key_is_new = True
-
-
-def _registrations(
-    settings: Settings, codes: tuple[str, ...], kinds: tuple[Kind, ...]
-) -> list[tuple[str, str]]:
-    wrong = [code for code in codes if not krx.is_stock_code(code)]
-    if wrong or not codes or not kinds:
-        raise InvalidRequest(
-            f"{wrong[0]!r} is no stock code" if wrong else "no stock or kind is given"
-        )
-    if settings.kis_venue is not Venue.KRX and settings.environment == "virtual":
-        raise NotSupported("the virtual server has the feed of KRX alone (KIS_VENUE=krx)")
-    wanted = [(TR_IDS[kind, settings.kis_venue], code) for code in codes for kind in kinds]
-    if len(wanted) > REGISTRATIONS:
-        raise InvalidRequest(
-            f"{len(codes)} stocks with {' and '.join(kinds)} are {len(wanted)} registrations, and "
-            f"KIS takes {REGISTRATIONS} a session"
-        )
-    return wanted
-
-
-def _refuse_what_nxt_lacks(client: Client, codes: tuple[str, ...]) -> None:
-    """Refuse stocks that NXT does not trade: its feed and the unified one accept them, silently.
-
-    What it trades changes from day to day. Where that cannot be known, a warning says so.
-    """
-    try:
-        traded = Reference(client).nxt_codes()
-    except KISError as error:
-        log.warning("not known which stocks NXT trades, and of others no frame comes: %s", error)
-        return
-    if missing := [code for code in codes if code not in traded]:
-        raise InvalidRequest(
-            f"NXT does not trade {', '.join(missing)}, of which KIS would send nothing: leave out "
-            "what it lacks, or follow KRX (KIS_VENUE=krx)"
-        )
-
-
-def _subscription(key: SecretStr, tr_id: str, code: str) -> str:
-    header = {
-        "approval_key": key.get_secret_value(),
-        "custtype": "P",
-        "tr_type": "1",
-        "content-type": "utf-8",
-    }
-    return json.dumps({"header": header, "body": {"input": {"tr_id": tr_id, "tr_key": code}}})

@@ -33,6 +33,8 @@ ISSUE_INTERVAL = 61.0
 _AT_MOST = 5
 """Its message says once a minute, another page of it once in five: so many times as long is waited
 where the minute was not enough."""
+_LONGEST = 100 * 86400.0
+"""Seconds that no token lasts; KIS's last a day."""
 _PATIENCE = 2
 """Refusals in a row that are waited out: a minute, then five."""
 
@@ -71,9 +73,10 @@ def read_answer(answer: dict[str, Any], now: float) -> Token:
     if not access_token:
         raise AuthenticationFailed("KIS answered the request for a token without one")
     try:
-        expires_at = now + float(answer.get("expires_in") or 0)
-    except (TypeError, ValueError):
-        expires_at = now
+        lasts = float(answer.get("expires_in") or 0)
+    except (TypeError, ValueError, OverflowError):
+        lasts = 0.0
+    expires_at = now + (lasts if 0 < lasts < _LONGEST else 0)
     try:
         written = datetime.strptime(
             str(answer.get("access_token_token_expired")), "%Y-%m-%d %H:%M:%S"
@@ -260,7 +263,7 @@ class TokenStore:
     def _is_good(self, token: Token) -> bool:
         left = token.expires_at - self._clock()
         # More than three months left: the clock was set back, and the expiry means nothing.
-        return bool(token.access_token) and REFRESH_BEFORE < left < 100 * 86400
+        return bool(token.access_token) and REFRESH_BEFORE < left < _LONGEST
 
     def _read(self) -> Token:
         try:

@@ -6,19 +6,31 @@ What an answer means is not known here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, cast
 
 import httpx
 import msgspec
 
+from kis_assets.kis.deadline import Deadline, bound
 from kis_assets.kis.errors import ServiceUnavailable
 
 # httpx's own log line per request is noise beside the tally, and holds the whole address.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 CONNECTIONS = 20
-LONGEST_BODY = 32 * 2**20
+LONGEST_ANSWER = 2**20
+"""Bytes of an answer about a stock, unpacked; KIS's longest have some ten thousand."""
+LONGEST_FILE = 8 * 2**20
+"""Bytes of a list of a whole market, unpacked, or of a file; the longest have about one million."""
+
+
+class _Refused(httpx.TransportError):
+    """An answer that is not received to its end. Its text is ours, and safe to show."""
 
 
 class Wire:
@@ -32,49 +44,82 @@ class Wire:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._timeout = timeout
-        self._clock = clock
+        self._deadline = Deadline(clock)
         self._http = httpx.Client(
             transport=transport,
+            headers={"accept-encoding": "gzip"},
+            # A server is not to leave anything behind in what is sent later.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             timeout=httpx.Timeout(timeout),
             limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=10),
             follow_redirects=False,
             trust_env=transport is None,
         )
+        bound(self._http, self._deadline)
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
 
     def receive(
-        self, name: str, method: str, url: str, **request: Any
+        self, name: str, method: str, url: str, *, longest: int = LONGEST_ANSWER, **request: Any
     ) -> tuple[int, bytes, Mapping[str, str]]:
         """Status, body and headers. The timeout bounds the whole exchange, a slow drip included.
 
+        `longest` bounds the body in bytes, as it comes and unpacked.
+
         Raises:
-            ServiceUnavailable: the server cannot be reached or broke off.
+            ServiceUnavailable: the server cannot be reached, broke off, or does not end.
         """
-        deadline = self._clock() + self._timeout
         try:
-            with self._http.stream(method, url, **request) as response:
-                content = bytearray()
-                for chunk in response.iter_bytes():
-                    content += chunk
-                    if self._clock() > deadline:
-                        raise httpx.ReadTimeout("the answer drips")
-                    if len(content) > LONGEST_BODY:
-                        raise httpx.ReadError("the answer does not end")
-                return response.status_code, bytes(content), response.headers
+            with (
+                self._deadline.within(self._timeout),
+                self._http.stream(method, url, **request) as response,
+            ):
+                return response.status_code, self._body(response, longest), response.headers
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             never_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-            # The error's own text is left out: it may hold parts of the request.
+            # Another error's own text is left out: it may hold parts of the request.
+            ours = str(error) if isinstance(error, _Refused) else ""
             raise ServiceUnavailable(
-                f"{httpx.URL(url).host} cannot be reached or broke off: {type(error).__name__}"
+                f"{_host(url)} "
+                + (ours or f"cannot be reached or broke off: {type(error).__name__}")
                 + ("; is the network up and its address right?" if never_sent else ""),
                 endpoint=name,
                 passing=True,
                 is_outage=True,
                 never_sent=never_sent,
             ) from None
+
+    def _body(self, response: httpx.Response, longest: int) -> bytes:
+        """The body, unpacked as far as it may go: httpx would unpack any number of layers whole."""
+        encoding = response.headers.get("content-encoding", "").strip().lower()
+        if encoding not in ("", "identity", "gzip", "x-gzip"):
+            raise _Refused("packs its answer in a way that was not asked for")
+        unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16) if "gzip" in encoding else None
+        content, received = bytearray(), 0
+        for piece in cast("Iterable[bytes]", response.stream):
+            received += len(piece)
+            if unpacking is not None:
+                try:
+                    piece = unpacking.decompress(piece, longest + 1 - len(content))
+                except zlib.error:
+                    raise httpx.DecodingError("damaged") from None
+            content += piece
+            if max(received, len(content)) > longest:
+                raise _Refused(f"sends an answer longer than {longest:,} bytes")
+            if self._deadline.has_passed():
+                raise httpx.ReadTimeout("the answer drips")
+        if unpacking is not None and received and not unpacking.eof:
+            raise httpx.DecodingError("cut")
+        return bytes(content)
+
+
+def _host(url: str) -> str:
+    try:
+        return httpx.URL(url).host
+    except httpx.InvalidURL:
+        return "the address"
 
 
 def envelope(content: bytes, status: int) -> dict[str, Any]:
@@ -85,7 +130,7 @@ def envelope(content: bytes, status: int) -> dict[str, Any]:
     """
     try:
         body = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         body = None
     if isinstance(body, dict):
         return body
@@ -99,3 +144,12 @@ def envelope(content: bytes, status: int) -> dict[str, Any]:
     raise ServiceUnavailable(
         f"the server answered with {kind}", status=status, passing=True, is_outage=True
     )
+
+
+def stated_at(headers: Mapping[str, str]) -> datetime | None:
+    """The moment that an answer is of by its `Date`; None where that cannot be read."""
+    try:
+        stated = parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, OverflowError):
+        return None
+    return stated.replace(tzinfo=stated.tzinfo or UTC)

@@ -25,6 +25,7 @@ from kis_assets.kis.errors import (
 )
 from kis_assets.kis.quotations import Quotations
 from kis_assets.kis.status import snapshot
+from kis_assets.kis.words import LARGEST
 from kis_assets.settings import Settings
 from kis_assets.sources import charts
 from kis_assets.sources.base import (
@@ -157,7 +158,7 @@ class KISDataSource(KISReference):
             low_price=quote["low"],
             volume=quote["volume"],
             trading_value=quote["trading_value"],
-            market_cap=quote["price"] * shares if shares else None,
+            market_cap=_market_cap(quote["price"], shares),
             timestamp=now.isoformat(timespec="seconds"),
             session=session_at(latest_session(now, asked).day, now, asked),
         )
@@ -270,10 +271,12 @@ class KISDataSource(KISReference):
         """Quotes of `stocks`: 30 a request (real server) or one by one (virtual server)."""
         self._refuse_another_day(stocks, trading_day)
         codes = stocks["stock_code"].to_list()
+        shares = dict(stocks.select("stock_code", "listed_shares").iter_rows())
         quotes: dict[str, dict[str, Any]] = {}
 
         def take(code: str, quote: dict[str, Any]) -> None:
-            quotes[code] = quote | {"fetched_at": self._settings.now()}
+            value = _market_cap(quote["price"], shares[code])
+            quotes[code] = quote | {"market_cap": value, "fetched_at": self._settings.now()}
 
         failed = self._quotes(codes, take, self._workers, PATIENCE, progress)
         absent = _unknown(failed, "KIS has no price of it")
@@ -299,9 +302,13 @@ class KISDataSource(KISReference):
                 if isinstance(quote, KISError):
                     failed[code] = quote
                 elif quote is not None:
+                    try:
+                        take(code, quote)
+                    except UnexpectedAnswer as error:
+                        failed[code] = error
+                        continue
                     failed.pop(code, None)
                     taken.add(code)
-                    take(code, quote)
 
         if self._client.environment == "real":
             refused = each(
@@ -562,15 +569,26 @@ class KISDataSource(KISReference):
                 "stock_code": stock["stock_code"],
                 "stock_name": stock["stock_name"],
                 "session": session_at(trading_day, quote["fetched_at"], self._settings.kis_venue),
-                "market_cap": quote["price"] * stock["listed_shares"]
-                if stock["listed_shares"]
-                else None,
                 "source": self.name,
             }
             for stock in stocks.iter_rows(named=True)
             if (quote := quotes.get(stock["stock_code"])) is not None
         ]
         return answers.frame(rows, PRICE_SNAPSHOTS.schema)
+
+
+def _market_cap(price: int, shares: int | None) -> int | None:
+    """What a company is worth; None where its shares are not known.
+
+    Raises:
+        UnexpectedAnswer: no company is worth so much.
+    """
+    value = price * shares if shares else None
+    if value is not None and value > LARGEST:
+        raise UnexpectedAnswer(
+            f"{shares:,} shares at {price:,} KRW are worth more than any company"
+        )
+    return value
 
 
 def _levels(book: Mapping[str, Any], side: str) -> tuple[OrderBookLevel, ...]:

@@ -14,9 +14,10 @@ from typing import Any
 
 import polars as pl
 
-from kis_assets.kis.answers import Field, day, decimal, frame, output, read, text, whole
+from kis_assets.kis.answers import frame
 from kis_assets.kis.errors import UnexpectedAnswer
 from kis_assets.kis.master import security_type
+from kis_assets.kis.words import Field, amount, day, decimal, output, plain, read, text, whole
 from kis_assets.tables import KRX_DAILY
 
 DAILY = (
@@ -25,16 +26,16 @@ DAILY = (
     Field("stock_name", "ISU_NM", text),
     Field("market", "MKT_NM", text),
     Field("department", "SECT_TP_NM", text, required=False),
-    Field("close", "TDD_CLSPRC", whole),
+    Field("close", "TDD_CLSPRC", amount),
     Field("change", "CMPPREVDD_PRC", whole, required=False),
     Field("change_rate", "FLUC_RT", decimal, required=False),
-    Field("open", "TDD_OPNPRC", whole, required=False),
-    Field("high", "TDD_HGPRC", whole, required=False),
-    Field("low", "TDD_LWPRC", whole, required=False),
-    Field("volume", "ACC_TRDVOL", whole, required=False),
-    Field("trading_value", "ACC_TRDVAL", whole, required=False),
-    Field("market_cap", "MKTCAP", whole),
-    Field("listed_shares", "LIST_SHRS", whole),
+    Field("open", "TDD_OPNPRC", amount, required=False),
+    Field("high", "TDD_HGPRC", amount, required=False),
+    Field("low", "TDD_LWPRC", amount, required=False),
+    Field("volume", "ACC_TRDVOL", amount, required=False),
+    Field("trading_value", "ACC_TRDVAL", amount, required=False),
+    Field("market_cap", "MKTCAP", amount),
+    Field("listed_shares", "LIST_SHRS", amount),
 )
 _ZERO_WITHOUT_TRADE = ("open", "high", "low", "volume", "trading_value")
 
@@ -57,7 +58,7 @@ ISSUES = (
     Field("department", "SECT_TP_NM", text, required=False),
     Field("share_name", "KIND_STKCERT_TP_NM", text, required=False),
     Field("face_value", "PARVAL", _face_value, required=False),
-    Field("listed_shares", "LIST_SHRS", whole),
+    Field("listed_shares", "LIST_SHRS", amount),
 )
 _ISSUES_SCHEMA = {
     field.column: {
@@ -145,16 +146,19 @@ def _row(found: Any, fields: tuple[Field, ...], market: str) -> dict[str, Any]:
     if missing:
         raise UnexpectedAnswer(f"the answer lacks {missing[0]}")
     stated = {field.kis: _stated(found[field.kis]) for field in fields}
-    row = read(stated, fields)
+    try:
+        row = read(stated, fields)
+    except UnexpectedAnswer as error:
+        error.stock_code = plain(found.get("ISU_SRT_CD") or found.get("ISU_CD"))[:20]
+        raise
     # KOSDAQ GLOBAL is a segment of KOSDAQ.
     if row["market"].split(" ")[0] != market:
         raise UnexpectedAnswer(f"the answer holds {row['market'][:20]!r}, asked was {market}")
     return row | {"market": market}
 
 
-def _stated(word: Any) -> str:
-    known = "" if word is None else str(word).strip()
-    return "" if known == "-" else known
+def _stated(word: Any) -> Any:
+    return "" if isinstance(word, str) and word.strip() == "-" else word
 
 
 def _short(code: str, short_code: Callable[[str], str | None]) -> str:

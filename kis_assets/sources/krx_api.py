@@ -27,7 +27,8 @@ from kis_assets.kis.retries import retrying
 from kis_assets.kis.shared import SharedState, State
 from kis_assets.kis.shared_redis import Redis, RedisState
 from kis_assets.kis.tally import Tally
-from kis_assets.kis.wire import Wire, envelope
+from kis_assets.kis.wire import LONGEST_FILE, Wire, envelope
+from kis_assets.kis.words import plain
 from kis_assets.settings import NO_KRX_KEY, Settings
 
 T = TypeVar("T")
@@ -106,15 +107,16 @@ class KRXClient:
                 "GET",
                 f"{self._settings.krx_api_base_url}/sto/{api}",
                 params={"basDd": f"{day:%Y%m%d}"},
+                longest=LONGEST_FILE,
                 headers={"AUTH_KEY": self._settings.krx_api_key.get_secret_value()},
             )
             took = self._clock() - departed
             if status != 200:
                 self._refuse(status)
             body = envelope(content, status)
-            code = str(body.get("respCode") or "")
+            code = plain(body.get("respCode"))
             if "OutBlock_1" not in body and code.isdecimal():
-                self._refuse(int(code))
+                self._refuse(int(code[:9]))
             result = read(body)
             outcome = "ok"
             return result
