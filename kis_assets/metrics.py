@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
 from typing import Any
 
 import polars as pl
+from starlette.datastructures import Headers
 
+from kis_assets.doors import refusal
 from kis_assets.kis import status
 from kis_assets.lake import Lake, LakeError
 from kis_assets.settings import Settings
@@ -25,8 +27,13 @@ def metrics_text(settings: Settings) -> str:
     return generate_latest(_registry(settings)).decode()
 
 
-def serve_metrics(settings: Settings, port: int = 9188, address: str = "127.0.0.1") -> Any:
-    """Serve them at `/metrics` from a thread; port 0 takes a free one.
+def serve_metrics(settings: Settings, port: int = 9188, allowed: Collection[str] = ()) -> Any:
+    """Serve them at `/metrics` from a thread, on this machine alone; port 0 takes a free one.
+
+    Args:
+        settings: Whose figures.
+        port: Where it listens.
+        allowed: Names under which it may be asked, beside those of this machine.
 
     Returns:
         The HTTP server: `server_port` is its port, `shutdown()` and `server_close()` end it.
@@ -36,8 +43,26 @@ def serve_metrics(settings: Settings, port: int = 9188, address: str = "127.0.0.
     """
     from prometheus_client import start_http_server
 
-    server, _ = start_http_server(port, addr=address, registry=_registry(settings))
+    server, _ = start_http_server(port, addr="127.0.0.1", registry=_registry(settings))
+    server.set_app(_behind_a_door(server.get_app(), allowed))
     return server
+
+
+def _behind_a_door(app: Any, allowed: Collection[str]) -> Any:
+    """The WSGI application, for programs and for people of this machine."""
+
+    def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Any:
+        headers = {
+            name[5:].replace("_", "-"): value
+            for name, value in environ.items()
+            if name.startswith("HTTP_")
+        }
+        if reason := refusal(environ["REQUEST_METHOD"], Headers(headers), allowed):
+            start("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
+            return [reason.encode()]
+        return app(environ, start)
+
+    return answer
 
 
 def _registry(settings: Settings) -> Any:

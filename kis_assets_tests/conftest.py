@@ -49,6 +49,9 @@ ENVIRONMENT = dict(os.environ)
 SERVERS = "kis.test,krx.test,real.test,virtual.test,proxy.test,other.test"
 """Hosts that tests give to servers in their own process."""
 
+# Fixtures of a module load settings before `clean_environment` sets it for each test.
+os.environ["KIS_TRUSTED_HOSTS"] = SERVERS
+
 EVENING = datetime(2026, 3, 17, 20, 50, tzinfo=krx.SEOUL)
 """A Tuesday after the last trade, the last of the market days."""
 

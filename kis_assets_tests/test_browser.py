@@ -14,8 +14,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -223,3 +226,69 @@ def test_a_partition_is_materialized_checked_and_looked_at(browser: Browser) -> 
     browser.shot("6-checks")
 
     assert browser.hosts() == {"127.0.0.1"}
+
+
+TURN_ON = """mutation { startSchedule(scheduleSelector: {
+    repositoryLocationName: "kis_assets.definitions", repositoryName: "__repository__",
+    scheduleName: "prices_close"}) { __typename } }"""
+STATE = """{ scheduleOrError(scheduleSelector: {
+    repositoryLocationName: "kis_assets.definitions", repositoryName: "__repository__",
+    scheduleName: "prices_close"}) { ... on Schedule { scheduleState { status } } } }"""
+ATTACK = """
+const [ui, query, done] = arguments, get = ui + "/graphql?query=" + encodeURIComponent(query);
+const sink = Object.assign(document.createElement("iframe"), {name: "sink"});
+document.body.append(sink);
+const loaded = (element) => new Promise((then) => {
+    const shown = element.tagName == "FORM" ? sink : element;
+    shown.onload = shown.onerror = then;
+    document.body.append(element);
+    if (element.tagName == "FORM") element.submit();
+});
+const make = (tag, how) => Object.assign(document.createElement(tag), how);
+const asText = {method: "POST", mode: "no-cors", body: JSON.stringify({query}),
+                headers: {"content-type": "text/plain; application/json"}};
+const feed = new Promise((then) => {
+    const socket = new WebSocket(ui.replace("http", "ws") + "/graphql", "graphql-ws");
+    socket.onopen = () => then("open");
+    socket.onerror = () => then("refused");
+});
+Promise.all([
+    fetch(get, {mode: "no-cors"}), fetch(ui + "/graphql", asText),
+    loaded(make("img", {src: get})), loaded(make("iframe", {src: get})),
+    loaded(make("form", {method: "POST", action: get, target: "sink"})), feed,
+]).then((all) => done(all.at(-1)), (error) => done(String(error)));
+"""
+
+
+def test_a_page_of_another_site_turns_nothing_on(browser: Browser, tmp_path: Path) -> None:
+    def ask(query: str) -> Any:
+        """As the UI's own page asks."""
+        return browser.driver.execute_async_script(
+            """fetch("/graphql", {method: "POST", headers: {"content-type": "application/json"},
+            body: JSON.stringify({query: arguments[0]})})
+            .then((it) => it.json()).then(arguments[1])""",
+            query,
+        )["data"]
+
+    def status() -> str:
+        browser.open("/")
+        return ask(STATE)["scheduleOrError"]["scheduleState"]["status"]
+
+    assert status() == "STOPPED"
+    page = tmp_path / "page"
+    page.mkdir()
+    (page / "index.html").write_text("<body>harmless</body>", encoding="utf-8")
+    site = ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(page))
+    )
+    threading.Thread(target=site.serve_forever, daemon=True).start()
+    try:
+        browser.driver.get(f"http://127.0.0.1:{site.server_port}/")
+        attack = browser.driver.execute_async_script(ATTACK, browser.address, TURN_ON)
+        assert attack == "refused"
+    finally:
+        site.shutdown()
+        site.server_close()
+    assert status() == "STOPPED"
+    ask(TURN_ON)
+    assert status() == "RUNNING"

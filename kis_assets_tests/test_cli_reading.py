@@ -442,7 +442,7 @@ def test_the_doctor_says_what_fails_and_ends_with_a_status(
     found = lines(done)
     assert done.status == 1
     assert found["call"]["state"] == found["redis"]["state"] == "fail"
-    assert "correct KIS_APP_KEY" in found["call"]["seen"]
+    assert "the key is refused" in found["call"]["seen"]
     assert "secret" not in done.out
     (port,) = (line for name, line in found.items() if name.startswith("port"))
     assert (port["state"], "somebody" in port["seen"]) == ("warn", True)

@@ -329,8 +329,8 @@ def test_metrics_are_served_to_prometheus(stored: Path, monkeypatch: pytest.Monk
 
     servers: list[Any] = []
 
-    def on_a_free_port(settings: Settings, port: int) -> Any:
-        assert port == 9188
+    def on_a_free_port(settings: Settings, port: int, allowed: tuple[str, ...]) -> Any:
+        assert (port, allowed) == (9188, ())
         servers.append(serve_metrics(settings, 0))
         return servers[0]
 
@@ -348,14 +348,23 @@ def test_metrics_are_served_to_prometheus(stored: Path, monkeypatch: pytest.Monk
 def test_the_ui_is_dagsters_with_its_state_in_the_data_folder(
     evening_after: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What is seen there: `test_browser.py`."""
-    started: list[list[str]] = []
-    monkeypatch.setattr("os.execv", lambda _, command: started.append(command))
+    """What it serves: `test_ui.py`; what is seen there: `test_browser.py`."""
+    asked: list[Any] = []
+
+    def listen(address: tuple[str, int]) -> Any:
+        asked.append(address)
+        return nullcontext()
+
+    def serve_until_interrupted(*_: Any) -> None:
+        asked.append("served")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("socket.create_server", listen)
+    monkeypatch.setattr("kis_assets.cli.ui._serve", serve_until_interrupted)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setenv("PYTHONSAFEPATH", "")
     assert Said("ui").status == 0
-    (command,) = started
-    assert command[1:] == [
-        *("-m", "dagster", "dev", "-m", "kis_assets.definitions", "-h", "127.0.0.1", "-p", "3000"),
-    ]
+    assert asked == [("127.0.0.1", 3000), "served"]
     assert (tmp_path / "data" / "dagster" / "dagster.yaml").exists()
 
 
@@ -535,7 +544,8 @@ PHRASES = {
     *("krx, tables, settings", "assets, checks", "retry( breaker( quota( send )))", "kill -9"),
     *("source = 'krx'", "started_at AT TIME ZONE 'Asia/Seoul'", "TIMESTAMP WITH TIME ZONE"),
     *("POST /simulator/faults", '{"text": "kis_assets: ... failed: ... (run ...)"}'),
-    "Market(...).daily_candles(..., as_of=...)",
+    *("Market(...).daily_candles(..., as_of=...)", "python -P"),
+    "ssh -N -L 3000:127.0.0.1:3000 you@server",
 }
 """Spans of several words that are no commands."""
 

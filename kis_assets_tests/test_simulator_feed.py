@@ -20,6 +20,7 @@ class Desk:
     def __init__(self, clock: Clock, **faults: str) -> None:
         self.clock = clock
         self.server = Simulator(clock.market, faults=Faults(**faults))
+        self.server.tokens.approval_window = 0.0
         self.session = self.server.realtime.open()
 
     def hear(self, tr_id: str, code: str = BUSY) -> str:

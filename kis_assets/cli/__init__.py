@@ -11,6 +11,7 @@ from kis_assets.cli import (
     running,
     serving,
     streaming,
+    ui,
     versions,
 )
 from kis_assets.cli.common import app
@@ -25,5 +26,6 @@ __all__ = [
     "running",
     "serving",
     "streaming",
+    "ui",
     "versions",
 ]

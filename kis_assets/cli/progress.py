@@ -96,7 +96,7 @@ class Bar:
             self._began = now
         if self._settings.source_type != "kis" or now - self._began < _SETTLED:
             return
-        from kis_assets.costs import duration, requests_of
+        from kis_assets.costs import LONG, duration, requests_of
         from kis_assets.kis.status import NEARLY, granted
 
         self._began = float("inf")
@@ -109,7 +109,8 @@ class Bar:
             * (total - completed)
             // max(1, total)
         )
-        self.console.print(
-            f"KIS grants {rate:.3g} requests a second: about {duration(requests / rate)} left",
-            highlight=False,
-        )
+        if requests / rate >= LONG:
+            self.console.print(
+                f"KIS grants {rate:.3g} requests a second: about {duration(requests / rate)} left",
+                highlight=False,
+            )

@@ -1,9 +1,8 @@
-"""Fetching: `run` makes a day's tables, `ui` opens Dagster."""
+"""Fetching: `run` makes a day's tables."""
 
 from __future__ import annotations
 
 import datetime as dt
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -101,23 +100,6 @@ def run(
     _show(console, outcomes, settings, time.monotonic() - started)
     if any(outcome.error or _broken(outcome) for outcome in outcomes):
         raise typer.Exit(1)
-
-
-@app.command()
-def ui(
-    port: Annotated[int, typer.Option(help="Port on this machine.")] = 3000,
-    source: OtherSource = None,
-) -> None:
-    """Open the Dagster UI (dagster dev) with this project's DAGSTER_HOME."""
-    settings = settings_of(source)
-    from kis_assets import pipeline
-
-    try:
-        pipeline.home(settings)
-    except OSError as error:
-        raise stop(str(error)) from None
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "kis_assets.definitions"]
-    os.execv(sys.executable, [*command, "-h", "127.0.0.1", "-p", str(port)])  # noqa: S606
 
 
 def _day_or_latest(asked: str | None, settings: Settings) -> dt.date:

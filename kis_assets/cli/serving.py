@@ -46,6 +46,10 @@ def status(
 def metrics(
     port: Annotated[int, typer.Option(help="Port on this machine.")] = 9188,
     once: Annotated[bool, typer.Option(help="Print them and end.")] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name under which a proxy shows them; may be repeated."),
+    ] = None,
 ) -> None:
     """Serve what was asked of KIS, and how it went, to Prometheus. KIS is not asked."""
     settings = settings_of()
@@ -55,7 +59,7 @@ def metrics(
         typer.echo(metrics_text(settings), nl=False)
         return
     try:
-        server = serve_metrics(settings, port)
+        server = serve_metrics(settings, port, allow_host or ())
     except OSError as error:
         raise stop(f"port {port} cannot be had: {error.strerror}") from None
     typer.echo(f"http://127.0.0.1:{server.server_port}/metrics - stop it with Ctrl-C")

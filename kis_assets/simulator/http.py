@@ -23,9 +23,10 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from kis_assets.doors import refusal
 from kis_assets.simulator.realtime import PATH, Session
 from kis_assets.simulator.replies import Reply
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.server import SWITCHES, Simulator
 
 TICK = 0.2
 """Seconds between two looks of the real-time feed at the market."""
@@ -50,6 +51,11 @@ def create_app(simulator: Simulator, tick: float = TICK) -> Starlette:
     """
 
     async def everything(request: Request) -> Response:
+        # KIS answers whoever asks; the switches are no part of KIS.
+        if request.url.path.startswith(SWITCHES) and (
+            reason := refusal(request.method, request.headers)
+        ):
+            return Response(reason, 403)
         arrived = simulator.monotonic()
         reply = await run_in_threadpool(
             simulator.handle,
@@ -130,9 +136,7 @@ def _pieces(body: bytes) -> Iterator[bytes]:
 
 
 @contextmanager
-def serve(
-    simulator: Simulator, host: str = "127.0.0.1", port: int = 0, *, tick: float = TICK
-) -> Generator[str]:
+def serve(simulator: Simulator, port: int = 0, *, tick: float = TICK) -> Generator[str]:
     """Run the simulator in a thread and give its base URL; port 0 takes any free one."""
     config = uvicorn.Config(
         create_app(simulator, tick), lifespan="off", log_level="critical", access_log=False,
@@ -141,7 +145,7 @@ def serve(
     server = uvicorn.Server(config)
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
+    listener.bind(("127.0.0.1", port))
     # Listening before the thread runs: the first client waits instead of being refused.
     listener.listen(256)
     thread = threading.Thread(
@@ -149,7 +153,7 @@ def serve(
     )
     thread.start()
     try:
-        yield f"http://{host}:{listener.getsockname()[1]}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(timeout=10)

@@ -35,6 +35,8 @@ Environment = Literal["real", "virtual"]
 RATE_LIMITS: dict[str, int] = {"real": 18, "virtual": 1}
 """Calls a second and app key, as of KIS's notice of 2026-04-20."""
 
+SWITCHES = "/simulator/"
+"""Where the paths begin that are its own and not KIS's."""
 _MASTER = "/common/master/"
 _MESSAGE_WIDTH = 80
 _TOO_MANY = "초당 거래건수를 초과하였습니다."
@@ -133,7 +135,7 @@ class Simulator:
         arrived: float | None = None,
     ) -> Reply:
         """Answer one request. Header names are in lower case; `arrived` is when it came in."""
-        if path.startswith("/simulator/"):
+        if path.startswith(SWITCHES):
             return self._control(method, path, body)
         arrived = self.monotonic() if arrived is None else arrived
         reply, outcome = self._answer(method, path, query, headers, body, arrived)
