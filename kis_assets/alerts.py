@@ -11,9 +11,8 @@ import re
 import httpx
 from pydantic import SecretStr
 
-# Imported for what it does: httpx's own log lines hold the whole address, which is a secret here.
-from kis_assets.kis import wire as _wire  # noqa: F401  # pyright: ignore[reportUnusedImport]
-from kis_assets.settings import Settings
+from kis_assets.kis import network
+from kis_assets.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +68,9 @@ def without_secrets(settings: Settings, text: str) -> str:
 
 def _post(url: SecretStr, text: str) -> None:
     try:
-        answer = httpx.post(url.get_secret_value(), json={"text": text}, timeout=TIMEOUT)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        with network.client(timeout=TIMEOUT) as http:
+            answer = http.post(url.get_secret_value(), json={"text": text})
+    except (httpx.HTTPError, httpx.InvalidURL, SettingsError) as error:
         # Its message may hold the address.
         log.warning("the webhook for failures could not be told: %s", type(error).__name__)
         return

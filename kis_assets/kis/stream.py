@@ -26,6 +26,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketE
 from websockets.sync.client import ClientConnection, connect
 
 from kis_assets import krx
+from kis_assets.kis import network
 from kis_assets.kis.client import Client
 from kis_assets.kis.errors import (
     InvalidRequest,
@@ -177,6 +178,7 @@ class Stream:
     def _session(self) -> Iterator[RealTime]:
         """One session, to its end."""
         key = self._approval_key()
+        network.check_feed(self._settings.ws_url)
         try:
             connection = connect(
                 f"{self._settings.ws_url}{PATH}",
@@ -271,7 +273,8 @@ class Stream:
     def _unreachable(self, error: Exception) -> ServiceUnavailable:
         # The error's own text is left out: it may hold parts of a message.
         return ServiceUnavailable(
-            f"{self._settings.ws_url} cannot be reached or broke off: {type(error).__name__}",
+            f"{self._settings.ws_url} cannot be reached or broke off: {type(error).__name__}"
+            f"{network.doubt(self._settings.ws_url, error)}",
             passing=True,
             is_outage=True,
         )

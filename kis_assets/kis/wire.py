@@ -5,17 +5,14 @@ What an answer means is not known here.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
 import msgspec
 
+from kis_assets.kis import network
 from kis_assets.kis.errors import ServiceUnavailable
-
-# httpx's own log line per request is noise beside the tally, and holds the whole address.
-logging.getLogger("httpx").setLevel(logging.WARNING)
 
 CONNECTIONS = 20
 LONGEST_BODY = 32 * 2**20
@@ -33,12 +30,11 @@ class Wire:
     ) -> None:
         self._timeout = timeout
         self._clock = clock
-        self._http = httpx.Client(
+        self._http = network.client(
             transport=transport,
             timeout=httpx.Timeout(timeout),
             limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=10),
             follow_redirects=False,
-            trust_env=transport is None,
         )
 
     def close(self) -> None:
@@ -69,7 +65,7 @@ class Wire:
             # The error's own text is left out: it may hold parts of the request.
             raise ServiceUnavailable(
                 f"{httpx.URL(url).host} cannot be reached or broke off: {type(error).__name__}"
-                + ("; is the network up and its address right?" if never_sent else ""),
+                + network.doubt(url, error),
                 endpoint=name,
                 passing=True,
                 is_outage=True,
