@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from kis_assets.kis.errors import KISError
 from kis_assets.kis.wire import Wire
-from kis_assets.settings import Settings
+from kis_assets.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +69,13 @@ def without_secrets(settings: Settings, text: str) -> str:
 
 
 def _post(url: SecretStr, text: str) -> None:
-    # Chats take <...> for a link or a call to everybody.
-    wire = Wire(TIMEOUT, clock=time.monotonic)
     try:
+        wire = Wire(TIMEOUT, clock=time.monotonic)
+    except SettingsError as error:
+        log.warning("the webhook for failures could not be told: %s", error)
+        return
+    try:
+        # Chats take <...> for a link or a call to everybody.
         status, _, _ = wire.receive(
             "webhook", "POST", url.get_secret_value(), json={"text": html.escape(text, quote=False)}
         )

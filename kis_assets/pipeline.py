@@ -77,13 +77,17 @@ def partition_of(table: str, day: date) -> str:
     """The partition of a table that holds a day.
 
     Raises:
-        ValueError: there is no such table.
+        ValueError: there is no such table, or it has no day as early as that.
     """
     graph = defs.resolve_asset_graph()
     if (key := dg.AssetKey(table)) not in graph.get_all_asset_keys():
         made = sorted(key.to_user_string() for key in graph.get_all_asset_keys())
         raise ValueError(f"there is no table {table!r} to fetch; there are {', '.join(made)}")
     partitions = graph.get(key).partitions_def
+    if isinstance(partitions, dg.TimeWindowPartitionsDefinition):
+        first = partitions.start.date()
+        if day < first:
+            raise ValueError(f"{table} has no days before {first}, such as {day}: see --table")
     if partitions == MONTHS:
         return day.replace(day=1).isoformat()
     return str(day.year) if partitions == YEARS else day.isoformat()

@@ -147,10 +147,10 @@ _HOST = re.compile(r"[A-Za-z0-9._:-]+")
 _INTERVALS = (5, 10, 15, 20, 30, 60)
 _TOP = re.compile(r"top([1-9][0-9]{0,3})")
 
-# A month within the calendar: whoever looks at a day looks at days beside it.
+# Within the calendar: whoever looks at a day looks at the month before it and the year after it.
 _REPLAYED = (
     datetime.combine(krx.FIRST_DAY, time(), krx.SEOUL) + timedelta(days=31),
-    datetime.combine(krx.LAST_DAY, time(), krx.SEOUL) - timedelta(days=30),
+    datetime.combine(krx.LAST_DAY.replace(month=1, day=1), time(), krx.SEOUL),
 )
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]

@@ -48,6 +48,29 @@ def test_a_tilde_in_the_folder_of_a_replay_is_the_home_folder(
     assert opened == [tmp_path / "days"]
 
 
+@pytest.mark.parametrize(
+    ("words", "moment"),
+    [(("--date", "2019-05-02"), EVENING.isoformat()), ((), "2019-05-02T20:00+09:00")],
+)
+def test_a_day_that_a_table_does_not_reach_back_to_is_refused(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], moment: str
+) -> None:
+    monkeypatch.setenv("KIS_REPLAY_AT", moment)
+    assert "stock_master has no days before 2020-01-01" in Said("run", *words).error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["2000-02-01T00:00+09:00", "2099-12-31T23:59+09:00"])
+def test_the_first_and_the_last_moment_of_a_replay_can_be_asked_about(
+    monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    monkeypatch.setenv("KIS_REPLAY_AT", moment)
+    found = {line["what"]: line["state"] for line in Said("doctor", "--json").json}
+    assert found["call"] == "ok"
+    assert Said("quote", "005930").status == 0
+    assert Said("candles", "005930").status == 0
+
+
 # Dagster's own storage
 
 
@@ -107,6 +130,7 @@ def test_what_dagster_cannot_use_is_named_by_every_command_that_needs_it(
     assert said in line["seen"]
 
 
+@pytest.mark.slow
 def test_a_doctor_makes_nothing_and_says_what_the_first_run_makes(home: Path) -> None:
     def state() -> str:
         lines = Said("doctor", "--json").json
@@ -118,6 +142,7 @@ def test_a_doctor_makes_nothing_and_says_what_the_first_run_makes(home: Path) ->
     assert state() == f"ok its history in {home} can be read"
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_in_the_middle_of_a_run_is_told(home: Path) -> None:
     assert Said("run", "--table", "market_days").status == 0
 

@@ -180,17 +180,22 @@ def _clock(settings: Settings) -> Finding:
 
     import httpx
 
+    from kis_assets.kis import network
+    from kis_assets.settings import SettingsError
+
     try:
-        with httpx.Client(timeout=settings.kis_api_timeout) as client:
+        with network.client(timeout=settings.kis_api_timeout) as client:
             sent = time.time()
             answer = client.get(settings.base_url)
             received = time.time()
+    except SettingsError as error:
+        return Finding("clock", "fail", str(error))
     except httpx.HTTPError as error:
         return Finding(
             "clock",
             "fail",
-            f"{settings.base_url} does not answer ({type(error).__name__}): see to the network, "
-            "the firewall and the address",
+            f"{settings.base_url} does not answer ({type(error).__name__}): see to the network and "
+            f"the firewall{network.doubt(settings.base_url, error)}",
         )
     try:
         told = parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()

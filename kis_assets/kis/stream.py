@@ -30,6 +30,7 @@ from websockets.exceptions import (
 from websockets.sync.client import ClientConnection, connect
 
 from kis_assets import krx
+from kis_assets.kis import network
 from kis_assets.kis.client import Client
 from kis_assets.kis.errors import (
     InvalidRequest,
@@ -204,6 +205,7 @@ class Stream:
     def _session(self) -> Iterator[RealTime]:
         """One session, to its end."""
         key = self._approval_key()
+        network.check_feed(self._settings.ws_url)
         try:
             connection = connect(
                 f"{self._settings.ws_url}{PATH}",
@@ -310,7 +312,8 @@ class Stream:
         # Another error's own text is left out: it may hold parts of a message.
         why = str(error) if type(error) is InvalidHandshake else type(error).__name__
         return ServiceUnavailable(
-            f"{self._settings.ws_url} cannot be reached or broke off: {why}",
+            f"{self._settings.ws_url} cannot be reached or broke off: {why}"
+            f"{network.doubt(self._settings.ws_url, error)}",
             passing=True,
             is_outage=True,
         )

@@ -5,7 +5,6 @@ What an answer means is not known here.
 
 from __future__ import annotations
 
-import logging
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -16,11 +15,9 @@ from typing import Any, cast
 import httpx
 import msgspec
 
+from kis_assets.kis import network
 from kis_assets.kis.deadline import Deadline, bound
 from kis_assets.kis.errors import ServiceUnavailable
-
-# httpx's own log line per request is noise beside the tally, and holds the whole address.
-logging.getLogger("httpx").setLevel(logging.WARNING)
 
 CONNECTIONS = 20
 LONGEST_ANSWER = 2**20
@@ -45,7 +42,7 @@ class Wire:
     ) -> None:
         self._timeout = timeout
         self._deadline = Deadline(clock)
-        self._http = httpx.Client(
+        self._http = network.client(
             transport=transport,
             headers={"accept-encoding": "gzip"},
             # A server is not to leave anything behind in what is sent later.
@@ -53,7 +50,6 @@ class Wire:
             timeout=httpx.Timeout(timeout),
             limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=10),
             follow_redirects=False,
-            trust_env=transport is None,
         )
         bound(self._http, self._deadline)
 
@@ -84,7 +80,7 @@ class Wire:
             raise ServiceUnavailable(
                 f"{_host(url)} "
                 + (ours or f"cannot be reached or broke off: {type(error).__name__}")
-                + ("; is the network up and its address right?" if never_sent else ""),
+                + network.doubt(url, error),
                 endpoint=name,
                 passing=True,
                 is_outage=True,
