@@ -143,6 +143,8 @@ MAKES = {
     "test-clients": ".venv/bin/pytest -q -m clients",
     "test-browser": ".venv/bin/pytest -q -rs -m browser",
     "check": ".venv/bin/basedpyright",
+    "advisories": ".venv/bin/python -m kis_assets_tests.advisories",
+    "pins": "--generate-hashes",
 }
 """What `make` runs by each name. `.ci/run` runs those that `CHECKED` names for real."""
 CHECKED = ("check", "test", "test-clients", "test-browser")
