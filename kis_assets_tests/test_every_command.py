@@ -48,7 +48,7 @@ from kis_assets_tests.test_cli_reading import Said
 pytestmark = pytest.mark.usefixtures("narrow_terminal")
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md")))
 
 
 class Block(NamedTuple):
