@@ -1,20 +1,30 @@
 # Two commands do everything: `make run` and `make test`. They need Python 3.11 or newer and make.
-.PHONY: run ui test test-all test-live test-clients test-browser check format clean
+.PHONY: run ui test test-all test-live test-clients test-browser advisories pins check format clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 BIN := .venv/bin
 READY := .venv/.ready
+MORE := .venv/.more
+PINS = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make pins" $(UPGRADE)
+
+VENV = $(if $(shell command -v uv),uv venv --quiet --clear --python "$$(command -v $(PYTHON))" .venv,\
+	$(PYTHON) -m venv --clear .venv)
+# Every file is held against the hashes of the constraints before anything of it is installed.
+INSTALL := $(if $(shell command -v uv),uv pip install --quiet --compile-bytecode --python $(BIN)/python,\
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check)
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python" >&2; exit 1; }
-	@if command -v uv >/dev/null 2>&1; then \
-		uv venv --quiet --clear --python "$$(command -v $(PYTHON))" .venv && \
-		uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
-	else \
-		$(PYTHON) -m venv --clear .venv && \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
-	fi
+	@$(VENV)
+	@$(INSTALL) --no-deps --require-hashes -r constraints.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# What only some targets need, beside the program and its key in no other case.
+$(MORE): $(READY) constraints-more.txt
+	@$(INSTALL) --no-deps --require-hashes -r constraints-more.txt
 	@touch $@
 
 run: $(READY)  ## fetch, check and store the latest session
@@ -33,17 +43,19 @@ test-all: $(READY)  ## the slow ones too
 test-live: $(READY)  ## against KIS itself, with credentials in the environment
 	@$(BIN)/pytest -q -s -rs -m live
 
-test-clients: $(READY)  ## published KIS clients against the simulator
-	@$(BIN)/python -c 'import pykis, kis_trader' 2>/dev/null || \
-		{ command -v uv >/dev/null 2>&1 && uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[clients]'; } || \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[clients]'
+test-clients: $(MORE)  ## published KIS clients against the simulator
 	@$(BIN)/pytest -q -m clients
 
-test-browser: $(READY)  ## the UI in headless Chromium; screenshots go to test-artifacts
-	@$(BIN)/python -c 'import selenium' 2>/dev/null || \
-		{ command -v uv >/dev/null 2>&1 && uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[browser]'; } || \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+test-browser: $(MORE)  ## the UI in headless Chromium; screenshots go to test-artifacts
 	@$(BIN)/pytest -q -rs -m browser
+
+advisories: $(MORE)  ## whether an advisory is known of anything that is pinned
+	@$(BIN)/python -m kis_assets_tests.advisories
+
+pins:  ## constraints anew, with their hashes, for what pyproject.toml asks; newer ones with UPGRADE=--upgrade
+	@command -v uv >/dev/null || { echo "uv is needed: pip install uv" >&2; exit 1; }
+	@$(PINS) --extra redis --extra delta --extra dev pyproject.toml -o constraints.txt
+	@$(PINS) --group browser --group clients --group advisories -c constraints.txt -o constraints-more.txt
 
 check: $(READY)  ## format, lint, types, definitions
 	@$(BIN)/ruff format --check

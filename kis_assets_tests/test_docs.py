@@ -100,3 +100,21 @@ def test_what_that_page_says_is_not_asked_is_not() -> None:
     for number, (word, said) in questions("kis_api_more.md, section 13").items():
         calls = set(re.findall(r"`([\w-]+)`", said))
         assert word != "Not asked" or (calls and not calls & asked), number
+
+
+def test_every_link_leads_somewhere() -> None:
+    """To a file, and to a heading of it where one is named."""
+    pages = [ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")]
+    links = {
+        (at, target)
+        for at in pages
+        for target in re.findall(r"\]\(([^)]+)\)", at.read_text(encoding="utf-8"))
+        if "://" not in target
+    }
+    assert ("README.md", "SECURITY.md") in {(at.name, target) for at, target in links}
+    for at, target in links:
+        name, _, anchor = target.partition("#")
+        text = (at.parent / name if name else at).read_text(encoding="utf-8")
+        headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+        anchors = {re.sub(r"[^\w -]", "", it.lower()).replace(" ", "-") for it in headings}
+        assert not anchor or anchor in anchors, f"{at.name}: {target}"

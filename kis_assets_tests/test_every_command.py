@@ -48,7 +48,7 @@ from kis_assets_tests.test_cli_reading import Said
 pytestmark = pytest.mark.usefixtures("narrow_terminal")
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md")))
 
 
 class Block(NamedTuple):
@@ -143,6 +143,8 @@ MAKES = {
     "test-clients": ".venv/bin/pytest -q -m clients",
     "test-browser": ".venv/bin/pytest -q -rs -m browser",
     "check": ".venv/bin/basedpyright",
+    "advisories": ".venv/bin/python -m kis_assets_tests.advisories",
+    "pins": "--generate-hashes",
 }
 """What `make` runs by each name. `.ci/run` runs those that `CHECKED` names for real."""
 CHECKED = ("check", "test", "test-clients", "test-browser")

@@ -1,6 +1,6 @@
 """Published clients, as they are on PyPI, against the simulator: it speaks what they expect.
 
-Only the address they talk to is changed. They are installed by the extra `clients`.
+Only the address they talk to is changed. `make test-clients` installs them.
 """
 
 from __future__ import annotations

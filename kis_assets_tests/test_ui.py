@@ -159,6 +159,15 @@ def test_a_run_of_it_runs_no_module_of_the_current_folder(ui: UI) -> None:
     assert [path.name for path in ui.folder.glob("ran-*")] == []
 
 
+def test_neither_does_a_run_that_is_typed_there(ui: UI) -> None:
+    program = Path(sys.executable).parent / "kis-assets"
+    words = ("run", "--source", "mock", "--table", "market_days")
+    environment = ENVIRONMENT | {"KIS_DATA_DIR": str(ui.folder / "another")}
+    done = subprocess.run([program, *words], cwd=ui.folder, env=environment, capture_output=True)
+    assert (done.returncode, b"Done" in done.stdout) == (0, True), done.stderr
+    assert [path.name for path in ui.folder.glob("ran-*")] == []
+
+
 def test_nothing_of_it_listens_beyond_this_machine(ui: UI) -> None:
     listening = {
         it.laddr.ip
