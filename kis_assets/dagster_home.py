@@ -12,6 +12,8 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
+from kis_assets.ownership import explained, is_refused
+
 _IN_AN_ADDRESS = re.compile(r"%[0-9a-fA-F]{2}|\?")
 """What Dagster, which makes an address of the path, would take for something else."""
 
@@ -72,6 +74,9 @@ def sentence(folder: Path | str, error: BaseException) -> str:
     package = type(error).__module__.partition(".")[0]
     reason = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or error)
     reason = " ".join(reason.split())[:200]
+    if is_refused(error):
+        why = explained(error, Path(folder) if folder else None)
+        return f"DAGSTER_HOME, {folder}, cannot be used: {why}; it holds the history of runs"
     if isinstance(error, OSError) or package in ("sqlalchemy", "sqlite3", "alembic"):
         return (
             f"DAGSTER_HOME, {folder}, cannot be used ({reason}): see to free space and "

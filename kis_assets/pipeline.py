@@ -21,6 +21,7 @@ from kis_assets.definitions import defs
 from kis_assets.kis.errors import InvalidRequest
 from kis_assets.lake import Lake
 from kis_assets.orphans import limit_pools
+from kis_assets.ownership import private_folder, put
 from kis_assets.partitions import MONTHS, YEARS
 from kis_assets.settings import Settings
 from kis_assets.sources.base import Progress
@@ -73,12 +74,15 @@ def home(settings: Settings) -> Path:
     """
     folder = settings.dagster_home
     with failures(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        if os.environ.get("DAGSTER_HOME", "").strip():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        else:
+            private_folder(folder)
         os.environ["DAGSTER_HOME"] = str(folder)
         config = folder / "dagster.yaml"
         with FileLock(folder / "made.lock", timeout=_MAKING):
             if not config.exists() or sha256(config.read_bytes()).hexdigest() in _EARLIER:
-                config.write_text(INSTANCE, encoding="utf-8")
+                put(config, INSTANCE.encode())
             is_new = not (folder / "history" / "runs.db").exists()
             with opened() as instance:
                 if is_new:
