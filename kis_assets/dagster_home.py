@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import stat
 from collections.abc import Generator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
+
+from kis_assets.ownership import explained, is_refused, private_file, private_folder
 
 INSTANCE = """\
 telemetry:
@@ -69,26 +70,17 @@ def is_earlier(config: Path) -> bool:
 
 
 def check_own(folder: Path) -> None:
-    """Refuse a home that nobody named and that is not as this program made it.
+    """Make a home that nobody named, or refuse one that is not as this program made it.
 
     Dagster runs what `dagster.yaml` names, with the key in reach, and a data folder may come with
-    somebody else's folder. What others can write is taken from them.
+    somebody else's folder.
 
     Raises:
-        HomeFailed: another user owns it, or `dagster.yaml` is another one.
+        OSError: another user has it, or `dagster.yaml` is another one.
     """
+    private_folder(folder)
     config = folder / "dagster.yaml"
-    for path in (folder, config):
-        if not path.is_symlink() and not path.exists():
-            continue
-        found = path.lstat()
-        if stat.S_ISLNK(found.st_mode) or (os.name == "posix" and found.st_uid != os.geteuid()):
-            raise HomeFailed(
-                f"{path} is a link or belongs to another user, and Dagster would run what it "
-                f"names: delete it, or set DAGSTER_HOME={folder} if you trust it"
-            )
-        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            path.chmod(stat.S_IMODE(found.st_mode) & ~(stat.S_IWGRP | stat.S_IWOTH))
+    private_file(config)
     if config.exists() and config.read_bytes() != INSTANCE.encode() and not is_earlier(config):
         raise HomeFailed(
             f"{config} is not what this program wrote, and Dagster runs what it names: delete it, "
@@ -114,7 +106,7 @@ def examined(folder: Path) -> bool:
     with failures(folder):
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "it is no folder")
-        if str(folder) != os.environ.get("DAGSTER_HOME"):
+        if folder.exists() and not os.environ.get("DAGSTER_HOME", "").strip():
             check_own(folder)
         if (folder / "dagster.yaml").exists():
             InstanceRef.from_dir(str(folder))
@@ -132,6 +124,9 @@ def sentence(folder: Path | str, error: BaseException) -> str:
     package = type(error).__module__.partition(".")[0]
     reason = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or error)
     reason = " ".join(reason.split())[:200]
+    if is_refused(error):
+        why = explained(error, Path(folder) if folder else None)
+        return f"DAGSTER_HOME, {folder}, cannot be used: {why}; it holds the history of runs"
     if isinstance(error, OSError) or package in ("sqlalchemy", "sqlite3", "alembic"):
         return (
             f"DAGSTER_HOME, {folder}, cannot be used ({reason}): see to free space and "

@@ -20,6 +20,7 @@ from kis_assets.definitions import defs
 from kis_assets.kis.errors import InvalidRequest
 from kis_assets.lake import Lake
 from kis_assets.orphans import limit_pools
+from kis_assets.ownership import put
 from kis_assets.partitions import MONTHS, YEARS
 from kis_assets.settings import Settings
 from kis_assets.sources.base import Progress
@@ -51,14 +52,15 @@ def home(settings: Settings) -> Path:
     """
     folder = settings.dagster_home
     with failures(folder):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if str(folder) != os.environ.get("DAGSTER_HOME"):
+        if os.environ.get("DAGSTER_HOME", "").strip():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        else:
             check_own(folder)
         os.environ["DAGSTER_HOME"] = str(folder)
         config = folder / "dagster.yaml"
         with FileLock(folder / "made.lock", timeout=_MAKING):
             if not config.exists() or is_earlier(config):
-                config.write_text(INSTANCE, encoding="utf-8")
+                put(config, INSTANCE.encode())
             is_new = not (folder / "history" / "runs.db").exists()
             with opened() as instance:
                 if is_new:

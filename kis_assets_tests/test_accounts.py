@@ -122,4 +122,4 @@ def test_a_key_whose_breaker_is_open_is_passed_over(client: Client, way: Way) ->
 def test_each_key_has_its_own_token(client: Client, way: Way, settings: Settings) -> None:
     ask(client, 30)
     assert client.tally.tokens == 3
-    assert len(list(settings.state_dir.glob("token-real-*.json"))) == 3
+    assert len(list(settings.state_dir.glob("token-real-*.sealed"))) == 3

@@ -580,8 +580,8 @@ def wrong_with(span: str, query: Callable[[str], list[Any]]) -> str | None:
         extra = re.search(r"\[(\w+)\]", span)
         known = extra and extra[1] in described["project"]["optional-dependencies"]
         return None if known else "no such extra"
-    if first in ("marimo", "cp"):
-        return None if (ROOT / rest[-2 if first == "cp" else -1]).exists() else "no such file"
+    if first in ("marimo", "install"):
+        return None if (ROOT / rest[-2 if first == "install" else -1]).exists() else "no such file"
     if span.startswith("python -m"):
         there = (ROOT / rest[1].replace(".", "/")).with_suffix(".py").exists()
         return None if there else "no such module"

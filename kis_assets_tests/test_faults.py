@@ -272,7 +272,7 @@ def test_a_disk_too_full_for_a_token_is_named_and_none_is_asked_for(
         raise OSError(28, "No space left on device")
 
     source._client._accounts[0].breaker.check()
-    monkeypatch.setattr("kis_assets.kis.token.os.open", full)
+    monkeypatch.setattr("os.open", full)
     with pytest.raises(ServiceUnavailable, match=r"token file .* No space left"):
         source._client._accounts[0].tokens.get()
     assert strict.calls("tokenP") == 0

@@ -19,7 +19,6 @@ from kis_assets.cli import app
 from kis_assets.cli.common import quieten
 from kis_assets.cli.progress import Bar
 from kis_assets.kis.errors import RateLimited, policy
-from kis_assets.kis.token import TokenStore
 from kis_assets.lake import Lake, Scope
 from kis_assets.pipeline import Outcome
 from kis_assets.resources import KISResource, open_lake
@@ -32,6 +31,7 @@ from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS, STOCK_MASTER
 from kis_assets.universe import wanted
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, Clock
 from kis_assets_tests.in_process import checks, materialize, point_at, rows
+from kis_assets_tests.test_token import opened
 
 DAY = EVENING.date()
 USUAL = ("market_days", "stock_master", "price_snapshots", "daily_candles")
@@ -365,7 +365,7 @@ def test_waiting_for_a_token_is_said_even_where_commands_are_quiet(
             raise answer
         return answer
 
-    assert TokenStore(tmp_path, "a", issue, clock=clock, sleep=clock.sleep).get() == "one"
+    assert opened(tmp_path, issue, clock).get() == "one"
     assert [it.message for it in caplog.records] == [
         "waiting 61 s for a token: KIS issues one a minute for a key, and one was asked for just "
         "now, by this program or another"

@@ -201,10 +201,9 @@ def test_the_token_keeps_its_rules(rule: Callable[..., None], redis: Redis) -> N
     server = test_token.Server(wall)
     given = {
         "store": lambda: TokenStore(
-            Path(),
-            "real-0",
+            RedisVault(redis, "real-0-0", bare="real-0"),
+            test_token.SEAL,
             server,
-            vault=RedisVault(redis, "real-0"),
             clock=wall,
             sleep=wall.sleep,
         ),
@@ -216,11 +215,10 @@ def test_the_token_keeps_its_rules(rule: Callable[..., None], redis: Redis) -> N
 
 def test_the_token_ends_on_the_server_as_well(redis: Redis) -> None:
     wall = Clock(test_token.NOON)
-    vault = RedisVault(redis, "real-0")
-    TokenStore(
-        Path(), "real-0", test_token.Server(wall), vault=vault, clock=wall, sleep=wall.sleep
-    ).get()
-    assert 86_000 < redis.client.ttl("kis_assets:token:real-0") <= 86_400
+    vault = RedisVault(redis, "real-0-0", bare="real-0")
+    server = test_token.Server(wall)
+    TokenStore(vault, test_token.SEAL, server, clock=wall, sleep=wall.sleep).get()
+    assert 86_000 < redis.client.ttl("kis_assets:token:real-0-0") <= 86_400
 
 
 def test_redis_gone_in_mid_run_is_named_and_comes_back(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -11,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from kis_assets.kis.errors import AuthenticationFailed, RateLimited, ServiceUnavailable
-from kis_assets.kis.token import TokenStore, read_answer
+from kis_assets.kis.sealing import Seal
+from kis_assets.kis.token import FileVault, TokenStore, read_answer
+from kis_assets.settings import Credential
 from kis_assets_tests.conftest import Clock
 
 NOON = datetime(2026, 3, 17, 3, 0, tzinfo=UTC).timestamp()  # 12:00 in Seoul
@@ -42,6 +44,22 @@ class Server:
         return {"access_token": f"token {len(self.asked)}", "expires_in": 86400}
 
 
+PAIR = Credential(SecretStr("key"), SecretStr("secret"))
+BARE = '{"access_token": "bare", "expires_at": 1e10, "asked_at": 1e9, "failure": "", "refused": 0}'
+"""As earlier versions wrote it."""
+
+
+SEAL = Seal(PAIR, "https://kis.test:9443")
+
+
+def opened(
+    folder: Path, issue: Callable[[], dict[str, Any]], wall: Clock, seal: Seal = SEAL
+) -> TokenStore:
+    """The store of a process."""
+    vault = FileVault(folder / "token-real-0.sealed")
+    return TokenStore(vault, seal, issue, clock=wall, sleep=wall.sleep)
+
+
 @pytest.fixture
 def wall() -> Clock:
     return Clock(NOON)
@@ -54,7 +72,7 @@ def server(wall: Clock) -> Server:
 
 @pytest.fixture
 def store(tmp_path: Path, wall: Clock, server: Server) -> Callable[[], TokenStore]:
-    return lambda: TokenStore(tmp_path, "real-0", server, clock=wall, sleep=wall.sleep)
+    return lambda: opened(tmp_path, server, wall)
 
 
 def test_the_written_expiry_is_read_as_kst() -> None:
@@ -201,11 +219,11 @@ def test_a_request_that_never_left_may_be_repeated(
     assert store().get() == "token 2"
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"access_token": 3, "what": 1}', "\x00\xff"])
+@pytest.mark.parametrize("content", ["", "{", BARE, "\x00\xff", "gAAAAABn" * 20])
 def test_a_corrupt_file_costs_one_token(
     store: Callable[[], TokenStore], tmp_path: Path, content: str
 ) -> None:
-    (tmp_path / "token-real-0.json").write_text(content)
+    (tmp_path / "token-real-0.sealed").write_text(content)
     assert store().get() == "token 1"
 
 
@@ -223,8 +241,7 @@ def test_the_file_is_for_its_owner_alone_and_no_other_is_left(
     opened = store()
     opened.get()
     found = sorted(path.name for path in tmp_path.iterdir())
-    assert set(found) <= {"token-real-0.json", "token-real-0.lock"}
+    assert set(found) <= {"token-real-0.sealed", "token-real-0.lock"}
     for path in tmp_path.iterdir():
         assert path.stat().st_mode & 0o077 == 0, path.name
     assert "token 1" not in repr(opened.__dict__["_held"])
-    assert json.loads((tmp_path / "token-real-0.json").read_text())["access_token"] == "token 1"

@@ -234,18 +234,18 @@ def test_settings_of_dagster_that_the_environment_names_are_taken(
     assert Path("mine/dagster.yaml").read_text() == own
 
 
-def test_a_home_that_is_a_link_or_of_another_user_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    Path("data").mkdir()
-    Path("elsewhere").mkdir()
-    Path("data/dagster").symlink_to("../elsewhere")
-    with pytest.raises(HomeFailed, match="is a link or belongs to another user"):
-        pipeline.home(Settings.load(data_source_type="mock"))
-    Path("data/dagster").unlink()
-    Path("data/dagster").mkdir()
+def test_a_home_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("data/dagster").mkdir(parents=True)
     monkeypatch.setattr("os.geteuid", lambda: Path("data").stat().st_uid + 1)
-    with pytest.raises(HomeFailed, match="is a link or belongs to another user"):
+    with pytest.raises(HomeFailed, match="data/dagster belongs to"):
+        pipeline.home(Settings.load(data_source_type="mock"))
+
+
+def test_settings_of_dagster_that_are_a_link_are_refused() -> None:
+    Path("data/dagster").mkdir(parents=True)
+    Path("elsewhere").write_text(INSTANCE)
+    Path("data/dagster/dagster.yaml").symlink_to("../../elsewhere")
+    with pytest.raises(HomeFailed, match=r"dagster\.yaml is a link, no file"):
         pipeline.home(Settings.load(data_source_type="mock"))
 
 

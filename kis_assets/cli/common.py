@@ -55,15 +55,24 @@ OtherSource = Annotated[
 
 
 def settings_of(source: Source | None = None) -> Settings:
-    """The settings, of another source than theirs where one is given."""
+    """The settings, of another source than theirs where one is given; notes what others can read.
+
+    With the invented market there is no key to be kept.
+    """
     from kis_assets.settings import Settings, SettingsError
 
     if source is not None:
         os.environ["DATA_SOURCE_TYPE"] = source.value
     try:
-        return Settings.load()
+        settings = Settings.load()
     except SettingsError as error:
         raise stop(str(error)) from None
+    if settings.source_type != "mock":
+        from kis_assets.exposed import exposed
+
+        for sentence in exposed(settings):
+            note(sentence)
+    return settings
 
 
 def market_of(settings: Settings) -> Market:

@@ -53,6 +53,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """What is found of each, one after the other; what the call changed comes last."""
     yield Finding("settings", "ok", f"source {settings.source_name}: {settings.source_reason}")
     yield _credentials(settings)
+    yield _files(settings)
     yield _disk(settings.source_dir)
     yield _dagster(settings)
     if (settings.source_dir / "market.duckdb").exists():
@@ -80,6 +81,15 @@ def _credentials(settings: Settings) -> Finding:
         "warn",
         "none: the invented market is used; set KIS_APP_KEY and KIS_APP_SECRET for KIS",
     )
+
+
+def _files(settings: Settings) -> Finding:
+    """Whether others can read what is to be kept from them."""
+    from kis_assets.exposed import exposed
+
+    if found := exposed(settings):
+        return Finding("files", "warn", "; ".join(found))
+    return Finding("files", "ok", "nobody else can read .env, tokens and Dagster's history")
 
 
 def _disk(folder: Path, setting: str = "KIS_DATA_DIR") -> Finding:

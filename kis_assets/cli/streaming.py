@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kis_assets.cli.common import app, stop
+from kis_assets.cli.common import app, settings_of, stop
 from kis_assets.cli.output import dump
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ def stream(
     """Print trades of some stocks as they happen: a watch list of up to 41, 20 with order books."""
     from kis_assets.kis.errors import KISError
     from kis_assets.kis.stream import Stream
-    from kis_assets.settings import Settings, SettingsError
+    from kis_assets.settings import SettingsError
 
     show = _printer(as_json, as_csv, books)
+    settings = settings_of()
     with ExitStack() as stack:
         try:
-            settings = Settings.load()
             if settings.source_type == "krx":
                 raise SettingsError("DATA_SOURCE_TYPE=krx has no real-time feed: use kis or mock")
             if settings.source_type == "mock":

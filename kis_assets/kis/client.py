@@ -39,9 +39,9 @@ from kis_assets.kis.errors import (
 from kis_assets.kis.quota import Permit, Quota
 from kis_assets.kis.retries import retrying
 from kis_assets.kis.shared import SharedState, State
-from kis_assets.kis.shared_redis import Redis, RedisState, RedisVault
+from kis_assets.kis.shared_redis import Redis, RedisState
 from kis_assets.kis.tally import Tally
-from kis_assets.kis.token import TokenStore
+from kis_assets.kis.token import TokenStore, open_tokens
 from kis_assets.kis.wire import LONGEST_FILE, Wire, envelope, stated_at
 from kis_assets.kis.words import plain, refusal
 from kis_assets.settings import Credential, Settings
@@ -150,11 +150,12 @@ class Client:
         settings, name = self._settings, f"{self.environment}-{credential.id}"
         return Account(
             credential,
-            TokenStore(
-                folder,
-                name,
+            open_tokens(
+                settings,
+                credential,
                 lambda: self._issue_token(credential),
-                vault=RedisVault(self.redis, name) if self.redis else None,
+                folder=folder,
+                redis=self.redis,
                 clock=wall_clock,
                 sleep=sleep,
             ),

@@ -18,8 +18,11 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from kis_assets.kis.errors import ServiceUnavailable
+from kis_assets.ownership import explained, private_file, private_folder
 
 T = TypeVar("T")
+
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 Change = Callable[[bytes | None, float], tuple[bytes | None, T]]
 """From the value there is, None where there is none, and the time, to the value there shall be and
@@ -119,8 +122,10 @@ class SqliteFile:
         if self._connection is not None and self._identity == self._on_disk():
             return self._connection
         self.close()
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        private_folder(self.path.parent)
+        for path in (self.path, *self._companions()):
+            private_file(path)
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o600))
         connection = sqlite3.connect(
             self.path, timeout=30, isolation_level=None, check_same_thread=False
         )
@@ -146,10 +151,10 @@ class SqliteFile:
         return [self.path.with_name(self.path.name + end) for end in ("-wal", "-shm")]
 
     def _unusable(self, error: Exception) -> ServiceUnavailable:
-        return ServiceUnavailable(
-            f"the file that processes share, {self.path}, cannot be used: {error}; "
-            "free the disk or delete the file"
-        )
+        said = f"the file that processes share, {self.path}, cannot be used"
+        if isinstance(error, OSError):
+            return ServiceUnavailable(f"{said}: {explained(error, self.path.parent)}")
+        return ServiceUnavailable(f"{said}: {error}; free the disk or delete the file")
 
 
 class SharedState:

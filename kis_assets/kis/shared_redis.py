@@ -177,9 +177,11 @@ class RedisState:
 class RedisVault:
     """Where the token of one app key lies on a Redis server; see `token.Vault`."""
 
-    def __init__(self, redis: Redis, name: str) -> None:
+    def __init__(self, redis: Redis, name: str, *, bare: str) -> None:
+        """`bare` is the name under which earlier versions left a token that anybody can read."""
         self._redis = redis
         self._key = f"{PREFIX}token:{name}"
+        self._bare = f"{PREFIX}token:{bare}"
 
     @contextmanager
     def locked(self, timeout: float) -> Generator[None]:
@@ -191,6 +193,7 @@ class RedisVault:
         lock = self._redis.client.lock(f"{self._key}:lock", timeout=LEASE, blocking_timeout=timeout)
         with self._redis.named_failures():
             is_held = lock.acquire()
+            self._redis.client.delete(self._bare)
         if not is_held:
             raise ServiceUnavailable("another process has been renewing the token for too long")
         try:

@@ -12,9 +12,9 @@ from kis_assets.kis.errors import ServiceUnavailable
 from kis_assets.kis.keyvalue import RedisStore, SqliteStore, Store
 from kis_assets.kis.quota import Quota
 from kis_assets.kis.shared import SharedState, State
-from kis_assets.kis.shared_redis import Redis, RedisState, RedisVault
-from kis_assets.kis.token import TokenStore
-from kis_assets.settings import Settings
+from kis_assets.kis.shared_redis import Redis, RedisState
+from kis_assets.kis.token import open_tokens
+from kis_assets.settings import Credential, Settings
 
 NEARLY = 0.95
 """A grant of this share of the setting is as good as all: a refusal may be an accident."""
@@ -48,8 +48,7 @@ def snapshot(settings: Settings) -> dict[str, Any]:
         if not is_new:
             result["cache"] = _cache(store)
         for credential in settings.credentials:
-            name = f"{settings.environment}-{credential.id}"
-            result["accounts"][credential.id] = _account(settings, name, state, redis, is_new)
+            result["accounts"][credential.id] = _account(settings, credential, state, redis, is_new)
     except ServiceUnavailable as error:
         result["error"] = str(error)
     finally:
@@ -59,8 +58,9 @@ def snapshot(settings: Settings) -> dict[str, Any]:
 
 
 def _account(
-    settings: Settings, name: str, state: State, redis: Redis | None, is_new: bool
+    settings: Settings, credential: Credential, state: State, redis: Redis | None, is_new: bool
 ) -> dict[str, Any]:
+    name = f"{settings.environment}-{credential.id}"
     if is_new:  # nothing is made on disk by looking
         return {
             "rate_limit": settings.rate_limit,
@@ -74,9 +74,7 @@ def _account(
             "breaker_opens_for": 0.0,
         }
     breaker = Breaker(state, name, timeout=settings.kis_api_circuit_breaker_timeout)
-    tokens = TokenStore(
-        settings.state_dir, name, dict, vault=RedisVault(redis, name) if redis else None
-    )
+    tokens = open_tokens(settings, credential, dict, folder=settings.state_dir, redis=redis)
     asked_at, expires_at = (
         datetime.fromtimestamp(moment, UTC) if moment else None
         for moment in tokens.lifetime() or (0.0, 0.0)

@@ -1,15 +1,15 @@
 """One access token for all processes of an app key. How it is asked for belongs to the client.
 
-The token lies in a file of mode 0600 beside a lock, or on a Redis server. The moment of the last
-request for one lies there too, written before the request is made, so that even a process killed
-in mid-request leaves the others waiting out the minute. Nobody holds the lock while waiting.
+The token lies sealed in a file of mode 0600 beside a lock, or on a Redis server; each app secret
+and each address that issues tokens has its own. The moment of the last request for one lies there
+too, written before the request is made, so that even a process killed in mid-request leaves the
+others waiting out the minute. Nobody holds the lock while waiting.
 """
 
 from __future__ import annotations
 
 import copy
 import logging
-import os
 import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
@@ -23,6 +23,10 @@ from filelock import FileLock
 
 from kis_assets import krx
 from kis_assets.kis.errors import AuthenticationFailed, RateLimited, ServiceUnavailable
+from kis_assets.kis.sealing import Seal
+from kis_assets.kis.shared_redis import Redis, RedisVault
+from kis_assets.ownership import explained, private_file, private_folder, put, remove_leftover
+from kis_assets.settings import Credential, Settings
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +111,7 @@ class Vault(Protocol):
 
 
 class FileVault:
-    """A file of mode 0600, with a lock beside it."""
+    """A file of mode 0600 in a folder of mode 0700, with a lock beside it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -115,18 +119,20 @@ class FileVault:
     @contextmanager
     def locked(self, timeout: float) -> Generator[None]:
         """See `Vault.locked`."""
+        lock = self._path.with_suffix(".lock")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with FileLock(self._path.with_suffix(".lock"), timeout=timeout, mode=0o600):
+            private_folder(self._path.parent)
+            for path in (self._path, lock):
+                private_file(path)
+            with FileLock(lock, timeout=timeout, mode=0o600):
+                self._sweep()
                 yield
         except TimeoutError:
             raise ServiceUnavailable(
                 "another process has been renewing the token for too long"
             ) from None
         except OSError as error:
-            raise ServiceUnavailable(
-                f"the token file {self._path} cannot be used: {error}"
-            ) from None
+            raise self._unusable(error) from None
 
     def read(self) -> bytes:
         """See `Vault.read`."""
@@ -134,39 +140,47 @@ class FileVault:
             return self._path.read_bytes()
         except FileNotFoundError:
             return b""
+        except OSError as error:
+            raise self._unusable(error) from None
 
     def write(self, content: bytes, lasts: float) -> None:
-        """See `Vault.write`; a file lasts until it is written anew."""
+        """See `Vault.write`; a file lasts until it is written anew, or for a hundred days."""
         del lasts
-        aside = self._path.with_suffix(f".{os.getpid()}")
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            aside.replace(self._path)
-        except OSError:
-            aside.unlink(missing_ok=True)
-            raise
+        put(self._path, content, 0o600)
+
+    def _unusable(self, error: OSError) -> ServiceUnavailable:
+        why = explained(error, self._path.parent)
+        return ServiceUnavailable(f"the token file {self._path} cannot be used: {why}")
+
+    def _sweep(self) -> None:
+        """Remove the tokens of earlier versions, which lie bare, and those that ended long ago."""
+        for path in self._path.parent.glob("token-*"):
+            if path.suffix == ".json":
+                path.unlink(missing_ok=True)
+            elif path.suffix[1:].isdecimal():
+                remove_leftover(path)
+            elif path.suffix == ".sealed":
+                remove_leftover(path, _LONGEST)
 
 
 class TokenStore:
-    """The token of one app key, shared by all processes: in a file, or in the `vault` given.
+    """The token of one app key, shared by all processes through a vault, and sealed there.
 
     `issue` makes the request and returns KIS's answer; `clock` tells seconds since 1970.
     """
 
     def __init__(
         self,
-        folder: Path,
-        name: str,
+        vault: Vault,
+        seal: Seal,
         issue: Callable[[], dict[str, Any]],
         *,
-        vault: Vault | None = None,
         timeout: float = 120.0,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._vault = vault or FileVault(folder / f"token-{name}.json")
+        self._vault = vault
+        self._seal = seal
         self._issue = issue
         self._timeout = timeout
         self._clock = clock
@@ -267,10 +281,31 @@ class TokenStore:
 
     def _read(self) -> Token:
         try:
-            return msgspec.json.decode(self._vault.read(), type=Token)
+            return msgspec.json.decode(self._seal.open(self._vault.read()), type=Token)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return Token()
 
     def _write(self, token: Token) -> None:
         lasts = max(2 * _AT_MOST * ISSUE_INTERVAL, token.expires_at - self._clock())
-        self._vault.write(msgspec.json.encode(token), lasts)
+        self._vault.write(self._seal.close(msgspec.json.encode(token)), lasts)
+
+
+def open_tokens(
+    settings: Settings,
+    credential: Credential,
+    issue: Callable[[], dict[str, Any]],
+    *,
+    folder: Path,
+    redis: Redis | None,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+) -> TokenStore:
+    """The token of an app key for the server in use: in a file of that folder, or on Redis."""
+    seal = Seal(credential, settings.base_url)
+    name = f"{settings.environment}-{credential.id}"
+    vault: Vault = (
+        FileVault(folder / f"token-{name}-{seal.name}.sealed")
+        if redis is None
+        else RedisVault(redis, f"{name}-{seal.name}", bare=name)
+    )
+    return TokenStore(vault, seal, issue, clock=clock, sleep=sleep)

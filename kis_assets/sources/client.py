@@ -10,6 +10,7 @@ import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from kis_assets import exposed
 from kis_assets.settings import Settings
 from kis_assets.sources.base import PriceType
 from kis_assets.sources.cache import CachedDataSource, open_store
@@ -56,6 +57,7 @@ class KISAPIClient(CachedDataSource):
                 kis_use_virtual_server=use_virtual,
                 kis_use_real_server=not use_virtual,
             )
+            exposed.warn(settings)
             store = open_store(settings)
             source = KISDataSource(settings, history=History(settings, store))
             super().__init__(source, store, settings)

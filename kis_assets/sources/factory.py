@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from enum import Enum
 
+from kis_assets import exposed
 from kis_assets.settings import Settings
 from kis_assets.sources.base import AbstractDataSource
 
@@ -32,6 +33,8 @@ def create_data_source(
     if settings is None or source_type is not None:
         settings = Settings.load(data_source_type=source_type or None)
     log.info("data source: %s (%s)", settings.source_type, settings.source_reason)
+    if settings.source_type != "mock":
+        exposed.warn(settings)
     if settings.source_type == "kis":
         from kis_assets.sources.cache import CachedDataSource, open_store
         from kis_assets.sources.history import History
