@@ -14,13 +14,13 @@ from pydantic import SecretStr
 
 from kis_assets.kis.errors import KISError
 from kis_assets.kis.wire import Wire
+from kis_assets.redaction import HIDDEN, redact
 from kis_assets.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
 TIMEOUT = 10.0
 LONGEST = 500
-HIDDEN = "[hidden]"
 
 # What grants access: a token by its word, or by its look (a JWT), and passwords in addresses.
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+")
@@ -32,7 +32,7 @@ def tell(settings: Settings, what: str, why: str, run_id: str) -> str:
     """Say once that something failed: in the log, and to `KIS_FAILURE_WEBHOOK_URL` if that is set.
 
     Args:
-        settings: whose secrets must not be in it, and the webhook.
+        settings: the webhook.
         what: the job and its partition.
         why: the error as it came, of any length.
         run_id: Dagster's, by which the run is found in its UI.
@@ -40,7 +40,7 @@ def tell(settings: Settings, what: str, why: str, run_id: str) -> str:
     Returns:
         The message, which holds no secret.
     """
-    first = next(iter(without_secrets(settings, why).strip().splitlines()), "no reason is known")
+    first = next(iter(without_secrets(why).strip().splitlines()), "no reason is known")
     if len(first) > LONGEST:
         first = first[:LONGEST] + "..."
     text = f"kis_assets: {what} failed: {first} (run {run_id[:8]})"
@@ -50,20 +50,9 @@ def tell(settings: Settings, what: str, why: str, run_id: str) -> str:
     return text
 
 
-def without_secrets(settings: Settings, text: str) -> str:
+def without_secrets(text: str) -> str:
     """The text without anything that grants access."""
-    known = [
-        settings.kis_account_number,
-        settings.krx_api_key,
-        settings.redis_url,
-        settings.kis_failure_webhook_url,
-    ]
-    for pair in settings.credentials:
-        known += [pair.app_key, pair.app_secret]
-    values = {secret.get_secret_value() for secret in known if secret is not None}
-    # The longest first: one may be a part of another.
-    for value in sorted(filter(None, values), key=len, reverse=True):
-        text = text.replace(value, HIDDEN)
+    text = redact(text)
     text = _BEARER.sub(rf"\1 {HIDDEN}", text)
     return _PASSWORD.sub(rf"\1{HIDDEN}@", _TOKEN.sub(HIDDEN, text))
 

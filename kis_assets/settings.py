@@ -29,6 +29,7 @@ from pydantic import (
 
 from kis_assets import krx, trust
 from kis_assets.given import expanded, plain_folder, text_of, variables_of
+from kis_assets.redaction import remember
 from kis_assets.venues import Venue
 
 SourceType = Literal["kis", "krx", "mock"]
@@ -339,6 +340,17 @@ class Settings(BaseModel):
             first, last = (f"{moment:%Y-%m-%d}" for moment in _REPLAYED)
             raise ValueError(f"must lie from {first} to {last}: the KRX calendar goes no further")
         return value
+
+    @model_validator(mode="after")
+    def _remember(self) -> Settings:
+        """Keep the secrets out of what is ever told."""
+        secrets = [self.kis_app_key, self.kis_app_secret, self.kis_account_number]
+        secrets += [self.krx_api_key, self.redis_url, self.kis_failure_webhook_url]
+        for secret in filter(None, secrets):
+            remember(secret.get_secret_value())
+        if self.redis_url is not None:
+            remember(urlsplit(self.redis_url.get_secret_value()).password or "")
+        return self
 
     @model_validator(mode="after")
     def _agree(self) -> Settings:

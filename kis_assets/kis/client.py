@@ -44,6 +44,7 @@ from kis_assets.kis.tally import Tally
 from kis_assets.kis.token import TokenStore, open_tokens
 from kis_assets.kis.wire import LONGEST_FILE, Wire, envelope, stated_at
 from kis_assets.kis.words import plain, refusal
+from kis_assets.redaction import redact_bytes, remember
 from kis_assets.settings import Credential, Settings
 
 log = logging.getLogger(__name__)
@@ -306,6 +307,7 @@ class Client:
                     account.breaker.release()
                 raise
             account.breaker.success()
+            remember(body["approval_key"])
             return SecretStr(body["approval_key"])
 
         return retrying(attempt, "Approval", self.tally, self._settings.kis_api_max_retries)
@@ -371,10 +373,12 @@ class Client:
     def _attempt_with(self, account: Account, question: _Question[T]) -> T:
         try:
             token = account.tokens.get()
+            remember(token)
             try:
                 result = self._exchange(account, token, question)
             except _Dead:
                 token = account.tokens.replace(token)
+                remember(token)
                 try:
                     result = self._exchange(account, token, question)
                 except _Dead as dead:
@@ -420,7 +424,7 @@ class Client:
                 permit.arrived()
                 took = self._clock() - departed
                 self._see_clock(told)
-                body = envelope(content, status)
+                body = envelope(redact_bytes(content), status)
                 if plain(body.get("rt_cd")) != "0":
                     self._refuse(permit, body, status, told.get("gt_uid", ""))
             if status != 200:

@@ -15,15 +15,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from kis_assets.redaction import redact
+
 
 class KISError(Exception):
     """Anything that went wrong while asking KIS.
 
     The message says what was asked and KIS's own `msg_cd`; it never holds a header, a token or a
-    secret. Attributes: `msg_cd` and `status` as the server gave them, `endpoint`, `stock_code`
-    and `gt_uid` (KIS's id of the request, for its support) where known. `passing` says that it may
-    pass by itself within seconds, `is_outage` that the server is ill, `never_sent` that the server
-    never saw the request.
+    secret, whatever the server says. Attributes: `msg_cd` and `status` as the server gave them,
+    `endpoint`, `stock_code` and `gt_uid` (KIS's id of the request, for its support) where known.
+    `passing` says that it may pass by itself within seconds, `is_outage` that the server is ill,
+    `never_sent` that the server never saw the request.
     """
 
     def __init__(
@@ -39,13 +41,14 @@ class KISError(Exception):
         is_outage: bool = False,
         never_sent: bool = False,
     ) -> None:
+        message = redact(message)
         super().__init__(message)
         self.message = message
-        self.msg_cd = msg_cd
+        self.msg_cd = redact(msg_cd)
         self.status = status
         self.endpoint = endpoint
         self.stock_code = stock_code
-        self.gt_uid = gt_uid
+        self.gt_uid = redact(gt_uid)
         self.passing = passing
         self.is_outage = is_outage
         self.never_sent = never_sent

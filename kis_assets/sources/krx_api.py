@@ -29,6 +29,7 @@ from kis_assets.kis.shared_redis import Redis, RedisState
 from kis_assets.kis.tally import Tally
 from kis_assets.kis.wire import LONGEST_FILE, Wire, envelope
 from kis_assets.kis.words import plain
+from kis_assets.redaction import redact_bytes
 from kis_assets.settings import NO_KRX_KEY, Settings
 
 T = TypeVar("T")
@@ -113,7 +114,7 @@ class KRXClient:
             took = self._clock() - departed
             if status != 200:
                 self._refuse(status)
-            body = envelope(content, status)
+            body = envelope(redact_bytes(content), status)
             code = plain(body.get("respCode"))
             if "OutBlock_1" not in body and code.isdecimal():
                 self._refuse(int(code[:9]))
