@@ -46,6 +46,16 @@ def test_a_run_stores_the_latest_session_and_says_where(tmp_path: Path) -> None:
     assert "삼성전자" in looked.stdout
 
 
+@pytest.mark.slow
+def test_what_to_type_next_can_be_typed_whatever_the_folder_is_called(tmp_path: Path) -> None:
+    folder = tmp_path / 'it\'s 50% "mine" $HOME'
+    done = type_in("run", KIS_DATA_DIR=str(folder), **FEW)
+    assert done.returncode == 0, done.stdout + done.stderr
+    python, *words = shlex.split(done.stdout.strip().splitlines()[-1])
+    looked = subprocess.run([python, *words], capture_output=True, text=True, check=True)
+    assert "삼성전자" in looked.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "variables", "said"),
     [
@@ -82,7 +92,8 @@ def test_a_server_that_is_not_there_is_told_once_for_all_tables(tmp_path: Path) 
     nowhere = dict.fromkeys(("KIS_API_BASE_URL_REAL", "KIS_MASTER_BASE_URL"), "http://127.0.0.1:9")
     key = {"KIS_APP_KEY": "K" * 36, "KIS_APP_SECRET": "S" * 180, "KIS_USE_VIRTUAL_SERVER": "false"}
     tables = ("--table", "stock_master", "--table", "price_snapshots")
-    done = type_in("run", *tables, KIS_API_MAX_RETRIES="1", **FEW, **key, **nowhere)
+    then = {"KIS_REPLAY_AT": EVENING.isoformat(), "KIS_API_MAX_RETRIES": "1"}
+    done = type_in("run", *tables, **then, **FEW, **key, **nowhere)
     assert done.returncode == 1
     said = " ".join(done.stdout.split())
     assert said.count("127.0.0.1 cannot be reached") == 1

@@ -453,6 +453,11 @@ def test_an_approval_key_comes_whatever_the_interval_of_issues(
     assert 1 <= sum(clock.slept) <= takes
 
 
+def test_one_code_is_no_list_of_letters(hall: Hall) -> None:
+    with Stream(hall.settings, "005930", ["trade"]) as stream:
+        assert [code for _, code in stream._wanted] == ["005930"]
+
+
 def test_a_session_takes_41_registrations_and_kis_refuses_the_42nd(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -236,8 +237,9 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
         f"SELECT stock_name, {price}, change_rate FROM {view} "  # noqa: S608
         "ORDER BY trading_value DESC LIMIT 10"
     )
-    code = (
-        f"import duckdb; print(duckdb.connect('{folder / 'market.duckdb'}', read_only=True)"
-        f".sql('{query}'))"
-    )
-    console.print(f'  {bin_dir / "python"} -c "{code}"', soft_wrap=True, highlight=False)
+    database, python = str(folder / "market.duckdb"), str(bin_dir / "python")
+    code = f"import duckdb; print(duckdb.connect({database!r}, read_only=True).sql('{query}'))"
+    typed = f'{python} -c "{code}"'
+    if set("\"'$`\\ ") & set(database + python):  # readable unless the path forbids it
+        typed = shlex.join([python, "-c", code])
+    console.print(escape(f"  {typed}"), soft_wrap=True, highlight=False)

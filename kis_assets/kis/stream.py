@@ -101,7 +101,7 @@ class Stream:
 
     Args:
         settings: which server, whose credentials; of several app keys the first one is used.
-        codes: stock codes.
+        codes: stock codes; one may be given as it is.
         kinds: `trade`, `book` or both.
         client: asks for the approval key; one of its own unless given, closed with the stream.
         sleep: waits that many seconds, or less once the stream is closed.
@@ -124,7 +124,7 @@ class Stream:
         sleep: Callable[[float], object] | None = None,
         silence: float = SILENCE,
     ) -> None:
-        asked = tuple(dict.fromkeys(codes))
+        asked = tuple(dict.fromkeys([codes] if isinstance(codes, str) else codes))
         self._wanted = registrations(settings, asked, tuple(kinds))
         self._asked = frozenset(self._wanted)
         self._settings = settings
