@@ -19,7 +19,7 @@ import pytest
 from kis_assets import krx
 from kis_assets.checks import second
 from kis_assets.checks.claims import Incomparable, Span
-from kis_assets.kis import endpoints, master, words
+from kis_assets.kis import endpoints, master
 from kis_assets.kis.client import Client
 from kis_assets.kis.errors import (
     AuthenticationFailed,
@@ -31,6 +31,7 @@ from kis_assets.kis.errors import (
 from kis_assets.kis.quota import Quota
 from kis_assets.kis.shared import SharedState
 from kis_assets.kis.token import Token
+from kis_assets.kis.words import clock
 from kis_assets.lake import Lake, Scope
 from kis_assets.settings import Settings
 from kis_assets.simulator.limiter import Limiter
@@ -197,7 +198,7 @@ def test_minutes_labelled_by_their_end_are_stored_under_no_wrong_time_unseen(
 
     def later(payload: dict[str, Any]) -> None:
         for row in payload["output2"]:
-            start = datetime.combine(DAY, words.clock(row["stck_cntg_hour"]), krx.SEOUL)
+            start = datetime.combine(DAY, clock(row["stck_cntg_hour"]), krx.SEOUL)
             row["stck_cntg_hour"] = f"{start + timedelta(minutes=1):%H%M%S}"
 
     if by_end:
@@ -268,7 +269,7 @@ def test_the_short_history_may_be_corrected_with_the_chart_or_later(
         """The stocks that differ from a short history with these closes."""
         other = [row | {"close": closes[row["stock_code"]]} for row in chart]
         source: Any = SimpleNamespace(
-            recent_candles=lambda *_: Fetched(frame(DAILY_CANDLES, *other).drop("is_final"))
+            recent_candles=lambda _: Fetched(frame(DAILY_CANDLES, *other).drop("is_final"))
         )
         month = (date(2026, 10, 1), date(2026, 10, 31))
         span = Span(lake, DAILY_CANDLES, *month, morning, lambda: source)

@@ -54,10 +54,13 @@ def whole(word: str) -> int:
 
 def amount(word: str) -> int:
     """A whole number that is never negative: a price, a volume, a value."""
-    number = whole(word)
-    if number < 0:
-        raise ValueError(word)
-    return number
+    try:
+        number = int(word)  # as most are written
+    except ValueError:
+        number = whole(word)
+    if 0 <= number < LARGEST:
+        return number
+    raise ValueError(word)
 
 
 def decimal(word: str) -> float:
