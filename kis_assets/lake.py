@@ -319,8 +319,10 @@ class Lake:
         until = None if as_of is None else self._versions.known_until(table.name, as_of)
         found = self._versions.every_newest(table.name, until)
         start = len(f"{self.folder}/")
-        # A view of today's columns is made without a look into the file, which would fail.
-        return [(it[start:], it.endswith(ending) or it in self._damaged) for it in found]
+        return [
+            (path[start:], None if path in self._damaged else path.endswith(ending))
+            for path in found
+        ]
 
     @contextmanager
     def _failures(self, what: str) -> Generator[None]:

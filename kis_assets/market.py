@@ -322,9 +322,10 @@ class Market:
             with published as connection, self._catalogue.plain_absence():
                 try:
                     return give(connection, query, list(params))
-                except duckdb.IOException as error:
+                except duckdb.Error as error:
                     # A copy that was made while a run wrote has another catalogue than files.
-                    if "No files found" not in str(error):
+                    path = rows_in(error, self.folder)
+                    if path is None or path.exists():
                         raise
         with self._catalogue.at(as_of, query) as connection:
             return give(connection, query, list(params))
