@@ -31,8 +31,8 @@ _TYPES: dict[pl.DataType, str] = {
 }
 
 # The path of one file in the folder of `market.duckdb`, and whether it was written with the columns
-# the table has today.
-Listed = tuple[str, bool]
+# the table has today; None where it is damaged.
+Listed = tuple[str, bool | None]
 # For each table that has rows, its current files, oldest unit first.
 Files = Mapping[str, Sequence[Listed]]
 
@@ -112,7 +112,8 @@ def _where(folder: Path) -> str:
 
 def _rows(table: Table, files: Sequence[Listed], where: str) -> str:
     today = [path for path, is_current in files if is_current]
-    older = [path for path, is_current in files if not is_current]
+    older = [path for path, is_current in files if is_current is False]
+    damaged = [path for path, is_current in files if is_current is None]
     columns = ", ".join(_name(column.name) for column in table.columns)
     parts: list[str] = []
     if today:
@@ -126,7 +127,14 @@ def _rows(table: Table, files: Sequence[Listed], where: str) -> str:
             for column in table.columns
         )
         parts.append(f"SELECT {cast} FROM ({every})")  # noqa: S608
+    # Who asks is told: fewer rows than there are would look like all.
+    parts += [_nothing(table, unless=_failure(path, where)) for path in damaged]
     return " UNION ALL ".join(parts) or _nothing(table)
+
+
+def _failure(path: str, where: str) -> str:
+    quote, rest = _text("'"), _text("' is damaged")
+    return f"CAST(error({quote} || {where} || {_text(path)} || {rest}) AS BOOLEAN)"
 
 
 def _older(column: Column) -> str:
@@ -136,11 +144,11 @@ def _older(column: Column) -> str:
     return f"coalesce({_name(column.name)}, {column.before()})"
 
 
-def _nothing(table: Table) -> str:
+def _nothing(table: Table, unless: str = "false") -> str:
     typed = ", ".join(
         f"CAST(NULL AS {_TYPES[column.dtype]}) AS {_name(column.name)}" for column in table.columns
     )
-    return f"SELECT {typed} WHERE false"
+    return f"SELECT {typed} WHERE {unless}"
 
 
 def _read(paths: Sequence[str], where: str, *, by_name: bool = False) -> str:

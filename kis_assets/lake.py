@@ -7,27 +7,30 @@ reading is changed, or removed before its time.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import polars as pl
 
-from kis_assets import catalogue, changes
+from kis_assets import catalogue, changes, row_files
 from kis_assets.changes import Change, LakeError, Refused, Scope
+from kis_assets.faulty import damaged, is_database, rows_in, told
 from kis_assets.given import plain_folder
-from kis_assets.tables import TABLES, Column, Table
+from kis_assets.ownership import put, take_place
+from kis_assets.tables import TABLES, Table
 from kis_assets.versions import Versions, content, sync
 
 __all__ = ["Change", "Lake", "LakeError", "Refused", "Scope"]
+
+log = logging.getLogger(__name__)
 
 
 def _utc_now() -> datetime:
@@ -63,6 +66,7 @@ class Lake:
         self.replay_at = replay_at
         self._clock = clock
         self._versions = Versions(self.folder, clock)
+        self._damaged: set[str] = set()
         try:
             plain_folder(self.folder)
         except ValueError as error:
@@ -128,14 +132,15 @@ class Lake:
             that overlap the days are opened.
 
         Raises:
-            LakeError: `as_of` is naive, or lies before versions that have been pruned.
+            LakeError: `as_of` is naive, or lies before versions that have been pruned; or a file is
+                damaged.
         """
         until = None if as_of is None else self._versions.known_until(table.name, as_of)
         low = "" if first is None else changes.unit_of(table, first)
         high = "~" if last is None else changes.unit_of(table, last)
         wanted = [unit for unit in self.units(table) if low <= unit <= high]
         found = [self._versions.newest(table.name, unit, until) for unit in wanted]
-        rows = _scan(table, [path for path in found if path])
+        rows = row_files.scan(table, [path for path in found if path])
         if first is not None:
             rows = rows.filter(changes.day_of(table) >= first)
         if last is not None:
@@ -187,7 +192,7 @@ class Lake:
 
         Raises:
             duckdb.Error: the query is wrong, or tries to write.
-            LakeError: the disk is full or fails.
+            LakeError: the disk is full or fails, or a file is damaged.
         """
         # A copy, because DuckDB gives a process that has the file open the catalogue of that time,
         # and because an analyst may hold the file for writing.
@@ -197,14 +202,19 @@ class Lake:
                 self.publish(only_if_stale=True)
                 shutil.copyfile(self.database, copy)
             except LakeError as error:
-                if not _is_read_only(error.__cause__):
+                if not isinstance(error.__cause__, OSError):
                     raise
                 catalogue.build(copy, self._views())
             with duckdb.connect(copy, read_only=True) as connection:
                 connection.execute("SET VARIABLE kis_assets_folder = ?", [str(self.folder)])
                 connection.execute("SET TimeZone = 'UTC'")
                 connection.execute("SET VARIABLE replay_at = ?::TIMESTAMPTZ", [self.replay_at])
-                return connection.sql(sql, params=list(params)).pl()
+                try:
+                    return connection.sql(sql, params=list(params)).pl()
+                except duckdb.Error as error:
+                    if (path := rows_in(error, self.folder)) is None:
+                        raise
+                    raise LakeError(damaged(path)) from error
 
     def views(self, tables: Collection[str], as_of: datetime | None) -> list[str]:
         """The SQL that makes every view of `market.duckdb`, over what was stored at an instant.
@@ -225,7 +235,7 @@ class Lake:
         return catalogue.statements(files, self.folder)
 
     def _replace(self, table: Table, unit: str, scope: Scope, rows: pl.DataFrame) -> Change:
-        before = _load(table, self._versions.newest(table.name, unit))
+        before = row_files.load(table, self._versions.newest(table.name, unit))
         rest = table.empty()
         if not scope.is_whole_unit(table):
             inside = scope.covers(table)
@@ -238,11 +248,26 @@ class Lake:
                 whole = pl.concat([rest, rows]).sort(changes.order_of(table))
                 changes.check_keys(table, whole)
             path = self._versions.add(
-                table.name, unit, _tag(table), lambda target: _write(table, whole, target)
+                table.name,
+                unit,
+                row_files.tag(table),
+                lambda target: row_files.write(table, whole, target),
             )
         return Change(table.name, unit, rows.height, added, removed, altered, samples, path)
 
     def _publish(self, *, only_if_stale: bool) -> None:
+        """Publish, if need be with views that fail when asked: one file must not stop all."""
+        while True:
+            try:
+                return self._publish_all(only_if_stale)
+            except duckdb.Error as error:
+                path = rows_in(error, self.folder)
+                if path is None or str(path) in self._damaged:
+                    raise
+                self._damaged.add(str(path))
+                log.warning("%s", damaged(path))
+
+    def _publish_all(self, only_if_stale: bool) -> None:
         # Listing and renaming under one lock: the last publisher is always right.
         with self._versions.lock("market"):
             self._versions.sweep("market")
@@ -251,7 +276,8 @@ class Lake:
             every = _digest(catalogue.statements({}))
             marks = {name: f"{every} {_digest(sql)}" for name, sql in views.items()}
             note = self.folder / ".locks" / "published"
-            known = _marks(note) if only_if_stale and self.database.exists() else {}
+            is_there = is_database(self.database) and not self.database.is_symlink()
+            known = _marks(note) if only_if_stale and is_there else {}
             if known == marks:
                 return
             changed = {name: views[name] for name in marks if marks[name] != known.get(name)}
@@ -261,11 +287,11 @@ class Lake:
                 sync(temporary)
                 # What an analyst wrote into the old catalogue must not be replayed into the new.
                 self.database.with_name("market.duckdb.wal").unlink(missing_ok=True)
-                temporary.replace(self.database)
+                take_place(temporary, self.database)
                 sync(self.folder)
             finally:
                 self._versions.sweep("market")
-            self._versions.put(note, json.dumps(marks))
+            put(note, json.dumps(marks).encode())
 
     def _build(
         self, changed: dict[str, list[str]], views: dict[str, list[str]], target: Path
@@ -275,7 +301,8 @@ class Lake:
         Most of the time of making one goes into what has not changed.
         """
         mine = self.folder / ".locks" / "market.duckdb"
-        if len(changed) < len(views) and mine.exists():
+        is_plain = mine.is_file() and not mine.is_symlink()
+        if len(changed) < len(views) and is_plain:
             try:
                 catalogue.build(mine, changed)
                 shutil.copyfile(mine, target)
@@ -284,17 +311,21 @@ class Lake:
                 target.unlink(missing_ok=True)
             else:
                 return
-        for path in (mine, mine.with_name("market.duckdb.wal")):
-            path.unlink(missing_ok=True)
-        catalogue.build(mine, views)
-        shutil.copyfile(mine, target)
+        fresh = self._versions.temporary("market", ".duckdb")
+        catalogue.build(fresh, views)
+        shutil.copyfile(fresh, target)
+        mine.with_name("market.duckdb.wal").unlink(missing_ok=True)
+        take_place(fresh, mine)
 
     def _listed(self, table: Table, as_of: datetime | None) -> list[catalogue.Listed]:
-        ending = _ending(table)
+        ending = row_files.ending(table)
         until = None if as_of is None else self._versions.known_until(table.name, as_of)
         found = self._versions.every_newest(table.name, until)
         start = len(f"{self.folder}/")
-        return [(path[start:], path.endswith(ending)) for path in found]
+        return [
+            (path[start:], None if path in self._damaged else path.endswith(ending))
+            for path in found
+        ]
 
     @contextmanager
     def _failures(self, what: str) -> Generator[None]:
@@ -302,15 +333,8 @@ class Lake:
         try:
             yield
         except (OSError, pl.exceptions.ComputeError, duckdb.Error) as error:
-            reason = " ".join(str(error).split())
-            raise LakeError(
-                f"{what}: the disk that holds {self.folder} failed ({reason}); what was stored "
-                "before is still there: see to free space and permissions, then run again"
-            ) from error
-
-
-def _is_read_only(error: BaseException | None) -> bool:
-    return isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
+            why = told(error, self.folder)
+            raise LakeError(f"{what}: {why}; what was stored before is still there") from error
 
 
 def _digest(found: object) -> str:
@@ -321,75 +345,6 @@ def _marks(note: Path) -> dict[str, str]:
     """What is published, as `_publish` noted it; nothing where that cannot be read."""
     try:
         found = json.loads(content(note))
-    except ValueError:
+    except (ValueError, OSError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _write(table: Table, rows: pl.DataFrame, path: Path) -> None:
-    rows.write_parquet(
-        path,
-        compression="zstd",
-        compression_level=3,
-        metadata={"table": table.name, "description": table.description},
-        arrow_schema=_arrow_schema(table),
-    )
-
-
-def _scan(table: Table, paths: list[Path]) -> pl.LazyFrame:
-    ending = _ending(table)
-    current = [path for path in paths if path.name.endswith(ending)]
-    older = [path for path in paths if not path.name.endswith(ending)]
-    # The versions lie in folders named month=2026-03, which is no column of theirs.
-    frames = [
-        _conform(table, pl.scan_parquet(path, glob=False, hive_partitioning=False))
-        for path in older
-    ]
-    if current:
-        # The schema is stated, so that no file is opened before the query runs.
-        frames.append(
-            pl.scan_parquet(current, schema=table.schema, glob=False, hive_partitioning=False)
-        )
-    return pl.concat(frames) if frames else table.empty().lazy()
-
-
-def _load(table: Table, path: Path | None) -> pl.DataFrame:
-    if path is None:
-        return table.empty()
-    return _scan(table, [path]).collect().sort(changes.order_of(table))
-
-
-def _conform(table: Table, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Rows stored under older columns of a table, under those of today."""
-    there = rows.collect_schema()
-
-    def value(column: Column) -> pl.Expr:
-        if column.name in there:
-            return pl.col(column.name)
-        return pl.lit(None) if column.before is None else pl.sql_expr(column.before())
-
-    return rows.select(
-        value(column).cast(column.dtype).alias(column.name) for column in table.columns
-    )
-
-
-def _tag(table: Table) -> str:
-    """What tells files written under other columns or types apart, without opening them."""
-    text = json.dumps([(name, str(dtype)) for name, dtype in table.schema.items()])
-    return hashlib.sha256(text.encode()).hexdigest()[:6]
-
-
-def _ending(table: Table) -> str:
-    return f"-{_tag(table)}.parquet"
-
-
-def _arrow_schema(table: Table) -> Any:
-    # pyarrow takes long to import, and readers have no need of it.
-    import pyarrow as pa
-
-    plain = table.empty().to_arrow().schema
-    meanings = {
-        column.name: {"description": column.description, "unit": column.unit}
-        for column in table.columns
-    }
-    return pa.schema([field.with_metadata(meanings[field.name]) for field in plain])

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from kis_assets import krx
+from kis_assets.faulty import damaged, is_whole, rows_in
 from kis_assets.given import composed
+from kis_assets.ownership import Unfit
 from kis_assets.questions import NEWEST, Day, conditions, day_of, finding
 from kis_assets.stored import Catalogue, NotStored, NotStoredWarning, missing, spans
 
@@ -45,6 +47,7 @@ class Market:
     Raises:
         SettingsError: a setting is wrong.
         NotStored: by every method, when what is asked is not there; it says how to get it.
+        OSError: by every method, when a file is damaged or another user's; it says what to do.
     """
 
     def __init__(
@@ -303,18 +306,43 @@ class Market:
     ) -> Any:
         import duckdb
 
-        if as_of is None:
-            with self._lock:
-                connection = self._catalogue.cursor()
-            with connection, self._catalogue.plain_absence():
+        try:
+            return self._given(query, params, give, as_of)
+        except duckdb.Error as error:
+            path = rows_in(error, self.folder)
+            if path is None or is_whole(path):
+                raise
+            raise Unfit(damaged(path)) from error
+
+    def _given(
+        self,
+        query: str,
+        params: Sequence[object],
+        give: Callable[[duckdb.DuckDBPyConnection, str, list[object]], Any],
+        as_of: datetime | None,
+    ) -> Any:
+        import duckdb
+
+        if as_of is None and (published := self._published()) is not None:
+            with published as connection, self._catalogue.plain_absence():
                 try:
                     return give(connection, query, list(params))
-                except duckdb.IOException as error:
+                except duckdb.Error as error:
                     # A copy that was made while a run wrote has another catalogue than files.
-                    if "No files found" not in str(error):
+                    path = rows_in(error, self.folder)
+                    if path is None or path.exists():
                         raise
         with self._catalogue.at(as_of, query) as connection:
             return give(connection, query, list(params))
+
+    def _published(self) -> duckdb.DuckDBPyConnection | None:
+        """A connection to the catalogue; None where it cannot be read, which is told."""
+        try:
+            with self._lock:
+                return self._catalogue.cursor()
+        except Unfit as error:
+            _warn(f"{error}; the rows themselves are read meanwhile")
+            return None
 
 
 def _span(start: Day | None, end: Day | None) -> tuple[date | None, date | None]:

@@ -120,7 +120,7 @@ def _is_held(path: Path) -> bool:
     try:
         with FileLock(path, timeout=0, thread_local=False):
             return False
-    except Timeout:
+    except (Timeout, OSError):  # another user's, or no file: nobody here can judge of it
         return True
 
 
@@ -152,7 +152,7 @@ def _exists(pid: int) -> bool:
 def _sweep(folder: Path) -> None:
     """Remove the lock files of processes that ended more than a day ago."""
     for path in folder.glob("*.lock"):
-        if path.stat().st_mtime < time.time() - _KEPT and not _is_held(path):
+        if path.lstat().st_mtime < time.time() - _KEPT and not _is_held(path):
             path.unlink(missing_ok=True)
 
 

@@ -6,6 +6,7 @@ Windows has no owners and modes of this kind: there nothing is checked.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import secrets
@@ -13,6 +14,8 @@ import stat
 import time
 from contextlib import suppress
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 _LEFT_OVER = 60.0
 """Seconds after which a file that was to be put somewhere belongs to a process that is gone."""
@@ -41,10 +44,19 @@ def put(path: Path, content: bytes, mode: int = 0o666) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        aside.replace(path)
+        take_place(aside, path)
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
+
+
+def take_place(source: Path, target: Path) -> None:
+    """Put a file in its place. A folder that stands there, which is in nobody's way, is moved."""
+    if target.is_dir() and not target.is_symlink():
+        aside = target.with_name(f"{target.name}.{secrets.token_hex(4)}.moved")
+        target.rename(aside)
+        log.warning("%s was a folder, no file: it is moved to %s", target, aside.name)
+    source.replace(target)
 
 
 def remove_leftover(path: Path, after: float = _LEFT_OVER) -> None:
@@ -108,7 +120,8 @@ def explained(error: BaseException, within: Path | None = None) -> str:
     if isinstance(error, Unfit):
         return str(error)
     text = " ".join(str(getattr(error, "strerror", None) or error).split())
-    told = str(getattr(error, "filename", None) or "")
+    # Of a file that is put in its place, that is the one that may be somebody else's.
+    told = str(getattr(error, "filename2", None) or getattr(error, "filename", None) or "")
     if not told and (found := _QUOTED.search(str(error))):
         told = found[1]
     path = Path(told).absolute() if told else _not_ours(within)

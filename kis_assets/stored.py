@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kis_assets import krx
+from kis_assets.faulty import of_database
+from kis_assets.ownership import Unfit
 
 if TYPE_CHECKING:
     import duckdb
@@ -49,6 +51,7 @@ class Catalogue:
 
         Raises:
             NotStored: nothing is.
+            Unfit: what is there cannot be read; it says what to do.
         """
         import duckdb
 
@@ -56,6 +59,8 @@ class Catalogue:
         try:
             there = path.stat()
         except FileNotFoundError:
+            if path.is_symlink():
+                raise Unfit(f"{path} is a link to nothing: delete it") from None
             raise NotStored(
                 f"nothing is stored in {self.folder} yet; run: kis-assets run"
             ) from None
@@ -63,10 +68,13 @@ class Catalogue:
             self.close()
             # A copy, because DuckDB gives a process that has the file open the catalogue of that
             # time, and because somebody may hold the file for writing.
-            with tempfile.TemporaryDirectory() as folder:
-                copy = shutil.copy(path, folder)
-                # Views alone are in it, and open files outlive their names.
-                self._connection = duckdb.connect(copy, read_only=True)
+            try:
+                with tempfile.TemporaryDirectory() as folder:
+                    copy = shutil.copy(path, folder)
+                    # Views alone are in it, and open files outlive their names.
+                    self._connection = duckdb.connect(copy, read_only=True)
+            except (OSError, duckdb.IOException) as error:
+                raise of_database(path, error) from None
             self._seen = (there.st_ino, there.st_mtime_ns)
         cursor = self._connection.cursor()
         cursor.execute("SET VARIABLE replay_at = ?::TIMESTAMPTZ", [self.replay_at])

@@ -6,7 +6,10 @@ The newest complete file of a storage unit under `versions/` is the truth, and i
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Generator
@@ -18,9 +21,14 @@ from pathlib import Path
 import filelock
 
 from kis_assets.changes import LakeError
+from kis_assets.ownership import explained, put, take_place
+
+log = logging.getLogger(__name__)
 
 _STAMP = "%Y%m%dT%H%M%S.%fZ"
 _STAMP_LENGTH = len("20260102T030405.678901Z")
+_UNIT = re.compile(r"\w+=\d{4}(-\d\d){0,2}")
+_VERSION = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}-[0-9a-f]{6}\.parquet")
 # A writer holds a lock for seconds; one that is held this long belongs to a process that hangs.
 _LOCK_SECONDS = 600
 
@@ -41,7 +49,7 @@ class Versions:
 
     def units(self, table: str) -> list[str]:
         """The storage units of a table that were ever written, oldest first."""
-        return sorted(name for name in _names(self._folder(table)) if "=" in name)
+        return sorted(filter(_UNIT.fullmatch, _names(self._folder(table))))
 
     def newest(self, table: str, unit: str, until: str | None = None) -> Path | None:
         """The newest version of a unit, or the newest stamped no later than `until`."""
@@ -72,7 +80,8 @@ class Versions:
             write(temporary)
             sync(temporary)
             folder = _make(self._folder(table) / unit)
-            target = folder / f"{self._next_stamp(table, unit)}-{_random()}-{tag}.parquet"
+            name = f"{self._next_stamp(table, unit)}-{secrets.token_hex(4)}-{tag}.parquet"
+            target = folder / name
             temporary.replace(target)
             sync(folder)
         finally:
@@ -94,7 +103,7 @@ class Versions:
                 shutil.copy2(newest, temporary)
                 sync(temporary)
             _make(stable.parent)
-            temporary.replace(stable)
+            take_place(temporary, stable)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -105,12 +114,17 @@ class Versions:
     def heal_all(self) -> None:
         """Heal every table, taking the lock of those that need it. None may be held already."""
         for table in self.tables():
-            stale = self._stale(table, self.units(table))
-            if stale or self._leftovers(table):
-                with self.lock(table):
-                    self.sweep(table)
-                    for unit in stale:
-                        self.heal(table, unit)
+            try:
+                stale = self._stale(table, self.units(table))
+                if stale or self._leftovers(table):
+                    with self.lock(table):
+                        self.sweep(table)
+                        for unit in stale:
+                            self.heal(table, unit)
+            except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    raise
+                log.warning("%s: %s", table, explained(error, self.folder))
 
     def prune(self, table: str, keep: timedelta) -> int:
         """Delete the versions that gave way to another longer ago than `keep`; how many."""
@@ -125,7 +139,7 @@ class Versions:
                     until = max(until, newer[:_STAMP_LENGTH])
         if doomed:
             # Noted before the first file goes: a scan as of then must fail, not give less.
-            self.put(self._pruned_note(table), until)
+            put(self._pruned_note(table), until.encode())
         for path in doomed:
             path.unlink(missing_ok=True)
         return len(doomed)
@@ -147,19 +161,13 @@ class Versions:
         return until
 
     def temporary(self, owner: str, suffix: str) -> Path:
-        """A path nobody uses, on the same file system as everything else."""
-        return _make(self.folder / ".tmp") / f"{owner}-{_random()}{suffix}"
+        """A path nobody uses or foresees, on the same file system as everything else."""
+        return _make(self.folder / ".tmp") / f"{owner}-{secrets.token_hex(8)}{suffix}"
 
     def sweep(self, owner: str) -> None:
         """Remove what a killed process left; the lock of the owner must be held."""
         for path in self._leftovers(owner):
             path.unlink(missing_ok=True)
-
-    def put(self, path: Path, text: str) -> None:
-        """Write a small note, whole or not at all."""
-        temporary = _make(path.parent) / f"{path.name}.new"
-        temporary.write_text(text, encoding="ascii")
-        temporary.replace(path)
 
     @contextmanager
     def lock(self, name: str) -> Generator[None]:
@@ -237,13 +245,17 @@ class Versions:
         return self._folder(table) / "pruned_until"
 
     def _pruned_until(self, table: str) -> str:
-        return content(self._pruned_note(table))
+        note = self._pruned_note(table)
+        until = content(note)
+        if until and len(until) != _STAMP_LENGTH:
+            raise LakeError(f"{note} is no note of this program: move it away")
+        return until
 
 
 def content(note: Path) -> str:
     """What a note says; nothing when it is not there."""
     try:
-        return note.read_text(encoding="ascii")
+        return note.read_text(encoding="ascii", errors="replace")
     except FileNotFoundError:
         return ""
 
@@ -260,16 +272,16 @@ def sync(path: Path) -> None:
 def _names(folder: Path | str) -> list[str]:
     try:
         return os.listdir(folder)  # noqa: PTH208  thousands of folders are listed at a time
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # nothing of ours, whoever put a file there
         return []
 
 
 def _versions_in(folder: str) -> list[str]:
-    return sorted(name for name in _names(folder) if name.endswith(".parquet"))
-
-
-def _random() -> str:
-    return secrets.token_hex(4)
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(it.name for it in entries if _VERSION.fullmatch(it.name) and it.is_file())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _make(folder: Path) -> Path:

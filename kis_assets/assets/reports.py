@@ -1,7 +1,6 @@
 """The evening report: one page about a day, for people."""
 
 import base64
-import os
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
@@ -20,6 +19,7 @@ from kis_assets.evening import WINDOW, Evening, look_back
 from kis_assets.kis.errors import InvalidRequest
 from kis_assets.krx import SEOUL
 from kis_assets.lake import Lake
+from kis_assets.ownership import put
 from kis_assets.partitions import TRADING_DAYS
 from kis_assets.resources import KISResource, LakeResource, plain_failures
 
@@ -161,10 +161,5 @@ def store(lake: Lake, day: date, html: str) -> Path:
     folder = lake.folder / "reports"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{day}.html"
-    temporary = folder / f".{day}-{os.getpid()}.html"
-    try:
-        temporary.write_text(html, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    put(path, html.encode())
     return path

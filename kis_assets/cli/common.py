@@ -101,6 +101,7 @@ def plainly() -> Generator[None]:
     What is only partly stored is a note.
     """
     from kis_assets.kis.errors import InvalidRequest, KISError
+    from kis_assets.ownership import explained
     from kis_assets.stored import NotStored, NotStoredWarning
 
     with warnings.catch_warnings(record=True) as caught:
@@ -111,6 +112,8 @@ def plainly() -> Generator[None]:
             raise stop(str(error)) from None
         except (NotStored, KISError) as error:
             raise stop(str(error), 1) from None
+        except OSError as error:
+            raise stop(explained(error), 1) from None
         except ValueError as error:
             raise stop(str(error)) from None
         except Exception as error:

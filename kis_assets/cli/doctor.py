@@ -56,7 +56,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _files(settings)
     yield _disk(settings.source_dir)
     yield _dagster(settings)
-    if (settings.source_dir / "market.duckdb").exists():
+    if (settings.source_dir / "versions").exists():
+        yield _rows(settings)
         yield _candles(settings)
     yield from (_port(port, user) for port, user in PORTS.items())
     if settings.redis_url is not None:
@@ -125,17 +126,36 @@ def _dagster(settings: Settings) -> Finding:
     return Finding("dagster", "ok", seen)
 
 
+def _rows(settings: Settings) -> Finding:
+    """Whether what is stored can be read, and nothing else lies there."""
+    from kis_assets import krx
+    from kis_assets.faulty import odd
+    from kis_assets.ownership import explained
+    from kis_assets.versions import Versions
+
+    try:
+        found = odd(Versions(settings.source_dir, krx.now))
+    except OSError as error:
+        return Finding("rows", "fail", explained(error, settings.source_dir))
+    if found:
+        return Finding("rows", "fail", "; ".join(found))
+    return Finding("rows", "ok", f"every file in {settings.source_dir} is whole")
+
+
 def _candles(settings: Settings) -> Finding:
     """Whether candles are stored that became final since and were never fetched again."""
     import duckdb
 
     from kis_assets import finality, krx
     from kis_assets.cli.common import market_of
+    from kis_assets.ownership import explained
 
     now = settings.now()
     day = finality.newest_final_day(now)
     if now < finality.refetched_by(day):  # the morning's schedules are about it
         day = krx.previous_trading_day(day)
+    from kis_assets.stored import NotStored
+
     query = "FROM daily_candles WHERE NOT is_final AND trading_day <= ?"
     with market_of(settings) as market:
         try:
@@ -144,6 +164,8 @@ def _candles(settings: Settings) -> Finding:
             return Finding(
                 "candles", "warn", "stored by an older version: run kis-assets repair, then again"
             )
+        except (NotStored, OSError, duckdb.Error) as error:
+            return Finding("candles", "warn", explained(error, settings.source_dir))
     rows, days = counted[1][0]
     if not rows:
         return Finding("candles", "ok", f"none is stored that should be final by now ({day})")

@@ -75,7 +75,9 @@ def _sentence(error: Exception) -> str:
 
         return sentence(os.environ.get("DAGSTER_HOME", ""), error)
     if isinstance(error, OSError):
-        return ": ".join(filter(None, (str(error.filename or ""), error.strerror or str(error))))
+        from kis_assets.ownership import explained
+
+        return explained(error)
     text = " ".join(str(error).split())
     if package in ("kis_assets", "duckdb", "_duckdb"):
         return text
