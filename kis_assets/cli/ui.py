@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kis_assets.cli.common import Source, app, settings_of, stop
+from kis_assets.cli.common import OtherSource, app, settings_of, stop
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -30,7 +30,7 @@ _CLOSING = 5
 @app.command()
 def ui(
     port: Annotated[int, typer.Option(help="Port on this machine.")] = 3000,
-    source: Annotated[Source | None, typer.Option(help="Instead of DATA_SOURCE_TYPE.")] = None,
+    source: OtherSource = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(help="A name under which a proxy or a tunnel shows it; may be repeated."),
