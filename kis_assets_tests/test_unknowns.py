@@ -269,7 +269,7 @@ def test_the_short_history_may_be_corrected_with_the_chart_or_later(
         """The stocks that differ from a short history with these closes."""
         other = [row | {"close": closes[row["stock_code"]]} for row in chart]
         source: Any = SimpleNamespace(
-            recent_candles=lambda _: Fetched(frame(DAILY_CANDLES, *other).drop("is_final"))
+            recent_candles=lambda *_: Fetched(frame(DAILY_CANDLES, *other).drop("is_final"))
         )
         month = (date(2026, 10, 1), date(2026, 10, 31))
         span = Span(lake, DAILY_CANDLES, *month, morning, lambda: source)

@@ -112,6 +112,8 @@ def plainly() -> Generator[None]:
             raise stop(str(error)) from None
         except (NotStored, KISError) as error:
             raise stop(str(error), 1) from None
+        except BrokenPipeError:  # nobody reads any more: see `ending.Program`
+            raise
         except OSError as error:
             raise stop(explained(error), 1) from None
         except ValueError as error:
