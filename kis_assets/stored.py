@@ -34,6 +34,10 @@ class NotStoredWarning(UserWarning):
     """A part of what was asked is not stored."""
 
 
+ALONE = "SET autoinstall_known_extensions = false; SET autoload_known_extensions = false"
+"""A `market.duckdb` may come from elsewhere, and a view in it could read a file and an address."""
+
+
 class Catalogue:
     """`market.duckdb` of one folder, opened when asked and again when a run has replaced it.
 
@@ -73,6 +77,7 @@ class Catalogue:
                     copy = shutil.copy(path, folder)
                     # Views alone are in it, and open files outlive their names.
                     self._connection = duckdb.connect(copy, read_only=True)
+                    self._connection.execute(ALONE)
             except (OSError, duckdb.IOException) as error:
                 raise of_database(path, error) from None
             self._seen = (there.st_ino, there.st_mtime_ns)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import pytest
 from typer.testing import CliRunner
 
 from kis_assets import pipeline, trust
 from kis_assets.cli import app
 from kis_assets.dagster_home import INSTANCE, HomeFailed
+from kis_assets.market import Market
 from kis_assets.settings import Settings, SettingsError
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET
 
@@ -301,3 +303,15 @@ def test_a_wrong_line_of_a_list_of_codes_is_named_by_its_number() -> None:
     with pytest.raises(SettingsError, match="line 2 is none") as told:
         Settings.load(kis_stock_codes="@codes.txt")
     assert "hunter2" not in str(told.value)
+
+
+def test_a_planted_database_reaches_no_address() -> None:
+    """DuckDB would load what it needs for an address by itself."""
+    folder = Path("data/kis")
+    folder.mkdir(parents=True)
+    with duckdb.connect(str(folder / "market.duckdb")) as planted:
+        planted.execute("CREATE VIEW seen AS SELECT current_setting('autoload_known_extensions')")
+    with Market(folder) as market:
+        assert market.rows("FROM seen")[1] == [(False,)]
+        with pytest.raises(duckdb.Error, match="requires the extension httpfs"):
+            market.rows("FROM read_csv('http://127.0.0.1:9/planted')")
