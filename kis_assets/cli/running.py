@@ -72,7 +72,7 @@ def run(
             pipeline.partition_of(name, day)
         pipeline.home(settings)
     except (ValueError, OSError) as error:
-        raise stop(str(error)) from None
+        raise stop(error) from None
     quieten()
     lake = open_lake(settings)
     left_out: dict[str, str] = {}
@@ -115,7 +115,7 @@ def ui(
     try:
         pipeline.home(settings)
     except OSError as error:
-        raise stop(str(error)) from None
+        raise stop(error) from None
     command = [sys.executable, "-m", "dagster", "dev", "-m", "kis_assets.definitions"]
     os.execv(sys.executable, [*command, "-h", "127.0.0.1", "-p", str(port)])  # noqa: S606
 
