@@ -12,6 +12,8 @@ import re
 from pathlib import Path
 from unicodedata import normalize
 
+from kis_assets.ownership import whose
+
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters, and those that turn the direction of what follows."""
 _PATTERNS = set("*?[\\")
@@ -33,7 +35,8 @@ def text_of(path: Path) -> str:
     except IsADirectoryError:
         raise ValueError("is a folder, not a file") from None
     except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
+        why = whose(path) if isinstance(error, PermissionError) else error.strerror
+        raise ValueError(f"cannot be read: {why}") from None
     marked = [name for mark, name in _MARKED.items() if content.startswith(mark)]
     for encoding in marked or ("utf-8", "cp949"):
         try:

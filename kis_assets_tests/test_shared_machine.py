@@ -186,6 +186,25 @@ def test_what_another_user_may_not_read_is_told_by_the_commands_that_read(
 
 
 @needs_root
+@pytest.mark.parametrize("place", ["data/kis", "data/kis/state/shared.sqlite", ".env"])
+def test_every_command_names_the_owner_and_not_the_permission(common: Path, place: str) -> None:
+    nobody = "KIS_API_BASE_URL_VIRTUAL=http://127.0.0.1:1\n"
+    keys = f"KIS_APP_KEY={APP_KEY}\nKIS_APP_SECRET={APP_SECRET}\n{nobody}"
+    (common / ".env").write_text(keys, encoding="utf-8")
+    (common / "data" / "kis" / "state").mkdir(parents=True)
+    (common / "data" / "kis" / "state" / "shared.sqlite").touch()
+    for path in (common, *common.rglob("*")):
+        give(path)
+    (common / place).chmod(0o700 if place == "data/kis" else 0o600)
+    give(common / place, 0)
+    for words in (["status"], ["doctor"]):
+        said = " ".join(as_other(common, _TYPED.format(words=words), COLUMNS="1000").split())
+        assert f"{common / place} belongs to root: run as root, or chown -R {OTHER}" in said, words
+        assert "Permission denied" not in said
+        assert "bug" not in said
+
+
+@needs_root
 def test_what_to_take_over_is_all_that_root_has_below_a_folder_of_ours(common: Path) -> None:
     deep = common / "data" / "mock" / ".locks"
     deep.mkdir(parents=True)
@@ -299,6 +318,7 @@ def test_the_command_of_the_readme_makes_a_file_for_its_owner(tmp_path: Path) ->
 
 
 @needs_owners
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow_terminal")
 def test_dagsters_folder_is_the_users_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -76,7 +76,7 @@ def _offer(
         pipeline.home(settings)
         plan = make(kis, open_lake(settings))
     except (ValueError, OSError, KISError) as error:
-        raise stop(str(error)) from None
+        raise stop(error) from None
     finally:
         kis.close()
     if dry_run and as_json:

@@ -101,7 +101,6 @@ def plainly() -> Generator[None]:
     What is only partly stored is a note.
     """
     from kis_assets.kis.errors import InvalidRequest, KISError
-    from kis_assets.ownership import explained
     from kis_assets.stored import NotStored, NotStoredWarning
 
     with warnings.catch_warnings(record=True) as caught:
@@ -110,12 +109,10 @@ def plainly() -> Generator[None]:
             yield
         except InvalidRequest as error:
             raise stop(str(error)) from None
-        except (NotStored, KISError) as error:
-            raise stop(str(error), 1) from None
         except BrokenPipeError:  # nobody reads any more: see `ending.Program`
             raise
-        except OSError as error:
-            raise stop(explained(error), 1) from None
+        except (NotStored, KISError, OSError) as error:
+            raise stop(error, 1) from None
         except ValueError as error:
             raise stop(str(error)) from None
         except Exception as error:

@@ -94,13 +94,13 @@ def _files(settings: Settings) -> Finding:
 
 
 def _disk(folder: Path, setting: str = "KIS_DATA_DIR") -> Finding:
+    from kis_assets.ownership import whose
+
     there = folder
-    while not there.exists():
+    while not os.path.lexists(there):
         there = there.parent
     if not os.access(there, os.W_OK):
-        return Finding(
-            "disk", "fail", f"{there} cannot be written to: change its owner or {setting}"
-        )
+        return Finding("disk", "fail", f"{whose(folder)}; or set {setting} elsewhere")
     free = shutil.disk_usage(there).free
     seen = f"{free / _GB:.1f} GB free at {folder}"
     if free < _GB:
@@ -246,6 +246,7 @@ def _clock(settings: Settings) -> Finding:
 
 def _call(settings: Settings) -> Finding:
     from kis_assets.kis.errors import AuthenticationFailed, KISError
+    from kis_assets.ownership import explained
     from kis_assets.settings import SettingsError
     from kis_assets.sources.cache import CachedDataSource
     from kis_assets.sources.factory import create_data_source
@@ -263,7 +264,8 @@ def _call(settings: Settings) -> Finding:
             str(error),
         )
     except (KISError, SettingsError, OSError) as error:
-        return Finding("call", "fail", f"{error}: try again, then see kis-assets status")
+        why = explained(error) if isinstance(error, OSError) else error
+        return Finding("call", "fail", f"{why}: try again, then see kis-assets status")
     milliseconds = 1000 * (time.monotonic() - started)
     seen = f"{STOCK} costs {price.current_price:,.0f} KRW, told in {milliseconds:.0f} ms"
     return Finding("call", "ok", seen)

@@ -20,9 +20,13 @@ TRACE = "TYPER_STANDARD_TRACEBACK"
 """The variable, of Typer, with which what is not foreseen ends with its trace."""
 
 
-def stop(message: str, status: int = 2) -> typer.Exit:
+def stop(what: str | Exception, status: int = 2) -> typer.Exit:
     """One sentence on standard error, and the exit status."""
-    typer.secho(f"error: {visible(message)}", fg="red", err=True)
+    if isinstance(what, OSError):
+        from kis_assets.ownership import explained
+
+        what = explained(what)
+    typer.secho(f"error: {visible(str(what))}", fg="red", err=True)
     return typer.Exit(status)
 
 

@@ -72,7 +72,7 @@ def run(
             pipeline.partition_of(name, day)
         pipeline.home(settings)
     except (ValueError, OSError) as error:
-        raise stop(str(error)) from None
+        raise stop(error) from None
     quieten()
     lake = open_lake(settings)
     left_out: dict[str, str] = {}

@@ -24,7 +24,7 @@ def status(
     try:
         found = snapshot(settings)
     except (KISError, OSError) as error:
-        raise stop(str(error), 1) from None
+        raise stop(error, 1) from None
     if as_json:
         typer.echo(dump(found, default=str))
         return

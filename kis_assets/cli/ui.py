@@ -50,7 +50,7 @@ def ui(
         try:
             pipeline.home(settings)
         except OSError as error:
-            raise stop(str(error)) from None
+            raise stop(error) from None
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             _serve(listener, allow_host or ())
