@@ -39,7 +39,7 @@ def exposed(settings: Settings) -> list[str]:
 
 
 def warn(settings: Settings) -> None:
-    """Log what `exposed` finds, each sentence once a process."""
+    """Log what `exposed` finds, each sentence once a process. Commands have told it by then."""
     for sentence in exposed(settings):
         _warn(sentence)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Generator, Sequence
@@ -24,13 +23,11 @@ from kis_assets import catalogue, changes, row_files
 from kis_assets.changes import Change, LakeError, Refused, Scope
 from kis_assets.faulty import damaged, is_database, rows_in, told
 from kis_assets.given import plain_folder
-from kis_assets.ownership import put, take_place
+from kis_assets.ownership import put, take_place, warn
 from kis_assets.tables import TABLES, Table
 from kis_assets.versions import Versions, content, sync
 
 __all__ = ["Change", "Lake", "LakeError", "Refused", "Scope"]
-
-log = logging.getLogger(__name__)
 
 
 def _utc_now() -> datetime:
@@ -265,7 +262,7 @@ class Lake:
                 if path is None or str(path) in self._damaged:
                     raise
                 self._damaged.add(str(path))
-                log.warning("%s", damaged(path))
+                warn(damaged(path))
 
     def _publish_all(self, only_if_stale: bool) -> None:
         # Listing and renaming under one lock: the last publisher is always right.

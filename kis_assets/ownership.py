@@ -13,15 +13,20 @@ import secrets
 import stat
 import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
-
-log = logging.getLogger(__name__)
 
 _LEFT_OVER = 60.0
 """Seconds after which a file that was to be put somewhere belongs to a process that is gone."""
 _REFUSED = re.compile(r"(?i)permission denied|operation not permitted|readonly database")
 _QUOTED = re.compile(r"""["'](/[^"']+)["']""")
 HAS_OWNERS = hasattr(os, "geteuid")
+
+
+@cache
+def warn(sentence: str) -> None:
+    """Log what is wrong with a file, once a process; commands show it."""
+    logging.getLogger("kis_assets.files").warning("%s", sentence)
 
 
 class Unfit(OSError):
@@ -55,7 +60,7 @@ def take_place(source: Path, target: Path) -> None:
     if target.is_dir() and not target.is_symlink():
         aside = target.with_name(f"{target.name}.{secrets.token_hex(4)}.moved")
         target.rename(aside)
-        log.warning("%s was a folder, no file: it is moved to %s", target, aside.name)
+        warn(f"{target} was a folder, no file: it is moved to {aside.name}")
     source.replace(target)
 
 

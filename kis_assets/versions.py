@@ -7,7 +7,6 @@ The newest complete file of a storage unit under `versions/` is the truth, and i
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import re
 import secrets
@@ -21,9 +20,7 @@ from pathlib import Path
 import filelock
 
 from kis_assets.changes import LakeError
-from kis_assets.ownership import explained, put, take_place
-
-log = logging.getLogger(__name__)
+from kis_assets.ownership import explained, put, take_place, warn
 
 _STAMP = "%Y%m%dT%H%M%S.%fZ"
 _STAMP_LENGTH = len("20260102T030405.678901Z")
@@ -124,7 +121,7 @@ class Versions:
             except OSError as error:
                 if error.errno == errno.ENOSPC:
                     raise
-                log.warning("%s: %s", table, explained(error, self.folder))
+                warn(f"{table}: {explained(error, self.folder)}")
 
     def prune(self, table: str, keep: timedelta) -> int:
         """Delete the versions that gave way to another longer ago than `keep`; how many."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from kis_assets.cli.common import quieten
 from kis_assets.cli.doctor import _rows
 from kis_assets.faulty import odd
 from kis_assets.kis.errors import ServiceUnavailable
@@ -108,8 +109,9 @@ def test_a_catalogue_is_made_anew_though_no_row_changed(lake: Lake) -> None:
 
 
 def test_a_folder_in_the_way_is_moved_and_keeps_what_is_in_it(
-    lake: Lake, caplog: pytest.LogCaptureFixture
+    lake: Lake, caplog: pytest.LogCaptureFixture, narrow_terminal: None
 ) -> None:
+    quieten()
     stable = lake.folder / "parquet" / "daily_candles" / "month=2026-03.parquet"
     for path in (lake.database, lake.folder / ".locks" / "market.duckdb", stable):
         folder(path)

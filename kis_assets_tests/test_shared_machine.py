@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from kis_assets import exposed
 from kis_assets.cli.common import settings_of
 from kis_assets.cli.doctor import _files
+from kis_assets.exposed import exposed
 from kis_assets.kis.errors import ServiceUnavailable
 from kis_assets.kis.shared import SharedState
 from kis_assets.ownership import explained, whose
@@ -287,13 +287,12 @@ def test_what_others_can_read_is_told_at_every_start_and_by_the_doctor(
     for path in (settings.state_dir, settings.dagster_home):
         path.chmod(0o700)
     keyed.chmod(0o600)
-    assert exposed.exposed(settings) == []
+    assert exposed(settings) == []
 
 
 @needs_owners
 def test_a_source_tells_its_log_once(keyed: Path, caplog: pytest.LogCaptureFixture) -> None:
     keyed.chmod(0o640)
-    exposed._warn.cache_clear()
     settings = Settings.load()
     for _ in range(2):
         create_data_source(settings=settings).close()

@@ -85,13 +85,15 @@ def market_of(settings: Settings) -> Market:
 def quieten() -> None:
     """Leave out what libraries and this package log: a command tells of it in its own words.
 
-    That KIS has to be waited for is told: half a minute of silence looks like a hang.
+    That KIS has to be waited for is told: half a minute of silence looks like a hang. So is a file
+    that is not what it should be.
     """
     import logging
 
     for name, level in (("dagster", "CRITICAL"), ("kis_assets", "ERROR"), ("stamina", "ERROR")):
         logging.getLogger(name).setLevel(level)
-    logging.getLogger("kis_assets.kis.token").setLevel(logging.WARNING)
+    for name in ("kis_assets.kis.token", "kis_assets.files"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @contextmanager
