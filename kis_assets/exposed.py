@@ -6,9 +6,9 @@ import logging
 import stat
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from urllib.parse import urlsplit
 
+from kis_assets.given import start_folder
 from kis_assets.ownership import HAS_OWNERS
 from kis_assets.settings import Settings, SettingsError
 from kis_assets.trust import is_loopback
@@ -22,7 +22,7 @@ _ENTER = stat.S_IXGRP | stat.S_IXOTH
 def exposed(settings: Settings) -> list[str]:
     """A sentence for each thing that others can read, with what to do. Looks at modes alone."""
     found: list[str] = []
-    kept = [(Path(".env").absolute(), _READ, "600"), (settings.state_dir, _READ | _ENTER, "700")]
+    kept = [(start_folder() / ".env", _READ, "600"), (settings.state_dir, _READ | _ENTER, "700")]
     with suppress(SettingsError):
         kept.append((settings.dagster_home, _READ | _ENTER, "700"))
     for path, others, right in kept if HAS_OWNERS else ():

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import re
+import stat
 from pathlib import Path
 from unicodedata import normalize
 
@@ -17,6 +19,8 @@ from kis_assets.ownership import whose
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters, and those that turn the direction of what follows."""
 _PATTERNS = set("*?[\\")
+_LARGEST = 2**20
+"""Bytes of a text that somebody wrote."""
 _MARKED = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -31,9 +35,12 @@ def text_of(path: Path) -> str:
         ValueError: it cannot be read, or is in another encoding; the message names neither.
     """
     try:
+        there = path.stat()
+        if stat.S_ISDIR(there.st_mode):
+            raise ValueError("is a folder, not a file")
+        if not stat.S_ISREG(there.st_mode) or there.st_size > _LARGEST:
+            raise ValueError(f"is no plain file of at most {_LARGEST:,} bytes")
         content = path.read_bytes()
-    except IsADirectoryError:
-        raise ValueError("is a folder, not a file") from None
     except OSError as error:
         why = whose(path) if isinstance(error, PermissionError) else error.strerror
         raise ValueError(f"cannot be read: {why}") from None
@@ -83,14 +90,23 @@ def _blank_lines(text: str) -> int:
     return text[: len(text) - len(text.lstrip())].count("\n")
 
 
+def start_folder() -> Path:
+    """Where `.env` lies and relative paths begin: `KIS_FOLDER`, else the current folder.
+
+    The processes of Dagster run elsewhere, so that Dagster reads no `.env` by itself.
+    """
+    return Path(os.environ.get("KIS_FOLDER") or ".").absolute()
+
+
 def expanded(path: Path | str) -> Path:
-    """The path, with the home folder in the place of `~` or `~user`.
+    """The path from `start_folder`, with the home folder in the place of `~` or `~user`.
 
     Raises:
         ValueError: nobody's home folder is known by that name.
     """
     try:
-        return Path(path).expanduser()
+        found = Path(path).expanduser()
+        return start_folder() / found if os.environ.get("KIS_FOLDER") else found
     except RuntimeError:
         raise ValueError("begins with ~ and a name, and no such user has a home folder") from None
 

@@ -75,14 +75,14 @@ def private_folder(folder: Path) -> None:
     """Make a folder that nobody else can look into, and put its mode right where it is there.
 
     Raises:
-        Unfit: it is another user's, or a link that another user made.
+        Unfit: it is another user's, or a link.
         OSError: it cannot be made.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.is_symlink():  # what it leads to may be anybody's
+        raise Unfit(f"{folder} is a link: delete it, or set KIS_DATA_DIR to where it leads")
     if HAS_OWNERS:
-        if folder.lstat().st_uid not in (os.geteuid(), 0):
-            raise Unfit(whose(folder, folder))
-        _take(folder, folder.stat(), 0o700)
+        _take(folder, folder.lstat(), 0o700)
 
 
 def private_file(path: Path) -> None:

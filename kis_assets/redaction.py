@@ -5,6 +5,8 @@ from __future__ import annotations
 HIDDEN = "[hidden]"
 _SHORTEST = 8
 """Characters of a secret; what is shorter may be a word, and hiding it would hide too much."""
+_PART = 12
+"""Characters of a secret that are hidden as well: a server, or a limit of length, may cut it."""
 _known: set[str] = set()
 
 
@@ -15,17 +17,43 @@ def remember(*secrets: str) -> None:
 
 
 def redact(text: str) -> str:
-    """The text without any known secret."""
-    found = [secret for secret in tuple(_known) if secret in text]
+    """The text without any known secret, or a part of one."""
     # The longest first: one may be a part of another.
-    for secret in sorted(found, key=len, reverse=True):
+    for secret in sorted(_known, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
+        # A part of that length holds one of these whole.
+        pieces = range(0, len(secret) - _PART // 2, _PART // 2)
+        if len(secret) > _PART and any(secret[at : at + _PART // 2] in text for at in pieces):
+            text = _without_parts(text, secret)
     return text
 
 
-def redact_bytes(content: bytes) -> bytes:
-    """The same of what came over the wire."""
-    for secret in tuple(_known):
-        if (raw := secret.encode()) in content:
-            content = content.replace(raw, HIDDEN.encode())
-    return content
+def _without_parts(text: str, secret: str) -> str:
+    found, at = "", 0
+    while at < len(text):
+        length = 0
+        if text[at : at + _PART] in secret and at + _PART <= len(text):
+            length = _PART
+            while at + length < len(text) and text[at : at + length + 1] in secret:
+                length += 1
+        found += HIDDEN if length else text[at]
+        at += length or 1
+    return found
+
+
+def redact_answer(body: object, *secrets: str) -> object:
+    """What a server answered, decoded, without the secrets that it was sent."""
+    if isinstance(body, str):
+        for secret in secrets:
+            body = body.replace(secret, HIDDEN)
+        return body
+    if isinstance(body, dict):
+        return {redact_answer(k, *secrets): redact_answer(v, *secrets) for k, v in body.items()}
+    if isinstance(body, list):
+        return [redact_answer(item, *secrets) for item in body]
+    return body
+
+
+def is_echoed(content: bytes, *secrets: str) -> bool:
+    """Whether what came over the wire may hold one of them, plainly or in escapes."""
+    return b"\\" in content or any(secret.encode() in content for secret in secrets)

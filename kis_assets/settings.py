@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -28,7 +28,7 @@ from pydantic import (
 )
 
 from kis_assets import krx, trust
-from kis_assets.given import expanded, plain_folder, text_of, variables_of
+from kis_assets.given import expanded, plain_folder, start_folder, text_of, variables_of
 from kis_assets.redaction import remember
 from kis_assets.venues import Venue
 
@@ -99,8 +99,11 @@ def _parts(url: str, example: str) -> SplitResult:
 def _redis_url(secret: SecretStr) -> SecretStr:
     example = "redis://:password@host:6379/0"
     parts = _parts(secret.get_secret_value(), example)
-    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
+    has_place = parts.path if parts.scheme == "unix" else parts.hostname
+    if parts.scheme not in ("redis", "rediss", "unix") or not has_place:
         raise ValueError(f"must be an address such as {example}")
+    if parse_qs(parts.query, keep_blank_values=True).keys() & {"host", "port", "path"}:
+        raise ValueError(f"must name its host before the path, such as {example}")
     return secret
 
 
@@ -144,6 +147,8 @@ def _of_an_hour(minutes: int) -> int:
     return minutes
 
 
+_HARMLESS = re.compile(r"(\w+://)?[\w.-]+(:\d+)?/?")
+"""An address that holds nothing but a scheme, a host and a port."""
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
 _INTERVALS = (5, 10, 15, 20, 30, 60)
 _TOP = re.compile(r"top([1-9][0-9]{0,3})")
@@ -229,7 +234,7 @@ class Settings(BaseModel):
         """
         # By hand: pydantic-settings takes a fifth of the time of a command that asks nobody.
         given: dict[str, Any] = {}
-        file = Path(".env").absolute()
+        file = start_folder() / ".env"
         try:
             written = variables_of(file)
         except ValueError as error:
@@ -258,10 +263,12 @@ class Settings(BaseModel):
         """
         trusted = self.kis_trusted_hosts
         trust.check_file(file, written, trusted)
-        for name in ("REDIS_URL", "KIS_FAILURE_WEBHOOK_URL"):
-            # Dagster gives `.env` to its processes: there it stands in the environment as well.
-            if (url := written.get(name)) and os.environ.get(name, url) == url:
-                trust.check_host(f"{name} in {file}", url, trusted)
+        named = {name.lower() for name, value in written.items() if value.strip()}
+        for name in ("redis_url", "kis_failure_webhook_url"):
+            # Dagster may have given `.env` to this process: then it stands in the environment too.
+            if name in named and (secret := getattr(self, name)):
+                url = secret.get_secret_value()
+                trust.check_host(f"{name.upper()} in {file}", url, trusted)
         if self.kis_app_key.get_secret_value() and self.source_type == "kis":
             for name in ("kis_api_base_url", "kis_ws_url"):
                 url = getattr(self, f"{name}_{self.environment}")
@@ -344,8 +351,8 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _remember(self) -> Settings:
         """Keep the secrets out of what is ever told."""
-        secrets = [self.kis_app_key, self.kis_app_secret, self.kis_account_number]
-        secrets += [self.krx_api_key, self.redis_url, self.kis_failure_webhook_url]
+        secrets = [self.kis_app_key, self.kis_app_secret, self.krx_api_key]
+        secrets += [self.redis_url, self.kis_failure_webhook_url]
         for secret in filter(None, secrets):
             remember(secret.get_secret_value())
         if self.redis_url is not None:
@@ -511,7 +518,7 @@ def _sentence(error: ValidationError) -> str:
         return message
     name = str(first["loc"][0])
     is_secret = any(word in name for word in ("key", "secret", "account", "redis", "webhook"))
-    # An address may hold a password or a signature.
-    is_secret = is_secret or "credentials" in message or set("@?") & set(str(first["input"])[1:])
+    if name.endswith("_url") or "_url_" in name:  # which may hold a password or a signature
+        is_secret = is_secret or not _HARMLESS.fullmatch(str(first["input"]))
     shown = "" if is_secret else f"={first['input']}"
     return f"{name.upper()}{shown}: {message[0].lower()}{message[1:]}"

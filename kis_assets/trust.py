@@ -16,11 +16,13 @@ KIS_DOMAINS = ("koreainvestment.com", "dws.co.kr")
 KRX_DOMAINS = ("krx.co.kr",)
 
 _NEVER_IN_A_FILE = re.compile(
-    r"KIS_TRUSTED_HOSTS|(SSL_CERT|REQUESTS_CA|CURL_CA)_\w+|LD_\w+|DYLD_\w+|DAGSTER_\w+|BASH_ENV|PATH"
-    r"|PYTHON(PATH|HOME|STARTUP|BREAKPOINT)",
+    r"KIS_(TRUSTED_HOSTS|FOLDER)|(SSL_CERT|REQUESTS_CA|CURL_CA|AWS_ENDPOINT)_\w+|OPENSSL_\w+|SSLKEYLOGFILE"
+    r"|(LD|DYLD|DAGSTER)_\w+|PYTHON(?!IOENCODING|UNBUFFERED|UTF8)\w+|BASH_ENV|PATH|HOME|TMPDIR|BROWSER",
     re.IGNORECASE,
 )
-"""What decides who is trusted and which code runs. Dagster gives `.env` to its processes."""
+"""What decides who is trusted and which code runs. `dagster dev` gives `.env` to its processes."""
+Sent = ("REDIS_URL", "KIS_FAILURE_WEBHOOK_URL", "KIS_MASTER_BASE_URL")
+"""Addresses that Dagster, which expands `${...}`, could make others of."""
 _PROXY = re.compile(r"(https?|wss?|all)_proxy", re.IGNORECASE)
 
 
@@ -54,6 +56,8 @@ def check_file(path: object, variables: Mapping[str, str], trusted: Collection[s
                 f"{name} in {path} is refused, since it decides which hosts or which code are "
                 "trusted: set it in the environment of the process, or take it out"
             )
+        if "${" in value and (_PROXY.fullmatch(name) or name.upper() in Sent):
+            raise Untrusted(f"{name} in {path} holds ${{...}}, which is not expanded: write it out")
         if _PROXY.fullmatch(name) and value:
             check_host(f"{name} in {path}", value if "://" in value else f"http://{value}", trusted)
 

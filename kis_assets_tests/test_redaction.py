@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from kis_assets.cli import app
 from kis_assets.kis import endpoints
+from kis_assets.kis.client import Client
 from kis_assets.kis.errors import KISError
 from kis_assets.redaction import HIDDEN, redact, remember
 from kis_assets.settings import Settings
 from kis_assets.simulator.http import serve
+from kis_assets.simulator.model import ModelMarket
 from kis_assets.simulator.server import Simulator
 from kis_assets.simulator.wire import Refusal
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET
@@ -36,12 +42,11 @@ def test_a_word_that_is_no_secret_stays() -> None:
 
 def test_settings_make_their_secrets_known() -> None:
     Settings.load(
-        kis_account_number="50001234-01",
         krx_api_key="canary-of-krx",
         redis_url="redis://:canary-of-redis@127.0.0.1:6379/0",
         kis_failure_webhook_url="https://chat.example/hooks/canary",
     )
-    for secret in ("50001234-01", "canary-of-krx", "canary-of-redis"):
+    for secret in ("canary-of-krx", "canary-of-redis"):
         assert str(KISError(f"the server says {secret}")) == f"the server says {HIDDEN}"
     assert "hooks" not in redact("https://chat.example/hooks/canary")
 
@@ -125,3 +130,33 @@ def test_a_refused_token_request_echoes_nothing(
     assert status == 1
     assert "unknown" in said
     assert not [secret for secret in SECRETS if secret in said]
+
+
+@pytest.mark.parametrize("cut", [slice(0, 61), slice(20, 40), slice(-15, None), slice(3, 15)])
+def test_a_part_of_a_secret_is_hidden_too(cut: slice) -> None:
+    remember(APP_SECRET)
+    part = "".join(f"{number:x}" for number in range(40))  # no secret
+    assert APP_SECRET[cut] not in str(KISError(f"it is {APP_SECRET[cut]!r}, {part}"))
+    assert part in redact(f"{APP_SECRET[cut]} {part}")
+
+
+def test_words_of_a_server_steer_no_terminal() -> None:
+    assert str(KISError("\x1b]0;PWN\x07", msg_cd="\x1b[2J")) == r"\x1b]0;PWN\x07 (\x1b[2J)"
+
+
+@pytest.mark.parametrize("escaped", ["\\/", "\\u002f"])
+def test_an_echo_in_escapes_is_stored_nowhere(
+    settings: Settings, market: ModelMarket, escaped: str
+) -> None:
+    secret = "SECRET/CANARY/" * 12
+    settings = settings.model_copy(update={"kis_app_secret": SecretStr(secret)})
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "tokenP" in str(request.url):
+            return httpx.Response(200, json={"access_token": "a" * 40, "expires_in": 86400})
+        text = json.dumps({"rt_cd": "0", "output": {"name": secret}}).replace("/", escaped)
+        return httpx.Response(200, content=text.encode())
+
+    with closing(Client(settings, transport=httpx.MockTransport(answer))) as client:
+        found = client.ask(endpoints.PRICE, {}, lambda body: body["output"]["name"])
+    assert found == HIDDEN

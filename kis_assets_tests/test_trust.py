@@ -15,6 +15,7 @@ from kis_assets import pipeline, trust
 from kis_assets.cli import app
 from kis_assets.dagster_home import INSTANCE, HomeFailed
 from kis_assets.market import Market
+from kis_assets.ownership import private_folder
 from kis_assets.settings import Settings, SettingsError
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET
 
@@ -120,7 +121,19 @@ def test_a_file_cannot_give_the_permission(
 
 @pytest.mark.parametrize(
     "name",
-    ["LD_PRELOAD", "PYTHONPATH", "DAGSTER_HOME", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PATH"],
+    [
+        *(
+            "LD_PRELOAD",
+            "PYTHONPATH",
+            "PYTHONWARNINGS",
+            "PYTHONSAFEPATH",
+            "BROWSER",
+            "PATH",
+            "HOME",
+        ),
+        *("DAGSTER_HOME", "OPENSSL_CONF", "SSLKEYLOGFILE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"),
+        *("KIS_FOLDER", "TMPDIR", "AWS_ENDPOINT_URL"),
+    ],
 )
 def test_a_file_does_not_say_which_code_runs_or_who_signs(name: str) -> None:
     write(f"{name}=./planted")
@@ -149,6 +162,8 @@ def test_without_a_key_nothing_is_sent_and_nothing_refused(monkeypatch: pytest.M
     "line",
     [
         "REDIS_URL=redis://evil.example:6379",
+        "redis_url=redis://evil.example:6379",
+        "kis_failure_webhook_url=https://evil.example/x",
         "KIS_FAILURE_WEBHOOK_URL=https://evil.example/hook",
         "HTTPS_PROXY=http://evil.example:3128",
         "https_proxy=evil.example:3128",
@@ -163,10 +178,38 @@ def test_a_file_leads_no_other_traffic_to_strangers(
     write(line)
     if already_loaded:
         monkeypatch.setenv(name, url)
-    with pytest.raises(SettingsError, match=rf"{name} in .*\.env names the host evil.example"):
+    with pytest.raises(SettingsError, match=rf"(?i){name} in .*\.env names the host evil.example"):
         Settings.load()
     monkeypatch.setenv("KIS_TRUSTED_HOSTS", "evil.example")
     Settings.load()
+
+
+@pytest.mark.parametrize("line", ["REDIS_URL=redis:///0?host=evil.example", "REDIS_URL=redis:///0"])
+def test_an_address_without_a_host_hides_none(line: str) -> None:
+    write(line)
+    with pytest.raises(SettingsError, match="REDIS_URL: must"):
+        Settings.load()
+
+
+def test_an_empty_variable_hides_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    write("REDIS_URL=redis://evil.example:6379")
+    monkeypatch.setenv("REDIS_URL", "")
+    with pytest.raises(SettingsError, match=r"names the host evil\.example"):
+        Settings.load()
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "https_proxy", "KIS_FAILURE_WEBHOOK_URL"])
+def test_an_address_that_dagster_would_expand_is_refused(name: str) -> None:
+    scheme = "redis" if name == "REDIS_URL" else "http"
+    write(f"{name}={scheme}://127.0.0.1/${{OTHER_SECRET}}")
+    with pytest.raises(SettingsError, match="which is not expanded: write it out"):
+        Settings.load()
+
+
+def test_a_file_without_an_end_is_none() -> None:
+    Path(".env").symlink_to("/dev/zero")
+    with pytest.raises(SettingsError, match="is no plain file of at most"):
+        Settings.load()
 
 
 def test_what_the_environment_says_itself_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,6 +279,17 @@ def test_settings_of_dagster_that_the_environment_names_are_taken(
     assert Path("mine/dagster.yaml").read_text() == own
 
 
+@pytest.mark.parametrize("name", ["dagster", "mock/state"])
+def test_a_link_in_the_place_of_a_private_folder_is_not_followed(name: str) -> None:
+    Path("victim").mkdir(mode=0o755)
+    link = Path("data", name)
+    link.parent.mkdir(parents=True)
+    link.symlink_to(Path("victim").absolute())
+    with pytest.raises(OSError, match="is a link: delete it, or set KIS_DATA_DIR"):
+        private_folder(link)
+    assert Path("victim").stat().st_mode & 0o777 == 0o755
+
+
 def test_a_home_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("data/dagster").mkdir(parents=True)
     monkeypatch.setattr("os.geteuid", lambda: Path("data").stat().st_uid + 1)
@@ -285,6 +339,8 @@ def test_which_file_was_read_is_said() -> None:
         ("KIS_MASTER_BASE_URL", "https://kis.test/?key=hunter2"),
         ("KIS_LAKE_URL", "https://bucket/x?X-Amz-Signature=hunter2"),
         ("KIS_LAKE_URL", "s3://id:hunter2@bucket/x"),
+        ("KIS_LAKE_URL", "https://bucket/x#sig=hunter2"),
+        ("KIS_API_BASE_URL_REAL", "ftp://u%3ahunter2%40h/x"),
         ("KIS_FAILURE_WEBHOOK_URL", "chat.corp/hunter2"),
         ("KRX_API_KEY", "hunter2 hunter2"),
     ],

@@ -159,6 +159,17 @@ def test_a_run_of_it_runs_no_module_of_the_current_folder(ui: UI) -> None:
     assert [path.name for path in ui.folder.glob("ran-*")] == []
 
 
+def test_no_process_of_it_finds_a_file_of_settings_by_itself(ui: UI) -> None:
+    """Dagster would take anything from `.env`, and expand it; rows lie where they belong."""
+    family = ui.family()
+    assert len(family) > 3
+    for process in family:
+        folder = Path(process.cwd())
+        assert folder not in (ui.folder, *ui.folder.parents)
+        assert (folder.stat().st_mode & 0o077, list(folder.glob(".env"))) == (0, [])
+    assert (ui.folder / "data" / "dagster" / "history").is_dir()
+
+
 def test_neither_does_a_run_that_is_typed_there(ui: UI) -> None:
     program = Path(sys.executable).parent / "kis-assets"
     words = ("run", "--source", "mock", "--table", "market_days")

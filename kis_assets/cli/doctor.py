@@ -208,31 +208,26 @@ def _clock(settings: Settings) -> Finding:
     """This machine's clock beside the server's, which says its time to the second."""
     if settings.source_type == "mock":
         return Finding("clock", "ok", "not compared: the invented market has this machine's")
-    from email.utils import parsedate_to_datetime
-
-    import httpx
-
-    from kis_assets.kis import network
+    from kis_assets.kis.errors import KISError
+    from kis_assets.kis.wire import Wire, stated_at
     from kis_assets.settings import SettingsError
 
     try:
-        with network.client(timeout=settings.kis_api_timeout) as client:
-            sent = time.time()
-            answer = client.get(settings.base_url)
-            received = time.time()
+        wire = Wire(settings.kis_api_timeout, clock=time.monotonic)
     except SettingsError as error:
         return Finding("clock", "fail", str(error))
-    except httpx.HTTPError as error:
-        return Finding(
-            "clock",
-            "fail",
-            f"{settings.base_url} does not answer ({type(error).__name__}): see to the network and "
-            f"the firewall{network.doubt(settings.base_url, error)}",
-        )
     try:
-        told = parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
-    except ValueError:
+        sent = time.time()
+        _, _, headers = wire.receive("", "GET", settings.base_url)
+        received = time.time()
+    except KISError as error:
+        return Finding("clock", "fail", f"{error}; see to the network and the firewall")
+    finally:
+        wire.close()
+    stated = stated_at(headers)
+    if stated is None:
         return Finding("clock", "warn", f"{settings.base_url} states no time to compare with")
+    told = stated.timestamp()
     # The header leaves out the fraction of the second it was written in.
     off = (sent + received) / 2 - (told + 0.5)
     slack = 0.5 + (received - sent) / 2

@@ -238,9 +238,12 @@ def _takes_all() -> bool:
     return sys.stdout.encoding.lower().replace("-", "") == "utf8"
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+
+
 def _inert(cell: Any) -> Any:
     """What a spreadsheet shows, where it would take a text for a formula."""
-    is_formula = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    is_formula = isinstance(cell, str) and cell.lstrip("\n").startswith(_FORMULA)
     return f"'{cell}" if is_formula else _plain(cell)
 
 

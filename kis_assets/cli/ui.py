@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kis_assets.cli.common import OtherSource, app, settings_of, stop
+from kis_assets.given import start_folder
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -53,7 +55,8 @@ def ui(
             raise stop(error) from None
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            _serve(listener, allow_host or ())
+            with _elsewhere():
+                _serve(listener, allow_host or ())
         except KeyboardInterrupt:
             return
     raise stop("Dagster's daemon has ended, and the UI with it", 1)
@@ -105,6 +108,23 @@ def _serve(listener: socket.socket, allowed: Collection[str]) -> None:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             typer.echo(f"{url} - stop it with Ctrl-C")
             server.run(sockets=[listener])
+
+
+@contextmanager
+def _elsewhere() -> Generator[None]:
+    """Run in a folder that nobody else can look into, and have all processes do so.
+
+    Dagster would read `.env` of the current folder, whatever stands in it, and expand `${...}`; its
+    processes talk to each other by files that another user could make first.
+    """
+    os.environ["KIS_FOLDER"] = str(start_folder())
+    with TemporaryDirectory(prefix="kis-assets-") as folder:
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        os.chdir(folder)
+        try:
+            yield
+        finally:
+            os.chdir(os.environ["KIS_FOLDER"])
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar, cast
 
 import httpx
 from pydantic import SecretStr
@@ -44,7 +44,7 @@ from kis_assets.kis.tally import Tally
 from kis_assets.kis.token import TokenStore, open_tokens
 from kis_assets.kis.wire import LONGEST_FILE, Wire, envelope, stated_at
 from kis_assets.kis.words import plain, refusal
-from kis_assets.redaction import redact_bytes, remember
+from kis_assets.redaction import is_echoed, redact_answer, remember
 from kis_assets.settings import Credential, Settings
 
 log = logging.getLogger(__name__)
@@ -424,7 +424,10 @@ class Client:
                 permit.arrived()
                 took = self._clock() - departed
                 self._see_clock(told)
-                body = envelope(redact_bytes(content), status)
+                body = envelope(content, status)
+                sent = (token, headers["appsecret"], headers["appkey"])
+                if is_echoed(content, *sent):
+                    body = cast("dict[str, Any]", redact_answer(body, *sent))
                 if plain(body.get("rt_cd")) != "0":
                     self._refuse(permit, body, status, told.get("gt_uid", ""))
             if status != 200:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from kis_assets.given import visible
 from kis_assets.redaction import redact
 
 
@@ -41,14 +42,14 @@ class KISError(Exception):
         is_outage: bool = False,
         never_sent: bool = False,
     ) -> None:
-        message = redact(message)
+        message = visible(redact(message))
         super().__init__(message)
         self.message = message
-        self.msg_cd = redact(msg_cd)
+        self.msg_cd = visible(redact(msg_cd))
         self.status = status
         self.endpoint = endpoint
         self.stock_code = stock_code
-        self.gt_uid = redact(gt_uid)
+        self.gt_uid = visible(redact(gt_uid))
         self.passing = passing
         self.is_outage = is_outage
         self.never_sent = never_sent

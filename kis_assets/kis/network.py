@@ -19,7 +19,8 @@ from kis_assets.settings import SettingsError
 
 # httpx's own log line per request is noise beside the tally, and holds the whole address, which may
 # be a secret.
-logging.getLogger("httpx").setLevel(logging.WARNING)
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 _PROXIES = {
     "http": ("http", "all"),

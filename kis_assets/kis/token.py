@@ -37,7 +37,8 @@ ISSUE_INTERVAL = 61.0
 _AT_MOST = 5
 """Its message says once a minute, another page of it once in five: so many times as long is waited
 where the minute was not enough."""
-_LONGEST = 100 * 86400.0
+_DAY = 86400.0
+_LONGEST = 100 * _DAY
 """Seconds that no token lasts; KIS's last a day."""
 _PATIENCE = 2
 """Refusals in a row that are waited out: a minute, then five."""
@@ -91,7 +92,8 @@ def read_answer(answer: dict[str, Any], now: float) -> Token:
         if written.timestamp() > now:
             ends = written.timestamp()
             expires_at = min(expires_at, ends) if expires_at > now else ends
-    return Token(access_token, expires_at, now)
+    # KIS's last a day, whatever stands in the answer.
+    return Token(access_token, min(expires_at, now + _DAY), now)
 
 
 class Vault(Protocol):

@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from datetime import date, datetime
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import httpx
 
@@ -29,7 +29,7 @@ from kis_assets.kis.shared_redis import Redis, RedisState
 from kis_assets.kis.tally import Tally
 from kis_assets.kis.wire import LONGEST_FILE, Wire, envelope
 from kis_assets.kis.words import plain
-from kis_assets.redaction import redact_bytes
+from kis_assets.redaction import is_echoed, redact_answer
 from kis_assets.settings import NO_KRX_KEY, Settings
 
 T = TypeVar("T")
@@ -114,7 +114,10 @@ class KRXClient:
             took = self._clock() - departed
             if status != 200:
                 self._refuse(status)
-            body = envelope(redact_bytes(content), status)
+            body = envelope(content, status)
+            key = self._settings.krx_api_key.get_secret_value()
+            if is_echoed(content, key):
+                body = cast("dict[str, Any]", redact_answer(body, key))
             code = plain(body.get("respCode"))
             if "OutBlock_1" not in body and code.isdecimal():
                 self._refuse(int(code[:9]))
