@@ -97,6 +97,23 @@ def opened() -> Generator[dg.DagsterInstance]:
         yield instance
 
 
+@contextmanager
+def in_process() -> Generator[dg.DagsterInstance]:
+    """Dagster's instance for runs in this process, which prints what there is to say itself.
+
+    Dagster would keep each step's output by processes of its own, and those end with a trace when
+    somebody presses Ctrl-C.
+    """
+    noop = {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    }
+    folder = os.environ["DAGSTER_HOME"]
+    ref = InstanceRef.from_dir(folder, overrides={"compute_logs": noop})
+    with dg.DagsterInstance.from_ref(ref) as instance:
+        yield instance
+
+
 def examined(folder: Path) -> bool:
     """True when Dagster can use what it keeps there, False when it keeps nothing yet.
 

@@ -107,6 +107,13 @@ def _redis_url(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _credential(secret: SecretStr) -> SecretStr:
+    for letter in secret.get_secret_value():
+        if not letter.isascii() or not letter.isprintable() or letter in "\"'`":
+            raise ValueError(f"holds {letter!a}, which no key of KIS does: copy it anew")
+    return secret
+
+
 def _header_word(secret: SecretStr) -> SecretStr:
     word = secret.get_secret_value().strip()
     if not word.isascii() or not word.isprintable() or " " in word:
@@ -175,8 +182,12 @@ class Settings(BaseModel):
 
     data_source_type: SourceType | None = None
     enable_kis_api: bool = True
-    kis_app_key: SecretStr = Field(default=SecretStr(""), repr=False)
-    kis_app_secret: SecretStr = Field(default=SecretStr(""), repr=False)
+    kis_app_key: Annotated[SecretStr, AfterValidator(_credential)] = Field(
+        default=SecretStr(""), repr=False
+    )
+    kis_app_secret: Annotated[SecretStr, AfterValidator(_credential)] = Field(
+        default=SecretStr(""), repr=False
+    )
     kis_account_number: SecretStr = Field(default=SecretStr(""), repr=False)
     kis_use_virtual_server: bool | None = None
     kis_use_real_server: bool | None = None
@@ -368,6 +379,9 @@ class Settings(BaseModel):
                 f"{str(real).lower()} contradict each other: set one of the two"
             )
         keys, secrets = _words(self.kis_app_key), _words(self.kis_app_secret)
+        if bool(keys) != bool(secrets):
+            there, empty = ("KEY", "SECRET") if keys else ("SECRET", "KEY")
+            raise ValueError(f"KIS_APP_{empty} is empty, and KIS_APP_{there} is set")
         if len(keys) != len(secrets):
             raise ValueError(
                 f"KIS_APP_KEY holds {len(keys)} and KIS_APP_SECRET {len(secrets)} values: "

@@ -80,8 +80,10 @@ def test_bad_input_is_one_sentence_and_stores_nothing(
 @pytest.mark.slow
 def test_what_can_no_longer_be_had_is_said_and_the_rest_is_done(tmp_path: Path) -> None:
     done = type_in("run", "--date", "2026-03-16", KIS_REPLAY_AT=EVENING.isoformat(), **FEW)
-    assert done.returncode == 1
-    assert "can no longer be had" in done.stdout
+    assert done.returncode == 0
+    assert (
+        "price_snapshots is left out: live data of 2026-03-16 can no longer be had" in done.stdout
+    )
     assert "latest_prices" not in done.stdout, "there is nothing in it"
     assert not (tmp_path / "data" / "mock" / "parquet" / "price_snapshots").exists()
     assert (tmp_path / "data" / "mock" / "parquet" / "daily_candles").exists()

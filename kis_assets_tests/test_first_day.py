@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -18,14 +24,17 @@ from kis_assets.assets import reporting, universe
 from kis_assets.cli import app
 from kis_assets.cli.common import quieten
 from kis_assets.cli.progress import Bar
-from kis_assets.kis.errors import RateLimited, policy
+from kis_assets.kis import endpoints
+from kis_assets.kis.client import Client
+from kis_assets.kis.errors import KISError, RateLimited, policy
 from kis_assets.lake import Lake, Scope
 from kis_assets.pipeline import Outcome
 from kis_assets.resources import KISResource, open_lake
 from kis_assets.settings import Settings, SettingsError, Universe
-from kis_assets.simulator.http import serve
+from kis_assets.simulator.http import InProcessTransport, serve
 from kis_assets.simulator.model import ModelMarket
 from kis_assets.simulator.server import Simulator
+from kis_assets.sources.bulk import each
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS, STOCK_MASTER
 from kis_assets.universe import wanted
@@ -370,3 +379,108 @@ def test_waiting_for_a_token_is_said_even_where_commands_are_quiet(
         "waiting 61 s for a token: KIS issues one a minute for a key, and one was asked for just "
         "now, by this program or another"
     ]
+
+
+def test_what_is_missing_of_a_credential_is_named() -> None:
+    with pytest.raises(SettingsError, match="KIS_APP_SECRET is empty, and KIS_APP_KEY is set"):
+        Settings.load(kis_app_key=APP_KEY)
+    with pytest.raises(SettingsError, match="KIS_APP_KEY is empty, and KIS_APP_SECRET is set"):
+        Settings.load(kis_app_secret=APP_SECRET)
+
+
+@pytest.mark.parametrize("quote", ["\u201c", '"', "\uff33"])
+def test_a_credential_with_a_letter_that_is_in_none_is_refused_without_being_shown(
+    quote: str,
+) -> None:
+    with pytest.raises(SettingsError, match=r"KIS_APP_KEY: holds .*copy it anew") as told:
+        Settings.load(kis_app_key=f"{quote}{APP_KEY}", kis_app_secret=APP_SECRET)
+    assert APP_KEY not in str(told.value)
+
+
+# Ctrl-C
+
+
+def test_an_interrupted_fetch_waits_for_nothing_that_stands_in_the_queue() -> None:
+    """At one request a second those in the queue take half a minute."""
+    asked, released = [], threading.Event()
+
+    def ask(number: int) -> int:
+        asked.append(number)
+        if number:
+            released.wait(60)
+        return number
+
+    def take(_number: int, _answer: int) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            each(range(100), ask, take, workers=2)
+        assert len(asked) <= 4
+    finally:
+        released.set()
+
+
+def test_whoever_waits_for_a_permit_is_told_when_the_source_is_closed(
+    settings: Settings, market: ModelMarket
+) -> None:
+    slow = settings.model_copy(update={"kis_api_rate_limit": 0.02})
+    server = Simulator(market, rate_limit=0, token_window=0.0)
+    client = Client(slow, transport=InProcessTransport(server))
+    client.ask(endpoints.PRICE, {"FID_COND_MRKT_DIV_CODE": "J", "FID_INPUT_ISCD": "005930"}, dict)
+    told: list[KISError] = []
+
+    def ask_again() -> None:
+        try:
+            client.ask(endpoints.PRICE, {}, dict, patience=600)
+        except KISError as error:
+            told.append(error)
+
+    waiting = threading.Thread(target=ask_again)
+    waiting.start()
+    client.close()
+    waiting.join(30)
+    assert "closed meanwhile" in str(told[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", ["metrics --port 0", "simulate --port 0", "run"])
+def test_one_interrupt_ends_a_command_without_a_trace(
+    market: ModelMarket, tmp_path: Path, words: str
+) -> None:
+    virtual = Simulator(market, environment="virtual", token_window=0.0)
+    with serve(virtual) as url:
+        environment = os.environ | KEYS | {"KIS_API_BASE_URL_VIRTUAL": url}
+        environment |= {"KIS_MASTER_BASE_URL": url, "KIS_REPLAY_AT": EVENING.isoformat()}
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "kis_assets.cli", *words.split()],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        assert process.stdout is not None
+        said = ""
+        for line in process.stdout:
+            said += line
+            if "http://127.0.0.1" in line or "This takes" in line:
+                break
+        if words == "run":
+            wait_until(lambda: virtual.calls("/inquire-price") > 2)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        try:
+            said += process.communicate(timeout=15)[0]
+        finally:
+            process.kill()
+    assert process.returncode in (130, -signal.SIGINT), said
+    assert "Traceback" not in said
+    assert "KeyboardInterrupt" not in said
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    began = time.monotonic()
+    while not is_so():
+        assert time.monotonic() - began < 60
+        time.sleep(0.05)

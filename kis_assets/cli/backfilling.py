@@ -106,7 +106,6 @@ def estimate(plan: Plan) -> str:
 
 
 def _run(plan: Plan, settings: Any, as_json: bool) -> None:
-    import dagster as dg
     from rich.progress import (
         BarColumn,
         Progress,
@@ -116,6 +115,7 @@ def _run(plan: Plan, settings: Any, as_json: bool) -> None:
     )
 
     from kis_assets import backfill
+    from kis_assets.dagster_home import in_process
     from kis_assets.kis.errors import KISError
 
     console = output.console(stderr=as_json)
@@ -145,7 +145,7 @@ def _run(plan: Plan, settings: Any, as_json: bool) -> None:
         before = completed
 
     try:
-        with bar, dg.DagsterInstance.get() as instance:
+        with bar, in_process() as instance:
             for outcome in backfill.run(
                 plan, settings, instance, starting=starting, progress=progress
             ):

@@ -42,6 +42,8 @@ class Program(TyperGroup):
         r"""Run a command; letters that the output cannot take are written as `\uc0bc`."""
         if sys.stdout is None:  # it was closed by whoever started this
             sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+        # Hangul that is typed where no encoding is set comes as single bytes.
+        sys.argv = [os.fsencode(word).decode("utf-8", "replace") for word in sys.argv]
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")

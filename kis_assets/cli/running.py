@@ -61,9 +61,8 @@ def run(
     console.print(_banner(settings, reason))
     started = time.monotonic()
     with console.status("starting"):
-        import dagster as dg
-
         from kis_assets import pipeline
+        from kis_assets.dagster_home import in_process
         from kis_assets.resources import open_lake
     try:
         is_krx = settings.source_type == "krx"
@@ -76,13 +75,13 @@ def run(
     quieten()
     lake = open_lake(settings)
     left_out: dict[str, str] = {}
-    if date is None and table is None:
+    if table is None:
         left_out = pipeline.not_to_be_had(tables, day, settings, lake)
     for name, why in left_out.items():
         console.print(f"[yellow]{name} is left out:[/] {escape(why)}", highlight=False)
     tables = [name for name in tables if name not in left_out]
     begun: list[str] = []
-    with Bar(console, settings, tables, day) as bar, dg.DagsterInstance.get() as instance:
+    with Bar(console, settings, tables, day) as bar, in_process() as instance:
 
         def starting(name: str, partition: str) -> None:
             _foretell(bar.console, tables, begun, settings, lake, day)
@@ -216,6 +215,9 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
 
         for line in dict.fromkeys(grants(settings)):
             console.print(f"[yellow]rate:[/] {line}", highlight=False)
+    if all(outcome.error for outcome in outcomes):
+        console.print("\nNothing was stored. kis-assets doctor looks for the reason.")
+        return
     folder = settings.source_dir
     is_failed = failed or any(_broken(outcome) for outcome in outcomes)
     how = f"Failed, and took {seconds:.0f} s" if is_failed else f"Done in {seconds:.0f} s"

@@ -69,7 +69,9 @@ def metrics(
 def _until_interrupted() -> None:
     import threading
 
-    threading.Event().wait()
+    # Not for ever: a thread that waits so is not told of Ctrl-C.
+    while not threading.Event().wait(0.5):
+        pass
 
 
 @app.command()

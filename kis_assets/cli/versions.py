@@ -96,7 +96,11 @@ def _instants(lake: Lake, table: Table, day: date, since: str | None) -> tuple[d
 
     written = lake.written_at(table, day)
     if not written:
-        raise NotStored(f"no {table.name} of {day} are stored; run: kis-assets run")
+        how = "run: kis-assets run"
+        if table.name in ("daily_candles", "minute_candles"):  # whose past can be had
+            key = f"{day:%Y-%m}" if table.partition == "month" else str(day)
+            how = f"run: kis-assets backfill {table.name} {key} {key}"
+        raise NotStored(f"no {table.name} of {day} are stored; {how}")
     if since is None:
         if len(written) == 1:
             raise NotStored(f"{table.name} of {day} were stored once and nothing changed since")

@@ -125,7 +125,8 @@ class Client:
         self.tally = Tally()
         self._settings = settings
         self._clock = clock
-        self._sleep = sleep
+        self._closed = threading.Event()
+        self._sleep = sleep = self._pause if sleep is time.sleep else sleep
         self._wire = Wire(settings.kis_api_timeout, transport=transport, clock=clock)
         folder = state_dir or settings.state_dir
         self.redis = Redis(settings.redis_url) if settings.redis_url else None
@@ -313,9 +314,14 @@ class Client:
         return retrying(attempt, "Approval", self.tally, self._settings.kis_api_max_retries)
 
     def close(self) -> None:
-        """Close connections and the shared file."""
+        """Close connections and the shared file; whoever waits to ask is told."""
+        self._closed.set()
         self._wire.close()
         self.state.close()
+
+    def _pause(self, seconds: float) -> None:
+        if self._closed.wait(seconds):
+            raise ServiceUnavailable("the source was closed meanwhile", never_sent=True)
 
     def _attempt(self, question: _Question[T]) -> T:
         """An answer, whatever it takes to find what the server grants: no stock pays for that."""

@@ -70,6 +70,8 @@ def doubt(url: str, error: Exception) -> str:
         names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
         where = f"are those of {names[0]} right" if names else "is a proxy in between"
         return f"; its certificate is not trusted: {where}?"
+    if any(word in str(error) for word in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")):
+        return "; what answers there speaks no TLS: is http:// meant?"
     is_about_it = isinstance(error, OSError | httpx.ConnectError | httpx.ConnectTimeout)
     if not is_about_it and "Proxy" not in type(error).__name__:
         return ""

@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
+_GLANCE = 0.5
+"""Seconds."""
 ROUNDS = 4
 """How often a request is made in all that failed for what may pass, such as an outage."""
 
@@ -38,7 +40,8 @@ def each(
     """
     pending, failed = list(keys), dict[K, KISError]()
     completed = answered = 0
-    with ThreadPoolExecutor(workers, thread_name_prefix="kis") as pool:
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="kis")
+    try:
         for round_ in range(ROUNDS):
             postponed: list[K] = []
             remaining = iter(pending)
@@ -46,13 +49,13 @@ def each(
                 pool.submit(ask, key): key for key in islice(remaining, 2 * workers)
             }
             while flying:
-                landed, _ = wait(flying, return_when=FIRST_COMPLETED)
+                # Not for ever: a thread that waits so is not told of Ctrl-C.
+                landed, _ = wait(flying, timeout=_GLANCE, return_when=FIRST_COMPLETED)
                 for future in landed:
                     key = flying.pop(future)
                     try:
                         answer = future.result()
                     except (AuthenticationFailed, NotSupported):
-                        pool.shutdown(wait=False, cancel_futures=True)
                         raise
                     except KISError as error:
                         failed[key] = error
@@ -73,4 +76,9 @@ def each(
             log.warning("%d requests failed for what may pass; asking again", len(postponed))
             rest()
             pending = postponed
+    except BaseException:
+        # What stands in the queue is not waited for: that could be minutes.
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
     return failed
