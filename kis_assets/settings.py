@@ -154,8 +154,8 @@ def _of_an_hour(minutes: int) -> int:
     return minutes
 
 
-_HARMLESS = re.compile(r"(\w+://)?[\w.-]+(:\d+)?/?")
-"""An address that holds nothing but a scheme, a host and a port."""
+_HARMLESS = re.compile(r"(\w+://)?[\w.-]+(:\d+)?(/[\w./-]*)?")
+"""An address that holds nothing but a scheme, a host, a port and a path."""
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
 _INTERVALS = (5, 10, 15, 20, 30, 60)
 _TOP = re.compile(r"top([1-9][0-9]{0,3})")

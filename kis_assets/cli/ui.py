@@ -117,14 +117,18 @@ def _elsewhere() -> Generator[None]:
     Dagster would read `.env` of the current folder, whatever stands in it, and expand `${...}`; its
     processes talk to each other by files that another user could make first.
     """
-    os.environ["KIS_FOLDER"] = str(start_folder())
+    here, before, aside = start_folder(), dict(os.environ), tempfile.tempdir
     with TemporaryDirectory(prefix="kis-assets-") as folder:
-        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        os.environ |= {"KIS_FOLDER": str(here), "TMPDIR": folder}
+        tempfile.tempdir = folder
         os.chdir(folder)
         try:
             yield
         finally:
-            os.chdir(os.environ["KIS_FOLDER"])
+            os.chdir(here)
+            tempfile.tempdir = aside
+            os.environ.clear()
+            os.environ |= before
 
 
 @contextmanager
