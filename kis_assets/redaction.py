@@ -45,7 +45,7 @@ def redact_answer(body: object, *secrets: str) -> object:
     """What a server answered, decoded, without the secrets that it was sent."""
     if isinstance(body, str):
         for secret in secrets:
-            body = body.replace(secret, HIDDEN)
+            body = body.replace(secret, HIDDEN) if len(secret) >= _SHORTEST else body
         return body
     if isinstance(body, dict):
         return {redact_answer(k, *secrets): redact_answer(v, *secrets) for k, v in body.items()}
@@ -56,4 +56,6 @@ def redact_answer(body: object, *secrets: str) -> object:
 
 def is_echoed(content: bytes, *secrets: str) -> bool:
     """Whether what came over the wire may hold one of them, plainly or in escapes."""
-    return b"\\" in content or any(secret.encode() in content for secret in secrets)
+    return b"\\" in content or any(
+        len(secret) >= _SHORTEST and secret.encode() in content for secret in secrets
+    )
