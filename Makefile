@@ -34,7 +34,8 @@ ui: $(READY)  ## the Dagster UI on http://127.0.0.1:3000
 	@$(BIN)/kis-assets ui
 
 test: $(READY)  ## every test that is quick, and how much of kis/ and sources/ they cover
-	@$(BIN)/pytest -q -n 2 --cov=kis_assets.kis --cov=kis_assets.sources --cov-branch \
+	@$(BIN)/pytest -q -n 2 --cov=kis_assets.kis --cov=kis_assets.krx --cov=kis_assets.sources \
+		--cov=kis_assets.state --cov=kis_assets.transport --cov-branch \
 		--cov-report=term:skip-covered --cov-fail-under=90
 
 test-all: $(READY)  ## the slow ones too

@@ -1,21 +1,52 @@
 """Korean stock market data one can trust: KIS Open API as Dagster assets.
 
-`Market` reads what is stored. It is loaded when it is first asked for, not with the package.
+What programs use is offered here, and loaded when it is first asked for, not with the package.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kis_assets.errors import (
+        AuthenticationFailed,
+        InvalidRequest,
+        KISError,
+        NotSupported,
+        RateLimited,
+        ServiceUnavailable,
+        SessionInUse,
+        UnexpectedAnswer,
+    )
     from kis_assets.market import Market
+    from kis_assets.sources.client import KISAPIClient, PriceType
+    from kis_assets.sources.factory import create_data_source
 
-__all__ = ["Market"]
+__all__ = [
+    "AuthenticationFailed",
+    "InvalidRequest",
+    "KISAPIClient",
+    "KISError",
+    "Market",
+    "NotSupported",
+    "PriceType",
+    "RateLimited",
+    "ServiceUnavailable",
+    "SessionInUse",
+    "UnexpectedAnswer",
+    "create_data_source",
+]
+
+_MODULES = {
+    "Market": "market",
+    "KISAPIClient": "sources.client",
+    "PriceType": "sources.client",
+    "create_data_source": "sources.factory",
+}
 
 
 def __getattr__(name: str) -> object:
-    if name == "Market":
-        from kis_assets.market import Market
-
-        return Market
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)

@@ -4,16 +4,16 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 
 from kis_assets import allocator as allocator  # before Polars
-from kis_assets.assets.actions import corporate_actions
-from kis_assets.assets.candles import daily_candles, minute_candles
-from kis_assets.assets.krx import krx_daily
-from kis_assets.assets.quotes import order_books, price_snapshots
-from kis_assets.assets.reference import market_days, stock_info, stock_master
-from kis_assets.assets.reports import market_report
-from kis_assets.checks.listing import CHECKS
-from kis_assets.resources import KISResource, LakeResource, credential
-from kis_assets.schedules import JOBS, schedules
-from kis_assets.sensors import sensors
+from kis_assets.defs.assets.candles import daily_candles, minute_candles
+from kis_assets.defs.assets.captures import order_books, price_snapshots
+from kis_assets.defs.assets.corporate_actions import corporate_actions
+from kis_assets.defs.assets.krx_daily import krx_daily
+from kis_assets.defs.assets.market_report import market_report
+from kis_assets.defs.assets.reference import market_days, stock_info, stock_master
+from kis_assets.defs.checks.registry import CHECKS
+from kis_assets.defs.resources import KISResource, LakeResource, credential
+from kis_assets.defs.schedules import JOBS, schedules
+from kis_assets.defs.sensors import sensors
 from kis_assets.settings import Settings
 
 # Read here as well: whether schedules run from the start, and when, is part of their definition.

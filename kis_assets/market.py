@@ -17,12 +17,12 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from kis_assets import krx
-from kis_assets.faulty import damaged, is_whole, rows_in
-from kis_assets.given import composed
-from kis_assets.ownership import Unfit
-from kis_assets.questions import NEWEST, Day, conditions, day_of, finding
-from kis_assets.stored import Catalogue, NotStored, NotStoredWarning, missing, spans
+from kis_assets.exchange import calendar
+from kis_assets.lake.damaged_files import damaged, is_whole, rows_in
+from kis_assets.lake.queries import NEWEST, Day, conditions, day_of, finding
+from kis_assets.lake.reader import Catalogue, NotStored, NotStoredWarning, missing, spans
+from kis_assets.security.ownership import Unfit
+from kis_assets.security.text_input import composed
 
 if TYPE_CHECKING:
     import duckdb
@@ -206,7 +206,7 @@ class Market:
         word = composed(stock)
         # A code is not looked up: what is stored of it shows whether it exists. All have a digit,
         # which tells them from names of six letters.
-        is_code = krx.is_stock_code(word.upper()) and any(map(str.isdigit, word))
+        is_code = calendar.is_stock_code(word.upper()) and any(map(str.isdigit, word))
         return word.upper() if is_code else self._by_name(word)
 
     def close(self) -> None:

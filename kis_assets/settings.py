@@ -27,10 +27,17 @@ from pydantic import (
     model_validator,
 )
 
-from kis_assets import krx, trust
-from kis_assets.given import expanded, plain_folder, start_folder, text_of, variables_of
-from kis_assets.redaction import remember
-from kis_assets.venues import Venue
+from kis_assets.exchange import calendar
+from kis_assets.exchange.venues import Venue
+from kis_assets.security import hosts
+from kis_assets.security.redaction import remember
+from kis_assets.security.text_input import (
+    expanded,
+    plain_folder,
+    start_folder,
+    text_of,
+    variables_of,
+)
 
 SourceType = Literal["kis", "krx", "mock"]
 Environment = Literal["real", "virtual"]
@@ -162,8 +169,8 @@ _TOP = re.compile(r"top([1-9][0-9]{0,3})")
 
 # Within the calendar: whoever looks at a day looks at the month before it and the year after it.
 _REPLAYED = (
-    datetime.combine(krx.FIRST_DAY, time(), krx.SEOUL) + timedelta(days=31),
-    datetime.combine(krx.LAST_DAY.replace(month=1, day=1), time(), krx.SEOUL),
+    datetime.combine(calendar.FIRST_DAY, time(), calendar.SEOUL) + timedelta(days=31),
+    datetime.combine(calendar.LAST_DAY.replace(month=1, day=1), time(), calendar.SEOUL),
 )
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
@@ -261,33 +268,33 @@ class Settings(BaseModel):
             raise SettingsError(_sentence(error)) from None
         try:
             settings._check_trust(file, written)
-        except trust.Untrusted as error:
+        except hosts.Untrusted as error:
             raise SettingsError(str(error)) from None
         settings._read_from = file if written else None
         return settings
 
     def _check_trust(self, file: Path, written: Mapping[str, str]) -> None:
-        """Refuse to send credentials to strangers; see `kis_assets.trust`.
+        """Refuse to send credentials to strangers; see `kis_assets.security.hosts`.
 
         Raises:
             Untrusted: they would be sent there.
         """
         trusted = self.kis_trusted_hosts
-        trust.check_file(file, written, trusted)
+        hosts.check_file(file, written, trusted)
         named = {name.lower() for name, value in written.items() if value.strip()}
         for name in ("redis_url", "kis_failure_webhook_url"):
             # Dagster may have given `.env` to this process: then it stands in the environment too.
             if name in named and (secret := getattr(self, name)):
                 url = secret.get_secret_value()
-                trust.check_host(f"{name.upper()} in {file}", url, trusted)
+                hosts.check_host(f"{name.upper()} in {file}", url, trusted)
         if self.kis_app_key.get_secret_value() and self.source_type == "kis":
             for name in ("kis_api_base_url", "kis_ws_url"):
                 url = getattr(self, f"{name}_{self.environment}")
                 what = f"{name}_{self.environment}".upper()
-                trust.check_credentials(what, url, trust.KIS_DOMAINS, trusted)
+                hosts.check_credentials(what, url, hosts.KIS_DOMAINS, trusted)
         if self.krx_api_key.get_secret_value():
             url = self.krx_api_base_url
-            trust.check_credentials("KRX_API_BASE_URL", url, trust.KRX_DOMAINS, trusted)
+            hosts.check_credentials("KRX_API_BASE_URL", url, hosts.KRX_DOMAINS, trusted)
 
     @field_validator("kis_trusted_hosts", mode="before")
     @classmethod
@@ -327,7 +334,7 @@ class Settings(BaseModel):
         else:
             words = [word.strip().upper() for word in value.split(",")]
         for number, word in enumerate(words, start=1):
-            if word and not krx.is_stock_code(word):
+            if word and not calendar.is_stock_code(word):
                 # The file may be another one than was meant, and hold a secret.
                 which = f"line {number}" if value.startswith("@") else repr(word)
                 raise ValueError(
@@ -406,7 +413,7 @@ class Settings(BaseModel):
         if self.kis_replay_at is not None and self.source_type == "kis":
             for name in (f"kis_api_base_url_{self.environment}", "kis_master_base_url"):
                 host = urlsplit(getattr(self, name)).hostname or ""
-                if trust.is_of(host, trust.KIS_DOMAINS):
+                if hosts.is_of(host, hosts.KIS_DOMAINS):
                     raise ValueError(
                         f"KIS_REPLAY_AT is for replays and refused with KIS's own host {host}: "
                         f"point {name.upper()} at a simulator or unset KIS_REPLAY_AT"
@@ -513,10 +520,10 @@ class Settings(BaseModel):
         then it stays where the session before has its official closes.
         """
         if self.kis_replay_at is not None:
-            return self.kis_replay_at.astimezone(krx.SEOUL)
-        now = krx.now()
-        if self.source_type == "mock" and krx.live_session(now) is None:
-            return krx.latest_session(now).closes_at + krx.AUCTION_OVER
+            return self.kis_replay_at.astimezone(calendar.SEOUL)
+        now = calendar.now()
+        if self.source_type == "mock" and calendar.live_session(now) is None:
+            return calendar.latest_session(now).closes_at + calendar.AUCTION_OVER
         return now
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 import polars as pl
 
-from kis_assets import finality
+from kis_assets.exchange import finality
 
 KRW = "KRW"
 SHARES = "shares"

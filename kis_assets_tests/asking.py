@@ -18,9 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kis_assets.errors import KISError
 from kis_assets.kis.client import Client
 from kis_assets.kis.endpoints import PRICE
-from kis_assets.kis.errors import KISError
 from kis_assets.settings import Settings
 
 SAMSUNG = {"FID_COND_MRKT_DIV_CODE": "J", "FID_INPUT_ISCD": "005930"}

@@ -22,12 +22,13 @@ import filelock
 import pytest
 import stamina
 
-from kis_assets import catalogue, krx
-from kis_assets.kis import master
+from kis_assets.exchange import calendar
+from kis_assets.kis import master_files
+from kis_assets.lake import catalog
 from kis_assets.settings import Settings
-from kis_assets.simulator.http import InProcessTransport
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.http import InProcessTransport
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 
 EXTRACT = Path(__file__).parent / "extract"
@@ -52,7 +53,7 @@ SERVERS = "kis.test,krx.test,real.test,virtual.test,proxy.test,other.test"
 # Fixtures of a module load settings before `clean_environment` sets it for each test.
 os.environ["KIS_TRUSTED_HOSTS"] = SERVERS
 
-EVENING = datetime(2026, 3, 17, 20, 50, tzinfo=krx.SEOUL)
+EVENING = datetime(2026, 3, 17, 20, 50, tzinfo=calendar.SEOUL)
 """A Tuesday after the last trade, the last of the market days."""
 
 
@@ -115,14 +116,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         threading.settrace(threads)  # type: ignore[arg-type]
 
 
-BUILD, PARSE = catalogue.build, cache(master.parse)
+BUILD, PARSE = catalog.build, cache(master_files.parse)
 
 
 @cache
 def empty_catalogue(_views: str) -> bytes:
     """The catalogue of a lake without rows, for these views."""
     with tempfile.TemporaryDirectory() as folder:
-        BUILD(path := Path(folder) / "market.duckdb", catalogue.statements({}))
+        BUILD(path := Path(folder) / "market.duckdb", catalog.statements({}))
         return path.read_bytes()
 
 
@@ -131,26 +132,26 @@ def quick_catalogues(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lake's first catalogue out of an empty one: hundreds of tests make one from nothing."""
 
     def build(path: Path, views: dict[str, list[str]]) -> None:
-        empty = catalogue.statements({})
+        empty = catalog.statements({})
         if not path.exists() and views.keys() == empty.keys():
             path.write_bytes(empty_catalogue(str(empty)))
             views = {name: sql for name, sql in views.items() if sql != empty[name]}
         BUILD(path, views)
 
-    monkeypatch.setattr(catalogue, "build", build)
+    monkeypatch.setattr(catalog, "build", build)
 
 
 @pytest.fixture(autouse=True)
 def quick_masters(monkeypatch: pytest.MonkeyPatch) -> None:
     """Equal master files read once a process: most tests of a source need the same three."""
-    monkeypatch.setattr(master, "parse", PARSE)
+    monkeypatch.setattr(master_files, "parse", PARSE)
 
 
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Assets without pictures, which take longer than most tests; `test_pictures.py` has them."""
-    if "kis_assets.assets.showing" in sys.modules:
-        monkeypatch.setattr("kis_assets.assets.showing.picture", lambda *_: None)
+    if "kis_assets.defs.asset_metadata" in sys.modules:
+        monkeypatch.setattr("kis_assets.defs.asset_metadata.picture", lambda *_: None)
 
 
 @pytest.fixture(scope="module", params=MARKET_DAYS.values(), ids=MARKET_DAYS)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from kis_assets.drawing import font_file
+from kis_assets.charts.canvas import font_file
 
 DOCS = Path(__file__).parents[1] / "docs"
 DAY = "2026-03-17"

@@ -16,26 +16,25 @@ import msgspec
 import polars as pl
 from hypothesis import strategies as st
 
-from kis_assets import krx
+from kis_assets.errors import KISError
+from kis_assets.exchange import calendar
 from kis_assets.kis import (
     answers,
     answers_reference,
-    books,
     endpoints,
-    frames,
-    master,
-    minutes,
-    words,
+    fields,
+    master_files,
+    minute_candles,
+    order_books,
+    stream_records,
 )
 from kis_assets.kis.client import Client
-from kis_assets.kis.errors import KISError
-from kis_assets.kis.master import parse  # as it is: tests keep what it gives
-from kis_assets.kis.registrations import acknowledgement
+from kis_assets.kis.master_files import parse  # as it is: tests keep what it gives
+from kis_assets.kis.stream_registrations import acknowledgement
 from kis_assets.kis.token import read_answer
-from kis_assets.kis.wire import Wire, envelope, stated_at
+from kis_assets.krx import answers as krx_answers
 from kis_assets.settings import Settings
-from kis_assets.simulator import masterfiles
-from kis_assets.sources import krx_answers
+from kis_assets.simulator.wire import masterfiles
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
     DAILY_CANDLES,
@@ -45,6 +44,7 @@ from kis_assets.tables import (
     STOCK_INFO,
     Table,
 )
+from kis_assets.transport.http import Wire, envelope, stated_at
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING
 from kis_assets_tests.test_krx_source import ISSUE, ROW
 from kis_assets_tests.test_master import record
@@ -157,17 +157,17 @@ def _stored(rows: Any, table: Table) -> object:
 DAY, NOW = date(2026, 3, 17), EVENING
 CODE, OTHER = "900110", "900120"
 _SAMPLES: dict[Any, str] = {
-    words.whole: "12",
-    words.amount: "1234",
-    words.decimal: "-1.25",
-    words.day: "20260317",
-    words.clock: "101500",
+    fields.whole: "12",
+    fields.amount: "1234",
+    fields.decimal: "-1.25",
+    fields.day: "20260317",
+    fields.clock: "101500",
     answers_reference.any_day: "2026/03/17",
     answers_reference.flag: "Y",
 }
 
 
-def _row(fields: Iterable[words.Field], **given: str) -> dict[str, str]:
+def _row(fields: Iterable[fields.Field], **given: str) -> dict[str, str]:
     """What KIS would say in these fields."""
     return {field.kis: _SAMPLES.get(field.read, "1") for field in fields} | given
 
@@ -177,18 +177,18 @@ def _said(**parts: Any) -> Callable[[], bytes]:
     return lambda: content
 
 
-def _bars(fields: Iterable[words.Field]) -> list[dict[str, str]]:
+def _bars(fields: Iterable[fields.Field]) -> list[dict[str, str]]:
     days = ("20260317", "20260316", "20260313")
     return [_row(fields, stck_bsop_date=day, mod_yn="N") for day in days]
 
 
 def _read_minutes(content: bytes) -> object:
-    session = krx.session(DAY)
+    session = calendar.session(DAY)
     assert session is not None
-    page = minutes.page(_body(content), CODE, DAY, NOW, 120)
-    bars = minutes.past(page, session, NOW), minutes.todays(page, session, NOW)
+    page = minute_candles.page(_body(content), CODE, DAY, NOW, 120)
+    bars = minute_candles.past(page, session, NOW), minute_candles.todays(page, session, NOW)
     with suppress(KISError):  # three minutes are no day
-        minutes.gather(lambda _upto, _latest: page, session, NOW)
+        minute_candles.gather(lambda _upto, _latest: page, session, NOW)
     return [_stored(found, MINUTE_CANDLES) for found in bars]
 
 
@@ -280,7 +280,7 @@ def _frame(tr_id: str, row: str) -> Target:
 
     def read(content: bytes) -> object:
         text = content.decode("utf-8", "replace")
-        found = frames.records(text, date(2026, 9, 22), NOW)
+        found = stream_records.records(text, date(2026, 9, 22), NOW)
         return [msgspec.json.encode(record.row()) for record in found]
 
     return Target(lambda: content, read, is_json=False)
@@ -294,17 +294,17 @@ _FIGURES = {
 }
 
 
-def _master(market: master.Market) -> bytes:
+def _master(market: master_files.Market) -> bytes:
     codes = ("900110", "900120", "Q500001", "900130")
     return b"".join(record(market, mksc_shrn_iscd=code, **_FIGURES) + b"\n" for code in codes)
 
 
-def _of_market(market: master.Market) -> Target:
+def _of_market(market: master_files.Market) -> Target:
     return Target(lambda: _master(market), lambda content: parse(content, market), is_json=False)
 
 
 def _unzipped(content: bytes) -> object:
-    return parse(master.unzip(content, "KOSPI"), "KOSPI")
+    return parse(master_files.unzip(content, "KOSPI"), "KOSPI")
 
 
 def _krx(row: dict[str, str], read: Callable[[dict[str, Any]], pl.DataFrame]) -> Target:
@@ -336,10 +336,10 @@ TARGETS: dict[str, Target] = {
     ),
     "order book": Target(
         _said(
-            output1=_row(books.BOOK, **_PLACES_OF_A_BOOK, aspr_acpt_hour="101500"),
-            output2=_row(books.EXPECTED, stck_shrn_iscd=CODE),
+            output1=_row(order_books.BOOK, **_PLACES_OF_A_BOOK, aspr_acpt_hour="101500"),
+            output2=_row(order_books.EXPECTED, stck_shrn_iscd=CODE),
         ),
-        lambda it: _stored([books.order_book(_body(it), CODE, DAY, NOW)], ORDER_BOOKS),
+        lambda it: _stored([order_books.order_book(_body(it), CODE, DAY, NOW)], ORDER_BOOKS),
     ),
     "daily candles": Target(
         _said(
@@ -356,7 +356,7 @@ TARGETS: dict[str, Target] = {
         _said(
             output1={"stck_prpr": "1234", "acml_vol": "5000"},
             output2=[
-                _row(minutes.MINUTES, stck_cntg_hour=hour, acml_tr_pbmn=value)
+                _row(minute_candles.MINUTES, stck_cntg_hour=hour, acml_tr_pbmn=value)
                 for hour, value in (("153000", "900"), ("090100", "500"), ("090000", "200"))
             ],
         ),
@@ -372,7 +372,7 @@ TARGETS: dict[str, Target] = {
             ctx_area_nk="A",
             ctx_area_fk="B",
         ),
-        lambda it: answers_reference.calendar(_body(it), (date(2026, 3, 16),)),
+        lambda it: answers_reference.calendar_page(_body(it), (date(2026, 3, 16),)),
     ),
     **{asked.endpoint.name: _actions(asked) for asked in answers_reference.ACTION_LISTS},
     "token": Target(
@@ -399,16 +399,18 @@ TARGETS: dict[str, Target] = {
         lambda: json.dumps(ACKNOWLEDGED).encode(),
         lambda it: acknowledgement(it.decode("utf-8", "replace")),
     ),
-    **{market: _of_market(market) for market in master.FILES},
+    **{market: _of_market(market) for market in master_files.FILES},
     "zip": Target(
         lambda: masterfiles.zipped("kospi_code.mst", _master("KOSPI"), DAY),
         _unzipped,
         is_json=False,
     ),
-    "codes": Target(lambda: _master("KOSPI"), lambda it: master.codes(it, "codes"), is_json=False),
+    "codes": Target(
+        lambda: _master("KOSPI"), lambda it: master_files.codes(it, "codes"), is_json=False
+    ),
     "sectors": Target(
-        lambda: master.unzip(masterfiles.index_file(DAY), "KOSPI", master.SECTORS),
-        master.sector_names,
+        lambda: master_files.unzip(masterfiles.index_file(DAY), "KOSPI", master_files.SECTORS),
+        master_files.sector_names,
         is_json=False,
     ),
     "krx daily": _krx(

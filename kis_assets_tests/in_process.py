@@ -13,13 +13,13 @@ import polars as pl
 import pytest
 
 from kis_assets.definitions import defs
+from kis_assets.defs.resources import open_lake
+from kis_assets.execution.runner import definitions_of
 from kis_assets.kis.endpoints import Endpoint
-from kis_assets.lake import Lake
-from kis_assets.pipeline import definitions_of
-from kis_assets.resources import open_lake
+from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings
-from kis_assets.simulator import services
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.server import services
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.tables import Table
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, open_source
 
@@ -53,7 +53,7 @@ def point_at(
     for name, value in (environment | settings).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(
-        "kis_assets.resources.create_data_source",
+        "kis_assets.defs.resources.create_data_source",
         lambda settings: open_source(simulator, settings),
     )
 

@@ -16,14 +16,14 @@ from typing import Any
 
 import httpx
 
-from kis_assets import krx
+from kis_assets.exchange import calendar
 from kis_assets.kis.answers_reference import ACTION_LISTS
 from kis_assets.kis.quotations import Quotations
 from kis_assets.settings import Settings
-from kis_assets.simulator.http import InProcessTransport
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
-from kis_assets.simulator.wire_stream import book_fields, trade_fields, trades
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.http import InProcessTransport
+from kis_assets.simulator.server.server import Simulator
+from kis_assets.simulator.wire.stream import book_fields, trade_fields, trades
 from kis_assets.sources.kis import KISDataSource
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET
 
@@ -66,7 +66,7 @@ def _heard(moment: datetime, ask: Callable[[Quotations], object]) -> list[str]:
 
 
 def _seoul(*moment: int) -> datetime:
-    return datetime(*moment, tzinfo=krx.SEOUL)  # type: ignore[arg-type]
+    return datetime(*moment, tzinfo=calendar.SEOUL)  # type: ignore[arg-type]
 
 
 MAY, AUGUST = _seoul(2026, 5, 27, 15, 8, 22), _seoul(2026, 8, 27, 21)
@@ -116,7 +116,7 @@ def _recent() -> Answer:
 
 def _minutes() -> Answer:
     """Two minutes of a page, with all their numbers."""
-    session, now = krx.session(date(2024, 6, 11)), _seoul(2024, 6, 11, 21)
+    session, now = calendar.session(date(2024, 6, 11)), _seoul(2024, 6, 11, 21)
     assert session
     made = json.loads(_heard(now, lambda kis: kis.past_minutes(SAMSUNG, session, now))[2])
     made["output2"] = made["output2"][:2]

@@ -12,12 +12,12 @@ from itertools import takewhile
 import dagster as dg
 from dagster._utils.schedules import cron_string_iterator
 
-from kis_assets import finality, krx
-from kis_assets.lake import Scope
-from kis_assets.quality import account, record
-from kis_assets.resources import open_lake
-from kis_assets.schedules import schedules
-from kis_assets.sensors import sensors
+from kis_assets.defs.resources import open_lake
+from kis_assets.defs.schedules import schedules
+from kis_assets.defs.sensors import sensors
+from kis_assets.exchange import calendar, finality
+from kis_assets.lake.lake import Scope
+from kis_assets.lake.quality import account, record
 from kis_assets.settings import Settings
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES, STOCK_INFO
 from kis_assets_tests.small_rows import based, frame
@@ -127,8 +127,8 @@ class Machine:
         if table is None:
             return
         day = date.fromisoformat(key)
-        last = min(krx.latest_session(self.now).day, Scope.month(day).last)
-        days = [day] if table is MINUTE_CANDLES else krx.trading_days(day, last)
+        last = min(calendar.latest_session(self.now).day, Scope.month(day).last)
+        days = [day] if table is MINUTE_CANDLES else calendar.trading_days(day, last)
         record(self.lake, table, [account(dict.fromkeys(days, 10), {}, {})])
         if table is DAILY_CANDLES:
             rows = [based(it, 9, 9, is_final=finality.is_final(it, self.now)) for it in days]

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import polars as pl
 
-from kis_assets import krx
-from kis_assets.simulator.market import Stock, rate_of
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.names import share_isin
+from kis_assets.exchange import calendar
+from kis_assets.simulator.market.market import Stock, rate_of
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.market.names import share_isin
 from kis_assets_tests.courses import (
     DAYS,
     FRI,
@@ -46,7 +46,7 @@ FOLDER = Path(__file__).parent / "extract"
 
 
 def _at(day: date, *times: tuple[int, int, int]) -> list[datetime]:
-    return [datetime.combine(day, time(*parts), krx.SEOUL) for parts in times]
+    return [datetime.combine(day, time(*parts), calendar.SEOUL) for parts in times]
 
 
 # The last one of Monday is from just after the close. In the first minutes nothing was looked at.
@@ -76,7 +76,7 @@ UNLIMITED = {"0011A0", "0082N0", "036180", "204630", "222810"}
 
 def courses() -> list[Course]:
     """Every stock with its figures, by code."""
-    market = ModelMarket(seed=0, clock=lambda: datetime(2026, 3, 18, 20, tzinfo=krx.SEOUL))
+    market = ModelMarket(seed=0, clock=lambda: datetime(2026, 3, 18, 20, tzinfo=calendar.SEOUL))
     found: dict[str, Course] = {}
     for kind, count in HOW_MANY.items():
         stocks = [stock for stock in market.stocks(LAST) if _kind(stock) == kind]
@@ -193,7 +193,7 @@ def frames() -> dict[str, pl.DataFrame]:
     daily, seen, listing = [], [], []
     for course in courses():
         for day, row in course.rows.items():
-            evening = datetime.combine(day, time(17, 58), krx.SEOUL)
+            evening = datetime.combine(day, time(17, 58), calendar.SEOUL)
             keys = {"date": day, "code": course.stock.code, "captured_at": evening}
             daily.append(keys | _figures(course, row, day))
         for at, row in course.seen.items():
@@ -213,7 +213,7 @@ def frames() -> dict[str, pl.DataFrame]:
 
 def _figures(course: Course, row: Row, day: date) -> dict[str, object]:
     stock, base, shares = course.stock, course.base(day), course.shares[day]
-    lower, upper = krx.price_limits(base, stock.market, day)
+    lower, upper = calendar.price_limits(base, stock.market, day)
     change = row.close - base
     # Of KRX: 1 up, 2 down, 3 unchanged, 4 and 5 the limits, 0 no trade.
     code = "3" if change == 0 else "1" if change > 0 else "2"

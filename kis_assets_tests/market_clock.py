@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime, time
 from typing import Any
 
-from kis_assets import krx
-from kis_assets.simulator.after_market import Correction, takes_part
-from kis_assets.simulator.market import Bar, Quote, Stock
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.wire import Answer, Record, Request
+from kis_assets.exchange import calendar
+from kis_assets.simulator.market.after_market import Correction, takes_part
+from kis_assets.simulator.market.market import Bar, Quote, Stock
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.wire.wire import Answer, Record, Request
 
 THURSDAY, FRIDAY, MONDAY = date(2026, 11, 12), date(2026, 11, 13), date(2026, 11, 16)
 EXAM = date(2026, 11, 19)
@@ -49,7 +49,7 @@ class Clock:
 
 
 def moment(day: date, *hour: int) -> datetime:
-    return datetime.combine(day, time(*hour), krx.SEOUL)
+    return datetime.combine(day, time(*hour), calendar.SEOUL)
 
 
 def shares(market: ModelMarket, day: date) -> Iterator[tuple[Stock, Bar]]:

@@ -13,8 +13,8 @@ from typing import Any
 
 import polars as pl
 
-from kis_assets import krx
-from kis_assets.lake import Lake, Scope
+from kis_assets.exchange import calendar
+from kis_assets.lake.lake import Lake, Scope
 from kis_assets.settings import Settings
 from kis_assets.sources.mock import MockDataSource
 from kis_assets.tables import (
@@ -40,7 +40,7 @@ LISTED = (
     ("009150", "삼성전기", "KOSPI"),
 )
 """Codes, names and markets. The last one has nothing but its name."""
-EVENING = datetime(2026, 3, 17, 20, 50, tzinfo=krx.SEOUL)
+EVENING = datetime(2026, 3, 17, 20, 50, tzinfo=calendar.SEOUL)
 NOON = EVENING.replace(hour=13, minute=0)
 DAY = EVENING.date()
 MONTHS = (date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1))
@@ -143,7 +143,7 @@ def _market_days() -> pl.DataFrame:
     rows: list[dict[str, Any]] = []
     for number in range(365):
         day = date(2026, 1, 1) + timedelta(days=number)
-        session = krx.session(day)
+        session = calendar.session(day)
         rows.append(
             {
                 "day": day,

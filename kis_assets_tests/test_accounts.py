@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from kis_assets.errors import AuthenticationFailed, ServiceUnavailable
 from kis_assets.kis.client import Client
 from kis_assets.kis.endpoints import PRICE
-from kis_assets.kis.errors import AuthenticationFailed, ServiceUnavailable
 from kis_assets.settings import Settings
-from kis_assets.simulator.http import InProcessTransport
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.http import InProcessTransport
+from kis_assets.simulator.server.server import Simulator
 from kis_assets_tests.conftest import Clock
 
 KEYS = {f"PSKEY{number}".ljust(36, "X"): f"SECRET{number}" * 20 for number in range(3)}

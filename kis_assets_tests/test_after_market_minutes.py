@@ -9,18 +9,18 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kis_assets import krx
-from kis_assets.kis import minutes
+from kis_assets.errors import UnexpectedAnswer
+from kis_assets.exchange import calendar
+from kis_assets.exchange.venues import Venue
+from kis_assets.kis import minute_candles
 from kis_assets.kis.client import Client
-from kis_assets.kis.errors import UnexpectedAnswer
-from kis_assets.simulator.after_market import takes_part
-from kis_assets.simulator.faults import When
-from kis_assets.simulator.market import Minute
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.after_market import takes_part
+from kis_assets.simulator.market.market import Minute
+from kis_assets.simulator.server.faults import When
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.base import ChartData, PriceType
-from kis_assets.sources.charts import chart
+from kis_assets.sources.chart_data import chart
 from kis_assets.tables import MINUTE_CANDLES
-from kis_assets.venues import Venue
 from kis_assets_tests.conftest import OpenAt, market_at, simulator_of
 from kis_assets_tests.in_process import checks, materialize, point_at
 
@@ -33,11 +33,11 @@ EXAM = date(2026, 11, 19)
 
 
 def moment(day: date, text: str) -> datetime:
-    return datetime.combine(day, time.fromisoformat(text), krx.SEOUL)
+    return datetime.combine(day, time.fromisoformat(text), calendar.SEOUL)
 
 
-def session(day: date) -> krx.Session:
-    found = krx.session(day)
+def session(day: date) -> calendar.Session:
+    found = calendar.session(day)
     assert found is not None
     return found
 
@@ -45,7 +45,7 @@ def session(day: date) -> krx.Session:
 def of_market(code: str, day: date, until: datetime | None = None) -> list[Minute]:
     """What was traded on a day in minutes that were over by then."""
     seen = market_at(moment(day + timedelta(days=5), "08:00")).minutes(code, day)
-    return [it for it in seen if until is None or it.started_at + minutes.MINUTE <= until]
+    return [it for it in seen if until is None or it.started_at + minute_candles.MINUTE <= until]
 
 
 def clock(rows: pl.DataFrame, name: str) -> list[time]:
@@ -222,9 +222,9 @@ def bar(at: datetime, value: int, volume: int = 10, price: int = 1000) -> dict[s
     }
 
 
-def page(*bars: dict[str, Any], volume: int = 10**9) -> minutes.Page:
+def page(*bars: dict[str, Any], volume: int = 10**9) -> minute_candles.Page:
     """Bars that were given oldest first."""
-    return minutes.Page([*reversed(bars)], frozenset(), volume)
+    return minute_candles.Page([*reversed(bars)], frozenset(), volume)
 
 
 @pytest.mark.parametrize("is_virtual", [False, True], ids=["real", "virtual"])
@@ -245,14 +245,14 @@ def test_a_last_minute_that_a_server_labels_by_its_end_is_stored(
 def test_the_last_bar_may_be_labelled_by_the_end(day: date, last: str) -> None:
     """And a late day's after-market may last an hour longer: it did not when that was last seen."""
     at = moment(day, last)
-    assert at <= minutes.last_minute(session(day), regular_only=False)
-    (found,) = minutes.past(page(bar(at, 10_000)), session(day), at + timedelta(minutes=5))
+    assert at <= minute_candles.last_minute(session(day), regular_only=False)
+    (found,) = minute_candles.past(page(bar(at, 10_000)), session(day), at + timedelta(minutes=5))
     assert found["session"] == "after_market"
 
 
 def test_trades_at_the_closing_price_are_no_minutes_and_count_into_no_other(at: OpenAt) -> None:
     """Whether KIS has bars of them is not known; where it has, they are of neither session."""
-    found = minutes.past(
+    found = minute_candles.past(
         page(
             bar(moment(TUESDAY, "15:30"), 10_000),
             bar(moment(TUESDAY, "15:32"), 20_000),  # an extended auction
@@ -281,7 +281,7 @@ def test_the_days_volume_tells_a_doubled_auction_also_in_the_evening(doubled: bo
         bar(moment(TUESDAY, "16:10"), 220_000 + 600_000, 100),  # the minute that runs
     ]
     traded = page(*bars, volume=10 + 100 + 500 + 100)
-    found = minutes.todays(traded, session(TUESDAY), moment(TUESDAY, "16:10:30"))
+    found = minute_candles.todays(traded, session(TUESDAY), moment(TUESDAY, "16:10:30"))
     assert [it["volume"] for it in found] == [10, 100, 500]
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kis_assets.errors import InvalidRequest, UnexpectedAnswer
 from kis_assets.kis import answers
-from kis_assets.kis.errors import InvalidRequest, UnexpectedAnswer
 
 FIRST, LAST = date(2026, 3, 9), date(2026, 3, 17)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from kis_assets.kis.errors import InvalidRequest
+from kis_assets.errors import InvalidRequest
 from kis_assets.settings import SettingsError
-from kis_assets.simulator.http import serve
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.server.http import serve
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.base import AbstractDataSource
 from kis_assets.sources.client import KISAPIClient, PriceType, create_client
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING

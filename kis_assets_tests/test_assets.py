@@ -19,17 +19,17 @@ import polars as pl
 import pytest
 from filelock import FileLock, Timeout
 
-from kis_assets import krx
-from kis_assets.assets.reporting import _missing
 from kis_assets.definitions import defs
-from kis_assets.kis.errors import KISError, RateLimited, UnexpectedAnswer
-from kis_assets.lake import Lake
-from kis_assets.pipeline import definitions_of, home
-from kis_assets.resources import KISResource, open_lake
+from kis_assets.defs.materialization import _missing
+from kis_assets.defs.resources import KISResource, open_lake
+from kis_assets.errors import KISError, RateLimited, UnexpectedAnswer
+from kis_assets.exchange import calendar
+from kis_assets.execution.runner import definitions_of, home
+from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings
-from kis_assets.simulator.faults import When
-from kis_assets.simulator.http import serve
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.server.faults import When
+from kis_assets.simulator.server.http import serve
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.base import Fetched
 from kis_assets.tables import (
     DAILY_CANDLES,
@@ -416,7 +416,7 @@ def disk_full(_: Simulator, only: pytest.MonkeyPatch, *__: Any) -> None:
     def full(_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    only.setattr("kis_assets.kis.shared.SqliteFile._open", full)
+    only.setattr("kis_assets.state.sqlite.SqliteFile._open", full)
 
 
 FAULTS: dict[str, Spoil] = {
@@ -530,12 +530,12 @@ def test_a_check_has_the_partitions_of_its_asset() -> None:
 
 
 def test_the_partitions_are_trading_days() -> None:
-    from kis_assets.partitions import TRADING_DAYS
+    from kis_assets.defs.partitions import TRADING_DAYS
 
-    now = datetime(2026, 3, 17, 12, tzinfo=krx.SEOUL)
+    now = datetime(2026, 3, 17, 12, tzinfo=calendar.SEOUL)
     keys = TRADING_DAYS.get_partition_keys(current_time=now)
     assert keys[-1] == DAY
-    assert keys == [str(day) for day in krx.trading_days(date(2020, 1, 1), date(2026, 3, 17))]
+    assert keys == [str(day) for day in calendar.trading_days(date(2020, 1, 1), date(2026, 3, 17))]
 
 
 def test_nothing_is_written_by_loading_the_definitions(tmp_path: Path) -> None:

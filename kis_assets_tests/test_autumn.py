@@ -12,9 +12,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from kis_assets import krx
-from kis_assets.assets.reference import calendar, overridden
-from kis_assets.lake import Scope
+from kis_assets.defs.assets.reference import computed_days, overridden
+from kis_assets.exchange import calendar
+from kis_assets.lake.lake import Scope
 from kis_assets.settings import Settings
 from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET
@@ -43,12 +43,12 @@ def at(moment: str) -> datetime:
 
 def machine(settings: Settings, monkeypatch: pytest.MonkeyPatch, now: str) -> Machine:
     made = Machine(settings, at(now))
-    monkeypatch.setattr(krx, "now", lambda: made.now)
+    monkeypatch.setattr(calendar, "now", lambda: made.now)
     for year in (2026, 2027):
-        made.lake.replace(MARKET_DAYS, Scope.year(year), calendar(year, "kis", made.now))
+        made.lake.replace(MARKET_DAYS, Scope.year(year), computed_days(year, "kis", made.now))
     # Before this all is there.
-    before = krx.previous_trading_day(made.now.date())
-    first = krx.previous_trading_day(before)
+    before = calendar.previous_trading_day(made.now.date())
+    first = calendar.previous_trading_day(before)
     made.now = at(f"{made.now.date()} 00:00")
     for day in (first, before):
         rows = frame(DAILY_CANDLES, based(day, 9, 9), source="kis")
@@ -179,7 +179,7 @@ def test_after_a_session_that_was_called_off_the_one_before_it_is_put_right(
 ) -> None:
     made = machine(settings, monkeypatch, "2026-10-30 20:00")
     made.walk(made.now, at("2026-10-30 21:00"))
-    days = calendar(2026, "kis", made.now)
+    days = computed_days(2026, "kis", made.now)
     said = overridden(days, MARKET_DAYS.empty(), {date(2026, 11, 2): False}, made.now)
     made.lake.replace(MARKET_DAYS, Scope.year(2026), said)
     made.walk(at("2026-10-30 21:00"), at("2026-11-03 09:00"), LOOKS)

@@ -10,22 +10,23 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from kis_assets import backfill, krx, pipeline
-from kis_assets.assets.sessions import month
-from kis_assets.backfill import Plan, make_plan, windows
-from kis_assets.cli.backfilling import estimate
-from kis_assets.kis.errors import KISError
-from kis_assets.kis.keyvalue import SqliteStore
-from kis_assets.partitions import MONTHS
-from kis_assets.pipeline import Outcome
-from kis_assets.quality import account, record, rows_by_day
-from kis_assets.resources import KISResource, open_lake
+from kis_assets.cli.backfill import estimate
+from kis_assets.defs.availability import month
+from kis_assets.defs.partitions import MONTHS
+from kis_assets.defs.resources import KISResource, open_lake
+from kis_assets.errors import KISError
+from kis_assets.exchange import calendar
+from kis_assets.execution import backfill, runner
+from kis_assets.execution.backfill import Plan, make_plan, windows
+from kis_assets.execution.runner import Outcome
+from kis_assets.lake.quality import account, record, rows_by_day
 from kis_assets.settings import Settings
-from kis_assets.simulator.faults import When
-from kis_assets.simulator.http import InProcessTransport
-from kis_assets.simulator.server import Simulator
-from kis_assets.sources.history import History
+from kis_assets.simulator.server.faults import When
+from kis_assets.simulator.server.http import InProcessTransport
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
+from kis_assets.sources.resume import History
+from kis_assets.state.cache import SqliteStore
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES
 from kis_assets_tests.conftest import EVENING
 from kis_assets_tests.in_process import point_at
@@ -70,12 +71,12 @@ class Desk:
     def make(self, table: str, key: str, _: dg.DagsterInstance) -> Outcome:
         if key in self.broken:
             return Outcome(table, key, error="the disk is full")
-        first, last = month(key, krx.latest_session(self.settings.now()).day)
+        first, last = month(key, calendar.latest_session(self.settings.now()).day)
         with self.source(self.settings) as source:
             fetched = source.daily_candles(CODES.split(","), first, last)
             source.history_is_stored(first, last)
         self.rows[key] = fetched.rows
-        days = dict.fromkeys(krx.trading_days(first, last), 0)
+        days = dict.fromkeys(calendar.trading_days(first, last), 0)
         rows = days | rows_by_day(DAILY_CANDLES, fetched.rows.lazy())
         record(self.lake, DAILY_CANDLES, [account(rows, fetched.absent, fetched.failed)])
         return Outcome(table, key)
@@ -93,7 +94,7 @@ def instance() -> dg.DagsterInstance:
 def desk(simulator: Simulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Desk:
     point_at(simulator, monkeypatch, KIS_STOCK_CODES=CODES)
     made = Desk(simulator, tmp_path)
-    for module in ("kis_assets.backfill", "kis_assets.resources"):
+    for module in ("kis_assets.execution.backfill", "kis_assets.defs.resources"):
         monkeypatch.setattr(f"{module}.create_data_source", lambda settings: made.source(settings))
     return made
 
@@ -114,7 +115,7 @@ def test_ten_years_of_2500_stocks_are_no_more_than_63000_requests(first: int) ->
 
 def test_years_cost_a_request_a_stock_for_each_hundred_sessions(desk: Desk) -> None:
     plan = desk.plan("2024-01", "2025-12")
-    sessions = len(krx.trading_days(date(2024, 1, 1), date(2025, 12, 31)))
+    sessions = len(calendar.trading_days(date(2024, 1, 1), date(2025, 12, 31)))
     assert plan.requests == 4 * -(-sessions // 100)
     assert desk.run(plan) == plan.partitions
     assert len(plan.partitions) == 24
@@ -149,7 +150,7 @@ def test_a_backfill_that_was_stopped_goes_on_without_asking_again(desk: Desk) ->
 
 
 def test_no_stock_is_asked_for_before_it_was_listed() -> None:
-    days = krx.trading_days(date(2024, 1, 1), date(2025, 12, 31))
+    days = calendar.trading_days(date(2024, 1, 1), date(2025, 12, 31))
     old, new = date(1990, 1, 1), days[150]
     found = windows([(days[0], days[-1])], listed(None, old, new))
     assert [len(window.codes) for window in found] == [2, 3, 3, 3, 3]
@@ -177,7 +178,7 @@ def test_a_run_that_is_interrupted_interrupts_the_backfill(
     def daily_candles() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "defs", dg.Definitions(assets=[daily_candles]))
+    monkeypatch.setattr(runner, "defs", dg.Definitions(assets=[daily_candles]))
     plan = desk.plan("2026-03", "2026-03")
     with dg.DagsterInstance.ephemeral() as kept, pytest.raises(KeyboardInterrupt):
         next(backfill.run(plan, desk.settings, kept))
@@ -196,7 +197,7 @@ def test_what_is_complete_is_left_out_unless_it_is_wanted_again(desk: Desk) -> N
     record(
         desk.lake,
         DAILY_CANDLES,
-        [account(dict.fromkeys(krx.trading_days(first, last), 4), {}, {})],
+        [account(dict.fromkeys(calendar.trading_days(first, last), 4), {}, {})],
     )
     plan = desk.plan("2025-01", "2025-03")
     assert (plan.partitions, plan.complete) == (["2025-01-01", "2025-03-01"], 1)
@@ -207,17 +208,17 @@ def test_what_is_complete_is_left_out_unless_it_is_wanted_again(desk: Desk) -> N
 def test_what_is_not_right_is_not_complete(desk: Desk, what: str) -> None:
     days = [EVENING.date() - timedelta(days=1)]
     if what == "stored too early":  # far ahead: nothing is stored after its evening
-        days = [krx.next_trading_day(krx.today())]
+        days = [calendar.next_trading_day(calendar.today())]
     failed = {"005930": KISError("down")} if what == "failed" else {}
     record(desk.lake, MINUTE_CANDLES, [account(dict.fromkeys(days, 4), {}, failed)])
     last = days[0] + timedelta(days=1 if what == "a day lacks" else 0)
-    assert not backfill.is_complete(desk.lake, MINUTE_CANDLES, days[0], last, krx.now())
+    assert not backfill.is_complete(desk.lake, MINUTE_CANDLES, days[0], last, calendar.now())
 
 
 def test_a_day_that_is_right_is_complete(desk: Desk) -> None:
     day = EVENING.date() - timedelta(days=1)
     record(desk.lake, MINUTE_CANDLES, [account({day: 4}, {}, {})])
-    assert backfill.is_complete(desk.lake, MINUTE_CANDLES, day, day, krx.now())
+    assert backfill.is_complete(desk.lake, MINUTE_CANDLES, day, day, calendar.now())
 
 
 def test_days_of_minutes_cost_what_they_cost_on_a_real_day(desk: Desk) -> None:

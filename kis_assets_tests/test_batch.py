@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kis_assets.kis.errors import (
+from kis_assets.errors import (
     AuthenticationFailed,
     InvalidRequest,
     KISError,
@@ -16,9 +16,9 @@ from kis_assets.kis.errors import (
     UnexpectedAnswer,
 )
 from kis_assets.settings import Settings
-from kis_assets.simulator.faults import When
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.faults import When
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.base import (
     AbstractDataSource,
     ChartData,
@@ -27,7 +27,7 @@ from kis_assets.sources.base import (
     PriceType,
 )
 from kis_assets.sources.batch import Batch
-from kis_assets.sources.cache import CachedDataSource, open_store
+from kis_assets.sources.cached import CachedDataSource, open_store
 from kis_assets.sources.kis import KISDataSource
 from kis_assets_tests.conftest import APP_KEY, EVENING, OpenAt, open_source, simulator_of
 
@@ -195,7 +195,7 @@ BAD_INPUT: dict[str, type[KISError]] = {
 def test_what_went_wrong_is_named_for_its_stock(
     at: OpenAt, what: str, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kis_assets.sources.bulk.ROUNDS", 1)
+    monkeypatch.setattr("kis_assets.transport.fan_out.ROUNDS", 1)
     source = at(EVENING)
     setattr(simulator_of(source).faults, fault, When(calls=1, path="quotations/inquire"))
     result = batch(source, what, GOOD, max_workers=1)

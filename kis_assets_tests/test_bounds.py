@@ -18,12 +18,12 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from kis_assets import alerts
-from kis_assets.kis import endpoints, master
+from kis_assets.errors import KISError, ServiceUnavailable, UnexpectedAnswer
+from kis_assets.kis import endpoints, master_files
 from kis_assets.kis.client import Client
-from kis_assets.kis.errors import KISError, ServiceUnavailable, UnexpectedAnswer
-from kis_assets.kis.wire import LONGEST_ANSWER, LONGEST_FILE, Wire
+from kis_assets.monitoring import alerts
 from kis_assets.settings import Settings
+from kis_assets.transport.http import LONGEST_ANSWER, LONGEST_FILE, Wire
 from kis_assets_tests.conftest import EVENING, Clock
 from kis_assets_tests.test_master import record
 
@@ -253,19 +253,19 @@ def test_a_master_file_that_is_none_costs_a_sentence(name: str) -> None:
     content = BOMBS[name]()
     assert len(content) < LONGEST_FILE
     with at_most(140), pytest.raises(UnexpectedAnswer, match="KOSPI"):
-        master.parse(master.unzip(content, "KOSPI"), "KOSPI")
+        master_files.parse(master_files.unzip(content, "KOSPI"), "KOSPI")
 
 
 def test_a_master_file_ten_times_as_long_as_today_is_read() -> None:
     one = record().removeprefix(b"900110")
     lines = b"\n".join(b"%06d%b" % (n, one) for n in range(30_000))
-    content = master.unzip(zipped((NAME, lines)), "KOSPI")
+    content = master_files.unzip(zipped((NAME, lines)), "KOSPI")
     assert content == lines
-    assert len(master.codes(lines, NAME)) == 30_000
+    assert len(master_files.codes(lines, NAME)) == 30_000
 
 
 def test_lists_of_codes_and_sectors_have_as_many_lines_as_there_may_be() -> None:
-    for read in (lambda it: master.codes(it, NAME), master.sector_names):
+    for read in (lambda it: master_files.codes(it, NAME), master_files.sector_names):
         with pytest.raises(UnexpectedAnswer, match="lines"):
             read(b"0\n" * 5_000_000)
 
@@ -360,7 +360,7 @@ def test_a_clock_a_day_off_is_no_clock(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, stated: str
 ) -> None:
     """What is final is told by it."""
-    monkeypatch.setattr("kis_assets.krx.now", lambda: EVENING)
+    monkeypatch.setattr("kis_assets.exchange.calendar.now", lambda: EVENING)
     live = settings.model_copy(update={"kis_replay_at": None})
     good = b'{"rt_cd": "0", "access_token": "T", "expires_in": 86400}'
     with closing(asking(live, good, date=stated)) as client:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kis_assets.kis.breaker import Breaker
-from kis_assets.kis.errors import ServiceUnavailable
-from kis_assets.kis.shared import SharedState
+from kis_assets.errors import ServiceUnavailable
+from kis_assets.state.sqlite import SharedState
+from kis_assets.transport.circuit_breaker import Breaker
 from kis_assets_tests.conftest import Clock
 
 

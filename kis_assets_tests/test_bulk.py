@@ -6,13 +6,13 @@ import threading
 
 import pytest
 
-from kis_assets.kis.errors import (
+from kis_assets.errors import (
     AuthenticationFailed,
     RateLimited,
     ServiceUnavailable,
     UnexpectedAnswer,
 )
-from kis_assets.sources.bulk import each
+from kis_assets.transport.fan_out import each
 
 
 def test_one_failure_stops_no_other() -> None:

@@ -14,18 +14,18 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from kis_assets import krx
-from kis_assets.kis.errors import InvalidRequest, RateLimited, ServiceUnavailable
-from kis_assets.kis.keyvalue import KEEP, SqliteStore, Store
+from kis_assets.errors import InvalidRequest, RateLimited, ServiceUnavailable
+from kis_assets.exchange import calendar
+from kis_assets.exchange.venues import Venue
 from kis_assets.settings import Settings
-from kis_assets.simulator.faults import When
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.server.faults import When
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.base import AbstractDataSource, PriceType
-from kis_assets.sources.cache import CachedDataSource, namespace, open_store
+from kis_assets.sources.cached import CachedDataSource, namespace, open_store
 from kis_assets.sources.factory import create_data_source
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.sources.mock import MockDataSource
-from kis_assets.venues import Venue
+from kis_assets.state.cache import KEEP, SqliteStore, Store
 from kis_assets_tests.conftest import EVENING, Clock, open_source
 
 SAMSUNG, HYNIX = "005930", "000660"
@@ -168,7 +168,7 @@ def test_no_price_outlives_the_next_change_of_the_market(
     "changes_at",
     [
         EVENING.replace(hour=20, minute=5),  # the last trade off hours is told
-        datetime(2026, 10, 2, 6, tzinfo=krx.SEOUL),  # the regular close is put back
+        datetime(2026, 10, 2, 6, tzinfo=calendar.SEOUL),  # the regular close is put back
     ],
 )
 def test_no_bar_of_a_day_outlives_what_changes_it(
@@ -624,7 +624,7 @@ def test_a_cached_price_takes_no_time(
     with CachedDataSource(open_source(simulator, settings), real_store, settings) as cached:
         master = cached.stock_master(EVENING.date())
         codes = master.sort("previous_volume", descending=True)["stock_code"].head(100).to_list()
-        codes = [code for code in codes if krx.is_stock_code(code)]
+        codes = [code for code in codes if calendar.is_stock_code(code)]
         assert cached.warm_cache(codes, ["price"])["price"]["succeeded"] == len(codes)
         # Another program's turn on this machine is no time of the cache.
         p99 = min(_p99(cached, codes) for _ in range(3))

@@ -9,14 +9,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kis_assets import krx
-from kis_assets.assets.sessions import live_session, refuse_closed
-from kis_assets.kis.errors import InvalidRequest, KISError, UnexpectedAnswer
+from kis_assets.defs.availability import live_session, refuse_closed
+from kis_assets.errors import InvalidRequest, KISError, UnexpectedAnswer
+from kis_assets.exchange import calendar
 from kis_assets.settings import Settings
-from kis_assets.simulator import services, wire_reference
-from kis_assets.simulator.faults import When
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server import services
+from kis_assets.simulator.server.faults import When
+from kis_assets.simulator.server.server import Simulator
+from kis_assets.simulator.wire import reference
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.sources.mock import MockDataSource
 from kis_assets.tables import MARKET_DAYS
@@ -48,7 +49,9 @@ def decreed(now: datetime = EVENING) -> Simulator:
 def test_days_past_and_to_come_are_told(source: KISDataSource) -> None:
     first, last = DAY - timedelta(days=9), DAY + timedelta(days=14)
     days = source.market_days(first, last)
-    assert [day for day, is_open in days.items() if is_open] == krx.trading_days(first, max(days))
+    assert [day for day, is_open in days.items() if is_open] == calendar.trading_days(
+        first, max(days)
+    )
     assert min(days) == first
     assert max(days) >= last
 
@@ -69,14 +72,14 @@ def test_pages_are_followed_with_the_keys_of_the_answer(
 
 def from_its_key(request: Any) -> Any:
     """chk-holiday as a server answers whose next page begins on the last day of this one."""
-    given = wire_reference.chk_holiday(request)
+    given = reference.chk_holiday(request)
     if request["CTX_AREA_NK"]:
         day = request.day("CTX_AREA_NK")
-        given.payload["output"].insert(0, wire_reference._calendar_row(request, day))
+        given.payload["output"].insert(0, reference._calendar_row(request, day))
     return given
 
 
-@pytest.mark.parametrize("chk_holiday", [wire_reference.chk_holiday, from_its_key])
+@pytest.mark.parametrize("chk_holiday", [reference.chk_holiday, from_its_key])
 def test_the_next_page_may_begin_on_the_last_day_of_this_one_or_after_it(
     source: KISDataSource, monkeypatch: pytest.MonkeyPatch, chk_holiday: Any
 ) -> None:
@@ -84,7 +87,7 @@ def test_the_next_page_may_begin_on_the_last_day_of_this_one_or_after_it(
     days = source.market_days(DAY, DAY + timedelta(days=60))
     assert sorted(days) == [DAY + timedelta(days=n) for n in range(72)]
     assert {day for day, is_open in days.items() if is_open} == set(
-        krx.trading_days(DAY, DAY + timedelta(days=71))
+        calendar.trading_days(DAY, DAY + timedelta(days=71))
     )
 
 
@@ -93,7 +96,7 @@ def test_a_page_that_leaves_a_gap_or_goes_back_is_refused(
     source: KISDataSource, monkeypatch: pytest.MonkeyPatch, days_off: int
 ) -> None:
     def answer(request: Any) -> Any:
-        given = wire_reference.chk_holiday(request)
+        given = reference.chk_holiday(request)
         if request["CTX_AREA_NK"]:
             for row in given.payload["output"]:
                 shifted = date.fromisoformat(row["bass_dt"]) + timedelta(days=days_off)
@@ -118,7 +121,7 @@ def test_saturdays_are_closed_though_tr_day_yn_is_y(source: KISDataSource) -> No
 
 
 def test_the_last_day_of_the_year_is_closed_though_banks_are_open(settings: Settings) -> None:
-    now = datetime(2026, 12, 30, 20, 50, tzinfo=krx.SEOUL)
+    now = datetime(2026, 12, 30, 20, 50, tzinfo=calendar.SEOUL)
     with _source_at(now, settings) as source:
         assert (
             source.market_days(date(2026, 12, 31), date(2026, 12, 31))[date(2026, 12, 31)] is False
@@ -142,7 +145,7 @@ class Pages:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
         def answer(request: Any) -> Any:
-            given = wire_reference.chk_holiday(request)
+            given = reference.chk_holiday(request)
             change(given)
             return given
 
@@ -239,7 +242,7 @@ def test_kis_overrides_the_computed_calendar_and_its_hours_stay(
     assert len(stored) == 365
     told = [day for day, row in stored.items() if row["known_from"] == "kis"]
     assert (min(told), max(told)) == (date(2026, 3, 8), date(2026, 3, 31))
-    session = krx.session(DAY)
+    session = calendar.session(DAY)
     assert session is not None
     assert (stored[DAY]["opens_at"], stored[DAY]["closes_at"]) == (
         session.opens_at,
@@ -300,11 +303,11 @@ def test_a_day_that_kis_has_open_has_ordinary_hours(monkeypatch: pytest.MonkeyPa
     assert materialize("market_days", "2026").success
     stored = rows(MARKET_DAYS).row(by_predicate=pl.col("day") == sunday, named=True)
     assert stored["is_open"]
-    assert stored["opens_at"].astimezone(krx.SEOUL).hour == 9
+    assert stored["opens_at"].astimezone(calendar.SEOUL).hour == 9
 
 
 def test_the_year_ends_where_the_partition_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = datetime(2026, 12, 28, 20, 50, tzinfo=krx.SEOUL)
+    now = datetime(2026, 12, 28, 20, 50, tzinfo=calendar.SEOUL)
     server = Simulator(ModelMarket(seed=0, clock=lambda: now), rate_limit=0)
     point_at(server, monkeypatch, now)
     for _ in range(2):
@@ -333,8 +336,8 @@ def test_on_the_virtual_server_the_computed_calendar_stands(
 
 def test_the_mock_market_has_the_computed_calendar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_SOURCE_TYPE", "mock")
-    monkeypatch.setattr("kis_assets.resources.create_data_source", MockDataSource)
-    assert materialize("market_days", str(krx.today().year)).success
+    monkeypatch.setattr("kis_assets.defs.resources.create_data_source", MockDataSource)
+    assert materialize("market_days", str(calendar.today().year)).success
     assert "kis" not in set(rows(MARKET_DAYS)["known_from"])
 
 

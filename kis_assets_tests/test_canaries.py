@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from kis_assets.simulator.http import serve
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.http import serve
+from kis_assets.simulator.server.server import Simulator
 from kis_assets_tests.conftest import EVENING
 
 KEY = "PSCANARYKEY0000000000000000000000001"

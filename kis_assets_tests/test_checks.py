@@ -13,17 +13,17 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kis_assets import krx
-from kis_assets.assets.reference import calendar
-from kis_assets.checks import second
-from kis_assets.checks.claims import Incomparable, Span
-from kis_assets.checks.listing import LISTED
-from kis_assets.kis.errors import NotSupported
-from kis_assets.lake import Lake, Scope
-from kis_assets.quality import account, record, rows_by_day
+from kis_assets.defs.assets.reference import computed_days
+from kis_assets.defs.checks import cross_source
+from kis_assets.defs.checks.check import Incomparable, Span
+from kis_assets.defs.checks.registry import LISTED
+from kis_assets.errors import NotSupported
+from kis_assets.exchange import calendar
+from kis_assets.lake.lake import Lake, Scope
+from kis_assets.lake.quality import account, record, rows_by_day
 from kis_assets.settings import Settings
-from kis_assets.simulator.replay import ReplayMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.replay import ReplayMarket
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.base import AbstractDataSource
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
@@ -41,7 +41,7 @@ from kis_assets.tables import (
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, open_source
 
 DAY, DAY_BEFORE = date(2026, 3, 17), date(2026, 3, 16)
-NOON = datetime(2026, 3, 17, 12, 40, tzinfo=krx.SEOUL)
+NOON = datetime(2026, 3, 17, 12, 40, tzinfo=calendar.SEOUL)
 CLAIMS = {table.name: claims for _, table, claims in LISTED}
 WARNINGS = {c.name for claims in CLAIMS.values() for c in claims if c.severity.value == "WARN"}
 
@@ -83,7 +83,7 @@ def fetched_days(
         listed = pl.col("stock_code").is_in(ODD) | (pl.int_range(pl.len()) % each == 0)
         chosen = master.filter(listed)
         codes = chosen["stock_code"].to_list()
-        lake.replace(MARKET_DAYS, Scope.year(2026), calendar(2026, "kis", krx.now()))
+        lake.replace(MARKET_DAYS, Scope.year(2026), computed_days(2026, "kis", calendar.now()))
         lake.replace(STOCK_MASTER, Scope.day(DAY), chosen)
         for table, fetched in (
             (ORDER_BOOKS, noon.order_books(chosen, DAY, NOON)),
@@ -578,7 +578,7 @@ def test_one_altered_value_of_the_hundred_stocks_is_seen(
 ) -> None:
     span = span_of(lake, DAILY_CANDLES, fetched_days[1])
     (claim,) = [c for c in CLAIMS["daily_candles"] if c.name == SPOT_CHECK]
-    code = second.drawn(span.rows())[42]
+    code = cross_source.drawn(span.rows())[42]
     before = (
         lake.scan(DAILY_CANDLES)
         .filter(pl.col("stock_code") == code, pl.col("trading_day") == DAY)
@@ -595,14 +595,14 @@ def test_a_hundred_stocks_are_drawn_alike_from_each_tenth_and_the_same_each_time
         rows = [(day, f"{n:06}", n) for n in range(first, 2500)]
         return pl.LazyFrame(rows, ["trading_day", "stock_code", "trading_value"], orient="row")
 
-    found = second.drawn(market(DAY))
-    assert found == second.drawn(market(DAY)) != second.drawn(market(DAY_BEFORE))
-    assert found == second.drawn(pl.concat([market(DAY_BEFORE), market(DAY)]))
+    found = cross_source.drawn(market(DAY))
+    assert found == cross_source.drawn(market(DAY)) != cross_source.drawn(market(DAY_BEFORE))
+    assert found == cross_source.drawn(pl.concat([market(DAY_BEFORE), market(DAY)]))
     assert len(set(found)) == 100
     tenths = pl.Series([int(code) // 250 for code in found]).value_counts()["count"]
     assert tenths.to_list() == [10] * 10
     # Five stocks that are gone move the borders of all tenths.
-    assert len(set(found) & set(second.drawn(market(DAY, first=5)))) > 90
+    assert len(set(found) & set(cross_source.drawn(market(DAY, first=5)))) > 90
 
 
 def test_all_tables_of_a_day_ask_the_second_source_once_when_the_day_is_over(
@@ -676,6 +676,6 @@ def test_any_altered_candle_of_the_whole_market_is_seen_beside_krx(
 
 def test_the_second_source_of_candles_is_krx_where_it_is_stored(lake: Lake, krx_lake: Lake) -> None:
     assert SPOT_CHECK not in broken(lake, DAILY_CANDLES, beside=krx_lake)
-    code = second.drawn(span_of(lake, DAILY_CANDLES).rows())[7]
+    code = cross_source.drawn(span_of(lake, DAILY_CANDLES).rows())[7]
     spoil(krx_lake, KRX_DAILY, at(code, volume=pl.col("volume") + 1))
     assert SPOT_CHECK in broken(lake, DAILY_CANDLES, beside=krx_lake)

@@ -13,9 +13,9 @@ from typing import Any, cast
 import polars as pl
 import pytest
 
-from kis_assets.checks import candles, rows, second
-from kis_assets.checks.claims import Incomparable, Span
-from kis_assets.lake import Lake, Scope
+from kis_assets.defs.checks import completeness, cross_source, daily_candles
+from kis_assets.defs.checks.check import Incomparable, Span
+from kis_assets.lake.lake import Lake, Scope
 from kis_assets.sources.base import AbstractDataSource, Fetched
 from kis_assets.tables import DAILY_CANDLES, KRX_DAILY, PRICE_SNAPSHOTS, Table
 from kis_assets_tests.small_rows import candle, frame
@@ -101,7 +101,7 @@ def put_quote(lake: Lake, moment: str, price: int) -> None:
 def test_the_official_prices_are_those_of_the_final_candle(lake: Lake) -> None:
     put_quote(lake, "2026-10-01 15:45", 10_000)
     put_quote(lake, "2026-10-01 20:40", 10_300)
-    claim = candles.snapshot_after_close_equals_candle
+    claim = daily_candles.snapshot_after_close_equals_candle
     put_candle(lake, close=10_300, is_final=False)
     assert broken(claim, lake, DAILY_CANDLES, EVENING) == []
     put_candle(lake, close=10_000, is_final=True)
@@ -114,7 +114,7 @@ def test_the_official_prices_are_those_of_the_final_candle(lake: Lake) -> None:
 def test_a_capture_of_the_evening_is_held_against_no_candle(lake: Lake) -> None:
     put_quote(lake, "2026-10-01 20:40", 10_300)
     put_candle(lake, close=10_000, is_final=True)
-    claim = candles.snapshot_after_close_equals_candle
+    claim = daily_candles.snapshot_after_close_equals_candle
     assert broken(claim, lake, DAILY_CANDLES, MORNING) == []
 
 
@@ -131,7 +131,7 @@ def put_krx(lake: Lake, close: int) -> None:
 
 def test_krx_is_compared_with_final_candles_alone(lake: Lake, beside: Lake) -> None:
     put_krx(beside, 10_000)
-    claim = second.candles_are_those_of_krx
+    claim = cross_source.candles_are_those_of_krx
     put_candle(lake, close=10_300, is_final=False)
     with pytest.raises(Incomparable, match="no final candle"):
         broken(claim, beside, KRX_DAILY, MORNING, beside=lake)
@@ -148,7 +148,7 @@ def test_krx_is_compared_with_final_candles_alone(lake: Lake, beside: Lake) -> N
 def test_no_evening_price_is_compared_with_the_same_evening_price(lake: Lake) -> None:
     put_candle(lake, close=10_300, is_final=False)
     source = Second(10_300)
-    claim = second.a_hundred_stocks_agree_with_a_second_source
+    claim = cross_source.a_hundred_stocks_agree_with_a_second_source
     with pytest.raises(Incomparable, match="no row of these days is final"):
         broken(claim, lake, DAILY_CANDLES, EVENING, source)
     assert source.asked == 0
@@ -156,7 +156,7 @@ def test_no_evening_price_is_compared_with_the_same_evening_price(lake: Lake) ->
 
 def test_a_final_candle_is_compared_on_the_morning(lake: Lake) -> None:
     put_candle(lake, close=10_000, is_final=True)
-    claim = second.a_hundred_stocks_agree_with_a_second_source
+    claim = cross_source.a_hundred_stocks_agree_with_a_second_source
     assert broken(claim, lake, DAILY_CANDLES, "2026-10-02 16:00", Second(10_000)) == []
     put_candle(lake, close=10_050, is_final=True)
     found = broken(claim, lake, DAILY_CANDLES, "2026-10-02 16:00", Second(10_000))
@@ -165,7 +165,7 @@ def test_a_final_candle_is_compared_on_the_morning(lake: Lake) -> None:
 
 def test_official_quotes_are_compared_until_the_after_market_opens(lake: Lake) -> None:
     put_quote(lake, "2026-10-01 15:45", 10_000)
-    claim = second.a_hundred_stocks_agree_with_a_second_source
+    claim = cross_source.a_hundred_stocks_agree_with_a_second_source
     assert broken(claim, lake, PRICE_SNAPSHOTS, "2026-10-01 15:46", Second(10_000)) == []
     assert broken(claim, lake, PRICE_SNAPSHOTS, "2026-10-01 15:46", Second(9_950))
     source = Second(10_300)
@@ -178,7 +178,7 @@ def test_official_quotes_are_compared_until_the_after_market_opens(lake: Lake) -
 
 
 def test_the_nights_correction_is_no_change_of_what_was_settled(lake: Lake) -> None:
-    claim = rows.settled_days_are_unchanged
+    claim = completeness.settled_days_are_unchanged
     put_candle(lake, close=10_300, is_final=False)
     put_candle(lake, close=10_000, is_final=True)
     assert broken(claim, lake, DAILY_CANDLES, MORNING) == []
@@ -196,5 +196,5 @@ def test_a_base_is_held_against_the_final_close_of_the_month_before(
     before = candle(BEFORE, 9_000, 9_000, 9_000, 9_000, is_final=is_final)
     lake.replace(DAILY_CANDLES, Scope.month(BEFORE), frame(DAILY_CANDLES, before, source="kis"))
     put_candle(lake, close=10_000, is_final=True)
-    claim = candles.moved_bases_have_an_action
+    claim = daily_candles.moved_bases_have_an_action
     assert len(broken(claim, lake, DAILY_CANDLES, MORNING)) == found

@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 
 from kis_assets.cli import app
 from kis_assets.cli.output import show
-from kis_assets.kis.errors import AuthenticationFailed, ServiceUnavailable
+from kis_assets.errors import AuthenticationFailed, ServiceUnavailable
 from kis_assets.settings import Settings
 from kis_assets.sources.base import AbstractDataSource
 from kis_assets.tables import STOCK_MASTER
@@ -255,7 +255,8 @@ def test_before_the_first_run_every_reader_says_what_to_run(
         ("diff", "daily_candles", "2026-03"),
         ("candles", SAMSUNG, "--stored"),
     ):
-        assert "run: kis-assets run" in Said(*words).error
+        helps = "backfill daily_candles 2026-03" if words[0] == "diff" else "run"
+        assert f"run: kis-assets {helps}" in Said(*words).error
 
 
 def test_what_a_new_version_changed_is_shown_side_by_side(stored: Path) -> None:

@@ -11,10 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from kis_assets import krx
-from kis_assets.kis.client import Client
-from kis_assets.kis.endpoints import MANY_PRICES, PRICE
-from kis_assets.kis.errors import (
+from kis_assets.errors import (
     AuthenticationFailed,
     InvalidRequest,
     KISError,
@@ -23,11 +20,14 @@ from kis_assets.kis.errors import (
     ServiceUnavailable,
     UnexpectedAnswer,
 )
+from kis_assets.exchange import calendar
+from kis_assets.kis.client import Client
+from kis_assets.kis.endpoints import MANY_PRICES, PRICE
 from kis_assets.settings import Settings
-from kis_assets.simulator.faults import Faults, When
-from kis_assets.simulator.http import serve
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.faults import Faults, When
+from kis_assets.simulator.server.http import serve
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, open_source
 
@@ -286,7 +286,7 @@ def test_a_page_of_days_that_lost_bars_is_not_the_end_of_history(
     given = source._kis.daily_page
     monkeypatch.setattr(source._kis, "daily_page", lambda *args, **how: given(*args, **how)[:97])
     assert source._kis.daily_candles(SAMSUNG, first, last) == whole
-    assert [bar["trading_day"] for bar in whole] == krx.trading_days(first, last)[::-1]
+    assert [bar["trading_day"] for bar in whole] == calendar.trading_days(first, last)[::-1]
 
 
 def test_a_chart_of_another_year_is_not_taken_for_the_newest(
@@ -345,7 +345,7 @@ def test_daily_bars_are_raw_page_by_page_and_no_page_too_many(
     simulator: Simulator, source: KISDataSource
 ) -> None:
     """199 days around a split, from a Sunday on: a full page, and one a bar short of it."""
-    days = krx.trading_days(date(2024, 1, 2), date(2026, 3, 17))
+    days = calendar.trading_days(date(2024, 1, 2), date(2026, 3, 17))
     start = max(n for n, day in enumerate(days[:-199]) if day.weekday() == 0)
     days = days[start : start + 199]
     splits = simulator.market.actions(days[20], days[-20])

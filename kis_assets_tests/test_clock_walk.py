@@ -16,15 +16,15 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from kis_assets import finality, krx
 from kis_assets.definitions import defs
-from kis_assets.resources import open_lake
+from kis_assets.defs.resources import open_lake
+from kis_assets.exchange import calendar, finality
 from kis_assets.settings import Settings
-from kis_assets.simulator.after_market import Correction
-from kis_assets.simulator.http import serve
-from kis_assets.simulator.market import Bar
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.after_market import Correction
+from kis_assets.simulator.market.market import Bar
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.http import serve
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS, QUALITY
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET
 from kis_assets_tests.in_process import materialize
@@ -37,9 +37,9 @@ CODES = (
     *("489430", "155990", "175020", "373340", "414880"),  # with an action in November
     *("361550", "459670", "488700"),  # and in December
 )
-REAL = krx.now
+REAL = calendar.now
 """The clock on the wall, by which tokens expire."""
-LATER = datetime(2027, 3, 1, tzinfo=krx.SEOUL)
+LATER = datetime(2027, 3, 1, tzinfo=calendar.SEOUL)
 """When all that the walks come through is final."""
 
 
@@ -66,7 +66,7 @@ class Walk:
         )
         self.machine: Machine
         self.is_ready = False
-        monkeypatch.setattr(krx, "now", lambda: self._now)
+        monkeypatch.setattr(calendar, "now", lambda: self._now)
         # By which Dagster ends the partitions that there are.
         monkeypatch.setattr(
             "dagster._time._mockable_get_current_datetime", lambda: self._now.astimezone(UTC)
@@ -116,7 +116,7 @@ class Walk:
         """Fetch the month's candles at a moment of one's own choice."""
         self.machine.now = at(moment)
         self.turn(at(moment))
-        self.make("daily_candles", f"{krx.latest_session(at(moment)).day:%Y-%m}-01")
+        self.make("daily_candles", f"{calendar.latest_session(at(moment)).day:%Y-%m}-01")
 
     def verify(self) -> None:
         """Whatever is stored is right at this moment."""
@@ -168,7 +168,7 @@ class Walk:
         """What a day did to all prices before it."""
         if (code, bar.day) in self.ratios:
             return self.ratios[code, bar.day]
-        tick = krx.tick_size(max(bar.base, bar.previous_close), bar.day)
+        tick = calendar.tick_size(max(bar.base, bar.previous_close), bar.day)
         moved = abs(bar.base - bar.previous_close) > tick
         return Fraction(bar.base, bar.previous_close) if moved else Fraction(1)
 
@@ -177,10 +177,10 @@ class Walk:
         rows = open_lake(Settings.load()).scan(PRICE_SNAPSHOTS).collect()
         captured = set(rows.filter(session="closing_price")["trading_day"])
         for row in rows.iter_rows(named=True):
-            session = krx.session(row["trading_day"])
+            session = calendar.session(row["trading_day"])
             assert session is not None
             true = bars[row["stock_code"]][row["trading_day"]]
-            is_known = row["captured_at"] >= session.closes_at + krx.AUCTION_OVER
+            is_known = row["captured_at"] >= session.closes_at + calendar.AUCTION_OVER
             is_known &= row["trading_day"] in captured
             assert row["regular_close"] == (true.close if is_known else None), (self._now, row)
             if row["session"] == "closing_price":

@@ -9,12 +9,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from kis_assets import finality, krx, quality
-from kis_assets.assets.reference import calendar
-from kis_assets.kis.errors import ServiceUnavailable
-from kis_assets.lake import Lake, Scope
+from kis_assets.defs.assets.reference import computed_days
+from kis_assets.errors import ServiceUnavailable
+from kis_assets.exchange import calendar, finality
+from kis_assets.lake import quality
+from kis_assets.lake.lake import Lake, Scope
+from kis_assets.lake.quality import ACCOUNTED, Finding, absences, account, record
 from kis_assets.market import Market
-from kis_assets.quality import ACCOUNTED, Finding, absences, account, record
 from kis_assets.tables import (
     DAILY_CANDLES,
     MARKET_DAYS,
@@ -33,7 +34,7 @@ CLAIM = "prices_are_possible"
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     found = Lake(tmp_path, source="kis")
-    found.replace(MARKET_DAYS, Scope.year(2026), calendar(2026, "kis", krx.now()))
+    found.replace(MARKET_DAYS, Scope.year(2026), computed_days(2026, "kis", calendar.now()))
     return found
 
 
@@ -118,7 +119,7 @@ def test_a_session_between_without_rows_is_missing_and_a_holiday_is_no_day_at_al
     ],
 )
 def test_minutes_can_be_had_for_246_sessions(lake: Lake, day: date, reason: str) -> None:
-    lake.replace(MARKET_DAYS, Scope.year(2025), calendar(2025, "kis", krx.now()))
+    lake.replace(MARKET_DAYS, Scope.year(2025), computed_days(2025, "kis", calendar.now()))
     stored(lake, MINUTE_CANDLES, date(2025, 1, 2))
     assert condition(lake, MINUTE_CANDLES, day) == ("missing", reason)
 
@@ -213,7 +214,7 @@ def test_in_a_replay_days_after_its_instant_are_none_yet(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored(lake, PRICE_SNAPSHOTS, MONDAY)
-    evening = datetime(2026, 3, 17, 20, 50, tzinfo=krx.SEOUL)
+    evening = datetime(2026, 3, 17, 20, 50, tzinfo=calendar.SEOUL)
     replay = Lake(lake.folder, source="kis", replay_at=evening)
     query = "SELECT trading_day, condition FROM dataset_condition"
     seen = [(MONDAY, "available"), (TUESDAY, "pending")]

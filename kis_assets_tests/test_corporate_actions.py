@@ -9,25 +9,25 @@ from typing import Any, cast
 import polars as pl
 import pytest
 
-from kis_assets import krx
-from kis_assets.assets.actions import judged, unexplained
-from kis_assets.base_prices import moved_bases
-from kis_assets.checks.candles import moved_bases_have_an_action
-from kis_assets.checks.claims import Span
+from kis_assets.defs.assets.corporate_actions import judged, unexplained
+from kis_assets.defs.checks.check import Span
+from kis_assets.defs.checks.daily_candles import moved_bases_have_an_action
+from kis_assets.defs.resources import open_lake
+from kis_assets.errors import RateLimited, UnexpectedAnswer
+from kis_assets.exchange import calendar
 from kis_assets.kis import endpoints
 from kis_assets.kis.answers import daily_candles
 from kis_assets.kis.answers_reference import ACTION_LISTS, any_day, corporate_actions, short_code
 from kis_assets.kis.client import Client
 from kis_assets.kis.endpoints import Endpoint
-from kis_assets.kis.errors import RateLimited, UnexpectedAnswer
 from kis_assets.kis.reference import Reference
-from kis_assets.lake import Scope
-from kis_assets.resources import open_lake
+from kis_assets.lake.base_prices import moved_bases
+from kis_assets.lake.lake import Scope
 from kis_assets.settings import Settings
-from kis_assets.simulator import services
-from kis_assets.simulator.faults import When
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server import services
+from kis_assets.simulator.server.faults import When
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.tables import CORPORATE_ACTIONS, DAILY_CANDLES
 from kis_assets_tests.conftest import EVENING, market_at
@@ -248,7 +248,7 @@ def test_ratios_are_the_markets_own(
 def test_pages_are_followed_to_the_end(
     simulator: Simulator, source: KISDataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kis_assets.simulator.wire_reference._ACTIONS_PAGE", 100)
+    monkeypatch.setattr("kis_assets.simulator.wire.reference._ACTIONS_PAGE", 100)
     found = source.corporate_actions(date(2025, 12, 1))
     dividends = found.filter(pl.col("kind") == "cash_dividend")
     assert dividends.height > 100
@@ -313,7 +313,7 @@ def test_a_list_that_ends_at_100_rows_is_asked_for_in_shorter_spans(
     a_day: int, tr_cont: str
 ) -> None:
     """Be it that it has no more than these, or that the server gives no more."""
-    days = krx.trading_days(MONTH, date(2026, 3, 31))
+    days = calendar.trading_days(MONTH, date(2026, 3, 31))
     server = Depository({day: a_day for day in days}, tr_cont=tr_cont)
     assert len(server.of_a_month()) == a_day * len(days)
     assert (len(server.spans) > 1) == (a_day * len(days) >= 90)
@@ -377,7 +377,7 @@ def found(
     moved = moved_bases(rows.lazy(), DAYS[1], DAYS[1]).collect()
     known = CORPORATE_ACTIONS.empty() if announced is None else announced
     shown = rows.filter(pl.col("trading_day") == DAYS[1])
-    return judged(known, moved), unexplained(shown, moved, known, krx.now())
+    return judged(known, moved), unexplained(shown, moved, known, calendar.now())
 
 
 def marks(*candles: dict[str, Any], announced: pl.DataFrame | None = None) -> pl.DataFrame:
@@ -539,7 +539,9 @@ def test_a_split_leaves_history_raw_rebases_the_adjusted_view_and_breaks_no_chec
         it for it in simulator.market.actions(MONTH, date(2026, 3, 17))
         if it.kind == "split" and MONTH <= it.ex_day <= date(2026, 3, 17)
     )  # fmt: skip
-    before = datetime.combine(krx.previous_trading_day(split.ex_day), time(20, 50), krx.SEOUL)
+    before = datetime.combine(
+        calendar.previous_trading_day(split.ex_day), time(20, 50), calendar.SEOUL
+    )
     for now in (before, EVENING):
         server = Simulator(market_at(now), rate_limit=0, token_window=0.0)
         point_at(server, monkeypatch, now, KIS_STOCK_CODES=split.code)

@@ -9,12 +9,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kis_assets import quality
 from kis_assets.kis.endpoints import STOCK_INFO as ASKED
-from kis_assets.lake import Scope
-from kis_assets.simulator import services
-from kis_assets.simulator.faults import When
-from kis_assets.simulator.server import Simulator
+from kis_assets.lake import quality
+from kis_assets.lake.lake import Scope
+from kis_assets.simulator.server import services
+from kis_assets.simulator.server.faults import When
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES, PRICE_SNAPSHOTS, STOCK_MASTER, Table
 from kis_assets_tests.conftest import EVENING
 from kis_assets_tests.in_process import (

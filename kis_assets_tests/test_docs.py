@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from kis_assets.checks.page import page as checks_page
-from kis_assets.dictionary import page
+from kis_assets.cli.docs_checks import page as checks_page
+from kis_assets.cli.docs_tables import page
 from kis_assets.kis import endpoints
-from kis_assets.kis.frames import TR_IDS
+from kis_assets.kis.stream_records import TR_IDS
+from kis_assets.lake.views import VIEWS
 from kis_assets.tables import TABLES
-from kis_assets.views import VIEWS
 
 ROOT = Path(__file__).parents[1]
 

@@ -20,13 +20,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from typer.testing import CliRunner
 
 from kis_assets.cli import app as commands
-from kis_assets.doors import Door
-from kis_assets.metrics import serve_metrics
+from kis_assets.monitoring.metrics import serve_metrics
+from kis_assets.security.http_guard import Door
 from kis_assets.settings import Settings
-from kis_assets.simulator import command
-from kis_assets.simulator.http import create_app
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server import command
+from kis_assets.simulator.server.http import create_app
+from kis_assets.simulator.server.server import Simulator
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Starlette prefers another client to httpx

@@ -11,12 +11,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kis_assets import krx
-from kis_assets.assets.reports import drawn, page, store, told_by
-from kis_assets.evening import WINDOW, look_back
-from kis_assets.kis.errors import ServiceUnavailable
-from kis_assets.lake import Lake, Scope
-from kis_assets.quality import account, record
+from kis_assets.defs.assets.market_report import drawn, page, store, told_by
+from kis_assets.errors import ServiceUnavailable
+from kis_assets.exchange import calendar
+from kis_assets.lake.lake import Lake, Scope
+from kis_assets.lake.quality import account, record
+from kis_assets.lake.views import VIEWS
+from kis_assets.report.daily_report import WINDOW, look_back
 from kis_assets.settings import Settings
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
@@ -25,7 +26,6 @@ from kis_assets.tables import (
     STOCK_MASTER,
     Table,
 )
-from kis_assets.views import VIEWS
 from kis_assets_tests.in_process import failure, materialize, metadata
 
 DAY = date(2026, 3, 17)
@@ -61,7 +61,7 @@ def put(lake: Lake, table: Table, scope: Scope, rows: list[dict[str, Any]]) -> N
 
 
 def session_closes() -> Any:
-    session = krx.session(DAY)
+    session = calendar.session(DAY)
     assert session is not None
     return session.closes_at
 
@@ -113,7 +113,7 @@ def put_prices(lake: Lake, changes: dict[str, int], base: int = 1_000) -> None:
 def put_candles(lake: Lake, closes: dict[str, list[int]], **more: Any) -> None:
     """Closes of the sessions up to DAY, the last ones last."""
     length = max(map(len, closes.values()))
-    days = krx.trading_days(DAY - timedelta(days=60), DAY)[-length:]
+    days = calendar.trading_days(DAY - timedelta(days=60), DAY)[-length:]
     rows = [
         {
             "trading_day": day,
@@ -280,7 +280,7 @@ def test_a_picture_that_cannot_be_drawn_costs_no_page(
     put_prices(lake, {"005930": 100})
     found = look_back(lake, DAY, settings)
     assert found is not None
-    monkeypatch.setattr("kis_assets.pictures.market_breadth", broken)
+    monkeypatch.setattr("kis_assets.charts.market.market_breadth", broken)
     warned: list[str] = []
     assert "삼성전자" in page(found, "mock", drawn(found, warned.append))
     assert "no more ink" in "".join(warned)

@@ -29,16 +29,16 @@ import pytest
 import typer.main
 from dagster_duckdb import DuckDBResource
 
-from kis_assets import pipeline
-from kis_assets.backfill import Plan
 from kis_assets.cli import app
-from kis_assets.cli.backfilling import estimate
+from kis_assets.cli.backfill import estimate
+from kis_assets.defs.partitions import MONTHS
+from kis_assets.execution import runner
+from kis_assets.execution.backfill import Plan
+from kis_assets.execution.runner import Outcome
 from kis_assets.kis.stream import Stream
-from kis_assets.partitions import MONTHS
-from kis_assets.pipeline import Outcome
 from kis_assets.settings import Settings
-from kis_assets.simulator.http import serve
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.server.http import serve
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, MARKET_DAYS
 from kis_assets_tests.evening_picture import SCHEMES
@@ -112,10 +112,10 @@ ANSWERS = {
 """What asks and reads, and a word of what it then says."""
 
 FETCHES: dict[str, tuple[str, list[str]]] = {
-    "kis-assets run": ("2026-04-01", list(pipeline.USUAL)),
+    "kis-assets run": ("2026-04-01", list(runner.USUAL)),
     # What can still be had of it.
     "kis-assets run --date 2026-03-16": ("2026-03-16", ["market_days", "daily_candles"]),
-    "kis-assets run --source mock": ("2026-04-01", list(pipeline.USUAL)),
+    "kis-assets run --source mock": ("2026-04-01", list(runner.USUAL)),
     "kis-assets run --table order_books --table minute_candles": (
         "2026-04-01",
         ["order_books", "minute_candles"],
@@ -209,7 +209,7 @@ def evening_after(asked: KISDataSource, monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("KIS_REPLAY_AT", "2026-04-01T20:50+09:00")
     monkeypatch.setenv("KIS_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("KRX_API_KEY", "key")
-    monkeypatch.setattr("kis_assets.resources.create_data_source", lambda settings: asked)
+    monkeypatch.setattr("kis_assets.defs.resources.create_data_source", lambda settings: asked)
     instance = dg.DagsterInstance.ephemeral()
     monkeypatch.setattr("dagster.DagsterInstance.get", lambda: nullcontext(instance))
 
@@ -223,9 +223,9 @@ def test_what_fetches_a_day_asks_for_its_partitions(
 
     def run_day(day: date, _: Any, tables: Any, **__: Any) -> list[Outcome]:
         wanted.append((str(day), list(tables)))
-        return [Outcome(table, pipeline.partition_of(table, day)) for table in tables]
+        return [Outcome(table, runner.partition_of(table, day)) for table in tables]
 
-    monkeypatch.setattr("kis_assets.pipeline.run_day", run_day)
+    monkeypatch.setattr("kis_assets.execution.runner.run_day", run_day)
     done = Said(*shlex.split(command)[1:])
     assert done.status == 0, done.err
     assert "Done in" in done.out
@@ -274,7 +274,7 @@ def test_what_fetches_the_past_says_what_it_costs_and_begins(
             begun.append(partition)
             yield Outcome(plan.table, partition)
 
-    monkeypatch.setattr("kis_assets.backfill.run", run)
+    monkeypatch.setattr("kis_assets.execution.backfill.run", run)
     done = Said(*shlex.split(command)[1:], given="y\n")
     count, begins = BACKFILLS[command]
     assert done.status == 0, done.err
@@ -303,7 +303,7 @@ def test_the_folders_are_those_of_the_readme(small_lake: Path) -> None:
     settings = Settings.load(data_source_type="mock")
     assert settings.source_dir == Path("data/mock").absolute()
     assert settings.state_dir.relative_to(settings.source_dir) == Path("state")
-    assert pipeline.home(settings) == Path("data/dagster").absolute()
+    assert runner.home(settings) == Path("data/dagster").absolute()
     for path in paths[1:-2]:
         assert list(small_lake.glob(re.sub(r"<\w+>", "*", path).rstrip("/"))), path
 
@@ -328,7 +328,7 @@ def while_serving(
 
 
 def test_metrics_are_served_to_prometheus(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kis_assets.metrics import serve_metrics
+    from kis_assets.monitoring.metrics import serve_metrics
 
     servers: list[Any] = []
 
@@ -341,8 +341,8 @@ def test_metrics_are_served_to_prometheus(stored: Path, monkeypatch: pytest.Monk
         with urlopen(f"http://127.0.0.1:{servers[0].server_port}/metrics", timeout=10) as answer:
             assert b"kis_up" in answer.read()
 
-    monkeypatch.setattr("kis_assets.metrics.serve_metrics", on_a_free_port)
-    with while_serving("kis_assets.cli.serving._until_interrupted", monkeypatch, look):
+    monkeypatch.setattr("kis_assets.monitoring.metrics.serve_metrics", on_a_free_port)
+    with while_serving("kis_assets.cli.serve._until_interrupted", monkeypatch, look):
         done = Said("metrics")
     servers[0].shutdown()
     assert f"http://127.0.0.1:{servers[0].server_port}/metrics" in done.out
@@ -394,7 +394,7 @@ def test_a_server_of_ones_own_answers_with_the_settings_it_prints(
         thread.start()
         url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
         body = b'{"grant_type":"client_credentials","appkey":"%b","appsecret":"%b"}'
-        from kis_assets.simulator.command import KEY, SECRET
+        from kis_assets.simulator.server.command import KEY, SECRET
 
         with urlopen(
             Request(
@@ -519,7 +519,7 @@ def test_every_piece_of_python_runs(
     monkeypatch.setattr(Stream, "__iter__", lambda self: islice(whole(self), 3))
     server: AbstractContextManager[Any] = nullcontext()
     if "Stream(" in block.code:
-        from kis_assets.cli.streaming import _mock
+        from kis_assets.cli.stream import _mock
 
         server = _mock(Settings.load())
     elif "KISAPIClient(" in block.code:

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from kis_assets.defs.resources import open_lake
+from kis_assets.defs.schedules import plans
+from kis_assets.errors import ServiceUnavailable
 from kis_assets.kis.client import Client
-from kis_assets.kis.errors import ServiceUnavailable
-from kis_assets.lake import Scope
-from kis_assets.resources import open_lake
-from kis_assets.schedules import plans
+from kis_assets.lake.lake import Scope
 from kis_assets.settings import Settings
-from kis_assets.simulator.http import InProcessTransport
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.server.http import InProcessTransport
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.base import AbstractDataSource, PriceType
-from kis_assets.sources.cache import CachedDataSource, open_store
+from kis_assets.sources.cached import CachedDataSource, open_store
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.tables import MARKET_DAYS
 

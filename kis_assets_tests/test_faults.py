@@ -18,14 +18,14 @@ import httpx
 import polars as pl
 import pytest
 
+from kis_assets.errors import KISError, ServiceUnavailable
 from kis_assets.kis.client import Client
-from kis_assets.kis.errors import KISError, ServiceUnavailable
 from kis_assets.kis.quotations import Quotations
 from kis_assets.settings import Settings
-from kis_assets.simulator.faults import When
-from kis_assets.simulator.http import InProcessTransport
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.faults import When
+from kis_assets.simulator.server.http import InProcessTransport
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, Clock, open_source
 

@@ -14,18 +14,18 @@ from filelock import FileLock
 
 from kis_assets.cli.common import quieten
 from kis_assets.cli.doctor import _rows
-from kis_assets.faulty import odd
-from kis_assets.kis.errors import ServiceUnavailable
-from kis_assets.kis.keyvalue import SqliteStore
-from kis_assets.kis.shared import SharedState
-from kis_assets.lake import Lake, LakeError, Scope
+from kis_assets.defs.orphans import _is_held
+from kis_assets.errors import ServiceUnavailable
+from kis_assets.lake.damaged_files import odd
+from kis_assets.lake.lake import Lake, LakeError, Scope
+from kis_assets.lake.reader import NotStoredWarning
+from kis_assets.lake.versions import Versions
 from kis_assets.market import Market
-from kis_assets.orphans import _is_held
-from kis_assets.ownership import Unfit, put
+from kis_assets.security.ownership import Unfit, put
 from kis_assets.settings import Settings
-from kis_assets.stored import NotStoredWarning
+from kis_assets.state.cache import SqliteStore
+from kis_assets.state.sqlite import SharedState
 from kis_assets.tables import CORPORATE_ACTIONS, DAILY_CANDLES, TABLES
-from kis_assets.versions import Versions
 from kis_assets_tests.small_rows import based, frame
 from kis_assets_tests.test_cli_reading import Said
 

@@ -8,12 +8,12 @@ import duckdb
 import polars as pl
 import pytest
 
-from kis_assets import finality, krx
+from kis_assets.exchange import calendar, finality
 from kis_assets.tables import INSTANT
 
 
 def at(day: date, *clock: int) -> datetime:
-    return datetime.combine(day, time(*clock), krx.SEOUL)
+    return datetime.combine(day, time(*clock), calendar.SEOUL)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_minutes_are_complete_five_minutes_after_the_last_trade() -> None:
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Seoul"])
 def test_rows_of_before_the_column_are_judged_alike_by_duckdb_and_by_polars(zone: str) -> None:
-    days = krx.trading_days(date(2026, 9, 1), date(2026, 12, 30))
+    days = calendar.trading_days(date(2026, 9, 1), date(2026, 12, 30))
     rows = pl.DataFrame(
         [(day, moment) for day in days for moment in _around(finality.final_at(day))],
         {"trading_day": pl.Date, "fetched_at": INSTANT},

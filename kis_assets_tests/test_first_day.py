@@ -19,25 +19,26 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from kis_assets import costs, krx
-from kis_assets.assets import reporting, universe
 from kis_assets.cli import app
 from kis_assets.cli.common import quieten
 from kis_assets.cli.progress import Bar
+from kis_assets.defs import materialization, universe
+from kis_assets.defs.resources import KISResource, open_lake
+from kis_assets.errors import KISError, RateLimited, policy
+from kis_assets.exchange import calendar
+from kis_assets.execution.runner import Outcome
 from kis_assets.kis import endpoints
 from kis_assets.kis.client import Client
-from kis_assets.kis.errors import KISError, RateLimited, policy
-from kis_assets.lake import Lake, Scope
-from kis_assets.pipeline import Outcome
-from kis_assets.resources import KISResource, open_lake
+from kis_assets.lake.lake import Lake, Scope
+from kis_assets.lake.universe import wanted
+from kis_assets.monitoring import costs
 from kis_assets.settings import Settings, SettingsError, Universe
-from kis_assets.simulator.http import InProcessTransport, serve
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
-from kis_assets.sources.bulk import each
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.http import InProcessTransport, serve
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS, STOCK_MASTER
-from kis_assets.universe import wanted
+from kis_assets.transport.fan_out import each
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, Clock
 from kis_assets_tests.in_process import checks, materialize, point_at, rows
 from kis_assets_tests.test_token import opened
@@ -102,7 +103,7 @@ def test_the_most_traded_stay_the_same_from_day_to_day(kis_lake: Lake) -> None:
     settings = Settings.load(kis_universe="top5")
     first = rows(STOCK_MASTER)
     before = first.filter(wanted(settings, kis_lake))["stock_code"]
-    later = krx.next_trading_day(DAY)
+    later = calendar.next_trading_day(DAY)
     turned = first.with_columns(
         trading_day=pl.lit(later), previous_volume=10**9 // pl.col("previous_volume").clip(1)
     )
@@ -170,7 +171,7 @@ def test_the_log_of_a_long_run_says_how_long_before_it_asks(
     said: list[str] = []
     with day_server(market) as server:
         point_at(server, monkeypatch)
-        reporting.foretell(
+        materialization.foretell(
             _Context(said),  # type: ignore[arg-type]
             KISResource(),
             PRICE_SNAPSHOTS,
@@ -228,7 +229,7 @@ def test_between_midnight_and_the_open_a_run_ends_well(
     hour: int,
     left_out: list[str],
 ) -> None:
-    morning = datetime(2026, 3, 18, hour, 10, tzinfo=krx.SEOUL)
+    morning = datetime(2026, 3, 18, hour, 10, tzinfo=calendar.SEOUL)
     with day_server(market, "real") as server:
         point_at(server, monkeypatch, morning)
         status, said = type_run()

@@ -11,17 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from kis_assets import krx
-from kis_assets.assets.reference import calendar, overridden
-from kis_assets.lake import Scope
-from kis_assets.schedules import schedules
+from kis_assets.defs.assets.reference import computed_days, overridden
+from kis_assets.defs.schedules import schedules
+from kis_assets.exchange import calendar
+from kis_assets.lake.lake import Scope
 from kis_assets.settings import Settings
 from kis_assets.tables import MARKET_DAYS
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET
 from kis_assets_tests.machine import Asked, Machine, ticks
 
 DECREED = (date(2025, 11, 11), date(2025, 11, 17))
-OFF, ON = datetime(2025, 11, 18, tzinfo=krx.SEOUL), datetime(2025, 11, 20, 7, tzinfo=krx.SEOUL)
+OFF, ON = (
+    datetime(2025, 11, 18, tzinfo=calendar.SEOUL),
+    datetime(2025, 11, 20, 7, tzinfo=calendar.SEOUL),
+)
 SENSOR = ("07:10", "12:10", "22:10", "22:50")
 
 
@@ -35,12 +38,12 @@ def fortnight(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
         "KIS_DATA_DIR": str(tmp_path / "data"),
     }.items():
         monkeypatch.setenv(name, value)
-    made = Machine(Settings.load(), datetime(2025, 11, 10, tzinfo=krx.SEOUL))
-    days = calendar(2025, "kis", krx.now())
+    made = Machine(Settings.load(), datetime(2025, 11, 10, tzinfo=calendar.SEOUL))
+    days = computed_days(2025, "kis", calendar.now())
     said = overridden(days, MARKET_DAYS.empty(), dict.fromkeys(DECREED, False), made.now)
     made.lake.replace(MARKET_DAYS, Scope.year(2025), said)
 
-    monkeypatch.setattr(krx, "now", lambda: made.now)
+    monkeypatch.setattr(calendar, "now", lambda: made.now)
     return made
 
 
@@ -53,9 +56,9 @@ def ordinary(day: str, *, hours_later: int = 0) -> list[Asked]:
 
     today, month = f"2025-11-{day}", "2025-11-01"
     session = [f"{hour:02}:{minute}" for hour in range(9, 16) for minute in ("00", "30")][1:-1]
-    before = krx.previous_trading_day(date.fromisoformat(today))
+    before = calendar.previous_trading_day(date.fromisoformat(today))
     while before in DECREED:
-        before = krx.previous_trading_day(before)
+        before = calendar.previous_trading_day(before)
     return [
         (f"{day} 07:30", "daily_candle_ingestion", month),
         (f"{day} 07:20", "market_calendar", "2025"),
@@ -85,7 +88,7 @@ def test_a_fortnight_with_two_holidays_a_csat_day_and_two_days_without_power(
         ("14 20:40", "minute_candle_ingestion", "2025-11-14"),
         ("14 22:10", "minute_candle_ingestion", "2025-11-14"),
     ]
-    last = datetime(2025, 11, 22, tzinfo=krx.SEOUL)
+    last = datetime(2025, 11, 22, tzinfo=calendar.SEOUL)
     fortnight.walk(fortnight.now, last, SENSOR, off=(OFF, ON))
     month = "2025-11-01"
     expected = [
@@ -119,7 +122,7 @@ def test_the_year_begins_with_a_late_open_and_ends_with_a_closed_day(
     fortnight: Machine,
 ) -> None:
     captures = next(it for it in fortnight.schedules if it.name == "prices_session")
-    first, last = (datetime(*day, tzinfo=krx.SEOUL) for day in ((2025, 12, 31), (2026, 1, 3)))
+    first, last = (datetime(*day, tzinfo=calendar.SEOUL) for day in ((2025, 12, 31), (2026, 1, 3)))
     for at in ticks(captures, first, last):
         fortnight.now = at
         fortnight.tick(captures, at)
@@ -130,7 +133,7 @@ def test_the_year_begins_with_a_late_open_and_ends_with_a_closed_day(
 
 def test_a_capture_that_is_late_is_let_go_and_a_morning_is_not(fortnight: Machine) -> None:
     by_name = {it.name: it for it in fortnight.schedules}
-    day = datetime(2025, 11, 12, tzinfo=krx.SEOUL)
+    day = datetime(2025, 11, 12, tzinfo=calendar.SEOUL)
     fortnight.now = day.replace(hour=9, minute=59)
     fortnight.tick(by_name["prices_session"], day.replace(hour=9, minute=30))
     fortnight.now = day.replace(hour=10, minute=0)
@@ -147,7 +150,7 @@ def test_the_interval_of_captures_is_a_setting(
     monkeypatch: pytest.MonkeyPatch, fortnight: Machine, minutes: int, first: str
 ) -> None:
     monkeypatch.setenv("KIS_SCHEDULE_CAPTURE_MINUTES", str(minutes))
-    day = datetime(2025, 11, 12, tzinfo=krx.SEOUL)
+    day = datetime(2025, 11, 12, tzinfo=calendar.SEOUL)
     for schedule in schedules(Settings.load()):
         if schedule.name in ("prices_session", "prices_close"):
             for at in ticks(schedule, day, day + timedelta(days=1)):

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from kis_assets.kis.errors import KISError
+from kis_assets.errors import KISError
 from kis_assets_tests.fuzzing import PIECES, TARGETS, spoilt
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "60"))

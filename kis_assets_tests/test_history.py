@@ -9,13 +9,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from kis_assets.kis.keyvalue import SqliteStore
 from kis_assets.settings import Settings
-from kis_assets.simulator.faults import When
-from kis_assets.simulator.http import InProcessTransport
-from kis_assets.simulator.server import Simulator
-from kis_assets.sources.history import History
+from kis_assets.simulator.server.faults import When
+from kis_assets.simulator.server.http import InProcessTransport
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
+from kis_assets.sources.resume import History
+from kis_assets.state.cache import SqliteStore
 from kis_assets_tests.conftest import EVENING
 
 CODES = ["005930", "000660", "035720", "051910", "005380", "068270"]

@@ -13,10 +13,10 @@ import pytest
 from pydantic import SecretStr
 from websockets.sync.server import ServerConnection, serve
 
-from kis_assets import krx
-from kis_assets.kis.errors import NotSupported, ServiceUnavailable, UnexpectedAnswer
-from kis_assets.kis.frames import RealTime, Trade, records
+from kis_assets.errors import NotSupported, ServiceUnavailable, UnexpectedAnswer
+from kis_assets.exchange import calendar
 from kis_assets.kis.stream import Stream
+from kis_assets.kis.stream_records import RealTime, Trade, records
 from kis_assets.settings import Settings
 from kis_assets_tests.test_bounds import EVERY, saying
 from kis_assets_tests.test_stream import BOOK, NOW, TRADE, frame
@@ -227,4 +227,4 @@ def test_a_record_of_this_week_is_believed() -> None:
     for day in ("20260921", "20260922", "20260910"):
         (trade,) = records(frame("H0STCNT0", with_field(33, day)), NOW.date(), NOW)
         assert isinstance(trade, Trade)
-        assert trade.traded_at.astimezone(krx.SEOUL).strftime("%Y%m%d") == day
+        assert trade.traded_at.astimezone(calendar.SEOUL).strftime("%Y%m%d") == day

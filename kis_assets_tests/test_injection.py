@@ -9,12 +9,12 @@ import duckdb
 import polars as pl
 import pytest
 
-from kis_assets import alerts
-from kis_assets.assets.reporting import _missing
-from kis_assets.assets.showing import escaped, markdown
-from kis_assets.kis import master
-from kis_assets.kis.errors import UnexpectedAnswer
+from kis_assets.defs.asset_metadata import escaped, markdown
+from kis_assets.defs.materialization import _missing
+from kis_assets.errors import UnexpectedAnswer
+from kis_assets.kis import master_files
 from kis_assets.market import _query
+from kis_assets.monitoring import alerts
 from kis_assets.settings import Settings
 from kis_assets.sources.base import Fetched
 from kis_assets_tests.test_master import parse, record
@@ -69,7 +69,7 @@ def test_a_code_that_is_none_comes_out_of_no_master_file(code: str) -> None:
     with pytest.raises(UnexpectedAnswer, match="stock_code"):
         parse(record(mksc_shrn_iscd=code))
     with pytest.raises(UnexpectedAnswer):
-        master.codes(code.encode("cp949").ljust(9) + b"x", "nxt_kospi_code.mst")
+        master_files.codes(code.encode("cp949").ljust(9) + b"x", "nxt_kospi_code.mst")
 
 
 def test_a_chat_is_told_text_and_nothing_else(
@@ -85,7 +85,7 @@ def test_a_chat_is_told_text_and_nothing_else(
         told.append(json["text"])
         return 200, b"", {}
 
-    monkeypatch.setattr("kis_assets.kis.wire.Wire.receive", receive)
+    monkeypatch.setattr("kis_assets.transport.http.Wire.receive", receive)
     there = settings.model_copy(update={"kis_failure_webhook_url": SecretStr("http://chat.test")})
     alerts.tell(there, "a run", NAMES[4], "0123456789")
     (text,) = told

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from kis_assets.simulator.http import serve
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.server.http import serve
+from kis_assets.simulator.server.server import Simulator
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, market_at
 from kis_assets_tests.test_assets import CODES, DAY, MONTH, failure, materialize
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from kis_assets import pipeline
+from kis_assets.execution import runner
 from kis_assets.settings import Settings
-from kis_assets.simulator.http import serve
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.http import serve
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.tables import PRICE_SNAPSHOTS
 from kis_assets_tests.conftest import EVENING
 from kis_assets_tests.in_process import lake
@@ -78,7 +78,7 @@ def test_the_next_capture_runs_when_everything_was_killed_in_the_middle_of_one(
         }
         for name, value in there.items():
             monkeypatch.setenv(name, value)
-        pipeline.home(Settings.load())
+        runner.home(Settings.load())
         with dg.DagsterInstance.get() as instance:
 
             def runs(*statuses: dg.DagsterRunStatus) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kis_assets import krx
+from kis_assets.exchange import calendar
 from kis_assets_tests.conftest import REAL_DATA
 
 MARKETS = ("KOSPI", "KOSDAQ", "KONEX")
@@ -27,7 +27,7 @@ rule_days = st.sampled_from([date(2014, 1, 2), OLD_TICKS, NEW_TICKS, date(2026, 
 
 
 def seoul(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=krx.SEOUL)
+    return datetime.fromisoformat(text).replace(tzinfo=calendar.SEOUL)
 
 
 # --- trading days ---------------------------------------------------------------------------------
@@ -38,7 +38,7 @@ def test_the_calendar_agrees_with_every_trading_day_of_25_years() -> None:
     index = pl.read_parquet(REAL_DATA / "kospi_index_daily.parquet").get_column("date")
     first, last = date(2000, 1, 4), date(2024, 12, 31)
     traded = {day for day in index if first <= day <= last}
-    computed = set(krx.trading_days(first, last))
+    computed = set(calendar.trading_days(first, last))
     assert len(traded) > 6_000
     assert sorted(computed - traded) == []
     assert sorted(traded - computed) == []
@@ -65,83 +65,88 @@ def test_the_calendar_agrees_with_every_trading_day_of_25_years() -> None:
 )
 def test_a_decreed_or_substitute_holiday_is_closed(day: str) -> None:
     closed = date.fromisoformat(day)
-    assert not krx.is_trading_day(closed)
-    assert krx.session(closed) is None
-    assert krx.closed_weekdays(closed, closed) == [closed]
-    assert krx.trading_days(closed, closed) == []
+    assert not calendar.is_trading_day(closed)
+    assert calendar.session(closed) is None
+    assert calendar.closed_weekdays(closed, closed) == [closed]
+    assert calendar.trading_days(closed, closed) == []
 
 
 @pytest.mark.parametrize("day", ["2024-12-30", "2026-01-02", "2026-07-16", "2026-11-20"])
 def test_an_ordinary_weekday_is_open(day: str) -> None:
-    assert krx.is_trading_day(date.fromisoformat(day))
+    assert calendar.is_trading_day(date.fromisoformat(day))
 
 
 def test_trading_days_hold_both_ends_and_are_empty_when_reversed() -> None:
-    days = krx.trading_days(date(2025, 12, 30), date(2026, 1, 5))
+    days = calendar.trading_days(date(2025, 12, 30), date(2026, 1, 5))
     assert days == [date(2025, 12, 30), date(2026, 1, 2), date(2026, 1, 5)]
-    assert krx.trading_days(date(2026, 1, 5), date(2026, 1, 2)) == []
-    assert krx.closed_weekdays(date(2026, 1, 5), date(2026, 1, 2)) == []
+    assert calendar.trading_days(date(2026, 1, 5), date(2026, 1, 2)) == []
+    assert calendar.closed_weekdays(date(2026, 1, 5), date(2026, 1, 2)) == []
 
 
 def test_closed_weekdays_leave_out_weekends() -> None:
-    closed = krx.closed_weekdays(date(2025, 12, 27), date(2026, 1, 4))
+    closed = calendar.closed_weekdays(date(2025, 12, 27), date(2026, 1, 4))
     assert closed == [date(2025, 12, 31), date(2026, 1, 1)]
 
 
 def test_a_year_can_be_changed_by_no_caller() -> None:
-    krx.trading_days(date(2026, 1, 1), date(2026, 12, 31)).clear()
-    assert krx.trading_days(date(2026, 1, 1), date(2026, 12, 31))
+    calendar.trading_days(date(2026, 1, 1), date(2026, 12, 31)).clear()
+    assert calendar.trading_days(date(2026, 1, 1), date(2026, 12, 31))
 
 
 @given(days)
 def test_neighbours_are_trading_days_with_none_between(day: date) -> None:
-    before, after = krx.previous_trading_day(day), krx.next_trading_day(day)
+    before, after = calendar.previous_trading_day(day), calendar.next_trading_day(day)
     assert before < day < after
-    assert krx.is_trading_day(before)
-    assert krx.is_trading_day(after)
-    middle = [day] if krx.is_trading_day(day) else []
-    assert krx.trading_days(before, after) == [before, *middle, after]
+    assert calendar.is_trading_day(before)
+    assert calendar.is_trading_day(after)
+    middle = [day] if calendar.is_trading_day(day) else []
+    assert calendar.trading_days(before, after) == [before, *middle, after]
 
 
 @given(days, days)
 def test_every_weekday_is_either_a_trading_day_or_a_closed_one(a: date, b: date) -> None:
     first, last = min(a, b), min(max(a, b), min(a, b) + timedelta(days=800))
-    opened, closed = krx.trading_days(first, last), krx.closed_weekdays(first, last)
+    opened, closed = calendar.trading_days(first, last), calendar.closed_weekdays(first, last)
     span = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     assert sorted(opened + closed) == [day for day in span if day.weekday() < 5]
 
 
 @given(days)
 def test_only_trading_days_have_a_session(day: date) -> None:
-    session = krx.session(day)
-    assert (session is not None) == krx.is_trading_day(day)
+    session = calendar.session(day)
+    assert (session is not None) == calendar.is_trading_day(day)
     if session is not None:
         assert session.opens_at.date() == session.day == day == session.closes_at.date()
-        assert session.opens_at.tzinfo is krx.SEOUL
+        assert session.opens_at.tzinfo is calendar.SEOUL
         assert session.opens_at < session.closes_at
 
 
 @pytest.mark.parametrize("day", [date(1999, 12, 31), date(1995, 5, 2), date(2101, 1, 1)])
 def test_a_day_outside_the_calendar_is_refused_with_its_range(day: date) -> None:
-    for ask in (krx.is_trading_day, krx.session, krx.previous_trading_day, krx.next_trading_day):
+    for ask in (
+        calendar.is_trading_day,
+        calendar.session,
+        calendar.previous_trading_day,
+        calendar.next_trading_day,
+    ):
         with pytest.raises(ValueError, match=f"knows 2000-01-01 to 2100-12-31, not {day}"):
             ask(day)
     with pytest.raises(ValueError, match="2000-01-01 to 2100-12-31"):
-        krx.trading_days(day, date(2026, 1, 1))
+        calendar.trading_days(day, date(2026, 1, 1))
     with pytest.raises(ValueError, match="2000-01-01 to 2100-12-31"):
-        krx.closed_weekdays(date(2026, 1, 1), day)
+        calendar.closed_weekdays(date(2026, 1, 1), day)
 
 
 def test_nothing_lies_before_the_first_trading_day_or_after_the_last() -> None:
     with pytest.raises(ValueError, match="2000-01-01 to 2100-12-31"):
-        krx.previous_trading_day(date(2000, 1, 4))
+        calendar.previous_trading_day(date(2000, 1, 4))
     with pytest.raises(ValueError, match="2000-01-01 to 2100-12-31"):
-        krx.next_trading_day(date(2100, 12, 31))
+        calendar.next_trading_day(date(2100, 12, 31))
 
 
 def test_an_instant_is_no_day() -> None:
     with pytest.raises(TypeError, match="a calendar day is wanted"):
-        krx.is_trading_day(datetime(2026, 11, 20, 9, tzinfo=UTC))
+        calendar.is_trading_day(datetime(2026, 11, 20, 9, tzinfo=UTC))
 
 
 # --- sessions -------------------------------------------------------------------------------------
@@ -169,7 +174,7 @@ def test_an_instant_is_no_day() -> None:
 def test_sessions_open_and_close_when_krx_says(
     day: str, opens: str, closes: str, known_from: str
 ) -> None:
-    session = krx.session(date.fromisoformat(day))
+    session = calendar.session(date.fromisoformat(day))
     assert session is not None
     assert session.opens_at == seoul(f"{day}T{opens}")
     assert session.closes_at == seoul(f"{day}T{closes}")
@@ -181,14 +186,14 @@ def test_every_year_so_far_has_its_college_entrance_examination() -> None:
     # The session shifts by an hour on it, so a missing year means wrong hours on one day.
     years = {
         day.year
-        for day in krx.trading_days(date(2000, 1, 1), date(2026, 12, 31))
-        if (session := krx.session(day)) and "CSAT" in (session.note or "")
+        for day in calendar.trading_days(date(2000, 1, 1), date(2026, 12, 31))
+        if (session := calendar.session(day)) and "CSAT" in (session.note or "")
     }
     assert years == set(range(2000, 2027))
 
 
 def test_special_days_are_in_order_with_a_reason_and_a_source() -> None:
-    file = Path(krx.__file__).with_name("krx_sessions.csv")
+    file = Path(calendar.__file__).with_name("krx_sessions.csv")
     with file.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     stated = [row["day"] for row in rows]
@@ -216,36 +221,40 @@ def test_special_days_are_in_order_with_a_reason_and_a_source() -> None:
     ],
 )
 def test_the_latest_session_is_the_newest_that_has_opened(at: str, day: str) -> None:
-    assert krx.latest_session(seoul(at)).day == date.fromisoformat(day)
+    assert calendar.latest_session(seoul(at)).day == date.fromisoformat(day)
 
 
 def test_the_latest_session_is_judged_in_seoul_whatever_zone_is_given() -> None:
-    assert krx.latest_session(datetime(2026, 11, 20, 0, 0, tzinfo=UTC)).day == date(2026, 11, 20)
-    assert krx.latest_session(datetime(2026, 11, 19, 23, 59, tzinfo=UTC)).day == date(2026, 11, 19)
+    assert calendar.latest_session(datetime(2026, 11, 20, 0, 0, tzinfo=UTC)).day == date(
+        2026, 11, 20
+    )
+    assert calendar.latest_session(datetime(2026, 11, 19, 23, 59, tzinfo=UTC)).day == date(
+        2026, 11, 19
+    )
 
 
 @given(st.datetimes(datetime(2001, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
 def test_no_session_opens_between_the_latest_one_and_the_instant(at: datetime) -> None:
-    latest = krx.latest_session(at)
-    following = krx.session(krx.next_trading_day(latest.day))
+    latest = calendar.latest_session(at)
+    following = calendar.session(calendar.next_trading_day(latest.day))
     assert following is not None
     assert latest.opens_at <= at < following.opens_at
 
 
 def test_a_naive_instant_is_refused() -> None:
     with pytest.raises(ValueError, match="has no time zone"):
-        krx.latest_session(datetime(2026, 11, 20, 9))  # noqa: DTZ001
+        calendar.latest_session(datetime(2026, 11, 20, 9))  # noqa: DTZ001
 
 
 def test_now_is_aware_and_today_is_its_day_in_seoul() -> None:
-    before = krx.now()
-    today = krx.today()
-    assert before.tzinfo is krx.SEOUL
-    assert before.date() <= today <= krx.now().date()
+    before = calendar.now()
+    today = calendar.today()
+    assert before.tzinfo is calendar.SEOUL
+    assert before.date() <= today <= calendar.now().date()
 
 
 def test_importing_the_module_builds_no_calendar() -> None:
-    code = "import sys, kis_assets.krx; assert 'holidays' not in sys.modules"
+    code = "import sys, kis_assets.exchange.calendar; assert 'holidays' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
 
 
@@ -273,8 +282,8 @@ def test_importing_the_module_builds_no_calendar() -> None:
 )
 def test_one_table_of_ticks_for_all_markets_since_2023(price: int, tick: int) -> None:
     for market in MARKETS:
-        assert krx.tick_size(price, NEW_TICKS, market) == tick
-        assert krx.tick_size(price, market=market) == tick
+        assert calendar.tick_size(price, NEW_TICKS, market) == tick
+        assert calendar.tick_size(price, market=market) == tick
 
 
 @pytest.mark.parametrize(
@@ -292,9 +301,9 @@ def test_one_table_of_ticks_for_all_markets_since_2023(price: int, tick: int) ->
 def test_before_2023_kosdaq_and_konex_had_no_tick_above_100(
     price: int, kospi: int, kosdaq: int
 ) -> None:
-    assert krx.tick_size(price, OLD_TICKS, "KOSPI") == kospi
-    assert krx.tick_size(price, OLD_TICKS, "KOSDAQ") == kosdaq
-    assert krx.tick_size(price, OLD_TICKS, "KONEX") == kosdaq
+    assert calendar.tick_size(price, OLD_TICKS, "KOSPI") == kospi
+    assert calendar.tick_size(price, OLD_TICKS, "KOSDAQ") == kosdaq
+    assert calendar.tick_size(price, OLD_TICKS, "KONEX") == kosdaq
 
 
 @pytest.mark.parametrize(
@@ -313,17 +322,17 @@ def test_before_2023_kosdaq_and_konex_had_no_tick_above_100(
 def test_limits_follow_the_rule_of_their_day_and_market(
     base: int, market: str, day: date, limits: tuple[int, int]
 ) -> None:
-    assert krx.price_limits(base, market, day) == limits
+    assert calendar.price_limits(base, market, day) == limits
 
 
 @given(prices, markets, rule_days)
 def test_limits_enclose_the_base_and_lie_on_the_grid(base: int, market: str, day: date) -> None:
-    lower, upper = krx.price_limits(base, market, day)
+    lower, upper = calendar.price_limits(base, market, day)
     assert 1 <= lower <= base <= upper
-    assert lower % krx.tick_size(lower, day, market) == 0
-    assert upper % krx.tick_size(upper, day, market) == 0
+    assert lower % calendar.tick_size(lower, day, market) == 0
+    assert upper % calendar.tick_size(upper, day, market) == 0
     percent = 15 if market == "KONEX" or day.year < 2015 else 30
-    tick = krx.tick_size(base, day, market)
+    tick = calendar.tick_size(base, day, market)
     assert (upper - base) * 100 <= max(base * percent, tick * 100)
     assert (base - lower) * 100 <= max(base * percent, tick * 100)
 
@@ -331,7 +340,7 @@ def test_limits_enclose_the_base_and_lie_on_the_grid(base: int, market: str, day
 @given(prices, prices, markets, rule_days)
 def test_a_dearer_share_never_has_a_smaller_tick(a: int, b: int, market: str, day: date) -> None:
     low, high = sorted((a, b))
-    assert krx.tick_size(low, day, market) <= krx.tick_size(high, day, market)
+    assert calendar.tick_size(low, day, market) <= calendar.tick_size(high, day, market)
 
 
 def test_prices_keep_the_limits_except_on_listing_and_in_liquidation(days_folder: Path) -> None:
@@ -341,7 +350,7 @@ def test_prices_keep_the_limits_except_on_listing_and_in_liquidation(days_folder
     for row in frame.iter_rows(named=True):
         market = row["market"].removesuffix(" GLOBAL")
         base = row["close"] - row["change"]
-        lower, upper = krx.price_limits(base, market, row["date"])
+        lower, upper = calendar.price_limits(base, market, row["date"])
         if not lower <= row["low"] <= row["high"] <= upper:
             outside.add(row["code"])
         at_the_upper_limit += row["high"] == upper
@@ -351,13 +360,13 @@ def test_prices_keep_the_limits_except_on_listing_and_in_liquidation(days_folder
 
 def test_a_price_below_one_or_an_unknown_market_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1 KRW, not 0"):
-        krx.tick_size(0)
+        calendar.tick_size(0)
     with pytest.raises(ValueError, match="at least 1 KRW, not -5"):
-        krx.price_limits(-5)
+        calendar.price_limits(-5)
     with pytest.raises(ValueError, match="'NASDAQ' is no market"):
-        krx.tick_size(100, market="NASDAQ")
+        calendar.tick_size(100, market="NASDAQ")
     with pytest.raises(ValueError, match="'' is no market"):
-        krx.price_limits(100, "")
+        calendar.price_limits(100, "")
 
 
 # --- codes ----------------------------------------------------------------------------------------
@@ -365,16 +374,16 @@ def test_a_price_below_one_or_an_unknown_market_is_refused() -> None:
 
 @pytest.mark.parametrize("code", ["005930", "0011A0", "45226K", "00781K", "Q500001"])
 def test_codes_of_shares_and_notes_are_codes(code: str) -> None:
-    assert krx.is_stock_code(code)
+    assert calendar.is_stock_code(code)
 
 
 @pytest.mark.parametrize(
     "code", ["", "5930", "00593０", "0059300", "00593k", "005930\n", "A005930"]
 )
 def test_anything_else_is_no_code(code: str) -> None:
-    assert not krx.is_stock_code(code)
+    assert not calendar.is_stock_code(code)
 
 
 def test_every_listed_share_has_a_code(days_folder: Path) -> None:
     codes = pl.read_parquet(days_folder / "daily.parquet").get_column("code").unique()
-    assert [code for code in codes if not krx.is_stock_code(code)] == []
+    assert [code for code in codes if not calendar.is_stock_code(code)] == []

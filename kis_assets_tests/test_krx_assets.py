@@ -12,16 +12,16 @@ import duckdb
 import polars as pl
 import pytest
 
-from kis_assets import krx
-from kis_assets.cli.running import _day_or_latest
+from kis_assets.cli.run import _day_or_latest
 from kis_assets.definitions import defs
-from kis_assets.lake import Lake
-from kis_assets.schedules import plans
+from kis_assets.defs.schedules import plans
+from kis_assets.exchange import calendar
+from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings
-from kis_assets.simulator.faults import When
-from kis_assets.simulator.http import serve
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.faults import When
+from kis_assets.simulator.server.http import serve
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
     DAILY_CANDLES,
@@ -128,7 +128,7 @@ def test_every_schedule_of_krx_makes_what_krx_has(krx_is_the_source: Simulator) 
     for plan in found:
         assert plan.key is not None
         job = defs.resolve_job_def(plan.job.name)
-        day = krx.previous_trading_day(today) if plan.of_before else today
+        day = calendar.previous_trading_day(today) if plan.of_before else today
         result = job.execute_in_process(partition_key=plan.key(day), instance=in_memory())
         assert result.success, plan.name
     made = (MARKET_DAYS, STOCK_MASTER, STOCK_INFO, DAILY_CANDLES, KRX_DAILY)
@@ -188,7 +188,7 @@ def test_with_krx_as_the_source_past_tables_are_filled(krx_is_the_source: Simula
     assert set(stored(STOCK_MASTER)["trading_day"].cast(pl.String)) == {FRIDAY}
     assert sorted(stored(STOCK_INFO)["stock_code"]) == sorted(CODES.split(","))
     candles = stored(DAILY_CANDLES)
-    assert candles.height == 3 * len(krx.trading_days(DAY.replace(day=1), DAY))
+    assert candles.height == 3 * len(calendar.trading_days(DAY.replace(day=1), DAY))
     assert candles["ex_flag"].null_count() == candles.height
     assert stored(CORPORATE_ACTIONS).is_empty()
     adjusted = Lake(Path("data/krx"), source="krx").read("FROM daily_candles_adjusted")
@@ -202,7 +202,9 @@ def test_a_past_month_has_the_stocks_that_were_listed_then(
     monkeypatch.delenv("KIS_STOCK_CODES")
     assert run("daily_candles", "2026-02-01").success
     gone = stored(DAILY_CANDLES).filter(pl.col("stock_code") == DELISTED)
-    assert gone["trading_day"].to_list() == krx.trading_days(date(2026, 2, 1), date(2026, 2, 25))
+    assert gone["trading_day"].to_list() == calendar.trading_days(
+        date(2026, 2, 1), date(2026, 2, 25)
+    )
 
 
 @pytest.mark.parametrize("asset", ["price_snapshots", "order_books", "minute_candles"])
@@ -239,9 +241,9 @@ def test_a_run_with_krx_stores_what_krx_has(krx_is_the_source: Simulator) -> Non
 
 
 def test_the_partitions_begin_where_krxs_history_does() -> None:
-    from kis_assets.partitions import KRX_DAYS
+    from kis_assets.defs.partitions import KRX_DAYS
 
-    now = datetime(2010, 1, 6, 12, tzinfo=krx.SEOUL)
+    now = datetime(2010, 1, 6, 12, tzinfo=calendar.SEOUL)
     assert KRX_DAYS.get_partition_keys(current_time=now) == [
         "2010-01-04",
         "2010-01-05",

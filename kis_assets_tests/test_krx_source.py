@@ -13,8 +13,7 @@ import httpx
 import polars as pl
 import pytest
 
-from kis_assets import krx, published
-from kis_assets.kis.errors import (
+from kis_assets.errors import (
     AuthenticationFailed,
     InvalidRequest,
     KISError,
@@ -23,24 +22,25 @@ from kis_assets.kis.errors import (
     ServiceUnavailable,
     UnexpectedAnswer,
 )
+from kis_assets.exchange import calendar
+from kis_assets.exchange.venues import Venue
+from kis_assets.krx import client, publication
 from kis_assets.settings import Settings, SettingsError
-from kis_assets.simulator.faults import When
-from kis_assets.simulator.http import InProcessTransport, serve
-from kis_assets.simulator.market import Stock
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.replay import ReplayMarket
-from kis_assets.simulator.server import Simulator
-from kis_assets.sources import krx_api
+from kis_assets.simulator.market.market import Stock
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.market.replay import ReplayMarket
+from kis_assets.simulator.server.faults import When
+from kis_assets.simulator.server.http import InProcessTransport, serve
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.base import PriceType
 from kis_assets.sources.factory import create_data_source
 from kis_assets.sources.krx import KRXDataSource
 from kis_assets.tables import DAILY_CANDLES, KRX_DAILY, STOCK_INFO, STOCK_MASTER
-from kis_assets.venues import Venue
 from kis_assets_tests.conftest import open_source
 
 KEY = "KRXTESTKEY" * 4
 DAY = date(2026, 3, 16)
-MORNING = datetime(2026, 3, 17, 9, 30, tzinfo=krx.SEOUL)
+MORNING = datetime(2026, 3, 17, 9, 30, tzinfo=calendar.SEOUL)
 """DAY is the newest that KRX has published."""
 YOUNGEST = date(2026, 2, 24)
 """A day on which stocks of the invented market were listed."""
@@ -143,7 +143,7 @@ def test_daily_candles_are_two_requests_a_day_without_konex(
         date(2026, 3, 31),
         lambda done, *_: steps.append(done),
     )
-    assert fetched.rows["trading_day"].to_list() == krx.trading_days(date(2026, 3, 2), DAY)
+    assert fetched.rows["trading_day"].to_list() == calendar.trading_days(date(2026, 3, 2), DAY)
     assert "no row" in fetched.absent["999999"]
     assert set(asked(server)) == {"stk_bydd_trd", "ksq_bydd_trd"}
     assert len(server.log) == 2 * fetched.rows.height
@@ -175,7 +175,7 @@ def test_a_chart_of_a_month_asks_once_a_day_and_that_of_another_stock_for_nothin
 ) -> None:
     bars = source.get_chart_data("005930", count=12)
     assert [bar.date for bar in bars] == [
-        f"{day:%Y%m%d}" for day in krx.trading_days(date(2026, 2, 1), DAY)[:-13:-1]
+        f"{day:%Y%m%d}" for day in calendar.trading_days(date(2026, 2, 1), DAY)[:-13:-1]
     ]
     raw = market.bars("005930", DAY, DAY)[0]
     assert (bars[0].open_price, bars[0].close_price) == (raw.open, raw.close)
@@ -199,7 +199,7 @@ def test_a_chart_ends_where_the_stock_was_not_listed(
 ) -> None:
     young = next(stock for stock in market.stocks(DAY) if stock.listed_on == YOUNGEST)
     bars = source.get_chart_data(young.code, count=30)
-    assert len(bars) == len(krx.trading_days(YOUNGEST, DAY))
+    assert len(bars) == len(calendar.trading_days(YOUNGEST, DAY))
 
 
 def test_many_stocks_are_a_batch_as_with_any_source(source: KRXDataSource) -> None:
@@ -299,16 +299,16 @@ def test_before_konex_opened_there_are_two_markets(
     assert set(rows["market"]) == {"KOSPI", "KOSDAQ"}
     assert len(server.log) == 2
     with pytest.raises(InvalidRequest, match="KONEX from 2013-07-01"):
-        published.check(date(2013, 6, 28), MORNING, "KONEX")
+        publication.check(date(2013, 6, 28), MORNING, "KONEX")
 
 
 def test_a_day_is_published_at_eight_of_the_next_trading_day() -> None:
     friday = date(2026, 3, 13)
-    at = published.published_at(friday)
-    assert at == datetime(2026, 3, 16, 8, tzinfo=krx.SEOUL)
-    assert published.newest(at) == friday
-    assert published.newest(at.replace(hour=7, minute=59)) == date(2026, 3, 12)
-    assert published.newest(datetime(2026, 3, 15, 12, tzinfo=krx.SEOUL)) == date(2026, 3, 12)
+    at = publication.published_at(friday)
+    assert at == datetime(2026, 3, 16, 8, tzinfo=calendar.SEOUL)
+    assert publication.newest(at) == friday
+    assert publication.newest(at.replace(hour=7, minute=59)) == date(2026, 3, 12)
+    assert publication.newest(datetime(2026, 3, 15, 12, tzinfo=calendar.SEOUL)) == date(2026, 3, 12)
 
 
 # What may go wrong
@@ -429,7 +429,7 @@ def told(krx_settings: Settings) -> Iterator[Told]:
 
 
 def kospi(source: KRXDataSource) -> pl.DataFrame:
-    return source._markets.answer((krx_api.DAILY["KOSPI"], DAY))
+    return source._markets.answer((client.DAILY["KOSPI"], DAY))
 
 
 def test_numbers_are_read_with_separators_and_signs(told: Told) -> None:
@@ -512,7 +512,7 @@ def test_an_answer_of_another_shape_is_named(told: Told, body: Any, said: str) -
 
 def test_the_segment_global_is_kosdaq(told: Told) -> None:
     source = told(ROW | {"MKT_NM": "KOSDAQ GLOBAL"})
-    rows = source._markets.answer((krx_api.DAILY["KOSDAQ"], DAY))
+    rows = source._markets.answer((client.DAILY["KOSDAQ"], DAY))
     assert rows["market"].to_list() == ["KOSDAQ"]
 
 
@@ -541,9 +541,9 @@ def test_a_refusal_in_a_good_envelope_is_one_all_the_same(told: Told) -> None:
 
 
 def test_ten_thousand_calls_a_day_are_made_and_no_more(told: Told, tmp_path: Path) -> None:
-    now = datetime(2026, 3, 17, 23, 59, tzinfo=krx.SEOUL).timestamp()
+    now = datetime(2026, 3, 17, 23, 59, tzinfo=calendar.SEOUL).timestamp()
     source = told(ROW, wall_clock=lambda: now)
-    spend(source, krx_api.CALLS_A_DAY - 2)
+    spend(source, client.CALLS_A_DAY - 2)
     kospi(source)
     # Another process with the same key has what is left.
     other = told(ROW, wall_clock=lambda: now)
@@ -561,7 +561,7 @@ def spend(source: KRXDataSource, calls: int) -> None:
     client = source._client
 
     def made(value: bytes | None, now: float) -> tuple[bytes, None]:
-        today = datetime.fromtimestamp(now, krx.SEOUL).date()
+        today = datetime.fromtimestamp(now, calendar.SEOUL).date()
         return f"{today} {calls}".encode(), None
 
     client._state.update(client._calls, made, client._wall_clock)
@@ -631,7 +631,7 @@ def test_the_factory_puts_a_cache_in_front(
 
 
 def test_seven_days_arrive_value_for_value(days_folder: Path, krx_settings: Settings) -> None:
-    after = datetime(2026, 3, 18, 8, 0, tzinfo=krx.SEOUL)
+    after = datetime(2026, 3, 18, 8, 0, tzinfo=calendar.SEOUL)
     simulator = Simulator(ReplayMarket(days_folder, clock=lambda: after), rate_limit=0)
     days = pl.read_parquet(days_folder / "daily.parquet")
     expected = days.select(
@@ -686,7 +686,7 @@ def test_the_simulator_has_no_rows_of_a_day_that_is_not_published(
 
 def test_the_simulator_may_publish_at_the_close() -> None:
     for hour, count in ((15, 0), (16, 1)):
-        at = datetime(2026, 3, 17, hour, tzinfo=krx.SEOUL)
+        at = datetime(2026, 3, 17, hour, tzinfo=calendar.SEOUL)
         early = Simulator(ModelMarket(seed=0, clock=lambda at=at: at), rate_limit=0)
         early.faults.published_early = True
         rows = get(early, "knx_bydd_trd", basDd="20260317").json()["OutBlock_1"]

@@ -21,9 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kis_assets import tables
-from kis_assets.lake import Change, Lake, LakeError, Refused, Scope
+from kis_assets.lake.lake import Change, Lake, LakeError, Refused, Scope
+from kis_assets.lake.views import VIEWS
 from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS, PRICE_SNAPSHOTS, TABLES, Table
-from kis_assets.views import VIEWS
 from kis_assets_tests.conftest import BUILD
 
 DAY = date(2026, 3, 17)
@@ -530,7 +530,7 @@ def test_a_catalogue_of_many_small_changes_is_that_of_one_go(
         "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() ORDER BY ALL"
     )
     found = [lake.read(query).rows() for query in (views, columns)]
-    monkeypatch.setattr("kis_assets.catalogue.build", BUILD)
+    monkeypatch.setattr("kis_assets.lake.catalog.build", BUILD)
     lake.publish()
     assert [lake.read(query).rows() for query in (views, columns)] == found
     assert {name for name, *_ in found[0]} == {*TABLES, *VIEWS}
@@ -599,7 +599,7 @@ def test_a_crash_between_version_and_link_heals(
 ) -> None:
     lake.replace(DAILY_CANDLES, Scope.day(DAY), candles((DAY, SAMSUNG, 1)))
     with monkeypatch.context() as patch:
-        patch.setattr("kis_assets.versions.Versions.heal", _die)
+        patch.setattr("kis_assets.lake.versions.Versions.heal", _die)
         with pytest.raises(KeyboardInterrupt):
             lake.replace(DAILY_CANDLES, Scope.day(DAY), candles((DAY, SAMSUNG, 2)))
     there = stable(lake, DAILY_CANDLES, "month=2026-03")
@@ -615,7 +615,7 @@ def test_a_crash_before_publishing_heals_even_when_nothing_differs(
     lake.replace(DAILY_CANDLES, Scope.day(DAY), candles((DAY, SAMSUNG, 1)))
     again = candles((DAY, SAMSUNG, 2))
     with monkeypatch.context() as patch:
-        patch.setattr("kis_assets.catalogue.build", _die)
+        patch.setattr("kis_assets.lake.catalog.build", _die)
         with pytest.raises(KeyboardInterrupt):
             lake.replace(DAILY_CANDLES, Scope.day(DAY), again)
     assert shown(lake) == {(DAY, SAMSUNG): 1}
@@ -628,7 +628,7 @@ def test_a_crash_before_publishing_heals_by_reading(
 ) -> None:
     lake.replace(DAILY_CANDLES, Scope.day(DAY), candles((DAY, SAMSUNG, 1)))
     with monkeypatch.context() as patch:
-        patch.setattr("kis_assets.catalogue.build", _die)
+        patch.setattr("kis_assets.lake.catalog.build", _die)
         with pytest.raises(KeyboardInterrupt):
             lake.replace(DAILY_CANDLES, Scope.day(DAY), candles((DAY, SAMSUNG, 2)))
     assert volumes(lake.read("SELECT * FROM daily_candles")) == {(DAY, SAMSUNG): 2}
@@ -677,7 +677,7 @@ def _full_in_polars(_: object, path: Path, **__: object) -> None:
         ("polars.DataFrame.write_parquet", _full_in_polars),
         ("os.fsync", _full),
         ("os.replace", _full),
-        ("kis_assets.catalogue.build", _full),
+        ("kis_assets.lake.catalog.build", _full),
     ],
 )
 def test_a_full_disk_is_told_and_loses_nothing(
@@ -704,7 +704,7 @@ _KILLED = """
 import os, signal, sys
 from pathlib import Path
 import polars as pl
-from kis_assets.lake import Lake, Scope
+from kis_assets.lake.lake import Lake, Scope
 from kis_assets.tables import DAILY_CANDLES
 
 lake, last = Lake(Path(sys.argv[1]), source="mock"), int(sys.argv[2])
@@ -779,7 +779,7 @@ import sys
 from datetime import date
 from pathlib import Path
 import polars as pl
-from kis_assets.lake import Lake, Scope
+from kis_assets.lake.lake import Lake, Scope
 from kis_assets.tables import DAILY_CANDLES
 
 lake = Lake(Path(sys.argv[1]), source="mock")
@@ -799,7 +799,7 @@ _READER = """
 import sys
 from pathlib import Path
 import duckdb
-from kis_assets.lake import Lake
+from kis_assets.lake.lake import Lake
 from kis_assets.tables import DAILY_CANDLES
 
 lake, way = Lake(Path(sys.argv[1]), source="mock"), sys.argv[2]

@@ -14,10 +14,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from kis_assets import krx
+from kis_assets.errors import InvalidRequest, KISError, NotSupported
+from kis_assets.exchange import calendar
 from kis_assets.kis import endpoints
 from kis_assets.kis.client import Client
-from kis_assets.kis.errors import InvalidRequest, KISError, NotSupported
 from kis_assets.kis.quotations import Quotations
 from kis_assets.settings import Settings
 from kis_assets.sources.base import PriceType
@@ -79,8 +79,8 @@ def test_an_order_book(source: KISDataSource) -> None:
     book = source.get_order_book(SAMSUNG)
     asks = [level.price for level in book.ask_levels]
     assert asks == sorted(asks)
-    now = krx.now()
-    session = krx.latest_session(now)
+    now = calendar.now()
+    session = calendar.latest_session(now)
     if now > session.closes_at:
         told("order book outside sessions", f"{len(asks)} ask levels")
 
@@ -90,8 +90,8 @@ def test_daily_bars_are_newest_first_and_on_trading_days(source: KISDataSource) 
     days = [bar.date for bar in bars]
     assert days == sorted(days, reverse=True)
     assert len(days) == 130
-    last = krx.latest_session(krx.now()).day
-    known = {f"{day:%Y%m%d}" for day in krx.trading_days(last - timedelta(days=400), last)}
+    last = calendar.latest_session(calendar.now()).day
+    known = {f"{day:%Y%m%d}" for day in calendar.trading_days(last - timedelta(days=400), last)}
     assert set(days) <= known
 
 
@@ -102,7 +102,7 @@ def test_todays_minutes_lie_in_the_session(source: KISDataSource) -> None:
 
 
 def test_master_files_have_the_whole_market(source: KISDataSource) -> None:
-    rows = source.stock_master(krx.today())
+    rows = source.stock_master(calendar.today())
     common = rows.filter(pl.col("security_type") == "common", pl.col("market") != "KONEX")
     assert common.height > 2200
     assert SAMSUNG in rows["stock_code"]
@@ -112,12 +112,12 @@ def test_master_files_have_the_whole_market(source: KISDataSource) -> None:
 
 def test_what_a_virtual_server_lacks_is_said_plainly(source: KISDataSource) -> None:
     if source._settings.environment == "real":
-        stocks = source.stock_master(krx.today()).filter(pl.col("stock_code") == SAMSUNG)
-        day = krx.latest_session(krx.now()).day
-        assert source.price_snapshots(stocks, day, krx.now()).rows.height == 1
+        stocks = source.stock_master(calendar.today()).filter(pl.col("stock_code") == SAMSUNG)
+        day = calendar.latest_session(calendar.now()).day
+        assert source.price_snapshots(stocks, day, calendar.now()).rows.height == 1
         return
     with pytest.raises(NotSupported, match="real"):
-        source.corporate_actions(krx.today().replace(day=1))
+        source.corporate_actions(calendar.today().replace(day=1))
 
 
 def test_open_points(quotations: tuple[Client, Quotations]) -> None:
@@ -125,8 +125,8 @@ def test_open_points(quotations: tuple[Client, Quotations]) -> None:
     if client.environment == "real":
         found = kis.prices((SAMSUNG, UNKNOWN))
         told("13, multprice with an unknown code", f"answers for {sorted(found)}")
-        holiday = krx.latest_session(krx.now()).day
-        while krx.is_trading_day(holiday):
+        holiday = calendar.latest_session(calendar.now()).day
+        while calendar.is_trading_day(holiday):
             holiday -= timedelta(days=1)
         try:
             client.ask(
@@ -144,7 +144,7 @@ def test_open_points(quotations: tuple[Client, Quotations]) -> None:
         except KISError as error:
             told("daily chart of a closed day", error)
     for period in ("W", "M"):
-        last = krx.latest_session(krx.now()).day
+        last = calendar.latest_session(calendar.now()).day
         client.ask(
             endpoints.DAILY_CHART,
             {

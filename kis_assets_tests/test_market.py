@@ -16,9 +16,9 @@ import polars as pl
 import pytest
 
 from kis_assets import Market
-from kis_assets.lake import Lake, LakeError, Scope
+from kis_assets.lake.lake import Lake, LakeError, Scope
+from kis_assets.lake.reader import NotStored, NotStoredWarning, missing
 from kis_assets.settings import SettingsError
-from kis_assets.stored import NotStored, NotStoredWarning, missing
 from kis_assets.tables import DAILY_CANDLES, STOCK_MASTER
 from kis_assets_tests.small_lake import (
     CODES,

@@ -14,18 +14,18 @@ import duckdb
 import polars as pl
 import pytest
 
-from kis_assets import krx
+from kis_assets.exchange import calendar
 from kis_assets.settings import Settings
-from kis_assets.simulator.http import serve
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.replay import ReplayMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.market.replay import ReplayMarket
+from kis_assets.simulator.server.http import serve
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.factory import create_data_source
 from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING
 from kis_assets_tests.test_assets import DAY, MONTH, all_checks_pass, lake, materialize
 
-AFTER_CLOSE = datetime(2026, 3, 17, 15, 40, tzinfo=krx.SEOUL)
+AFTER_CLOSE = datetime(2026, 3, 17, 15, 40, tzinfo=calendar.SEOUL)
 
 
 def point_at(url: str, monkeypatch: pytest.MonkeyPatch, **more: str) -> None:
@@ -155,7 +155,7 @@ def test_during_the_session_the_newest_snapshot_answers(
     days_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    noon = datetime(2026, 3, 17, 12, 40, tzinfo=krx.SEOUL)
+    noon = datetime(2026, 3, 17, 12, 40, tzinfo=calendar.SEOUL)
     simulator = Simulator(ReplayMarket(days_folder, clock=lambda: noon), rate_limit=0)
     with serve(simulator) as url:
         point_at(

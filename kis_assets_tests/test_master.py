@@ -9,9 +9,9 @@ from datetime import date
 import polars as pl
 import pytest
 
-from kis_assets.kis import master
-from kis_assets.kis.errors import UnexpectedAnswer
-from kis_assets.kis.master import Market, in_universe
+from kis_assets.errors import UnexpectedAnswer
+from kis_assets.kis import master_files
+from kis_assets.kis.master_files import Market, in_universe
 
 
 def record(market: Market = "KOSPI", **fields: str) -> bytes:
@@ -24,14 +24,14 @@ def record(market: Market = "KOSPI", **fields: str) -> bytes:
         "prst_cls_code": "0",
     } | fields
     cells: list[bytes] = []
-    for word in master.LAYOUTS[market].split():
+    for word in master_files.LAYOUTS[market].split():
         name, width = word.split(":")
         cells.append(given.get(name, "").encode("cp949").ljust(int(width)))
     return b"".join(cells)
 
 
 def parse(*records: bytes, market: Market = "KOSPI") -> pl.DataFrame:
-    return master.parse(b"\n".join(records) + b"\n", market)
+    return master_files.parse(b"\n".join(records) + b"\n", market)
 
 
 @pytest.mark.parametrize(("market", "width"), [("KOSPI", 288), ("KOSDAQ", 282), ("KONEX", 245)])
@@ -61,11 +61,11 @@ def test_a_two_byte_name_shifts_nothing() -> None:
 
 def test_every_flag_is_read() -> None:
     """Each Y/N byte of each layout ends in a column of its own that tells Y from N."""
-    for market, layout in master.LAYOUTS.items():
+    for market, layout in master_files.LAYOUTS.items():
         for name in (word.split(":")[0] for word in layout.split() if word.endswith("_yn:1")):
             if name in ("krx_fnnc_svc_yn",):  # dropped by KRX in 2015
                 continue
-            column = master.FIELDS[name].column
+            column = master_files.FIELDS[name].column
             values = [parse(record(market, **{name: v}), market=market)[column][0] for v in "YN"]
             assert values == [True, False], (market, name)
 
@@ -161,7 +161,7 @@ def test_the_universe() -> None:
 def test_no_record_is_an_error() -> None:
     for content in (b"", b"\n\n"):
         with pytest.raises(UnexpectedAnswer, match="0 records"):
-            master.parse(content, "KOSPI")
+            master_files.parse(content, "KOSPI")
 
 
 def test_a_record_of_another_length_is_another_layout() -> None:
@@ -184,9 +184,9 @@ def test_a_code_twice_is_an_error() -> None:
 def test_a_damaged_archive_is_named() -> None:
     for content in (b"", b"<html>", b"PK\x03\x04 cut"):
         with pytest.raises(UnexpectedAnswer, match="KOSPI master file cannot be unpacked"):
-            master.unzip(content, "KOSPI")
+            master_files.unzip(content, "KOSPI")
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("another.mst", b"x")
     with pytest.raises(UnexpectedAnswer, match="cannot be unpacked"):
-        master.unzip(packed.getvalue(), "KOSPI")
+        master_files.unzip(packed.getvalue(), "KOSPI")

@@ -10,12 +10,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kis_assets import krx
-from kis_assets.checks import minutes as claims
-from kis_assets.checks import rows as counts
-from kis_assets.checks.claims import Breaking, Incomparable, Span
-from kis_assets.lake import Lake, Scope
-from kis_assets.quality import account, record
+from kis_assets.defs.checks import completeness as counts
+from kis_assets.defs.checks import minute_candles as claims
+from kis_assets.defs.checks.check import Breaking, Incomparable, Span
+from kis_assets.exchange import calendar
+from kis_assets.lake.lake import Lake, Scope
+from kis_assets.lake.quality import account, record
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES, PRICE_SNAPSHOTS, Table
 
 DAY = date(2026, 9, 22)
@@ -26,7 +26,7 @@ SAMSUNG, HYNIX, FUND = "005930", "000660", "069500"
 
 
 def moment(text: str, day: date = DAY) -> datetime:
-    return datetime.combine(day, time.fromisoformat(text), krx.SEOUL)
+    return datetime.combine(day, time.fromisoformat(text), calendar.SEOUL)
 
 
 EVENING, MORNING = moment("20:40"), moment("08:30", NEXT)

@@ -13,11 +13,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kis_assets import krx
-from kis_assets.checks import minutes as claims
-from kis_assets.checks.claims import Span
-from kis_assets.kis import minutes
-from kis_assets.kis.errors import (
+from kis_assets.defs.checks import minute_candles as claims
+from kis_assets.defs.checks.check import Span
+from kis_assets.errors import (
     InvalidRequest,
     KISError,
     NotSupported,
@@ -25,22 +23,24 @@ from kis_assets.kis.errors import (
     ServiceUnavailable,
     UnexpectedAnswer,
 )
-from kis_assets.lake import Lake, Scope
-from kis_assets.simulator.faults import When
+from kis_assets.exchange import calendar
+from kis_assets.kis import minute_candles as minutes
+from kis_assets.lake.lake import Lake, Scope
+from kis_assets.simulator.server.faults import When
 from kis_assets.sources.base import ChartData, PriceType
-from kis_assets.sources.charts import chart
+from kis_assets.sources.chart_data import chart
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES
 from kis_assets_tests.conftest import EVENING, OpenAt, simulator_of
 
 SAMSUNG, HYNIX = "005930", "000660"
 PAST, TODAY = "inquire-time-dailychartprice", "inquire-time-itemchartprice"
 DAY = date(2026, 3, 17)
-SESSION = krx.session(DAY)
+SESSION = calendar.session(DAY)
 assert SESSION is not None
 
 
 def moment(hour: int, minute: int, second: int = 0) -> datetime:
-    return datetime.combine(DAY, time(hour, minute, second), krx.SEOUL)
+    return datetime.combine(DAY, time(hour, minute, second), calendar.SEOUL)
 
 
 def utc(hour: int, minute: int) -> datetime:
@@ -334,7 +334,7 @@ def test_a_day_that_cannot_be_had_is_refused_before_a_request(
 
 
 def test_246_sessions_are_kept_the_latest_one_included() -> None:
-    days = krx.trading_days(date(2025, 1, 1), DAY)
+    days = calendar.trading_days(date(2025, 1, 1), DAY)
     assert minutes.oldest_kept(EVENING) == days[-246]
     assert minutes.kept_session(days[-246], EVENING).day == days[-246]
     with pytest.raises(InvalidRequest):
@@ -396,7 +396,7 @@ def test_pages_that_stay_empty_are_no_minutes_without_a_trade(
 
 def test_the_first_session_of_a_year_opens_at_10(at: OpenAt) -> None:
     day = date(2026, 1, 2)
-    source = at(datetime(2026, 1, 2, 20, 50, tzinfo=krx.SEOUL))
+    source = at(datetime(2026, 1, 2, 20, 50, tzinfo=calendar.SEOUL))
     rows = source.minute_candles([SAMSUNG], day).rows
     assert lapses(rows)[0] == time(10, 0)
     assert rows.height == len(traded(source, SAMSUNG, day)) > 315
@@ -426,7 +426,7 @@ BAD_INPUT: dict[str, tuple[str, Any, type[KISError]]] = {
 def test_bad_input_is_a_named_error_of_that_stock_and_the_run_goes_on(
     at: OpenAt, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kis_assets.sources.bulk.ROUNDS", 1)
+    monkeypatch.setattr("kis_assets.transport.fan_out.ROUNDS", 1)
     source = at(EVENING)
     source._workers = 1
     name, when, error = BAD_INPUT[what]

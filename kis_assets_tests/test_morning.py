@@ -8,14 +8,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from kis_assets.assets.candles import _as_final_as_known
-from kis_assets.assets.reference import calendar, overridden
-from kis_assets.lake import Lake, Scope
-from kis_assets.resources import open_lake
+from kis_assets.defs.assets.candles import _as_final_as_known
+from kis_assets.defs.assets.reference import computed_days, overridden
+from kis_assets.defs.resources import open_lake
+from kis_assets.lake.lake import Lake, Scope
 from kis_assets.settings import Settings
-from kis_assets.simulator.after_market import Correction
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.after_market import Correction
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS, PRICE_SNAPSHOTS
 from kis_assets_tests.conftest import open_source
 from kis_assets_tests.in_process import materialize, point_at
@@ -114,7 +114,7 @@ def test_a_session_that_kis_has_called_off_corrects_nothing(
     now = datetime.fromisoformat("2026-11-13T10:00:00+09:00")
     point_at(served_at(now), monkeypatch, now, KIS_STOCK_CODES="005930")
     said = overridden(
-        calendar(2026, "kis", now), MARKET_DAYS.empty(), {date(2026, 11, 13): False}, now
+        computed_days(2026, "kis", now), MARKET_DAYS.empty(), {date(2026, 11, 13): False}, now
     )
     open_lake(Settings.load()).replace(MARKET_DAYS, Scope.year(2026), said)
     assert materialize("daily_candles", "2026-11-01").success

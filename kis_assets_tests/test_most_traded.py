@@ -7,10 +7,10 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from kis_assets.assets.universe import most_traded
-from kis_assets.kis.errors import InvalidRequest
-from kis_assets.lake import Scope
-from kis_assets.simulator.server import Simulator
+from kis_assets.defs.universe import most_traded
+from kis_assets.errors import InvalidRequest
+from kis_assets.lake.lake import Scope
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.tables import PRICE_SNAPSHOTS
 from kis_assets_tests.conftest import EVENING
 from kis_assets_tests.in_process import lake, materialize, point_at, rows

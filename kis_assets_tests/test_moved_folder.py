@@ -19,8 +19,8 @@ import polars as pl
 import pytest
 
 from kis_assets import Market
-from kis_assets.lake import Lake, Scope
-from kis_assets.stored import NotStored
+from kis_assets.lake.lake import Lake, Scope
+from kis_assets.lake.reader import NotStored
 from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS
 from kis_assets_tests.test_lake import candles, prices
 
@@ -130,7 +130,7 @@ def test_market_and_lake_read_it(original: Lake, tmp_path: Path, go: Going) -> N
 from datetime import datetime
 from pathlib import Path
 from kis_assets import Market
-from kis_assets.lake import Lake
+from kis_assets.lake.lake import Lake
 from kis_assets.tables import DAILY_CANDLES
 
 ask = "SELECT volume FROM daily_candles ORDER BY trading_day"

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from kis_assets.kis import network
-from kis_assets.kis.errors import ServiceUnavailable
+from kis_assets.errors import ServiceUnavailable
 from kis_assets.kis.stream import Stream
+from kis_assets.krx.client import KRXClient
 from kis_assets.settings import Settings, SettingsError
 from kis_assets.sources.factory import create_data_source
-from kis_assets.sources.krx_api import KRXClient
+from kis_assets.transport import network
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET
 from kis_assets_tests.test_cli_reading import Said
 

@@ -42,7 +42,7 @@ def test_a_tilde_in_the_folder_of_a_replay_is_the_home_folder(
     opened: list[Path] = []
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(
-        "kis_assets.simulator.command.start", lambda replay, *_, **__: opened.append(replay)
+        "kis_assets.simulator.server.command.start", lambda replay, *_, **__: opened.append(replay)
     )
     Said("simulate", "--replay=~/days", "--at", "2026-03-17T15:40")
     assert opened == [tmp_path / "days"]
@@ -177,7 +177,7 @@ def test_a_bug_is_told_as_one_with_its_place_and_its_trace_for_who_asks(
     def fail(*_: object) -> None:
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr("kis_assets.cli.reading.market_of", fail)
+    monkeypatch.setattr("kis_assets.cli.sql.market_of", fail)
     said = Said("sql", "SELECT 1")
     assert said.status == 1
     assert "this is a bug, please report it: RuntimeError: two lines" in said.error
@@ -196,7 +196,7 @@ def test_what_a_command_says_itself_is_left_alone(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("kis_assets.cli.reading.market_of", fail)
+    monkeypatch.setattr("kis_assets.cli.sql.market_of", fail)
     said = Said("sql", "SELECT 1")
     assert "bug" not in said.err
     assert said.status == getattr(error, "exit_code", 1)

@@ -8,20 +8,20 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kis_assets import krx
-from kis_assets.assets.sessions import live_session
-from kis_assets.checks import books as claims
-from kis_assets.checks.claims import Span
-from kis_assets.kis.books import order_book
-from kis_assets.kis.errors import (
+from kis_assets.defs.availability import live_session
+from kis_assets.defs.checks import order_books as claims
+from kis_assets.defs.checks.check import Span
+from kis_assets.errors import (
     InvalidRequest,
     KISError,
     RateLimited,
     ServiceUnavailable,
     UnexpectedAnswer,
 )
-from kis_assets.lake import Lake, Scope
-from kis_assets.simulator.faults import When
+from kis_assets.exchange import calendar
+from kis_assets.kis.order_books import order_book
+from kis_assets.lake.lake import Lake, Scope
+from kis_assets.simulator.server.faults import When
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.tables import ORDER_BOOKS
 from kis_assets_tests.conftest import OpenAt, simulator_of
@@ -29,12 +29,12 @@ from kis_assets_tests.conftest import OpenAt, simulator_of
 SAMSUNG, HYNIX = "005930", "000660"
 PATH = "inquire-asking-price-exp-ccn"
 DAY = date(2026, 3, 17)
-TEN = datetime(2026, 3, 17, 10, 30, 15, tzinfo=krx.SEOUL)
+TEN = datetime(2026, 3, 17, 10, 30, 15, tzinfo=calendar.SEOUL)
 AFTER_MARKET = date(2026, 9, 14)
 """The first day with one."""
-OPENING_AUCTION = datetime(2026, 3, 17, 8, 45, tzinfo=krx.SEOUL)
+OPENING_AUCTION = datetime(2026, 3, 17, 8, 45, tzinfo=calendar.SEOUL)
 """Of a day that has not opened: the latest session is that of the day before."""
-CLOSING_AUCTION = datetime(2026, 3, 17, 15, 25, tzinfo=krx.SEOUL)
+CLOSING_AUCTION = datetime(2026, 3, 17, 15, 25, tzinfo=calendar.SEOUL)
 
 
 def answer(levels: int = 10, **changed: str) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def expected(clock: str, phase: str, code: str, vi: str = "N", day: date = DAY) 
         antc_cnpr="71200", antc_vol="123", new_mkop_cls_code=phase, antc_mkop_cls_code=code,
         vi_cls_code=vi,
     )  # fmt: skip
-    now = datetime.combine(day, time.fromisoformat(clock), krx.SEOUL)
+    now = datetime.combine(day, time.fromisoformat(clock), calendar.SEOUL)
     book = order_book(body, SAMSUNG, day, now)
     assert (book["expected_price"] is None) == (book["expected_volume"] is None)
     return book["expected_price"]
@@ -190,7 +190,7 @@ def test_auctions_move_with_a_late_session() -> None:
 
 
 def test_without_a_price_none_is_expected() -> None:
-    at = datetime(2026, 3, 17, 15, 25, tzinfo=krx.SEOUL)
+    at = datetime(2026, 3, 17, 15, 25, tzinfo=calendar.SEOUL)
     book = order_book(answer(antc_cnpr="0", antc_vol="5"), SAMSUNG, DAY, at)
     assert (book["expected_price"], book["expected_volume"]) == (None, None)
 
@@ -206,8 +206,11 @@ def test_a_gap_between_levels_is_kept_and_told_by_a_check() -> None:
 @pytest.mark.parametrize(
     ("moment", "booked_at"),
     [
-        ("103015", datetime(2026, 3, 17, 10, 30, 15, tzinfo=krx.SEOUL)),
-        ("103110", datetime(2026, 3, 17, 10, 31, 10, tzinfo=krx.SEOUL)),  # clocks differ a little
+        ("103015", datetime(2026, 3, 17, 10, 30, 15, tzinfo=calendar.SEOUL)),
+        (
+            "103110",
+            datetime(2026, 3, 17, 10, 31, 10, tzinfo=calendar.SEOUL),
+        ),  # clocks differ a little
         ("103120", None),
         ("000000", None),
         ("", None),
@@ -281,7 +284,7 @@ def test_an_auction_shows_three_levels_and_the_expected_price(at: OpenAt, moment
 
 
 def test_nobody_quotes_after_the_close(at: OpenAt) -> None:
-    book = at(datetime(2026, 3, 17, 20, 50, tzinfo=krx.SEOUL)).get_order_book(SAMSUNG)
+    book = at(datetime(2026, 3, 17, 20, 50, tzinfo=calendar.SEOUL)).get_order_book(SAMSUNG)
     assert (book.ask_levels, book.best_ask, book.best_bid, book.spread) == ((), None, None, None)
 
 
@@ -333,7 +336,7 @@ BAD_INPUT: dict[str, tuple[str, Any, type[KISError]]] = {
 def test_bad_input_is_a_named_error_of_that_stock_and_the_run_goes_on(
     at: OpenAt, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kis_assets.sources.bulk.ROUNDS", 1)
+    monkeypatch.setattr("kis_assets.transport.fan_out.ROUNDS", 1)
     source = at(TEN)
     source._workers = 1
     name, when, error = BAD_INPUT[what]

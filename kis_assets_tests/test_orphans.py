@@ -27,9 +27,10 @@ from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import (
 )
 from filelock import FileLock
 
-from kis_assets import orphans, pipeline
 from kis_assets.definitions import defs
-from kis_assets.sensors import sensors
+from kis_assets.defs import orphans
+from kis_assets.defs.sensors import sensors
+from kis_assets.execution import runner
 from kis_assets.settings import Settings
 
 STARTED, STARTING = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING
@@ -53,7 +54,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DAGSTER_HOME", str(folder))
-        return pipeline.home(Settings.load(data_source_type="mock"))
+        return runner.home(Settings.load(data_source_type="mock"))
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def leaving_the_queue(instance: dg.DagsterInstance) -> list[str]:
 
 MARKED = """
 import sys, dagster as dg
-from kis_assets import orphans
+from kis_assets.defs import orphans
 with dg.DagsterInstance.get() as instance:
     orphans.mark(instance, sys.argv[1])
     print("marked", flush=True)
@@ -179,7 +180,7 @@ def test_an_asset_marks_its_run(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATA_SOURCE_TYPE", "mock")
-    outcome = pipeline.materialize("market_days", "2026", instance)
+    outcome = runner.materialize("market_days", "2026", instance)
     assert not outcome.error
     (run,) = instance.get_runs()
     assert json.loads(run.tags[orphans.TAG])["host"] == socket.gethostname()
@@ -350,5 +351,5 @@ def test_settings_of_dagster_are_renewed_unless_a_person_wrote_them(
     newer, own = EARLIER + "nux:\n  enabled: false\n", EARLIER + "# with a note of mine\n"
     for before, after in ((EARLIER, now), (newer, now), (own, own)):
         config.write_text(before)
-        pipeline.home(Settings.load(data_source_type="mock"))
+        runner.home(Settings.load(data_source_type="mock"))
         assert config.read_text() == after

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from kis_assets.kis.quota import RESERVATIONS, Quota
-from kis_assets.kis.shared import SharedState
+from kis_assets.state.sqlite import SharedState
+from kis_assets.transport.rate_limiter import RESERVATIONS, Quota
 from kis_assets_tests.conftest import Clock
 
 AT_ONCE = 10

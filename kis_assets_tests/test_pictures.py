@@ -12,11 +12,11 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from kis_assets import drawing
-from kis_assets.assets import showing
-from kis_assets.pictures import CONDITIONS, condition_calendar, market_breadth, minute_coverage
-from kis_assets.pictures_stock import candlestick, order_book_depth
-from kis_assets.simulator.server import Simulator
+from kis_assets.charts import canvas
+from kis_assets.charts.market import CONDITIONS, condition_calendar, market_breadth, minute_coverage
+from kis_assets.charts.stock import candlestick, order_book_depth
+from kis_assets.defs import asset_metadata
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.tables import (
     DAILY_CANDLES,
     LEVELS,
@@ -78,17 +78,17 @@ def candles(closes: list[int], volume: int = 1_000) -> pl.DataFrame:
 
 def test_a_rising_stock_is_red_and_a_falling_one_blue() -> None:
     rising = picture(candlestick(candles([1_000 + 20 * n for n in range(60)]), "삼성전자"))
-    assert has(rising, drawing.UP)
-    assert not has(rising, drawing.DOWN)
+    assert has(rising, canvas.UP)
+    assert not has(rising, canvas.DOWN)
     falling = picture(candlestick(candles([3_000 - 20 * n for n in range(60)])))
-    assert has(falling, drawing.DOWN)
-    assert not has(falling, drawing.UP)
+    assert has(falling, canvas.DOWN)
+    assert not has(falling, canvas.UP)
 
 
 def test_a_stock_that_never_traded_is_drawn_at_the_price_it_carries() -> None:
     halted = picture(candlestick(candles([5_000] * 10, volume=0)))
-    assert not has(halted, drawing.UP)
-    assert not has(halted, drawing.DOWN)
+    assert not has(halted, canvas.UP)
+    assert not has(halted, canvas.DOWN)
 
 
 def test_no_rows_make_a_picture_that_says_so() -> None:
@@ -113,26 +113,26 @@ def test_no_rows_make_a_picture_that_says_so() -> None:
 
 def test_the_font_has_every_hangul_syllable_and_every_sign_of_the_pictures() -> None:
     signs = "".join(chr(letter) for letter in range(0xAC00, 0xD7A4))
-    for source in ("drawing", "pictures", "pictures_stock"):
-        signs += Path(drawing.__file__).with_name(f"{source}.py").read_text(encoding="utf-8")
-    assert [sign for sign in set(signs) - {"\n"} if not drawing.legible(sign, "")] == []
+    for source in ("canvas", "market", "stock"):
+        signs += Path(canvas.__file__).with_name(f"{source}.py").read_text(encoding="utf-8")
+    assert [sign for sign in set(signs) - {"\n"} if not canvas.legible(sign, "")] == []
 
 
 def test_a_name_that_the_font_cannot_write_gives_way_to_the_code() -> None:
-    assert drawing.legible("에코프로비엠", "247540") == "에코프로비엠"
-    assert drawing.legible("\U00020000", "247540") == "247540"
-    assert drawing.legible("", "247540") == "247540"
+    assert canvas.legible("에코프로비엠", "247540") == "에코프로비엠"
+    assert canvas.legible("\U00020000", "247540") == "247540"
+    assert canvas.legible("", "247540") == "247540"
 
 
 def test_without_a_korean_font_there_are_codes_and_no_boxes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(drawing.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(canvas.importlib.util, "find_spec", lambda _: None)
     monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", list)
-    without = drawing.font_file.__wrapped__()
+    without = canvas.font_file.__wrapped__()
     assert without.name == "DejaVuSans.ttf"
-    monkeypatch.setattr(drawing, "font_file", lambda: without)
-    assert drawing.legible("삼성전자", "005930") == "005930"
+    monkeypatch.setattr(canvas, "font_file", lambda: without)
+    assert canvas.legible("삼성전자", "005930") == "005930"
 
 
 def test_a_condition_is_shown_in_its_own_colour() -> None:
@@ -154,8 +154,8 @@ def test_an_invented_market_is_called_one_in_the_picture() -> None:
     real = candles([1_000 + 20 * n for n in range(30)])
     mock = real.with_columns(source=pl.lit("mock"))
     corner = (660, 0, 946, 44)
-    assert not has(picture(candlestick(real)).crop(corner), drawing.UP, 1)
-    assert has(picture(candlestick(mock)).crop(corner), drawing.UP, 10)
+    assert not has(picture(candlestick(real)).crop(corner), canvas.UP, 1)
+    assert has(picture(candlestick(mock)).crop(corner), canvas.UP, 10)
 
 
 def test_a_book_shows_both_sides_or_the_one_there_is() -> None:
@@ -176,11 +176,11 @@ def test_a_book_shows_both_sides_or_the_one_there_is() -> None:
         }
     )
     both = picture(order_book_depth(book, "삼성전자"))
-    assert has(both, drawing.UP)
-    assert has(both, drawing.DOWN)
+    assert has(both, canvas.UP)
+    assert has(both, canvas.DOWN)
     at_limit = picture(order_book_depth(book.with_columns(no_levels("ask"))))
-    assert has(at_limit, drawing.UP)
-    assert not has(at_limit, drawing.DOWN)
+    assert has(at_limit, canvas.UP)
+    assert not has(at_limit, canvas.DOWN)
     halted = picture(order_book_depth(book.with_columns(no_levels("ask"), no_levels("bid"))))
     assert halted.height < 300
 
@@ -222,7 +222,7 @@ def test_the_page_of_a_run_shows_its_rows_and_a_picture(
         head, line, *body = shown["preview"].splitlines()
         assert "stock_code" in head
         assert "---:" in line
-        assert 0 < len(body) <= showing.FIRST
+        assert 0 < len(body) <= asset_metadata.FIRST
         assert "005930" in shown["preview"]
 
 
@@ -233,7 +233,7 @@ def test_a_picture_that_cannot_be_drawn_costs_a_line_in_the_log_and_not_the_run(
         raise RuntimeError("no more ink")
 
     point_at(simulator, monkeypatch)
-    monkeypatch.setattr(showing, "picture", broken)
+    monkeypatch.setattr(asset_metadata, "picture", broken)
     result = materialize("price_snapshots", EVENING.date().isoformat())
     assert result.success
     assert rows(PRICE_SNAPSHOTS).height == 8

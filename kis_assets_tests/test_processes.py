@@ -17,11 +17,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kis_assets.lake import Lake
+from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings
-from kis_assets.simulator.http import serve
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.http import serve
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.tables import DAILY_CANDLES
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, open_source
 

@@ -13,11 +13,11 @@ import pytest
 from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
 
-from kis_assets.assets.reference import market_days
 from kis_assets.cli import app
-from kis_assets.lake import Lake, Scope
-from kis_assets.publish import PublishError, publish
-from kis_assets.resources import KISResource, LakeResource
+from kis_assets.defs.assets.reference import market_days
+from kis_assets.defs.resources import KISResource, LakeResource
+from kis_assets.lake.delta import PublishError, publish
+from kis_assets.lake.lake import Lake, Scope
 from kis_assets.settings import Settings, SettingsError
 from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS, PRICE_SNAPSHOTS, Table
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from kis_assets import krx
-from kis_assets.simulator.http import serve
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.exchange import calendar
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.http import serve
+from kis_assets.simulator.server.server import Simulator
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET
 
 pytestmark = [
@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 
-AFTERNOON = datetime(2026, 3, 17, 14, 0, 30, tzinfo=krx.SEOUL)
+AFTERNOON = datetime(2026, 3, 17, 14, 0, 30, tzinfo=calendar.SEOUL)
 SAMSUNG = "005930"
 
 
@@ -38,7 +38,7 @@ def no_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def server() -> Iterator[tuple[Simulator, str]]:
     """A server in the middle of a session, with its limit on; tokens live by the wall clock."""
-    simulator = Simulator(ModelMarket(seed=0, clock=lambda: AFTERNOON), clock=krx.now)
+    simulator = Simulator(ModelMarket(seed=0, clock=lambda: AFTERNOON), clock=calendar.now)
     with serve(simulator) as url:
         yield simulator, url
 
@@ -67,7 +67,7 @@ def test_python_kis(server: tuple[Simulator, str], monkeypatch: pytest.MonkeyPat
     assert len(book.asks) == len(book.bids) == 10
     assert book.asks[0].price > book.bids[0].price
     chart = stock.daily_chart(start=date(2025, 9, 1), end=date(2026, 3, 17), period="day")
-    assert len(chart.bars) == len(krx.trading_days(date(2025, 9, 1), date(2026, 3, 17)))
+    assert len(chart.bars) == len(calendar.trading_days(date(2025, 9, 1), date(2026, 3, 17)))
     minutes = stock.day_chart(period=1)
     assert len(minutes.bars) >= 300
     assert simulator.refusals == 0
@@ -87,7 +87,7 @@ def test_kis_trader(server: tuple[Simulator, str], monkeypatch: pytest.MonkeyPat
     book = stock.order_book()
     assert book.asks[0].price > book.bids[0].price
     bars = stock.bars("1d", start="2025-01-02", end="2026-03-17")
-    assert len(bars) == len(krx.trading_days(date(2025, 1, 2), date(2026, 3, 17)))
+    assert len(bars) == len(calendar.trading_days(date(2025, 1, 2), date(2026, 3, 17)))
     assert len(stock.minute_bars_on("2026-03-16")) == 381
     assert len(stock.bars("1m")) >= 300
     assert simulator.refusals == 0

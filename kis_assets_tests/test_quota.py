@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from kis_assets.kis.errors import RateLimited
-from kis_assets.kis.quota import Quota
-from kis_assets.kis.shared import SharedState
+from kis_assets.errors import RateLimited
+from kis_assets.state.sqlite import SharedState
+from kis_assets.transport.rate_limiter import Quota
 from kis_assets_tests.conftest import Clock
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import httpx
 import pytest
 
-from kis_assets import krx
-from kis_assets.assets.actions import unexplained
-from kis_assets.base_prices import moved_bases
-from kis_assets.kis import answers, frames, minutes
+from kis_assets.defs.assets.corporate_actions import unexplained
+from kis_assets.exchange import calendar
+from kis_assets.kis import answers, minute_candles, stream_records
 from kis_assets.kis.quotations import Quotations
+from kis_assets.lake.base_prices import moved_bases
 from kis_assets.settings import Settings
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.tables import CORPORATE_ACTIONS, DAILY_CANDLES
@@ -75,7 +75,7 @@ def answering(recorded: Recorded, settings: Settings) -> Iterator[Answering]:
 
 
 def seoul(*moment: int) -> datetime:
-    return datetime(*moment, tzinfo=krx.SEOUL)  # type: ignore[arg-type]
+    return datetime(*moment, tzinfo=calendar.SEOUL)  # type: ignore[arg-type]
 
 
 def test_02_a_price(answering: Answering, body: Body) -> None:
@@ -133,7 +133,7 @@ def test_09_recent_days(answering: Answering, body: Body) -> None:
 
 def test_11_minutes_of_a_past_day(body: Body) -> None:
     day = date(2024, 6, 11)
-    page = minutes.page(body(11), SAMSUNG, day, seoul(2024, 6, 11, 15, 30), 120)
+    page = minute_candles.page(body(11), SAMSUNG, day, seoul(2024, 6, 11, 15, 30), 120)
     assert not page.others
     newest, before = page.bars
     assert newest["started_at"] - before["started_at"] == timedelta(minutes=1)
@@ -155,7 +155,7 @@ def test_15_a_page_of_the_calendar(answering: Answering, body: Body) -> None:
     assert len(days) == 24
     assert max(days) == date.fromisoformat(body(15)["ctx_area_nk"].strip())
     opened = [day for day, is_open in days.items() if is_open]
-    assert opened == krx.trading_days(first, max(days))
+    assert opened == calendar.trading_days(first, max(days))
 
 
 def actions(answering: Answering, body: Body, number: int, name: str) -> dict[str, dict[str, Any]]:
@@ -207,11 +207,11 @@ def values(frame: str) -> list[str]:
 
 def test_23_a_frame_of_three_trades(recorded: Recorded) -> None:
     day = date(2025, 7, 30)
-    trades = frames.records(recorded(23).strip(), day, seoul(2025, 7, 30, 9, 47, 52))
+    trades = stream_records.records(recorded(23).strip(), day, seoul(2025, 7, 30, 9, 47, 52))
     width = len(values(recorded(23))) // 3
     told = [values(recorded(23))[start : start + width] for start in (0, width, 2 * width)]
     for trade, record in zip(trades, told, strict=True):
-        assert isinstance(trade, frames.Trade)
+        assert isinstance(trade, stream_records.Trade)
         assert (trade.stock_code, trade.traded_at) == (SAMSUNG, seoul(2025, 7, 30, 9, 47, 51))
         assert (trade.price, trade.quantity) == (int(record[2]), int(record[12]))
         assert (trade.volume, trade.session) == (int(record[13]), None)
@@ -225,9 +225,9 @@ def test_24_and_26_frames_of_books_have_grown(
     recorded: Recorded, number: int, booked_at: datetime
 ) -> None:
     told = values(recorded(number))
-    assert len(told) > len(frames.BOOK_FIELDS)
-    (book,) = frames.records(recorded(number).strip(), booked_at.date(), booked_at)
-    assert isinstance(book, frames.BookUpdate)
+    assert len(told) > len(stream_records.BOOK_FIELDS)
+    (book,) = stream_records.records(recorded(number).strip(), booked_at.date(), booked_at)
+    assert isinstance(book, stream_records.BookUpdate)
     assert (book.stock_code, book.booked_at, book.session) == (SAMSUNG, booked_at, None)
     assert [level.price for level in book.asks] == [int(price) for price in told[3:13]]
     assert [level.volume for level in book.bids] == [int(count) for count in told[33:43]]

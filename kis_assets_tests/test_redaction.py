@@ -14,15 +14,15 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from kis_assets.cli import app
+from kis_assets.errors import KISError
 from kis_assets.kis import endpoints
 from kis_assets.kis.client import Client
-from kis_assets.kis.errors import KISError
-from kis_assets.redaction import HIDDEN, redact, remember
+from kis_assets.security.redaction import HIDDEN, redact, remember
 from kis_assets.settings import Settings
-from kis_assets.simulator.http import serve
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
-from kis_assets.simulator.wire import Refusal
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.http import serve
+from kis_assets.simulator.server.server import Simulator
+from kis_assets.simulator.wire.wire import Refusal
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET
 from kis_assets_tests.in_process import alter
 
@@ -124,7 +124,7 @@ def test_a_refused_token_request_echoes_nothing(
     def refuse(*given: Any) -> Any:
         raise Refusal("1", "EGW00103", f"unknown: {given[-1].decode()}", 403)
 
-    monkeypatch.setattr("kis_assets.simulator.server.grant", refuse)
+    monkeypatch.setattr("kis_assets.simulator.server.server.grant", refuse)
     with serve(simulator) as url:
         status, said = typed(url, "quote", "005930")
     assert status == 1

@@ -11,20 +11,21 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from kis_assets import backfill, finality, krx
-from kis_assets.cli.backfilling import estimate
+from kis_assets.cli.backfill import estimate
 from kis_assets.definitions import defs
-from kis_assets.kis.keyvalue import SqliteStore
-from kis_assets.lake import Lake, Scope
-from kis_assets.quality import provisional
-from kis_assets.repair import make_repair
-from kis_assets.resources import KISResource, open_lake
+from kis_assets.defs.resources import KISResource, open_lake
+from kis_assets.exchange import calendar, finality
+from kis_assets.execution import backfill
+from kis_assets.execution.repair import make_repair
+from kis_assets.lake.lake import Lake, Scope
+from kis_assets.lake.quality import provisional
 from kis_assets.settings import Settings
-from kis_assets.simulator.http import InProcessTransport
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
-from kis_assets.sources.history import History
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.http import InProcessTransport
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
+from kis_assets.sources.resume import History
+from kis_assets.state.cache import SqliteStore
 from kis_assets.tables import DAILY_CANDLES
 from kis_assets_tests.in_process import materialize, point_at
 from kis_assets_tests.test_cli_reading import Said
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("narrow_terminal")
 CODES = ("005930", "000660", "035420", "247540")
 LEFT = "247540"
 """A stock that leaves the universe in October."""
-REAL = krx.now
+REAL = calendar.now
 """The clock on the wall, by which tokens expire."""
 EVENINGS = {
     "2026-09-30 20:40": CODES,
@@ -62,7 +63,7 @@ class Past:
         self.server = Simulator(
             ModelMarket(0, lambda: self.now), rate_limit=0, token_window=0.0, clock=REAL
         )
-        monkeypatch.setattr(krx, "now", lambda: self.now)
+        monkeypatch.setattr(calendar, "now", lambda: self.now)
         for moment, codes in EVENINGS.items():
             self.turn(moment, codes)
             month = f"{self.now:%Y-%m}-01"
@@ -73,7 +74,7 @@ class Past:
     def turn(self, moment: str, codes: tuple[str, ...]) -> None:
         self.now = at(moment)
         point_at(self.server, self._monkeypatch, self.now, KIS_STOCK_CODES=",".join(codes))
-        for module in ("backfill", "resources"):
+        for module in ("execution.backfill", "defs.resources"):
             self._monkeypatch.setattr(
                 f"kis_assets.{module}.create_data_source", lambda settings: self._source(settings)
             )

@@ -13,15 +13,15 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from kis_assets.exposed import exposed
+from kis_assets.errors import AuthenticationFailed, ServiceUnavailable
 from kis_assets.kis.client import Client
-from kis_assets.kis.errors import AuthenticationFailed, ServiceUnavailable
 from kis_assets.kis.sealing import Seal
-from kis_assets.kis.shared_redis import PREFIX, Redis
-from kis_assets.kis.status import snapshot
+from kis_assets.monitoring.exposure import exposed
+from kis_assets.monitoring.status import snapshot
 from kis_assets.settings import Credential, Settings
-from kis_assets.simulator.http import InProcessTransport
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.server.http import InProcessTransport
+from kis_assets.simulator.server.server import Simulator
+from kis_assets.state.redis import PREFIX, Redis
 from kis_assets_tests.conftest import APP_KEY, Clock
 from kis_assets_tests.test_token import BARE, NOON, SEAL, Server, opened
 

@@ -16,16 +16,16 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
-from kis_assets import krx
-from kis_assets.assets.reference import calendar
-from kis_assets.kis.errors import ServiceUnavailable
-from kis_assets.lake import Lake, Scope
-from kis_assets.quality import Finding, account, record
-from kis_assets.resources import KISResource, LakeResource, open_lake, plain_failures
-from kis_assets.schedules import JOBS, cache_warming, schedules
-from kis_assets.sensors import sensors, wanted
+from kis_assets.defs.assets.reference import computed_days
+from kis_assets.defs.resources import KISResource, LakeResource, open_lake, plain_failures
+from kis_assets.defs.schedules import JOBS, cache_warming, schedules
+from kis_assets.defs.sensors import sensors, wanted
+from kis_assets.errors import ServiceUnavailable
+from kis_assets.exchange import calendar
+from kis_assets.lake.lake import Lake, Scope
+from kis_assets.lake.quality import Finding, account, record
 from kis_assets.settings import Settings
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.tables import (
     DAILY_CANDLES,
     KRX_DAILY,
@@ -37,9 +37,9 @@ from kis_assets.tables import (
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET
 from kis_assets_tests.in_process import point_at
 
-NIGHT = datetime(2026, 3, 17, 23, tzinfo=krx.SEOUL)
+NIGHT = datetime(2026, 3, 17, 23, tzinfo=calendar.SEOUL)
 TODAY = NIGHT.date()
-SESSIONS = krx.trading_days(date(2026, 3, 1), TODAY)
+SESSIONS = calendar.trading_days(date(2026, 3, 1), TODAY)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake in which all is there, from the first session of March on."""
     folder = tmp_path_factory.mktemp("complete")
     found = Lake(folder, source="kis")
-    found.replace(MARKET_DAYS, Scope.year(2026), calendar(2026, "kis", krx.now()))
+    found.replace(MARKET_DAYS, Scope.year(2026), computed_days(2026, "kis", calendar.now()))
     for table in (MINUTE_CANDLES, DAILY_CANDLES, STOCK_INFO):
         stored(found, table, *SESSIONS)
     return folder
@@ -146,7 +146,7 @@ def test_krx_is_asked_for_what_it_has_published_where_there_is_a_key(
     assert names(lake, real) == []
     keyed = real.model_copy(update={"krx_api_key": SecretStr("K" * 40)})
     assert names(lake, keyed) == [f"krx_daily {day}" for day in SESSIONS[-3:-1]]
-    morning = datetime(2026, 3, 18, 8, tzinfo=krx.SEOUL)
+    morning = datetime(2026, 3, 18, 8, tzinfo=calendar.SEOUL)
     assert names(lake, keyed, morning) == [f"krx_daily {day}" for day in SESSIONS[-3:]]
     stored(krx_lake, KRX_DAILY, *SESSIONS[-3:])
     assert names(lake, keyed, morning) == []
@@ -157,7 +157,7 @@ def test_where_krx_is_the_source_what_it_has_published_is_asked_for(real: Settin
         update={"data_source_type": "krx", "krx_api_key": SecretStr("K" * 40)}
     )
     lake = open_lake(settings)
-    lake.replace(MARKET_DAYS, Scope.year(2026), calendar(2026, "krx", krx.now()))
+    lake.replace(MARKET_DAYS, Scope.year(2026), computed_days(2026, "krx", calendar.now()))
     for table in (MINUTE_CANDLES, DAILY_CANDLES, STOCK_INFO, KRX_DAILY):
         stored(lake, table, *SESSIONS[:-3])
     lost = [f"krx_daily {day}" for day in SESSIONS[-3:-1]]
@@ -168,8 +168,8 @@ def test_where_krx_is_the_source_what_it_has_published_is_asked_for(real: Settin
 
 def test_minutes_that_kis_has_forgotten_are_not_asked_for(lake: Lake, real: Settings) -> None:
     lost(lake, MINUTE_CANDLES, *SESSIONS[:4])
-    last = krx.trading_days(SESSIONS[2], date(2027, 12, 31))[245]
-    later = datetime(last.year, last.month, last.day, 12, tzinfo=krx.SEOUL)
+    last = calendar.trading_days(SESSIONS[2], date(2027, 12, 31))[245]
+    later = datetime(last.year, last.month, last.day, 12, tzinfo=calendar.SEOUL)
     asked = [name for name in names(lake, real, later) if name.startswith("minute")]
     assert asked[:2] == [f"minute_candles {day}" for day in SESSIONS[2:4]]
 
@@ -224,7 +224,7 @@ def begun(instance: dg.DagsterInstance, job: str, key: str, **tags: str) -> None
 def test_what_a_run_is_at_work_on_is_left_to_it(
     lake: Lake, real: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(krx, "now", lambda: NIGHT)
+    monkeypatch.setattr(calendar, "now", lambda: NIGHT)
     lost(lake, MINUTE_CANDLES, SESSIONS[-2], TODAY)
     with dg.DagsterInstance.ephemeral() as instance:
         begun(instance, "minute_candle_ingestion", str(TODAY))
@@ -238,7 +238,7 @@ def test_what_a_run_is_at_work_on_is_left_to_it(
 def test_no_more_than_five_runs_wait_and_none_is_asked_for_twice_in_an_evening(
     lake: Lake, real: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(krx, "now", lambda: NIGHT)
+    monkeypatch.setattr(calendar, "now", lambda: NIGHT)
     lost(lake, MINUTE_CANDLES, *SESSIONS[-8:])
     with dg.DagsterInstance.ephemeral() as instance:
         look = Looks(real, instance)
@@ -343,9 +343,9 @@ def test_a_failure_is_one_line_and_one_message(
     fail_with(ServiceUnavailable("KIS cannot be reached"))
     ((text,),) = [message.values() for message in webhook]
     assert " 2026-03-01 failed: KIS cannot be reached (run " in text
-    assert [line.getMessage() for line in caplog.records if line.name == "kis_assets.alerts"] == [
-        text
-    ]
+    assert [
+        line.getMessage() for line in caplog.records if line.name == "kis_assets.monitoring.alerts"
+    ] == [text]
 
 
 def test_no_secret_leaves_with_a_message(

@@ -11,20 +11,20 @@ import httpx
 import polars as pl
 import pytest
 
-from kis_assets import krx
+from kis_assets.errors import KISError
+from kis_assets.exchange import calendar
 from kis_assets.kis import endpoints
 from kis_assets.kis.client import Client
-from kis_assets.kis.errors import KISError
 from kis_assets.settings import Settings
-from kis_assets.simulator.faults import When
-from kis_assets.simulator.http import InProcessTransport
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.server.faults import When
+from kis_assets.simulator.server.http import InProcessTransport
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 from kis_assets_tests.conftest import EVENING, market_at
 
 SAMSUNG = "005930"
-NOON = datetime(2026, 3, 17, 12, 0, 30, tzinfo=krx.SEOUL)
-CLOSE = datetime(2026, 3, 17, 15, 35, 30, tzinfo=krx.SEOUL)
+NOON = datetime(2026, 3, 17, 12, 0, 30, tzinfo=calendar.SEOUL)
+CLOSE = datetime(2026, 3, 17, 15, 35, 30, tzinfo=calendar.SEOUL)
 
 
 class Dated(httpx.BaseTransport):
@@ -54,7 +54,7 @@ def live(settings: Settings) -> Settings:
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[datetime]]:
     """The clock of this machine: the last moment in the list."""
     moments = [EVENING]
-    monkeypatch.setattr(krx, "now", lambda: moments[-1])
+    monkeypatch.setattr(calendar, "now", lambda: moments[-1])
     yield moments
 
 
@@ -75,7 +75,7 @@ def test_a_wrong_clock_here_neither_adds_minutes_nor_loses_any(
     here.append(at)
     right = minutes_of(live, server).drop("fetched_at")
     last = time(11, 59) if at is NOON else time(15, 30)
-    assert right["started_at"].max() == datetime.combine(at.date(), last, krx.SEOUL)
+    assert right["started_at"].max() == datetime.combine(at.date(), last, calendar.SEOUL)
     here.append(at + timedelta(minutes=minutes))
     assert minutes_of(live, server).drop("fetched_at").equals(right)
 

@@ -15,12 +15,12 @@ import pytest
 
 from kis_assets.cli.common import settings_of
 from kis_assets.cli.doctor import _files
-from kis_assets.exposed import exposed
-from kis_assets.kis.errors import ServiceUnavailable
-from kis_assets.kis.shared import SharedState
-from kis_assets.ownership import explained, whose
+from kis_assets.errors import ServiceUnavailable
+from kis_assets.monitoring.exposure import exposed
+from kis_assets.security.ownership import explained, whose
 from kis_assets.settings import Settings
 from kis_assets.sources.factory import create_data_source
+from kis_assets.state.sqlite import SharedState
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, Clock
 from kis_assets_tests.test_token import NOON, Server, opened
 
@@ -73,7 +73,7 @@ _TYPED = "from kis_assets.cli import app; app({words!r})"
 _SHARED = """
 import time
 from pathlib import Path
-from kis_assets.kis.shared import SharedState
+from kis_assets.state.sqlite import SharedState
 try:
     SharedState(Path("state")).update("key", lambda old, _: (b"new", old), time.time)
 except Exception as error:
@@ -210,7 +210,7 @@ def test_what_to_take_over_is_all_that_root_has_below_a_folder_of_ours(common: P
     deep.mkdir(parents=True)
     code = (
         "from pathlib import Path\n"
-        "from kis_assets.ownership import whose\n"
+        "from kis_assets.security.ownership import whose\n"
         f"print(whose(Path({str(deep / 'x')!r}), Path({str(common / 'data' / 'mock')!r})))\n"
     )
     assert as_other(common, code).strip() == (
@@ -323,12 +323,12 @@ def test_dagsters_folder_is_the_users_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATA_SOURCE_TYPE", "mock")
-    from kis_assets import pipeline
+    from kis_assets.execution import runner
 
     home = tmp_path / "data" / "dagster"
     for before in (None, 0o755):
         monkeypatch.delenv("DAGSTER_HOME", raising=False)
         if before:
             home.chmod(before)
-        pipeline.home(Settings.load())
+        runner.home(Settings.load())
         assert home.stat().st_mode & 0o777 == 0o700

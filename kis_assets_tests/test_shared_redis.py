@@ -15,17 +15,17 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from kis_assets.errors import ServiceUnavailable
 from kis_assets.kis.client import Client
-from kis_assets.kis.errors import ServiceUnavailable
-from kis_assets.kis.keyvalue import RedisStore
-from kis_assets.kis.quota import Quota
-from kis_assets.kis.shared_redis import Redis, RedisState, RedisVault
 from kis_assets.kis.token import TokenStore
 from kis_assets.settings import Settings, SettingsError
-from kis_assets.simulator.http import InProcessTransport
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.http import InProcessTransport
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
+from kis_assets.state.cache import RedisStore
+from kis_assets.state.redis import Redis, RedisState, RedisVault
+from kis_assets.transport.rate_limiter import Quota
 from kis_assets_tests import test_breaker, test_quota, test_token
 from kis_assets_tests.conftest import Clock, redis_program, running_redis
 
@@ -97,7 +97,7 @@ def test_a_change_is_made_again_when_another_was_faster(redis: Redis) -> None:
 def test_who_is_alone_changes_a_value_by_one_command(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kis_assets.kis.shared_redis.STALE", 60)  # however busy the machine
+    monkeypatch.setattr("kis_assets.state.redis.STALE", 60)  # however busy the machine
     state = RedisState(redis)
 
     def commands() -> int:

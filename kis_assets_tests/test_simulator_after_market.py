@@ -7,11 +7,11 @@ from statistics import median
 
 import pytest
 
-from kis_assets.simulator.after_market import Correction
-from kis_assets.simulator.prices import grid_of
-from kis_assets.simulator.wire import Record
-from kis_assets.simulator.wire_charts import inquire_daily_itemchartprice, inquire_daily_price
-from kis_assets.simulator.wire_quotes import inquire_price, intstock_multprice, volume_rank
+from kis_assets.simulator.market.after_market import Correction
+from kis_assets.simulator.market.prices import grid_of
+from kis_assets.simulator.wire.charts import inquire_daily_itemchartprice, inquire_daily_price
+from kis_assets.simulator.wire.quotes import inquire_price, intstock_multprice, volume_rank
+from kis_assets.simulator.wire.wire import Record
 from kis_assets_tests.market_clock import (
     BUSY,
     EXAM,

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from kis_assets import krx
-from kis_assets.simulator.after_market import Correction
-from kis_assets.simulator.market import Minute
-from kis_assets.simulator.server import Simulator
-from kis_assets.simulator.wire_charts import inquire_daily_itemchartprice
-from kis_assets.simulator.wire_minutes import (
+from kis_assets.exchange import calendar
+from kis_assets.simulator.market.after_market import Correction
+from kis_assets.simulator.market.market import Minute
+from kis_assets.simulator.server.server import Simulator
+from kis_assets.simulator.wire.charts import inquire_daily_itemchartprice
+from kis_assets.simulator.wire.minutes import (
     inquire_time_dailychartprice,
     inquire_time_itemchartprice,
 )
-from kis_assets.simulator.wire_quotes import inquire_asking_price, inquire_ccnl
+from kis_assets.simulator.wire.quotes import inquire_asking_price, inquire_ccnl
 from kis_assets_tests.market_clock import (
     BUSY,
     EXAM,
@@ -64,7 +64,7 @@ def test_its_minutes_are_a_stretch_of_their_own(clock: Clock, day: date, opens: 
 @pytest.mark.parametrize("code", ["199700", "451060", "276720"])
 def test_every_minute_has_a_trade_and_they_add_up(clock: Clock, code: str) -> None:
     market = clock(date(2026, 12, 1), 9)
-    for day in krx.trading_days(date(2026, 10, 19), date(2026, 11, 6)):
+    for day in calendar.trading_days(date(2026, 10, 19), date(2026, 11, 6)):
         minutes = market.minutes(code, day)
         assert all(it.volume > 0 and it.trading_value > 0 for it in minutes)
         after = bar_of(market, day, code).after

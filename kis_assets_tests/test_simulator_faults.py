@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from kis_assets import krx
-from kis_assets.simulator.faults import Faults, When
-from kis_assets.simulator.http import InProcessTransport, serve
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.exchange import calendar
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.faults import Faults, When
+from kis_assets.simulator.server.http import InProcessTransport, serve
+from kis_assets.simulator.server.server import Simulator
 
 KEY, SECRET = "P" * 36, "s" * 180
 QUOTATIONS = "/uapi/domestic-stock/v1/quotations/"
@@ -25,7 +25,7 @@ CHART = STOCK | {
     "FID_INPUT_DATE_1": "20260901", "FID_INPUT_DATE_2": "20261117",
     "FID_PERIOD_DIV_CODE": "D", "FID_ORG_ADJ_PRC": "1",
 }  # fmt: skip
-MORNING = datetime(2026, 11, 18, 10, 31, 20, tzinfo=krx.SEOUL)
+MORNING = datetime(2026, 11, 18, 10, 31, 20, tzinfo=calendar.SEOUL)
 
 
 class Client:

@@ -7,8 +7,8 @@ from datetime import date
 
 import pytest
 
-from kis_assets.simulator.faults import Faults
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.server.faults import Faults
+from kis_assets.simulator.server.server import Simulator
 from kis_assets_tests.market_clock import BUSY, FRIDAY, Clock, shares
 
 HOUR, QUANTITY, VOLUME, CODE, CLASS = 1, 12, 13, 34, 46

@@ -9,16 +9,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from kis_assets import krx
-from kis_assets.simulator import command
-from kis_assets.simulator.market import ETP_GROUPS, Bar, Market, Piece, Stock
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.moments import before_after_market
-from kis_assets.simulator.prices import grid_of, prices_of
-from kis_assets.simulator.server import Simulator
+from kis_assets.exchange import calendar
+from kis_assets.simulator.market.market import ETP_GROUPS, Bar, Market, Piece, Stock
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.market.moments import before_after_market
+from kis_assets.simulator.market.prices import grid_of, prices_of
+from kis_assets.simulator.server import command
+from kis_assets.simulator.server.server import Simulator
 
 DAY = date(2026, 11, 18)
-EVENING = datetime(2026, 11, 20, 18, 0, tzinfo=krx.SEOUL)
+EVENING = datetime(2026, 11, 20, 18, 0, tzinfo=calendar.SEOUL)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_every_kind_of_issue_is_listed(market: ModelMarket) -> None:
     assert "00781K" in names
     lettered = [code for code in names if not code[:5].isdigit() and not code.startswith("Q")]
     assert len(lettered) >= 40
-    assert all(krx.is_stock_code(code) for code in names)
+    assert all(calendar.is_stock_code(code) for code in names)
     assert len(set(names.values())) == len(names)
 
 
@@ -124,7 +124,7 @@ def test_snapshot_minutes_and_bar_agree(market: ModelMarket) -> None:
         bar = regular_of(bars[0])
         minutes = [
             minute for minute in market.minutes(stock.code, DAY)
-            if minute.started_at < datetime(2026, 11, 18, 16, tzinfo=krx.SEOUL)
+            if minute.started_at < datetime(2026, 11, 18, 16, tzinfo=calendar.SEOUL)
         ]  # fmt: skip
         assert minutes[0].open == bar.open
         assert minutes[-1].close == bar.close
@@ -136,7 +136,7 @@ def test_snapshot_minutes_and_bar_agree(market: ModelMarket) -> None:
             assert total / bar.volume == pytest.approx(0.984, abs=0.001)
         assert sum(minute.trading_value for minute in minutes) <= bar.value
         for _ in range(3):
-            moment = datetime(2026, 11, 18, 9, tzinfo=krx.SEOUL) + timedelta(
+            moment = datetime(2026, 11, 18, 9, tzinfo=calendar.SEOUL) + timedelta(
                 minutes=chance.randrange(389), seconds=30
             )
             quote = market.quote(stock.code, moment)
@@ -147,14 +147,14 @@ def test_snapshot_minutes_and_bar_agree(market: ModelMarket) -> None:
             if seen:
                 assert quote.price == seen[-1].close
                 assert quote.bar.high == max(minute.high for minute in seen)
-        closed = market.quote(stock.code, datetime(2026, 11, 18, 15, 59, 59, tzinfo=krx.SEOUL))
+        closed = market.quote(stock.code, datetime(2026, 11, 18, 15, 59, 59, tzinfo=calendar.SEOUL))
         assert closed is not None
         assert closed.bar[1:5] == bar[:4]
         assert total <= closed.bar.volume <= bar.volume
 
 
 def test_before_the_open_there_is_the_previous_close_and_nothing_else(market: ModelMarket) -> None:
-    early = market.quote("005930", datetime(2026, 11, 18, 8, 50, tzinfo=krx.SEOUL))
+    early = market.quote("005930", datetime(2026, 11, 18, 8, 50, tzinfo=calendar.SEOUL))
     assert early is not None
     assert early.bar.day == DAY
     assert early.price == early.bar.previous_close
@@ -231,11 +231,11 @@ def test_halted_stocks_carry_their_close(market: ModelMarket) -> None:
         (bar,) = market.bars(stock.code, DAY, DAY)
         assert (bar.open, bar.high, bar.low, bar.volume) == (0, 0, 0, 0)
         assert bar.close == bar.previous_close
-        assert market.book(stock.code, datetime(2026, 11, 18, 10, tzinfo=krx.SEOUL)) is None
+        assert market.book(stock.code, datetime(2026, 11, 18, 10, tzinfo=calendar.SEOUL)) is None
 
 
 def test_books_are_ordered_legal_and_one_sided_at_a_limit(market: ModelMarket) -> None:
-    moment = datetime(2026, 11, 18, 10, 31, 20, tzinfo=krx.SEOUL)
+    moment = datetime(2026, 11, 18, 10, 31, 20, tzinfo=calendar.SEOUL)
     for stock in some(market.stocks(DAY), 200):
         book, quote = market.book(stock.code, moment), market.quote(stock.code, moment)
         if book is None or quote is None:
@@ -255,23 +255,23 @@ def test_books_are_ordered_legal_and_one_sided_at_a_limit(market: ModelMarket) -
 
 @pytest.mark.parametrize("hour", [7, 15, 20, 23])
 def test_outside_the_sessions_there_is_no_book(market: ModelMarket, hour: int) -> None:
-    assert market.book("005930", datetime(2026, 11, 18, hour, 45, tzinfo=krx.SEOUL)) is None
+    assert market.book("005930", datetime(2026, 11, 18, hour, 45, tzinfo=calendar.SEOUL)) is None
 
 
 def test_an_auction_shows_three_levels_and_an_expected_price(market: ModelMarket) -> None:
     for hour, minute in ((8, 45), (15, 25)):
-        book = market.book("005930", datetime(2026, 11, 18, hour, minute, tzinfo=krx.SEOUL))
+        book = market.book("005930", datetime(2026, 11, 18, hour, minute, tzinfo=calendar.SEOUL))
         assert book is not None
         assert len(book.asks) <= 3
         assert book.expected_price > 0
 
 
 def test_nothing_is_known_of_the_future(moving: Callable[[datetime], ModelMarket]) -> None:
-    market = moving(datetime(2026, 11, 18, 10, 0, 30, tzinfo=krx.SEOUL))
+    market = moving(datetime(2026, 11, 18, 10, 0, 30, tzinfo=calendar.SEOUL))
     assert market.bars("005930", DAY, date(2027, 1, 1))[-1].day == DAY
     assert market.minutes("005930", DAY)[-1].started_at.hour == 10
     assert market.minutes("005930", date(2026, 11, 20)) == []
-    early = moving(datetime(2026, 11, 18, 8, 0, tzinfo=krx.SEOUL))
+    early = moving(datetime(2026, 11, 18, 8, 0, tzinfo=calendar.SEOUL))
     assert early.bars("005930", DAY, date(2027, 1, 1)) == []
 
 
@@ -294,7 +294,7 @@ def test_a_simulated_market_goes_on_as_fast_as_asked(
     monkeypatch.setattr(command, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     monkeypatch.setattr(command, "create_app", opened.append)
     monkeypatch.setattr(command.uvicorn.Server, "run", lambda *_, **__: None)
-    at = datetime(2026, 3, 17, 10, 0, tzinfo=krx.SEOUL)
+    at = datetime(2026, 3, 17, 10, 0, tzinfo=calendar.SEOUL)
     command.start(None, at, port=0, virtual=False, rate_limit=None, seed=0, speed=speed)
     (simulator,) = opened
     assert simulator.market.now() == at

@@ -11,15 +11,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kis_assets import krx
-from kis_assets.simulator.masterfiles import LAYOUTS, master_file
-from kis_assets.simulator.replay import ReplayMarket
-from kis_assets.simulator.wire import Request
-from kis_assets.simulator.wire_charts import inquire_daily_itemchartprice
-from kis_assets.simulator.wire_quotes import inquire_price, intstock_multprice
+from kis_assets.exchange import calendar
+from kis_assets.simulator.market.replay import ReplayMarket
+from kis_assets.simulator.wire.charts import inquire_daily_itemchartprice
+from kis_assets.simulator.wire.masterfiles import LAYOUTS, master_file
+from kis_assets.simulator.wire.quotes import inquire_price, intstock_multprice
+from kis_assets.simulator.wire.wire import Request
 
 LAST = date(2026, 3, 17)
-EVENING = datetime(2026, 3, 17, 19, 0, tzinfo=krx.SEOUL)
+EVENING = datetime(2026, 3, 17, 19, 0, tzinfo=calendar.SEOUL)
 
 
 class Clock:
@@ -61,7 +61,7 @@ def evening() -> None:
 
 
 def at(day: int, hour: int, minute: int, second: int = 0) -> datetime:
-    return datetime(2026, 3, day, hour, minute, second, tzinfo=krx.SEOUL)
+    return datetime(2026, 3, day, hour, minute, second, tzinfo=calendar.SEOUL)
 
 
 def sweep(market: ReplayMarket, codes: list[str]) -> dict[str, dict[str, str]]:

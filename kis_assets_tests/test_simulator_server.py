@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from kis_assets import krx
-from kis_assets.simulator.masterfiles import FILES, LAYOUTS, cut
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.replies import Reply
-from kis_assets.simulator.server import Simulator
-from kis_assets.simulator.services import SERVICES
+from kis_assets.exchange import calendar
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.replies import Reply
+from kis_assets.simulator.server.server import Simulator
+from kis_assets.simulator.server.services import SERVICES
+from kis_assets.simulator.wire.masterfiles import FILES, LAYOUTS, cut
 
 KEY, SECRET = "P" * 36, "s" * 180
 QUOTATIONS = "/uapi/domestic-stock/v1/quotations/"
 KSD = "/uapi/domestic-stock/v1/ksdinfo/"
 STOCK = {"FID_COND_MRKT_DIV_CODE": "J", "FID_INPUT_ISCD": "005930"}
-MORNING = datetime(2026, 11, 18, 10, 31, 20, tzinfo=krx.SEOUL)
-EVENING = datetime(2026, 11, 18, 18, 0, tzinfo=krx.SEOUL)
+MORNING = datetime(2026, 11, 18, 10, 31, 20, tzinfo=calendar.SEOUL)
+EVENING = datetime(2026, 11, 18, 18, 0, tzinfo=calendar.SEOUL)
 DAY_BEFORE = date(2026, 11, 17)
 
 
@@ -420,7 +420,7 @@ def test_7_the_day_before_follows_only_when_asked_for(desk: Desk) -> None:
 def test_7_a_day_is_381_rows_in_thirteen_calls(desk: Desk) -> None:
     desk.at = EVENING
     labels: list[str] = []
-    upto = datetime(2026, 11, 18, 15, 30, tzinfo=krx.SEOUL)
+    upto = datetime(2026, 11, 18, 15, 30, tzinfo=calendar.SEOUL)
     for _ in range(13):
         page = [row["stck_cntg_hour"] for row in desk.today(FID_INPUT_HOUR_1=f"{upto:%H%M%S}")]
         labels += page
@@ -499,7 +499,7 @@ def test_8_the_fake_tick_parameter_must_be_there_though_blank(desk: Desk) -> Non
 
 
 def test_8_246_sessions_are_kept(desk: Desk) -> None:
-    days = krx.trading_days(datetime(2025, 1, 1).date(), MORNING.date())  # noqa: DTZ001
+    days = calendar.trading_days(datetime(2025, 1, 1).date(), MORNING.date())  # noqa: DTZ001
     assert desk.past(FID_INPUT_DATE_1=f"{days[-246]:%Y%m%d}") != []
     assert desk.past(FID_INPUT_DATE_1=f"{days[-247]:%Y%m%d}") == []
 
@@ -507,7 +507,7 @@ def test_8_246_sessions_are_kept(desk: Desk) -> None:
 def test_8_prices_are_on_todays_share_count(desk: Desk) -> None:
     action = split(desk)
     assert action.halted_from
-    day = krx.previous_trading_day(action.halted_from)
+    day = calendar.previous_trading_day(action.halted_from)
     rows = desk.past(FID_INPUT_ISCD=action.code, FID_INPUT_DATE_1=f"{day:%Y%m%d}")
     dates = {"FID_INPUT_DATE_1": f"{day:%Y%m%d}", "FID_INPUT_DATE_2": f"{day:%Y%m%d}"}
     raw, adjusted = (

@@ -22,12 +22,14 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from kis_assets import Market, alerts, krx
+from kis_assets import Market
 from kis_assets.cli import doctor
-from kis_assets.kis.errors import KISError, ServiceUnavailable
+from kis_assets.errors import KISError, ServiceUnavailable
+from kis_assets.exchange import calendar
+from kis_assets.krx.client import KRXClient
+from kis_assets.lake.reader import NotStored
+from kis_assets.monitoring import alerts
 from kis_assets.settings import Settings
-from kis_assets.sources.krx_api import KRXClient
-from kis_assets.stored import NotStored
 from kis_assets_tests.conftest import APP_SECRET
 from kis_assets_tests.small_lake import SAMSUNG
 
@@ -99,7 +101,7 @@ def stock_master(settings: Settings) -> None:
     from kis_assets.sources.kis import KISDataSource
 
     with KISDataSource(settings) as source:
-        source.stock_master(krx.latest_session(settings.now()).day)
+        source.stock_master(calendar.latest_session(settings.now()).day)
 
 
 def krx_day(settings: Settings) -> None:
@@ -206,7 +208,7 @@ def dotted(function: ast.expr) -> str:
 def test_nothing_stored_or_sent_is_run_as_code() -> None:
     """No pickle and no relative of it: whoever can write a file or a cache would run code."""
     found = set(calls_and_imports())
-    assert ("wire.py", "follow_redirects=False") in found, "this very test would see nothing"
+    assert ("http.py", "follow_redirects=False") in found, "this very test would see nothing"
     modules = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
     functions = {"eval", "exec", "compile", "yaml.load", "os.system", "pl.read_ipc"}
     options = {"allow_pickle=True", "shell=True", "verify=False", "follow_redirects=True"}

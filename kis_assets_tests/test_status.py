@@ -12,22 +12,22 @@ import pytest
 from pydantic import SecretStr
 from rich.console import Console
 
-from kis_assets import asked
-from kis_assets.assets.showing import standing as account_of
 from kis_assets.cli.doctor import Finding, _rate
-from kis_assets.cli.running import _show
-from kis_assets.kis.errors import ServiceUnavailable
-from kis_assets.kis.status import snapshot
-from kis_assets.kis.tally import LATENCIES, Tally, quantiles
-from kis_assets.lake import Lake
-from kis_assets.metrics import metrics_text, serve_metrics
+from kis_assets.cli.run import _show
+from kis_assets.defs.asset_metadata import standing as account_of
+from kis_assets.errors import ServiceUnavailable
+from kis_assets.lake import requests
+from kis_assets.lake.lake import Lake
+from kis_assets.monitoring.metrics import metrics_text, serve_metrics
+from kis_assets.monitoring.status import snapshot
 from kis_assets.settings import Settings
-from kis_assets.simulator.faults import When
-from kis_assets.simulator.http import InProcessTransport
-from kis_assets.simulator.server import Simulator
-from kis_assets.sources.cache import CachedDataSource, open_store
+from kis_assets.simulator.server.faults import When
+from kis_assets.simulator.server.http import InProcessTransport
+from kis_assets.simulator.server.server import Simulator
+from kis_assets.sources.cached import CachedDataSource, open_store
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.tables import REQUESTS
+from kis_assets.transport.stats import LATENCIES, Tally, quantiles
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET
 
 SAMSUNG = "005930"
@@ -153,8 +153,8 @@ def test_a_store_that_cannot_be_read_is_said(settings: Settings) -> None:
 def test_a_run_leaves_what_it_asked(used: CachedDataSource, shared: Settings) -> None:
     lake = Lake(shared.source_dir, source=shared.source_name)
     used.tally.breaker_changed("CLOSED>OPEN")
-    asked.record(used.tally, lake, shared, "run-1")
-    asked.record(used.tally, lake, shared, "run-2")
+    requests.record(used.tally, lake, shared, "run-1")
+    requests.record(used.tally, lake, shared, "run-2")
     rows = lake.scan(REQUESTS).collect()
     assert rows["run_id"].unique().sort().to_list() == ["run-1", "run-2"]
     one = rows.filter(pl.col("run_id") == "run-1")
@@ -182,13 +182,13 @@ def test_a_lake_that_fails_fails_no_run(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     lake = Lake(shared.source_dir, source="another")
-    asked.record(used.tally, lake, shared, "run-1")
+    requests.record(used.tally, lake, shared, "run-1")
     assert "cannot be stored" in caplog.text
 
 
 def test_nothing_asked_leaves_nothing(settings: Settings) -> None:
     lake = Lake(settings.source_dir, source=settings.source_name)
-    asked.record(Tally(), lake, settings, "run-1")
+    requests.record(Tally(), lake, settings, "run-1")
     assert not lake.folder.exists()
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kis_assets.kis import answers_reference, master
-from kis_assets.kis.errors import InvalidRequest, UnexpectedAnswer
+from kis_assets.errors import InvalidRequest, UnexpectedAnswer
+from kis_assets.kis import answers_reference, master_files
 from kis_assets.settings import Settings
-from kis_assets.simulator.faults import When
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.faults import When
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.tables import STOCK_INFO
 from kis_assets_tests.conftest import open_source
@@ -255,6 +255,6 @@ def test_the_virtual_server_makes_it_of_the_master_files_and_says_so(
 def test_sector_names_are_cut_by_bytes() -> None:
     """KIS's own sample decodes first and loses the first character of every name."""
     record = b"00027" + "제조".encode("cp949").ljust(40)
-    assert master.sector_names(record + b"\r\n" + record + b"\n") == {"0027": "제조"}
+    assert master_files.sector_names(record + b"\r\n" + record + b"\n") == {"0027": "제조"}
     with pytest.raises(UnexpectedAnswer, match="45 bytes"):
-        master.sector_names(record[:-1])
+        master_files.sector_names(record[:-1])

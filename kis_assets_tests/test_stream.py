@@ -14,11 +14,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from kis_assets import krx
 from kis_assets.cli import app
-from kis_assets.cli.streaming import _print_lines
-from kis_assets.kis import stream as feed
-from kis_assets.kis.errors import (
+from kis_assets.cli.stream import _print_lines
+from kis_assets.errors import (
     AuthenticationFailed,
     InvalidRequest,
     NotSupported,
@@ -26,18 +24,20 @@ from kis_assets.kis.errors import (
     SessionInUse,
     UnexpectedAnswer,
 )
-from kis_assets.kis.frames import BookUpdate, Level, RealTime, Trade, records
+from kis_assets.exchange import calendar
+from kis_assets.exchange.venues import Venue
+from kis_assets.kis import stream as feed
 from kis_assets.kis.stream import Stream
+from kis_assets.kis.stream_records import BookUpdate, Level, RealTime, Trade, records
 from kis_assets.settings import Settings
-from kis_assets.simulator.faults import When
-from kis_assets.simulator.http import serve
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
-from kis_assets.venues import Venue
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.faults import When
+from kis_assets.simulator.server.http import serve
+from kis_assets.simulator.server.server import Simulator
 from kis_assets_tests.conftest import Clock
 
-MORNING = datetime(2026, 3, 17, 10, 30, 0, tzinfo=krx.SEOUL)
-NOW = datetime(2026, 9, 22, 10, 30, 15, tzinfo=krx.SEOUL)
+MORNING = datetime(2026, 3, 17, 10, 30, 0, tzinfo=calendar.SEOUL)
+NOW = datetime(2026, 9, 22, 10, 30, 15, tzinfo=calendar.SEOUL)
 # The two frames of the protocol notes, as they stand there.
 TRADE = (
     "900110^103015^71200^2^1200^1.71^70950.25^70300^71500^69900^71200^71100^15^1234567^87592837000"
@@ -426,8 +426,8 @@ def test_asking_for_the_approval_key_takes_a_permit(hall: Hall) -> None:
     """At one request in 100 s, the second one does not come within the patience."""
     slow = {"kis_api_rate_limit": 0.01, "kis_api_queue_timeout": 0.05}
     hall.settings = hall.settings.model_copy(update=slow)
+    from kis_assets.errors import RateLimited
     from kis_assets.kis.client import Client
-    from kis_assets.kis.errors import RateLimited
 
     client = Client(hall.settings)
     client.approval_key()
@@ -467,7 +467,7 @@ def test_a_session_takes_41_registrations_and_kis_refuses_the_42nd(
     with pytest.raises(InvalidRequest, match="42 registrations"):
         hall.stream(codes[:21], ("trade", "book"))
     hall.stream(codes[:41]).close()
-    monkeypatch.setattr("kis_assets.kis.registrations.REGISTRATIONS", 42)
+    monkeypatch.setattr("kis_assets.kis.stream_registrations.REGISTRATIONS", 42)
     with (
         hall.stream(codes) as stream,
         pytest.raises(InvalidRequest, match="MAX SUBSCRIBE OVER") as told,
@@ -543,7 +543,7 @@ def test_closing_from_another_thread_ends_the_iteration(hall: Hall) -> None:
 def test_a_frame_that_cannot_be_read_is_left_out_and_the_next_one_comes(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kis_assets.simulator import realtime
+    from kis_assets.simulator.server import realtime
 
     real = realtime.trade_fields
     spoilt = iter([True])
@@ -635,7 +635,7 @@ def test_a_day_of_frames_adds_up_to_the_days_minutes() -> None:
 
 def test_an_evening_of_frames_is_of_the_after_market() -> None:
     desk = Desk()
-    evening = datetime(2026, 9, 22, 16, 30, tzinfo=krx.SEOUL)
+    evening = datetime(2026, 9, 22, 16, 30, tzinfo=calendar.SEOUL)
     desk.market.at = evening.replace(hour=15, minute=29)
     desk.say()
     desk.say("H0STASP0")

@@ -15,7 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from kis_assets.drawing import font_file
+from kis_assets.charts.canvas import font_file
 from kis_assets_tests import advisories, licences
 
 ROOT = Path(__file__).parents[1]

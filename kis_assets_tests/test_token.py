@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from kis_assets.kis.errors import AuthenticationFailed, RateLimited, ServiceUnavailable
+from kis_assets.errors import AuthenticationFailed, RateLimited, ServiceUnavailable
 from kis_assets.kis.sealing import Seal
 from kis_assets.kis.token import FileVault, TokenStore, read_answer
 from kis_assets.settings import Credential

@@ -11,11 +11,12 @@ import duckdb
 import pytest
 from typer.testing import CliRunner
 
-from kis_assets import pipeline, trust
 from kis_assets.cli import app
-from kis_assets.dagster_home import INSTANCE, HomeFailed
+from kis_assets.execution import runner
+from kis_assets.execution.dagster_home import INSTANCE, HomeFailed
 from kis_assets.market import Market
-from kis_assets.ownership import private_folder
+from kis_assets.security import hosts
+from kis_assets.security.ownership import private_folder
 from kis_assets.settings import Settings, SettingsError
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET
 
@@ -231,7 +232,7 @@ def test_what_the_environment_says_itself_is_taken(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_hosts_are_compared_by_label(host: str, expected: bool) -> None:
-    assert trust.is_of(host, trust.KIS_DOMAINS) is expected
+    assert hosts.is_of(host, hosts.KIS_DOMAINS) is expected
 
 
 # Dagster's home
@@ -275,7 +276,7 @@ def test_settings_of_dagster_that_the_environment_names_are_taken(
     monkeypatch.setenv("DAGSTER_HOME", str(Path("mine").absolute()))
     Path("mine").mkdir()
     Path("mine/dagster.yaml").write_text(own)
-    pipeline.home(Settings.load(data_source_type="mock"))
+    runner.home(Settings.load(data_source_type="mock"))
     assert Path("mine/dagster.yaml").read_text() == own
 
 
@@ -294,7 +295,7 @@ def test_a_home_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     Path("data/dagster").mkdir(parents=True)
     monkeypatch.setattr("os.geteuid", lambda: Path("data").stat().st_uid + 1)
     with pytest.raises(HomeFailed, match="data/dagster belongs to"):
-        pipeline.home(Settings.load(data_source_type="mock"))
+        runner.home(Settings.load(data_source_type="mock"))
 
 
 def test_settings_of_dagster_that_are_a_link_are_refused() -> None:
@@ -302,14 +303,14 @@ def test_settings_of_dagster_that_are_a_link_are_refused() -> None:
     Path("elsewhere").write_text(INSTANCE)
     Path("data/dagster/dagster.yaml").symlink_to("../../elsewhere")
     with pytest.raises(HomeFailed, match=r"dagster\.yaml is a link, no file"):
-        pipeline.home(Settings.load(data_source_type="mock"))
+        runner.home(Settings.load(data_source_type="mock"))
 
 
 def test_a_home_that_others_could_write_is_theirs_no_more() -> None:
     home = Path("data/dagster")
     home.mkdir(parents=True)
     home.chmod(0o777)
-    pipeline.home(Settings.load(data_source_type="mock"))
+    runner.home(Settings.load(data_source_type="mock"))
     assert home.stat().st_mode & 0o022 == 0
 
 

@@ -16,30 +16,30 @@ import httpx
 import polars as pl
 import pytest
 
-from kis_assets import krx
-from kis_assets.checks import second
-from kis_assets.checks.claims import Incomparable, Span
-from kis_assets.kis import endpoints, master
-from kis_assets.kis.client import Client
-from kis_assets.kis.errors import (
+from kis_assets.defs.checks import cross_source
+from kis_assets.defs.checks.check import Incomparable, Span
+from kis_assets.errors import (
     AuthenticationFailed,
     InvalidRequest,
     KISError,
     NotSupported,
     UnexpectedAnswer,
 )
-from kis_assets.kis.quota import Quota
-from kis_assets.kis.shared import SharedState
+from kis_assets.exchange import calendar
+from kis_assets.exchange.venues import Venue
+from kis_assets.kis import endpoints, master_files
+from kis_assets.kis.client import Client
+from kis_assets.kis.fields import clock
 from kis_assets.kis.token import Token
-from kis_assets.kis.words import clock
-from kis_assets.lake import Lake, Scope
+from kis_assets.lake.lake import Lake, Scope
 from kis_assets.settings import Settings
-from kis_assets.simulator.limiter import Limiter
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.server.limiter import Limiter
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.base import Fetched, PriceType
 from kis_assets.sources.kis import KISDataSource
+from kis_assets.state.sqlite import SharedState
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES
-from kis_assets.venues import Venue
+from kis_assets.transport.rate_limiter import Quota
 from kis_assets_tests.conftest import EVENING, Clock, OpenAt, open_source
 from kis_assets_tests.in_process import alter, checks, materialize, point_at, rows
 from kis_assets_tests.small_rows import candle, frame
@@ -198,7 +198,7 @@ def test_minutes_labelled_by_their_end_are_stored_under_no_wrong_time_unseen(
 
     def later(payload: dict[str, Any]) -> None:
         for row in payload["output2"]:
-            start = datetime.combine(DAY, clock(row["stck_cntg_hour"]), krx.SEOUL)
+            start = datetime.combine(DAY, clock(row["stck_cntg_hour"]), calendar.SEOUL)
             row["stck_cntg_hour"] = f"{start + timedelta(minutes=1):%H%M%S}"
 
     if by_end:
@@ -259,7 +259,7 @@ def test_a_day_may_lack_the_minute_of_its_closing_auction(
 def test_the_short_history_may_be_corrected_with_the_chart_or_later(
     tmp_path: Path, at_once: bool
 ) -> None:
-    thursday, morning = date(2026, 10, 1), datetime(2026, 10, 2, 7, 40, tzinfo=krx.SEOUL)
+    thursday, morning = date(2026, 10, 1), datetime(2026, 10, 2, 7, 40, tzinfo=calendar.SEOUL)
     codes = [f"{number:06}" for number in range(10)]
     lake = Lake(tmp_path, source="kis")
     chart = [candle(thursday, 100, 110, 90, 105, stock_code=code) for code in codes]
@@ -273,7 +273,7 @@ def test_the_short_history_may_be_corrected_with_the_chart_or_later(
         )
         month = (date(2026, 10, 1), date(2026, 10, 31))
         span = Span(lake, DAILY_CANDLES, *month, morning, lambda: source)
-        found = second.a_hundred_stocks_agree_with_a_second_source(span, span.rows())
+        found = cross_source.a_hundred_stocks_agree_with_a_second_source(span, span.rows())
         return found.collect()["stock_code"].to_list()
 
     if at_once:
@@ -318,7 +318,7 @@ def test_the_session_of_a_book_is_told_by_the_clock_whatever_kis_calls_it(
         endpoints.ORDER_BOOK,
         lambda payload: payload["output1"].update(new_mkop_cls_code=phase),
     )
-    evening = datetime(2026, 10, 1, 17, tzinfo=krx.SEOUL)
+    evening = datetime(2026, 10, 1, 17, tzinfo=calendar.SEOUL)
     source = at(evening)
     stocks = source.stock_master(evening.date()).filter(pl.col("stock_code") == SAMSUNG)
     (book,) = source.order_books(stocks, evening.date(), evening).rows.iter_rows(named=True)
@@ -347,13 +347,13 @@ def test_the_virtual_server_is_not_asked_for_past_minutes_whether_it_has_them_or
 def test_the_stocks_of_nxt_are_read_from_records_of_any_length(tail: bytes) -> None:
     records = [master_record("KOSPI", mksc_shrn_iscd=code) + tail for code in ("900110", "0001A0")]
     content = b"\n".join(records) + b"\n"
-    assert master.codes(content, "nxt_kospi_code.mst") == {"900110", "0001A0"}
+    assert master_files.codes(content, "nxt_kospi_code.mst") == {"900110", "0001A0"}
 
 
 def test_a_list_of_nxt_that_begins_with_no_code_is_another_layout() -> None:
     for content in (b"", b"\n", b"KR7900110008 900110\n"):
         with pytest.raises(UnexpectedAnswer, match="layout is another one"):
-            master.codes(content, "nxt_kospi_code.mst")
+            master_files.codes(content, "nxt_kospi_code.mst")
 
 
 @pytest.mark.parametrize("has_etf", [True, False])
@@ -367,4 +367,4 @@ def test_nxt_may_trade_etfs_or_not(
         monkeypatch.setattr(source._kis, "nxt_codes", lambda: listed)
         traded = source.stock_master(DAY)
     assert set(traded["stock_code"]) == listed
-    assert traded.filter(master.in_universe(("common",)))["stock_code"].to_list() == [SAMSUNG]
+    assert traded.filter(master_files.in_universe(("common",)))["stock_code"].to_list() == [SAMSUNG]

@@ -9,16 +9,16 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kis_assets.checks import prices
-from kis_assets.checks.claims import Span
+from kis_assets.defs.checks import prices
+from kis_assets.defs.checks.check import Span
+from kis_assets.errors import UnexpectedAnswer
+from kis_assets.exchange.venues import Venue
 from kis_assets.kis import answers, endpoints
-from kis_assets.kis.errors import UnexpectedAnswer
-from kis_assets.lake import Lake, Scope
+from kis_assets.lake.lake import Lake, Scope
 from kis_assets.settings import Settings
-from kis_assets.simulator.server import Simulator
-from kis_assets.sources import charts
+from kis_assets.simulator.server.server import Simulator
+from kis_assets.sources import chart_data
 from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS
-from kis_assets.venues import Venue
 from kis_assets_tests.conftest import EVENING, open_source
 from kis_assets_tests.in_process import alter, checks, materialize, point_at, rows
 from kis_assets_tests.small_rows import candle, frame
@@ -84,7 +84,7 @@ def test_a_week_leaves_out_the_prices_of_days_without_a_regular_trade() -> None:
         dict(zip(("open", "high", "low", "close", "volume", "trading_value"), day, strict=True))
         for day in ((0, 0, 0, 110, 5, 550), (105, 120, 100, 110, 9, 990), (0, 0, 0, 104, 0, 0))
     ]
-    week = charts.join(days)
+    week = chart_data.join(days)
     assert (week["open"], week["high"], week["low"]) == (105, 120, 100)
     assert (week["close"], week["volume"]) == (110, 14)
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from kis_assets import krx
-from kis_assets.assets.sessions import live_session
-from kis_assets.kis.errors import InvalidRequest
+from kis_assets.defs.availability import live_session
+from kis_assets.errors import InvalidRequest
+from kis_assets.exchange import calendar
+from kis_assets.exchange.venues import Venue, latest_session, phases, session_at, venue_session
 from kis_assets.settings import Settings, SettingsError
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.base import PriceType
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.sources.mock import MockDataSource
 from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS, STOCK_MASTER
-from kis_assets.venues import Venue, latest_session, phases, session_at, venue_session
 from kis_assets_tests.conftest import EVENING, open_source
 from kis_assets_tests.in_process import checks, materialize, point_at, rows
 
@@ -27,7 +27,7 @@ SUNEUNG = date(2025, 11, 13)
 
 
 def at(*clock: int, day: date = DAY) -> datetime:
-    return datetime.combine(day, time(*clock), krx.SEOUL)
+    return datetime.combine(day, time(*clock), calendar.SEOUL)
 
 
 def spans(day: date, venue: Venue) -> list[tuple[str, str, str]]:
@@ -148,7 +148,7 @@ def test_on_a_late_day_nxt_has_no_pre_market(
 def test_in_the_pre_market_the_day_has_begun_on_nxt_and_not_on_krx() -> None:
     early = at(8, 10)
     assert latest_session(early, Venue.NXT).day == DAY
-    assert latest_session(early, Venue.KRX).day == krx.previous_trading_day(DAY)
+    assert latest_session(early, Venue.KRX).day == calendar.previous_trading_day(DAY)
     assert live_session(DAY.isoformat(), early, venue=Venue.NXT).day == DAY
     with pytest.raises(InvalidRequest, match="has not begun"):
         live_session(DAY.isoformat(), early)

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kis_assets.lake import Lake, Scope
+from kis_assets.lake.lake import Lake, Scope
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
     DAILY_CANDLES,

@@ -10,15 +10,15 @@ from functools import partial
 import httpx
 import pytest
 
-from kis_assets import krx
+from kis_assets.errors import AuthenticationFailed, KISError, NotSupported
+from kis_assets.exchange import calendar
 from kis_assets.kis import endpoints
 from kis_assets.kis.client import Client
 from kis_assets.kis.endpoints import Endpoint
-from kis_assets.kis.errors import AuthenticationFailed, KISError, NotSupported
 from kis_assets.settings import Settings
-from kis_assets.simulator.http import InProcessTransport
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.http import InProcessTransport
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.base import PriceType
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.tables import CORPORATE_ACTIONS, DAILY_CANDLES, PRICE_SNAPSHOTS, STOCK_INFO
@@ -146,7 +146,7 @@ def test_actions_are_those_that_the_chart_marks(
 def test_what_is_missing_is_said_before_a_request(
     server: Simulator, virtual: KISDataSource
 ) -> None:
-    yesterday = krx.previous_trading_day(DAY)
+    yesterday = calendar.previous_trading_day(DAY)
     for ask in (
         lambda: virtual.market_days(DAY, DAY),
         lambda: virtual.corporate_actions(DAY),
@@ -161,7 +161,7 @@ def test_past_minutes_are_refused_by_the_asset(
     server: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     point_at(server, monkeypatch)
-    yesterday = krx.previous_trading_day(DAY)
+    yesterday = calendar.previous_trading_day(DAY)
     sentence = failure(materialize("minute_candles", yesterday.isoformat()))
     assert "the virtual server has no minutes of past days" in sentence
 

@@ -12,15 +12,15 @@ from datetime import date
 
 import pytest
 
-from kis_assets.checks.claims import Incomparable, Span
-from kis_assets.checks.listing import LISTED
-from kis_assets.lake import Scope
-from kis_assets.quality import rows_by_day
-from kis_assets.resources import open_lake
+from kis_assets.defs.checks.check import Incomparable, Span
+from kis_assets.defs.checks.registry import LISTED
+from kis_assets.defs.resources import open_lake
+from kis_assets.lake.lake import Scope
+from kis_assets.lake.quality import rows_by_day
 from kis_assets.settings import Settings
-from kis_assets.simulator.http import serve
-from kis_assets.simulator.replay import ReplayMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.replay import ReplayMarket
+from kis_assets.simulator.server.http import serve
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.factory import create_data_source
 from kis_assets_tests.conftest import EVENING, REAL_DATA
 from kis_assets_tests.test_market_days import point_at
@@ -99,7 +99,7 @@ def peak(code: str, *words: str, rate: int) -> tuple[list[str], int]:
     return told, int(megabytes)
 
 
-@pytest.mark.parametrize("module", ["definitions", "pipeline"])
+@pytest.mark.parametrize("module", ["definitions", "execution.runner"])
 def test_what_runs_assets_sets_up_the_allocator_before_polars_is_loaded(module: str) -> None:
     code = f"import sys, kis_assets.{module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,14 +13,14 @@ import polars as pl
 import pytest
 from pydantic import SecretStr
 
+from kis_assets.errors import InvalidRequest, KISError, UnexpectedAnswer
 from kis_assets.kis import endpoints
 from kis_assets.kis.answers_reference import ACTION_LISTS, corporate_actions
 from kis_assets.kis.endpoints import Endpoint
-from kis_assets.kis.errors import InvalidRequest, KISError, UnexpectedAnswer
+from kis_assets.krx import client
 from kis_assets.settings import Settings
-from kis_assets.simulator import services
-from kis_assets.simulator.server import Simulator
-from kis_assets.sources import krx_api
+from kis_assets.simulator.server import services
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.base import Fetched
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.sources.krx import KRXDataSource
@@ -157,7 +157,7 @@ def test_a_list_of_the_exchange_names_the_row(settings: Settings, word: Any) -> 
     krx = settings.model_copy(update={"krx_api_key": SecretStr("K"), "kis_api_max_retries": 0})
     named = pytest.raises(UnexpectedAnswer, match=rf"{ONE}.*ACC_TRDVOL")
     with KRXDataSource(krx, transport=httpx.MockTransport(answer)) as source, named:
-        source._markets.answer((krx_api.DAILY["KOSPI"], day))
+        source._markets.answer((client.DAILY["KOSPI"], day))
 
 
 @pytest.mark.parametrize("word", [*IMPOSSIBLE[:-1], *KINDS], ids=lambda it: str(it)[:12])

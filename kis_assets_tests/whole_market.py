@@ -8,10 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-from kis_assets.lake import Lake, Scope
+from kis_assets.lake.lake import Lake, Scope
 from kis_assets.settings import Settings
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.tables import MINUTE_CANDLES
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, open_source
 

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from kis_assets.cli import (
-    asking,
-    backfilling,
-    doctor,
-    publishing,
-    reading,
-    running,
-    serving,
-    streaming,
-    ui,
-    versions,
-)
+from kis_assets.cli import backfill, delta, diff, doctor, query, run, serve, sql, stream, ui
 from kis_assets.cli.common import app
 
 __all__ = [
     "app",
-    "asking",
-    "backfilling",
+    "backfill",
+    "delta",
+    "diff",
     "doctor",
-    "publishing",
-    "reading",
-    "running",
-    "serving",
-    "streaming",
+    "query",
+    "run",
+    "serve",
+    "sql",
+    "stream",
     "ui",
-    "versions",
 ]

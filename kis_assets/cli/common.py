@@ -68,7 +68,7 @@ def settings_of(source: Source | None = None) -> Settings:
     except SettingsError as error:
         raise stop(str(error)) from None
     if settings.source_type != "mock":
-        from kis_assets.exposed import exposed
+        from kis_assets.monitoring.exposure import exposed
 
         for sentence in exposed(settings):
             note(sentence)
@@ -102,8 +102,8 @@ def plainly() -> Generator[None]:
 
     What is only partly stored is a note.
     """
-    from kis_assets.kis.errors import InvalidRequest, KISError
-    from kis_assets.stored import NotStored, NotStoredWarning
+    from kis_assets.errors import InvalidRequest, KISError
+    from kis_assets.lake.reader import NotStored, NotStoredWarning
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", NotStoredWarning)
@@ -132,7 +132,7 @@ def codes_of(stocks: Iterable[str], settings: Settings) -> list[str]:
     Raises:
         NotStored: a name is not known, or fits several stocks.
     """
-    from kis_assets.stored import NotStored
+    from kis_assets.lake.reader import NotStored
 
     with market_of(settings) as market:
         try:

@@ -86,7 +86,7 @@ def _credentials(settings: Settings) -> Finding:
 
 def _files(settings: Settings) -> Finding:
     """Whether others can read what is to be kept from them."""
-    from kis_assets.exposed import exposed
+    from kis_assets.monitoring.exposure import exposed
 
     if found := exposed(settings):
         return Finding("files", "warn", "; ".join(found))
@@ -94,7 +94,7 @@ def _files(settings: Settings) -> Finding:
 
 
 def _disk(folder: Path, setting: str = "KIS_DATA_DIR") -> Finding:
-    from kis_assets.ownership import whose
+    from kis_assets.security.ownership import whose
 
     there = folder
     while not os.path.lexists(there):
@@ -112,7 +112,7 @@ def _disk(folder: Path, setting: str = "KIS_DATA_DIR") -> Finding:
 
 def _dagster(settings: Settings) -> Finding:
     """Whether Dagster can use what it keeps. Makes nothing where there is nothing yet."""
-    from kis_assets.dagster_home import HomeFailed, examined
+    from kis_assets.execution.dagster_home import HomeFailed, examined
     from kis_assets.settings import SettingsError
 
     try:
@@ -128,13 +128,13 @@ def _dagster(settings: Settings) -> Finding:
 
 def _rows(settings: Settings) -> Finding:
     """Whether what is stored can be read, and nothing else lies there."""
-    from kis_assets import krx
-    from kis_assets.faulty import odd
-    from kis_assets.ownership import explained
-    from kis_assets.versions import Versions
+    from kis_assets.exchange import calendar
+    from kis_assets.lake.damaged_files import odd
+    from kis_assets.lake.versions import Versions
+    from kis_assets.security.ownership import explained
 
     try:
-        found = odd(Versions(settings.source_dir, krx.now))
+        found = odd(Versions(settings.source_dir, calendar.now))
     except OSError as error:
         return Finding("rows", "fail", explained(error, settings.source_dir))
     if found:
@@ -146,15 +146,15 @@ def _candles(settings: Settings) -> Finding:
     """Whether candles are stored that became final since and were never fetched again."""
     import duckdb
 
-    from kis_assets import finality, krx
     from kis_assets.cli.common import market_of
-    from kis_assets.ownership import explained
+    from kis_assets.exchange import calendar, finality
+    from kis_assets.security.ownership import explained
 
     now = settings.now()
     day = finality.newest_final_day(now)
     if now < finality.refetched_by(day):  # the morning's schedules are about it
-        day = krx.previous_trading_day(day)
-    from kis_assets.stored import NotStored
+        day = calendar.previous_trading_day(day)
+    from kis_assets.lake.reader import NotStored
 
     query = "FROM daily_candles WHERE NOT is_final AND trading_day <= ?"
     with market_of(settings) as market:
@@ -190,9 +190,9 @@ def _port(port: int, user: str) -> Finding:
 
 
 def _redis(settings: Settings) -> Finding:
-    from kis_assets.kis.errors import ServiceUnavailable
-    from kis_assets.kis.shared_redis import Redis
+    from kis_assets.errors import ServiceUnavailable
     from kis_assets.settings import SettingsError
+    from kis_assets.state.redis import Redis
 
     assert settings.redis_url is not None  # noqa: S101  asked for only then
     try:
@@ -208,9 +208,9 @@ def _clock(settings: Settings) -> Finding:
     """This machine's clock beside the server's, which says its time to the second."""
     if settings.source_type == "mock":
         return Finding("clock", "ok", "not compared: the invented market has this machine's")
-    from kis_assets.kis.errors import KISError
-    from kis_assets.kis.wire import Wire, stated_at
+    from kis_assets.errors import KISError
     from kis_assets.settings import SettingsError
+    from kis_assets.transport.http import Wire, stated_at
 
     try:
         wire = Wire(settings.kis_api_timeout, clock=time.monotonic)
@@ -240,10 +240,10 @@ def _clock(settings: Settings) -> Finding:
 
 
 def _call(settings: Settings) -> Finding:
-    from kis_assets.kis.errors import AuthenticationFailed, KISError
-    from kis_assets.ownership import explained
+    from kis_assets.errors import AuthenticationFailed, KISError
+    from kis_assets.security.ownership import explained
     from kis_assets.settings import SettingsError
-    from kis_assets.sources.cache import CachedDataSource
+    from kis_assets.sources.cached import CachedDataSource
     from kis_assets.sources.factory import create_data_source
 
     started = time.monotonic()
@@ -268,7 +268,7 @@ def _call(settings: Settings) -> Finding:
 
 def _rate(settings: Settings) -> Finding:
     """What KIS was found to grant, beside what the setting says."""
-    from kis_assets.kis.status import grants
+    from kis_assets.monitoring.status import grants
 
     if less := grants(settings):
         return Finding("rate", "warn", "; ".join(dict.fromkeys(less)))

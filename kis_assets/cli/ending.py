@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from kis_assets.given import visible
+from kis_assets.security.text_input import visible
 
 CLOSED_PIPE = 141
 """The exit status when nobody reads the output any more, as of every other command in a pipe."""
@@ -23,7 +23,7 @@ TRACE = "TYPER_STANDARD_TRACEBACK"
 def stop(what: str | Exception, status: int = 2) -> typer.Exit:
     """One sentence on standard error, and the exit status."""
     if isinstance(what, OSError):
-        from kis_assets.ownership import explained
+        from kis_assets.security.ownership import explained
 
         what = explained(what)
     typer.secho(f"error: {visible(str(what))}", fg="red", err=True)
@@ -77,11 +77,11 @@ def _sentence(error: Exception) -> str:
         return str(description)
     if package in ("sqlalchemy", "sqlite3", "alembic"):
         # All that the project has in SQLite itself names its own failures.
-        from kis_assets.dagster_home import sentence
+        from kis_assets.execution.dagster_home import sentence
 
         return sentence(os.environ.get("DAGSTER_HOME", ""), error)
     if isinstance(error, OSError):
-        from kis_assets.ownership import explained
+        from kis_assets.security.ownership import explained
 
         return explained(error)
     text = " ".join(str(error).split())

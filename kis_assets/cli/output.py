@@ -18,7 +18,7 @@ import typer
 
 from kis_assets.cli.common import note, stop
 from kis_assets.cli.ending import CLOSED_PIPE
-from kis_assets.given import escaped, visible
+from kis_assets.security.text_input import escaped, visible
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,7 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from kis_assets.pipeline import Outcome
+    from kis_assets.execution.runner import Outcome
     from kis_assets.settings import Settings
 
 _SETTLED = 10.0
@@ -96,8 +96,8 @@ class Bar:
             self._began = now
         if self._settings.source_type != "kis" or now - self._began < _SETTLED:
             return
-        from kis_assets.costs import LONG, duration, requests_of
-        from kis_assets.kis.status import NEARLY, granted
+        from kis_assets.monitoring.costs import LONG, duration, requests_of
+        from kis_assets.monitoring.status import NEARLY, granted
 
         self._began = float("inf")
         rate = granted(self._settings)

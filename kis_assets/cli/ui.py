@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kis_assets.cli.common import OtherSource, app, settings_of, stop
-from kis_assets.given import start_folder
+from kis_assets.security.text_input import start_folder
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -46,11 +46,11 @@ def ui(
         listener = socket.create_server(("127.0.0.1", port))
     except OSError as error:
         raise stop(f"port {port} cannot be had: {os.strerror(error.errno or 0)}") from None
-    from kis_assets import pipeline
+    from kis_assets.execution import runner
 
     with listener:
         try:
-            pipeline.home(settings)
+            runner.home(settings)
         except OSError as error:
             raise stop(error) from None
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -76,7 +76,7 @@ def _serve(listener: socket.socket, allowed: Collection[str]) -> None:
     from dagster_webserver import cli
     from dagster_webserver.app import create_app_from_workspace_process_context
 
-    from kis_assets.doors import Door
+    from kis_assets.security.http_guard import Door
 
     configure_loggers()
     with (

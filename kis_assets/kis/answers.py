@@ -13,8 +13,8 @@ from typing import Any
 
 import polars as pl
 
-from kis_assets.kis.errors import InvalidRequest, UnexpectedAnswer
-from kis_assets.kis.words import (
+from kis_assets.errors import InvalidRequest, UnexpectedAnswer
+from kis_assets.kis.fields import (
     Field,
     Row,
     amount,

@@ -10,11 +10,11 @@ from datetime import date
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
-from kis_assets import krx
+from kis_assets.errors import UnexpectedAnswer
+from kis_assets.exchange import calendar
 from kis_assets.kis import endpoints
 from kis_assets.kis.endpoints import Endpoint
-from kis_assets.kis.errors import UnexpectedAnswer
-from kis_assets.kis.words import (
+from kis_assets.kis.fields import (
     Field,
     Row,
     amount,
@@ -149,7 +149,7 @@ def page(body: Row, rows: list[Any], keys: dict[str, str]) -> Page:
 CALENDAR = (Field("day", "bass_dt", day), Field("is_open", "opnd_yn", flag))
 
 
-def calendar(body: Row, starts: tuple[date, ...]) -> Page:
+def calendar_page(body: Row, starts: tuple[date, ...]) -> Page:
     """chk-holiday: (day, whether the exchange opens), from one of `starts` on, day after day.
 
     `opnd_yn` is the field: `tr_day_yn` is Y on Saturdays too, `bzdy_yn` on 31 December.
@@ -354,7 +354,10 @@ def _dated(action: _Action) -> _Action:
         return action | {"effective_on": effective_on, "effective_from": named}
     if record_on is None:
         raise UnexpectedAnswer(f"an action of {action['stock_code'][:20]!r} has no day")
-    if kind.endswith("dividend") and krx.FIRST_DAY.replace(month=2) < record_on <= krx.LAST_DAY:
+    if (
+        kind.endswith("dividend")
+        and calendar.FIRST_DAY.replace(month=2) < record_on <= calendar.LAST_DAY
+    ):
         return action | {"effective_on": _ex_dividend(record_on), "effective_from": "computed"}
     return action | {"effective_on": record_on, "effective_from": "record_on"}
 
@@ -364,5 +367,9 @@ def _ex_dividend(record_on: date) -> date:
 
     A record day on which KRX is closed, such as 31 December, counts as the trading day before.
     """
-    last = record_on if krx.is_trading_day(record_on) else krx.previous_trading_day(record_on)
-    return krx.previous_trading_day(last)
+    last = (
+        record_on
+        if calendar.is_trading_day(record_on)
+        else calendar.previous_trading_day(record_on)
+    )
+    return calendar.previous_trading_day(last)

@@ -7,7 +7,7 @@ import struct
 import zipfile
 import zlib
 
-from kis_assets.kis.errors import UnexpectedAnswer
+from kis_assets.errors import UnexpectedAnswer
 
 LONGEST = 32 * 2**20
 """Bytes of a file, unpacked; the longest of KIS's has about one million."""

@@ -23,10 +23,7 @@ from typing import Any, Generic, NoReturn, TypeVar, cast
 import httpx
 from pydantic import SecretStr
 
-from kis_assets.kis import endpoints
-from kis_assets.kis.breaker import Breaker
-from kis_assets.kis.endpoints import Endpoint
-from kis_assets.kis.errors import (
+from kis_assets.errors import (
     AuthenticationFailed,
     KISError,
     NotSupported,
@@ -36,16 +33,19 @@ from kis_assets.kis.errors import (
     UnexpectedAnswer,
     policy,
 )
-from kis_assets.kis.quota import Permit, Quota
-from kis_assets.kis.retries import retrying
-from kis_assets.kis.shared import SharedState, State
-from kis_assets.kis.shared_redis import Redis, RedisState
-from kis_assets.kis.tally import Tally
+from kis_assets.kis import endpoints
+from kis_assets.kis.endpoints import Endpoint
+from kis_assets.kis.fields import plain, refusal
 from kis_assets.kis.token import TokenStore, open_tokens
-from kis_assets.kis.wire import LONGEST_FILE, Wire, envelope, stated_at
-from kis_assets.kis.words import plain, refusal
-from kis_assets.redaction import is_echoed, redact_answer, remember
+from kis_assets.security.redaction import is_echoed, redact_answer, remember
 from kis_assets.settings import Credential, Settings
+from kis_assets.state.redis import Redis, RedisState
+from kis_assets.state.sqlite import SharedState, State
+from kis_assets.transport.circuit_breaker import Breaker
+from kis_assets.transport.http import LONGEST_FILE, Wire, envelope, stated_at
+from kis_assets.transport.rate_limiter import Permit, Quota
+from kis_assets.transport.retry import retrying
+from kis_assets.transport.stats import Tally
 
 log = logging.getLogger(__name__)
 

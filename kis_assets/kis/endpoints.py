@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kis_assets.venues import Venue
+from kis_assets.exchange.venues import Venue
 
 QUOTATIONS = "/uapi/domestic-stock/v1/quotations/"
 DEPOSITORY = "/uapi/domestic-stock/v1/ksdinfo/"

@@ -8,13 +8,13 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from kis_assets import finality, krx
-from kis_assets.kis import answers, books, endpoints, minutes
+from kis_assets.errors import InvalidRequest, UnexpectedAnswer
+from kis_assets.exchange import calendar, finality
+from kis_assets.exchange.venues import Venue
+from kis_assets.kis import answers, endpoints, minute_candles, order_books
 from kis_assets.kis.client import Client
 from kis_assets.kis.endpoints import Endpoint
-from kis_assets.kis.errors import InvalidRequest, UnexpectedAnswer
 from kis_assets.kis.reference import Reference
-from kis_assets.venues import Venue
 
 
 class Quotations(Reference):
@@ -89,7 +89,7 @@ class Quotations(Reference):
         # What NXT shows of a stock that it has suspended is not known.
         is_nxt = (venue or self._venue) is Venue.NXT
         now = self._client.now()
-        closed = None if is_nxt else krx.closed_session(now).day
+        closed = None if is_nxt else calendar.closed_session(now).day
         final = finality.newest_final_day(now)
 
         def ask() -> list[dict[str, Any]]:
@@ -162,7 +162,7 @@ class Quotations(Reference):
         one that lost rows on its way looks the same.
         """
         is_first = True
-        while krx.possible_trading_days(first, last):
+        while calendar.possible_trading_days(first, last):
             try:
                 page = self.daily_page(code, first, last, patience=patience, venue=venue)
             except InvalidRequest:
@@ -187,7 +187,7 @@ class Quotations(Reference):
         return self._client.ask(
             endpoints.ORDER_BOOK,
             {"FID_COND_MRKT_DIV_CODE": self._market(venue), "FID_INPUT_ISCD": code},
-            lambda body: books.order_book(body, code, trading_day, now),
+            lambda body: order_books.order_book(body, code, trading_day, now),
             about=code,
             live=True,
             patience=patience,
@@ -196,7 +196,7 @@ class Quotations(Reference):
     def past_minutes(
         self,
         code: str,
-        session: krx.Session,
+        session: calendar.Session,
         now: datetime,
         patience: float | None = None,
         venue: Venue | None = None,
@@ -213,7 +213,7 @@ class Quotations(Reference):
         """
         most = endpoints.PAST_MINUTES_A_PAGE
 
-        def ask(upto: datetime, latest: datetime) -> minutes.Page:
+        def ask(upto: datetime, latest: datetime) -> minute_candles.Page:
             return self._client.ask(
                 endpoints.PAST_MINUTES,
                 {
@@ -224,7 +224,7 @@ class Quotations(Reference):
                     "FID_PW_DATA_INCU_YN": "Y",
                     "FID_FAKE_TICK_INCU_YN": "",  # refused without it, undocumented with a value
                 },
-                lambda body: minutes.page(body, code, session.day, latest, most),
+                lambda body: minute_candles.page(body, code, session.day, latest, most),
                 about=code,
                 patience=patience,
             )
@@ -233,7 +233,7 @@ class Quotations(Reference):
             found = self._gathered(ask, session, now, regular_only)
             if not found.bars:
                 self._confirm_none(code, session.day, found.others, patience, venue)
-            return minutes.past(found, session, self._client.at_kis(now))
+            return minute_candles.past(found, session, self._client.at_kis(now))
 
     def _confirm_none(
         self,
@@ -253,7 +253,7 @@ class Quotations(Reference):
     def todays_minutes(
         self,
         code: str,
-        session: krx.Session,
+        session: calendar.Session,
         now: datetime,
         patience: float | None = None,
         venue: Venue | None = None,
@@ -269,7 +269,7 @@ class Quotations(Reference):
         """
         most = endpoints.TODAYS_MINUTES_A_PAGE
 
-        def ask(upto: datetime, latest: datetime) -> minutes.Page:
+        def ask(upto: datetime, latest: datetime) -> minute_candles.Page:
             return self._client.ask(
                 endpoints.TODAYS_MINUTES,
                 {
@@ -279,7 +279,7 @@ class Quotations(Reference):
                     "FID_PW_DATA_INCU_YN": "N",
                     "FID_ETC_CLS_CODE": "",
                 },
-                lambda body: minutes.page(body, code, session.day, latest, most),
+                lambda body: minute_candles.page(body, code, session.day, latest, most),
                 about=code,
                 patience=patience,
             )
@@ -290,21 +290,21 @@ class Quotations(Reference):
                 raise UnexpectedAnswer(
                     f"the answer holds minutes of {max(found.others)}, asked was {session.day}"
                 )
-            return minutes.todays(found, session, self._client.at_kis(now))
+            return minute_candles.todays(found, session, self._client.at_kis(now))
 
     def _gathered(
-        self, ask: minutes.Ask, session: krx.Session, now: datetime, regular_only: bool
-    ) -> minutes.Page:
+        self, ask: minute_candles.Ask, session: calendar.Session, now: datetime, regular_only: bool
+    ) -> minute_candles.Page:
         """A day's minutes as far as they have come; once more where our clock proves to be slow."""
-        last = minutes.last_minute(session, regular_only=regular_only)
+        last = minute_candles.last_minute(session, regular_only=regular_only)
 
         def until() -> datetime:
             return min(self._client.at_kis(now), last)
 
         asked = until()
-        found = minutes.gather(ask, session, asked)
-        late = until() - asked >= minutes.MINUTE
-        return minutes.gather(ask, session, until()) if late else found
+        found = minute_candles.gather(ask, session, asked)
+        late = until() - asked >= minute_candles.MINUTE
+        return minute_candles.gather(ask, session, until()) if late else found
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from kis_assets.kis import answers_reference, endpoints, master
+from kis_assets.errors import UnexpectedAnswer
+from kis_assets.kis import answers_reference, endpoints, master_files
 from kis_assets.kis.client import Client
-from kis_assets.kis.errors import UnexpectedAnswer
 
 log = logging.getLogger(__name__)
 
@@ -31,23 +31,23 @@ class Reference:
     def issues(self) -> pl.DataFrame:
         """Every listed issue of KOSPI, KOSDAQ and KONEX; rows of `stock_master` without a day."""
         frames: list[pl.DataFrame] = []
-        for market, file_name in master.FILES.items():
+        for market, file_name in master_files.FILES.items():
             content = self._client.download_master(f"{file_name}.zip")
-            frames.append(master.parse(master.unzip(content, market), market))
+            frames.append(master_files.parse(master_files.unzip(content, market), market))
         return pl.concat(frames)
 
     def nxt_codes(self) -> frozenset[str]:
         """The stocks that NXT trades, of KOSPI and KOSDAQ."""
         codes: set[str] = set()
-        for market, file_name in master.NXT_FILES.items():
+        for market, file_name in master_files.NXT_FILES.items():
             content = self._client.download_master(f"{file_name}.zip")
-            codes |= master.codes(master.unzip(content, market, file_name), file_name)
+            codes |= master_files.codes(master_files.unzip(content, market, file_name), file_name)
         return frozenset(codes)
 
     def sector_names(self) -> dict[str, str]:
         """Names of the index sectors by their code of four digits."""
-        content = self._client.download_master(f"{master.SECTORS}.zip")
-        return master.sector_names(master.unzip(content, "KOSPI", master.SECTORS))
+        content = self._client.download_master(f"{master_files.SECTORS}.zip")
+        return master_files.sector_names(master_files.unzip(content, "KOSPI", master_files.SECTORS))
 
     def stock_info(self, code: str, patience: float | None = None) -> dict[str, Any]:
         """Slow facts of one stock; see `answers_reference.stock_info`."""
@@ -74,7 +74,7 @@ class Reference:
             page = self._client.ask(
                 endpoints.CALENDAR,
                 {"BASS_DT": f"{first:%Y%m%d}", **keys},
-                lambda body, starts=starts: answers_reference.calendar(body, starts),
+                lambda body, starts=starts: answers_reference.calendar_page(body, starts),
                 tr_cont="N" if seen else "",
             )
             seen.append(keys)

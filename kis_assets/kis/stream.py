@@ -29,10 +29,7 @@ from websockets.exceptions import (
 )
 from websockets.sync.client import ClientConnection, connect
 
-from kis_assets import krx
-from kis_assets.kis import network
-from kis_assets.kis.client import Client
-from kis_assets.kis.errors import (
+from kis_assets.errors import (
     InvalidRequest,
     KISError,
     NotSupported,
@@ -43,8 +40,11 @@ from kis_assets.kis.errors import (
     UnexpectedAnswer,
     policy,
 )
-from kis_assets.kis.frames import Kind, RealTime, records
-from kis_assets.kis.registrations import (
+from kis_assets.exchange import calendar
+from kis_assets.exchange.venues import Venue
+from kis_assets.kis.client import Client
+from kis_assets.kis.stream_records import Kind, RealTime, records
+from kis_assets.kis.stream_registrations import (
     PING,
     acknowledgement,
     refuse_what_nxt_lacks,
@@ -52,7 +52,7 @@ from kis_assets.kis.registrations import (
     subscription,
 )
 from kis_assets.settings import Settings
-from kis_assets.venues import Venue
+from kis_assets.transport import network
 
 log = logging.getLogger(__name__)
 
@@ -259,7 +259,7 @@ class Stream:
 
     def _read(self, frame: str) -> list[RealTime]:
         try:
-            found = records(frame, self._settings.now().date(), krx.now())
+            found = records(frame, self._settings.now().date(), calendar.now())
         except UnexpectedAnswer as error:
             self._discard(str(error))
             return []

@@ -21,12 +21,18 @@ from typing import Any, Protocol
 import msgspec
 from filelock import FileLock
 
-from kis_assets import krx
-from kis_assets.kis.errors import AuthenticationFailed, RateLimited, ServiceUnavailable
+from kis_assets.errors import AuthenticationFailed, RateLimited, ServiceUnavailable
+from kis_assets.exchange import calendar
 from kis_assets.kis.sealing import Seal
-from kis_assets.kis.shared_redis import Redis, RedisVault
-from kis_assets.ownership import explained, private_file, private_folder, put, remove_leftover
+from kis_assets.security.ownership import (
+    explained,
+    private_file,
+    private_folder,
+    put,
+    remove_leftover,
+)
 from kis_assets.settings import Credential, Settings
+from kis_assets.state.redis import Redis, RedisVault
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +91,7 @@ def read_answer(answer: dict[str, Any], now: float) -> Token:
     try:
         written = datetime.strptime(
             str(answer.get("access_token_token_expired")), "%Y-%m-%d %H:%M:%S"
-        ).replace(tzinfo=krx.SEOUL)
+        ).replace(tzinfo=calendar.SEOUL)
     except ValueError:
         pass
     else:

@@ -17,10 +17,10 @@ from typing import Any, Self
 
 import polars as pl
 
-from kis_assets.kis.errors import InvalidRequest, KISError, NotSupported
-from kis_assets.kis.tally import Tally
+from kis_assets.errors import InvalidRequest, KISError, NotSupported
+from kis_assets.exchange.venues import Venue
 from kis_assets.sources.batch import Batch, BatchResult, Progress, several
-from kis_assets.venues import Venue
+from kis_assets.transport.stats import Tally
 
 
 class PriceType(Enum):

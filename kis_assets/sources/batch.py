@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypedDict, TypeVar
 
-from kis_assets import krx
-from kis_assets.kis.errors import InvalidRequest, KISError
-from kis_assets.sources.bulk import each
+from kis_assets.errors import InvalidRequest, KISError
+from kis_assets.exchange import calendar
+from kis_assets.transport.fan_out import each
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def checked(stock_code: str) -> str:
     Raises:
         InvalidRequest: it is none.
     """
-    if not krx.is_stock_code(stock_code):
+    if not calendar.is_stock_code(stock_code):
         raise InvalidRequest(
             f"{stock_code!r} is no stock code: it is a text of six digits or capital letters, such "
             'as "005930"'

@@ -10,13 +10,13 @@ import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from kis_assets import exposed
+from kis_assets.monitoring import exposure
 from kis_assets.settings import Settings
 from kis_assets.sources.base import PriceType
-from kis_assets.sources.cache import CachedDataSource, open_store
-from kis_assets.sources.history import History
+from kis_assets.sources.cached import CachedDataSource, open_store
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.sources.mock import MockDataSource
+from kis_assets.sources.resume import History
 
 __all__ = ["KISAPIClient", "PriceType", "create_client"]
 
@@ -57,7 +57,7 @@ class KISAPIClient(CachedDataSource):
                 kis_use_virtual_server=use_virtual,
                 kis_use_real_server=not use_virtual,
             )
-            exposed.warn(settings)
+            exposure.warn(settings)
             store = open_store(settings)
             source = KISDataSource(settings, history=History(settings, store))
             super().__init__(source, store, settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from enum import Enum
 
-from kis_assets import exposed
+from kis_assets.monitoring import exposure
 from kis_assets.settings import Settings
 from kis_assets.sources.base import AbstractDataSource
 
@@ -34,11 +34,11 @@ def create_data_source(
         settings = Settings.load(data_source_type=source_type or None)
     log.info("data source: %s (%s)", settings.source_type, settings.source_reason)
     if settings.source_type != "mock":
-        exposed.warn(settings)
+        exposure.warn(settings)
     if settings.source_type == "kis":
-        from kis_assets.sources.cache import CachedDataSource, open_store
-        from kis_assets.sources.history import History
+        from kis_assets.sources.cached import CachedDataSource, open_store
         from kis_assets.sources.kis import KISDataSource
+        from kis_assets.sources.resume import History
 
         store = open_store(settings)
         source = KISDataSource(settings, history=History(settings, store))
@@ -47,7 +47,7 @@ def create_data_source(
         from kis_assets.sources.mock import MockDataSource
 
         return MockDataSource(settings)
-    from kis_assets.sources.cache import CachedDataSource, open_store
+    from kis_assets.sources.cached import CachedDataSource, open_store
     from kis_assets.sources.krx import KRXDataSource
 
     return CachedDataSource(KRXDataSource(settings), open_store(settings), settings)

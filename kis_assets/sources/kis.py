@@ -13,21 +13,18 @@ from typing import Any, TypeVar
 import httpx
 import polars as pl
 
-from kis_assets import finality, krx
-from kis_assets.finality import Told
-from kis_assets.kis import answers, endpoints, minutes
+from kis_assets.errors import InvalidRequest, KISError, NotSupported, UnexpectedAnswer
+from kis_assets.exchange import calendar, finality
+from kis_assets.exchange.finality import Told
+from kis_assets.exchange.venues import Venue, latest_session, session_at
+from kis_assets.kis import answers, endpoints
+from kis_assets.kis import minute_candles as minutes
 from kis_assets.kis.client import Client
-from kis_assets.kis.errors import (
-    InvalidRequest,
-    KISError,
-    NotSupported,
-    UnexpectedAnswer,
-)
+from kis_assets.kis.fields import LARGEST
 from kis_assets.kis.quotations import Quotations
-from kis_assets.kis.status import snapshot
-from kis_assets.kis.words import LARGEST
+from kis_assets.monitoring.status import snapshot
 from kis_assets.settings import Settings
-from kis_assets.sources import charts
+from kis_assets.sources import chart_data
 from kis_assets.sources.base import (
     ChartData,
     CurrentPrice,
@@ -39,9 +36,8 @@ from kis_assets.sources.base import (
     StockInfo,
 )
 from kis_assets.sources.batch import Batch, BatchResult, checked, several
-from kis_assets.sources.bulk import each
-from kis_assets.sources.history import History
 from kis_assets.sources.reference import PATIENCE, KISReference
+from kis_assets.sources.resume import History
 from kis_assets.tables import (
     DAILY_CANDLES,
     LEVELS,
@@ -49,7 +45,7 @@ from kis_assets.tables import (
     ORDER_BOOKS,
     PRICE_SNAPSHOTS,
 )
-from kis_assets.venues import Venue, latest_session, session_at
+from kis_assets.transport.fan_out import each
 
 log = logging.getLogger(__name__)
 
@@ -182,7 +178,7 @@ class KISDataSource(KISReference):
         """The order book of one stock now; the name comes from the master files."""
         checked(stock_code)
         now = self._settings.now()
-        book = self._kis.order_book(stock_code, krx.latest_session(now).day, now, venue=venue)
+        book = self._kis.order_book(stock_code, calendar.latest_session(now).day, now, venue=venue)
         return OrderBook(
             stock_code=stock_code,
             stock_name=self._about(stock_code).stock_name or "",
@@ -204,20 +200,20 @@ class KISDataSource(KISReference):
     ) -> list[ChartData]:
         """The newest `count` bars, newest first; only what they need is asked for."""
         checked(stock_code)
-        charts.checked(period, count)
+        chart_data.checked(period, count)
         bars = (
             self._each_minute(stock_code, venue)
-            if period in charts.BUCKETS
+            if period in chart_data.BUCKETS
             else self._kis.each_daily(
-                stock_code, krx.FIRST_DAY, self._settings.now().date(), venue=venue
+                stock_code, calendar.FIRST_DAY, self._settings.now().date(), venue=venue
             )
         )
-        return charts.chart(stock_code, bars, period, count)
+        return chart_data.chart(stock_code, bars, period, count)
 
     def _each_minute(self, stock_code: str, venue: Venue | None) -> Iterator[dict[str, Any]]:
         """Minutes, newest first, session by session as far back as this server has them."""
         now = self._client.now()
-        latest = krx.latest_session(now).day
+        latest = calendar.latest_session(now).day
         if self._client.environment == "virtual":
             yield from reversed(self._minutes(stock_code, latest, venue=venue))
             log.info("%s: the virtual server has the minutes of %s only", stock_code, latest)
@@ -249,7 +245,7 @@ class KISDataSource(KISReference):
             return self._kis.past_minutes(
                 stock_code, session, now, patience, venue, regular_only=regular_only
             )
-        live = krx.live_session(at_kis)
+        live = calendar.live_session(at_kis)
         if live is None or live.day != day:
             raise NotSupported(
                 f"the virtual server has no minutes of past days, such as {day}; the real one has "

@@ -14,13 +14,12 @@ from typing import Any
 import httpx
 import polars as pl
 
-from kis_assets import published
-from kis_assets.kis.errors import (
-    InvalidRequest,
-    NotSupported,
-)
+from kis_assets.errors import InvalidRequest, NotSupported
+from kis_assets.exchange.venues import Venue
+from kis_assets.krx import client, publication
+from kis_assets.krx.markets import Markets, markets_on
 from kis_assets.settings import Settings
-from kis_assets.sources import charts, krx_api
+from kis_assets.sources import chart_data
 from kis_assets.sources.base import (
     AbstractDataSource,
     ChartData,
@@ -32,9 +31,7 @@ from kis_assets.sources.base import (
     StockInfo,
 )
 from kis_assets.sources.batch import checked, several
-from kis_assets.sources.krx_markets import Markets, markets_on
 from kis_assets.tables import DAILY_CANDLES, KRX_DAILY, STOCK_INFO, STOCK_MASTER
-from kis_assets.venues import Venue
 
 AHEAD = 20
 """Days asked for at once where a chart needs more and nobody knows how many."""
@@ -58,7 +55,7 @@ class KRXDataSource(AbstractDataSource):
         **clocks: Callable[[], float],
     ) -> None:
         self._settings = settings
-        self._client = krx_api.KRXClient(settings, transport=transport, **clocks)
+        self._client = client.KRXClient(settings, transport=transport, **clocks)
         self._markets = Markets(self._client, settings, workers)
         self._workers = workers
         self.tally = self._client.tally
@@ -79,7 +76,7 @@ class KRXDataSource(AbstractDataSource):
             ServiceUnavailable: due this morning and not there yet.
             UnexpectedAnswer: KRX says nothing of the day, or what cannot be right.
         """
-        return self._markets.whole(krx_api.DAILY, day)
+        return self._markets.whole(client.DAILY, day)
 
     # For programs that ask for one stock
 
@@ -89,7 +86,7 @@ class KRXDataSource(AbstractDataSource):
         Raises:
             NotSupported: always.
         """
-        raise published.only_past_days("quotes")
+        raise publication.only_past_days("quotes")
 
     def get_order_book(self, stock_code: str, venue: Venue | None = None) -> OrderBook:
         """Not there.
@@ -97,7 +94,7 @@ class KRXDataSource(AbstractDataSource):
         Raises:
             NotSupported: always.
         """
-        raise published.only_past_days("order books")
+        raise publication.only_past_days("order books")
 
     def get_chart_data(
         self,
@@ -115,24 +112,24 @@ class KRXDataSource(AbstractDataSource):
             InvalidRequest: the stock is not listed on the newest day.
         """
         checked(stock_code)
-        charts.checked(period, count)
-        if period in charts.BUCKETS:
-            raise published.only_past_days("minutes")
+        chart_data.checked(period, count)
+        if period in chart_data.BUCKETS:
+            raise publication.only_past_days("minutes")
         if venue not in (None, Venue.KRX):
             raise NotSupported(f"KRX tells nothing of {venue.value}; KIS does")
         if period is not PriceType.DAILY:
-            return charts.chart(stock_code, self._each_daily(stock_code, AHEAD), period, count)
+            return chart_data.chart(stock_code, self._each_daily(stock_code, AHEAD), period, count)
         bars = islice(self._each_daily(stock_code, min(count, AHEAD)), count)
-        return charts.chart(stock_code, bars, period, count)
+        return chart_data.chart(stock_code, bars, period, count)
 
     def _each_daily(self, stock_code: str, ahead: int) -> Iterator[dict[str, Any]]:
         """The stock's rows, newest first, from the market that it was on."""
-        newest = published.newest(self._settings.now())
-        days = iter(published.days(published.FIRST_DAY, newest, self._settings.now())[::-1])
+        newest = publication.newest(self._settings.now())
+        days = iter(publication.days(publication.FIRST_DAY, newest, self._settings.now())[::-1])
         market = self._market_of(stock_code, newest)
         while block := list(islice(days, ahead)):
             there = [day for day in block if market in markets_on(day)]
-            self._markets.fetch((krx_api.DAILY[market], day) for day in there)
+            self._markets.fetch((client.DAILY[market], day) for day in there)
             for day in block:
                 row = self._row(stock_code, market, day)
                 if row is None:
@@ -147,7 +144,7 @@ class KRXDataSource(AbstractDataSource):
     def _row(self, stock_code: str, market: str, day: date) -> dict[str, Any] | None:
         if market not in markets_on(day):
             return None
-        rows = self._markets.answer((krx_api.DAILY[market], day))
+        rows = self._markets.answer((client.DAILY[market], day))
         found = rows.filter(pl.col("stock_code") == stock_code)
         return None if found.is_empty() else found.row(0, named=True)
 
@@ -160,9 +157,9 @@ class KRXDataSource(AbstractDataSource):
     def get_stock_info(self, stock_code: str) -> StockInfo:
         """Slow facts of one stock on the newest published day; KRX states no sector or industry."""
         checked(stock_code)
-        day = published.newest(self._settings.now())
+        day = publication.newest(self._settings.now())
         for market in markets_on(day):
-            rows = self._markets.answer((krx_api.ISSUES[market], day))
+            rows = self._markets.answer((client.ISSUES[market], day))
             for row in rows.filter(pl.col("stock_code") == stock_code).iter_rows(named=True):
                 return StockInfo(
                     stock_code=stock_code,
@@ -191,9 +188,9 @@ class KRXDataSource(AbstractDataSource):
             InvalidRequest: none of the days is in KRX's history.
             KISError: one market of one day cannot be had: a month is given whole or not at all.
         """
-        days = published.days(first, last, self._settings.now())
+        days = publication.days(first, last, self._settings.now())
         asked = [
-            (krx_api.DAILY[market], day)
+            (client.DAILY[market], day)
             for day in days
             for market in markets_on(day)
             if market != "KONEX" or self._wants_konex()
@@ -235,7 +232,7 @@ class KRXDataSource(AbstractDataSource):
         Whether a stock is under administration is known where it has a department: not on KOSPI.
         """
         whole = pl.col("face_value").floor() == pl.col("face_value")
-        rows = self._markets.whole(krx_api.ISSUES, trading_day).with_columns(
+        rows = self._markets.whole(client.ISSUES, trading_day).with_columns(
             trading_day=pl.lit(trading_day), face_value=pl.when(whole).then("face_value")
         )
         return _conformed(rows, STOCK_MASTER.schema)
@@ -244,7 +241,7 @@ class KRXDataSource(AbstractDataSource):
         self, stocks: pl.DataFrame, month: date, progress: Progress | None = None
     ) -> Fetched:
         """Rows of `stock_info` as of the newest published day: three requests for all stocks."""
-        issues = self._markets.whole(krx_api.ISSUES, published.newest(self._settings.now()))
+        issues = self._markets.whole(client.ISSUES, publication.newest(self._settings.now()))
         rows = issues.filter(pl.col("stock_code").is_in(stocks["stock_code"].to_list()))
         is_share = pl.col("security_group").is_in(["ST", "KN", "FS"])
         rows = rows.with_columns(
@@ -277,7 +274,7 @@ class KRXDataSource(AbstractDataSource):
         Raises:
             NotSupported: always.
         """
-        raise published.only_past_days("quotes")
+        raise publication.only_past_days("quotes")
 
     def order_books(
         self,
@@ -291,7 +288,7 @@ class KRXDataSource(AbstractDataSource):
         Raises:
             NotSupported: always.
         """
-        raise published.only_past_days("order books")
+        raise publication.only_past_days("order books")
 
     def minute_candles(
         self,
@@ -305,7 +302,7 @@ class KRXDataSource(AbstractDataSource):
         Raises:
             NotSupported: always.
         """
-        raise published.only_past_days("minutes")
+        raise publication.only_past_days("minutes")
 
 
 def _conformed(rows: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:

@@ -12,11 +12,11 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from kis_assets.kis.errors import NotSupported
+from kis_assets.errors import NotSupported
 from kis_assets.settings import Settings
-from kis_assets.simulator.http import InProcessTransport
-from kis_assets.simulator.model import ModelMarket
-from kis_assets.simulator.server import Simulator
+from kis_assets.simulator.market.model import ModelMarket
+from kis_assets.simulator.server.http import InProcessTransport
+from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 
 IN_PROCESS = {

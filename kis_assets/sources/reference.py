@@ -9,24 +9,24 @@ from typing import Any
 
 import polars as pl
 
-from kis_assets import finality, krx
-from kis_assets.kis import answers
-from kis_assets.kis.answers_reference import ACTION_LISTS
-from kis_assets.kis.client import Client
-from kis_assets.kis.errors import (
+from kis_assets.errors import (
     InvalidRequest,
     KISError,
     NotSupported,
     ServiceUnavailable,
     UnexpectedAnswer,
 )
+from kis_assets.exchange import calendar, finality
+from kis_assets.exchange.venues import Venue
+from kis_assets.kis import answers
+from kis_assets.kis.answers_reference import ACTION_LISTS
+from kis_assets.kis.client import Client
 from kis_assets.kis.quotations import Quotations
 from kis_assets.settings import Settings
 from kis_assets.sources.base import AbstractDataSource, Fetched, Progress, StockInfo
 from kis_assets.sources.batch import checked, several
-from kis_assets.sources.bulk import each
 from kis_assets.tables import CORPORATE_ACTIONS, STOCK_INFO, STOCK_MASTER
-from kis_assets.venues import Venue
+from kis_assets.transport.fan_out import each
 
 log = logging.getLogger(__name__)
 
@@ -206,7 +206,7 @@ class KISReference(AbstractDataSource):
         until another day's candles become final.
         """
         now = self._settings.now()
-        session = krx.latest_session(now)
+        session = calendar.latest_session(now)
         settled = None
         if session.over_at <= now:
             settled = (session.day, finality.newest_final_day(now))

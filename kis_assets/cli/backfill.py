@@ -1,0 +1,179 @@
+"""kis-assets backfill: the command. What it does stands in `backfill.py`."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Sized
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kis_assets.cli import output
+from kis_assets.cli.common import INTERRUPTED, app, quieten, stop
+
+if TYPE_CHECKING:
+    from kis_assets.defs.resources import KISResource
+    from kis_assets.execution.backfill import Plan
+    from kis_assets.lake.lake import Lake
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it costs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before it begins.")]
+
+
+@app.command()
+def backfill(
+    table: Annotated[str, typer.Argument(help="daily_candles or minute_candles.")],
+    first: Annotated[str, typer.Argument(help="First month (2015-01) or day (2026-03-02).")],
+    last: Annotated[str, typer.Argument(help="The last one, included.")],
+    again: Annotated[bool, typer.Option(help="Fetch what is complete as well.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch the past of a table, a run a partition; what is complete is left out."""
+    from kis_assets.execution import backfill
+
+    _offer(
+        lambda kis, lake: backfill.make_plan(table, first, last, kis, lake, again=again),
+        dry_run=dry_run,
+        yes=yes,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def repair(
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch candles again that were stored before they were final, and never since."""
+    from kis_assets.execution.repair import make_repair
+
+    _offer(make_repair, dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+def _offer(
+    make: Callable[[KISResource, Lake], Plan], *, dry_run: bool, yes: bool, as_json: bool
+) -> None:
+    """Say what a plan costs, and carry it out where that is wanted."""
+    from kis_assets.settings import Settings, SettingsError
+
+    warnings.simplefilter("ignore")
+    quieten()
+    try:
+        settings = Settings.load()
+    except SettingsError as error:
+        raise stop(str(error)) from None
+    from kis_assets.defs.resources import KISResource, open_lake
+    from kis_assets.errors import KISError
+    from kis_assets.execution import runner
+
+    kis = KISResource()
+    try:
+        runner.home(settings)
+        plan = make(kis, open_lake(settings))
+    except (ValueError, OSError, KISError) as error:
+        raise stop(error) from None
+    finally:
+        kis.close()
+    if dry_run and as_json:
+        typer.echo(json.dumps(plan.facts()))
+    elif not as_json:
+        typer.echo(estimate(plan))
+    if dry_run or not plan.partitions:
+        return
+    if not yes and not typer.confirm("Begin?", err=True):
+        raise typer.Exit(1)
+    _run(plan, settings, as_json)
+
+
+def estimate(plan: Plan) -> str:
+    """What a plan costs, in a sentence or two."""
+    left_out = f"; {plan.complete} are complete and left out" if plan.complete else ""
+    if not plan.partitions:
+        return f"{plan.table}: nothing to fetch{left_out}"
+    hours, minutes = divmod(round(plan.seconds / 60), 60)
+    took = f"{hours} h {minutes:02} min" if hours else f"{max(1, minutes)} min"
+    return (
+        f"{plan.table}: {_counted(plan.partitions)} from {plan.partitions[0]} to "
+        f"{plan.partitions[-1]}{left_out}\n"
+        f"{plan.stocks:,} stocks, about {plan.requests:,} requests: {took} at {plan.rate:g} a "
+        "second, more while captures go first; writing comes on top"
+    )
+
+
+def _run(plan: Plan, settings: Any, as_json: bool) -> None:
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from kis_assets.errors import KISError
+    from kis_assets.execution import backfill
+    from kis_assets.execution.dagster_home import in_process
+
+    console = output.console(stderr=as_json)
+    bar = Progress(
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %, {task.fields[done]} done"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+    task = bar.add_task(plan.table, total=plan.steps, done=0)
+    at, before = "", 0
+    done: list[str] = []
+    failed: dict[str, str] = {}
+    stopped = ""
+
+    def starting(what: str) -> None:
+        nonlocal at, before
+        at, before = what, 0
+        bar.update(task, description=f"{plan.table} {what}")
+
+    def progress(completed: int, _total: int, _code: str) -> None:
+        nonlocal before
+        bar.advance(task, completed - before)
+        before = completed
+
+    try:
+        with bar, in_process() as instance:
+            for outcome in backfill.run(
+                plan, settings, instance, starting=starting, progress=progress
+            ):
+                if outcome.error:
+                    failed[outcome.partition] = outcome.error
+                    bar.console.print(f"{outcome.partition}: {outcome.error}", markup=False)
+                else:
+                    done.append(outcome.partition)
+                bar.update(task, done=len(done))
+    except KeyboardInterrupt:
+        stopped = "interrupted"
+    except KISError as error:
+        stopped = str(error)
+    if as_json:
+        found = {"table": plan.table, "done": done, "failed": failed, "stopped": stopped}
+        typer.echo(json.dumps(found | ({"stopped_at": at} if stopped else {}), ensure_ascii=False))
+    if stopped:
+        typer.echo(
+            f"stopped at {at} ({stopped}): {len(done)} of {len(plan.partitions)} partitions are "
+            "stored; the same command goes on from there",
+            err=True,
+        )
+        raise typer.Exit(INTERRUPTED if stopped == "interrupted" else 1)
+    if failed:
+        raise typer.Exit(1)
+    if not as_json:
+        console.print(f"stored in {settings.source_dir / 'parquet'}: {_counted(done)}")
+
+
+def _counted(partitions: Sized) -> str:
+    return f"{len(partitions)} partition{'s' * (len(partitions) != 1)}"

@@ -1,0 +1,121 @@
+"""What a later version of stored rows changed: `diff`."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kis_assets.cli.common import app, plainly, settings_of, stop
+from kis_assets.cli.output import AsCsv, AsJson, machine, show
+
+if TYPE_CHECKING:
+    from kis_assets.lake.lake import Lake
+    from kis_assets.tables import Table
+
+
+@app.command()
+def diff(
+    name: Annotated[str, typer.Argument(metavar="TABLE")],
+    partition: Annotated[
+        str, typer.Argument(help="A stored day, month or year: 2026-03-17, 2026-03, 2026.")
+    ],
+    since: Annotated[
+        str | None,
+        typer.Option(help="Compare with what was stored then (an instant or a day, in Seoul)."),
+    ] = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """What changed in stored rows: added, removed, and altered cells with old and new values.
+
+    Compares the newest version with the one before, or with what was known at --since. When a row
+    was fetched (fetched_at) is no change. The status is 0 whether there are changes or not.
+    """
+    machine(as_json, as_csv)
+    settings = settings_of()
+    from kis_assets.lake import changes
+    from kis_assets.lake.lake import Lake
+    from kis_assets.tables import TABLES
+
+    if name not in TABLES:
+        raise stop(f"there is no table {name!r}; there are {', '.join(TABLES)}")
+    table = TABLES[name]
+    with plainly():
+        first, last = _span(partition, table)
+        lake = Lake(settings.source_dir, source=settings.source_name)
+        before_at, newest_at = _instants(lake, table, first, since)
+        order = changes.order_of(table)
+        before = lake.scan(table, as_of=before_at, first=first, last=last).collect().sort(order)
+        after = lake.scan(table, first=first, last=last).collect().sort(order)
+        # A cell a line, for all columns of all rows at most.
+        most = (before.height + after.height + 1) * len(table.columns)
+        added, removed, altered, found = changes.compare(table, before, after, most)
+    show(found.columns, found.rows(), as_json=as_json, as_csv=as_csv)
+    if not (as_json or as_csv):
+        when = "%Y-%m-%d %H:%M:%S"
+        typer.echo(
+            f"{name} {partition}: {added:,} rows added, {removed:,} removed, {altered:,} altered "
+            f"from {before_at.astimezone(settings.now().tzinfo):{when}} "
+            f"to {newest_at.astimezone(settings.now().tzinfo):{when}} (Seoul)"
+        )
+
+
+def _span(partition: str, table: Table) -> tuple[date, date]:
+    """The first and the last day of a partition."""
+    from kis_assets.lake.lake import Scope
+
+    try:
+        if len(partition) == len("2026"):
+            span = Scope.year(int(partition))
+        elif len(partition) == len("2026-03"):
+            span = Scope.month(date.fromisoformat(f"{partition}-01"))
+        else:
+            day = date.fromisoformat(partition)
+            # Dagster calls a month by its first day.
+            is_month = table.partition == "month" and day.day == 1
+            span = Scope.month(day) if is_month else Scope.day(day)
+        span.unit(table)
+    except ValueError:
+        raise ValueError(
+            f"{partition!r} is no {table.unit} of {table.name}: write a day as 2026-03-17, a month "
+            "as 2026-03, a year as 2026, and no more than one stored file holds"
+        ) from None
+    return span.first, span.last
+
+
+def _instants(lake: Lake, table: Table, day: date, since: str | None) -> tuple[datetime, datetime]:
+    """When the older version was known, and when the newest was written.
+
+    Raises:
+        NotStored: there is nothing, or nothing older, to compare.
+    """
+    from kis_assets.exchange import calendar
+    from kis_assets.lake.reader import NotStored
+
+    written = lake.written_at(table, day)
+    if not written:
+        how = "run: kis-assets run"
+        if table.name in ("daily_candles", "minute_candles"):  # whose past can be had
+            key = f"{day:%Y-%m}" if table.partition == "month" else str(day)
+            how = f"run: kis-assets backfill {table.name} {key} {key}"
+        raise NotStored(f"no {table.name} of {day} are stored; {how}")
+    if since is None:
+        if len(written) == 1:
+            raise NotStored(f"{table.name} of {day} were stored once and nothing changed since")
+        return written[-2], written[-1]
+    try:
+        instant = datetime.fromisoformat(since)
+    except ValueError:
+        raise ValueError(
+            f"--since {since!r} is no instant; write 2026-03-17T15:40, or the day alone"
+        ) from None
+    if instant.tzinfo is None:
+        instant = instant.replace(tzinfo=calendar.SEOUL)
+    if instant < written[0]:
+        raise NotStored(
+            f"no version of {table.name} of {day} is kept from before {since}; the oldest is of "
+            f"{written[0].astimezone(calendar.SEOUL):%Y-%m-%d %H:%M:%S}"
+        )
+    return instant, written[-1]

@@ -1,0 +1,317 @@
+"""What asks the source, through its cache: `quote`, `book`, `candles`, `info`, `warm`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kis_assets.cli.common import (
+    app,
+    codes_of,
+    market_of,
+    note,
+    plainly,
+    quieten,
+    settings_of,
+    stop,
+)
+from kis_assets.cli.output import AsCsv, AsJson, machine, record, show
+
+if TYPE_CHECKING:
+    from kis_assets.market import Market
+    from kis_assets.settings import Settings
+    from kis_assets.sources.base import AbstractDataSource
+    from kis_assets.sources.batch import BatchResult
+
+_STOCK = "Code such as 005930, or a name, or a part that one name has alone."
+One = Annotated[str, typer.Argument(metavar="CODE", help=_STOCK)]
+Several = Annotated[list[str], typer.Argument(metavar="CODE...", help=_STOCK)]
+First = Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD.")]
+Last = Annotated[str | None, typer.Option("--to", help="Last day, included.")]
+
+
+class Period(Enum):
+    """Periods of a candle."""
+
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+    MINUTE = "1m"
+    FIVE = "5m"
+    THIRTY = "30m"
+
+    @property
+    def minutes(self) -> int | None:
+        """Its minutes, None for a day or more."""
+        return int(self.value[:-1]) if self.value.endswith("m") else None
+
+
+class Kind(Enum):
+    """What the cache can be filled with."""
+
+    PRICE = "price"
+    CHART = "chart"
+    INFO = "info"
+    ORDERBOOK = "orderbook"
+
+
+@app.command()
+def quote(stocks: Several, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
+    """Prices now (현재가), from the source or its cache."""
+    machine(as_json, as_csv)
+    settings = settings_of()
+    with plainly(), _source(settings) as source:
+        _batch(source.get_current_prices_batch(codes_of(stocks, settings)), as_json, as_csv)
+
+
+@app.command()
+def book(stock: One, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
+    """The order book now (호가): asks on top, the best ones in the middle."""
+    machine(as_json, as_csv)
+    settings = settings_of()
+    with plainly(), _source(settings) as source:
+        found = source.get_order_book(codes_of([stock], settings)[0])
+    sides = {"ask": found.ask_levels, "bid": found.bid_levels}
+    ladder = [
+        (side, number, level.price, level.volume)
+        for side, levels in sides.items()
+        for number, level in enumerate(levels, start=1)
+    ]
+    columns = ("side", "level", "price", "volume")
+    if as_json:
+        record(asdict(found), as_json=True)
+    elif as_csv:
+        show(columns, ladder, as_csv=True)
+    else:
+        _stale(found.is_stale, found.age_seconds)
+        # A person reads it from the highest price down.
+        show(columns, sorted(ladder, key=lambda level: -level[2]))
+        about = asdict(found)
+        record({name: about[name] for name in about if not name.endswith(_UNSAID)})
+
+
+@app.command()
+def candles(
+    stock: One,
+    first: First = None,
+    last: Last = None,
+    period: Annotated[
+        Period, typer.Option("--type", case_sensitive=False, help="Period of a candle.")
+    ] = Period.DAILY,
+    adjusted: Annotated[
+        bool,
+        typer.Option(
+            "--adjusted/--raw", help="On the share count of the newest stored day; needs --stored."
+        ),
+    ] = False,
+    stored: Annotated[
+        bool, typer.Option("--stored", help="Read what is stored instead of asking the source.")
+    ] = False,
+    count: Annotated[int, typer.Option(min=1, help="How many of the newest, without --from.")] = 30,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Candles (봉), oldest first: asked of the source, or with --stored read from the disk.
+
+    Asked of the source, prices are raw (minutes on the split-adjusted axis of now) and nothing is
+    stored; answers are cached for a while.
+    """
+    machine(as_json, as_csv)
+    if adjusted and not (stored and period is Period.DAILY):
+        raise stop("--adjusted is for stored daily candles: add --stored, and leave out --type")
+    settings = settings_of()
+    with plainly():
+        from kis_assets.lake.queries import day_of
+
+        span = day_of(first), day_of(last)
+        if None not in span and span[1] < span[0]:  # type: ignore[operator]
+            raise ValueError(f"--to {span[1]} lies before --from {span[0]}")
+        (code,) = codes_of([stock], settings)
+        if stored:
+            with market_of(settings) as market:
+                columns, rows = _stored(market, code, period, span, adjusted)
+        else:
+            columns, rows = _asked(settings, code, period, span, count)
+    if span[0] is None:
+        rows = rows[-count:]
+    show(columns, rows, as_json=as_json, as_csv=as_csv, most=max(count, 100))
+
+
+@app.command()
+def info(stocks: Several, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
+    """Slow facts of stocks: market, sector, industry, shares (종목정보)."""
+    machine(as_json, as_csv)
+    settings = settings_of()
+    with plainly(), _source(settings) as source:
+        found = [source.get_stock_info(code) for code in codes_of(stocks, settings)]
+    rows = [_record(facts) for facts in found]
+    show(list(rows[0]), [list(row.values()) for row in rows], as_json=as_json, as_csv=as_csv)
+
+
+@app.command()
+def warm(
+    stocks: Annotated[list[str] | None, typer.Argument(metavar="[CODE]...", help=_STOCK)] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(min=1, help="So many of the most traded of the newest stored prices."),
+    ] = None,
+    kinds: Annotated[
+        list[Kind] | None,
+        typer.Option(
+            "--type",
+            case_sensitive=False,
+            help="What to ask; may be given several times. Default: all but orderbook.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Fill the cache, so that a program that asks later has its answer at once."""
+    machine(as_json, as_csv)
+    if bool(stocks) == bool(top):
+        raise stop("say which stocks: codes or names, or --top 100")
+    settings = settings_of()
+    if settings.source_type == "mock":
+        note("the invented market has no cache: this asks and forgets")
+    wanted = [kind.value for kind in kinds or (Kind.PRICE, Kind.CHART, Kind.INFO)]
+    with plainly(), _source(settings) as source:
+        from kis_assets.monitoring.costs import LONG, duration
+        from kis_assets.monitoring.status import granted
+
+        codes = codes_of(stocks, settings) if stocks else _most_traded(settings, top or 0)
+        # One request for each: prices come thirty at once from the real server alone.
+        seconds = len(codes) * len(wanted) / granted(settings)
+        if settings.source_type == "kis" and seconds >= LONG:
+            note(f"this takes up to {duration(seconds)}, at the rate that KIS grants")
+        result = source.warm_cache(codes, wanted)
+    rows = [(kind, result[kind]["succeeded"], result[kind]["failed"]) for kind in wanted]
+    show(("type", "succeeded", "failed"), rows, as_json=as_json, as_csv=as_csv)
+    if not (as_json or as_csv):
+        typer.echo(f"{len(codes)} stocks in {result['total_duration_seconds']} s")
+    if any(failed for _, _, failed in rows):
+        raise typer.Exit(1)
+
+
+def _source(settings: Settings) -> AbstractDataSource:
+    from kis_assets.sources.factory import create_data_source
+
+    quieten()
+    return create_data_source(settings=settings)
+
+
+def _batch(result: BatchResult[Any], as_json: bool, as_csv: bool) -> None:
+    """Print the records of a batch, and what failed on standard error; the status says so too."""
+    found = list(result["success"].values())
+    rows = [_record(one) for one in found]
+    if rows:
+        _stale(any(one.is_stale for one in found), max(one.age_seconds for one in found))
+        show(list(rows[0]), [list(row.values()) for row in rows], as_json=as_json, as_csv=as_csv)
+    for code, error in result["failed"].items():
+        stop(str(error) if code in str(error) else f"{code}: {error}")
+    if result["failed"]:
+        raise typer.Exit(1)
+
+
+def _record(one: Any) -> dict[str, Any]:
+    """The fields of a record, what people look for first."""
+    known = asdict(one)
+    return {
+        name: known[name]
+        for name in dict.fromkeys((*(name for name in _FIRST if name in known), *known))
+        if not name.endswith(_UNSAID)
+    }
+
+
+_UNSAID = ("_levels", "is_stale", "age_seconds")
+_FIRST = (
+    *("stock_code", "stock_name", "current_price", "change_rate", "session"),
+    *("volume", "trading_value"),
+)
+"""What people look for first: a narrow terminal leaves out the rest."""
+
+
+def _stale(is_stale: bool, age: float) -> None:
+    if is_stale:
+        note(f"the source cannot be reached: this is up to {age:.0f} s old")
+
+
+def _most_traded(settings: Settings, count: int) -> list[str]:
+    from kis_assets.defs.resources import open_lake
+    from kis_assets.defs.universe import most_traded
+
+    return most_traded(open_lake(settings), count)
+
+
+_BARS = ("open_price", "high_price", "low_price", "close_price", "volume", "trading_value")
+
+
+def _asked(
+    settings: Settings,
+    code: str,
+    period: Period,
+    span: tuple[date | None, date | None],
+    count: int,
+) -> tuple[list[str], list[list[Any]]]:
+    """Bars from the source, oldest first. It gives the newest so many: enough to reach back."""
+    from kis_assets.sources.base import PriceType
+
+    kind = PriceType["MINUTE_" + str(period.minutes) if period.minutes else period.name]
+    first = span[0]
+    if first is not None:
+        days = max((settings.now().date() - first).days, 0) + 1
+        # At most so many bars a day: 391 minutes, and the extended auction.
+        count = {
+            Period.DAILY: days,
+            Period.WEEKLY: days // 7 + 2,
+            Period.MONTHLY: days // 28 + 2,
+        }.get(period, days * (400 // (period.minutes or 1) + 2))
+    with _source(settings) as source:
+        bars = source.get_chart_data(code, kind, count)
+    _stale(any(bar.is_stale for bar in bars), max((bar.age_seconds for bar in bars), default=0))
+    if any(bar.is_final is False for bar in bars):
+        note(
+            "the newest close may be the after-market's: it is final on the next session's morning"
+        )
+    low, high = (f"{day:%Y%m%d}" if day else "" for day in span)
+    kept = [bar for bar in bars if low <= bar.date[:8] and (not high or bar.date[:8] <= high)]
+    rows = [_record(bar) for bar in reversed(kept)]
+    columns = ["date", *(name.removesuffix("_price") for name in _BARS)]
+    return columns, [[_readable(row["date"]), *(row[name] for name in _BARS)] for row in rows]
+
+
+def _readable(stamp: str) -> str:
+    day = f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}"
+    return f"{day} {stamp[8:10]}:{stamp[10:12]}" if len(stamp) > 8 else day
+
+
+_VIEWS = {
+    Period.DAILY: "daily_candles",
+    Period.WEEKLY: "weekly_candles",
+    Period.MONTHLY: "monthly_candles",
+    Period.MINUTE: "minute_candles",
+    Period.FIVE: "candles_5m",
+    Period.THIRTY: "candles_30m",
+}
+
+
+def _stored(
+    market: Market,
+    code: str,
+    period: Period,
+    span: tuple[date | None, date | None],
+    adjusted: bool,
+) -> tuple[list[str], list[list[Any]]]:
+    """Bars from the disk, oldest first."""
+    columns, found = market.bars(_VIEWS[period] + ("_adjusted" if adjusted else ""), code, *span)
+    when = "started_at" if period.minutes else "trading_day"
+    names = [when, "open", "high", "low", "close", "volume", "trading_value"]
+    if "is_final" in columns:
+        names.append("is_final")
+        if not all(row[columns.index("is_final")] for row in found):
+            note("some are not final (is_final): their closes may be the after-market's")
+    places = [columns.index(name) for name in names]
+    return names, [[row[place] for place in places] for row in found]

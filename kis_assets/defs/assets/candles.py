@@ -1,0 +1,163 @@
+"""Candles: history that can be asked for again."""
+
+from datetime import date, datetime
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from kis_assets.defs import universe
+from kis_assets.defs.assets.reference import stock_master
+from kis_assets.defs.availability import month, refuse_closed, refuse_without_today
+from kis_assets.defs.materialization import (
+    OWNERS,
+    Report,
+    described,
+    foretell,
+    logged,
+    refuse_nothing_stored,
+)
+from kis_assets.defs.partitions import MONTHS, TRADING_DAYS
+from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
+from kis_assets.errors import UnexpectedAnswer
+from kis_assets.exchange import calendar, finality
+from kis_assets.exchange.venues import Venue
+from kis_assets.kis.minute_candles import kept_session
+from kis_assets.lake.closed_days import closed_before
+from kis_assets.lake.lake import Lake, Scope
+from kis_assets.lake.quality import provisional
+from kis_assets.sources.base import Fetched
+from kis_assets.sources.kis import NO_BAR
+from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES, PRICE_SNAPSHOTS
+
+# The after-market is for shares of KOSPI and KOSDAQ.
+_REGULAR_ONLY = (pl.col("market") == "KONEX") | pl.col("security_type").is_in(
+    ["etf", "etn", "foreign_etf"]
+)
+
+
+@dg.asset(
+    partitions_def=MONTHS,
+    deps=[stock_master],
+    group_name="candles",
+    owners=OWNERS,
+    kinds={"python", "parquet"},
+    pool="kis_history",
+    description=DAILY_CANDLES.description,
+    metadata=described(DAILY_CANDLES),
+)
+def daily_candles(
+    context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
+) -> dg.MaterializeResult[Any]:
+    """Each stock's raw bars of a month. A later run picks up what was corrected since."""
+    with plain_failures():
+        report = Report(kis)
+        first, last = month(context.partition_key, kis.newest_day())
+        stocks = universe.of_month(kis, lake.lake, first, last)
+        # A stock that left the universe is asked for until its last rows are final.
+        left = provisional(lake.lake, kis.now(), first, last)["stock_code"]
+        codes = sorted({*stocks["stock_code"], *left})
+        foretell(context, kis, DAILY_CANDLES, stocks)
+        fetched = kis.source.daily_candles(codes, first, last, logged(context.log.info))
+        if kis.settings.kis_venue is not Venue.NXT:  # which may have suspended a listed stock
+            _count_as_failed(fetched, stocks, first, last, kis.now())
+        refuse_nothing_stored(fetched, f"daily candles of {first:%Y-%m}")
+        fetched.rows = _as_final_as_known(fetched.rows, lake.lake, kis.now())
+        # What KIS had before and says nothing of now is not taken away: bars replace bars.
+        scope = Scope.month(first).of(fetched.rows["stock_code"].unique())
+        result = report.store(lake.lake, DAILY_CANDLES, scope, fetched, stocks)
+        kis.source.history_is_stored(first, last)
+        return result
+
+
+@dg.asset(
+    partitions_def=TRADING_DAYS,
+    deps=[stock_master],
+    group_name="candles",
+    owners=OWNERS,
+    kinds={"python", "parquet"},
+    pool="kis_history",
+    description=MINUTE_CANDLES.description,
+    metadata=described(MINUTE_CANDLES),
+)
+def minute_candles(
+    context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
+) -> dg.MaterializeResult[Any]:
+    """Each stock's minutes of a day, also of the one that runs, as far as it has come."""
+    with plain_failures():
+        report = Report(kis)
+        refuse_without_today(kis.settings, "minutes")
+        day = kept_session(date.fromisoformat(context.partition_key), kis.now()).day
+        refuse_closed(lake.lake, day)
+        stocks = universe.of_month(kis, lake.lake, day, day)
+        codes = stocks["stock_code"].to_list()
+        regular_only = stocks.filter(_REGULAR_ONLY)["stock_code"].to_list()
+        foretell(context, kis, MINUTE_CANDLES, stocks)
+        fetched = kis.source.minute_candles(codes, day, logged(context.log.info), regular_only)
+        refuse_nothing_stored(fetched, f"minutes of {day}")
+        # A stock's minutes replace its minutes: they lie on one axis. What KIS says nothing of now
+        # is not taken away.
+        scope = Scope.day(day).of(fetched.rows["stock_code"].unique())
+        result = report.store(lake.lake, MINUTE_CANDLES, scope, fetched, stocks)
+        kis.source.history_is_stored(day, day)
+        return result
+
+
+def _as_final_as_known(rows: pl.DataFrame, lake: Lake, now: datetime) -> pl.DataFrame:
+    """Rows with what the lake knows of `is_final`, beside what their answers told.
+
+    Close, high and low that were captured on the day itself prove the candle of the morning after,
+    or refute it: of one stock in five the after-market ends at the close. No candle is final that
+    waits for a session which KIS has called off.
+    """
+    final = finality.newest_final_day(now, closed_before(lake, now))
+    is_final = pl.col("is_final") & (pl.col("trading_day") <= final)
+    doubted = finality.doubted_day(now)
+    if doubted is None or doubted > final:
+        return rows.with_columns(is_final=is_final)
+    prices = {"close": "price", "high": "high", "low": "low"}
+    captured = (
+        lake.scan(PRICE_SNAPSHOTS, first=doubted, last=doubted)
+        # A later capture repeats the close, beside the after-market's high and low.
+        .filter(pl.col("regular_close").is_not_null(), pl.col("session") == "closing_price")
+        .sort("captured_at")
+        .unique("stock_code", keep="last")
+        .select(
+            "stock_code",
+            "trading_day",
+            **{f"{name}_captured": kept for name, kept in prices.items()},
+        )
+        .collect()
+    )
+    is_proven = pl.all_horizontal(pl.col(name) == pl.col(f"{name}_captured") for name in prices)
+    return (
+        rows.join(captured, on=["stock_code", "trading_day"], how="left", maintain_order="left")
+        .with_columns(
+            is_final=pl.when(pl.col("close_captured").is_null()).then(is_final).otherwise(is_proven)
+        )
+        .select(rows.columns)
+    )
+
+
+def _count_as_failed(
+    fetched: Fetched, stocks: pl.DataFrame, first: date, last: date, now: datetime
+) -> None:
+    """Count stocks as failed that have no bar though the stock master of a session lists them.
+
+    KIS has a bar of every session of a listed stock, a halted one's too: an empty answer is wrong.
+    """
+    closed = calendar.closed_session(now).day
+    if closed < first:
+        return
+    listed = stocks.filter(
+        pl.col("trading_day").is_between(first, last),
+        # Of one delisted within the month KIS knows nothing any more.
+        pl.col("trading_day") == pl.col("trading_day").max(),
+        pl.col("listed_on") <= pl.min_horizontal("trading_day", pl.lit(closed)),
+    )
+    for code in listed["stock_code"]:
+        if fetched.absent.get(code) == NO_BAR:
+            del fetched.absent[code]
+            fetched.failed[code] = UnexpectedAnswer(
+                f"KIS has no bar of it since {first}, and lists it", stock_code=code
+            )

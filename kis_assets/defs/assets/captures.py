@@ -1,0 +1,117 @@
+"""Live quotes: captured while they are there, never to be had later."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from kis_assets.defs import universe
+from kis_assets.defs.assets.reference import stock_master
+from kis_assets.defs.availability import live_session, refuse_without_today
+from kis_assets.defs.materialization import (
+    OWNERS,
+    Report,
+    described,
+    foretell,
+    logged,
+    refuse_nothing_stored,
+)
+from kis_assets.defs.partitions import TRADING_DAYS
+from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
+from kis_assets.exchange import calendar
+from kis_assets.exchange.venues import Venue
+from kis_assets.lake.lake import Lake, Scope
+from kis_assets.sources.base import AbstractDataSource, Fetched, Progress
+from kis_assets.tables import ORDER_BOOKS, PRICE_SNAPSHOTS, Table
+
+
+@dg.asset(
+    partitions_def=TRADING_DAYS,
+    deps=[stock_master],
+    group_name="quotes",
+    owners=OWNERS,
+    kinds={"python", "parquet"},
+    pool="kis_live",
+    description=PRICE_SNAPSHOTS.description,
+    metadata=described(PRICE_SNAPSHOTS),
+)
+def price_snapshots(
+    context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
+) -> dg.MaterializeResult[Any]:
+    """Each stock's quote at this moment. A second capture of a day adds rows."""
+    return _capture(context, kis, lake, PRICE_SNAPSHOTS, lambda source: source.price_snapshots)
+
+
+@dg.asset(
+    partitions_def=TRADING_DAYS,
+    deps=[stock_master],
+    group_name="quotes",
+    owners=OWNERS,
+    kinds={"python", "parquet"},
+    pool="kis_live",
+    description=ORDER_BOOKS.description,
+    metadata=described(ORDER_BOOKS),
+)
+def order_books(
+    context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
+) -> dg.MaterializeResult[Any]:
+    """Each stock's order book at this moment. A second capture of a day adds rows."""
+    return _capture(context, kis, lake, ORDER_BOOKS, lambda source: source.order_books)
+
+
+Fetch = Callable[[pl.DataFrame, date, datetime, Progress], Fetched]
+
+
+def _capture(
+    context: dg.AssetExecutionContext,
+    kis: KISResource,
+    lake: LakeResource,
+    table: Table,
+    fetch: Callable[[AbstractDataSource], Fetch],
+) -> dg.MaterializeResult[Any]:
+    """Fetch what the market shows of the universe now, and store it as one capture of its day."""
+    with plain_failures():
+        refuse_without_today(kis.settings, table.name.replace("_", " "))
+        captured_at = kis.now()
+        venue = kis.settings.kis_venue
+        day = live_session(context.partition_key, captured_at, lake.lake, venue).day
+        report = Report(kis)
+        stocks = universe.of_day(kis, lake.lake, day)
+        foretell(context, kis, table, stocks)
+        fetched = fetch(kis.source)(stocks, day, captured_at, logged(context.log.info))
+        refuse_nothing_stored(fetched, f"{table.name} of {day}")
+        # The official close is shown on no other venue.
+        session = calendar.session(day)
+        if table is PRICE_SNAPSHOTS and venue is Venue.KRX and session is not None:
+            fetched.rows = _with_close(fetched.rows, lake.lake, session)
+        answered = set(stocks["stock_code"]) - set(fetched.failed)
+        scope = Scope.capture(day, captured_at).of(answered)
+        return report.store(lake.lake, table, scope, fetched, stocks)
+
+
+def _with_close(rows: pl.DataFrame, lake: Lake, session: calendar.Session) -> pl.DataFrame:
+    """Quotes with the day's official close, where it is known.
+
+    A quote's price is it from ten minutes after the close, when the auction is certainly over,
+    until the after-market opens; later it is what such a capture of the day holds.
+    """
+    is_over = pl.col("fetched_at") >= (session.closes_at + calendar.AUCTION_OVER).astimezone(UTC)
+    is_official = is_over
+    if session.after_market is not None:
+        is_official &= pl.col("fetched_at") < session.after_market[0].astimezone(UTC)
+    known = (
+        lake.scan(PRICE_SNAPSHOTS, first=session.day, last=session.day)
+        .filter(pl.col("regular_close").is_not_null())
+        .sort("captured_at")
+        .unique("stock_code", keep="last")
+        .select("stock_code", known="regular_close")
+        .collect()
+    )
+    close = pl.when(is_official).then("price").when(is_over).then("known")
+    return (
+        rows.join(known, on="stock_code", how="left", maintain_order="left")
+        .with_columns(regular_close=close)
+        .select(PRICE_SNAPSHOTS.schema.names())
+    )

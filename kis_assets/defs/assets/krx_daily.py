@@ -1,0 +1,32 @@
+"""The exchange's own daily figures: a second source, independent of the broker."""
+
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from kis_assets.defs.materialization import OWNERS, Report, described
+from kis_assets.defs.partitions import KRX_DAYS
+from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
+from kis_assets.lake.lake import Scope
+from kis_assets.tables import KRX_DAILY
+
+
+@dg.asset(
+    partitions_def=KRX_DAYS,
+    group_name="candles",
+    owners=OWNERS,
+    kinds={"python", "parquet"},
+    pool="krx",
+    description=KRX_DAILY.description,
+    metadata=described(KRX_DAILY),
+)
+def krx_daily(
+    context: dg.AssetExecutionContext, krx: KISResource, krx_lake: LakeResource
+) -> dg.MaterializeResult[Any]:
+    """Every stock's row of a day that KRX has published. It lies in data/krx, never with KIS's."""
+    with plain_failures():
+        report = Report(krx)
+        day = date.fromisoformat(context.partition_key)
+        rows = krx.source.whole_market(day)
+        return report.store(krx_lake.lake, KRX_DAILY, Scope.day(day), rows)

@@ -1,0 +1,170 @@
+"""Reference data: the calendar, the listed issues and their slow facts."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from kis_assets.defs import universe
+from kis_assets.defs.availability import master_day
+from kis_assets.defs.materialization import OWNERS, Report, described, logged, refuse_nothing_stored
+from kis_assets.defs.partitions import MONTHS, TRADING_DAYS, YEARS
+from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
+from kis_assets.errors import InvalidRequest, NotSupported
+from kis_assets.exchange import calendar
+from kis_assets.lake.lake import Scope
+from kis_assets.tables import MARKET_DAYS, STOCK_INFO, STOCK_MASTER
+
+
+@dg.asset(
+    partitions_def=YEARS,
+    group_name="reference",
+    owners=OWNERS,
+    kinds={"python", "parquet"},
+    description=MARKET_DAYS.description,
+    metadata=described(MARKET_DAYS),
+)
+def market_days(
+    context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
+) -> dg.MaterializeResult[Any]:
+    """Each day of a year: computed, and as KIS has it where KIS was asked."""
+    year = int(context.partition_key)
+    with plain_failures():
+        report = Report(kis)
+        stored = lake.lake.scan(MARKET_DAYS, first=date(year, 1, 1), last=date(year, 12, 31))
+        known = stored.collect()
+        told: dict[date, bool] = {}
+        if _is_due(known, year, kis.now()):
+            first, last = _asked_about(kis.now().date())
+            try:
+                told = kis.source.market_days(first, last)
+            except NotSupported as error:
+                context.log.info(f"the computed calendar stands: {error}")
+        rows = overridden(
+            computed_days(year, kis.settings.source_name, kis.now()), known, told, kis.now()
+        )
+        return report.store(lake.lake, MARKET_DAYS, Scope.year(year), rows)
+
+
+DAYS_BACK, DAYS_AHEAD = 9, 14
+"""What KIS is asked about: 24 days around today, which is one page of its calendar."""
+
+
+def _is_due(known: pl.DataFrame, year: int, now: datetime) -> bool:
+    """Whether KIS may be asked: about the year that runs, and once a day."""
+    asked_today = pl.col("asked_at").is_not_null() & (pl.col("day") == now.date())
+    return year == now.year and known.filter(asked_today).is_empty()
+
+
+def _asked_about(today: date) -> tuple[date, date]:
+    year = today.year
+    first = max(today - timedelta(days=DAYS_BACK), date(year, 1, 1))
+    return first, min(today + timedelta(days=DAYS_AHEAD), date(year, 12, 31))
+
+
+def overridden(
+    computed: pl.DataFrame, known: pl.DataFrame, told: dict[date, bool], now: datetime
+) -> pl.DataFrame:
+    """The computed calendar, overridden by what KIS says now and else by what it said before.
+
+    An open day keeps its computed hours, which KIS does not state.
+    """
+    before = {row["day"]: row for row in known.iter_rows(named=True) if row["known_from"] == "kis"}
+    asked_at = {row["day"]: row["asked_at"] for row in known.iter_rows(named=True)}
+    rows: list[dict[str, Any]] = []
+    for row in computed.iter_rows(named=True):
+        day: date = row["day"]
+        is_open = told.get(day, before[day]["is_open"] if day in before else None)
+        if is_open is not None:
+            row |= {"is_open": is_open, "known_from": "kis"}
+            if not is_open:
+                row |= _hours(None)
+            elif row["opens_at"] is None:
+                row |= _hours(calendar.ordinary_session(day))
+        if day in before and day not in told:
+            row["fetched_at"] = before[day]["fetched_at"]
+        row["asked_at"] = now.astimezone(UTC) if told and day == now.date() else asked_at.get(day)
+        rows.append(row)
+    return pl.DataFrame(rows, schema=MARKET_DAYS.schema)
+
+
+def _hours(session: calendar.Session | None) -> dict[str, datetime | None]:
+    """The columns that tell a day's hours; all null when it is closed."""
+    after_market = session.after_market if session else None
+    return {
+        "opens_at": session and session.opens_at.astimezone(UTC),
+        "closes_at": session and session.closes_at.astimezone(UTC),
+        "after_market_opens_at": after_market and after_market[0].astimezone(UTC),
+        "after_market_closes_at": after_market and after_market[1].astimezone(UTC),
+    }
+
+
+def computed_days(year: int, source: str, now: datetime) -> pl.DataFrame:
+    """Rows of `market_days` for a year as computed at a moment."""
+    rows: list[dict[str, object]] = []
+    day = date(year, 1, 1)
+    while day.year == year:
+        session = calendar.session(day)
+        rows.append(
+            {
+                "day": day,
+                "is_open": session is not None,
+                **_hours(session),
+                "known_from": session.known_from if session else "computed",
+                "note": session and session.note,
+                "source": source,
+                "fetched_at": now,
+            }
+        )
+        day += timedelta(days=1)
+    return pl.DataFrame(rows, schema=MARKET_DAYS.schema)
+
+
+@dg.asset(
+    partitions_def=TRADING_DAYS,
+    group_name="reference",
+    owners=OWNERS,
+    kinds={"python", "parquet"},
+    description=STOCK_MASTER.description,
+    metadata=described(STOCK_MASTER),
+)
+def stock_master(
+    context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
+) -> dg.MaterializeResult[Any]:
+    """Every listed issue with its flags. KIS's files tell of today alone, KRX of any past day."""
+    with plain_failures():
+        report = Report(kis)
+        day = master_day(context.partition_key, kis.now(), kis.settings)
+        rows = kis.source.stock_master(day)
+        return report.store(lake.lake, STOCK_MASTER, Scope.day(day), rows)
+
+
+@dg.asset(
+    partitions_def=MONTHS,
+    deps=[stock_master],
+    group_name="reference",
+    owners=OWNERS,
+    kinds={"python", "parquet"},
+    pool="kis_history",
+    description=STOCK_INFO.description,
+    metadata=described(STOCK_INFO),
+)
+def stock_info(
+    context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
+) -> dg.MaterializeResult[Any]:
+    """Each stock's slow facts of now, kept once a month."""
+    with plain_failures():
+        month, today = date.fromisoformat(context.partition_key), kis.now().date()
+        if month != today.replace(day=1):
+            raise InvalidRequest(
+                f"stock info tells of now, which is {today:%Y-%m}, not of {month:%Y-%m}; what is "
+                "stored is left alone"
+            )
+        report = Report(kis)
+        stocks = universe.of_day(kis, lake.lake, kis.newest_day())
+        fetched = kis.source.stock_info(stocks, month, logged(context.log.info))
+        refuse_nothing_stored(fetched, f"stock info of {month:%Y-%m}")
+        # What could not be had now and was had before in the month stays.
+        scope = Scope.month(month).of(fetched.rows["stock_code"].unique())
+        return report.store(lake.lake, STOCK_INFO, scope, fetched)

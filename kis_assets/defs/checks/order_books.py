@@ -1,0 +1,61 @@
+"""What must be true of order books."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from kis_assets.defs.checks.check import Span
+from kis_assets.tables import LEVELS
+
+KEY = ("trading_day", "captured_at", "stock_code")
+_PLACES = range(1, LEVELS + 1)
+CONTINUOUS = "20"
+NO_INTERRUPTION = "N"
+
+
+def _steps(side: str, what: str) -> list[tuple[str, str]]:
+    return [(f"{side}_{what}_{n}", f"{side}_{what}_{n + 1}") for n in _PLACES[:-1]]
+
+
+def asks_rise_and_bids_fall(_: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Every level is further from the middle than the one before it, and none is left out."""
+    wrong = [
+        pl.col(better).is_null() & pl.col(worse).is_not_null()
+        for side in ("ask", "bid")
+        for better, worse in _steps(side, "price")
+    ]
+    wrong += [pl.col(better) >= pl.col(worse) for better, worse in _steps("ask", "price")]
+    wrong += [pl.col(better) <= pl.col(worse) for better, worse in _steps("bid", "price")]
+    return rows.filter(pl.any_horizontal(wrong)).select(*KEY, "^(ask|bid)_price_.*$")
+
+
+def best_bid_is_below_best_ask(_: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """The sides do not cross in continuous trading; in auctions and interruptions they may."""
+    trading = (pl.col("market_phase") == CONTINUOUS) & (
+        pl.col("vi_code").is_null() | (pl.col("vi_code") == NO_INTERRUPTION)
+    )
+    return rows.filter(trading & (pl.col("bid_price_1") >= pl.col("ask_price_1"))).select(
+        *KEY, "bid_price_1", "ask_price_1", "market_phase"
+    )
+
+
+def totals_cover_levels(_: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """The shares of a side in all are at least those of its ten levels."""
+    sums = {
+        f"{side}_levels": pl.sum_horizontal(f"{side}_volume_{n}" for n in _PLACES)
+        for side in ("ask", "bid")
+    }
+    wrong = pl.any_horizontal(
+        pl.col(f"total_{side}_volume") < sums[f"{side}_levels"] for side in ("ask", "bid")
+    )
+    return rows.filter(wrong).select(*KEY, "total_ask_volume", "total_bid_volume", **sums)
+
+
+def levels_have_shares(_: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Where there is a price there is a volume above 0."""
+    wrong = pl.any_horizontal(
+        pl.col(f"{side}_price_{n}").is_not_null() & (pl.col(f"{side}_volume_{n}") == 0)
+        for side in ("ask", "bid")
+        for n in _PLACES
+    )
+    return rows.filter(wrong).select(*KEY)

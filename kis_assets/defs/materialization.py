@@ -1,0 +1,268 @@
+"""What an asset says of itself and of what it has just stored, as Dagster metadata."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from kis_assets.defs import asset_metadata, universe
+from kis_assets.defs.asset_metadata import SHOWN, markdown, standing
+from kis_assets.defs.resources import KISResource
+from kis_assets.exchange import calendar
+from kis_assets.lake.delta import PublishError, publish
+from kis_assets.lake.lake import Change, Lake, Scope
+from kis_assets.lake.quality import account, record, rows_by_day
+from kis_assets.monitoring import costs
+from kis_assets.sources.base import Fetched, Progress
+from kis_assets.tables import MINUTE_CANDLES, Table
+
+log = logging.getLogger(__name__)
+
+OWNERS = ["team:market-data"]
+EVERY = 100
+FEW = 5
+"""Stocks named beside a reason; which have none and why is kept in `quality`."""
+
+
+def described(table: Table) -> dict[str, Any]:
+    """Column schema with types, units and meanings, for an asset's definition."""
+    return {
+        "dagster/table_name": table.name,
+        "dagster/column_schema": dg.TableSchema(
+            columns=[
+                dg.TableColumn(
+                    name=column.name,
+                    type=str(column.dtype),
+                    description=column.description + (f" [{column.unit}]" if column.unit else ""),
+                    constraints=dg.TableColumnConstraints(nullable=column.nullable),
+                )
+                for column in table.columns
+            ],
+            constraints=dg.TableConstraints(other=[f"key: {', '.join(table.key)}"]),
+        ),
+    }
+
+
+def foretell(
+    context: dg.AssetExecutionContext, kis: KISResource, table: Table, stocks: pl.DataFrame
+) -> None:
+    """Log how long a fetch is going to take and why, where it is long."""
+    day = date.fromisoformat(context.partition_key)
+    if said := costs.foretold([table.name], stocks.height, day, kis.settings):
+        context.log.info(f"{table.name} takes {said}")
+
+
+class Report:
+    """One materialization: made before the fetch, it stores the rows and says what came of it."""
+
+    def __init__(self, kis: KISResource) -> None:
+        self._started = time.monotonic()
+        self._kis = kis
+        self._tally = kis.source.tally.part()
+        self._standing = kis.source.standing
+
+    def store(
+        self,
+        lake: Lake,
+        table: Table,
+        scope: Scope,
+        found: Fetched | pl.DataFrame,
+        stocks: pl.DataFrame | None = None,
+    ) -> dg.MaterializeResult[Any]:
+        """Write the rows of a scope, and keep in `quality` which stocks have none and why.
+
+        Args:
+            lake: where they are written.
+            table: their table.
+            scope: what they replace.
+            found: the rows, and of a fetch what failed; it has no rows afterwards.
+            stocks: rows of `stock_master` of the stocks that were asked for, where any were.
+
+        Returns:
+            Rows, what changed, what failed and why, what was asked, how long it took.
+        """
+        fetched = found if isinstance(found, Fetched) else Fetched(found)
+        gone: list[str] = []
+        if stocks is not None:
+            fetched.absent = explained(fetched.absent, stocks, scope)
+            gone = universe.delisted(self._kis.settings, lake, stocks)
+            fetched.absent |= dict.fromkeys(gone, "delisted")
+        change = lake.replace(table, scope, fetched.rows, publish=False)
+        if table.partition != "year":
+            rows = self._rows_of_days(lake, table, scope, fetched.rows)
+            record(lake, table, [account(rows, fetched.absent, fetched.failed)])
+        lake.publish(only_if_stale=True)
+        published = self._published(lake, table, change.unit)
+        metadata = self._said(change, fetched if isinstance(found, Fetched) else None)
+        if gone:
+            metadata["delisted"] = ", ".join(gone)
+        metadata |= published | _page(lake, table, scope, fetched, stocks)
+        metadata["seconds"] = round(time.monotonic() - self._started, 2)
+        return dg.MaterializeResult(metadata=metadata)
+
+    def _published(self, lake: Lake, table: Table, unit: str) -> dict[str, Any]:
+        """Where the unit was published, or why not; the rows are stored either way."""
+        url = self._kis.settings.kis_lake_url
+        if url is None:
+            return {}
+        try:
+            return {"published": publish(lake, table, unit, url)}
+        except PublishError as error:
+            log.error("not published: %s", error)
+            return {"not published": str(error)}
+
+    def _rows_of_days(
+        self, lake: Lake, table: Table, scope: Scope, rows: pl.DataFrame
+    ) -> dict[date, int]:
+        first = max(scope.first, calendar.FIRST_DAY)
+        last = min(scope.last, self._kis.now().date())
+        sessions = calendar.trading_days(first, last) if first <= last else []
+        if "trading_day" not in table.schema:  # facts of a month, known on each of its days
+            return dict.fromkeys(sessions, rows.height)
+        if scope.captured_at is not None:
+            return rows_by_day(table, rows.lazy())
+        # Of all that is stored: a run of a few stocks is no day of a few.
+        stored = lake.scan(table, first=scope.first, last=scope.last)
+        return dict.fromkeys(sessions, 0) | rows_by_day(table, stored)
+
+    def _said(self, change: Change, fetched: Fetched | None) -> dict[str, Any]:
+        metadata: dict[str, Any] = {}
+        source = self._kis.source.name
+        if source.startswith("mock"):
+            metadata["MOCK DATA"] = "an invented market; nothing in it is real"
+        metadata |= {
+            "source": source,
+            "dagster/row_count": change.rows,
+            "dagster/partition_row_count": change.rows,
+            "added": change.added,
+            "removed": change.removed,
+            "altered": change.altered,
+            "unit": change.unit,
+        }
+        if change.altered or change.removed:
+            metadata["changes"] = markdown(change.samples)
+        if fetched is not None:
+            metadata |= _missing(fetched)
+        seconds = time.monotonic() - self._started
+        metadata |= self._tally.summary()
+        metadata |= standing(self._standing(), metadata["requests"] / seconds)
+        if change.path is not None:
+            metadata["path"] = dg.MetadataValue.path(str(change.path))
+        return metadata
+
+
+def _page(
+    lake: Lake, table: Table, scope: Scope, fetched: Fetched, stocks: pl.DataFrame | None
+) -> dict[str, Any]:
+    metadata: dict[str, Any] = {}
+    rows = fetched.rows
+    # Half a million minutes are on disk now, and what draws and checks them takes memory too.
+    fetched.rows = rows.clear()
+    try:
+        metadata["preview"] = markdown(asset_metadata.preview(table, rows))
+        if table is MINUTE_CANDLES:
+            rows = rows.clear()
+        png = asset_metadata.picture(table, rows, stocks, lake, scope)
+        if png is not None:
+            metadata["picture"] = asset_metadata.embedded(png, f"{table.name}, drawn")
+    except Exception as error:
+        # The rows are stored: a run is not worse for want of a picture.
+        dg.get_dagster_logger().warning(f"{table.name}: no picture or preview: {error!r}")
+    return metadata
+
+
+def explained(absent: Mapping[str, str], stocks: pl.DataFrame, scope: Scope) -> dict[str, str]:
+    """Why a stock has no row, by what its row of `stock_master` says, else as the source has it."""
+    newest = stocks["trading_day"].max()
+    known = {
+        row["stock_code"]: row
+        for row in stocks.iter_rows(named=True)
+        if row["stock_code"] in absent
+    }
+
+    def why(code: str, reason: str) -> str:
+        row = known.get(code)
+        if row is None:
+            return reason
+        if row["listed_on"] is not None and row["listed_on"] > scope.last:
+            return "not yet listed"
+        if row["trading_day"] != newest:
+            return "delisted"
+        return "halted" if row["is_halted"] else reason
+
+    return {code: why(code, reason) for code, reason in absent.items()}
+
+
+def _missing(fetched: Fetched) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"failed": len(fetched.failed), "absent": len(fetched.absent)}
+    if fetched.failed:
+        metadata["failures"] = markdown(
+            _reasons({code: error.reason for code, error in fetched.failed.items()})
+        )
+    if fetched.absent:
+        metadata["absences"] = markdown(_reasons(fetched.absent))
+    return metadata
+
+
+def _reasons(by_code: Mapping[str, str]) -> pl.DataFrame:
+    """One line a reason, the commonest first: how many stocks, and the first few of them."""
+    stocks: dict[str, list[str]] = {}
+    for code, reason in sorted(by_code.items()):
+        stocks.setdefault(reason, []).append(code)
+    shown = sorted(stocks.items(), key=lambda item: -len(item[1]))[:SHOWN]
+    return pl.DataFrame(
+        {
+            "reason": [reason for reason, _ in shown],
+            "stocks": [len(codes) for _, codes in shown],
+            "which": [
+                ", ".join(codes[:FEW]) + (", ..." if len(codes) > FEW else "") for _, codes in shown
+            ],
+        }
+    )
+
+
+def refuse_nothing_stored(fetched: Fetched, what: str) -> None:
+    """Fail the run when not one row came, with the commonest reason.
+
+    Raises:
+        KISError: the first of the commonest failures.
+    """
+    if fetched.rows.is_empty() and fetched.failed:
+        kinds = Counter(type(error) for error in fetched.failed.values())
+        kind = kinds.most_common(1)[0][0]
+        error = next(error for error in fetched.failed.values() if type(error) is kind)
+        raise kind(
+            f"{what}: nothing could be fetched for {len(fetched.failed)} stocks, nothing is "
+            f"stored; the first failure: {error.message}",
+            msg_cd=error.msg_cd,
+            status=error.status,
+        )
+
+
+LISTENER: ContextVar[Progress | None] = ContextVar("LISTENER", default=None)
+"""Who else wants to know how far a fetch is: the command line's progress bar."""
+
+
+def logged(log: Callable[[str], None]) -> Progress:
+    """A progress callback that writes a line every 100 stocks, and tells the listener."""
+    reported = 0
+    listener = LISTENER.get()
+
+    def report(completed: int, total: int, stock_code: str) -> None:
+        nonlocal reported
+        reported = min(reported, completed)  # another fetch may begin
+        if listener is not None:
+            listener(completed, total, stock_code)
+        if completed - reported >= EVERY or completed == total:
+            reported = completed
+            log(f"{completed} of {total} stocks ({stock_code})")
+
+    return report

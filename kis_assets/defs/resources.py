@@ -1,0 +1,153 @@
+"""Thin Dagster shells around the source and the lake. What they do stands in their own modules."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import date, datetime
+from typing import Any
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+from kis_assets.defs import orphans
+from kis_assets.errors import KISError
+from kis_assets.exchange import calendar
+from kis_assets.krx import publication
+from kis_assets.lake import requests
+from kis_assets.lake.lake import Lake, LakeError
+from kis_assets.settings import Settings, SettingsError
+from kis_assets.sources.base import AbstractDataSource
+from kis_assets.sources.factory import create_data_source
+
+_SECRET: Any = {"dagster__is_secret": True}
+
+
+class KISResource(dg.ConfigurableResource[Any]):
+    """Access to market data: one token, one rate limiter and one breaker for all runs.
+
+    What is left empty comes from the environment and `.env`; see `kis_assets.settings`. The source
+    is opened at first use and closed with the run.
+    """
+
+    app_key: str = Field(default="", repr=False, json_schema_extra=_SECRET)
+    app_secret: str = Field(default="", repr=False, json_schema_extra=_SECRET)
+    krx_api_key: str = Field(default="", repr=False, json_schema_extra=_SECRET)
+    source_type: str = Field(default="", description="kis, krx or mock; empty: DATA_SOURCE_TYPE")
+
+    _settings: Settings | None = PrivateAttr(default=None)
+    _source: AbstractDataSource | None = PrivateAttr(default=None)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this run."""
+        if self._settings is None:
+            with plain_failures():
+                self._settings = _settings_of(
+                    self.source_type,
+                    kis_app_key=self.app_key or None,
+                    kis_app_secret=self.app_secret or None,
+                    krx_api_key=self.krx_api_key or None,
+                )
+        return self._settings
+
+    @property
+    def source(self) -> AbstractDataSource:
+        """The source in use."""
+        if self._source is None:
+            with plain_failures():
+                self._source = create_data_source(settings=self.settings)
+        return self._source
+
+    def now(self) -> datetime:
+        """The moment to take for now, in Seoul."""
+        return self.settings.now()
+
+    def newest_day(self) -> date:
+        """The newest trading day that the source tells of: KRX publishes one the next morning."""
+        if self.settings.source_type == "krx":
+            return publication.newest(self.now())
+        return calendar.latest_session(self.now()).day
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Let others see for how long this process lives."""
+        if context.run is not None and context.instance is not None:
+            orphans.mark(context.instance, context.run.run_id)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Close the source, and publish what was asked of it together with what checks found."""
+        if self._source is not None:
+            run_id = context.run.run_id if context.run else ""
+            requests.record(self._source.tally, open_lake(self.settings), self.settings, run_id)
+            self.close()
+        if self._settings is not None:
+            _publish(open_lake(self._settings))
+
+    def close(self) -> None:
+        """Close the source, if it was opened."""
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+
+
+class LakeResource(dg.ConfigurableResource[Any]):
+    """The rows on disk: `data/<source>`, of the source in use."""
+
+    source_type: str = Field(default="", description="kis, krx or mock; empty: as the source")
+
+    _opened: Lake | None = PrivateAttr(default=None)
+
+    @property
+    def lake(self) -> Lake:
+        """The lake of the source in use."""
+        with plain_failures():
+            self._opened = open_lake(_settings_of(self.source_type))
+        return self._opened
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Publish what checks found in a lake that is not that of `KISResource`."""
+        if self.source_type and self._opened is not None:
+            _publish(self._opened)
+
+
+def _settings_of(source_type: str, **given: object) -> Settings:
+    """The settings with that source; KIS's venues are no matter of KRX."""
+    venue = "krx" if source_type == "krx" else None
+    return Settings.load(data_source_type=source_type or None, kis_venue=venue, **given)
+
+
+def open_lake(settings: Settings) -> Lake:
+    """The lake that belongs to these settings."""
+    return Lake(
+        settings.source_dir,
+        source=settings.source_name,
+        keep_days=settings.kis_lake_keep_days,
+        replay_at=settings.kis_replay_at,
+    )
+
+
+def _publish(lake: Lake) -> None:
+    if lake.folder.exists():
+        with plain_failures():
+            lake.publish(only_if_stale=True)
+
+
+@contextmanager
+def plain_failures() -> Generator[None]:
+    """Turn what people can act on into a Dagster failure of one sentence, without its trace.
+
+    The trace would show where in this project it was noticed, which helps nobody, and what was
+    being sent.
+    """
+    try:
+        yield
+    except (KISError, LakeError, SettingsError) as error:
+        raise dg.Failure(
+            description=str(error), metadata={"error": type(error).__name__}, allow_retries=False
+        ) from None
+
+
+def credential(name: str) -> Any:
+    """The variable by its name only, where it is set, so that the UI never holds its value."""
+    return dg.EnvVar(name) if os.environ.get(name) else ""

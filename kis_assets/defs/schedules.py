@@ -1,0 +1,356 @@
+"""Which jobs there are and when they run. What they make is the assets' own.
+
+A schedule is one line of `plans`. Its moments follow from the session of the day: a session that
+begins or ends late moves them along.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+import dagster as dg
+
+from kis_assets.defs.assets.candles import daily_candles, minute_candles
+from kis_assets.defs.assets.captures import order_books, price_snapshots
+from kis_assets.defs.assets.corporate_actions import corporate_actions
+from kis_assets.defs.assets.krx_daily import krx_daily
+from kis_assets.defs.assets.market_report import market_report
+from kis_assets.defs.assets.reference import market_days, stock_info, stock_master
+from kis_assets.defs.availability import refuse_closed
+from kis_assets.defs.cache_warming import warm_cache
+from kis_assets.defs.candle_repair import fetch_provisional_candles_again
+from kis_assets.defs.resources import open_lake
+from kis_assets.errors import InvalidRequest
+from kis_assets.exchange import calendar
+from kis_assets.lake.closed_days import previous_session
+from kis_assets.lake.lake import Lake
+from kis_assets.settings import Settings
+from kis_assets.tables import DAILY_CANDLES, KRX_DAILY
+
+# A run has one kind of partition, so a day is several jobs.
+market_calendar = dg.define_asset_job("market_calendar", selection=[market_days])
+stock_master_ingestion = dg.define_asset_job("stock_master_ingestion", selection=[stock_master])
+reference_ingestion = dg.define_asset_job(
+    "reference_ingestion", selection=[stock_info, corporate_actions]
+)
+# Of the candles of a day, whose marks tell what no list announced.
+corporate_action_ingestion = dg.define_asset_job(
+    "corporate_action_ingestion", selection=[corporate_actions]
+)
+evening_report = dg.define_asset_job("evening_report", selection=[market_report])
+krx_ingestion = dg.define_asset_job("krx_ingestion", selection=[krx_daily])
+# In a session prices alone: master files that cannot be had must not cost a capture.
+price_capture = dg.define_asset_job("price_capture", selection=[price_snapshots])
+daily_price_ingestion = dg.define_asset_job(
+    "daily_price_ingestion", selection=[stock_master, price_snapshots]
+)
+order_book_capture = dg.define_asset_job("order_book_capture", selection=[order_books])
+daily_candle_ingestion = dg.define_asset_job("daily_candle_ingestion", selection=[daily_candles])
+minute_candle_ingestion = dg.define_asset_job("minute_candle_ingestion", selection=[minute_candles])
+
+
+@dg.job(description="Ask now for the stocks that are traded most, for programs that ask later.")
+def cache_warming() -> None:
+    """One op, which stores nothing."""
+    warm_cache()
+
+
+@dg.job(description="Fetch candles again that were stored before they were final.")
+def candle_repair() -> None:
+    """One op, which makes the months that need it."""
+    fetch_provisional_candles_again()
+
+
+JOBS = [
+    candle_repair,
+    market_calendar,
+    stock_master_ingestion,
+    reference_ingestion,
+    cache_warming,
+    price_capture,
+    daily_price_ingestion,
+    order_book_capture,
+    daily_candle_ingestion,
+    minute_candle_ingestion,
+    corporate_action_ingestion,
+    evening_report,
+    krx_ingestion,
+]
+
+Key = Callable[[date], str]
+
+
+def day_key(day: date) -> str:
+    """The partition of a trading day."""
+    return day.isoformat()
+
+
+def month_key(day: date) -> str:
+    """The partition of the month of a day."""
+    return day.replace(day=1).isoformat()
+
+
+def year_key(day: date) -> str:
+    """The partition of the year of a day."""
+    return str(day.year)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """When to run on a trading day: the ticks of `cron` in Seoul that are `due` in its session.
+
+    A tick that Dagster comes to later than `good_for`, having been down, is let go; None: while
+    the day lasts.
+    """
+
+    cron: tuple[str, ...]
+    said: str
+    due: Callable[[calendar.Session, datetime], bool] = lambda _session, _tick: True
+    good_for: timedelta | None = None
+
+
+def at(*moments: time) -> Moments:
+    """At these times of the day, whatever the session."""
+    cron = tuple(f"{moment.minute} {moment.hour} * * 1-5" for moment in moments)
+    return Moments(cron, "at " + ", ".join(f"{moment:%H:%M}" for moment in moments))
+
+
+def in_session(minutes: int) -> Moments:
+    """Every so many minutes between the open and the close; at neither, where there is little."""
+    return Moments(
+        (f"{'0' if minutes == 60 else f'*/{minutes}'} 7-16 * * 1-5",),
+        f"every {minutes} minutes of the session",
+        lambda session, tick: session.opens_at < tick < session.closes_at,
+        timedelta(minutes=minutes),
+    )
+
+
+AFTER = timedelta(minutes=15)
+"""How long after the close the day's official prices are captured: its auction is certainly over,
+and the after-market has not opened."""
+
+
+def after_close() -> Moments:
+    """Once, between the closing auction and the after-market."""
+    return Moments(
+        ("45 15,16 * * 1-5",),
+        f"{AFTER.seconds // 60} minutes after the close",
+        lambda session, tick: tick == session.closes_at + AFTER,
+        calendar.CLOSING_PRICE - AFTER,
+    )
+
+
+def after_doubt(*moments: time) -> Moments:
+    """At these times of the morning, and when trading at the closing price has ended."""
+    morning = at(*moments)
+    return Moments(
+        (*morning.cron, "0 16,17 * * 1-5"),
+        f"{morning.said} and half an hour after the close",
+        lambda session, tick: tick < session.opens_at or tick == session.closing_price_until,
+    )
+
+
+def evening(moment: time) -> Moments:
+    """In the evening, an hour later on a day that ends an hour late."""
+    return Moments(
+        (f"{moment.minute} {moment.hour},{moment.hour + 1} * * 1-5",),
+        f"at {moment:%H:%M}, or as much later as the session ended",
+        lambda session, tick: tick == evening_of(session, moment),
+    )
+
+
+def evening_of(session: calendar.Session, moment: time) -> datetime:
+    """That time of the evening of a session, moved along with its close."""
+    return datetime.combine(session.day, moment, calendar.SEOUL) + session.late_by
+
+
+PUBLISHED = time(8, 30)
+"""When KRX's figures of the day before are there: it says 08:00."""
+PUBLISHED_LATE = (time(8, 45), time(9, 10), time(10, 10))
+"""When they are asked for again where they were not."""
+CALENDAR_BEFORE = timedelta(minutes=10)
+"""How long before the morning's candles KIS is asked whether the exchange opens."""
+DOUBTED = (time(8, 10), time(8, 40))
+"""When candles are asked for again whose correction had not come in the night."""
+REPORT_AGAIN = time(8, 50)
+"""When the report of the day before is made anew, of its final candles."""
+REPORT_AFTER = timedelta(minutes=50)
+"""How long after the evening's first jobs those are run that read what they store."""
+
+CAPTURE, USUAL, CATCH_UP = 10, 0, -10
+"""Whose run leaves Dagster's queue first: what cannot be had later goes before what can."""
+
+
+Needless = Callable[[Lake, date], str]
+"""Why nothing is to be done about a day by what is stored; empty text when something is."""
+
+
+def all_final(lake: Lake, day: date) -> str:
+    """Why the candles of a day need not be asked for again."""
+    rows = lake.scan(DAILY_CANDLES, first=day, last=day).select("is_final").collect()
+    is_done = not rows.is_empty() and rows["is_final"].all()
+    return f"all candles of {day} are final" if is_done else ""
+
+
+def krx_is_there(lake: Lake, day: date) -> str:
+    """Why KRX's figures of a day need not be asked for again."""
+    beside = Lake(lake.folder.parent / "krx", source="krx")
+    rows = beside.scan(KRX_DAILY, first=day, last=day).select("stock_code").collect()
+    return "" if rows.is_empty() else f"KRX's figures of {day} are stored"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A schedule: a job, when it runs, and which partition it makes of the day, if any.
+
+    One that is `of_before` makes that of the last session before the day.
+    """
+
+    name: str
+    job: Any
+    moments: Moments
+    key: Key | None = None
+    priority: int = USUAL
+    of_before: bool = False
+    needless: Needless | None = None
+
+
+def plans(settings: Settings) -> list[Plan]:
+    """All schedules, by the time of the day."""
+    every = settings.kis_schedule_capture_minutes
+    morning, warm = at(settings.kis_schedule_morning), at(settings.kis_schedule_warm)
+    over = settings.kis_schedule_evening
+    report = (datetime.combine(calendar.FIRST_DAY, over) + REPORT_AFTER).time()
+    candles = settings.kis_schedule_candles
+    told = datetime.combine(calendar.FIRST_DAY, candles) - CALENDAR_BEFORE
+    found = [
+        # Whether there is a session today decides whether last night corrected anything.
+        Plan("calendar_morning", market_calendar, at(told.time()), year_key),
+        # The close of the day before is the regular session's since last night; see `finality`.
+        Plan(
+            "candles_morning",
+            daily_candle_ingestion,
+            at(candles),
+            month_key,
+            of_before=True,
+        ),
+        Plan(
+            "candles_doubted",
+            daily_candle_ingestion,
+            after_doubt(*DOUBTED),
+            month_key,
+            of_before=True,
+            needless=all_final,
+        ),
+        Plan("master_morning", stock_master_ingestion, morning, day_key),
+        Plan("reference_morning", reference_ingestion, morning, month_key),
+        Plan("cache_morning", cache_warming, warm),
+        Plan("prices_session", price_capture, in_session(every), day_key, CAPTURE),
+        Plan("books_session", order_book_capture, in_session(every), day_key, CAPTURE),
+        # The day's official prices.
+        Plan("prices_close", daily_price_ingestion, after_close(), day_key, CAPTURE),
+        # All trades of the day are over at 20:00: its volume is final, its close is provisional.
+        Plan("prices_evening", daily_price_ingestion, evening(over), day_key, CAPTURE),
+        Plan("candles_evening", daily_candle_ingestion, evening(over), month_key),
+        Plan("minutes_evening", minute_candle_ingestion, evening(over), day_key),
+        Plan("actions_evening", corporate_action_ingestion, evening(report), month_key),
+        Plan("report_evening", evening_report, evening(report), day_key),
+        Plan("report_morning", evening_report, at(REPORT_AGAIN), day_key, of_before=True),
+    ]
+    if settings.source_type == "krx":
+        # All that KRX tells of, once it does.
+        found = [
+            Plan("calendar_morning", market_calendar, morning, year_key),
+            Plan("master_morning", stock_master_ingestion, at(PUBLISHED), day_key, of_before=True),
+            Plan(
+                "candles_morning", daily_candle_ingestion, at(PUBLISHED), month_key, of_before=True
+            ),
+            Plan("reference_morning", reference_ingestion, at(PUBLISHED), month_key),
+        ]
+    if settings.krx_api_key.get_secret_value():
+        found += [
+            Plan("krx_morning", krx_ingestion, at(PUBLISHED), day_key, of_before=True),
+            Plan(
+                "krx_late",
+                krx_ingestion,
+                at(*PUBLISHED_LATE),
+                day_key,
+                of_before=True,
+                needless=krx_is_there,
+            ),
+        ]
+    return found
+
+
+def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
+    """The schedules in Dagster; running from the start with `KIS_SCHEDULES=on`."""
+    return [_schedule(plan, settings) for plan in plans(settings)]
+
+
+def _schedule(plan: Plan, settings: Settings) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=plan.name,
+        job=plan.job,
+        cron_schedule=list(plan.moments.cron),
+        execution_timezone="Asia/Seoul",
+        default_status=dg.DefaultScheduleStatus.RUNNING
+        if settings.kis_schedules
+        else dg.DefaultScheduleStatus.STOPPED,
+        description=f"{plan.job.name} {plan.moments.said} in Seoul, on trading days of KRX",
+    )
+    def _evaluate(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        tick, lake = (
+            context.scheduled_execution_time.astimezone(calendar.SEOUL),
+            open_lake(settings),
+        )
+        day = tick.date()
+        if reason := _skip(plan, tick, lake):
+            return dg.SkipReason(reason)
+        if plan.of_before:
+            day = previous_session(lake, day)
+        key = plan.key(day) if plan.key else None
+        if plan.needless is not None:
+            if reason := plan.needless(lake, day):
+                return dg.SkipReason(reason)
+            if any(_is_at_work(run, plan.job.name, key) for run in running(context.instance)):
+                return dg.SkipReason(f"a run of {plan.job.name} for {key} is at work")
+        return dg.RunRequest(
+            run_key=f"{plan.name}-{tick:%Y-%m-%dT%H:%M}",
+            partition_key=key,
+            tags={"dagster/priority": str(plan.priority)},
+        )
+
+    return _evaluate
+
+
+def _skip(plan: Plan, tick: datetime, lake: Lake) -> str:
+    """Why nothing is to be done at a tick; empty when something is."""
+    day, now = tick.date(), calendar.now()
+    session = calendar.session(day)
+    if session is None:
+        return f"{day} is no trading day of KRX"
+    if not plan.moments.due(session, tick):
+        return f"not at {tick:%H:%M}: the session of {day} is from {session.opens_at:%H:%M} to " + (
+            f"{session.closes_at:%H:%M}"
+        )
+    good_for = plan.moments.good_for
+    if now.date() > day or (good_for is not None and now - tick >= good_for):
+        return f"Dagster was not running at {tick:%H:%M} on {day}; catch_up asks for what it can"
+    try:
+        refuse_closed(lake, day)
+    except InvalidRequest as reason:
+        return str(reason)
+    return ""
+
+
+def running(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """The runs that wait or run."""
+    waiting = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
+    return list(
+        instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus[it] for it in waiting]))
+    )
+
+
+def _is_at_work(run: dg.DagsterRun, job: str, key: str | None) -> bool:
+    return run.job_name == job and run.tags.get("dagster/partition") == key

@@ -1,0 +1,262 @@
+"""What looks after the schedules: missed days are asked for, dead runs end, failures are told."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from kis_assets.defs import orphans
+from kis_assets.defs.resources import open_lake
+from kis_assets.defs.schedules import (
+    CATCH_UP,
+    Key,
+    daily_candle_ingestion,
+    day_key,
+    evening_of,
+    krx_ingestion,
+    market_calendar,
+    minute_candle_ingestion,
+    month_key,
+    reference_ingestion,
+    running,
+    year_key,
+)
+from kis_assets.exchange import calendar, finality
+from kis_assets.kis.minute_candles import SESSIONS_KEPT
+from kis_assets.krx import publication
+from kis_assets.lake.closed_days import closed_before, said_closed
+from kis_assets.lake.lake import Lake
+from kis_assets.monitoring.alerts import tell
+from kis_assets.settings import Settings
+from kis_assets.tables import DAILY_CANDLES, KRX_DAILY, MARKET_DAYS, MINUTE_CANDLES, STOCK_INFO
+
+LOOKED_BACK = 10
+"""Sessions of which anything that is missing or not right is asked for again."""
+GRACE = timedelta(hours=1)
+"""How long after the evening's schedules a session is left to them."""
+AT_ONCE = 5
+"""Runs of this sensor that wait or run at a time, so that the queue stays short."""
+_TAG = "kis_assets/catch_up"
+_LOADED_AT = time.time()
+
+
+@dataclass(frozen=True, eq=False)
+class Owed:
+    """A table that can be had later: the job and partition that make a day of it.
+
+    `kept` is for how many sessions the source has it; beyond `LOOKED_BACK` only a day without any
+    row is asked for. One that tells `of_now` is asked for once a partition, not for each day.
+    One that `waits` is asked for again, where it is stored and not final, once it can be final and
+    the morning's schedules have had their time.
+    """
+
+    table: str
+    job: Any
+    key: Key
+    kept: int = LOOKED_BACK
+    of_now: bool = False
+    waits: bool = False
+
+
+# Minutes first: KIS forgets them.
+OWED = [
+    Owed(MINUTE_CANDLES.name, minute_candle_ingestion, day_key, kept=SESSIONS_KEPT),
+    Owed(DAILY_CANDLES.name, daily_candle_ingestion, month_key, waits=True),
+    Owed(MARKET_DAYS.name, market_calendar, year_key, of_now=True),
+    Owed(STOCK_INFO.name, reference_ingestion, month_key, of_now=True),
+    # Where there is a key to KRX.
+    Owed(KRX_DAILY.name, krx_ingestion, day_key),
+]
+
+Wanted = tuple[Owed, str]
+"""A table and the key of its partition."""
+
+
+def wanted(lake: Lake, settings: Settings, now: datetime) -> tuple[date | None, list[Wanted]]:
+    """What is missing and can still be had, in the order in which to ask for it.
+
+    Returns:
+        The newest session that the schedules are through with, and what is wanted. A table of
+        which nothing was ever stored is wanted for that session alone, with `KIS_SCHEDULES=on`.
+    """
+    sessions = _open_sessions(lake, now)
+    over = [day for day in sessions if _is_over(day, settings, now)]
+    if not over:
+        return None, []
+    known = _conditions(lake)
+    is_krx = settings.source_type == "krx"
+    has_key = bool(settings.krx_api_key.get_secret_value())
+    beside = Lake(settings.kis_data_dir / "krx", source="krx")
+    if has_key and beside.folder.exists():
+        known[KRX_DAILY.name] = _conditions(beside).get(KRX_DAILY.name, {})
+    found: dict[Wanted, None] = {}
+    for owed in OWED:
+        if owed.table == KRX_DAILY.name and not has_key:
+            continue
+        if is_krx and owed.table == MINUTE_CANDLES.name:
+            continue
+        conditions = known.get(owed.table, {})
+        if not conditions:
+            days = over[-1:] if settings.kis_schedules else []
+        elif owed.of_now:
+            days = _unknown_now(owed, conditions, over[-1])
+        else:
+            kept = set(sessions[-_kept(owed, settings) :])
+            days = [day for day in over if day in kept and _is_wanted(day, conditions, over)]
+            if owed.waits:
+                then = now - finality.REFETCHED_AFTER
+                final = finality.newest_final_day(then, closed_before(lake, then))
+                days = [day for day in days if conditions.get(day) != "pending" or day <= final]
+        if is_krx or owed.table == KRX_DAILY.name:
+            days = [day for day in days if day <= publication.newest(now)]
+        if owed.of_now:  # what is past cannot be had
+            days = [day for day in days if owed.key(day) == owed.key(now.date())]
+        found |= {(owed, owed.key(day)): None for day in days}
+    return over[-1], list(found)
+
+
+def _open_sessions(lake: Lake, now: datetime) -> list[date]:
+    """The sessions that KIS still has minutes of, oldest first, without those that did not open."""
+    latest = calendar.latest_session(now).day
+    days = calendar.trading_days(latest - timedelta(days=2 * SESSIONS_KEPT), latest)[
+        -SESSIONS_KEPT:
+    ]
+    closed = said_closed(lake, days[0], latest)
+    return [day for day in days if day not in closed]
+
+
+def _is_over(day: date, settings: Settings, now: datetime) -> bool:
+    session = calendar.session(day)
+    return session is not None and (
+        now >= evening_of(session, settings.kis_schedule_evening) + GRACE
+    )
+
+
+def _conditions(lake: Lake) -> dict[str, dict[date, str]]:
+    """What `dataset_condition` says, by table and day; of the calendar that a day is in it."""
+    rows = lake.read("SELECT table_name, trading_day, condition FROM dataset_condition")
+    found: dict[str, dict[date, str]] = {}
+    for name, day, condition in rows.iter_rows():
+        found.setdefault(name, {})[day] = condition
+    days = lake.scan(MARKET_DAYS).select("day").collect()["day"]
+    if len(days):
+        found[MARKET_DAYS.name] = dict.fromkeys(days, "available")
+    return found
+
+
+def _is_wanted(day: date, conditions: dict[date, str], over: list[date]) -> bool:
+    if day < min(conditions):
+        return False
+    # Of a year whose calendar is not stored, the view has only the days that it knows.
+    condition = conditions.get(day, "missing")
+    return condition == "missing" or (condition != "available" and day in over[-LOOKED_BACK:])
+
+
+def _unknown_now(owed: Owed, conditions: dict[date, str], last: date) -> list[date]:
+    """The last session, when nothing is stored of the partition that it is in."""
+    same = [it for day, it in conditions.items() if owed.key(day) == owed.key(last)]
+    return [] if set(same) - {"missing", "pending"} else [last]
+
+
+def _kept(owed: Owed, settings: Settings) -> int:
+    # The virtual server has the minutes of the latest session alone.
+    is_virtual = settings.source_type == "kis" and settings.environment == "virtual"
+    return 1 if is_virtual and owed.table == MINUTE_CANDLES.name else owed.kept
+
+
+def sensors(settings: Settings) -> list[dg.SensorDefinition]:
+    """The sensors in Dagster, running from the start with `KIS_SCHEDULES=on`; the last always."""
+    status = (
+        dg.DefaultSensorStatus.RUNNING if settings.kis_schedules else dg.DefaultSensorStatus.STOPPED
+    )
+
+    @dg.sensor(
+        jobs=[owed.job for owed in OWED],
+        minimum_interval_seconds=600,
+        default_status=status,
+        description="Asks for what was missed and can still be had, each once an evening, minutes "
+        "first. Its runs leave the queue after all others.",
+    )
+    def catch_up(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        evening, found = wanted(open_lake(settings), settings, calendar.now())
+        before = json.loads(context.cursor) if context.cursor else {}
+        asked = before["asked"] if before.get("evening") == str(evening) else []
+        left = [it for it in found if _name(it) not in asked]
+        if not left:
+            return dg.SkipReason("nothing is missing" if not found else "asked for this evening")
+        at_work = running(context.instance)
+        places = AT_ONCE - sum(_TAG in run.tags for run in at_work)
+        taken = [it for it in left if not _is_running(it, at_work)][: max(0, places)]
+        return dg.SensorResult(
+            run_requests=[
+                dg.RunRequest(
+                    job_name=owed.job.name,
+                    partition_key=key,
+                    run_key=f"catch_up-{evening}-{owed.table}-{key}",
+                    tags={_TAG: str(evening), "dagster/priority": str(CATCH_UP)},
+                )
+                for owed, key in taken
+            ],
+            cursor=json.dumps(
+                {"evening": str(evening), "asked": [*asked, *(_name(it) for it in taken)]}
+            ),
+        )
+
+    @dg.run_failure_sensor(
+        default_status=status,
+        description="Tells of each failed run once: in the log and to KIS_FAILURE_WEBHOOK_URL.",
+    )
+    def failures(context: dg.RunFailureSensorContext) -> None:
+        run = context.dagster_run
+        partition = run.tags.get("dagster/partition", "")
+        why = next(_reasons(context), context.failure_event.message or "")
+        tell(settings, f"{run.job_name} {partition}".strip(), why, run.run_id)
+
+    @dg.sensor(
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Ends runs whose process is gone, killed or gone down with its machine: they "
+        "would keep their pool's place for ever. Leave it on.",
+    )
+    def orphaned_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        orphans.limit_pools(context.instance)
+        origin = context.code_location_origin
+        ended = orphans.end(context.instance, origin and origin.location_name, _LOADED_AT)
+        return dg.SkipReason(
+            f"ended {', '.join(run.run_id for run in ended)}" if ended else "every run is alive"
+        )
+
+    return [catch_up, failures, orphaned_runs]
+
+
+def _name(wanted: Wanted) -> str:
+    return f"{wanted[0].table} {wanted[1]}"
+
+
+def _is_running(wanted: Wanted, running: list[dg.DagsterRun]) -> bool:
+    """Whether a run makes that partition: one of the job, or one that a person started."""
+    owed, key = wanted
+    return any(
+        run.tags.get("dagster/partition") == key
+        and (
+            run.job_name == owed.job.name
+            or dg.AssetKey(owed.table) in (run.asset_selection or frozenset())
+        )
+        for run in running
+    )
+
+
+def _reasons(context: dg.RunFailureSensorContext) -> Iterator[str]:
+    """What the failed steps say, in their order."""
+    for event in context.get_step_failure_events():
+        data = event.step_failure_data
+        if data.user_failure_data is not None and data.user_failure_data.description:
+            yield data.user_failure_data.description
+        elif data.error is not None:
+            yield (data.error.cause or data.error).message

@@ -1,0 +1,148 @@
+"""Which stocks an asset asks for: the universe of a day or a month. Asks KIS for no price."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import dagster as dg
+import polars as pl
+
+from kis_assets.defs.resources import KISResource
+from kis_assets.errors import InvalidRequest, KISError
+from kis_assets.krx import publication
+from kis_assets.lake.lake import Lake
+from kis_assets.lake.universe import wanted
+from kis_assets.settings import Settings
+from kis_assets.tables import PRICE_SNAPSHOTS, STOCK_MASTER
+
+
+def of_day(kis: KISResource, lake: Lake, trading_day: date) -> pl.DataFrame:
+    """Rows of `stock_master` of the stocks to ask for on a day, ordered by code.
+
+    They are those stored for the day; where none are, today's master files are asked.
+
+    Raises:
+        InvalidRequest: `KIS_STOCK_CODES` names a stock that was never listed.
+    """
+    rows = lake.scan(STOCK_MASTER, first=trading_day, last=trading_day).collect()
+    if rows.is_empty():
+        rows = kis.source.stock_master(trading_day)
+    return _chosen(kis, lake, rows)
+
+
+def of_month(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFrame:
+    """One row of `stock_master` for each stock to ask for in a month, ordered by code.
+
+    Stocks that were listed on any stored day of the month are in it, so that one delisted since
+    keeps its candles. A month of which no day was stored has the stocks of today that were listed
+    by its end: delisted ones cannot be known then. KRX knows them: those of the month's first and
+    of its last day are asked for.
+    """
+    rows = lake.scan(STOCK_MASTER, first=first, last=last).collect()
+    if kis.settings.source_type == "krx":
+        days = publication.days(first, last, kis.now())
+        rows = pl.concat([rows, *map(kis.source.stock_master, (days[0], days[-1]))])
+    latest = kis.newest_day()
+    if rows.is_empty() or first <= latest <= last:
+        today = lake.scan(STOCK_MASTER, first=latest, last=latest).collect()
+        rows = pl.concat([rows, kis.source.stock_master(latest) if today.is_empty() else today])
+    rows = rows.sort("trading_day").unique("stock_code", keep="last")
+    return _chosen(kis, lake, rows).filter(
+        pl.col("listed_on").is_null() | (pl.col("listed_on") <= last)
+    )
+
+
+def of_span(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFrame:
+    """One row of `stock_master` for each stock that `of_month` has in any month of a span."""
+    latest = kis.newest_day()
+    today = lake.scan(STOCK_MASTER, first=latest, last=latest).collect()
+    if today.is_empty():
+        today = kis.source.stock_master(latest)
+    stored = lake.scan(STOCK_MASTER, first=first, last=last).unique("stock_code", keep="any")
+    rows = pl.concat([today, stored.collect(engine="streaming")])
+    rows = rows.unique("stock_code", keep="first", maintain_order=True)
+    return _chosen(kis, lake, rows).filter(
+        pl.col("listed_on").is_null() | (pl.col("listed_on") <= last)
+    )
+
+
+def most_traded(lake: Lake, count: int, day: date | None = None) -> list[str]:
+    """The codes of the stocks with the highest trading value, the highest first.
+
+    They are those of the newest capture that is stored, or of the last one of `day`: KIS's own
+    ranking ends with the 30th.
+
+    Raises:
+        InvalidRequest: nothing was captured yet, or not on that day.
+    """
+    days = (
+        [day]
+        if day is not None
+        else [
+            date.fromisoformat(unit.partition("=")[2])
+            for unit in reversed(lake.units(PRICE_SNAPSHOTS))
+        ]
+    )
+    for captured in days:
+        rows = lake.scan(PRICE_SNAPSHOTS, first=captured, last=captured).collect()
+        if not rows.is_empty():
+            latest = rows.sort("captured_at").unique("stock_code", keep="last")
+            ranked = latest.sort(["trading_value", "stock_code"], descending=[True, False])
+            return ranked["stock_code"].head(count).to_list()
+    when = f"on {day}" if day is not None else "yet"
+    raise InvalidRequest(
+        f"no price was captured {when}, so there is no saying which stocks are traded most; "
+        "materialize price_snapshots first"
+    )
+
+
+def _chosen(kis: KISResource, lake: Lake, rows: pl.DataFrame) -> pl.DataFrame:
+    codes = kis.settings.kis_stock_codes
+    if codes is None:
+        chosen = rows.filter(wanted(kis.settings, lake, rows))
+    else:
+        chosen = rows.filter(pl.col("stock_code").is_in(codes))
+        others = set(codes) - set(chosen["stock_code"])
+        others -= set(_ever_stored(lake, others)["stock_code"])
+        if unknown := sorted(code for code in others if not _is_known(kis, code)):
+            raise InvalidRequest(
+                f"KIS_STOCK_CODES names {', '.join(unknown[:5])}, never listed on KOSPI, KOSDAQ or "
+                "KONEX; correct the code or take it out"
+            )
+        if gone := sorted(set(codes) - set(chosen["stock_code"])):
+            dg.get_dagster_logger().warning(
+                f"KIS_STOCK_CODES names {', '.join(gone)}, not listed on these days (delisted, as "
+                "a rule): nothing is asked for them"
+            )
+        if chosen.is_empty():
+            raise InvalidRequest("KIS_STOCK_CODES names no stock that is listed on these days")
+    return chosen.sort("stock_code")
+
+
+def delisted(settings: Settings, lake: Lake, stocks: pl.DataFrame) -> list[str]:
+    """The codes of `KIS_STOCK_CODES` not among `stocks` that the newest stored master lacks."""
+    codes = settings.kis_stock_codes
+    stored = lake.scan(STOCK_MASTER)
+    newest = None if codes is None else stored.select(pl.col("trading_day").max()).collect().item()
+    if codes is None or newest is None:
+        return []
+    rows = lake.scan(STOCK_MASTER, first=newest, last=newest).select("stock_code").collect()
+    return sorted(set(codes) - set(rows["stock_code"]) - set(stocks["stock_code"]))
+
+
+def _ever_stored(lake: Lake, codes: set[str]) -> pl.DataFrame:
+    if not codes:
+        return pl.DataFrame(schema={"stock_code": pl.String})
+    found = lake.scan(STOCK_MASTER).filter(pl.col("stock_code").is_in(sorted(codes)))
+    return found.select(pl.col("stock_code").unique()).collect(engine="streaming")
+
+
+def _is_known(kis: KISResource, code: str) -> bool:
+    """Whether the source tells of a stock that its list of today lacks; yes when it cannot say."""
+    try:
+        kis.source.get_stock_info(code)
+    except InvalidRequest:
+        return False
+    except KISError:
+        return True
+    return True

@@ -1,0 +1,155 @@
+"""What Dagster keeps in DAGSTER_HOME: its configuration and databases, which may be unusable."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.instance.ref import InstanceRef
+
+from kis_assets.security.ownership import explained, is_refused, private_file, private_folder
+
+INSTANCE = """\
+telemetry:
+  enabled: false
+concurrency:
+  # By run, not by step: a run that waits for its place is in the queue and has no process.
+  pools:
+    default_limit: 1
+    granularity: run
+run_monitoring:
+  enabled: true
+  # It cannot tell whether a run is alive; the sensor `orphaned_runs` can, on this machine. This
+  # ends what neither can judge, such as a run whose machine is no more.
+  max_runtime_seconds: 86400
+nux:
+  enabled: false
+"""
+_EARLIER = (
+    "0ed518083f370ed4676646335dbe73aab6d0ac8f77af5372a728f59794440a2d",
+    "9119a3f2e0b0797536b5f5fb32bfc50d3c3581f59f337e931e5f2e14adc15e6d",
+)
+"""SHA-256 of what earlier versions wrote there. Another file is its owner's, and left alone."""
+_IN_AN_ADDRESS = re.compile(r"%[0-9a-fA-F]{2}|\?")
+"""What Dagster, which makes an address of the path, would take for something else."""
+
+
+class HomeFailed(OSError):
+    """DAGSTER_HOME cannot be used; the message says why and what to do."""
+
+
+@contextmanager
+def failures(folder: Path) -> Generator[None]:
+    """Name what goes wrong while Dagster opens or reads what it keeps in that folder.
+
+    Raises:
+        HomeFailed: anything did.
+    """
+    if _IN_AN_ADDRESS.search(str(folder)):
+        raise HomeFailed(
+            f"Dagster cannot keep its databases in {folder}: set DAGSTER_HOME to a path without ? "
+            "and % in it"
+        )
+    try:
+        yield
+    except HomeFailed:
+        raise
+    except Exception as error:
+        raise HomeFailed(sentence(folder, error)) from error
+
+
+def is_earlier(config: Path) -> bool:
+    """Whether a `dagster.yaml` is as an earlier version of this program wrote it."""
+    return sha256(config.read_bytes()).hexdigest() in _EARLIER
+
+
+def check_own(folder: Path) -> None:
+    """Make a home that nobody named, or refuse one that is not as this program made it.
+
+    Dagster runs what `dagster.yaml` names, with the key in reach, and a data folder may come with
+    somebody else's folder.
+
+    Raises:
+        OSError: another user has it, or `dagster.yaml` is another one.
+    """
+    private_folder(folder)
+    config = folder / "dagster.yaml"
+    private_file(config)
+    if config.exists() and config.read_bytes() != INSTANCE.encode() and not is_earlier(config):
+        raise HomeFailed(
+            f"{config} is not what this program wrote, and Dagster runs what it names: delete it, "
+            f"or set DAGSTER_HOME={folder} if it is yours"
+        )
+
+
+@contextmanager
+def opened() -> Generator[dg.DagsterInstance]:
+    """Dagster's instance in DAGSTER_HOME, whose databases can be read. Dagster's errors."""
+    with dg.DagsterInstance.get() as instance:
+        instance.get_run_ids(limit=1)
+        instance.get_asset_keys(limit=1)
+        yield instance
+
+
+@contextmanager
+def in_process() -> Generator[dg.DagsterInstance]:
+    """Dagster's instance for runs in this process, which prints what there is to say itself.
+
+    Dagster would keep each step's output by processes of its own, and those end with a trace when
+    somebody presses Ctrl-C.
+    """
+    noop = {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    }
+    folder = os.environ["DAGSTER_HOME"]
+    ref = InstanceRef.from_dir(folder, overrides={"compute_logs": noop})
+    with dg.DagsterInstance.from_ref(ref) as instance:
+        yield instance
+
+
+def examined(folder: Path) -> bool:
+    """True when Dagster can use what it keeps there, False when it keeps nothing yet.
+
+    Raises:
+        HomeFailed: it cannot.
+    """
+    with failures(folder):
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "it is no folder")
+        if folder.exists() and not os.environ.get("DAGSTER_HOME", "").strip():
+            check_own(folder)
+        if (folder / "dagster.yaml").exists():
+            InstanceRef.from_dir(str(folder))
+        if not (folder / "history" / "runs.db").exists():
+            return False
+        os.environ["DAGSTER_HOME"] = str(folder)
+        with opened() as instance:
+            # Of schedules and sensors; only `dagster dev` needs it.
+            instance.all_instigator_state()
+            return True
+
+
+def sentence(folder: Path | str, error: BaseException) -> str:
+    """What Dagster, its databases or the disk said, and what to do."""
+    package = type(error).__module__.partition(".")[0]
+    reason = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or error)
+    reason = " ".join(reason.split())[:200]
+    if is_refused(error):
+        why = explained(error, Path(folder) if folder else None)
+        return f"DAGSTER_HOME, {folder}, cannot be used: {why}; it holds the history of runs"
+    if isinstance(error, OSError) or package in ("sqlalchemy", "sqlite3", "alembic"):
+        return (
+            f"DAGSTER_HOME, {folder}, cannot be used ({reason}): see to free space and "
+            "permissions, or set it to another folder; it holds the history of runs, and no rows"
+        )
+    return (
+        f"{folder}/dagster.yaml is not what Dagster takes ({reason}): correct it, or delete it to "
+        "have it made anew"
+    )

@@ -1,0 +1,201 @@
+"""The assets run in this process, one partition after another, without a server or a daemon."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from filelock import FileLock
+
+from kis_assets import allocator as allocator  # before Polars
+from kis_assets.definitions import defs
+from kis_assets.defs.availability import live_session, master_day
+from kis_assets.defs.materialization import LISTENER
+from kis_assets.defs.orphans import limit_pools
+from kis_assets.defs.partitions import MONTHS, YEARS
+from kis_assets.errors import InvalidRequest
+from kis_assets.execution.dagster_home import INSTANCE, check_own, failures, is_earlier, opened
+from kis_assets.lake.lake import Lake
+from kis_assets.security.ownership import put
+from kis_assets.settings import Settings
+from kis_assets.sources.base import Progress
+from kis_assets.tables import ORDER_BOOKS, PRICE_SNAPSHOTS, STOCK_MASTER
+
+_MAKING = 60.0
+"""Longest wait, in seconds, for another process that makes Dagster's databases."""
+
+
+@dataclass
+class Outcome:
+    """What became of one asset's partition."""
+
+    table: str
+    partition: str
+    metadata: dict[str, Any] = field(default_factory=dict[str, Any])
+    error: str = ""
+    checks: dict[str, bool] = field(default_factory=dict[str, bool])
+    warnings: list[str] = field(default_factory=list[str])
+
+
+def home(settings: Settings) -> Path:
+    """DAGSTER_HOME, as set or `data/dagster`, made and configured when it is new.
+
+    One process makes it and the others wait: Dagster's databases do not stand being made by two.
+
+    Raises:
+        HomeFailed: it cannot be made, Dagster cannot use it, or it is not to be trusted.
+    """
+    folder = settings.dagster_home
+    with failures(folder):
+        if os.environ.get("DAGSTER_HOME", "").strip():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        else:
+            check_own(folder)
+        os.environ["DAGSTER_HOME"] = str(folder)
+        config = folder / "dagster.yaml"
+        with FileLock(folder / "made.lock", timeout=_MAKING):
+            if not config.exists() or is_earlier(config):
+                put(config, INSTANCE.encode())
+            is_new = not (folder / "history" / "runs.db").exists()
+            with opened() as instance:
+                if is_new:
+                    limit_pools(instance)
+    return folder
+
+
+USUAL = ("market_days", "stock_master", "price_snapshots", "daily_candles")
+"""What a run makes unless told otherwise: what a day of the market needs and a minute or two gives.
+The other tables cost thousands of requests."""
+USUAL_OF_KRX = ("market_days", "stock_master", "krx_daily", "daily_candles")
+"""The same where KRX is the source, which has no quotes."""
+
+
+def partition_of(table: str, day: date) -> str:
+    """The partition of a table that holds a day.
+
+    Raises:
+        ValueError: there is no such table, or it has no day as early as that.
+    """
+    graph = defs.resolve_asset_graph()
+    if (key := dg.AssetKey(table)) not in graph.get_all_asset_keys():
+        made = sorted(key.to_user_string() for key in graph.get_all_asset_keys())
+        raise ValueError(f"there is no table {table!r} to fetch; there are {', '.join(made)}")
+    partitions = graph.get(key).partitions_def
+    if isinstance(partitions, dg.TimeWindowPartitionsDefinition):
+        first = partitions.start.date()
+        if day < first:
+            raise ValueError(f"{table} has no days before {first}, such as {day}: see --table")
+    if partitions == MONTHS:
+        return day.replace(day=1).isoformat()
+    return str(day.year) if partitions == YEARS else day.isoformat()
+
+
+def run_day(
+    day: date,
+    instance: dg.DagsterInstance,
+    tables: Sequence[str] = USUAL,
+    *,
+    starting: Callable[[str, str], None] = lambda _table, _partition: None,
+    progress: Progress | None = None,
+    ended: Callable[[Outcome], None] = lambda _: None,
+) -> list[Outcome]:
+    """Fetch, check and store the partitions of these tables that hold a day, in this order.
+
+    A failure of one asset stops no other.
+
+    Raises:
+        ValueError: there is no such table.
+    """
+    partitions = [(table, partition_of(table, day)) for table in tables]
+    outcomes: list[Outcome] = []
+    token = LISTENER.set(progress)
+    try:
+        for table, partition in partitions:
+            starting(table, partition)
+            outcomes.append(materialize(table, partition, instance))
+            ended(outcomes[-1])
+    finally:
+        LISTENER.reset(token)
+    return outcomes
+
+
+def not_to_be_had(
+    tables: Sequence[str], day: date, settings: Settings, lake: Lake
+) -> dict[str, str]:
+    """Those of the tables that live on a day's moment and cannot be fetched now, and why.
+
+    Between midnight and the open quotes may be reset already, and from 07:30 on the master files
+    tell of the session to come.
+    """
+    found: dict[str, str] = {}
+    for table in tables:
+        try:
+            if table in (PRICE_SNAPSHOTS.name, ORDER_BOOKS.name):
+                live_session(day.isoformat(), settings.now(), lake, settings.kis_venue)
+            elif table == STOCK_MASTER.name:
+                master_day(day.isoformat(), settings.now(), settings)
+        except InvalidRequest as error:
+            found[table] = str(error)
+    return found
+
+
+def definitions_of(table: str) -> list[Any]:
+    """An asset and its checks alone: Dagster goes over all it is given, which takes seconds."""
+    key = dg.AssetKey(table)
+    of_asset = [it for it in defs.assets or () if isinstance(it, dg.AssetsDefinition)]
+    of_checks = [it for it in defs.asset_checks or () if isinstance(it, dg.AssetChecksDefinition)]
+    return [
+        *(it for it in of_asset if it.key == key),
+        *(it for it in of_checks if key in {check.asset_key for check in it.check_keys}),
+    ]
+
+
+def materialize(table: str, partition: str, instance: dg.DagsterInstance) -> Outcome:
+    """Materialize and check one partition of one asset; what goes wrong is in the outcome.
+
+    Raises:
+        KeyboardInterrupt: it was ended by Ctrl-C, which Dagster takes for a failure like any other.
+    """
+    outcome = Outcome(table, partition)
+    result = dg.materialize(
+        definitions_of(table),
+        partition_key=partition,
+        resources=defs.resources,
+        instance=instance,
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    for event in result.get_asset_materialization_events():
+        outcome.metadata = {
+            name: value.value for name, value in event.materialization.metadata.items()
+        }
+    for check in result.get_asset_check_evaluations():
+        outcome.checks[check.check_name] = check.passed
+        if not check.passed and check.severity == dg.AssetCheckSeverity.WARN:
+            outcome.warnings.append(check.check_name)
+    for event in result.all_events:
+        if _is_interrupt(event):
+            raise KeyboardInterrupt
+        if event.is_step_failure and not outcome.error:
+            outcome.error = _sentence(event.step_failure_data)
+    if not result.success and not outcome.error:
+        outcome.error = "the run failed before a step began; see the Dagster UI"
+    return outcome
+
+
+def _is_interrupt(event: dg.DagsterEvent) -> bool:
+    error = getattr(event.event_specific_data, "error", None)
+    name = getattr(error, "cls_name", None)
+    return name in ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
+
+
+def _sentence(failure: Any) -> str:
+    if failure.user_failure_data is not None and failure.user_failure_data.description:
+        return str(failure.user_failure_data.description)
+    error = failure.error.cause or failure.error
+    return str(error.message).strip()

@@ -1,0 +1,121 @@
+"""inquire-asking-price-exp-ccn: the order book, out of KIS's words. One pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from kis_assets.errors import InvalidRequest, UnexpectedAnswer
+from kis_assets.exchange import calendar
+from kis_assets.kis.fields import Field, Row, clock, output, plain, read, text, whole
+from kis_assets.kis.minute_candles import EXTENSION
+from kis_assets.tables import LEVELS
+
+_CLOCKS_DIFFER = timedelta(minutes=1)
+"""How far the time of a book may lie ahead of this machine's clock."""
+_PLACES = range(1, LEVELS + 1)
+
+_OPENING_AUCTION = timedelta(minutes=30)
+_CLOSING_AUCTION = timedelta(minutes=10)
+_AUCTION = "00"
+_AUCTION_OVER = ("112", "129")
+_NO_INTERRUPTION = "N"
+
+BOOK = (
+    *(Field(f"ask_price_{n}", f"askp{n}", whole) for n in _PLACES),
+    *(Field(f"ask_volume_{n}", f"askp_rsqn{n}", whole) for n in _PLACES),
+    *(Field(f"bid_price_{n}", f"bidp{n}", whole) for n in _PLACES),
+    *(Field(f"bid_volume_{n}", f"bidp_rsqn{n}", whole) for n in _PLACES),
+    Field("total_ask_volume", "total_askp_rsqn", whole),
+    Field("total_bid_volume", "total_bidp_rsqn", whole),
+    Field("book_time", "aspr_acpt_hour", text, required=False),
+    Field("market_phase", "new_mkop_cls_code", text, required=False),
+)
+
+EXPECTED = (
+    Field("stock_code", "stck_shrn_iscd", text, required=False),
+    Field("expected_price", "antc_cnpr", whole, required=False),
+    Field("expected_volume", "antc_vol", whole, required=False),
+    Field("expected_phase", "antc_mkop_cls_code", text, required=False),
+    Field("vi_code", "vi_cls_code", text, required=False),
+)
+
+
+def order_book(body: Row, stock_code: str, trading_day: date, now: datetime) -> dict[str, Any]:
+    """One book, columns of `order_books`; a level of price 0 is none and stands as null.
+
+    Levels that are crossed or have gaps are kept: auctions cross them. `trading_day` and `now`
+    make an instant of the book's time, which comes without a date.
+
+    Raises:
+        InvalidRequest: KIS knows no such code; it says so with neither levels nor a price.
+        UnexpectedAnswer: a level is missing, negative or out of order, or it is another stock's.
+    """
+    levels, beside = output(body, "output1", dict), output(body, "output2", dict)
+    values = read(levels, BOOK)
+    wrong = [name for name, value in values.items() if isinstance(value, int) and value < 0]
+    if wrong:
+        raise UnexpectedAnswer(f"{wrong[0]} is {values[wrong[0]]}")
+    for side, falls in (("ask", False), ("bid", True)):
+        prices = [values[f"{side}_price_{n}"] for n in _PLACES if values[f"{side}_price_{n}"]]
+        if not _is_ordered(prices, falls):
+            raise UnexpectedAnswer(f"the {side} prices are not in order: {prices}")
+        for n in _PLACES:
+            if not values[f"{side}_price_{n}"]:
+                values[f"{side}_price_{n}"] = values[f"{side}_volume_{n}"] = None
+    about = [plain(beside.get(name)).strip(" 0") for name in ("stck_prpr", "stck_sdpr")]
+    if not any(about) and not _has_levels(values):
+        raise InvalidRequest("KIS knows no stock of this code", stock_code=stock_code)
+    values |= read(beside, EXPECTED)
+    answered = values.pop("stock_code") or stock_code
+    if answered != stock_code:
+        raise UnexpectedAnswer(f"the answer is about {answered[:20]}")
+    if (values["expected_price"] or 0) < 0 or (values["expected_volume"] or 0) < 0:
+        raise UnexpectedAnswer("the expected price or volume is negative")
+    in_auction = _is_auction(values, values.pop("expected_phase"), now)
+    if not values["expected_price"] or not in_auction:
+        values["expected_price"] = values["expected_volume"] = None
+    values["booked_at"] = _instant(values.pop("book_time"), trading_day, now)
+    return values
+
+
+def _is_auction(book: dict[str, Any], expected: str | None, now: datetime) -> bool:
+    """Whether an auction runs. Outside of auctions KIS goes on showing the last one's price.
+
+    The clock and two codes tell it together: `market_phase` is 00 in auctions, and `expected` is
+    112 or 129 once one is over. Other codes are not certain, and those after 16:00 are unknown.
+    In the hours of an auction one of the two codes is enough, or neither is known. At other times,
+    as when an auction is extended, both are needed. In a volatility interruption there is always
+    an auction.
+    """
+    session = calendar.session(now.astimezone(calendar.SEOUL).date())
+    if session is None:
+        return False
+    opens, closes = session.opens_at, session.closes_at
+    if book["vi_code"] not in (None, _NO_INTERRUPTION):
+        return opens <= now < session.over_at
+    says_auction, is_over = book["market_phase"] == _AUCTION, expected in _AUCTION_OVER
+    if opens - _OPENING_AUCTION <= now < opens or closes - _CLOSING_AUCTION <= now < closes:
+        return says_auction or not is_over
+    return says_auction and not is_over and opens <= now < closes + EXTENSION
+
+
+def _is_ordered(prices: Iterable[int], falls: bool) -> bool:
+    return all((a > b) if falls else (a < b) for a, b in pairwise(prices))
+
+
+def _has_levels(values: dict[str, Any]) -> bool:
+    return any(values[f"{side}_price_{n}"] for side in ("ask", "bid") for n in _PLACES)
+
+
+def _instant(word: str | None, trading_day: date, now: datetime) -> datetime | None:
+    """The book's time on that day; None where it says nothing, or is of an earlier day for sure."""
+    if word is None or word == "000000":
+        return None
+    try:
+        booked_at = datetime.combine(trading_day, clock(word), calendar.SEOUL)
+    except ValueError:
+        return None
+    return booked_at if booked_at <= now + _CLOCKS_DIFFER else None

@@ -1,0 +1,73 @@
+"""Base prices that a session did not begin with the close before: where, and what they support.
+
+A stock's base price is the official close of the session before, unless its number of shares or
+what a share stands for has changed. Pure; frames in, frames out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import date, timedelta
+
+import polars as pl
+
+from kis_assets.exchange import calendar
+
+A_FORTNIGHT = timedelta(days=15)
+"""How long before a day the session before it lies at most: KRX was never closed for longer."""
+SUPPORTED = (0.45, 2.2)
+"""How far from its ratio a base price may lie: back from a halt it is set by an auction, within
+half and twice of it."""
+
+
+def tick_of(price: pl.Expr) -> pl.Expr:
+    """The tick of prices since 2023-01-25, when it became the same on all markets."""
+    expression = pl.lit(None, pl.Int64)
+    for below, tick in reversed(calendar.TICKS):
+        expression = pl.when(price < below).then(tick).otherwise(expression)
+    return expression
+
+
+def moved_bases(candles: pl.LazyFrame, first: date, last: date) -> pl.LazyFrame:
+    """The candles of a span whose base price is more than a tick from the close before.
+
+    Compared with the final close of the session directly before, which stands as
+    `previous_close`; since 2023-01-25, from when on the tick is the same on all markets.
+
+    Args:
+        candles: rows of `daily_candles`, those of a fortnight before `first` among them.
+        first: the span's first day.
+        last: its last day.
+    """
+    days = calendar.trading_days(
+        max(first - A_FORTNIGHT, calendar.FIRST_DAY), max(last, calendar.FIRST_DAY)
+    )
+    session_before = pl.col("trading_day").replace_strict(
+        dict(zip(days[1:], days, strict=False)), default=None, return_dtype=pl.Date
+    )
+    before = candles.filter("is_final").select(
+        "stock_code", session_before="trading_day", previous_close="close"
+    )
+    tick = tick_of(pl.max_horizontal("base_price", "previous_close"))
+    return (
+        candles.filter(
+            pl.col("trading_day").is_between(max(first, calendar.SAME_TICKS_SINCE), last)
+        )
+        .with_columns(session_before=session_before)
+        .join(before, on=["stock_code", "session_before"])
+        .filter((pl.col("base_price") - pl.col("previous_close")).abs() > tick)
+        .drop("session_before")
+    )
+
+
+def supported(ratio: float, base_ratio: float) -> bool:
+    """Whether shares after for each before go with a base price over the close before."""
+    least, most = SUPPORTED
+    return least <= ratio * base_ratio <= most
+
+
+def best_supported(ratios: Iterable[float], base_ratio: float) -> float | None:
+    """The one of several ratios that goes best with a base price over the close before, if any."""
+    possible = [ratio for ratio in ratios if supported(ratio, base_ratio)]
+    return min(possible, key=lambda ratio: abs(math.log(ratio * base_ratio)), default=None)

@@ -1,0 +1,101 @@
+"""Files of a lake that are not what they should be: which it is, and what to do about it.
+
+They come from a disk that failed, from a copy that broke off, or from somebody else. Each is named,
+and stops only who needs it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kis_assets.security.ownership import Unfit, explained, is_refused
+
+if TYPE_CHECKING:
+    from kis_assets.lake.versions import Versions
+
+_PARQUET = re.compile(r"""["'](/[^"'\n]+\.parquet)["']""")
+_IN_THE_WAY = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
+
+
+def rows_in(error: BaseException, folder: Path | None = None) -> Path | None:
+    """The file of rows in that folder that a library could not read."""
+    for found in _PARQUET.finditer(str(error)):
+        if folder is None or Path(found[1]).is_relative_to(folder):
+            return Path(found[1])
+    return None
+
+
+def damaged(path: Path) -> str:
+    """What to say of a file of rows that cannot be read."""
+    if not os.path.lexists(path):
+        return f"{path} is gone"
+    return (
+        f"{path} is damaged or holds no rows: move it away, and the version of before counts again"
+    )
+
+
+def told(error: BaseException, folder: Path) -> str:
+    """What went wrong with the files in a folder, and what to do."""
+    if is_refused(error) or getattr(error, "errno", None) in _IN_THE_WAY:
+        return explained(error, folder)
+    if (path := rows_in(error, folder)) is not None:
+        return damaged(path)
+    reason = " ".join(str(error).split())
+    return (
+        f"the disk that holds {folder} failed ({reason}): see to free space and permissions, then "
+        "run again"
+    )
+
+
+def is_whole(path: Path | str) -> bool:
+    """False where a file of rows cannot be one: Parquet ends in four letters of its own."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except OSError:
+        return False
+    try:
+        os.lseek(descriptor, -4, os.SEEK_END)
+        return os.read(descriptor, 4) == b"PAR1"
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def odd(versions: Versions) -> list[str]:
+    """A sentence for each file that lies among the rows and is none of them, or is damaged.
+
+    What has no version is not read by anything here; whoever reads a whole folder stumbles over it.
+    """
+    found: list[str] = []
+    for table in sorted((versions.folder / "parquet").glob("*")):
+        known = {f"{unit}.parquet" for unit in versions.units(table.name)}
+        found += [
+            f"{path} was not put there by this program: move it away"
+            for path in sorted(table.glob("*.parquet"))
+            if path.name not in known
+        ]
+    for table in versions.tables():
+        newest = versions.every_newest(table)
+        found += [damaged(Path(path)) for path in newest if not is_whole(path)]
+    return found
+
+
+def is_database(path: Path) -> bool:
+    """False where a file cannot be DuckDB's."""
+    try:
+        with path.open("rb") as file:
+            return file.read(12)[8:] == b"DUCK"
+    except OSError:
+        return False
+
+
+def of_database(path: Path, error: Exception) -> Unfit:
+    """What to say of a `market.duckdb` that cannot be read."""
+    if isinstance(error, OSError):
+        return Unfit(explained(error, path.parent))
+    return Unfit(f"{path} is damaged or no database of DuckDB: delete it, and a run makes it anew")

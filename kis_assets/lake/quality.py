@@ -1,0 +1,148 @@
+"""What is known of stored rows, as rows of `quality`: claims that held or not, and why rows lack.
+
+A result is kept for each trading day, also where a partition is a month, because people rely on
+days. `dataset_condition` is made from these rows and from the calendar. No Dagster.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+import polars as pl
+
+from kis_assets.errors import KISError
+from kis_assets.exchange import finality
+from kis_assets.lake.changes import day_of
+from kis_assets.lake.closed_days import closed_before
+from kis_assets.lake.lake import Lake, Scope
+from kis_assets.tables import DAILY_CANDLES, QUALITY, Table
+
+ACCOUNTED = "every_stock_is_accounted_for"
+"""The claim that is written together with the rows: no stock failed that was asked for."""
+
+KEPT = 3
+"""Failing rows of a day that are kept."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one claim came to: rows looked at and rows failing, by trading day."""
+
+    name: str
+    severity: str
+    rows: Mapping[date, int]
+    failing: Mapping[date, int] = field(default_factory=dict[date, int])
+    tolerated: float = 0.0
+    """The share of a day's rows that may break the claim."""
+    detail: Mapping[date, str] = field(default_factory=dict[date, str])
+
+    def holds_on(self, day: date) -> bool:
+        """Whether no more rows of the day break the claim than may."""
+        return self.failing.get(day, 0) <= self.tolerated * self.rows.get(day, 0)
+
+    @property
+    def holds(self) -> bool:
+        """Whether it holds on every day."""
+        return all(self.holds_on(day) for day in {*self.rows, *self.failing})
+
+
+def rows_by_day(table: Table, rows: pl.LazyFrame) -> dict[date, int]:
+    """How many rows each day has, by the table's clock in Seoul."""
+    counted = rows.group_by(day_of(table).alias("day")).len().collect(engine="streaming")
+    return dict(counted.sort("day").iter_rows())
+
+
+def record(lake: Lake, table: Table, findings: list[Finding]) -> None:
+    """Keep the findings about a table: what the same claims came to on these days is replaced.
+
+    The views show them once the lake is published.
+    """
+    checked_at = lake.now().astimezone(UTC)
+    found = [
+        {
+            "trading_day": day,
+            "table_name": table.name,
+            "check_name": finding.name,
+            "passed": finding.holds_on(day),
+            "severity": finding.severity,
+            "rows": finding.rows.get(day, 0),
+            "failing_rows": finding.failing.get(day, 0),
+            "detail": finding.detail.get(day),
+            "checked_at": checked_at,
+            "source": lake.source,
+            "fetched_at": checked_at,
+        }
+        for finding in findings
+        for day in sorted({*finding.rows, *finding.failing})
+    ]
+    frame = pl.DataFrame(found, QUALITY.schema)
+    names = {finding.name for finding in findings}
+    for _, part in frame.group_by(pl.col("trading_day").dt.truncate("1mo")):
+        days = part["trading_day"].to_list()
+        scope = Scope(min(days), max(days)).of({table.name}, "table_name").of(names, "check_name")
+        # Days between that nothing was found about keep what they have.
+        before = lake.scan(QUALITY, first=scope.first, last=scope.last).filter(
+            scope.covers(QUALITY), ~pl.col("trading_day").is_in(days)
+        )
+        lake.replace(QUALITY, scope, pl.concat([before.collect(), part]), publish=False)
+
+
+def account(
+    rows: Mapping[date, int], absent: Mapping[str, str], failed: Mapping[str, KISError]
+) -> Finding:
+    """The finding about a fetch: rows of each day, and the stocks without any, by reason."""
+    reasons: dict[str, Any] = {
+        "absent": _by_reason(absent),
+        "failed": _by_reason({code: type(error).__name__ for code, error in failed.items()}),
+    }
+    kept = {name: codes for name, codes in reasons.items() if codes}
+    return Finding(
+        ACCOUNTED,
+        "ERROR",
+        rows,
+        failing=dict.fromkeys(rows, len(failed)),
+        detail=dict.fromkeys(rows, json.dumps(kept, ensure_ascii=False)) if kept else {},
+    )
+
+
+def absences(lake: Lake, table: Table, first: date, last: date) -> pl.DataFrame:
+    """Which stocks have no row on a day and why: `trading_day`, `stock_code`, `reason`."""
+    kept = (
+        lake.scan(QUALITY, first=first, last=last)
+        .filter(pl.col("table_name") == table.name, pl.col("check_name") == ACCOUNTED)
+        .select("trading_day", "detail")
+        .drop_nulls()
+        .collect()
+    )
+    found = [
+        (day, code, reason)
+        for day, detail in kept.iter_rows()
+        for reason, codes in json.loads(detail).get("absent", {}).items()
+        for code in codes
+    ]
+    schema = {"trading_day": pl.Date, "stock_code": pl.String, "reason": pl.String}
+    return pl.DataFrame(found, schema, orient="row")
+
+
+def provisional(
+    lake: Lake, now: datetime, first: date | None = None, last: date | None = None
+) -> pl.DataFrame:
+    """trading_day and stock_code of the stored candles that are not final and could be by now."""
+    until = finality.newest_final_day(now, closed_before(lake, now))
+    return (
+        lake.scan(DAILY_CANDLES, first=first, last=min(last or until, until))
+        .filter(~pl.col("is_final"))
+        .select("trading_day", "stock_code")
+        .collect(engine="streaming")
+    )
+
+
+def _by_reason(by_code: Mapping[str, str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for code, reason in sorted(by_code.items()):
+        found.setdefault(reason, []).append(code)
+    return found

@@ -1,0 +1,186 @@
+"""The catalogue of a lake, opened for reading and kept fresh, and which of its days are there.
+
+What `market.py` needs of files. Imports neither Polars nor the lake until it must: a command that
+asks one question has to answer at once.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kis_assets.exchange import calendar
+from kis_assets.lake.damaged_files import of_database
+from kis_assets.security.ownership import Unfit
+
+if TYPE_CHECKING:
+    import duckdb
+
+_BY_MONTH = ("daily_candles",)
+
+
+class NotStored(LookupError):
+    """What was asked is not stored; the message says what, and how to get it."""
+
+
+class NotStoredWarning(UserWarning):
+    """A part of what was asked is not stored."""
+
+
+ALONE = "SET autoinstall_known_extensions = false; SET autoload_known_extensions = false"
+"""A `market.duckdb` may come from elsewhere, and a view in it could read a file and an address."""
+
+
+class Catalogue:
+    """`market.duckdb` of one folder, opened when asked and again when a run has replaced it.
+
+    `replay_at` is the instant that `dataset_condition` takes for now, in a replay.
+    """
+
+    def __init__(self, folder: Path, replay_at: datetime | None = None) -> None:
+        self.folder = folder
+        self.replay_at = replay_at
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._seen: tuple[int, int] | None = None
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own to what is published now.
+
+        Raises:
+            NotStored: nothing is.
+            Unfit: what is there cannot be read; it says what to do.
+        """
+        import duckdb
+
+        path = self.folder / "market.duckdb"
+        try:
+            there = path.stat()
+        except FileNotFoundError:
+            if path.is_symlink():
+                raise Unfit(f"{path} is a link to nothing: delete it") from None
+            raise NotStored(
+                f"nothing is stored in {self.folder} yet; run: kis-assets run"
+            ) from None
+        if self._connection is None or self._seen != (there.st_ino, there.st_mtime_ns):
+            self.close()
+            # A copy, because DuckDB gives a process that has the file open the catalogue of that
+            # time, and because somebody may hold the file for writing.
+            try:
+                with tempfile.TemporaryDirectory() as folder:
+                    copy = shutil.copy(path, folder)
+                    # Views alone are in it, and open files outlive their names.
+                    self._connection = duckdb.connect(copy, read_only=True)
+                    self._connection.execute(ALONE)
+            except (OSError, duckdb.IOException) as error:
+                raise of_database(path, error) from None
+            self._seen = (there.st_ino, there.st_mtime_ns)
+        cursor = self._connection.cursor()
+        cursor.execute("SET VARIABLE replay_at = ?::TIMESTAMPTZ", [self.replay_at])
+        cursor.execute("SET VARIABLE kis_assets_folder = ?", [str(self.folder)])
+        return cursor
+
+    @contextmanager
+    def at(self, as_of: datetime | None, query: str) -> Generator[duckdb.DuckDBPyConnection]:
+        """A connection whose views show what was stored at an instant, for one query.
+
+        Args:
+            as_of: the instant; None for what lies in the folder now, whatever is published.
+            query: what will be asked.
+
+        Raises:
+            NotStored: the folder lacks the files of the rows.
+            LakeError: the instant is naive, or versions of that time that it needs are pruned.
+        """
+        import duckdb
+
+        from kis_assets.lake.lake import Lake
+
+        if as_of is None and not (self.folder / "versions").is_dir():
+            raise NotStored(
+                f"{self.folder} has no folder versions, which holds the rows; copy all of it"
+            )
+        lake = Lake(self.folder, source=self.folder.name)
+        with duckdb.connect(":memory:") as connection:
+            for statement in lake.views(_tables_in(query), as_of):
+                connection.execute(statement)
+            connection.execute("SET VARIABLE replay_at = ?::TIMESTAMPTZ", [self.replay_at])
+            yield connection
+
+    @contextmanager
+    def plain_absence(self) -> Generator[None]:
+        """Say that `dataset_condition`, which older runs did not make, is not there yet."""
+        import duckdb
+
+        try:
+            yield
+        except duckdb.CatalogException as error:
+            if "dataset_condition does not exist" not in str(error):
+                raise
+            raise NotStored(
+                f"{self.folder / 'market.duckdb'} has no dataset_condition yet; run: kis-assets run"
+            ) from None
+
+    def units(self, table: str) -> list[str]:
+        """The days or months of a table that were ever written, oldest first, as ISO text."""
+        folder = self.folder / "versions" / table
+        if not folder.is_dir():
+            return []
+        return sorted(path.name.partition("=")[2] for path in folder.iterdir() if "=" in path.name)
+
+    def close(self) -> None:
+        """Close what is open. Whoever has a cursor of it keeps that."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def missing(
+    table: str, units: list[str], first: date | None, last: date | None
+) -> list[tuple[str, str]]:
+    """The spans of days or months from `first` to `last` that are not among `units`.
+
+    Without a first day none is missing, for nobody can say where the table should begin; without a
+    last one the newest unit is the end.
+    """
+    if first is None:
+        return []
+    until = min(last or calendar.today(), calendar.today())
+    if table in _BY_MONTH:
+        days = (first + timedelta(days=number) for number in range((until - first).days + 1))
+        wanted = list(dict.fromkeys(f"{day:%Y-%m}" for day in days))
+    else:
+        wanted = [str(day) for day in calendar.trading_days(max(first, calendar.FIRST_DAY), until)]
+    if last is None and units:
+        wanted = [unit for unit in wanted if unit <= units[-1]]
+    found: list[tuple[str, str]] = []
+    for is_there, run in groupby(wanted, set(units).__contains__):
+        if not is_there:
+            several = list(run)
+            found.append((several[0], several[-1]))
+    return found
+
+
+def spans(absent: list[tuple[str, str]]) -> str:
+    """Those spans in words."""
+    shown = [first if first == last else f"{first} to {last}" for first, last in absent[:3]]
+    more = f" and {len(absent) - 3} more spans" if len(absent) > 3 else ""
+    return ", ".join(shown) + more
+
+
+def _tables_in(query: str) -> set[str]:
+    """The tables that a query reads, directly or through views."""
+    from kis_assets.lake.views import VIEWS
+    from kis_assets.tables import TABLES
+
+    words = set(re.findall(r"\w+", query))
+    found = words & TABLES.keys()
+    for view in words & VIEWS.keys():
+        found |= _tables_in(VIEWS[view])
+    return found

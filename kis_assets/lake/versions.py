@@ -1,0 +1,290 @@
+"""The files of the lake: immutable versions, stable names, temporary files, locks. No rows, no SQL.
+
+The newest complete file of a storage unit under `versions/` is the truth, and its stable name under
+`parquet/` follows it. Whatever a killed process leaves behind is healed by the next one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import filelock
+
+from kis_assets.lake.changes import LakeError
+from kis_assets.security.ownership import explained, put, take_place, warn
+
+_STAMP = "%Y%m%dT%H%M%S.%fZ"
+_STAMP_LENGTH = len("20260102T030405.678901Z")
+_UNIT = re.compile(r"\w+=\d{4}(-\d\d){0,2}")
+_VERSION = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}-[0-9a-f]{6}\.parquet")
+# A writer holds a lock for seconds; one that is held this long belongs to a process that hangs.
+_LOCK_SECONDS = 600
+
+
+class Versions:
+    """The versions of every unit of every table under one folder, shared by all processes.
+
+    What changes files of a table must be called while `lock(table)` is held.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], datetime]) -> None:
+        self.folder = folder
+        self._clock = clock
+
+    def tables(self) -> list[str]:
+        """Names of the tables that were ever written."""
+        return sorted(_names(self.folder / "versions"))
+
+    def units(self, table: str) -> list[str]:
+        """The storage units of a table that were ever written, oldest first."""
+        return sorted(filter(_UNIT.fullmatch, _names(self._folder(table))))
+
+    def newest(self, table: str, unit: str, until: str | None = None) -> Path | None:
+        """The newest version of a unit, or the newest stamped no later than `until`."""
+        found = self._newest(str(self._folder(table)), unit, until)
+        return None if found is None else Path(found)
+
+    def every_newest(self, table: str, until: str | None = None) -> list[str]:
+        """The paths of the newest versions of all units, oldest unit first; see `newest`."""
+        # As text all along: path objects would make ten thousand units take a second longer.
+        folder = str(self._folder(table))
+        found = [self._newest(folder, unit, until) for unit in self.units(table)]
+        return [path for path in found if path]
+
+    def written_at(self, table: str, unit: str) -> list[datetime]:
+        """When the versions of a unit that are still kept were written, oldest first."""
+        return [
+            datetime.strptime(name[:_STAMP_LENGTH], _STAMP).replace(tzinfo=UTC)
+            for name in self._names(table, unit)
+        ]
+
+    def add(self, table: str, unit: str, tag: str, write: Callable[[Path], None]) -> Path:
+        """Let `write` make a file, and make that the newest version of the unit.
+
+        Either the whole file is there under its final name, on the disk itself, or nothing is.
+        """
+        temporary = self.temporary(table, ".parquet")
+        try:
+            write(temporary)
+            sync(temporary)
+            folder = _make(self._folder(table) / unit)
+            name = f"{self._next_stamp(table, unit)}-{secrets.token_hex(4)}-{tag}.parquet"
+            target = folder / name
+            temporary.replace(target)
+            sync(folder)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return target
+
+    def heal(self, table: str, unit: str) -> None:
+        """Let the stable name of a unit be its newest version."""
+        newest = self.newest(table, unit)
+        if newest is None or self.is_healthy(table, unit):
+            return
+        temporary = self.temporary(table, ".parquet")
+        stable = self._stable(table, unit)
+        try:
+            try:
+                temporary.hardlink_to(newest)
+            except OSError:
+                # This file system has no links; times are copied too, to tell the copy by later.
+                shutil.copy2(newest, temporary)
+                sync(temporary)
+            _make(stable.parent)
+            take_place(temporary, stable)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def is_healthy(self, table: str, unit: str) -> bool:
+        """True when the stable name of a unit is its newest version, or there is none."""
+        return unit not in self._stale(table, [unit])
+
+    def heal_all(self) -> None:
+        """Heal every table, taking the lock of those that need it. None may be held already."""
+        for table in self.tables():
+            try:
+                stale = self._stale(table, self.units(table))
+                if stale or self._leftovers(table):
+                    with self.lock(table):
+                        self.sweep(table)
+                        for unit in stale:
+                            self.heal(table, unit)
+            except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    raise
+                warn(f"{table}: {explained(error, self.folder)}")
+
+    def prune(self, table: str, keep: timedelta) -> int:
+        """Delete the versions that gave way to another longer ago than `keep`; how many."""
+        limit = self._stamp(self._clock() - keep)
+        doomed: list[Path] = []
+        until = self._pruned_until(table)
+        for unit in self.units(table):
+            for old, newer in pairwise(self._names(table, unit)):
+                # What counts is since when it is superseded, not when it was written.
+                if newer[:_STAMP_LENGTH] < limit:
+                    doomed.append(self._folder(table) / unit / old)
+                    until = max(until, newer[:_STAMP_LENGTH])
+        if doomed:
+            # Noted before the first file goes: a scan as of then must fail, not give less.
+            put(self._pruned_note(table), until.encode())
+        for path in doomed:
+            path.unlink(missing_ok=True)
+        return len(doomed)
+
+    def known_until(self, table: str, as_of: datetime) -> str:
+        """The stamp up to which versions were known at an instant.
+
+        Raises:
+            LakeError: the instant is naive, or versions of that time have been pruned.
+        """
+        if as_of.tzinfo is None:
+            raise LakeError(f"{table}: as_of {as_of} has no time zone; give an aware datetime")
+        until = self._stamp(as_of)
+        if until < self._pruned_until(table):
+            raise LakeError(
+                f"{table}: what was known at {as_of} has been pruned; "
+                "set KIS_LAKE_KEEP_DAYS higher to keep more from now on"
+            )
+        return until
+
+    def temporary(self, owner: str, suffix: str) -> Path:
+        """A path nobody uses or foresees, on the same file system as everything else."""
+        return _make(self.folder / ".tmp") / f"{owner}-{secrets.token_hex(8)}{suffix}"
+
+    def sweep(self, owner: str) -> None:
+        """Remove what a killed process left; the lock of the owner must be held."""
+        for path in self._leftovers(owner):
+            path.unlink(missing_ok=True)
+
+    @contextmanager
+    def lock(self, name: str) -> Generator[None]:
+        """Hold a lock among all processes and threads; it dies with its holder.
+
+        Raises:
+            LakeError: somebody has held it for ten minutes.
+        """
+        path = _make(self.folder / ".locks") / f"{name}.lock"
+        held = filelock.FileLock(path, timeout=_LOCK_SECONDS, poll_interval=0.01)
+        try:
+            held.acquire()
+        except filelock.Timeout:
+            raise LakeError(
+                f"{name}: another process has held {path} for {_LOCK_SECONDS} s; "
+                "find the run that hangs and stop it"
+            ) from None
+        try:
+            yield
+        finally:
+            held.release()
+
+    def _names(self, table: str, unit: str) -> list[str]:
+        return _versions_in(f"{self._folder(table)}/{unit}")
+
+    def _newest(self, folder: str, unit: str, until: str | None = None) -> str | None:
+        names = _versions_in(f"{folder}/{unit}")
+        if until is not None:
+            names = [name for name in names if name[:_STAMP_LENGTH] <= until]
+        return f"{folder}/{unit}/{names[-1]}" if names else None
+
+    def _stale(self, table: str, units: list[str]) -> list[str]:
+        """Those of the units whose stable name is not their newest version."""
+        folder, stable = str(self._folder(table)), str(self._stable(table, "*"))
+        stale: list[str] = []
+        for unit in units:
+            newest = self._newest(folder, unit)
+            if newest is None:
+                continue
+            right = os.stat(newest)  # noqa: PTH116  see every_newest
+            try:
+                there = os.stat(stable.replace("*", unit))  # noqa: PTH116
+            except FileNotFoundError:
+                stale.append(unit)
+                continue
+            is_link = (there.st_ino, there.st_dev) == (right.st_ino, right.st_dev)
+            is_copy = (there.st_size, there.st_mtime_ns) == (right.st_size, right.st_mtime_ns)
+            if not (is_link or is_copy):
+                stale.append(unit)
+        return stale
+
+    def _next_stamp(self, table: str, unit: str) -> str:
+        """A stamp after that of every other version of the unit, even if the clock went back."""
+        stamp = self._stamp(self._clock())
+        names = self._names(table, unit)
+        if names and names[-1][:_STAMP_LENGTH] >= stamp:
+            newest = datetime.strptime(names[-1][:_STAMP_LENGTH], _STAMP).replace(tzinfo=UTC)
+            return self._stamp(newest + timedelta(microseconds=1))
+        return stamp
+
+    def _stamp(self, at: datetime) -> str:
+        return at.astimezone(UTC).strftime(_STAMP)
+
+    def _folder(self, table: str) -> Path:
+        return self.folder / "versions" / table
+
+    def _stable(self, table: str, unit: str) -> Path:
+        return self.folder / "parquet" / table / f"{unit}.parquet"
+
+    def _leftovers(self, owner: str) -> list[Path]:
+        names = _names(self.folder / ".tmp")
+        return [self.folder / ".tmp" / name for name in names if name.startswith(f"{owner}-")]
+
+    def _pruned_note(self, table: str) -> Path:
+        return self._folder(table) / "pruned_until"
+
+    def _pruned_until(self, table: str) -> str:
+        note = self._pruned_note(table)
+        until = content(note)
+        if until and len(until) != _STAMP_LENGTH:
+            raise LakeError(f"{note} is no note of this program: move it away")
+        return until
+
+
+def content(note: Path) -> str:
+    """What a note says; nothing when it is not there."""
+    try:
+        return note.read_text(encoding="ascii", errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def sync(path: Path) -> None:
+    """Have a file or folder on the disk itself before going on."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _names(folder: Path | str) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208  thousands of folders are listed at a time
+    except (FileNotFoundError, NotADirectoryError):  # nothing of ours, whoever put a file there
+        return []
+
+
+def _versions_in(folder: str) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(it.name for it in entries if _VERSION.fullmatch(it.name) and it.is_file())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _make(folder: Path) -> Path:
+    """The folder, made durable with those above it when it is not there."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync(folder.parent)
+    return folder

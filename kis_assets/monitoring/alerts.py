@@ -1,0 +1,77 @@
+"""What people are told of a failure: a line in the log, and a message to their webhook. No Dagster.
+
+Nothing here raises: that nobody could be told must not become a failure of its own.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import re
+import time
+
+from pydantic import SecretStr
+
+from kis_assets.errors import KISError
+from kis_assets.security.redaction import HIDDEN, redact
+from kis_assets.settings import Settings, SettingsError
+from kis_assets.transport.http import Wire
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 10.0
+LONGEST = 500
+
+# What grants access: a token by its word, or by its look (a JWT), and passwords in addresses.
+_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+")
+_TOKEN = re.compile(r"\beyJ[\w-]{10,}(\.[\w-]+)*")
+_PASSWORD = re.compile(r"(://)[^/\s@]+@")
+
+
+def tell(settings: Settings, what: str, why: str, run_id: str) -> str:
+    """Say once that something failed: in the log, and to `KIS_FAILURE_WEBHOOK_URL` if that is set.
+
+    Args:
+        settings: the webhook.
+        what: the job and its partition.
+        why: the error as it came, of any length.
+        run_id: Dagster's, by which the run is found in its UI.
+
+    Returns:
+        The message, which holds no secret.
+    """
+    first = next(iter(without_secrets(why).strip().splitlines()), "no reason is known")
+    if len(first) > LONGEST:
+        first = first[:LONGEST] + "..."
+    text = f"kis_assets: {what} failed: {first} (run {run_id[:8]})"
+    log.error("%s", text)
+    if settings.kis_failure_webhook_url is not None:
+        _post(settings.kis_failure_webhook_url, text)
+    return text
+
+
+def without_secrets(text: str) -> str:
+    """The text without anything that grants access."""
+    text = redact(text)
+    text = _BEARER.sub(rf"\1 {HIDDEN}", text)
+    return _PASSWORD.sub(rf"\1{HIDDEN}@", _TOKEN.sub(HIDDEN, text))
+
+
+def _post(url: SecretStr, text: str) -> None:
+    try:
+        wire = Wire(TIMEOUT, clock=time.monotonic)
+    except SettingsError as error:
+        log.warning("the webhook for failures could not be told: %s", error)
+        return
+    try:
+        # Chats take <...> for a link or a call to everybody.
+        status, _, _ = wire.receive(
+            "webhook", "POST", url.get_secret_value(), json={"text": html.escape(text, quote=False)}
+        )
+    except KISError as error:
+        log.warning("the webhook for failures could not be told: %s", error.message)
+    else:
+        if not 200 <= status < 300:
+            log.warning("the webhook for failures answered %d", status)
+    finally:
+        wire.close()

@@ -1,0 +1,106 @@
+"""What is asked of KIS for a table, and how long that takes at the rate KIS grants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from math import ceil
+
+import polars as pl
+
+from kis_assets.exchange import calendar
+from kis_assets.kis.endpoints import CODES_A_REQUEST
+from kis_assets.lake.lake import Lake
+from kis_assets.lake.universe import wanted
+from kis_assets.monitoring.status import granted
+from kis_assets.settings import Settings
+from kis_assets.tables import (
+    DAILY_CANDLES,
+    MINUTE_CANDLES,
+    ORDER_BOOKS,
+    PRICE_SNAPSHOTS,
+    STOCK_INFO,
+    STOCK_MASTER,
+)
+
+LONG = 120.0
+"""Seconds; what takes longer is said before it begins."""
+LISTED = 2_600
+"""Common shares of KOSPI and KOSDAQ, for an estimate before any stock master is stored."""
+COMPARED = 100
+"""Stocks that a check of prices or candles asks a second service for."""
+MINUTES = 2.6
+"""Requests a stock for a day's minutes: what the volumes of a real day came to."""
+MINUTES_WITH_AFTER_MARKET = 3.9
+"""The same since there is an after-market; of simulated days."""
+
+
+def requests_of(table: str, stocks: int, day: date, settings: Settings) -> int:
+    """Requests for a table's partition of that day, its checks included."""
+    if settings.source_type != "kis":
+        return 0
+    is_virtual = settings.environment == "virtual"
+    compared = min(COMPARED, stocks)
+    return {
+        PRICE_SNAPSHOTS.name: (stocks if is_virtual else ceil(stocks / CODES_A_REQUEST)) + compared,
+        ORDER_BOOKS.name: stocks,
+        DAILY_CANDLES.name: stocks + compared,
+        MINUTE_CANDLES.name: round(stocks * minute_requests(day)),
+        STOCK_INFO.name: 0 if is_virtual else stocks,
+    }.get(table, 0)
+
+
+def minute_requests(day: date) -> float:
+    """Requests a stock for the minutes of a day."""
+    return MINUTES_WITH_AFTER_MARKET if day >= calendar.AFTER_MARKET_SINCE else MINUTES
+
+
+def foretold(tables: Sequence[str], stocks: int, day: date, settings: Settings) -> str:
+    """How long these tables take and why, in a sentence; empty where it is less than LONG."""
+    requests = sum(requests_of(table, stocks, day, settings) for table in tables)
+    rate = granted(settings) if requests else 0.0
+    if not requests or requests / rate < LONG:
+        return ""
+    if rate < settings.rate_limit * len(settings.credentials):
+        why = f"KIS grants {rate:.3g} a second"
+    else:
+        why = f"the {settings.environment} server takes {rate:g} a second"
+    return (
+        f"about {duration(requests / rate)}: {requests:,} requests for {stocks:,} stocks, and {why}"
+    )
+
+
+def of_the_most_traded(tables: Sequence[str], lake: Lake, day: date, settings: Settings) -> str:
+    """That only the most traded stocks are asked for though nobody said so, and how to have all."""
+    count = settings.universe.most_traded
+    if settings.kis_universe is not None or settings.kis_stock_codes is not None or count is None:
+        return ""
+    everything = settings.model_copy(update={"kis_universe": settings.universe.groups})
+    listed = stocks_of(everything, lake)
+    all_of_them = foretold(tables, listed, day, everything).partition(":")[0]
+    return (
+        f"The virtual server takes one request a second, so this begins with the {count} stocks "
+        f"traded most. KIS_UNIVERSE=common has all {listed:,}"
+        + (f" ({all_of_them} a run)" if all_of_them else "")
+        + "; KIS_UNIVERSE=top300 or KIS_STOCK_CODES has others"
+    )
+
+
+def stocks_of(settings: Settings, lake: Lake) -> int:
+    """How many stocks are asked for, by the newest stored master."""
+    stored = lake.scan(STOCK_MASTER)
+    newest = stored.filter(pl.col("trading_day") == pl.col("trading_day").max())
+    count = newest.filter(wanted(settings, lake)).select(pl.len()).collect().item()
+    if count:
+        return count
+    if settings.kis_stock_codes is not None:
+        return len(settings.kis_stock_codes)
+    return settings.universe.most_traded or LISTED
+
+
+def duration(seconds: float) -> str:
+    """Such as 1 h 05 min, 7 min or 45 s."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    hours, minutes = divmod(ceil(seconds / 60), 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"

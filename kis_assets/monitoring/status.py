@@ -1,0 +1,123 @@
+"""How quota, token, breaker and cache stand, read from what processes share. Asks KIS nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from kis_assets.errors import ServiceUnavailable
+from kis_assets.exchange import calendar
+from kis_assets.kis.token import open_tokens
+from kis_assets.settings import Credential, Settings
+from kis_assets.state.cache import RedisStore, SqliteStore, Store
+from kis_assets.state.redis import Redis, RedisState
+from kis_assets.state.sqlite import SharedState, State
+from kis_assets.transport.circuit_breaker import Breaker
+from kis_assets.transport.rate_limiter import Quota
+
+NEARLY = 0.95
+"""A grant of this share of the setting is as good as all: a refusal may be an accident."""
+
+
+def snapshot(settings: Settings) -> dict[str, Any]:
+    """What processes of these settings share now.
+
+    Returns:
+        `shared_in` (where it lies), `accounts` (for each app key, named by its hash: `rate_limit`,
+        `rate` and `granted` in requests a second, set, allowed now and found to be granted;
+        `grant`, a sentence on it where less than is set is granted, else empty; `last_second`,
+        requests sent in it;
+        `token_asked_at` and `token_expires_at`, instants or None; `breaker`;
+        `breaker_opens_for`, seconds), `cache`
+        (hits, misses, hit_rate, entries, bytes) and `error`, empty unless none of it can be read.
+    """
+    redis = None if settings.redis_url is None else Redis(settings.redis_url)
+    folder = settings.state_dir
+    state: State = SharedState(folder) if redis is None else RedisState(redis)
+    store: Store = SqliteStore(folder / "cache.sqlite") if redis is None else RedisStore(redis)
+    result: dict[str, Any] = {
+        "shared_in": str(folder) if redis is None else redis.where,
+        "environment": settings.environment,
+        "accounts": {},
+        "cache": {},
+        "error": "",
+    }
+    is_new = redis is None and not folder.exists()
+    try:
+        if not is_new:
+            result["cache"] = _cache(store)
+        for credential in settings.credentials:
+            result["accounts"][credential.id] = _account(settings, credential, state, redis, is_new)
+    except ServiceUnavailable as error:
+        result["error"] = str(error)
+    finally:
+        state.close()
+        store.close()
+    return result
+
+
+def _account(
+    settings: Settings, credential: Credential, state: State, redis: Redis | None, is_new: bool
+) -> dict[str, Any]:
+    name = f"{settings.environment}-{credential.id}"
+    if is_new:  # nothing is made on disk by looking
+        return {
+            "rate_limit": settings.rate_limit,
+            "rate": settings.rate_limit,
+            "granted": settings.rate_limit,
+            "grant": "",
+            "last_second": 0,
+            "token_asked_at": None,
+            "token_expires_at": None,
+            "breaker": "CLOSED",
+            "breaker_opens_for": 0.0,
+        }
+    breaker = Breaker(state, name, timeout=settings.kis_api_circuit_breaker_timeout)
+    tokens = open_tokens(settings, credential, dict, folder=settings.state_dir, redis=redis)
+    asked_at, expires_at = (
+        datetime.fromtimestamp(moment, UTC) if moment else None
+        for moment in tokens.lifetime() or (0.0, 0.0)
+    )
+    found = Quota(state, name, settings.rate_limit).status()
+    return {
+        "rate_limit": settings.rate_limit,
+        **{name: found[name] for name in ("rate", "granted")},
+        "grant": _told(found, settings.rate_limit),
+        "last_second": found["last_second"],
+        "token_asked_at": asked_at,
+        "token_expires_at": expires_at,
+        "breaker": breaker.state(),
+        "breaker_opens_for": round(breaker.remaining(), 1),
+    }
+
+
+def grants(settings: Settings) -> list[str]:
+    """A sentence for each app key that is granted less than `KIS_API_RATE_LIMIT`: what and why."""
+    return [facts["grant"] for facts in snapshot(settings)["accounts"].values() if facts["grant"]]
+
+
+def granted(settings: Settings) -> float:
+    """Requests a second that KIS is known to grant to all app keys together."""
+    accounts = snapshot(settings)["accounts"].values()
+    keys = max(1, len(settings.credentials))
+    return sum(facts["granted"] for facts in accounts) or settings.rate_limit * keys
+
+
+def _told(found: Mapping[str, float], limit: float) -> str:
+    granted = found["granted"]
+    if granted > NEARLY * limit:
+        return ""
+    found_at = datetime.fromtimestamp(found["found_at"], calendar.SEOUL)
+    return (
+        f"KIS grants {granted:.3g} requests a second, not {limit:g}: it refused "
+        f"{found['tried']:.3g} at {found_at:%Y-%m-%d %H:%M} (Seoul). A new customer has 3 for "
+        "three days, and another program that uses the key takes some. More is tried from time to "
+        f"time; KIS_API_RATE_LIMIT={max(1, int(granted))} would stop that"
+    )
+
+
+def _cache(store: Store) -> dict[str, Any]:
+    found = store.statistics()
+    asked = found.hits + found.misses
+    return {**found._asdict(), "hit_rate": round(found.hits / asked, 4) if asked else None}

@@ -1,0 +1,313 @@
+"""A day's minutes out of its bar: the minutes add up to what the bar says. No market, no wire.
+
+The day is cut into half-hours and a half-hour into minutes, by the same rule and each by its own
+chance. So a snapshot in the afternoon costs a dozen half-hours and one of minutes, not 381 minutes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from random import Random
+
+from kis_assets.exchange.calendar import Session
+from kis_assets.simulator.market.chance import random_for, unit
+from kis_assets.simulator.market.market import Piece
+
+_BLOCK = 30
+_AUCTION = timedelta(minutes=10)
+_REGULAR_MINUTES = 381
+# Minutes of a day against its volume, measured (kis_measured: off-hours trades are not in them).
+_MINUTE_SHARE = 0.984
+# Daily value from, KRW; median and 10th percentile of the share of minutes with a bar: measured.
+_COVERAGE = (
+    (50e9, 1.000, 0.997),
+    (20e9, 1.000, 0.995),
+    (10e9, 1.000, 0.992),
+    (5e9, 0.993, 0.971),
+    (2e9, 0.962, 0.887),
+    (0.5e9, 0.844, 0.556),
+    (0.0, 0.424, 0.173),
+)
+
+
+class Course:
+    """Continuous trading, from when it starts, minute by minute; `share` of them have trades."""
+
+    __slots__ = ("_blocks", "_key", "_length", "_start", "_tick")
+
+    def __init__(
+        self,
+        key: int,
+        chance: Random,
+        start: datetime,
+        length: int,
+        share: float,
+        whole: Piece,
+        tick: int,
+        *,
+        exact: bool = True,
+    ) -> None:
+        self._key, self._start, self._length, self._tick = key, start, length, tick
+        counts = _counts(chance, length, share, whole.volume)
+        weights = [
+            count * (0.5 + 2.0 * (2 * place / len(counts) - 1) ** 2) * (0.5 + chance.random())
+            for place, count in enumerate(counts)
+        ]
+        used = [place for place, count in enumerate(counts) if count]
+        parts = [weights[place] for place in used]
+        pieces = divide(chance, whole, parts, tick, exact=exact)
+        self._blocks = [
+            # Moved to where it is dearer, a stretch may have fewer shares left than minutes.
+            (place, min(counts[place], piece.volume), piece)
+            for place, piece in zip(used, pieces, strict=True)
+        ]
+
+    def so_far(self, at: datetime) -> list[Piece]:
+        """What was traded in the minutes that have begun by then, in a few stretches."""
+        last = int((at - self._start).total_seconds() // 60)
+        seen: list[Piece] = []
+        for place, count, piece in self._blocks:
+            if (place + 1) * _BLOCK <= last + 1:
+                seen.append(piece)
+            elif place * _BLOCK <= last:
+                seen += [p for n, p in self._minutes_of(place, count, piece) if n <= last]
+        return seen
+
+    def minutes(self) -> Iterator[tuple[datetime, Piece]]:
+        """Every minute with a trade, labelled by its start."""
+        for place, count, piece in self._blocks:
+            for number, minute in self._minutes_of(place, count, piece):
+                yield self._start + timedelta(minutes=number), minute
+
+    def _minutes_of(self, place: int, count: int, whole: Piece) -> list[tuple[int, Piece]]:
+        first = place * _BLOCK
+        length = min(_BLOCK, self._length - first)
+        chance = random_for(self._key, 3, place)
+        numbers = _some_of(chance, length, count)
+        if place == 0 and count > _BLOCK // 2:
+            numbers[0] = 0
+        weights = [0.2 + chance.random() ** 2 for _ in numbers]
+        if place == 0:
+            # The opening auction is in the first minute.
+            weights[0] += 2.0
+        pieces = divide(chance, whole, weights, self._tick)
+        return [(first + number, piece) for number, piece in zip(numbers, pieces, strict=True)]
+
+
+class Intraday:
+    """The course of one stock's regular session, from the bar it ends in."""
+
+    __slots__ = ("_course", "auction", "session")
+
+    def __init__(
+        self, key: int, session: Session, whole: Piece, tick: int, until: datetime | None = None
+    ) -> None:
+        self.session = session
+        continuous = session.closes_at - session.opens_at - _AUCTION
+        if until is not None:
+            # Only so much of the day has happened; the minute of `until` counts.
+            continuous = min(continuous, until - session.opens_at + timedelta(minutes=1))
+        length = max(1, int(continuous.total_seconds()) // 60)
+        share = _coverage(unit(key, 1), whole.value)
+        volume = whole.volume if whole.volume < 64 else round(whole.volume * _MINUTE_SHARE)
+        value = whole.value * volume // whole.volume
+        chance = random_for(key, 2)
+        self.auction: Piece | None = None
+        close = whole.close
+        if until is None and volume >= 20 and chance.random() < 0.4 + share:
+            cut = max(1, int(volume * chance.uniform(0.03, 0.11)))
+            self.auction = Piece(close, close, close, close, cut, cut * close)
+            volume, value = volume - cut, value - cut * close
+            near = close + tick * chance.choice((-2, -1, -1, 0, 0, 1, 1, 2))
+            close = min(max(near, whole.low), whole.high)
+        trading = Piece(whole.open, whole.high, whole.low, close, volume, value)
+        self._course = Course(
+            key, chance, session.opens_at, length, share, trading, tick, exact=False
+        )
+
+    def so_far(self, at: datetime) -> Piece | None:
+        """Everything traded in the minutes that have begun by then, None before the first."""
+        seen = self._course.so_far(at)
+        if self.auction and at >= self.session.closes_at:
+            seen.append(self.auction)
+        return join(seen) if seen else None
+
+    def minutes(self) -> Iterator[tuple[datetime, Piece]]:
+        """Every minute with a trade, labelled by its start, the closing auction by its end."""
+        yield from self._course.minutes()
+        if self.auction:
+            yield self.session.closes_at, self.auction
+
+
+def after_market_course(
+    key: int, start: datetime, end: datetime, whole: Piece, tick: int
+) -> Course:
+    """The course of one stock's after-market; its minutes add up exactly."""
+    length = int((end - start).total_seconds()) // 60
+    # As many minutes trade as in a regular session that is as busy.
+    share = _coverage(unit(key, 4), whole.value * _REGULAR_MINUTES // length)
+    return Course(key + 1, random_for(key, 5), start, length, share, whole, tick)
+
+
+def join(pieces: Sequence[Piece]) -> Piece:
+    """Several stretches as one."""
+    return Piece(
+        pieces[0].open,
+        max(piece.high for piece in pieces),
+        min(piece.low for piece in pieces),
+        pieces[-1].close,
+        sum(piece.volume for piece in pieces),
+        sum(piece.value for piece in pieces),
+    )
+
+
+def divide(
+    chance: Random, whole: Piece, weights: Sequence[float], tick: int, *, exact: bool = True
+) -> list[Piece]:
+    """Cut a stretch into consecutive ones that have exactly its open, high, low, close and volume.
+
+    The values add up as well, each between its stretch's low and high wherever that can be; not
+    `exact`, they only come as close as that allows.
+    """
+    count = len(weights)
+    if count == 1:
+        return [whole]
+    volumes = _volumes(whole.volume, weights)
+    start, high, low, end = whole[:4]
+    if low == high:
+        return [Piece(low, low, low, low, volume, volume * low) for volume in volumes]
+    draw = chance.random
+    step = (high - low) * 1.7 / math.sqrt(count)
+    wick = step * 0.4 / tick
+    wander = [(draw() - 0.5) * step for _ in range(count)]
+    drift = (end - start - sum(wander)) / count
+    pieces: list[list[int]] = []
+    place, price, highest, lowest = float(start), start, 0, 0
+    for number, move in enumerate(wander, start=1):
+        place += move + drift
+        after = end
+        if number < count:
+            after = int(place / tick) * tick
+            after = low if after < low else high if after > high else after
+        top, bottom = (after, price) if after > price else (price, after)
+        top += int(draw() * wick) * tick
+        bottom -= int(draw() * wick) * tick
+        top = high if top > high else top
+        bottom = low if bottom < low else bottom
+        if not pieces or top > pieces[highest][1]:
+            highest = number - 1
+        if not pieces or bottom < pieces[lowest][2]:
+            lowest = number - 1
+        volume = volumes[number - 1]
+        pieces.append([price, top, bottom, after, volume, 0])
+        price = after
+    pieces[highest][1], pieces[lowest][2] = high, low
+    _add_values(pieces, whole.value, exact=exact)
+    return [Piece(*piece) for piece in pieces]
+
+
+def _some_of(chance: Random, length: int, count: int) -> list[int]:
+    """`count` of the numbers below `length`, in order; much faster than sorting a sample."""
+    chosen: list[int] = []
+    for number in range(length):
+        if count and chance.random() * (length - number) < count:
+            chosen.append(number)
+            count -= 1
+    return chosen
+
+
+def _volumes(total: int, weights: Sequence[float]) -> list[int]:
+    spare = total - len(weights)
+    scale = spare / sum(weights)
+    volumes = [1 + int(weight * scale) for weight in weights]
+    volumes[0] += total - sum(volumes)
+    return volumes
+
+
+def _add_values(pieces: list[list[int]], total: int, *, exact: bool) -> None:
+    """Fill in values that sum to `total`, moving each towards its high or low as needed."""
+    missing = _natural_values(pieces, total)
+    bound = 1 if missing > 0 else 2
+    room = sum(piece[bound] * piece[4] - piece[5] for piece in pieces)
+    if exact and abs(missing) > abs(room):
+        _shift_volume(pieces, missing - room)
+        missing = _natural_values(pieces, total)
+        bound = 1 if missing > 0 else 2
+        room = sum(piece[bound] * piece[4] - piece[5] for piece in pieces)
+    if room:
+        part = min(1.0 if exact or missing < 0 else 0.35, missing / room)
+        for piece in pieces:
+            share = int((piece[bound] * piece[4] - piece[5]) * part)
+            piece[5] += share
+            missing -= share
+    # Rounding's rest goes where there is room for it.
+    for piece in pieces:
+        if missing and abs(piece[bound] * piece[4] - piece[5]) >= abs(missing):
+            piece[5] += missing
+            return
+    if exact:
+        max(pieces, key=lambda piece: piece[4])[5] += missing
+
+
+def _natural_values(pieces: list[list[int]], total: int) -> int:
+    """Value every stretch at the middle of its prices; what is then missing from the total."""
+    for piece in pieces:
+        piece[5] = piece[4] * (piece[0] + piece[1] + piece[2] + piece[3]) // 4
+        total -= piece[5]
+    return total
+
+
+def _shift_volume(pieces: list[list[int]], missing: int) -> None:
+    """Let more be traded where it is dear (or cheap) until the values can add up."""
+    ordered = sorted(pieces, key=lambda piece: sum(piece[:4]), reverse=missing < 0)
+    first, last = 0, len(ordered) - 1
+    while missing and first < last:
+        giver, taker = ordered[first], ordered[last]
+        gain = (taker[0] + taker[1] + taker[2] + taker[3]) // 4
+        gain -= (giver[0] + giver[1] + giver[2] + giver[3]) // 4
+        if not gain or (gain > 0) != (missing > 0):
+            return
+        moved = min(giver[4] * 3 // 4, missing // gain + 1)
+        giver[4] -= moved
+        taker[4] += moved
+        missing -= moved * gain
+        first += 1
+        if (missing > 0) != (gain > 0):
+            return
+
+
+def _coverage(luck: float, value: int) -> float:
+    place = next(n for n, (start, *_) in enumerate(_COVERAGE) if value >= start)
+    _, median, tenth = _COVERAGE[place]
+    if luck < 0.5:
+        lowest = max(tenth - (median - tenth) / 4, 0.02)
+        return lowest + (median - lowest) * luck * 2
+    best = _COVERAGE[max(place - 1, 0)][1]
+    return median + (best - median) * (luck - 0.5)
+
+
+def _counts(chance: Random, length: int, share: float, volume: int) -> list[int]:
+    """How many minutes trade in each half-hour; the middle of the day has the gaps."""
+    blocks = math.ceil(length / _BLOCK)
+    share = min(share, max(1, volume // 5) / length)
+    counts: list[int] = []
+    for place in range(blocks):
+        size = min(_BLOCK, length - place * _BLOCK)
+        if share > 0.99:
+            dense = share
+        else:
+            edge = (2 * (place + 0.5) / blocks - 1) ** 2
+            dense = min(1.0, share * (1 + 0.9 * (1 - share) * (edge * 3 - 1)))
+        counts.append(min(size, int(size * dense + chance.random())))
+    allowed = max(1, volume // 4)
+    middle_out = sorted(range(blocks), key=lambda place: abs(place - blocks // 2))
+    for place in middle_out:
+        excess = sum(counts) - allowed
+        if excess <= 0:
+            break
+        counts[place] = max(0, counts[place] - excess)
+    if not any(counts):
+        counts[0] = 1
+    return counts

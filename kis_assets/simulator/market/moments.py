@@ -1,0 +1,64 @@
+"""A day's bar as it is shown at a moment, from the bar that remains and what was traded by then."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from kis_assets.exchange.calendar import Session
+from kis_assets.simulator.market.market import Bar, Piece, rate_of, sign_of
+
+CLOSING_PRICE_TRADES_AFTER = timedelta(minutes=10)
+"""How long after the close the first trade at its price comes."""
+
+
+def untraded(bar: Bar) -> Bar:
+    """Before the first trade."""
+    return bar._replace(
+        open=0, high=0, low=0, close=bar.base, volume=0, trading_value=0, change=0, change_rate=0,
+        sign="3", after=None,
+    )  # fmt: skip
+
+
+def as_far(bar: Bar, seen: Piece, lower: int, upper: int) -> Bar:
+    """In the regular session, of which so much is over."""
+    change = seen.close - bar.base
+    return bar._replace(
+        open=seen.open, high=seen.high, low=seen.low, close=seen.close, volume=seen.volume,
+        trading_value=seen.value, change=change, change_rate=rate_of(change, bar.base),
+        sign=sign_of(change, seen.close, upper, lower), after=None,
+    )  # fmt: skip
+
+
+def at_closing_price(bar: Bar, seen: Piece, session: Session, at: datetime) -> Bar:
+    """While stocks can be traded at the closing price; `seen` is the regular session."""
+    bar = before_after_market(bar)
+    begins = session.closes_at + CLOSING_PRICE_TRADES_AFTER
+    share = max((at - begins) / (session.closing_price_until - begins), 0.0)
+    volume, value = bar.volume - seen.volume, bar.trading_value - seen.value
+    return bar._replace(
+        volume=seen.volume + int(volume * share), trading_value=seen.value + int(value * share)
+    )
+
+
+def before_after_market(bar: Bar) -> Bar:
+    """When the after-market begins."""
+    after = bar.after
+    if after is None:
+        return bar
+    return bar._replace(
+        volume=bar.volume - after.volume, trading_value=bar.trading_value - after.value, after=None
+    )
+
+
+def in_after_market(bar: Bar, seen: Piece | None, lower: int, upper: int) -> Bar:
+    """In the after-market, of which so much is over, and after it."""
+    bar = before_after_market(bar)
+    if seen is None:
+        return bar
+    change = seen.close - bar.base
+    return bar._replace(
+        high=max(bar.high, seen.high), low=min(bar.low, seen.low), close=seen.close,
+        volume=bar.volume + seen.volume, trading_value=bar.trading_value + seen.value,
+        change=change, change_rate=rate_of(change, bar.base),
+        sign=sign_of(change, seen.close, upper, lower), after=seen,
+    )  # fmt: skip

@@ -1,0 +1,315 @@
+"""Real market data played back: a folder of daily rows and session snapshots. Invents no price.
+
+What the data does not hold (minutes, order books) is derived from the day's figures, the same way
+every time. During a session the newest snapshot at or before the moment speaks; from the close on,
+the day's final row; before the first snapshot of a session, the previous close.
+
+A stock counts as halted when no day of the folder so far has a trade of it: a single empty day is
+ordinary for a thin stock.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from kis_assets.exchange import calendar
+from kis_assets.simulator.market.books import book_of
+from kis_assets.simulator.market.chance import key_of
+from kis_assets.simulator.market.grid import grid
+from kis_assets.simulator.market.intraday import Intraday
+from kis_assets.simulator.market.market import (
+    ROLLOVER,
+    Action,
+    Bar,
+    Book,
+    Minute,
+    Piece,
+    Quote,
+    Stock,
+    business_day,
+    rate_of,
+    sign_of,
+)
+
+# KRX's sign codes in the files: 1 up, 2 down, 3 unchanged, 4 and 5 the limits, 0 no trade.
+_SIGNS = {"0": "3", "1": "2", "2": "5", "3": "3", "4": "1", "5": "4"}
+_INFRASTRUCTURE = frozenset(("088980", "415640"))
+_FIGURES = (
+    "open", "high", "low", "close", "volume", "trading_value", "change", "change_rate",
+    "change_code", "listed_shares",
+)  # fmt: skip
+
+
+class ReplayMarket:
+    """The market of a folder with `daily.parquet`, `intraday_snapshots.parquet`, `listing.parquet`.
+
+    Args:
+        folder: Where the files are; the listing may be missing.
+        clock: The moment the market is at, aware.
+    """
+
+    def __init__(self, folder: Path | str, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        root = Path(folder)
+        daily = pl.read_parquet(root / "daily.parquet").sort("date", "code")
+        snapshots = pl.read_parquet(root / "intraday_snapshots.parquet").sort("captured_at")
+        self._days: list[date] = daily["date"].unique().sort().to_list()
+        self._finals: dict[date, dict[str, dict[str, Any]]] = {day: {} for day in self._days}
+        for row in daily.iter_rows(named=True):
+            self._finals[row["date"]][row["code"]] = row
+        self._moments: dict[date, list[datetime]] = {}
+        self._seen: dict[datetime, dict[str, dict[str, Any]]] = {}
+        for row in snapshots.iter_rows(named=True):
+            moment = row["captured_at"]
+            if moment not in self._seen:
+                self._seen[moment] = {}
+                self._moments.setdefault(row["date"], []).append(moment)
+            self._seen[moment][row["code"]] = row
+        listing = root / "listing.parquet"
+        self._listing: dict[str, dict[str, Any]] = {}
+        if listing.exists():
+            rows = pl.read_parquet(listing).iter_rows(named=True)
+            self._listing = {row["code"]: row for row in rows}
+        self._listed = lru_cache(maxsize=16)(self._make_listed)
+
+    rolls_at = ROLLOVER
+
+    def now(self) -> datetime:
+        """The moment the market is at."""
+        return self._clock().astimezone(calendar.SEOUL)
+
+    def is_trading_day(self, day: date) -> bool:
+        """Whether the exchange opens on that day."""
+        return calendar.is_trading_day(day)
+
+    def stocks(self, day: date) -> Sequence[Stock]:
+        """Every stock of the newest day of the folder up to that day."""
+        return list(self._listed(self._day_of(day)).values())
+
+    def stock(self, code: str) -> Stock | None:
+        """The stock as it stands now, or as it last stood where it has been delisted."""
+        until = business_day(self.now())
+        for day in reversed([day for day in self._days if day <= until]):
+            if code in self._listed(day):
+                return self._listed(day)[code]
+        return None
+
+    def quote(self, code: str, at: datetime) -> Quote | None:
+        """The stock as seen at that moment."""
+        day = self._day_of(business_day(at))
+        if day is None:
+            return None
+        bar = self._bar_at(code, day, at)
+        stock = self._listed(day).get(code)
+        if bar is None or stock is None:
+            return None
+        lower, upper = _limits(bar, stock)
+        row = self._row_at(code, day, at)
+        return Quote(
+            code, at, bar, upper, lower, self._before(code, day), stock.is_halted,
+            stated_value=row["market_cap"] if row else None,
+        )  # fmt: skip
+
+    def bars(self, code: str, first: date, last: date) -> list[Bar]:
+        """Raw bars of the folder's days, oldest first, never beyond now."""
+        now = self.now()
+        last = min(last, calendar.latest_session(now).day)
+        days = [day for day in self._days if first <= day <= last]
+        return [bar for day in days if (bar := self._bar_at(code, day, now))]
+
+    def final_bar(self, code: str, day: date) -> Bar | None:
+        """The folder's own row of the day."""
+        return next(iter(self.bars(code, day, day)), None)
+
+    def adjustment(self, code: str, day: date, at: date) -> Fraction:
+        """Turns a raw price of `day` into one on the share count of `at`."""
+        factor = Fraction(1)
+        for action in self._code_actions(code):
+            if day < action.ex_day <= at:
+                factor *= action.factor
+        return factor
+
+    def minutes(self, code: str, day: date) -> list[Minute]:
+        """Minutes that add up to the day's figures as far as they are known now."""
+        now, session = self.now(), calendar.session(day)
+        if session is None or day not in self._finals or now < session.opens_at:
+            return []
+        bar = self._bar_at(code, day, now)
+        if bar is None or not bar.volume:
+            return []
+        tick = grid("KOSPI", day).tick(bar.high)
+        whole = Piece(bar.open, bar.high, bar.low, bar.close, bar.volume, bar.trading_value)
+        until = None if now >= session.closes_at else self._newest(day, now)
+        course = Intraday(key_of("replay", code, day), session, whole, tick, until=until)
+        return [Minute(started_at, *piece) for started_at, piece in course.minutes()]
+
+    def book(self, code: str, at: datetime) -> Book | None:
+        """A plausible book around the price, None outside the session."""
+        quote = self.quote(code, at)
+        if quote is None:
+            return None
+        stock = self._listed(quote.bar.day)[code]
+        before = quote.previous.trading_value if quote.previous else 0
+        turnover = math.log(max(quote.bar.trading_value, before, 1_000_000))
+        key = key_of("book", code, int(at.timestamp()) // 5)
+        return book_of(key, quote, grid(stock.market, quote.bar.day), turnover)
+
+    def actions(self, first: date, last: date) -> list[Action]:
+        """What the base prices and share counts of the folder give away, oldest first."""
+        found: list[Action] = []
+        for code in self._finals[self._days[-1]]:
+            found += [a for a in self._code_actions(code) if first <= a.ex_day <= last]
+        return sorted(found, key=lambda action: (action.ex_day, action.code))
+
+    # What the files say.
+
+    def _day_of(self, day: date) -> date | None:
+        place = bisect_right(self._days, day)
+        return self._days[place - 1] if place else None
+
+    def _newest(self, day: date, at: datetime) -> datetime | None:
+        moments = self._moments.get(day, [])
+        place = bisect_right(moments, at)
+        return moments[place - 1] if place else None
+
+    def _bar_at(self, code: str, day: date, at: datetime) -> Bar | None:
+        final = self._finals[day].get(code)
+        if final is None:
+            return None
+        row, before = self._row_at(code, day, at), self._row_before(code, day)
+        return _bar(row, before) if row else _unopened(final, before)
+
+    def _row_at(self, code: str, day: date, at: datetime) -> dict[str, Any] | None:
+        """The row that speaks at that moment, None before the first."""
+        session = calendar.session(day)
+        if session is None or at >= session.closes_at:
+            return self._finals[day].get(code)
+        moment = self._newest(day, at)
+        return self._seen[moment].get(code) if moment and at >= session.opens_at else None
+
+    def _row_before(self, code: str, day: date) -> dict[str, Any] | None:
+        place = bisect_right(self._days, day) - 2
+        return self._finals[self._days[place]].get(code) if place >= 0 else None
+
+    def _before(self, code: str, day: date) -> Bar | None:
+        place = bisect_right(self._days, day) - 2
+        if place < 0:
+            return None
+        row = self._finals[self._days[place]].get(code)
+        return _bar(row, self._row_before(code, self._days[place])) if row else None
+
+    def _code_actions(self, code: str) -> list[Action]:
+        found: list[Action] = []
+        for day in self._days[1:]:
+            row, before = self._finals[day].get(code), self._row_before(code, day)
+            if row is None or before is None:
+                continue
+            bar = _bar(row, before)
+            if bar.ex_flag == "00" and not bar.revaluation:
+                continue
+            shares = before["listed_shares"], row["listed_shares"]
+            kind = "reverse_split" if bar.revaluation else "rights"
+            factor = Fraction(bar.base, bar.previous_close)
+            found.append(
+                Action(
+                    kind, code, row["name"], _market(row), day, day, None, factor,
+                    shares[0], shares[1], 0, 0,
+                )
+            )  # fmt: skip
+        return found
+
+    def _make_listed(self, day: date | None) -> dict[str, Stock]:
+        if day is None:
+            return {}
+        so_far = [self._finals[other] for other in self._days if other <= day]
+        return {
+            code: self._stock(row, all(not rows.get(code, row)["volume"] for rows in so_far))
+            for code, row in self._finals[day].items()
+        }
+
+    def _stock(self, row: dict[str, Any], halted: bool) -> Stock:
+        code, name, department = row["code"], row["name"], row["department"] or ""
+        known = self._listing.get(code, {})
+        listed_on, settles = known.get("listing_date"), known.get("settle_month")
+        return Stock(
+            code, row["isin"], name, _market(row), group=_group(row),
+            preferred=0 if code[5] == "0" else 1 if code[5] == "5" else 2,
+            is_spac="SPAC" in department or name.endswith("스팩"),
+            listed_on=date.fromisoformat(listed_on) if listed_on else None,
+            listed_shares=row["listed_shares"], face_value=0, is_halted=halted,
+            is_administrative="관리종목" in department,
+            settle_month=int(settles[:2]) if settles else 12,
+            industry=known.get("industry") or "", on_nxt=row["trading_value"] > 10_000_000_000,
+            department=department,
+        )  # fmt: skip
+
+
+def _market(row: dict[str, Any]) -> str:
+    # KOSDAQ GLOBAL is a segment of KOSDAQ.
+    return row["market"].split(" ")[0]
+
+
+def _group(row: dict[str, Any]) -> str:
+    code, name = row["code"], row["name"]
+    if row["market"] == "KONEX":
+        return "KN"
+    if code.startswith("9"):
+        return "FS"
+    if row["market"] == "KOSPI" and name.endswith(("리츠", "이리츠코크렙")):
+        return "RT"
+    return "IF" if code in _INFRASTRUCTURE else "ST"
+
+
+def _bar(row: dict[str, Any], before: dict[str, Any] | None) -> Bar:
+    base = row["close"] - row["change"]
+    previous = before["close"] if before else base
+    flag, reason = _moved(row, base, before)
+    return Bar(
+        row["date"], row["open"], row["high"], row["low"], row["close"], row["volume"],
+        row["trading_value"], row["change"], round(row["change_rate"] * 100),
+        _SIGNS[row["change_code"]], base, previous, row["listed_shares"], flag, reason,
+    )  # fmt: skip
+
+
+def _moved(row: dict[str, Any], base: int, before: dict[str, Any] | None) -> tuple[str, str]:
+    """Ex-flag and reason where the base is more than a tick from the previous close."""
+    if before is None or base == before["close"]:
+        return "00", ""
+    tick = grid(_market(row), row["date"]).tick(max(base, before["close"]))
+    if abs(base - before["close"]) < tick:
+        return "00", ""
+    # Fewer shares at a higher price: a reverse split or a reduction. Else a right has gone.
+    return ("00", "99") if base > before["close"] else ("01", "")
+
+
+def _unopened(final: dict[str, Any], before: dict[str, Any] | None) -> Bar:
+    """A day before its first trade: the previous close, on today's share count."""
+    bar = _bar(final, before)
+    price = bar.base if bar.revaluation else bar.previous_close
+    change = price - bar.base
+    return bar._replace(
+        open=0, high=0, low=0, close=price, volume=0, trading_value=0, change=change,
+        change_rate=rate_of(change, bar.base), sign=sign_of(change, price, 0, 0),
+    )  # fmt: skip
+
+
+def _limits(bar: Bar, stock: Stock) -> tuple[int, int]:
+    """The day's limits; wider where the day itself went beyond the ordinary ones.
+
+    The files do not say which stocks trade without a limit (first days, liquidation).
+    """
+    lower, upper = grid(stock.market, bar.day).limits(bar.base)
+    if stock.listed_on == bar.day:
+        return max(1, bar.base * 6 // 10), bar.base * 4
+    if bar.volume and (bar.low < lower or bar.high > upper):
+        return min(lower, bar.low), max(upper, bar.high)
+    return lower, upper

@@ -1,0 +1,94 @@
+"""Longer bars out of shorter ones, as they come: weeks and months of days, buckets of minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from itertools import groupby, islice
+from typing import Any
+
+from kis_assets.errors import InvalidRequest
+from kis_assets.sources.base import ChartData, PriceType
+
+Bar = dict[str, Any]
+
+BUCKETS = {PriceType.MINUTE_1: 1, PriceType.MINUTE_5: 5, PriceType.MINUTE_30: 30}
+"""Minutes of a bar of these periods."""
+
+
+def checked(period: PriceType, count: int) -> None:
+    """Nothing.
+
+    Raises:
+        InvalidRequest: the period is none, or the count is no number of bars.
+    """
+    known: Any = period
+    if not isinstance(known, PriceType):
+        periods = ", ".join(map(str, PriceType))
+        raise InvalidRequest(f"{known!r} is no period: it is one of {periods}")
+    if count < 1:
+        raise InvalidRequest(f"count must be 1 or more, and is {count}")
+
+
+def chart(stock_code: str, bars: Iterable[Bar], period: PriceType, count: int) -> list[ChartData]:
+    """The newest `count` bars of a period, out of days or minutes that come newest first.
+
+    No more of them are taken than are needed.
+    """
+    made = (join(list(group)) for _, group in groupby(bars, _shared(period)))
+    return [
+        ChartData(
+            stock_code=stock_code,
+            date=_date(bar, period),
+            open_price=bar["open"],
+            high_price=bar["high"],
+            low_price=bar["low"],
+            close_price=bar["close"],
+            volume=bar["volume"],
+            trading_value=bar["trading_value"],
+            is_final=bar.get("is_final"),
+        )
+        for bar in islice(made, count)
+    ]
+
+
+def join(bars: list[Bar]) -> Bar:
+    """Bars that follow one another, newest first, as one; it is dated like the newest.
+
+    Days without a trade, or with off-hours trades alone, have no prices but the close: they are
+    left out unless all are such.
+    """
+    traded = [bar for bar in bars if bar["open"]] or bars
+    return (
+        bars[0]
+        | {
+            "open": traded[-1]["open"],
+            "high": max(bar["high"] for bar in traded),
+            "low": min(bar["low"] for bar in traded),
+            "volume": sum(bar["volume"] for bar in bars),
+            "trading_value": sum(bar["trading_value"] for bar in bars),
+        }
+        | ({"is_final": all(bar["is_final"] for bar in bars)} if "is_final" in bars[0] else {})
+    )
+
+
+def bucket(started_at: datetime, period: PriceType) -> datetime:
+    """The start of the bar of that period in which a minute lies."""
+    return started_at - timedelta(minutes=started_at.minute % BUCKETS[period])
+
+
+def _shared(period: PriceType) -> Callable[[Bar], object]:
+    """What the bars have in common that make one of the period."""
+    if period in BUCKETS:
+        return lambda bar: (bar["session"], bucket(bar["started_at"], period))
+    if period is PriceType.WEEKLY:
+        return lambda bar: bar["trading_day"].isocalendar()[:2]
+    if period is PriceType.MONTHLY:
+        return lambda bar: (bar["trading_day"].year, bar["trading_day"].month)
+    return lambda bar: bar["trading_day"]
+
+
+def _date(bar: Bar, period: PriceType) -> str:
+    if period in BUCKETS:
+        return f"{bucket(bar['started_at'], period):%Y%m%d%H%M%S}"
+    return f"{bar['trading_day']:%Y%m%d}"

@@ -1,0 +1,136 @@
+"""History that was fetched today already: a run that died asks only for what it had not got.
+
+Bars of a stock and a span, kept by the day on which they were asked for. They come with the moment
+at which they were fetched, and are never given once they may have changed.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import date, datetime
+from typing import Any
+
+import msgspec
+
+from kis_assets.errors import ServiceUnavailable
+from kis_assets.exchange import calendar, finality
+from kis_assets.settings import Settings
+from kis_assets.state.cache import Store
+from kis_assets.transport.stats import Tally
+
+Bar = dict[str, Any]
+
+LONG = 6 * 3600.0
+"""Seconds for which a span that is over is kept: longer than a run takes, so short that what is
+corrected is seen by the next day's run."""
+_DAY, _INSTANT = 1, 2
+
+
+class History:
+    """Bars kept in a store. Without one nothing is kept."""
+
+    def __init__(self, settings: Settings, store: Store | None = None) -> None:
+        self._settings = settings
+        self._store = store
+
+    def bars(
+        self, stock_code: str, span: str, last: date, ask: Callable[[], list[Bar]], tally: Tally
+    ) -> list[Bar]:
+        """The bars of a span that ends with `last`, as kept, else as `ask` gives them.
+
+        Those that were kept carry `fetched_at`.
+        """
+        now = self._settings.now()
+        lasts = self._lasts(last, now)
+        if self._store is None or lasts <= 0:
+            return ask()
+        key = _key(stock_code, span, now)
+        with suppress(ServiceUnavailable, msgspec.DecodeError, zlib.error, ValueError):
+            kept = self._store.get(key)
+            if kept is not None:
+                bars = _decoded(kept)
+                tally.cached("history")
+                return bars
+        fetched_at = self._settings.now()
+        bars = ask()
+        # It may have taken past the moment at which the day's figures change.
+        lasts -= (self._settings.now() - fetched_at).total_seconds()
+        # None at all may have been a lapse.
+        if bars:
+            with suppress(ServiceUnavailable):
+                self._store.set({key: _encoded(bars, fetched_at)}, lasts)
+        return bars
+
+    def keep(self, found: Mapping[str, list[Bar]], span: str, last: date) -> None:
+        """Keep bars of a span, by stock, that came with those of a longer one.
+
+        They carry `fetched_at`; a stock without any had none.
+        """
+        now = self._settings.now()
+        lasts = self._lasts(last, now)
+        if self._store is None or lasts <= 0:
+            return
+        kept = {
+            _key(code, span, now): _encoded(bars, bars[0]["fetched_at"] if bars else now)
+            for code, bars in found.items()
+        }
+        with suppress(ServiceUnavailable):
+            self._store.set(kept, lasts)
+
+    def forget(self, span: str) -> None:
+        """Drop the bars of a span: they are stored, and the next run asks anew."""
+        if self._store is not None:
+            with suppress(ServiceUnavailable):
+                self._store.delete_match(f"stock:*:chart:{span}:*")
+
+    def _lasts(self, last: date, now: datetime) -> float:
+        """How many seconds the bars of a span are good that are asked for at that moment."""
+        ttl = self._settings.kis_cache_ttl_chart
+        if ttl <= 0:
+            return 0.0
+        session = calendar.session(now.astimezone(calendar.SEOUL).date())
+        if session is not None and last >= session.day:
+            if now < session.closes_at:
+                return 0.0
+            settled = finality.minutes_final_at(session.day)
+            if now < settled:
+                return min(ttl, (settled - now).total_seconds())
+        lasts = max(LONG, ttl)
+        provisional = calendar.next_trading_day(finality.newest_final_day(now))
+        if last >= provisional:
+            lasts = min(lasts, (finality.final_at(provisional) - now).total_seconds())
+        return lasts
+
+
+def _key(stock_code: str, span: str, now: datetime) -> str:
+    return f"stock:{stock_code}:chart:{span}:{now:%Y-%m-%d}"
+
+
+def _encoded(bars: list[Bar], fetched_at: datetime) -> bytes:
+    content = [
+        {name: _plain(value) for name, value in (bar | {"fetched_at": fetched_at}).items()}
+        for bar in bars
+    ]
+    return zlib.compress(msgspec.msgpack.encode(content), 1)
+
+
+def _decoded(content: bytes) -> list[Bar]:
+    return msgspec.msgpack.decode(zlib.decompress(content), type=list[Bar], ext_hook=_restored)
+
+
+def _plain(value: object) -> object:
+    """Days and instants as what msgpack gives back as such."""
+    if isinstance(value, datetime):
+        return msgspec.msgpack.Ext(_INSTANT, value.isoformat().encode())
+    if isinstance(value, date):
+        return msgspec.msgpack.Ext(_DAY, value.isoformat().encode())
+    return value
+
+
+def _restored(code: int, content: memoryview) -> date | datetime:
+    text = bytes(content).decode()
+    if code == _DAY:
+        return date.fromisoformat(text)
+    return datetime.fromisoformat(text).astimezone(calendar.SEOUL)

@@ -1,0 +1,346 @@
+"""Values kept for a while under a key, for all processes: a local SQLite file, or Redis.
+
+What the values mean is known by who keeps them. One whose time is up is not given any more, but
+stays for some days: an old value may be better than none. Losing them all costs requests only.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from kis_assets.state.redis import Redis
+from kis_assets.state.sqlite import SqliteFile
+
+KEEP = 7 * 86_400.0
+"""Seconds for which a value stays after its time is up."""
+LARGEST = 512 * 2**20
+"""Bytes above which the SQLite file gives up its oldest values. On Redis its `maxmemory` rules."""
+LONGEST_CLAIM = 3600.0
+"""Seconds for which a claim can be made at most."""
+SWEEP = 500
+"""Values written by a process from one sweep to the next."""
+
+
+class Old(NamedTuple):
+    """A value whatever its age, in seconds."""
+
+    value: bytes
+    age: float
+
+
+class Statistics(NamedTuple):
+    """What all processes found and missed, and how much there is."""
+
+    hits: int
+    misses: int
+    entries: int
+    bytes: int
+
+
+class Store(Protocol):
+    """Raises ServiceUnavailable where it cannot be used. Thread-safe."""
+
+    def get(self, key: str) -> bytes | None:
+        """The value whose time is not up yet."""
+        ...
+
+    def get_stale(self, key: str) -> Old | None:
+        """The value whatever its age."""
+        ...
+
+    def set(self, values: Mapping[str, bytes], ttl: float) -> None:
+        """Keep values by their keys for `ttl` seconds."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Drop a value."""
+        ...
+
+    def delete_match(self, pattern: str) -> int:
+        """Drop the values whose keys match, such as `stock:*:price`; how many."""
+        ...
+
+    def claim(self, keys: Collection[str], owner: str, seconds: float) -> list[str]:
+        """Be the one that makes the values of keys; those of them that no other one makes."""
+        ...
+
+    def release(self, keys: Collection[str], owner: str) -> None:
+        """Give claims back."""
+        ...
+
+    def count(self, hits: int, misses: int) -> None:
+        """Add to what is found and missed."""
+        ...
+
+    def statistics(self) -> Statistics:
+        """See `Statistics`."""
+        ...
+
+    def close(self) -> None:
+        """Let go; the next call takes hold again."""
+        ...
+
+
+_SCHEMA = """
+PRAGMA auto_vacuum = INCREMENTAL;
+CREATE TABLE IF NOT EXISTS kept (
+    key TEXT PRIMARY KEY, value BLOB, stored_at REAL, expires_at REAL);
+CREATE INDEX IF NOT EXISTS kept_stored_at ON kept (stored_at);
+CREATE TABLE IF NOT EXISTS claim (key TEXT PRIMARY KEY, owner TEXT, until REAL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS counted (name TEXT PRIMARY KEY, count INTEGER) WITHOUT ROWID;
+"""
+
+
+class SqliteStore:
+    """Values in one SQLite file of mode 0600; `namespace` keeps apart what must not meet."""
+
+    def __init__(
+        self,
+        path: Path,
+        namespace: str = "",
+        *,
+        largest: int = LARGEST,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._file = SqliteFile(path, _SCHEMA)
+        self._namespace = namespace
+        self._largest = largest
+        self._clock = clock
+        self._written = 0
+
+    def get(self, key: str) -> bytes | None:
+        """See `Store.get`."""
+        now = self._clock()
+        with self._file.transaction(reads=True) as db:
+            row = db.execute(
+                "SELECT value FROM kept WHERE key = ? AND stored_at <= ? AND expires_at > ?",
+                (self._namespace + key, now, now),
+            ).fetchone()
+        return row[0] if row else None
+
+    def get_stale(self, key: str) -> Old | None:
+        """See `Store.get_stale`."""
+        with self._file.transaction(reads=True) as db:
+            row = db.execute(
+                "SELECT value, stored_at FROM kept WHERE key = ?", (self._namespace + key,)
+            ).fetchone()
+        return Old(row[0], max(0.0, self._clock() - row[1])) if row else None
+
+    def set(self, values: Mapping[str, bytes], ttl: float) -> None:
+        """See `Store.set`."""
+        if ttl <= 0 or not values:
+            return
+        now = self._clock()
+        with self._file.transaction() as db:
+            db.executemany(
+                "REPLACE INTO kept VALUES (?, ?, ?, ?)",
+                [(self._namespace + key, value, now, now + ttl) for key, value in values.items()],
+            )
+        self._written += len(values)
+        if self._written >= SWEEP:
+            self._written = 0
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Drop what has been too old for long, and the oldest until the file is small enough."""
+        with self._file.transaction() as db:
+            db.execute("DELETE FROM kept WHERE expires_at < ?", (self._clock() - KEEP,))
+            db.execute("DELETE FROM claim WHERE until < ?", (self._clock() - KEEP,))
+            while _used(db) > self._largest:
+                (entries,) = db.execute("SELECT count(*) FROM kept").fetchone()
+                if not entries:
+                    break
+                db.execute(
+                    "DELETE FROM kept WHERE key IN "
+                    "(SELECT key FROM kept ORDER BY stored_at LIMIT ?)",
+                    (entries // 10 + 1,),
+                )
+            db.execute("PRAGMA incremental_vacuum").fetchall()
+
+    def delete(self, key: str) -> None:
+        """See `Store.delete`."""
+        with self._file.transaction() as db:
+            db.execute("DELETE FROM kept WHERE key = ?", (self._namespace + key,))
+
+    def delete_match(self, pattern: str) -> int:
+        """See `Store.delete_match`."""
+        whole = self._namespace + pattern
+        # By its fixed beginning the index finds what may match.
+        begins = whole.split("*", 1)[0]
+        with self._file.transaction() as db:
+            return db.execute(
+                "DELETE FROM kept WHERE key >= ? AND key < ? AND key GLOB ?",
+                (begins, begins + "\U0010ffff", whole),
+            ).rowcount
+
+    def claim(self, keys: Collection[str], owner: str, seconds: float) -> list[str]:
+        """See `Store.claim`."""
+        now = self._clock()
+        with self._file.transaction() as db:
+            # One that ends later than any can is of before the clock was set back.
+            taken = {
+                key
+                for key in keys
+                if db.execute(
+                    "SELECT 1 FROM claim WHERE key = ? AND until > ? AND until <= ?",
+                    (self._namespace + key, now, now + LONGEST_CLAIM),
+                ).fetchone()
+            }
+            mine = [key for key in keys if key not in taken]
+            db.executemany(
+                "REPLACE INTO claim VALUES (?, ?, ?)",
+                [(self._namespace + key, owner, now + min(seconds, LONGEST_CLAIM)) for key in mine],
+            )
+        return mine
+
+    def release(self, keys: Collection[str], owner: str) -> None:
+        """See `Store.release`."""
+        with self._file.transaction() as db:
+            db.executemany(
+                "DELETE FROM claim WHERE key = ? AND owner = ?",
+                [(self._namespace + key, owner) for key in keys],
+            )
+
+    def count(self, hits: int, misses: int) -> None:
+        """See `Store.count`."""
+        with self._file.transaction() as db:
+            db.executemany(
+                "INSERT INTO counted VALUES (?1, ?2) "
+                "ON CONFLICT (name) DO UPDATE SET count = count + ?2",
+                [("hits", hits), ("misses", misses)],
+            )
+
+    def statistics(self) -> Statistics:
+        """See `Statistics`."""
+        with self._file.transaction(reads=True) as db:
+            counted = dict(db.execute("SELECT name, count FROM counted").fetchall())
+            entries, size = db.execute(
+                "SELECT count(*), ifnull(sum(length(value)), 0) FROM kept"
+            ).fetchone()
+        return Statistics(counted.get("hits", 0), counted.get("misses", 0), entries, size)
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._file.close()
+
+
+class RedisStore:
+    """Values on a Redis server, by its clock."""
+
+    def __init__(self, redis: Redis, namespace: str = "") -> None:
+        self._redis = redis
+        self._client: Any = redis.client
+        self._prefix = f"kis_assets:cache:{namespace}"
+        self._claims = f"kis_assets:cache-claim:{namespace}"
+        self._counted = "kis_assets:cache-counted"
+
+    def get(self, key: str) -> bytes | None:
+        """See `Store.get`."""
+        found = self._found(key)
+        if found is None:
+            return None
+        value, stored_at, expires_at = found
+        return value if stored_at - 1 <= self._redis.now() < expires_at else None
+
+    def get_stale(self, key: str) -> Old | None:
+        """See `Store.get_stale`."""
+        found = self._found(key)
+        return None if found is None else Old(found[0], max(0.0, self._redis.now() - found[1]))
+
+    def set(self, values: Mapping[str, bytes], ttl: float) -> None:
+        """See `Store.set`."""
+        if ttl <= 0 or not values:
+            return
+        now = self._redis.now()
+        head = struct.pack(">dd", now, now + ttl)
+        with self._redis.named_failures(), self._client.pipeline(transaction=False) as pipeline:
+            for key, value in values.items():
+                pipeline.set(self._prefix + key, head + value, ex=int(ttl + KEEP))
+            pipeline.execute()
+
+    def delete(self, key: str) -> None:
+        """See `Store.delete`."""
+        with self._redis.named_failures():
+            self._client.delete(self._prefix + key)
+
+    def delete_match(self, pattern: str) -> int:
+        """See `Store.delete_match`."""
+        with self._redis.named_failures():
+            keys = list(self._client.scan_iter(match=self._prefix + pattern, count=1000))
+            return self._client.unlink(*keys) if keys else 0
+
+    def claim(self, keys: Collection[str], owner: str, seconds: float) -> list[str]:
+        """See `Store.claim`."""
+        with self._redis.named_failures(), self._client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.set(self._claims + key, owner, nx=True, px=int(1000 * seconds))
+            is_mine = pipeline.execute()
+        return [key for key, mine in zip(keys, is_mine, strict=True) if mine]
+
+    def release(self, keys: Collection[str], owner: str) -> None:
+        """See `Store.release`."""
+        names = [self._claims + key for key in keys]
+        with self._redis.named_failures():
+            # Between the two another may have claimed an expired claim: it asks once more, no harm.
+            owners = self._client.mget(names)
+            mine = [name for name, it in zip(names, owners, strict=True) if it == owner.encode()]
+            if mine:
+                self._client.delete(*mine)
+
+    def count(self, hits: int, misses: int) -> None:
+        """See `Store.count`."""
+        with self._redis.named_failures(), self._client.pipeline(transaction=False) as pipeline:
+            pipeline.hincrby(self._counted, "hits", hits)
+            pipeline.hincrby(self._counted, "misses", misses)
+            pipeline.execute()
+
+    def statistics(self) -> Statistics:
+        """See `Statistics`."""
+        with self._redis.named_failures():
+            counted = {
+                name.decode(): int(count)
+                for name, count in self._client.hgetall(self._counted).items()
+            }
+            entries = size = 0
+            for keys in _thousands(self._client.scan_iter(match=f"{self._prefix}*", count=1000)):
+                with self._client.pipeline(transaction=False) as pipeline:
+                    for key in keys:
+                        pipeline.strlen(key)
+                    size += sum(pipeline.execute())
+                entries += len(keys)
+        return Statistics(counted.get("hits", 0), counted.get("misses", 0), entries, size)
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._redis.close()
+
+    def _found(self, key: str) -> tuple[bytes, float, float] | None:
+        with self._redis.named_failures():
+            whole = self._client.get(self._prefix + key)
+        if whole is None or len(whole) < 16:
+            return None
+        return whole[16:], *struct.unpack(">dd", whole[:16])
+
+
+def _used(db: Any) -> int:
+    """Bytes in use in the file of a connection."""
+    (size,), (pages,), (free,) = (
+        db.execute(f"PRAGMA {name}").fetchone()
+        for name in ("page_size", "page_count", "freelist_count")
+    )
+    return size * (pages - free)
+
+
+def _thousands(keys: Iterator[bytes]) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    for key in keys:
+        batch.append(key)
+        if len(batch) == 1000:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

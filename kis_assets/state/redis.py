@@ -1,0 +1,213 @@
+"""What processes share where `REDIS_URL` is set: the same values on a Redis server.
+
+A value is read with the server's time, changed here and swapped in by a Lua script, if it is still
+the one that was read: the rules stand in quota and breaker once, in Python, and the script knows
+none of them. All times are the server's, so that machines need not agree on theirs. What this
+process wrote last is likely to be there still, and its time is known: the reading is left out then,
+and the script sees to it that value and time are right.
+
+An answer that got lost leaves open whether a swap took place. Doing it again costs a slot of the
+quota at worst.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from pydantic import SecretStr
+
+from kis_assets.errors import ServiceUnavailable
+from kis_assets.settings import SettingsError
+from kis_assets.state.sqlite import Change
+
+T = TypeVar("T")
+
+PREFIX = "kis_assets:"
+KEEP = 7 * 86_400
+"""Seconds after its last change at which a value is forgotten, and with it what KIS grants."""
+TRIES = 1000
+LEASE = 120
+"""Seconds for which a token's lock is held at most: longer than a request for one can take."""
+WAIT = 3.0
+"""Seconds that the server may take to answer."""
+STALE = 0.002
+"""Seconds by which a time that was not read from the server may be behind it."""
+
+_READ = """
+local now = redis.call('TIME')
+return {1, redis.call('GET', KEYS[1]) or '', now[1], now[2]}
+"""
+_SWAP = """
+local now = redis.call('TIME')
+local value = redis.call('GET', KEYS[1]) or ''
+local late = ARGV[4] == '' and 0 or now[1] + now[2] / 1000000 - ARGV[4]
+if value ~= ARGV[1] or late < 0 or late > tonumber(ARGV[5]) then
+    return {0, value, now[1], now[2]}
+end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return {1, value, now[1], now[2]}
+"""
+
+
+class Redis:
+    """A connection to the server, its scripts and its time. Thread-safe; says no password.
+
+    Raises:
+        SettingsError: the package that speaks to Redis is not installed.
+    """
+
+    def __init__(self, url: SecretStr) -> None:
+        try:
+            import redis
+            from redis.backoff import ConstantBackoff
+            from redis.retry import Retry
+        except ImportError:
+            raise SettingsError(
+                "REDIS_URL is set and the package redis is missing: "
+                "pip install 'kis-assets[redis]', or unset REDIS_URL"
+            ) from None
+        self._errors: tuple[type[Exception], ...] = (redis.RedisError, OSError)
+        self.client: Any = redis.Redis.from_url(
+            url.get_secret_value(),
+            socket_timeout=WAIT,
+            socket_connect_timeout=WAIT,
+            health_check_interval=30,
+            retry=Retry(ConstantBackoff(0.05), 1),
+        )
+        where = self.client.connection_pool.connection_kwargs
+        self.where = str(where.get("path") or f"{where.get('host')}:{where.get('port')}")
+        self._read = self.client.register_script(_READ)
+        self._swap = self.client.register_script(_SWAP)
+        self._ahead: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Redis({self.where})"
+
+    def read(self, key: str) -> tuple[bytes, float]:
+        """The value of a key, empty where there is none, and the server's time."""
+        with self.named_failures():
+            _, value, now = self._taken(self._read(keys=[PREFIX + key]))
+        return value, now
+
+    def swap(
+        self, key: str, old: bytes, new: bytes, supposed: float | None = None
+    ) -> tuple[bool, bytes, float]:
+        """Put `new` in the place of `old`; whether it was still there, else what is, and when.
+
+        Where a time is `supposed`, the server's may be no earlier, and later by STALE at most.
+        """
+        now = "" if supposed is None else f"{supposed:.6f}"
+        with self.named_failures():
+            return self._taken(self._swap(keys=[PREFIX + key], args=[old, new, KEEP, now, STALE]))
+
+    def now(self) -> float:
+        """The server's time, from this machine's steady clock and how far the two are apart."""
+        if self._ahead is None:
+            self.read("")
+        return time.monotonic() + (self._ahead or 0.0)
+
+    @contextmanager
+    def named_failures(self) -> Generator[None]:
+        """Turn every failure of the server or of the way there into a ServiceUnavailable."""
+        try:
+            yield
+        except self._errors as error:
+            raise ServiceUnavailable(
+                f"the Redis server at {self.where} (REDIS_URL) cannot be used: "
+                f"{type(error).__name__}",
+                passing=True,
+            ) from None
+
+    def close(self) -> None:
+        """Close the connections; the next command opens one again."""
+        with suppress(*self._errors):
+            self.client.close()
+
+    def _taken(self, answer: list[Any]) -> tuple[bool, bytes, float]:
+        is_done, value, seconds, microseconds = answer
+        now = int(seconds) + int(microseconds) / 1e6
+        self._ahead = now - time.monotonic()
+        return bool(is_done), value, now
+
+
+class RedisState:
+    """Shared values on a Redis server; see `shared.State`."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        # Threads that take turns need not try again because of each other.
+        self._turn = threading.Lock()
+        self._written: dict[str, bytes] = {}
+
+    def update(self, key: str, change: Change[T], clock: Callable[[], float]) -> T:
+        """See `shared.State.update`; the time is the server's, whatever `clock` says."""
+        del clock
+        with self._turn:
+            supposed: float | None = None
+            if value := self._written.pop(key, b""):
+                now = supposed = self._redis.now()
+            else:
+                value, now = self._redis.read(key)
+            for _ in range(TRIES):
+                new, result = change(value or None, now)
+                if new is not None and new != value:
+                    is_done, value, now = self._redis.swap(key, value, new, supposed)
+                    if is_done:
+                        self._written[key] = new
+                        return result
+                elif supposed is None:
+                    return result
+                else:
+                    # It may have been changed by another process since.
+                    value, now = self._redis.read(key)
+                supposed = None
+        raise ServiceUnavailable(
+            f"other processes are always faster at {self._redis.where} (REDIS_URL)", passing=True
+        )
+
+    def close(self) -> None:
+        """See `shared.State.close`."""
+        self._redis.close()
+
+
+class RedisVault:
+    """Where the token of one app key lies on a Redis server; see `token.Vault`."""
+
+    def __init__(self, redis: Redis, name: str, *, bare: str) -> None:
+        """`bare` is the name under which earlier versions left a token that anybody can read."""
+        self._redis = redis
+        self._key = f"{PREFIX}token:{name}"
+        self._bare = f"{PREFIX}token:{bare}"
+
+    @contextmanager
+    def locked(self, timeout: float) -> Generator[None]:
+        """Hold the lock, which ends by itself should this process be killed.
+
+        What the lock guards holds without it as well: no token is asked for before the minute
+        since `asked_at` is over.
+        """
+        lock = self._redis.client.lock(f"{self._key}:lock", timeout=LEASE, blocking_timeout=timeout)
+        with self._redis.named_failures():
+            is_held = lock.acquire()
+            self._redis.client.delete(self._bare)
+        if not is_held:
+            raise ServiceUnavailable("another process has been renewing the token for too long")
+        try:
+            yield
+        finally:
+            with suppress(ServiceUnavailable), self._redis.named_failures():
+                lock.release()
+
+    def read(self) -> bytes:
+        """What was written last, empty where there is nothing."""
+        with self._redis.named_failures():
+            return self._redis.client.get(self._key) or b""
+
+    def write(self, content: bytes, lasts: float) -> None:
+        """Keep `content` for so many seconds."""
+        with self._redis.named_failures():
+            self._redis.client.set(self._key, content, px=max(1, int(1000 * lasts)))

@@ -1,0 +1,48 @@
+"""Trying again what may pass by itself, with longer and longer pauses. Sends nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import stamina
+
+from kis_assets.errors import KISError
+from kis_assets.transport.stats import Tally
+
+# Where structlog is installed, stamina would write of every retry to standard output.
+stamina.instrumentation.set_on_retry_hooks([stamina.instrumentation.LoggingOnRetryHook])
+
+T = TypeVar("T")
+
+
+def retrying(attempt: Callable[[], T], name: str, tally: Tally, retries: int) -> T:
+    """What `attempt` gives, tried `retries` times more while it fails for what may pass.
+
+    `name` is what the tally calls it.
+
+    Raises:
+        KISError: the last failure, or the first that does not pass.
+    """
+    outcome = ""
+    for try_ in stamina.retry_context(
+        on=_may_pass,
+        attempts=retries + 1,
+        timeout=None,
+        wait_initial=0.2,
+        wait_max=5.0,
+        wait_jitter=0.3,
+    ):
+        with try_:
+            if outcome:
+                tally.retried(name, outcome)
+            try:
+                return attempt()
+            except KISError as error:
+                outcome = type(error).__name__
+                raise
+    raise AssertionError
+
+
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, KISError) and error.passing
