@@ -261,6 +261,7 @@ class Settings(BaseModel):
             # What is empty is not set, and what is no setting is somebody else's.
             known = {name.lower(): value for name, value in found.items() if value.strip()}
             given |= {name: known[name] for name in cls.model_fields.keys() & known.keys()}
+        given |= _from_files(given)
         given |= {name: value for name, value in overrides.items() if value is not None}
         try:
             settings = cls(**given)
@@ -525,6 +526,29 @@ class Settings(BaseModel):
         if self.source_type == "mock" and calendar.live_session(now) is None:
             return calendar.latest_session(now).closes_at + calendar.AUCTION_OVER
         return now
+
+
+_IN_FILES = ("kis_app_key", "kis_app_secret", "krx_api_key", "redis_url")
+
+
+def _from_files(given: Mapping[str, Any]) -> dict[str, str]:
+    """Secrets that lie in files of their own, as Docker and systemd give them.
+
+    Raises:
+        SettingsError: a file cannot be read, or the secret is given twice.
+    """
+    found: dict[str, str] = {}
+    for name in _IN_FILES:
+        variable = f"{name.upper()}_FILE"
+        if not (path := os.environ.get(variable)):
+            continue
+        if name in given:
+            raise SettingsError(f"{variable} and {name.upper()} are both set: choose one")
+        try:
+            found[name] = text_of(expanded(path)).strip()
+        except ValueError as error:
+            raise SettingsError(f"{variable}: the file {error}") from None
+    return found
 
 
 def _words(secret: SecretStr) -> list[str]:

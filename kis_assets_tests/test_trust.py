@@ -372,3 +372,31 @@ def test_a_planted_database_reaches_no_address() -> None:
         assert market.rows("FROM seen")[1] == [(False,)]
         with pytest.raises(duckdb.Error, match="requires the extension httpfs"):
             market.rows("FROM read_csv('http://127.0.0.1:9/planted')")
+
+
+# Ordinary use
+
+
+def test_secrets_may_lie_in_files_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Docker mounts them, and systemd: read by others or not, they are no variables."""
+    for name in ("KIS_APP_KEY", "KIS_APP_SECRET"):
+        monkeypatch.delenv(name)
+        Path(name).write_text(f"{KEYS[name]}\n")
+        monkeypatch.setenv(f"{name}_FILE", str(Path(name).absolute()))
+    (found,) = Settings.load().credentials
+    assert found.app_key.get_secret_value() == APP_KEY
+    assert found.app_secret.get_secret_value() == APP_SECRET
+    monkeypatch.setenv("KIS_APP_KEY", APP_KEY)
+    with pytest.raises(SettingsError, match="KIS_APP_KEY_FILE and KIS_APP_KEY are both set"):
+        Settings.load()
+    monkeypatch.delenv("KIS_APP_KEY")
+    monkeypatch.setenv("KIS_APP_SECRET_FILE", "/run/secrets/nothing")
+    with pytest.raises(SettingsError, match="KIS_APP_SECRET_FILE: the file cannot be read"):
+        Settings.load()
+
+
+def test_a_file_of_settings_names_no_file_of_a_secret(tmp_path: Path) -> None:
+    """It could name any file, and a server would be sent what is in it."""
+    Path("other").write_text("OTHERSECRET" * 3)
+    write(f"KRX_API_KEY_FILE={tmp_path / 'other'}")
+    assert not Settings.load().krx_api_key.get_secret_value()
