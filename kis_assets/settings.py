@@ -528,7 +528,8 @@ class Settings(BaseModel):
         return now
 
 
-_IN_FILES = ("kis_app_key", "kis_app_secret", "krx_api_key", "redis_url")
+IN_FILES = ("kis_app_key", "kis_app_secret", "krx_api_key", "redis_url")
+"""Secrets that a file may hold, named by the variable with `_FILE` behind it."""
 
 
 def _from_files(given: Mapping[str, Any]) -> dict[str, str]:
@@ -538,7 +539,7 @@ def _from_files(given: Mapping[str, Any]) -> dict[str, str]:
         SettingsError: a file cannot be read, or the secret is given twice.
     """
     found: dict[str, str] = {}
-    for name in _IN_FILES:
+    for name in IN_FILES:
         variable = f"{name.upper()}_FILE"
         if not (path := os.environ.get(variable)):
             continue

@@ -36,7 +36,7 @@ from kis_assets.execution import runner
 from kis_assets.execution.backfill import Plan
 from kis_assets.execution.runner import Outcome
 from kis_assets.kis.stream import Stream
-from kis_assets.settings import Settings
+from kis_assets.settings import IN_FILES, Settings
 from kis_assets.simulator.server.http import serve
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
@@ -600,6 +600,7 @@ def wrong_with(span: str, query: Callable[[str], list[Any]]) -> str | None:
     setting = re.match(r"(KIS|KRX|DATA|ENABLE|REDIS)_[A-Z_]+", span)
     if setting:
         fields = [name.upper() for name in Settings.model_fields]
+        fields += ["KIS_FOLDER", *(f"{name.upper()}_FILE" for name in IN_FILES)]
         begins = any(name.startswith(setting[0]) for name in fields)
         known = begins if span.endswith("...") else setting[0] in fields
         return None if known else "no such setting"
