@@ -267,7 +267,7 @@ def simulator_of(source: KISDataSource) -> Simulator:
 @pytest.fixture(scope="session")
 def small_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small mock lake that all tests read and none writes; see `small_lake.py`."""
-    from kis_assets_tests import small_lake
+    from kis_assets_tests.support import small_lake
 
     # The folder above is shared by pytest-xdist's processes: the first one makes the lake.
     shared = tmp_path_factory.getbasetemp()
@@ -309,7 +309,7 @@ def stored(small_lake: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def asked(stored: Path, at: OpenAt, monkeypatch: pytest.MonkeyPatch) -> KISDataSource:
     """The source that commands ask: a server in process, at noon."""
-    from kis_assets_tests.small_lake import NOON, listing
+    from kis_assets_tests.support.small_lake import NOON, listing
 
     source = at(NOON)
     # A test types several commands, and each closes what it opened.

@@ -18,7 +18,7 @@ from kis_assets.exchange import calendar
 from kis_assets.simulator.market.market import Stock, rate_of
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.market.names import share_isin
-from kis_assets_tests.courses import (
+from kis_assets_tests.support.courses import (
     DAYS,
     FRI,
     LAST,

@@ -40,10 +40,10 @@ from kis_assets.settings import IN_FILES, Settings
 from kis_assets.simulator.server.http import serve
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
+from kis_assets_tests.cli.test_reading_commands import Said
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, MARKET_DAYS
 from kis_assets_tests.evening_picture import SCHEMES
-from kis_assets_tests.small_lake import CODES, DAY, SAMSUNG
-from kis_assets_tests.test_cli_reading import Said
+from kis_assets_tests.support.small_lake import CODES, DAY, SAMSUNG
 
 pytestmark = pytest.mark.usefixtures("narrow_terminal")
 
@@ -218,7 +218,7 @@ def evening_after(asked: KISDataSource, monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_what_fetches_a_day_asks_for_its_partitions(
     evening_after: None, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What becomes of such a request: `test_cli.py`, and below, slowly, the same commands whole."""
+    """What becomes of such a request: `test_commands.py`, and below, slowly, the same commands whole."""
     wanted: list[tuple[str, list[str]]] = []
 
     def run_day(day: date, _: Any, tables: Any, **__: Any) -> list[Outcome]:

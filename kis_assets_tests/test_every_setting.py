@@ -64,7 +64,7 @@ SHOWN_BY: dict[str, str] = {
     "kis_venue": "test_venues.py::test_rows_of_nxt_stand_apart",
     "kis_data_dir": "test_every_setting.py::test_the_lake_keeps_old_versions_for_its_days",
     "kis_lake_keep_days": "test_every_setting.py::test_the_lake_keeps_old_versions_for_its_days",
-    "kis_lake_url": "test_publish.py::test_a_materialization_publishes_what_it_stored",
+    "kis_lake_url": "test_delta.py::test_a_materialization_publishes_what_it_stored",
     "kis_replay_at": f"{DAYS}during_the_session_the_newest_snapshot_answers",
     "krx_api_key": f"{KRX}a_refused_key_says_that_each_api_is_applied_for",
     "krx_api_base_url": f"{KRX}seven_days_arrive_value_for_value",
@@ -83,7 +83,8 @@ SHOWN_BY: dict[str, str] = {
 def test_every_setting_has_a_test_that_sees_its_effect(name: str) -> None:
     assert name in SHOWN_BY, f"{name.upper()} is new: say in SHOWN_BY which test shows its effect"
     file, _, test = SHOWN_BY[name].partition("::")
-    text = (HERE / file).read_text(encoding="utf-8")
+    (path,) = HERE.rglob(file)
+    text = path.read_text(encoding="utf-8")
     assert re.search(rf"^def {test}\(", text, re.MULTILINE), f"{file} has no {test}"
 
 

@@ -20,7 +20,8 @@ from kis_assets.lake.lake import Lake, LakeError, Scope
 from kis_assets.lake.reader import NotStored, NotStoredWarning, missing
 from kis_assets.settings import SettingsError
 from kis_assets.tables import DAILY_CANDLES, STOCK_MASTER
-from kis_assets_tests.small_lake import (
+from kis_assets_tests.lake.test_views import candle, frame
+from kis_assets_tests.support.small_lake import (
     CODES,
     DAY,
     FIRST_VERSION,
@@ -30,7 +31,6 @@ from kis_assets_tests.small_lake import (
     SPLIT,
     WRONG_CLOSE,
 )
-from kis_assets_tests.test_views import candle, frame
 
 
 @pytest.fixture

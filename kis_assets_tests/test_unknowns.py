@@ -41,9 +41,9 @@ from kis_assets.state.sqlite import SharedState
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES
 from kis_assets.transport.rate_limiter import Quota
 from kis_assets_tests.conftest import EVENING, Clock, OpenAt, open_source
-from kis_assets_tests.in_process import alter, checks, materialize, point_at, rows
-from kis_assets_tests.small_rows import candle, frame
-from kis_assets_tests.test_master import record as master_record
+from kis_assets_tests.kis.test_master_files import record as master_record
+from kis_assets_tests.support.in_process import alter, checks, materialize, point_at, rows
+from kis_assets_tests.support.small_rows import candle, frame
 
 DAY = EVENING.date()
 MONTH = date(2026, 3, 1)
