@@ -17,7 +17,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from kis_assets.exchange import calendar
+from kis_assets.exchange import stocks
 from kis_assets.lake.damaged_files import damaged, is_whole, rows_in
 from kis_assets.lake.queries import NEWEST, Day, conditions, day_of, finding
 from kis_assets.lake.reader import Catalogue, NotStored, NotStoredWarning, missing, spans
@@ -206,7 +206,7 @@ class Market:
         word = composed(stock)
         # A code is not looked up: what is stored of it shows whether it exists. All have a digit,
         # which tells them from names of six letters.
-        is_code = calendar.is_stock_code(word.upper()) and any(map(str.isdigit, word))
+        is_code = stocks.is_stock_code(word.upper()) and any(map(str.isdigit, word))
         return word.upper() if is_code else self._by_name(word)
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ from pydantic import (
     model_validator,
 )
 
-from kis_assets.exchange import calendar
+from kis_assets.exchange import calendar, stocks
 from kis_assets.exchange.venues import Venue
 from kis_assets.security import hosts
 from kis_assets.security.redaction import remember
@@ -335,7 +335,7 @@ class Settings(BaseModel):
         else:
             words = [word.strip().upper() for word in value.split(",")]
         for number, word in enumerate(words, start=1):
-            if word and not calendar.is_stock_code(word):
+            if word and not stocks.is_stock_code(word):
                 # The file may be another one than was meant, and hold a secret.
                 which = f"line {number}" if value.startswith("@") else repr(word)
                 raise ValueError(

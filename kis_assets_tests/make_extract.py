@@ -14,7 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
-from kis_assets.exchange import calendar
+from kis_assets.exchange import calendar, prices
 from kis_assets.simulator.market.market import Stock, rate_of
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.market.names import share_isin
@@ -213,7 +213,7 @@ def frames() -> dict[str, pl.DataFrame]:
 
 def _figures(course: Course, row: Row, day: date) -> dict[str, object]:
     stock, base, shares = course.stock, course.base(day), course.shares[day]
-    lower, upper = calendar.price_limits(base, stock.market, day)
+    lower, upper = prices.price_limits(base, stock.market, day)
     change = row.close - base
     # Of KRX: 1 up, 2 down, 3 unchanged, 4 and 5 the limits, 0 no trade.
     code = "3" if change == 0 else "1" if change > 0 else "2"

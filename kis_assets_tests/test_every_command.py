@@ -218,7 +218,7 @@ def evening_after(asked: KISDataSource, monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_what_fetches_a_day_asks_for_its_partitions(
     evening_after: None, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What becomes of such a request: `test_commands.py`, and below, slowly, the same commands whole."""
+    """What such a request becomes: `test_commands.py`; below, slowly, the same commands whole."""
     wanted: list[tuple[str, list[str]]] = []
 
     def run_day(day: date, _: Any, tables: Any, **__: Any) -> list[Outcome]:

@@ -18,9 +18,8 @@ FLOORS = (
     {"errors", "settings", "tables"},
     {"state"},  # what processes share
     {"transport"},  # HTTP, rate limiter, circuit breaker
-    {"kis"},
+    {"kis", "lake"},  # a protocol; Parquet and the catalog
     {"krx"},  # reads its fields as KIS's are read
-    {"lake"},  # Parquet and the catalog
     {"monitoring", "simulator", "charts"},
     {"sources", "report"},
     {"defs"},  # Dagster's objects

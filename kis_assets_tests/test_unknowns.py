@@ -25,7 +25,7 @@ from kis_assets.errors import (
     NotSupported,
     UnexpectedAnswer,
 )
-from kis_assets.exchange import calendar
+from kis_assets.exchange import calendar, stocks
 from kis_assets.exchange.venues import Venue
 from kis_assets.kis import endpoints, master_files
 from kis_assets.kis.client import Client
@@ -367,4 +367,4 @@ def test_nxt_may_trade_etfs_or_not(
         monkeypatch.setattr(source._kis, "nxt_codes", lambda: listed)
         traded = source.stock_master(DAY)
     assert set(traded["stock_code"]) == listed
-    assert traded.filter(master_files.in_universe(("common",)))["stock_code"].to_list() == [SAMSUNG]
+    assert traded.filter(stocks.in_universe(("common",)))["stock_code"].to_list() == [SAMSUNG]

@@ -1,4 +1,4 @@
-"""The market: trading days, session times, tick sizes, price limits, codes. Pure: no network.
+"""Trading days and session times of KRX. Pure: no network.
 
 The closed days come from the `holidays` package (its XKRX calendar), corrected by the rows of
 `krx_sessions.csv`, which also holds the days with unusual hours. A session is the regular one, from
@@ -11,7 +11,6 @@ nothing is guessed.
 from __future__ import annotations
 
 import csv
-import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -48,40 +47,6 @@ KOSDAQ."""
 CLOSING_PRICE = timedelta(minutes=30)
 """How long after the close trading at its price goes on."""
 _AFTER_MARKET_ENDS = time(20, 0)
-
-_MARKETS = ("KOSPI", "KOSDAQ", "KONEX")
-
-# (prices below this, tick): the last entry has no bound. Order matters.
-_Ticks = tuple[tuple[float, int], ...]
-_INF = float("inf")
-# KRX: one table for KOSPI, KOSDAQ and KONEX since 2023-01-25.
-SAME_TICKS_SINCE = date(2023, 1, 25)
-TICKS: _Ticks = (
-    (2_000, 1),
-    (5_000, 5),
-    (20_000, 10),
-    (50_000, 50),
-    (200_000, 100),
-    (500_000, 500),
-    (_INF, 1_000),
-)
-_TICKS_BEFORE: _Ticks = (
-    (1_000, 1),
-    (5_000, 5),
-    (10_000, 10),
-    (50_000, 50),
-    (100_000, 100),
-    (500_000, 500),
-    (_INF, 1_000),
-)
-# KOSDAQ and KONEX had no tick above 100 in the older table.
-_TICKS_BEFORE_KOSDAQ: _Ticks = (*_TICKS_BEFORE[:4], (_INF, 100))
-
-# KRX: 30 % instead of 15 %; KOSDAQ had reached 15 % (from 12 %) ten years earlier.
-_LIMITS_30_SINCE = date(2015, 6, 15)
-_KOSDAQ_15_SINCE = date(2005, 3, 28)
-
-_STOCK_CODE = re.compile(r"Q?[0-9A-Z]{6}")
 
 
 @dataclass(frozen=True)
@@ -283,53 +248,6 @@ def live_session(at: datetime) -> Session | None:
     return session if at.astimezone(SEOUL).date() < next_trading_day(session.day) else None
 
 
-def tick_size(price: int, day: date | None = None, market: str = "KOSPI") -> int:
-    """The smallest step between two order prices at that price, in KRW.
-
-    For shares; exchange-traded products have their own steps. The table is the one in force on
-    `day`, today's when None: it changed on 2023-01-25, before which KOSDAQ and KONEX had no step
-    above 100. Source: KRX business regulations.
-
-    Raises:
-        ValueError: the price is below 1, or the market is none of KOSPI, KOSDAQ, KONEX.
-    """
-    if price < 1:
-        raise ValueError(f"a price is at least 1 KRW, not {price}")
-    for below, tick in _ticks(day, market):
-        if price < below:
-            return tick
-    raise AssertionError("the last step has no upper bound")
-
-
-def price_limits(base: int, market: str = "KOSPI", day: date | None = None) -> tuple[int, int]:
-    """The lowest and the highest price allowed on a day whose base price is `base`, in KRW.
-
-    30 % either way on KOSPI and KOSDAQ since 2015-06-15 (15 % before, and 12 % on KOSDAQ until
-    March 2005), 15 % on KONEX, as of `day`, today when None. The width is cut down to the tick of
-    the base price but is at least one tick; the limits are then moved inward to a tick of their
-    own level. A listing day, liquidation trading and leveraged funds have other limits: where the
-    server states limits, prefer those.
-
-    Returns:
-        (lower, upper), with 1 <= lower <= upper.
-
-    Raises:
-        ValueError: the base is below 1, or the market is none of KOSPI, KOSDAQ, KONEX.
-    """
-    tick = tick_size(base, day, market)
-    width = base * _limit_percent(day, market) // 100
-    width = max(width - width % tick, tick)
-    lower, upper = max(base - width, 1), base + width
-    up = tick_size(upper, day, market)
-    down = tick_size(lower, day, market)
-    return -(-lower // down) * down, upper - upper % up
-
-
-def is_stock_code(code: object) -> bool:
-    """True for a short code: a text of six digits or capital letters, or Q and six for an ETN."""
-    return isinstance(code, str) and _STOCK_CODE.fullmatch(code) is not None
-
-
 def _check(day: date) -> None:
     # A datetime is a date to the type checker, yet never equal to one: it would look "closed".
     if isinstance(day, datetime):
@@ -403,24 +321,3 @@ def _session(
         note=note,
         known_from=known_from,
     )
-
-
-def _check_market(market: str) -> None:
-    if market not in _MARKETS:
-        raise ValueError(f"{market!r} is no market; KOSPI, KOSDAQ and KONEX are")
-
-
-def _ticks(day: date | None, market: str) -> _Ticks:
-    _check_market(market)
-    if (day or today()) >= SAME_TICKS_SINCE:
-        return TICKS
-    return _TICKS_BEFORE if market == "KOSPI" else _TICKS_BEFORE_KOSDAQ
-
-
-def _limit_percent(day: date | None, market: str) -> int:
-    at = day or today()
-    if market == "KOSDAQ" and at < _KOSDAQ_15_SINCE:
-        return 12
-    if market == "KONEX" or at < _LIMITS_30_SINCE:
-        return 15
-    return 30

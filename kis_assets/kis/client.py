@@ -29,12 +29,11 @@ from kis_assets.errors import (
     NotSupported,
     RateLimited,
     ServiceUnavailable,
-    Then,
     UnexpectedAnswer,
-    policy,
 )
 from kis_assets.kis import endpoints
 from kis_assets.kis.endpoints import Endpoint
+from kis_assets.kis.error_codes import Then, policy
 from kis_assets.kis.fields import plain, refusal
 from kis_assets.kis.token import TokenStore, open_tokens
 from kis_assets.security.redaction import is_echoed, redact_answer, remember

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 import polars as pl
 
 from kis_assets.errors import UnexpectedAnswer
+from kis_assets.exchange.stocks import security_type
 from kis_assets.kis.archive import unpacked
 from kis_assets.kis.fields import decimal
 from kis_assets.tables import STOCK_MASTER
@@ -203,22 +204,6 @@ FIELDS: dict[str, _Field] = {
 # Without these a record is no record; every other field may be blank, and is null then.
 _REQUIRED = {"stock_code", "isin", "stock_name", "security_group"}
 
-_GROUPS = {
-    "FS": "foreign",
-    "RT": "reit",
-    "EF": "etf",
-    "EN": "etn",
-    "EW": "elw",
-    "DR": "dr",
-    "IF": "infrastructure_fund",
-    "SC": "ship_fund",
-    "MF": "investment_company",
-    "BC": "beneficiary_certificate",
-    "FE": "foreign_etf",
-    "SW": "warrant",
-    "SR": "right",
-}
-
 _UNREADABLE = 0.01
 """Share of records whose optional field may be unreadable; more is a changed layout."""
 _MOST_LINES = 100_000
@@ -347,36 +332,3 @@ def _net_income() -> pl.Expr:
     cut = pl.when(net > 0).then((net >= 10_000) & (ordinary >= 100_000))
     cut = cut.otherwise((net <= -1_000) & (ordinary >= 10_000))
     return pl.when(cut.fill_null(value=False)).then(None).otherwise(net)
-
-
-def security_type() -> pl.Expr:
-    """The security type of a row, by its group and what kind of share it is."""
-    group = pl.col("security_group")
-    is_share = group.is_in(["ST", "KN"])
-    return (
-        pl.when(is_share & pl.col("is_spac").fill_null(False))
-        .then(pl.lit("spac"))
-        .when(is_share & pl.col("preferred_class").is_in(["1", "2", "9"]))
-        .then(pl.lit("preferred"))
-        .when(is_share)
-        .then(pl.lit("common"))
-        .otherwise(group.replace_strict(_GROUPS, default="other", return_dtype=pl.String))
-    )
-
-
-def in_universe(groups: tuple[str, ...]) -> pl.Expr:
-    """Which rows of `stock_master` the groups of `KIS_UNIVERSE` ask for.
-
-    `common` means common shares of KOSPI and KOSDAQ; `konex` every share of KONEX; the other
-    groups name a security type.
-    """
-    if "all" in groups:
-        return pl.lit(True)
-    on_konex = pl.col("market") == "KONEX"
-    chosen = pl.lit(False)
-    for group in groups:
-        if group == "konex":
-            chosen = chosen | on_konex
-        else:
-            chosen = chosen | ((pl.col("security_type") == group) & ~on_konex)
-    return chosen

@@ -36,13 +36,12 @@ from kis_assets.errors import (
     RateLimited,
     ServiceUnavailable,
     SessionInUse,
-    Then,
     UnexpectedAnswer,
-    policy,
 )
 from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue
 from kis_assets.kis.client import Client
+from kis_assets.kis.error_codes import Then, policy
 from kis_assets.kis.stream_records import Kind, RealTime, records
 from kis_assets.kis.stream_registrations import (
     PING,

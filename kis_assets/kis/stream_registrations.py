@@ -10,7 +10,7 @@ import logging
 from typing import NamedTuple
 
 from kis_assets.errors import InvalidRequest, KISError, NotSupported, UnexpectedAnswer
-from kis_assets.exchange import calendar
+from kis_assets.exchange import stocks
 from kis_assets.exchange.venues import Venue
 from kis_assets.kis.client import Client
 from kis_assets.kis.fields import plain, refusal
@@ -36,7 +36,7 @@ def registrations(
         InvalidRequest: a code is none, none is given, or they are more than a session takes.
         NotSupported: the virtual server has KRX's feed alone.
     """
-    wrong = [code for code in codes if not calendar.is_stock_code(code)]
+    wrong = [code for code in codes if not stocks.is_stock_code(code)]
     if wrong or not codes or not kinds:
         raise InvalidRequest(
             f"{wrong[0]!r} is no stock code" if wrong else "no stock or kind is given"

@@ -14,15 +14,9 @@ from typing import Any, NoReturn, TypeVar, cast
 
 import httpx
 
-from kis_assets.errors import (
-    AuthenticationFailed,
-    KISError,
-    RateLimited,
-    Then,
-    UnexpectedAnswer,
-    policy,
-)
+from kis_assets.errors import AuthenticationFailed, KISError, RateLimited, UnexpectedAnswer
 from kis_assets.exchange import calendar
+from kis_assets.kis.error_codes import Then, policy
 from kis_assets.kis.fields import plain
 from kis_assets.security.redaction import is_echoed, redact_answer
 from kis_assets.settings import NO_KRX_KEY, Settings

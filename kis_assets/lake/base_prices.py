@@ -12,21 +12,14 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from kis_assets.exchange import calendar
+from kis_assets.exchange import calendar, prices
+from kis_assets.exchange.prices import tick_expression
 
 A_FORTNIGHT = timedelta(days=15)
 """How long before a day the session before it lies at most: KRX was never closed for longer."""
 SUPPORTED = (0.45, 2.2)
 """How far from its ratio a base price may lie: back from a halt it is set by an auction, within
 half and twice of it."""
-
-
-def tick_of(price: pl.Expr) -> pl.Expr:
-    """The tick of prices since 2023-01-25, when it became the same on all markets."""
-    expression = pl.lit(None, pl.Int64)
-    for below, tick in reversed(calendar.TICKS):
-        expression = pl.when(price < below).then(tick).otherwise(expression)
-    return expression
 
 
 def moved_bases(candles: pl.LazyFrame, first: date, last: date) -> pl.LazyFrame:
@@ -49,11 +42,9 @@ def moved_bases(candles: pl.LazyFrame, first: date, last: date) -> pl.LazyFrame:
     before = candles.filter("is_final").select(
         "stock_code", session_before="trading_day", previous_close="close"
     )
-    tick = tick_of(pl.max_horizontal("base_price", "previous_close"))
+    tick = tick_expression(pl.max_horizontal("base_price", "previous_close"))
     return (
-        candles.filter(
-            pl.col("trading_day").is_between(max(first, calendar.SAME_TICKS_SINCE), last)
-        )
+        candles.filter(pl.col("trading_day").is_between(max(first, prices.SAME_TICKS_SINCE), last))
         .with_columns(session_before=session_before)
         .join(before, on=["stock_code", "session_before"])
         .filter((pl.col("base_price") - pl.col("previous_close")).abs() > tick)

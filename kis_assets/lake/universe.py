@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from kis_assets.kis.master_files import in_universe
+from kis_assets.exchange.stocks import in_universe
 from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings
 from kis_assets.tables import STOCK_MASTER

@@ -6,6 +6,7 @@ the newest stored units only: a view that wants the newest rows must not open te
 
 from __future__ import annotations
 
+from kis_assets.exchange import prices
 from kis_assets.tables import LEVELS
 
 
@@ -61,23 +62,7 @@ def _days(period: str) -> str:
     """
 
 
-def _tick(price: str, day: str) -> str:
-    """SQL for the tick of a price on a day: KRX's table since 2023-01-25, and the one before it.
-
-    The older table had smaller ticks on KOSDAQ; the larger ones are as good for what it is for.
-    """
-
-    def table(steps: dict[int, int], last: int) -> str:
-        whens = " ".join(f"WHEN {price} < {bound} THEN {tick}" for bound, tick in steps.items())
-        return f"CASE {whens} ELSE {last} END"
-
-    now = {2000: 1, 5000: 5, 20000: 10, 50000: 50, 200000: 100, 500000: 500}
-    before = {1000: 1, 5000: 5, 10000: 10, 50000: 50, 100000: 100, 500000: 500}
-    return (
-        f"CASE WHEN {day} >= DATE '2023-01-25' THEN {table(now, 1000)} "
-        f"ELSE {table(before, 1000)} END"
-    )
-
+_TICK = prices.tick_sql("greatest(base_price, previous_close)", "trading_day")
 
 LONGEST_CLOSURE = 15
 """Days without any stock's candle that only months which are not stored can explain: KRX was never
@@ -124,7 +109,7 @@ _ADJUSTED = f"""
                 THEN CASE WHEN split_ratio > 0 THEN split_ratio ELSE 1.0 END
             -- An announced day that moved is no action on the day it was announced for.
             WHEN abs(base_price - previous_close)
-                 <= {_tick("greatest(base_price, previous_close)", "trading_day")} THEN 1.0
+                 <= {_TICK} THEN 1.0
             -- Back from a halt, the base is set by an auction within half and twice the ratio's.
             WHEN base_price * recorded.ratio / previous_close BETWEEN 0.45 AND 2.2
                 THEN 1.0 / recorded.ratio

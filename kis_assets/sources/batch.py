@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypedDict, TypeVar
 
 from kis_assets.errors import InvalidRequest, KISError
-from kis_assets.exchange import calendar
+from kis_assets.exchange import stocks
 from kis_assets.transport.fan_out import each
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def checked(stock_code: str) -> str:
     Raises:
         InvalidRequest: it is none.
     """
-    if not calendar.is_stock_code(stock_code):
+    if not stocks.is_stock_code(stock_code):
         raise InvalidRequest(
             f"{stock_code!r} is no stock code: it is a text of six digits or capital letters, such "
             'as "005930"'

@@ -24,11 +24,12 @@ from kis_assets.cli.common import quieten
 from kis_assets.cli.progress import Bar
 from kis_assets.defs import materialization, universe
 from kis_assets.defs.resources import KISResource, open_lake
-from kis_assets.errors import KISError, RateLimited, policy
+from kis_assets.errors import KISError, RateLimited
 from kis_assets.exchange import calendar
 from kis_assets.execution.runner import Outcome
 from kis_assets.kis import endpoints
 from kis_assets.kis.client import Client
+from kis_assets.kis.error_codes import policy
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.lake.universe import wanted
 from kis_assets.monitoring import costs

@@ -10,8 +10,9 @@ import polars as pl
 import pytest
 
 from kis_assets.errors import UnexpectedAnswer
+from kis_assets.exchange.stocks import in_universe
 from kis_assets.kis import master_files
-from kis_assets.kis.master_files import Market, in_universe
+from kis_assets.kis.master_files import Market
 
 
 def record(market: Market = "KOSPI", **fields: str) -> bytes:

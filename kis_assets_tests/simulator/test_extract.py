@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from kis_assets.exchange import calendar
+from kis_assets.exchange import calendar, prices
 from kis_assets_tests import make_extract
 from kis_assets_tests.conftest import EXTRACT, MARKET_DAYS
 
@@ -81,9 +81,7 @@ def test_first_days_and_liquidation_move_beyond_the_limits(daily: pl.DataFrame) 
 def test_some_highs_and_lows_of_each_day_are_off_the_tick(daily: pl.DataFrame) -> None:
     def is_off(row: dict[str, int | str | date]) -> bool:
         market, day = str(row["market"]).removesuffix(" GLOBAL"), row["date"]
-        return any(
-            row[name] % calendar.tick_size(row[name], day, market) for name in ("high", "low")
-        )  # type: ignore
+        return any(row[name] % prices.tick_size(row[name], day, market) for name in ("high", "low"))  # type: ignore
 
     traded = daily.filter(pl.col("volume") > 0)
     off = traded.filter(pl.Series([is_off(row) for row in traded.iter_rows(named=True)]))

@@ -65,7 +65,7 @@ def test_every_kind_of_issue_is_listed(market: ModelMarket) -> None:
     assert "00781K" in names
     lettered = [code for code in names if not code[:5].isdigit() and not code.startswith("Q")]
     assert len(lettered) >= 40
-    assert all(calendar.is_stock_code(code) for code in names)
+    assert all(stocks.is_stock_code(code) for code in names)
     assert len(set(names.values())) == len(names)
 
 

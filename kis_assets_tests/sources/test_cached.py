@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from kis_assets.errors import InvalidRequest, RateLimited, ServiceUnavailable
-from kis_assets.exchange import calendar
+from kis_assets.exchange import calendar, stocks
 from kis_assets.exchange.venues import Venue
 from kis_assets.settings import Settings
 from kis_assets.simulator.server.faults import When
@@ -624,7 +624,7 @@ def test_a_cached_price_takes_no_time(
     with CachedDataSource(open_source(simulator, settings), real_store, settings) as cached:
         master = cached.stock_master(EVENING.date())
         codes = master.sort("previous_volume", descending=True)["stock_code"].head(100).to_list()
-        codes = [code for code in codes if calendar.is_stock_code(code)]
+        codes = [code for code in codes if stocks.is_stock_code(code)]
         assert cached.warm_cache(codes, ["price"])["price"]["succeeded"] == len(codes)
         # Another program's turn on this machine is no time of the cache.
         p99 = min(_p99(cached, codes) for _ in range(3))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import NamedTuple
 
-from kis_assets.exchange import calendar
+from kis_assets.exchange import calendar, prices
 from kis_assets.simulator.market.market import Stock
 
 DAYS = calendar.trading_days(date(2026, 3, 9), date(2026, 3, 17))
@@ -48,7 +48,7 @@ class Course:
 
     def tick(self, price: float, day: date) -> int:
         """That price on the grid."""
-        tick = calendar.tick_size(max(1, round(price)), day, self.stock.market)
+        tick = prices.tick_size(max(1, round(price)), day, self.stock.market)
         return max(tick, round(price / tick) * tick)
 
     def change(self, first: date, how: Callable[[Row, date], Row]) -> None:
@@ -136,13 +136,13 @@ def bid_up(course: Course, day: date) -> None:
     """No trade, and yet another price: a bid stood above the previous close."""
     course.rest(day)
     price = course.rows[day].close
-    course.follow(day, price + calendar.tick_size(price, day, course.stock.market))
+    course.follow(day, price + prices.tick_size(price, day, course.stock.market))
 
 
 def at_the_limit(course: Course, day: date, side: int) -> None:
     """Closes at the lower (0) or upper (1) limit."""
     row = course.rows[day]
-    limit = calendar.price_limits(course.base(day), course.stock.market, day)[side]
+    limit = prices.price_limits(course.base(day), course.stock.market, day)[side]
     course.rows[day] = row._replace(high=max(row.high, limit), low=min(row.low, limit))
     course.follow(day, limit)
 
@@ -150,7 +150,7 @@ def at_the_limit(course: Course, day: date, side: int) -> None:
 def off_the_tick(course: Course, day: date) -> None:
     """A high between two ticks: a trade at the middle of the book."""
     row = course.rows[day]
-    tick = calendar.tick_size(row.high, day, course.stock.market)
+    tick = prices.tick_size(row.high, day, course.stock.market)
     course.rows[day] = row._replace(high=row.high + tick // 2)
 
 

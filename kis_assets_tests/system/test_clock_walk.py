@@ -18,7 +18,7 @@ import pytest
 
 from kis_assets.definitions import defs
 from kis_assets.defs.resources import open_lake
-from kis_assets.exchange import calendar, finality
+from kis_assets.exchange import calendar, finality, prices
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.after_market import Correction
 from kis_assets.simulator.market.market import Bar
@@ -168,7 +168,7 @@ class Walk:
         """What a day did to all prices before it."""
         if (code, bar.day) in self.ratios:
             return self.ratios[code, bar.day]
-        tick = calendar.tick_size(max(bar.base, bar.previous_close), bar.day)
+        tick = prices.tick_size(max(bar.base, bar.previous_close), bar.day)
         moved = abs(bar.base - bar.previous_close) > tick
         return Fraction(bar.base, bar.previous_close) if moved else Fraction(1)
 

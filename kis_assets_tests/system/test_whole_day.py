@@ -46,7 +46,12 @@ with dg.DagsterInstance.get() as instance:
     (done,) = pipeline.run_day(date(2026, 3, 17), instance, sys.argv[1:])
     assert not done.error, done.error
 """
-CHECK = "import kis_assets.definitions; from kis_assets_tests.system.test_whole_day import check; check()"
+CHECK = """
+import kis_assets.definitions
+from kis_assets_tests.system.test_whole_day import check
+
+check()
+"""
 PEAK = """
 import re
 print(int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from kis_assets.defs.checks.check import Span
-from kis_assets.exchange import calendar
-from kis_assets.lake.base_prices import tick_of
+from kis_assets.exchange import calendar, prices
+from kis_assets.exchange.prices import tick_expression
 from kis_assets.tables import PRICE_SNAPSHOTS, STOCK_MASTER, Table
 
 KEPT = ("trading_day", "captured_at", "stock_code")
@@ -82,17 +82,17 @@ def prices_lie_within_the_limits(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame
         .unique("stock_code", keep="last")
         .select("stock_code", "market", "is_liquidation", "listed_on")
     )
-    found = rows.filter(
-        pl.col("trading_day") >= calendar.SAME_TICKS_SINCE, pl.col("open") > 0
-    ).join(master, on="stock_code", how="left")
+    found = rows.filter(pl.col("trading_day") >= prices.SAME_TICKS_SINCE, pl.col("open") > 0).join(
+        master, on="stock_code", how="left"
+    )
     base = pl.col("base_price")
     percent = pl.when(pl.col("market") == "KONEX").then(15).otherwise(30)
-    tick = tick_of(base)
+    tick = tick_expression(base)
     width = base * percent // 100
     width = pl.max_horizontal(width - width % tick, tick)
     upper, lower = base + width, pl.max_horizontal(base - width, 1)
-    upper -= upper % tick_of(upper)
-    lower += -lower % tick_of(lower)
+    upper -= upper % tick_expression(upper)
+    lower += -lower % tick_expression(lower)
     if span.table is PRICE_SNAPSHOTS:
         upper = pl.coalesce("upper_limit", upper)
         lower = pl.coalesce("lower_limit", lower)
@@ -117,7 +117,7 @@ def prices_lie_on_the_tick(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     Of March 2026 0.35 to 0.70 % of the stocks of a day have a price off the tick; 2 % may.
     """
     off = pl.any_horizontal(
-        (pl.col(name) > 0) & (pl.col(name) % tick_of(pl.col(name)) != 0)
+        (pl.col(name) > 0) & (pl.col(name) % tick_expression(pl.col(name)) != 0)
         for name in _prices(span.table)
     )
     # Exchange-traded products have a tick of their own.
@@ -128,7 +128,7 @@ def prices_lie_on_the_tick(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
         .unique()
     )
     return (
-        rows.filter(pl.col("trading_day") >= calendar.SAME_TICKS_SINCE, off)
+        rows.filter(pl.col("trading_day") >= prices.SAME_TICKS_SINCE, off)
         .join(products, on="stock_code", how="anti")
         .select(*_shown(span.table), *_prices(span.table))
     )

@@ -17,7 +17,7 @@ from kis_assets.defs.checks import daily_candles as candles
 from kis_assets.defs.checks import minute_candles as minutes
 from kis_assets.defs.checks import order_books as books
 from kis_assets.defs.checks.check import Claim, Span, checks
-from kis_assets.exchange import calendar
+from kis_assets.exchange import stocks
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
     DAILY_CANDLES,
@@ -41,7 +41,7 @@ def codes_are_stock_codes(_: Span, found: pl.LazyFrame) -> pl.LazyFrame:
     Those of funds have F and eight digits.
     """
     codes = found.select("stock_code").unique().collect()["stock_code"]
-    wrong = [code for code in codes if not (calendar.is_stock_code(code) or _FUND.fullmatch(code))]
+    wrong = [code for code in codes if not (stocks.is_stock_code(code) or _FUND.fullmatch(code))]
     return found.filter(pl.col("stock_code").is_in(wrong)).select("stock_code", "stock_name")
 
 

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from datetime import date
 from functools import lru_cache
 
-from kis_assets.exchange import calendar
+from kis_assets.exchange import prices
 
 _ETP_FINE_TICK_FROM = date(2023, 12, 11)
 _STEPS = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000)
@@ -27,7 +27,7 @@ class Grid:
             self._ticks = (1 if day >= _ETP_FINE_TICK_FROM else 5, 5)
         else:
             self._bounds = _STEPS
-            self._ticks = tuple(calendar.tick_size(price, day, market) for price in (1, *_STEPS))
+            self._ticks = tuple(prices.tick_size(price, day, market) for price in (1, *_STEPS))
 
     def tick(self, price: int) -> int:
         """The tick at a price."""
@@ -58,7 +58,7 @@ class Grid:
 
 @lru_cache(maxsize=65_536)
 def _limits(base: int, market: str, day: date) -> tuple[int, int]:
-    return calendar.price_limits(base, market, day)
+    return prices.price_limits(base, market, day)
 
 
 @lru_cache(maxsize=4_096)

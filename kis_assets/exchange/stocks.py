@@ -1,0 +1,69 @@
+"""Stocks: what a code is, which security type a stock has, which groups make a universe. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_STOCK_CODE = re.compile(r"Q?[0-9A-Z]{6}")
+
+_SECURITY_TYPES = {
+    "FS": "foreign",
+    "RT": "reit",
+    "EF": "etf",
+    "EN": "etn",
+    "EW": "elw",
+    "DR": "dr",
+    "IF": "infrastructure_fund",
+    "SC": "ship_fund",
+    "MF": "investment_company",
+    "BC": "beneficiary_certificate",
+    "FE": "foreign_etf",
+    "SW": "warrant",
+    "SR": "right",
+}
+
+
+def is_stock_code(code: object) -> bool:
+    """True for a short code: a text of six digits or capital letters, or Q and six for an ETN."""
+    return isinstance(code, str) and _STOCK_CODE.fullmatch(code) is not None
+
+
+def security_type() -> pl.Expr:
+    """The security type of a row, by its group and what kind of share it is."""
+    import polars as pl  # settings and commands that only read do without it
+
+    group = pl.col("security_group")
+    is_share = group.is_in(["ST", "KN"])
+    return (
+        pl.when(is_share & pl.col("is_spac").fill_null(False))
+        .then(pl.lit("spac"))
+        .when(is_share & pl.col("preferred_class").is_in(["1", "2", "9"]))
+        .then(pl.lit("preferred"))
+        .when(is_share)
+        .then(pl.lit("common"))
+        .otherwise(group.replace_strict(_SECURITY_TYPES, default="other", return_dtype=pl.String))
+    )
+
+
+def in_universe(groups: tuple[str, ...]) -> pl.Expr:
+    """Which rows of `stock_master` the groups of `KIS_UNIVERSE` ask for.
+
+    `common` means common shares of KOSPI and KOSDAQ; `konex` every share of KONEX; the other
+    groups name a security type.
+    """
+    import polars as pl
+
+    if "all" in groups:
+        return pl.lit(True)
+    on_konex = pl.col("market") == "KONEX"
+    chosen = pl.lit(False)
+    for group in groups:
+        if group == "konex":
+            chosen = chosen | on_konex
+        else:
+            chosen = chosen | ((pl.col("security_type") == group) & ~on_konex)
+    return chosen
