@@ -508,11 +508,16 @@ class Settings(BaseModel):
         Raises:
             SettingsError: its home folder is nobody's.
         """
-        named = os.environ.get("DAGSTER_HOME", "").strip()
+        named = _dagster_home()
         try:
             return expanded(named or self.kis_data_dir / "dagster").absolute()
         except ValueError as error:
             raise SettingsError(f"DAGSTER_HOME={named}: {error}") from None
+
+    @property
+    def names_dagster_home(self) -> bool:
+        """Whether `DAGSTER_HOME` is set: then what lies there is its owner's."""
+        return bool(_dagster_home())
 
     def now(self) -> datetime:
         """The moment to take for now, in Seoul: `KIS_REPLAY_AT` in a replay, else the clock's.
@@ -526,6 +531,10 @@ class Settings(BaseModel):
         if self.source_type == "mock" and calendar.live_session(now) is None:
             return calendar.latest_session(now).closes_at + calendar.AUCTION_OVER
         return now
+
+
+def _dagster_home() -> str:
+    return os.environ.get("DAGSTER_HOME", "").strip()
 
 
 IN_FILES = ("kis_app_key", "kis_app_secret", "krx_api_key", "redis_url")

@@ -38,7 +38,7 @@ def run(
     import time
     import warnings
 
-    settings = settings_of(source)
+    given = settings = settings_of(source)
     reason = settings.source_reason
     if set(table or ()) == {_OF_KRX}:
         from kis_assets.exchange.venues import Venue
@@ -61,6 +61,9 @@ def run(
     console.print(_banner(settings, reason))
     started = time.monotonic()
     with console.status("starting"):
+        from kis_assets import definitions
+
+        definitions.load()  # before what loads Polars
         from kis_assets.defs.resources import open_lake
         from kis_assets.execution import runner
         from kis_assets.execution.dagster_home import in_process
@@ -69,7 +72,7 @@ def run(
         tables = table or (runner.USUAL_OF_KRX if is_krx else runner.USUAL)
         for name in tables:
             runner.partition_of(name, day)
-        runner.home(settings)
+        home = runner.home(settings)
     except (ValueError, OSError) as error:
         raise stop(error) from None
     quieten()
@@ -81,7 +84,7 @@ def run(
         console.print(f"[yellow]{name} is left out:[/] {escape(why)}", highlight=False)
     tables = [name for name in tables if name not in left_out]
     begun: list[str] = []
-    with Bar(console, settings, tables, day) as bar, in_process() as instance:
+    with Bar(console, settings, tables, day) as bar, in_process(home) as instance:
 
         def starting(name: str, partition: str) -> None:
             _foretell(bar.console, tables, begun, settings, lake, day)
@@ -90,7 +93,13 @@ def run(
 
         try:
             outcomes = runner.run_day(
-                day, instance, tables, starting=starting, progress=bar.advance, ended=bar.ended
+                day,
+                instance,
+                given,
+                tables,
+                starting=starting,
+                progress=bar.advance,
+                ended=bar.ended,
             )
         except KeyboardInterrupt:
             bar.console.print(

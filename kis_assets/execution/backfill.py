@@ -17,7 +17,6 @@ import polars as pl
 
 from kis_assets.defs import universe
 from kis_assets.defs.availability import month
-from kis_assets.defs.materialization import LISTENER
 from kis_assets.defs.partitions import FIRST_MONTH
 from kis_assets.defs.resources import KISResource, open_lake
 from kis_assets.errors import KISError
@@ -245,7 +244,7 @@ def listed_by(stocks: pl.DataFrame, day: date) -> list[str]:
     return stocks.filter(listed)["stock_code"].to_list()
 
 
-Make = Callable[[str, str, dg.DagsterInstance], Outcome]
+Make = Callable[[str, str, dg.DagsterInstance, Settings, Progress | None], Outcome]
 
 
 def run(
@@ -280,11 +279,7 @@ def run(
     def made(key: str, listener: Progress | None) -> Outcome:
         nonlocal failures
         starting(key)
-        token = LISTENER.set(listener)
-        try:
-            outcome = make(plan.table, key, instance)
-        finally:
-            LISTENER.reset(token)
+        outcome = make(plan.table, key, instance, settings, listener)
         failures = failures + 1 if outcome.error else 0
         return outcome
 

@@ -58,7 +58,9 @@ def daily_candles(
         left = provisional(lake.lake, kis.now(), first, last)["stock_code"]
         codes = sorted({*stocks["stock_code"], *left})
         foretell(context, kis, DAILY_CANDLES, stocks)
-        fetched = kis.source.daily_candles(codes, first, last, logged(context.log.info))
+        fetched = kis.source.daily_candles(
+            codes, first, last, logged(context.log.info, kis.listener)
+        )
         if kis.settings.kis_venue is not Venue.NXT:  # which may have suspended a listed stock
             _count_as_failed(fetched, stocks, first, last, kis.now())
         refuse_nothing_stored(fetched, f"daily candles of {first:%Y-%m}")
@@ -93,7 +95,9 @@ def minute_candles(
         codes = stocks["stock_code"].to_list()
         regular_only = stocks.filter(_REGULAR_ONLY)["stock_code"].to_list()
         foretell(context, kis, MINUTE_CANDLES, stocks)
-        fetched = kis.source.minute_candles(codes, day, logged(context.log.info), regular_only)
+        fetched = kis.source.minute_candles(
+            codes, day, logged(context.log.info, kis.listener), regular_only
+        )
         refuse_nothing_stored(fetched, f"minutes of {day}")
         # A stock's minutes replace its minutes: they lie on one axis. What KIS says nothing of now
         # is not taken away.

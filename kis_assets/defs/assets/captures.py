@@ -80,7 +80,9 @@ def _capture(
         report = Report(kis)
         stocks = universe.of_day(kis, lake.lake, day)
         foretell(context, kis, table, stocks)
-        fetched = fetch(kis.source)(stocks, day, captured_at, logged(context.log.info))
+        fetched = fetch(kis.source)(
+            stocks, day, captured_at, logged(context.log.info, kis.listener)
+        )
         refuse_nothing_stored(fetched, f"{table.name} of {day}")
         # The official close is shown on no other venue.
         session = calendar.session(day)

@@ -3,7 +3,7 @@
 import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -41,6 +41,7 @@ class Span:
     """Tells the moment again, for claims that take long; it is `now` where there is none."""
     progress: Progress | None = None
     """Told how far a claim is that asks the source."""
+    settings: Settings = field(default_factory=Settings.load)
 
     def rows(self, table: Table | None = None, *, days_before: int = 0) -> pl.LazyFrame:
         """The stored rows of these days, of this table or of another one, earlier ones too."""
@@ -197,7 +198,8 @@ def checks(
                 lambda: kis.source,
                 _beside(mine, kis.settings),
                 kis.now,
-                logged(context.log.info),
+                logged(context.log.info, kis.listener),
+                kis.settings,
             )
             rows = quality.rows_by_day(table, span.rows())
             for claim in claims:

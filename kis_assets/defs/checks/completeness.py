@@ -12,7 +12,6 @@ from kis_assets.exchange import calendar
 from kis_assets.lake import quality
 from kis_assets.lake.changes import compare, day_of, order_of, unit_of
 from kis_assets.lake.universe import wanted
-from kis_assets.settings import Settings
 from kis_assets.tables import QUALITY, STOCK_MASTER, Table
 
 SESSIONS_BACK = 5
@@ -36,7 +35,7 @@ def key_is_unique(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
 def universe_is_covered(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Every stock of a day's universe has a row, the latest capture's, or it is known why not."""
     master = span.rows(STOCK_MASTER).filter(
-        wanted(Settings.load(), span.lake),
+        wanted(span.settings, span.lake),
         pl.col("listed_on").is_null() | (pl.col("listed_on") <= pl.col("trading_day")),
     )
     if "captured_at" in span.table.schema:
