@@ -38,7 +38,8 @@ from kis_assets.execution import runner
 from kis_assets.execution.backfill import Plan
 from kis_assets.execution.runner import Outcome
 from kis_assets.kis.stream import Stream
-from kis_assets.settings import IN_FILES, Settings
+from kis_assets.settings import Settings
+from kis_assets.settings.environment import IN_FILES
 from kis_assets.simulator.server.http import serve
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource

@@ -106,6 +106,6 @@ def test_definitions_are_imported_without_reading_a_setting() -> None:
     assert (
         done.stderr.strip()
         .splitlines()[-1]
-        .startswith("kis_assets.settings.SettingsError: KIS_VENUE")
+        .startswith("kis_assets.settings.mistakes.SettingsError: KIS_VENUE")
     )
     assert "in load" in done.stderr
