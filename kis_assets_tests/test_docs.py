@@ -103,9 +103,48 @@ def test_what_that_page_says_is_not_asked_is_not() -> None:
         assert word != "Not asked" or (calls and not calls & asked), number
 
 
+# What to edit
+
+
+TWENTY = """
+    evening's schedules, error code, view, holiday, failed run, versions are kept, setting,
+    progress bar, order books, `kis-assets candles`, evening report, column from KIS, notebook,
+    investor, trades of the real-time stream, default rate, picture, shared state, tick sizes,
+    sessions KIS keeps minutes
+"""
+"""Words of the changes that CONTRIBUTING.md has to answer, a row each."""
+
+
+def changes() -> list[tuple[str, str]]:
+    """What to change and what to edit for it, row by row."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.partition("| to change | edit |\n| --- | --- |\n")[2].partition("\n\n")[0]
+    return re.findall(r"^\| (.+?) \| (.+) \|$", table, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", re.split(r",\s+", TWENTY.strip()))
+def test_a_newcomer_is_told_what_to_edit(words: str) -> None:
+    assert len([change for change, _ in changes() if words in change]) == 1
+
+
+def test_all_files_and_names_to_edit_are_there() -> None:
+    """Each file exists, and each name stands in a file of its row."""
+    missing: list[str] = []
+    for change, edit in changes():
+        spans = re.findall(r"`([^`]+)`", edit)
+        paths = [ROOT / span for span in spans if "/" in span and " " not in span]
+        assert paths, change
+        missing += [f"{change}: {path.relative_to(ROOT)}" for path in paths if not path.exists()]
+        files = [file for path in paths for file in (path, *path.glob("*")) if file.is_file()]
+        texts = [file.read_text(encoding="utf-8") for file in files]
+        names = [span for span in spans if re.fullmatch(r"\w+", span)]
+        missing += [f"{change}: {it}" for it in names if not any(it in text for text in texts)]
+    assert missing == []
+
+
 def test_every_link_leads_somewhere() -> None:
     """To a file, and to a heading of it where one is named."""
-    pages = [ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")]
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     links = {
         (at, target)
         for at in pages

@@ -48,7 +48,10 @@ from kis_assets_tests.support.small_lake import CODES, DAY, SAMSUNG
 pytestmark = pytest.mark.usefixtures("narrow_terminal")
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (
+    *(ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+)
 
 
 class Block(NamedTuple):
@@ -80,11 +83,14 @@ COMMANDS = {
     for line in block.code.splitlines()
     if line.strip() and not line.startswith("#")
 }
+WHAT_TO_EDIT = re.compile(r"^\| to change \| edit \|.*?\n\n", re.MULTILINE | re.DOTALL)
+"""A table whose files and names `test_docs.py` looks for."""
 SPANS = sorted(
     {
         (path.name, " ".join(span.split()))
         for path in PAGES
-        for span in re.findall(r"`([^`]+)`", FENCED.sub("", path.read_text(encoding="utf-8")))
+        for text in [WHAT_TO_EDIT.sub("", path.read_text(encoding="utf-8"))]
+        for span in re.findall(r"`([^`]+)`", FENCED.sub("", text))
     }
 )
 
@@ -150,6 +156,18 @@ MAKES = {
 """What `make` runs by each name. `.ci/run` runs those that `CHECKED` names for real."""
 CHECKED = ("check", "test", "test-clients", "test-browser")
 
+WITHOUT_MAKE = {
+    "python3 -m venv .venv": "run",
+    ".venv/bin/python -m pip install --no-deps --require-hashes -r constraints.txt": "run",
+    ".venv/bin/python -m pip install --no-deps --no-build-isolation -e .": "run",
+    ".venv/bin/ruff format --check": "check",
+    ".venv/bin/ruff check": "check",
+    ".venv/bin/basedpyright": "check",
+    ".venv/bin/dagster definitions validate -m kis_assets.definitions": "check",
+    ".venv/bin/pytest -q -n 2": "test",
+}
+"""What people type who have no make, and the target that does it for the others."""
+
 OTHERWISE = {
     "duckdb -readonly data/kis/market.duckdb": (
         "DuckDB's own program, which is no dependency; every query below opens the same file so"
@@ -165,6 +183,7 @@ def test_every_command_of_every_page_is_in_one_table_and_no_other() -> None:
         *BACKFILLS,
         *(f"kis-assets {words}" for words in SERVES),
         *(f"make {target}" for target in MAKES),
+        *WITHOUT_MAKE,
         *OTHERWISE,
     ]
     assert len(handled) == len(set(handled))
@@ -434,6 +453,22 @@ def test_make_runs_what_it_says(target: str) -> None:
     assert said is None or said[1] in FETCHES or said[1].partition(" ")[2] in SERVES
     checked = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     assert (f"make {target}" in checked) == (target in CHECKED)
+
+
+@pytest.mark.parametrize("command", WITHOUT_MAKE)
+def test_without_make_the_same_is_done(command: str) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    done = subprocess.run(
+        ["make", "--dry-run", "--always-make", WITHOUT_MAKE[command], "PYTHON=python3"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # Where uv is installed it makes the environment and installs, by the same options.
+    words = set(command.split()) - {"python3", "-m", ".venv/bin/python", "pip"}
+    assert any(words <= set(line.split()) for line in done.stdout.splitlines())
 
 
 # Queries and Python
