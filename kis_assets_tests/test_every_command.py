@@ -51,6 +51,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = (
     *(ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / ".github").rglob("*.[my]*")),
 )
 
 
@@ -583,6 +584,7 @@ PHRASES = {
     *("source = 'krx'", "started_at AT TIME ZONE 'Asia/Seoul'", "TIMESTAMP WITH TIME ZONE"),
     *("POST /simulator/faults", '{"text": "kis_assets: ... failed: ... (run ...)"}'),
     *("Market(...).daily_candles(..., as_of=...)", "python -P"),
+    *("git rev-parse HEAD",),
     "ssh -N -L 3000:127.0.0.1:3000 you@server",
 }
 """Spans of several words that are no commands."""
@@ -616,6 +618,8 @@ def wrong_with(span: str, query: Callable[[str], list[Any]]) -> str | None:
         extra = re.search(r"\[(\w+)\]", span)
         known = extra and extra[1] in described["project"]["optional-dependencies"]
         return None if known else "no such extra"
+    if first == "pre-commit":
+        return None if (ROOT / ".pre-commit-config.yaml").exists() else "it finds no hooks"
     if first in ("marimo", "install"):
         return None if (ROOT / rest[-2 if first == "install" else -1]).exists() else "no such file"
     if span.startswith("python -m"):
