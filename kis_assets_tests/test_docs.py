@@ -103,6 +103,26 @@ def test_what_that_page_says_is_not_asked_is_not() -> None:
         assert word != "Not asked" or (calls and not calls & asked), number
 
 
+# Decisions
+
+
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+PARTS = ["Context", "Decision", "What it costs", "What was measured", "Alternatives"]
+
+
+@pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)
+def test_a_decision_has_its_parts_on_one_page(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(f"# {int(path.stem[:4])}. ")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == PARTS
+    assert len(text.splitlines()) <= 65
+
+
+def test_no_two_decisions_have_one_number() -> None:
+    numbers = [path.stem[:4] for path in DECISIONS]
+    assert len(numbers) == len(set(numbers)) >= 7
+
+
 # What to edit
 
 
@@ -154,7 +174,9 @@ def test_every_link_leads_somewhere() -> None:
     assert ("README.md", "SECURITY.md") in {(at.name, target) for at, target in links}
     for at, target in links:
         name, _, anchor = target.partition("#")
-        text = (at.parent / name if name else at).read_text(encoding="utf-8")
+        path = at.parent / name if name else at
+        assert path.exists(), f"{at.name}: {target}"
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
         headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
         anchors = {re.sub(r"[^\w -]", "", it.lower()).replace(" ", "-") for it in headings}
         assert not anchor or anchor in anchors, f"{at.name}: {target}"
