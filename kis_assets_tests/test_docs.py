@@ -19,6 +19,7 @@ from kis_assets.kis import endpoints
 from kis_assets.kis.stream_records import TR_IDS
 from kis_assets.lake.views import VIEWS
 from kis_assets.tables import TABLES
+from kis_assets_tests.test_floors import FLOORS
 
 ROOT = Path(__file__).parents[1]
 
@@ -101,6 +102,16 @@ def test_what_that_page_says_is_not_asked_is_not() -> None:
     for number, (word, said) in questions("kis_api_more.md, section 13").items():
         calls = set(re.findall(r"`([\w-]+)`", said))
         assert word != "Not asked" or (calls and not calls & asked), number
+
+
+# How it is built
+
+
+def test_the_floors_are_those_of_the_code() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| (\d+) \| (.*?) \|", text, re.MULTILINE)
+    rooms = {int(floor): set(re.findall(r"`(\w+)`", names)) for floor, names in told}
+    assert rooms == {number: rooms - {"allocator"} for number, rooms in enumerate(FLOORS)}
 
 
 # Decisions

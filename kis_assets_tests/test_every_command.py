@@ -580,7 +580,7 @@ def test_every_piece_of_python_runs(
 
 TREE: Any = typer.main.get_command(app)
 PHRASES = {
-    *("krx, tables, settings", "assets, checks", "retry( breaker( quota( send )))", "kill -9"),
+    *("retry( circuit breaker( rate limiter( send )))", "kill -9"),
     *("source = 'krx'", "started_at AT TIME ZONE 'Asia/Seoul'", "TIMESTAMP WITH TIME ZONE"),
     *("POST /simulator/faults", '{"text": "kis_assets: ... failed: ... (run ...)"}'),
     *("Market(...).daily_candles(..., as_of=...)", "python -P"),
