@@ -662,6 +662,7 @@ def test_what_prose_mentions_is_there(small_lake: Path) -> None:
             if shlex.split(command)[0].endswith("kis-assets")
         }
         assert {span: why for span, why in wrong.items() if why} == {}
+        assert {span for _, span in SPANS} >= PHRASES
         for span in ("kis-assets lend", "kis-assets run --never", "make tea", "KIS_NONE=1", "a b"):
             assert wrong_with(span, query), "this very test would not see what is wrong"
 
