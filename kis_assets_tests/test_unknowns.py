@@ -35,8 +35,9 @@ from kis_assets.lake.lake import Lake, Scope
 from kis_assets.settings import Settings
 from kis_assets.simulator.server.limiter import Limiter
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.sources.base import Fetched, PriceType
 from kis_assets.sources.kis import KISDataSource
+from kis_assets.sources.record_types import PriceType
+from kis_assets.sources.tables import Fetched
 from kis_assets.state.sqlite import SharedState
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES
 from kis_assets.transport.rate_limiter import Quota
@@ -139,9 +140,9 @@ def test_of_the_adjusted_series_the_volume_is_not_read(
         for row in payload["output2"]:
             row.update({"acml_vol": str(10 * int(row["acml_vol"]))} if row else {})
 
-    as_traded = source.adjusted_candles([SAMSUNG], MONTH, DAY).rows
+    as_traded = source.tables.adjusted_candles([SAMSUNG], MONTH, DAY).rows
     alter(monkeypatch, endpoints.DAILY_CHART, multiply)
-    assert source.adjusted_candles([SAMSUNG], MONTH, DAY).rows.equals(as_traded)
+    assert source.tables.adjusted_candles([SAMSUNG], MONTH, DAY).rows.equals(as_traded)
 
 
 # Weeks and months: are they dated by their first or their last day
@@ -221,10 +222,10 @@ def test_minutes_before_a_split_may_have_adjusted_volumes_or_not(
                 row[name] = str(int(row[name]) // 5)
             row["cntg_vol"] = str(int(row["cntg_vol"]) * times)
 
-    before = source.minute_candles([SAMSUNG], DAY).rows
-    source.history_is_stored(DAY, DAY)
+    before = source.tables.minute_candles([SAMSUNG], DAY).rows
+    source.tables.history_is_stored(DAY, DAY)
     alter(monkeypatch, endpoints.PAST_MINUTES, split)
-    after = source.minute_candles([SAMSUNG], DAY)
+    after = source.tables.minute_candles([SAMSUNG], DAY)
     assert after.failed == {}
     assert after.rows["started_at"].equals(before["started_at"])
     assert after.rows["trading_value"].equals(before["trading_value"])
@@ -299,8 +300,8 @@ def test_a_book_after_the_last_trade_is_empty_or_the_last_one(
     last |= {"total_askp_rsqn": "100", "total_bidp_rsqn": "100", "aspr_acpt_hour": "195959"}
     if stands:
         alter(monkeypatch, endpoints.ORDER_BOOK, lambda payload: payload["output1"].update(last))
-    stocks = source.stock_master(DAY).filter(pl.col("stock_code") == SAMSUNG)
-    (book,) = source.order_books(stocks, DAY, EVENING).rows.iter_rows(named=True)
+    stocks = source.tables.stock_master(DAY).filter(pl.col("stock_code") == SAMSUNG)
+    (book,) = source.tables.order_books(stocks, DAY, EVENING).rows.iter_rows(named=True)
     assert book["session"] == "closed"
     assert book["ask_price_1"] == (70100 if stands else None)
     assert book["booked_at"] == (EVENING.replace(hour=19, minute=59, second=59) if stands else None)
@@ -320,8 +321,8 @@ def test_the_session_of_a_book_is_told_by_the_clock_whatever_kis_calls_it(
     )
     evening = datetime(2026, 10, 1, 17, tzinfo=calendar.SEOUL)
     source = at(evening)
-    stocks = source.stock_master(evening.date()).filter(pl.col("stock_code") == SAMSUNG)
-    (book,) = source.order_books(stocks, evening.date(), evening).rows.iter_rows(named=True)
+    stocks = source.tables.stock_master(evening.date()).filter(pl.col("stock_code") == SAMSUNG)
+    (book,) = source.tables.order_books(stocks, evening.date(), evening).rows.iter_rows(named=True)
     assert (book["session"], book["market_phase"]) == ("after_market", phase or None)
 
 
@@ -365,6 +366,6 @@ def test_nxt_may_trade_etfs_or_not(
     listed = frozenset([SAMSUNG, etf] if has_etf else [SAMSUNG])
     with open_source(simulator, settings.model_copy(update={"kis_venue": Venue.NXT})) as source:
         monkeypatch.setattr(source._kis, "nxt_codes", lambda: listed)
-        traded = source.stock_master(DAY)
+        traded = source.tables.stock_master(DAY)
     assert set(traded["stock_code"]) == listed
     assert traded.filter(stocks.in_universe(("common",)))["stock_code"].to_list() == [SAMSUNG]

@@ -122,7 +122,7 @@ class Client:
             raise AuthenticationFailed("KIS_APP_KEY and KIS_APP_SECRET are not set")
         self.environment = settings.environment
         self.tally = Tally()
-        self._settings = settings
+        self.settings = settings
         self._clock = clock
         self._closed = threading.Event()
         self._sleep = sleep = self._pause if sleep is time.sleep else sleep
@@ -148,7 +148,7 @@ class Client:
         sleep: Callable[[float], None],
         has_quota: bool,
     ) -> Account:
-        settings, name = self._settings, f"{self.environment}-{credential.id}"
+        settings, name = self.settings, f"{self.environment}-{credential.id}"
         return Account(
             credential,
             open_tokens(
@@ -183,7 +183,7 @@ class Client:
 
     def now(self) -> datetime:
         """The moment it is by KIS's clock; see `at_kis`."""
-        return self.at_kis(self._settings.now())
+        return self.at_kis(self.settings.now())
 
     def at_kis(self, moment: datetime) -> datetime:
         """A moment of `Settings.now` by KIS's clock, which the `Date` of its newest answer tells.
@@ -191,12 +191,12 @@ class Client:
         It is rather too early than too late: by a second, and as long as an answer takes. In a
         replay, whose server does not live in its time, and until KIS has answered it is the same.
         """
-        return moment if self._settings.kis_replay_at else moment + self._ahead
+        return moment if self.settings.kis_replay_at else moment + self._ahead
 
     def _see_clock(self, headers: Mapping[str, str]) -> None:
         stated = stated_at(headers)
         # No clock is a day off, and what is final is told by this one.
-        if stated and abs(ahead := stated - self._settings.now()) < timedelta(days=1):
+        if stated and abs(ahead := stated - self.settings.now()) < timedelta(days=1):
             self._ahead = ahead
 
     def wait_for_breaker(self) -> None:
@@ -233,7 +233,7 @@ class Client:
                 well-formed answer.
         """
         if patience is None:
-            patience = self._settings.kis_api_queue_timeout
+            patience = self.settings.kis_api_queue_timeout
         question = _Question(endpoint, parameters, read, live, patience, tr_cont)
         try:
             if self.environment == "virtual" and not endpoint.virtual:
@@ -245,7 +245,7 @@ class Client:
                 lambda: self._attempt(question),
                 endpoint.name,
                 self.tally,
-                self._settings.kis_api_max_retries,
+                self.settings.kis_api_max_retries,
             )
         except KISError as error:
             error.endpoint = error.endpoint or endpoint.name
@@ -259,7 +259,7 @@ class Client:
         Raises:
             ServiceUnavailable: it cannot be had.
         """
-        url = f"{self._settings.kis_master_base_url}{endpoints.MASTER_PATH}{file_name}"
+        url = f"{self.settings.kis_master_base_url}{endpoints.MASTER_PATH}{file_name}"
 
         def attempt() -> bytes:
             outcome, departed = "Interrupted", self._clock()
@@ -280,7 +280,7 @@ class Client:
             finally:
                 self.tally.add(file_name, outcome, self._clock() - departed)
 
-        return retrying(attempt, file_name, self.tally, self._settings.kis_api_max_retries)
+        return retrying(attempt, file_name, self.tally, self.settings.kis_api_max_retries)
 
     def approval_key(self) -> SecretStr:
         """A new key that opens a real-time session of the first app key; it is good for a day.
@@ -291,7 +291,7 @@ class Client:
         account = self._accounts[0]
 
         def attempt() -> SecretStr:
-            patience = self._settings.kis_api_queue_timeout
+            patience = self.settings.kis_api_queue_timeout
             account.breaker.check()
             try:
                 with (
@@ -310,7 +310,7 @@ class Client:
             remember(body["approval_key"])
             return SecretStr(body["approval_key"])
 
-        return retrying(attempt, "Approval", self.tally, self._settings.kis_api_max_retries)
+        return retrying(attempt, "Approval", self.tally, self.settings.kis_api_max_retries)
 
     def close(self) -> None:
         """Close connections and the shared file; whoever waits to ask is told."""
@@ -413,7 +413,7 @@ class Client:
             "tr_cont": question.tr_cont,
             "custtype": "P",
         }
-        url = f"{self._settings.base_url}{endpoint.path}"
+        url = f"{self.settings.base_url}{endpoint.path}"
         outcome, departed, took = "Interrupted", None, None
         permit = Permit()
         try:
@@ -489,7 +489,7 @@ class Client:
         status, content, told = self._wire.receive(
             name,
             "POST",
-            f"{self._settings.base_url}{path}",
+            f"{self.settings.base_url}{path}",
             json={
                 "grant_type": "client_credentials",
                 "appkey": credential.app_key.get_secret_value(),

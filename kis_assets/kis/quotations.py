@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+import logging
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from kis_assets.errors import InvalidRequest, UnexpectedAnswer
+from kis_assets.errors import InvalidRequest, KISError, NotSupported, UnexpectedAnswer
 from kis_assets.exchange import calendar, finality
 from kis_assets.exchange.venues import Venue
 from kis_assets.kis import answers, endpoints, minute_candles, order_books
 from kis_assets.kis.client import Client
 from kis_assets.kis.endpoints import Endpoint
 from kis_assets.kis.reference import Reference
+from kis_assets.transport.fan_out import Progress, counted, each
+
+log = logging.getLogger(__name__)
 
 
 class Quotations(Reference):
@@ -60,6 +64,65 @@ class Quotations(Reference):
             about=codes[0] if len(codes) == 1 else f"{codes[0]} to {codes[-1]}",
             live=True,
             patience=patience,
+        )
+
+    def each_price(
+        self,
+        codes: list[str],
+        take: Callable[[str, dict[str, Any]], None],
+        *,
+        workers: int,
+        patience: float | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, KISError]:
+        """Hand the quote of each stock to `take`; return what failed, unknown codes among it.
+
+        Thirty a request from the real server, one by one from the virtual one.
+        """
+        failed: dict[str, KISError] = {}
+        taken: set[str] = set()
+
+        def receive(asked: tuple[str, ...], found: Mapping[str, dict[str, Any] | KISError]) -> None:
+            for code in asked:
+                quote = found.get(code)
+                if isinstance(quote, KISError):
+                    failed[code] = quote
+                elif quote is not None:
+                    try:
+                        take(code, quote)
+                    except UnexpectedAnswer as error:
+                        failed[code] = error
+                        continue
+                    failed.pop(code, None)
+                    taken.add(code)
+
+        if self._client.environment == "real":
+            size = endpoints.CODES_A_REQUEST
+            total = len(codes)
+            refused = each(
+                [tuple(codes[start : start + size]) for start in range(0, total, size)],
+                lambda asked: self.prices(asked, patience),
+                receive,
+                workers=workers,
+                rest=self._client.wait_for_breaker,
+                progress=progress
+                and (lambda done, asked: progress(min(total, done * size), total, asked[-1])),
+            )
+            failed |= {code: error for asked, error in refused.items() for code in asked}
+        # KIS leaves out codes now and then, and tells an unknown one only when asked for it alone;
+        # and one wrong row of thirty, of a capture that cannot be had later, is not to cost thirty.
+        left = [
+            code
+            for code in codes
+            if code not in taken and isinstance(failed.get(code), UnexpectedAnswer | None)
+        ]
+        return failed | each(
+            left,
+            lambda code: {code: self.price(code, patience)},
+            lambda code, found: receive((code,), found),
+            workers=workers,
+            rest=self._client.wait_for_breaker,
+            progress=counted(progress, len(codes), before=len(codes) - len(left)),
         )
 
     def daily_page(
@@ -192,6 +255,48 @@ class Quotations(Reference):
             live=True,
             patience=patience,
         )
+
+    def minutes(
+        self,
+        code: str,
+        day: date,
+        patience: float | None = None,
+        venue: Venue | None = None,
+        *,
+        regular_only: bool = False,
+    ) -> list[dict[str, Any]]:
+        """The traded minutes of a day, oldest first, from the chart that has them.
+
+        Of other venues than KRX those of the regular session.
+        """
+        regular_only |= (venue or self._venue) is not Venue.KRX
+        now = self._client.settings.now()
+        at_kis = self._client.at_kis(now)
+        session = minute_candles.kept_session(day, at_kis)
+        is_virtual = self._client.environment == "virtual"
+        if at_kis > session.closes_at + minute_candles.EXTENSION and not is_virtual:
+            return self.past_minutes(code, session, now, patience, venue, regular_only=regular_only)
+        live = calendar.live_session(at_kis)
+        if live is None or live.day != day:
+            raise NotSupported(
+                f"the virtual server has no minutes of past days, such as {day}; the real one has "
+                "(KIS_USE_VIRTUAL_SERVER=false)"
+            )
+        return self.todays_minutes(code, session, now, patience, venue, regular_only=regular_only)
+
+    def each_minute(self, code: str, venue: Venue | None = None) -> Iterator[dict[str, Any]]:
+        """Minutes, newest first, session by session as far back as this server has them."""
+        now = self._client.now()
+        latest = calendar.latest_session(now).day
+        if self._client.environment == "virtual":
+            yield from reversed(self.minutes(code, latest, venue=venue))
+            log.info("%s: the virtual server has the minutes of %s only", code, latest)
+            return
+        # The days say on which of them there is something to ask for.
+        oldest = minute_candles.oldest_kept(now)
+        for day in self.each_daily(code, oldest, latest, venue=venue):
+            if day["has_traded"]:
+                yield from reversed(self.minutes(code, day["trading_day"], venue=venue))
 
     def past_minutes(
         self,

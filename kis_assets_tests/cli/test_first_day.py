@@ -37,7 +37,7 @@ from kis_assets.settings import Settings, SettingsError, Universe
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.http import InProcessTransport, serve
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.sources.kis import KISDataSource
+from kis_assets.sources.kis_tables import KISTables
 from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS, STOCK_MASTER
 from kis_assets.transport.fan_out import each
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, Clock
@@ -254,7 +254,7 @@ def test_an_interrupted_run_says_where_and_its_bar_stays_there(
     def interrupted(*_: Any, progress: Any = None, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(KISDataSource, "daily_candles", interrupted)
+    monkeypatch.setattr(KISTables, "daily_candles", interrupted)
     with day_server(market, "real") as server:
         point_at(server, monkeypatch)
         status, said = type_run()

@@ -169,7 +169,9 @@ def test_a_wrong_secret_stops_a_whole_batch_after_one_request(
 ) -> None:
     strict = Simulator(market, rate_limit=0, app_keys={APP_KEY: "another secret"})
     with open_source(strict, settings) as source, pytest.raises(AuthenticationFailed):
-        source.daily_candles([f"{n:06}" for n in range(500)], date(2026, 3, 2), date(2026, 3, 17))
+        source.tables.daily_candles(
+            [f"{n:06}" for n in range(500)], date(2026, 3, 2), date(2026, 3, 17)
+        )
     assert strict.calls("tokenP") == 1
 
 
@@ -351,7 +353,7 @@ def test_daily_bars_are_raw_page_by_page_and_no_page_too_many(
     splits = simulator.market.actions(days[20], days[-20])
     code = next(action.code for action in splits if action.kind == "split")
     sunday = days[0] - timedelta(days=1)
-    fetched = source.daily_candles([code], sunday, days[-1]).rows.sort("trading_day")
+    fetched = source.tables.daily_candles([code], sunday, days[-1]).rows.sort("trading_day")
     right = simulator.market.bars(code, sunday, days[-1])
     assert fetched["close"].to_list() == [bar.close for bar in sorted(right)]
     assert fetched["trading_day"].to_list() == days

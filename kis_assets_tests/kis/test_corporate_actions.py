@@ -212,7 +212,7 @@ def test_a_row_that_cannot_be_right_is_named(wrong: dict[str, str]) -> None:
 
 def test_a_month_holds_what_takes_effect_in_it(simulator: Simulator, source: KISDataSource) -> None:
     """Announced under their record days, which may lie in another month."""
-    found = source.corporate_actions(MONTH)
+    found = source.tables.corporate_actions(MONTH)
     last = date(2026, 3, 31)
     expected = {
         (action.ex_day, action.code)
@@ -238,7 +238,7 @@ def test_ratios_are_the_markets_own(
 
     _change(monkeypatch, endpoints.REDUCTIONS, divide)
     found = {(row["effective_on"], row["stock_code"]): row["ratio"]
-             for row in source.corporate_actions(MONTH).iter_rows(named=True)}  # fmt: skip
+             for row in source.tables.corporate_actions(MONTH).iter_rows(named=True)}  # fmt: skip
     for action in simulator.market.actions(MONTH, date(2026, 3, 31)):
         if action.ex_day >= MONTH:
             ratio = action.shares_after / action.shares_before
@@ -249,7 +249,7 @@ def test_pages_are_followed_to_the_end(
     simulator: Simulator, source: KISDataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kis_assets.simulator.wire.reference._ACTIONS_PAGE", 100)
-    found = source.corporate_actions(date(2025, 12, 1))
+    found = source.tables.corporate_actions(date(2025, 12, 1))
     dividends = found.filter(pl.col("kind") == "cash_dividend")
     assert dividends.height > 100
     assert dividends["stock_code"].n_unique() == dividends.height
@@ -262,7 +262,7 @@ def test_a_page_refused_half_way_is_not_the_end(
 ) -> None:
     simulator.faults.refused = When(path="dividend", skip=1)
     with pytest.raises(RateLimited):
-        source.corporate_actions(date(2025, 12, 1))
+        source.tables.corporate_actions(date(2025, 12, 1))
 
 
 def _change(monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint, change: Any) -> None:
@@ -281,7 +281,7 @@ def test_a_page_that_comes_twice_is_named(
 ) -> None:
     _change(monkeypatch, endpoints.FACE_VALUES, lambda given: setattr(given, "tr_cont", "M"))
     with pytest.raises(UnexpectedAnswer, match=r"rev-split .*comes twice"):
-        source.corporate_actions(MONTH)
+        source.tables.corporate_actions(MONTH)
 
 
 class Depository:
@@ -333,7 +333,7 @@ def test_a_list_whose_pages_are_told_of_is_asked_for_once(
     simulator: Simulator, source: KISDataSource, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The year's last day has hundreds of dividends: more than two pages."""
-    found = source.corporate_actions(date(2025, 12, 1))
+    found = source.tables.corporate_actions(date(2025, 12, 1))
     assert found.filter(pl.col("kind") == "cash_dividend").height > 200
     assert caplog.messages == []
 
@@ -350,7 +350,7 @@ def test_rows_of_one_key_are_numbered_and_equal_rows_are_one(
         endpoints.MERGERS,
         lambda given: given.payload.update(output1=[*pages, unlisted]),
     )
-    found = source.corporate_actions(MONTH).filter(pl.col("kind") == "merger")
+    found = source.tables.corporate_actions(MONTH).filter(pl.col("kind") == "merger")
     assert found.select("counterparty", "sequence").rows() == [("가", 0), ("나", 1)]
 
 

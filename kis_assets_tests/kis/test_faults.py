@@ -19,8 +19,6 @@ import polars as pl
 import pytest
 
 from kis_assets.errors import KISError, ServiceUnavailable
-from kis_assets.kis.client import Client
-from kis_assets.kis.quotations import Quotations
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.faults import When
@@ -75,15 +73,10 @@ def source(limited: Settings, way: Way, clock: Clock) -> Iterator[KISDataSource]
         yield opened
 
 
-def timed(settings: Settings, way: Way, clock: Clock) -> KISDataSource:
+def timed(settings: Settings, way: Way, clock: Clock, wall: Clock | None = None) -> KISDataSource:
     """A source in whose client time is the test's."""
-    source = KISDataSource(settings, transport=way, workers=1)
-    source._client = Client(
-        settings, transport=way, clock=clock, wall_clock=clock, sleep=clock.sleep
-    )
-    source._kis = Quotations(source._client, settings.kis_venue)
-    source.tally = source._client.tally
-    return source
+    times = {"clock": clock, "wall_clock": wall or clock, "sleep": clock.sleep}
+    return KISDataSource(settings, transport=way, workers=1, **times)
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +89,14 @@ def some(market: ModelMarket, tmp_path_factory: pytest.TempPathFactory) -> list[
         kis_data_dir=tmp_path_factory.mktemp("some"),
     )
     with open_source(Simulator(market, rate_limit=0), settings) as opened:
-        master = opened.stock_master(LAST)
+        master = opened.tables.stock_master(LAST)
     return master.filter(pl.col("security_type") == "common")["stock_code"].head(120).to_list()
 
 
 def right(market: ModelMarket, settings: Settings, some: list[str]) -> pl.DataFrame:
     """The rows without any trouble."""
     with open_source(Simulator(market, rate_limit=0), settings) as opened:
-        rows = opened.daily_candles(some, FIRST, LAST).rows
+        rows = opened.tables.daily_candles(some, FIRST, LAST).rows
     return rows.drop("fetched_at").sort(KEY)
 
 
@@ -133,7 +126,7 @@ def test_trouble_in_mid_run_loses_no_row_and_makes_none_wrong(
     seconds, fault = TROUBLES[trouble]
     start = clock.now + 4
     way.troubles = [(start, start + seconds, fault)]
-    fetched = source.daily_candles(some, FIRST, LAST)
+    fetched = source.tables.daily_candles(some, FIRST, LAST)
     assert fetched.failed == {}
     assert fetched.rows.drop("fetched_at").sort(KEY).equals(right(market, settings, some))
     assert strict.max_in_any_second() <= 18
@@ -148,7 +141,7 @@ def test_a_server_that_grants_less_than_is_set_costs_no_stock(
     without_retries = limited.model_copy(update={"kis_api_max_retries": 0})
     started = clock.now
     with timed(without_retries, way, clock) as source:
-        fetched = source.daily_candles(some, FIRST, LAST)
+        fetched = source.tables.daily_candles(some, FIRST, LAST)
         refused = source.tally.summary()["refusals"]
     assert fetched.failed == {}
     assert fetched.rows["stock_code"].n_unique() == len(some)
@@ -161,7 +154,7 @@ def test_a_server_down_for_ninety_seconds_is_asked_five_times_and_probed_once_a_
 ) -> None:
     start = clock.now + 4
     way.troubles = [(start, start + 90, "down")]
-    fetched = source.daily_candles(some, FIRST, LAST)
+    fetched = source.tables.daily_candles(some, FIRST, LAST)
     assert fetched.failed == {}
     down = [at for at, _ in way.sent if start <= at < start + 90]
     assert len(down) == 6
@@ -186,7 +179,7 @@ def test_a_token_that_dies_in_mid_run_is_replaced_and_no_more_than_once_a_minute
     fault: str,
 ) -> None:
     setattr(strict.faults, fault, When(calls=1, path="/uapi", skip=100))
-    fetched = source.daily_candles(some, FIRST, LAST)
+    fetched = source.tables.daily_candles(some, FIRST, LAST)
     assert fetched.failed == {}
     assert fetched.rows.drop("fetched_at").sort(KEY).equals(right(market, settings, some))
     tokens = [at for at, path in way.sent if path.endswith("tokenP")]
@@ -197,9 +190,9 @@ def test_a_token_that_dies_in_mid_run_is_replaced_and_no_more_than_once_a_minute
 def test_all_tokens_revoked_in_mid_run(
     source: KISDataSource, way: Way, strict: Simulator, some: list[str]
 ) -> None:
-    assert not source.daily_candles(some[:50], FIRST, LAST).failed
+    assert not source.tables.daily_candles(some[:50], FIRST, LAST).failed
     strict.tokens.revoke()
-    assert not source.daily_candles(some[50:100], FIRST, LAST).failed
+    assert not source.tables.daily_candles(some[50:100], FIRST, LAST).failed
     tokens = [at for at, path in way.sent if path.endswith("tokenP")]
     assert len(tokens) == 2
     assert tokens[1] - tokens[0] >= 60
@@ -236,7 +229,7 @@ def test_state_files_deleted_or_corrupt_in_mid_run(
             elif path.suffix != ".lock":
                 path.write_bytes(random.Random(completed).randbytes(5000))
 
-    fetched = source.daily_candles(some, FIRST, LAST, progress)
+    fetched = source.tables.daily_candles(some, FIRST, LAST, progress)
     assert fetched.failed == {}
     assert fetched.rows.drop("fetched_at").sort(KEY).equals(right(market, settings, some))
     assert strict.max_in_any_second() <= 18
@@ -283,14 +276,10 @@ def test_a_wall_clock_that_jumps_an_hour_costs_nothing(
     limited: Settings, way: Way, strict: Simulator, clock: Clock, some: list[str], hours: int
 ) -> None:
     wall = Clock(clock.now)
-    with timed(limited, way, clock) as source:
-        source._client = Client(
-            limited, transport=way, clock=clock, wall_clock=wall, sleep=clock.sleep
-        )
-        source._kis = Quotations(source._client, limited.kis_venue)
-        assert not source.daily_candles(some[:40], FIRST, LAST).failed
+    with timed(limited, way, clock, wall) as source:
+        assert not source.tables.daily_candles(some[:40], FIRST, LAST).failed
         wall.now += 3600 * hours
-        assert not source.daily_candles(some[40:80], FIRST, LAST).failed
+        assert not source.tables.daily_candles(some[40:80], FIRST, LAST).failed
     assert strict.max_in_any_second() <= 18
     assert strict.tokens_issued == 1
 
@@ -299,7 +288,7 @@ def test_one_stock_that_always_fails_stops_no_other(
     source: KISDataSource, strict: Simulator, some: list[str]
 ) -> None:
     strict.faults.wrong_code_answer = When(calls=1, path="itemchartprice")
-    fetched = source.daily_candles(some[:20], FIRST, LAST)
+    fetched = source.tables.daily_candles(some[:20], FIRST, LAST)
     assert list(fetched.failed) == some[:1]
     assert fetched.rows["stock_code"].n_unique() == 19
 

@@ -20,8 +20,8 @@ from kis_assets.kis import endpoints
 from kis_assets.kis.client import Client
 from kis_assets.kis.quotations import Quotations
 from kis_assets.settings import Settings
-from kis_assets.sources.base import PriceType
 from kis_assets.sources.kis import KISDataSource
+from kis_assets.sources.record_types import PriceType
 from kis_assets_tests.conftest import ENVIRONMENT
 
 pytestmark = pytest.mark.live
@@ -102,7 +102,7 @@ def test_todays_minutes_lie_in_the_session(source: KISDataSource) -> None:
 
 
 def test_master_files_have_the_whole_market(source: KISDataSource) -> None:
-    rows = source.stock_master(calendar.today())
+    rows = source.tables.stock_master(calendar.today())
     common = rows.filter(pl.col("security_type") == "common", pl.col("market") != "KONEX")
     assert common.height > 2200
     assert SAMSUNG in rows["stock_code"]
@@ -112,12 +112,14 @@ def test_master_files_have_the_whole_market(source: KISDataSource) -> None:
 
 def test_what_a_virtual_server_lacks_is_said_plainly(source: KISDataSource) -> None:
     if source._settings.environment == "real":
-        stocks = source.stock_master(calendar.today()).filter(pl.col("stock_code") == SAMSUNG)
+        stocks = source.tables.stock_master(calendar.today()).filter(
+            pl.col("stock_code") == SAMSUNG
+        )
         day = calendar.latest_session(calendar.now()).day
-        assert source.price_snapshots(stocks, day, calendar.now()).rows.height == 1
+        assert source.tables.price_snapshots(stocks, day, calendar.now()).rows.height == 1
         return
     with pytest.raises(NotSupported, match="real"):
-        source.corporate_actions(calendar.today().replace(day=1))
+        source.tables.corporate_actions(calendar.today().replace(day=1))
 
 
 def test_open_points(quotations: tuple[Client, Quotations]) -> None:

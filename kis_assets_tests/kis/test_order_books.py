@@ -72,11 +72,11 @@ def read(levels: int = 10, **changed: str) -> dict[str, Any]:
 
 
 def stocks(source: KISDataSource, *codes: str) -> pl.DataFrame:
-    return source.stock_master(DAY).filter(pl.col("stock_code").is_in(codes))
+    return source.tables.stock_master(DAY).filter(pl.col("stock_code").is_in(codes))
 
 
 def capture(source: KISDataSource, *codes: str) -> Any:
-    return source.order_books(stocks(source, *codes), DAY, source._settings.now())
+    return source.tables.order_books(stocks(source, *codes), DAY, source._settings.now())
 
 
 # What an answer means
@@ -318,7 +318,7 @@ def test_a_holiday_that_no_calendar_knows_stores_no_books(
     source = at(TEN)
     monkeypatch.setattr(simulator_of(source).market, "bars", lambda *_: [])
     with pytest.raises(UnexpectedAnswer, match="no session"):
-        source.order_books(stocks(source, SAMSUNG), DAY, TEN)
+        source.tables.order_books(stocks(source, SAMSUNG), DAY, TEN)
     assert simulator_of(source).calls(PATH) == 0
 
 
@@ -338,7 +338,7 @@ def test_bad_input_is_a_named_error_of_that_stock_and_the_run_goes_on(
 ) -> None:
     monkeypatch.setattr("kis_assets.transport.fan_out.ROUNDS", 1)
     source = at(TEN)
-    source._workers = 1
+    source.tables._workers = 1
     name, when, error = BAD_INPUT[what]
     setattr(simulator_of(source).faults, name, when or When(path=PATH, calls=1))
     fetched = capture(source, SAMSUNG, HYNIX)
@@ -350,8 +350,8 @@ def test_bad_input_is_a_named_error_of_that_stock_and_the_run_goes_on(
 def test_books_go_through_the_lakes_door_and_their_checks_pass(at: OpenAt, tmp_path: Any) -> None:
     for moment in (TEN, CLOSING_AUCTION):
         source = at(moment)
-        master = source.stock_master(DAY).head(60)
-        fetched = source.order_books(master, DAY, moment)
+        master = source.tables.stock_master(DAY).head(60)
+        fetched = source.tables.order_books(master, DAY, moment)
         lake = Lake(tmp_path / "kis", source="kis")
         change = lake.replace(ORDER_BOOKS, Scope.capture(DAY, moment), fetched.rows)
         assert change.added == fetched.rows.height > 40

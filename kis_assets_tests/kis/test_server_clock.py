@@ -60,7 +60,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[datetime]]:
 
 def minutes_of(settings: Settings, server: httpx.BaseTransport) -> pl.DataFrame:
     with closing(KISDataSource(settings, transport=server, has_quota=False)) as source:
-        fetched = source.minute_candles([SAMSUNG], date(2026, 3, 17))
+        fetched = source.tables.minute_candles([SAMSUNG], date(2026, 3, 17))
     assert fetched.failed == {}
     return fetched.rows
 

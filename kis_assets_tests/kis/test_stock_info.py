@@ -228,8 +228,8 @@ def test_without_the_lists_of_nxt_it_is_not_known_what_nxt_trades(
     }
     server.faults.unavailable = When(path="nxt_")
     with open_source(server, settings.model_copy(update=there)) as virtual:
-        stocks = virtual.stock_master(date(2026, 3, 17)).head(3)
-        facts = virtual.stock_info(stocks, date(2026, 3, 1)).rows
+        stocks = virtual.tables.stock_master(date(2026, 3, 17)).head(3)
+        facts = virtual.tables.stock_info(stocks, date(2026, 3, 1)).rows
     assert facts["on_nxt"].to_list() == [None] * 3
     assert facts["stock_name"].null_count() == 0
 
@@ -238,10 +238,10 @@ def test_the_virtual_server_makes_it_of_the_master_files_and_says_so(
     virtual: KISDataSource, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    stocks = virtual.stock_master(date(2026, 3, 17)).filter(
+    stocks = virtual.tables.stock_master(date(2026, 3, 17)).filter(
         pl.col("stock_code").is_in([SAMSUNG, "005935", "247540"])
     )
-    facts = virtual.stock_info(stocks, date(2026, 3, 1)).rows
+    facts = virtual.tables.stock_info(stocks, date(2026, 3, 1)).rows
     assert "stock info comes from the master files" in caplog.text
     assert "KIS_USE_VIRTUAL_SERVER=false" in caplog.text
     by_code = {row["stock_code"]: row for row in facts.iter_rows(named=True)}

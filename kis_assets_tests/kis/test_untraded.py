@@ -17,7 +17,7 @@ from kis_assets.kis import answers, endpoints
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.settings import Settings
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.sources import chart_data
+from kis_assets.sources import bars
 from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS
 from kis_assets_tests.conftest import EVENING, open_source
 from kis_assets_tests.kis.test_answers import bar, many, quote, read
@@ -84,7 +84,7 @@ def test_a_week_leaves_out_the_prices_of_days_without_a_regular_trade() -> None:
         dict(zip(("open", "high", "low", "close", "volume", "trading_value"), day, strict=True))
         for day in ((0, 0, 0, 110, 5, 550), (105, 120, 100, 110, 9, 990), (0, 0, 0, 104, 0, 0))
     ]
-    week = chart_data.join(days)
+    week = bars.join(days)
     assert (week["open"], week["high"], week["low"]) == (105, 120, 100)
     assert (week["close"], week["volume"]) == (110, 14)
 
@@ -201,7 +201,7 @@ def test_both_venues_as_one_before_nxt_are_krx_or_nothing(
     unified = settings.model_copy(update={"kis_venue": Venue.UNIFIED})
     with open_source(simulator, unified) as source:
         chart = source.get_chart_data(SAMSUNG, count=300)
-        before = source.daily_candles([SAMSUNG], date(2025, 2, 3), date(2025, 2, 28))
+        before = source.tables.daily_candles([SAMSUNG], date(2025, 2, 3), date(2025, 2, 28))
     assert (chart[-1].date < "20250304") is not begins_with_nxt
     assert before.failed == {}
     assert before.rows.is_empty() is (SAMSUNG in before.absent) is begins_with_nxt

@@ -21,9 +21,9 @@ from kis_assets.krx import client
 from kis_assets.settings import Settings
 from kis_assets.simulator.server import services
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.sources.base import Fetched
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.sources.krx import KRXDataSource
+from kis_assets.sources.tables import Fetched
 from kis_assets_tests.conftest import EVENING, open_source
 from kis_assets_tests.kis.test_master_files import parse, record
 from kis_assets_tests.krx.test_krx_source import ROW
@@ -50,7 +50,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, asked: Endpoint, figure: str, word: A
 
 
 def stocks(source: KISDataSource, shares: int | None = None) -> pl.DataFrame:
-    found = source.stock_master(DAY).filter(pl.col("stock_code").is_in([ONE, *OTHERS]))
+    found = source.tables.stock_master(DAY).filter(pl.col("stock_code").is_in([ONE, *OTHERS]))
     if shares is None:
         return found
     is_one = pl.col("stock_code") == ONE
@@ -62,37 +62,37 @@ TABLES: dict[str, tuple[Endpoint, str, Fetch]] = {
     "prices": (
         endpoints.PRICE,
         "acml_vol",
-        lambda source: source.price_snapshots(stocks(source), DAY, EVENING),
+        lambda source: source.tables.price_snapshots(stocks(source), DAY, EVENING),
     ),
     "order books": (
         endpoints.ORDER_BOOK,
         "bidp_rsqn3",
-        lambda source: source.order_books(stocks(source), DAY, EVENING),
+        lambda source: source.tables.order_books(stocks(source), DAY, EVENING),
     ),
     "daily candles": (
         endpoints.DAILY_CHART,
         "acml_tr_pbmn",
-        lambda source: source.daily_candles([ONE, *OTHERS], date(2026, 3, 2), DAY),
+        lambda source: source.tables.daily_candles([ONE, *OTHERS], date(2026, 3, 2), DAY),
     ),
     "recent candles": (
         endpoints.RECENT_DAYS,
         "acml_vol",
-        lambda source: source.recent_candles([ONE, *OTHERS]),
+        lambda source: source.tables.recent_candles([ONE, *OTHERS]),
     ),
     "minutes": (
         endpoints.PAST_MINUTES,
         "cntg_vol",
-        lambda source: source.minute_candles([ONE, *OTHERS], DAY),
+        lambda source: source.tables.minute_candles([ONE, *OTHERS], DAY),
     ),
     "stock info": (
         endpoints.STOCK_INFO,
         "lstg_stqt",
-        lambda source: source.stock_info(stocks(source), DAY),
+        lambda source: source.tables.stock_info(stocks(source), DAY),
     ),
     "capital": (
         endpoints.STOCK_INFO,
         "cpta",
-        lambda source: source.stock_info(stocks(source), DAY),
+        lambda source: source.tables.stock_info(stocks(source), DAY),
     ),
 }
 KINDS = [[], {"a": [1]}, True, 10**4000]
@@ -127,7 +127,7 @@ def test_a_stock_worth_more_than_any_company_fails_alone(
 ) -> None:
     """Each figure may be, and their product is no number that a table holds."""
     with open_source(simulator, settings) as source:
-        fetched = source.price_snapshots(stocks(source, 10**17), DAY, EVENING)
+        fetched = source.tables.price_snapshots(stocks(source, 10**17), DAY, EVENING)
         assert list(fetched.failed) == [ONE]
         assert "than any company" in str(fetched.failed[ONE])
         assert set(fetched.rows["stock_code"]) == set(OTHERS)
@@ -176,7 +176,7 @@ def test_a_list_of_the_depository_is_named(
     )
     named = pytest.raises(UnexpectedAnswer, match=r"dividend.*per_sto_divi_amt")
     with open_source(simulator, settings) as source, named:
-        source.corporate_actions(date(2026, 3, 1))
+        source.tables.corporate_actions(date(2026, 3, 1))
 
 
 @pytest.mark.parametrize("row", [7, None, [], "x"])
@@ -198,8 +198,8 @@ def test_a_row_that_is_none_is_named(
     monkeypatch.setitem(services.SERVICES, asked.path, replace(service, answer=spoilt))
     named = pytest.raises(UnexpectedAnswer, match="another shape")
     with open_source(simulator, settings) as source, named:
-        source.market_days(DAY, DAY)
-        source.corporate_actions(date(2026, 3, 1))
+        source.tables.market_days(DAY, DAY)
+        source.tables.corporate_actions(date(2026, 3, 1))
 
 
 def test_a_dividend_of_another_age_has_no_ex_day_to_compute() -> None:

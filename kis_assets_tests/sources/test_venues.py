@@ -14,9 +14,9 @@ from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue, latest_session, phases, session_at, venue_session
 from kis_assets.settings import Settings, SettingsError
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.sources.base import PriceType
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.sources.mock import MockDataSource
+from kis_assets.sources.record_types import PriceType
 from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS, STOCK_MASTER
 from kis_assets_tests.conftest import EVENING, open_source
 from kis_assets_tests.support.in_process import checks, materialize, point_at, rows
@@ -247,7 +247,7 @@ def test_the_universe_of_nxt_is_what_it_trades_of_the_universe(
     simulator: Simulator, settings: Settings
 ) -> None:
     with open_source(simulator, settings.model_copy(update={"kis_venue": Venue.NXT})) as source:
-        listed = source.stock_master(DAY)
+        listed = source.tables.stock_master(DAY)
     traded = {stock.code for stock in simulator.market.stocks(DAY) if stock.on_nxt}
     assert set(listed["stock_code"]) == traded
     assert set(listed["source"]) == {"kis-nxt"}
