@@ -27,9 +27,13 @@ from kis_assets.errors import (
 )
 from kis_assets.exchange import calendar, stocks
 from kis_assets.exchange.venues import Venue
-from kis_assets.kis import endpoints, master_files
+from kis_assets.kis import master_files, quotes
 from kis_assets.kis.client import Client
+from kis_assets.kis.daily_candles import DAILY_CHART
 from kis_assets.kis.fields import clock
+from kis_assets.kis.minute_candles import PAST_MINUTES
+from kis_assets.kis.order_books import ORDER_BOOK
+from kis_assets.kis.quotes import MANY_PRICES, PRICE
 from kis_assets.kis.token import Token
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.settings import Settings
@@ -60,7 +64,7 @@ def test_a_new_token_may_end_the_old_one_or_not(
 ) -> None:
     """Two processes of one key; the other one has a new token issued while this one holds one."""
     with open_source(simulator, settings) as this, open_source(simulator, settings) as other:
-        right = this._kis.price(SAMSUNG)
+        right = quotes.price(this._client, SAMSUNG)
         other._client._accounts[0].tokens.get()
         old = this._client._accounts[0].tokens.get()
         simulator.tokens._current.clear()  # as after six hours
@@ -68,7 +72,7 @@ def test_a_new_token_may_end_the_old_one_or_not(
             simulator.tokens.revoke(old)
         other._client._accounts[0].tokens._write(Token())
         assert other._client._accounts[0].tokens.replace(old) != old
-        assert this._kis.price(SAMSUNG) == other._kis.price(SAMSUNG) == right
+        assert quotes.price(this._client, SAMSUNG) == quotes.price(other._client, SAMSUNG) == right
     assert simulator.tokens_issued == 2
 
 
@@ -124,9 +128,9 @@ def test_a_refusal_means_the_same_whatever_its_status(
 
     client = Client(settings, transport=httpx.MockTransport(answer), has_quota=False)
     with closing(client), pytest.raises(error, match=code):
-        client.ask(endpoints.PRICE, {}, dict)
+        client.ask(PRICE, {}, dict)
     # A dead token alone is worth another try, with another token.
-    questions = [path for path in asked if path == endpoints.PRICE.path]
+    questions = [path for path in asked if path == PRICE.path]
     assert len(questions) == (0 if is_form else 2 if code == "EGW00121" else 1)
 
 
@@ -141,7 +145,7 @@ def test_of_the_adjusted_series_the_volume_is_not_read(
             row.update({"acml_vol": str(10 * int(row["acml_vol"]))} if row else {})
 
     as_traded = source.tables.adjusted_candles([SAMSUNG], MONTH, DAY).rows
-    alter(monkeypatch, endpoints.DAILY_CHART, multiply)
+    alter(monkeypatch, DAILY_CHART, multiply)
     assert source.tables.adjusted_candles([SAMSUNG], MONTH, DAY).rows.equals(as_traded)
 
 
@@ -180,7 +184,7 @@ def test_thirty_quotes_hold_unknown_codes_or_leave_them_out(
 
     simulator.faults.short_multprice = unknown == "left out"
     if unknown == "blank":
-        alter(monkeypatch, endpoints.MANY_PRICES, blank)
+        alter(monkeypatch, MANY_PRICES, blank)
     result = source.get_current_prices_batch(["999999", SAMSUNG])
     assert list(result["success"]) == [SAMSUNG]
     assert {code: type(error) for code, error in result["failed"].items()} == {
@@ -203,7 +207,7 @@ def test_minutes_labelled_by_their_end_are_stored_under_no_wrong_time_unseen(
             row["stck_cntg_hour"] = f"{start + timedelta(minutes=1):%H%M%S}"
 
     if by_end:
-        alter(monkeypatch, endpoints.PAST_MINUTES, later)
+        alter(monkeypatch, PAST_MINUTES, later)
     point_at(simulator, monkeypatch, KIS_STOCK_CODES=SAMSUNG)
     result = materialize("minute_candles", DAY.isoformat())
     assert checks(result)["minutes_lie_in_the_session"] is not by_end
@@ -224,7 +228,7 @@ def test_minutes_before_a_split_may_have_adjusted_volumes_or_not(
 
     before = source.tables.minute_candles([SAMSUNG], DAY).rows
     source.tables.history_is_stored(DAY, DAY)
-    alter(monkeypatch, endpoints.PAST_MINUTES, split)
+    alter(monkeypatch, PAST_MINUTES, split)
     after = source.tables.minute_candles([SAMSUNG], DAY)
     assert after.failed == {}
     assert after.rows["started_at"].equals(before["started_at"])
@@ -244,7 +248,7 @@ def test_a_day_may_lack_the_minute_of_its_closing_auction(
         payload["output2"] = [row for row in found if row["stck_cntg_hour"] != "153000"]
 
     if not has_auction:
-        alter(monkeypatch, endpoints.PAST_MINUTES, without)
+        alter(monkeypatch, PAST_MINUTES, without)
     point_at(simulator, monkeypatch, KIS_STOCK_CODES=SAMSUNG)
     result = materialize("minute_candles", DAY.isoformat())
     assert result.success
@@ -299,7 +303,7 @@ def test_a_book_after_the_last_trade_is_empty_or_the_last_one(
     last |= {f"{side}_rsqn{n}": "10" for n in range(1, 11) for side in ("askp", "bidp")}
     last |= {"total_askp_rsqn": "100", "total_bidp_rsqn": "100", "aspr_acpt_hour": "195959"}
     if stands:
-        alter(monkeypatch, endpoints.ORDER_BOOK, lambda payload: payload["output1"].update(last))
+        alter(monkeypatch, ORDER_BOOK, lambda payload: payload["output1"].update(last))
     stocks = source.tables.stock_master(DAY).filter(pl.col("stock_code") == SAMSUNG)
     (book,) = source.tables.order_books(stocks, DAY, EVENING).rows.iter_rows(named=True)
     assert book["session"] == "closed"
@@ -316,7 +320,7 @@ def test_the_session_of_a_book_is_told_by_the_clock_whatever_kis_calls_it(
 ) -> None:
     alter(
         monkeypatch,
-        endpoints.ORDER_BOOK,
+        ORDER_BOOK,
         lambda payload: payload["output1"].update(new_mkop_cls_code=phase),
     )
     evening = datetime(2026, 10, 1, 17, tzinfo=calendar.SEOUL)
@@ -338,7 +342,7 @@ def test_the_virtual_server_is_not_asked_for_past_minutes_whether_it_has_them_or
     virtual = settings.model_copy(update={"kis_use_virtual_server": True})
     client = Client(virtual, transport=httpx.MockTransport(answer), has_quota=False)
     with closing(client), pytest.raises(NotSupported, match="KIS_USE_VIRTUAL_SERVER=false"):
-        client.ask(endpoints.PAST_MINUTES, {}, dict)
+        client.ask(PAST_MINUTES, {}, dict)
 
 
 # NXT's master files: laid out as KRX's, or otherwise
@@ -365,7 +369,7 @@ def test_nxt_may_trade_etfs_or_not(
     etf = next(it.code for it in simulator.market.stocks(DAY) if it.group == "EF")
     listed = frozenset([SAMSUNG, etf] if has_etf else [SAMSUNG])
     with open_source(simulator, settings.model_copy(update={"kis_venue": Venue.NXT})) as source:
-        monkeypatch.setattr(source._kis, "nxt_codes", lambda: listed)
+        monkeypatch.setattr(master_files, "nxt_codes", lambda _: listed)
         traded = source.tables.stock_master(DAY)
     assert set(traded["stock_code"]) == listed
     assert traded.filter(stocks.in_universe(("common",)))["stock_code"].to_list() == [SAMSUNG]

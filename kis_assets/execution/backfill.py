@@ -24,7 +24,7 @@ from kis_assets.errors import KISError
 from kis_assets.exchange import calendar, finality
 from kis_assets.execution import runner
 from kis_assets.execution.runner import Outcome
-from kis_assets.kis.endpoints import BARS_A_PAGE
+from kis_assets.kis.daily_candles import BARS_A_PAGE
 from kis_assets.kis.minute_candles import oldest_kept
 from kis_assets.lake import requests
 from kis_assets.lake.lake import Lake

@@ -8,14 +8,14 @@ from typing import Any
 from kis_assets.errors import NotSupported
 from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue, latest_session, session_at
-from kis_assets.kis.client import Client
-from kis_assets.kis.quotations import Quotations
+from kis_assets.kis import daily_candles, minute_candles, order_books, quotes, stock_info
+from kis_assets.kis.client import AskOptions, Client
 from kis_assets.monitoring.status import snapshot
 from kis_assets.settings import Settings
 from kis_assets.sources.bars import BUCKETS, chart, refuse_unless_bars
 from kis_assets.sources.base import DataSource
 from kis_assets.sources.batch import Batch, BatchResult, checked
-from kis_assets.sources.kis_tables import KISTables, market_cap
+from kis_assets.sources.kis_tables import KISTables
 from kis_assets.sources.listing import Listing, sector
 from kis_assets.sources.record_types import (
     ChartData,
@@ -49,12 +49,11 @@ class KISDataSource(DataSource):
     ) -> None:
         self._settings = settings
         self._client = Client(settings, **of_client)
-        self._kis = Quotations(self._client, settings.kis_venue)
-        self._listing = Listing(settings, self._kis)
+        self._listing = Listing(self._client)
         self._workers = workers
         self.tally = self._client.tally
         self.tables = self._tables(
-            self._client, self._kis, self._listing, history or History(settings), workers
+            self._client, self._listing, history or History(settings), workers
         )
 
     def close(self) -> None:
@@ -67,8 +66,9 @@ class KISDataSource(DataSource):
 
     def get_current_price(self, stock_code: str, venue: Venue | None = None) -> CurrentPrice:
         """The quote of one stock now; name and market cap come from the master files."""
-        quote = self._kis.price(checked(stock_code), venue=venue)
-        return self._current_price(stock_code, quote, venue)
+        options = self._options(venue)
+        quote = quotes.price(self._client, checked(stock_code), options)
+        return self._current_price(stock_code, quote, options.venue)
 
     def get_current_prices_batch(
         self,
@@ -78,9 +78,12 @@ class KISDataSource(DataSource):
     ) -> BatchResult[CurrentPrice]:
         """The quotes of many stocks: 30 a request (real server) or one by one (virtual server)."""
         batch = Batch[CurrentPrice](stock_codes, "prices", progress_callback)
-        failed = self._kis.each_price(
+        options = self._options()
+        failed = quotes.each_price(
+            self._client,
             batch.codes,
-            lambda code, quote: batch.took(code, self._current_price(code, quote)),
+            lambda code, quote: batch.took(code, self._current_price(code, quote, options.venue)),
+            options,
             workers=max(1, max_workers or self._workers),
         )
         for code, error in failed.items():
@@ -88,10 +91,10 @@ class KISDataSource(DataSource):
         return batch.result()
 
     def _current_price(
-        self, stock_code: str, quote: Mapping[str, Any], venue: Venue | None = None
+        self, stock_code: str, quote: Mapping[str, Any], venue: Venue
     ) -> CurrentPrice:
         about = self._listing.about(stock_code)
-        now, asked = self._settings.now(), venue or self._settings.kis_venue
+        now = self._settings.now()
         return CurrentPrice(
             stock_code=stock_code,
             stock_name=quote.get("stock_name") or about.stock_name or "",
@@ -103,18 +106,18 @@ class KISDataSource(DataSource):
             low_price=quote["low"],
             volume=quote["volume"],
             trading_value=quote["trading_value"],
-            market_cap=market_cap(
+            market_cap=quotes.market_cap(
                 quote["price"], quote.get("listed_shares") or about.listed_shares
             ),
             timestamp=now.isoformat(timespec="seconds"),
-            session=session_at(latest_session(now, asked).day, now, asked),
+            session=session_at(latest_session(now, venue).day, now, venue),
         )
 
     def get_order_book(self, stock_code: str, venue: Venue | None = None) -> OrderBook:
         """The order book of one stock now; the name comes from the master files."""
         checked(stock_code)
-        now = self._settings.now()
-        book = self._kis.order_book(stock_code, calendar.latest_session(now).day, now, venue=venue)
+        day = calendar.latest_session(self._settings.now()).day
+        book = order_books.order_book(self._client, stock_code, day, self._options(venue))
         return OrderBook(
             stock_code=stock_code,
             stock_name=self._listing.about(stock_code).stock_name or "",
@@ -137,20 +140,19 @@ class KISDataSource(DataSource):
         """The newest `count` bars, newest first; only what they need is asked for."""
         checked(stock_code)
         refuse_unless_bars(period, count)
-        shorter = (
-            self._kis.each_minute(stock_code, venue)
-            if period in BUCKETS
-            else self._kis.each_daily(
-                stock_code, calendar.FIRST_DAY, self._settings.now().date(), venue=venue
-            )
-        )
+        options = self._options(venue)
+        if period in BUCKETS:
+            shorter = minute_candles.each_minute(self._client, stock_code, options)
+        else:
+            span = (calendar.FIRST_DAY, self._settings.now().date())
+            shorter = daily_candles.each_day(self._client, stock_code, *span, options)
         return chart(stock_code, shorter, period, count)
 
     def get_stock_info(self, stock_code: str) -> StockInfo:
         """Slow facts of one stock; from the master files of today where KIS has no such service."""
         checked(stock_code)
         try:
-            facts = self._kis.stock_info(stock_code)
+            facts = stock_info.stock_info(self._client, stock_code)
         except NotSupported:
             return self._listing.info(stock_code)
         return StockInfo(
@@ -162,6 +164,9 @@ class KISDataSource(DataSource):
             listed_shares=facts["listed_shares"],
             face_value=facts["face_value"],
         )
+
+    def _options(self, venue: Venue | None = None) -> AskOptions:
+        return AskOptions(venue or self._settings.kis_venue)
 
     def _rest(self) -> None:
         self._client.wait_for_breaker()

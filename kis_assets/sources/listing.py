@@ -12,8 +12,8 @@ from typing import Any
 import polars as pl
 
 from kis_assets.errors import InvalidRequest, KISError, ServiceUnavailable, UnexpectedAnswer
-from kis_assets.kis.quotations import Quotations
-from kis_assets.settings import Settings
+from kis_assets.kis import master_files
+from kis_assets.kis.client import Client
 from kis_assets.sources.record_types import StockInfo
 
 log = logging.getLogger(__name__)
@@ -25,9 +25,8 @@ RESTS = 60.0
 class Listing:
     """The listed stocks of today. Thread-safe."""
 
-    def __init__(self, settings: Settings, kis: Quotations) -> None:
-        self._settings = settings
-        self._kis = kis
+    def __init__(self, client: Client) -> None:
+        self._client = client
         self._master: tuple[date, pl.DataFrame] | None = None
         self._sectors: dict[str, str] | None = None
         self._lock = Lock()
@@ -55,9 +54,9 @@ class Listing:
             InvalidRequest: it is not listed.
             KISError: the files cannot be had or read.
         """
-        today = self._settings.now().date()
+        today = self._client.settings.now().date()
         if self._master is None or self._master[0] != today:
-            self._master = (today, self._kis.issues())
+            self._master = (today, master_files.issues(self._client))
         found = self._master[1].filter(pl.col("stock_code") == stock_code)
         if found.is_empty():
             raise InvalidRequest("no stock of this code is listed", stock_code=stock_code)
@@ -74,7 +73,7 @@ class Listing:
     def facts(self, stocks: pl.DataFrame) -> Iterator[dict[str, Any]]:
         """Columns of `stock_info` out of rows of `stock_master`, as far as the files tell them."""
         try:
-            traded_on_nxt = self._kis.nxt_codes()
+            traded_on_nxt = master_files.nxt_codes(self._client)
         except (ServiceUnavailable, UnexpectedAnswer) as error:
             # No document of KIS's own names these two files: what they say is not all there is.
             log.warning("not known what NXT trades: %s", error)
@@ -94,7 +93,7 @@ class Listing:
         """A row of the master files with the names of its sectors, where they can be had."""
         if self._sectors is None:
             try:
-                self._sectors = self._kis.sector_names()
+                self._sectors = master_files.sector_names(self._client)
             except KISError as error:
                 log.warning("no names of sectors: %s", error)
                 self._sectors = {}

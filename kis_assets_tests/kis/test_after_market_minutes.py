@@ -12,7 +12,7 @@ import pytest
 from kis_assets.errors import UnexpectedAnswer
 from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue
-from kis_assets.kis import minute_candles
+from kis_assets.kis import minute_days
 from kis_assets.kis.client import Client
 from kis_assets.simulator.market.after_market import takes_part
 from kis_assets.simulator.market.market import Minute
@@ -45,7 +45,7 @@ def session(day: date) -> calendar.Session:
 def of_market(code: str, day: date, until: datetime | None = None) -> list[Minute]:
     """What was traded on a day in minutes that were over by then."""
     seen = market_at(moment(day + timedelta(days=5), "08:00")).minutes(code, day)
-    return [it for it in seen if until is None or it.started_at + minute_candles.MINUTE <= until]
+    return [it for it in seen if until is None or it.started_at + minute_days.MINUTE <= until]
 
 
 def clock(rows: pl.DataFrame, name: str) -> list[time]:
@@ -222,9 +222,9 @@ def bar(at: datetime, value: int, volume: int = 10, price: int = 1000) -> dict[s
     }
 
 
-def page(*bars: dict[str, Any], volume: int = 10**9) -> minute_candles.Page:
+def page(*bars: dict[str, Any], volume: int = 10**9) -> minute_days.Page:
     """Bars that were given oldest first."""
-    return minute_candles.Page([*reversed(bars)], frozenset(), volume)
+    return minute_days.Page([*reversed(bars)], frozenset(), volume)
 
 
 @pytest.mark.parametrize("is_virtual", [False, True], ids=["real", "virtual"])
@@ -245,14 +245,14 @@ def test_a_last_minute_that_a_server_labels_by_its_end_is_stored(
 def test_the_last_bar_may_be_labelled_by_the_end(day: date, last: str) -> None:
     """And a late day's after-market may last an hour longer: it did not when that was last seen."""
     at = moment(day, last)
-    assert at <= minute_candles.last_minute(session(day), regular_only=False)
-    (found,) = minute_candles.past(page(bar(at, 10_000)), session(day), at + timedelta(minutes=5))
+    assert at <= minute_days.last_minute(session(day), regular_only=False)
+    (found,) = minute_days.past(page(bar(at, 10_000)), session(day), at + timedelta(minutes=5))
     assert found["session"] == "after_market"
 
 
 def test_trades_at_the_closing_price_are_no_minutes_and_count_into_no_other(at: OpenAt) -> None:
     """Whether KIS has bars of them is not known; where it has, they are of neither session."""
-    found = minute_candles.past(
+    found = minute_days.past(
         page(
             bar(moment(TUESDAY, "15:30"), 10_000),
             bar(moment(TUESDAY, "15:32"), 20_000),  # an extended auction
@@ -281,7 +281,7 @@ def test_the_days_volume_tells_a_doubled_auction_also_in_the_evening(doubled: bo
         bar(moment(TUESDAY, "16:10"), 220_000 + 600_000, 100),  # the minute that runs
     ]
     traded = page(*bars, volume=10 + 100 + 500 + 100)
-    found = minute_candles.todays(traded, session(TUESDAY), moment(TUESDAY, "16:10:30"))
+    found = minute_days.todays(traded, session(TUESDAY), moment(TUESDAY, "16:10:30"))
     assert [it["volume"] for it in found] == [10, 100, 500]
 
 

@@ -19,6 +19,7 @@ import polars as pl
 import pytest
 
 from kis_assets.errors import KISError, ServiceUnavailable
+from kis_assets.kis import quotes
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.faults import When
@@ -203,7 +204,7 @@ def test_somebody_else_issued_a_token_this_minute(
 ) -> None:
     """EGW00133: the minute is waited out, once."""
     strict.tokens.issue(APP_KEY, APP_SECRET)
-    source._kis.price("005930")
+    quotes.price(source._client, "005930")
     tokens = [at for at, path in way.sent if path.endswith("tokenP")]
     assert len(tokens) == 2
     assert tokens[1] - tokens[0] >= 60
@@ -240,7 +241,7 @@ def test_state_files_deleted_or_corrupt_in_mid_run(
 def test_a_full_disk_is_named(
     source: KISDataSource, strict: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source._kis.price("005930")
+    quotes.price(source._client, "005930")
     asked = len(strict.log)
     source._client._accounts[0].breaker._quiet_until = 0.0
 
@@ -254,7 +255,7 @@ def test_a_full_disk_is_named(
     state: Any = source._client.state
     monkeypatch.setattr(state._file, "_open", Full)
     with pytest.raises(ServiceUnavailable, match=r"shared\.sqlite.*disk is full; free the disk"):
-        source._kis.price("005930")
+        quotes.price(source._client, "005930")
     assert len(strict.log) == asked
 
 
@@ -309,12 +310,14 @@ def test_999_of_1000_requests_end_well_among_random_faults(
             simulator.faults, name, When(probability=0.01 / len(kinds), path="/uapi", status=500)
         )
     with open_source(simulator, settings) as source:
-        expected = {code: source._kis.price(code) for code in ("005930", "000660", "035720")}
+        expected = {
+            code: quotes.price(source._client, code) for code in ("005930", "000660", "035720")
+        }
         ended_well = 0
         for number in range(10_000):
             code = list(expected)[number % 3]
             try:
-                assert source._kis.price(code) == expected[code]
+                assert quotes.price(source._client, code) == expected[code]
                 ended_well += 1
             except KISError:
                 pass
@@ -352,11 +355,11 @@ def test_no_file_that_processes_share_holds_a_key_or_can_be_read_by_others(
     old = os.umask(0)
     try:
         with open_source(simulator, settings) as source:
-            source._kis.price("005930")
+            quotes.price(source._client, "005930")
             token = source._client._accounts[0].tokens._held.access_token
             KINDS[kind](simulator)
             try:
-                source._kis.price("005930")
+                quotes.price(source._client, "005930")
             except KISError as error:
                 told = str(error) + repr(error.__dict__)
             files = [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -24,7 +24,9 @@ from kis_assets.errors import (
     UnexpectedAnswer,
 )
 from kis_assets.exchange import calendar
-from kis_assets.kis import minute_candles as minutes
+from kis_assets.kis import minute_candles
+from kis_assets.kis import minute_days as minutes
+from kis_assets.kis.daily_candles import DAILY_CHART
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.simulator.server.faults import When
 from kis_assets.sources.bars import chart
@@ -65,7 +67,7 @@ def body(*rows: dict[str, str], price: str = "1000", volume: str = "100") -> dic
 
 
 def read(*rows: dict[str, str], **about: str) -> minutes.Page:
-    return minutes.page(body(*rows, **about), SAMSUNG, DAY, moment(15, 39), 120)
+    return minute_candles.read_page(body(*rows, **about), SAMSUNG, DAY, moment(15, 39), 120)
 
 
 def traded(source: Any, code: str, day: date = DAY) -> list[Any]:
@@ -335,15 +337,15 @@ def test_a_day_that_cannot_be_had_is_refused_before_a_request(
 
 def test_246_sessions_are_kept_the_latest_one_included() -> None:
     days = calendar.trading_days(date(2025, 1, 1), DAY)
-    assert minutes.oldest_kept(EVENING) == days[-246]
-    assert minutes.kept_session(days[-246], EVENING).day == days[-246]
+    assert minute_candles.oldest_kept(EVENING) == days[-246]
+    assert minute_candles.kept_session(days[-246], EVENING).day == days[-246]
     with pytest.raises(InvalidRequest):
-        minutes.kept_session(days[-247], EVENING)
+        minute_candles.kept_session(days[-247], EVENING)
 
 
 def test_the_oldest_day_kept_is_fetched_whole(at: OpenAt) -> None:
     source = at(EVENING)
-    day = minutes.oldest_kept(EVENING)
+    day = minute_candles.oldest_kept(EVENING)
     rows = source.tables.minute_candles([SAMSUNG], day).rows
     assert rows.height == len(traded(source, SAMSUNG, day)) > 300
     assert set(rows["trading_day"]) == {day}
@@ -461,7 +463,7 @@ def test_todays_pages_that_stay_empty_are_not_the_beginning_either(at: OpenAt, p
 
 
 def at_once(source: Any, code: str = SAMSUNG) -> list[dict[str, Any]]:
-    return source._kis.todays_minutes(code, SESSION, source._settings.now())
+    return minute_candles.todays_minutes(source._client, code, SESSION, source._settings.now())
 
 
 def test_the_virtual_server_has_the_latest_session_in_13_requests(at: OpenAt) -> None:
@@ -555,7 +557,7 @@ def test_a_running_session_is_fetched_as_far_as_it_has_come(at: OpenAt) -> None:
 def test_weeks_and_months_are_kiss_own(at: OpenAt, period: PriceType, code: str) -> None:
     source = at(EVENING)
     answer = source._client.ask(
-        pytest.importorskip("kis_assets.kis.endpoints").DAILY_CHART,
+        DAILY_CHART,
         {
             "FID_COND_MRKT_DIV_CODE": "J",
             "FID_INPUT_ISCD": code,

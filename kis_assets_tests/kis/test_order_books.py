@@ -19,7 +19,7 @@ from kis_assets.errors import (
     UnexpectedAnswer,
 )
 from kis_assets.exchange import calendar
-from kis_assets.kis.order_books import order_book
+from kis_assets.kis.order_books import read_order_book
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.simulator.server.faults import When
 from kis_assets.sources.kis import KISDataSource
@@ -68,7 +68,7 @@ def answer(levels: int = 10, **changed: str) -> dict[str, Any]:
 
 
 def read(levels: int = 10, **changed: str) -> dict[str, Any]:
-    return order_book(answer(levels, **changed), SAMSUNG, DAY, TEN)
+    return read_order_book(answer(levels, **changed), SAMSUNG, DAY, TEN)
 
 
 def stocks(source: KISDataSource, *codes: str) -> pl.DataFrame:
@@ -113,7 +113,7 @@ def expected(clock: str, phase: str, code: str, vi: str = "N", day: date = DAY) 
         vi_cls_code=vi,
     )  # fmt: skip
     now = datetime.combine(day, time.fromisoformat(clock), calendar.SEOUL)
-    book = order_book(body, SAMSUNG, day, now)
+    book = read_order_book(body, SAMSUNG, day, now)
     assert (book["expected_price"] is None) == (book["expected_volume"] is None)
     return book["expected_price"]
 
@@ -191,7 +191,7 @@ def test_auctions_move_with_a_late_session() -> None:
 
 def test_without_a_price_none_is_expected() -> None:
     at = datetime(2026, 3, 17, 15, 25, tzinfo=calendar.SEOUL)
-    book = order_book(answer(antc_cnpr="0", antc_vol="5"), SAMSUNG, DAY, at)
+    book = read_order_book(answer(antc_cnpr="0", antc_vol="5"), SAMSUNG, DAY, at)
     assert (book["expected_price"], book["expected_volume"]) == (None, None)
 
 
@@ -231,7 +231,7 @@ def test_a_blank_or_missing_optional_field_is_null_and_loses_no_book(name: str) 
     body = answer()
     for part in body.values():
         part.pop(name, None)
-    assert order_book(body, SAMSUNG, DAY, TEN)["ask_price_1"] == 71_200
+    assert read_order_book(body, SAMSUNG, DAY, TEN)["ask_price_1"] == 71_200
 
 
 WRONG = {

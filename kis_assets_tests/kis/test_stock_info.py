@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from kis_assets.errors import InvalidRequest, UnexpectedAnswer
-from kis_assets.kis import answers_reference, master_files
+from kis_assets.kis import master_files, stock_info
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.faults import When
@@ -53,7 +53,7 @@ def virtual(market: ModelMarket, settings: Settings) -> Iterator[KISDataSource]:
 
 
 def read(**changes: str) -> dict[str, Any]:
-    return answers_reference.stock_info({"output": ANSWER | changes}, "900110")
+    return stock_info.read_stock_info({"output": ANSWER | changes}, "900110")
 
 
 # One answer
@@ -148,7 +148,7 @@ def test_the_size_class_is_no_sector(
 ) -> None:
     """KIS calls it the large class of sectors."""
     facts = read() | {"sector_large_name": "대형주"}
-    monkeypatch.setattr(source._kis, "stock_info", lambda _: facts)
+    monkeypatch.setattr(stock_info, "stock_info", lambda *_: facts)
     assert source.get_stock_info("900110").sector is None
     facts["sector_medium_name"] = "기계"
     assert source.get_stock_info("900110").sector == "기계"
@@ -255,6 +255,6 @@ def test_the_virtual_server_makes_it_of_the_master_files_and_says_so(
 def test_sector_names_are_cut_by_bytes() -> None:
     """KIS's own sample decodes first and loses the first character of every name."""
     record = b"00027" + "제조".encode("cp949").ljust(40)
-    assert master_files.sector_names(record + b"\r\n" + record + b"\n") == {"0027": "제조"}
+    assert master_files.read_sector_names(record + b"\r\n" + record + b"\n") == {"0027": "제조"}
     with pytest.raises(UnexpectedAnswer, match="45 bytes"):
-        master_files.sector_names(record[:-1])
+        master_files.read_sector_names(record[:-1])

@@ -11,9 +11,8 @@ import pytest
 
 from kis_assets.errors import AuthenticationFailed, KISError, NotSupported
 from kis_assets.exchange import calendar
-from kis_assets.kis import endpoints
-from kis_assets.kis.client import Client
-from kis_assets.kis.endpoints import Endpoint
+from kis_assets.kis.client import Client, Endpoint
+from kis_assets.kis.quotes import PRICE
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.http import InProcessTransport
@@ -22,14 +21,19 @@ from kis_assets.sources.kis import KISDataSource
 from kis_assets.sources.record_types import PriceType
 from kis_assets.tables import CORPORATE_ACTIONS, DAILY_CANDLES, PRICE_SNAPSHOTS, STOCK_INFO
 from kis_assets_tests.conftest import EVENING, Clock, open_source
-from kis_assets_tests.support.in_process import FEW, checks, failure, materialize, point_at, rows
+from kis_assets_tests.support.in_process import (
+    FEW,
+    checks,
+    endpoints,
+    failure,
+    materialize,
+    point_at,
+    rows,
+)
 
 DAY = EVENING.date()
 SAMSUNG = "005930"
-REAL_ONLY = [
-    endpoint for endpoint in vars(endpoints).values()
-    if isinstance(endpoint, Endpoint) and not endpoint.virtual
-]  # fmt: skip
+REAL_ONLY = [endpoint for endpoint in endpoints() if not endpoint.virtual]
 
 
 @pytest.fixture
@@ -192,7 +196,7 @@ def refused(settings: Settings, msg_cd: str, status: int) -> KISError:
         closing(Client(settings, transport=httpx.MockTransport(answer), has_quota=False)) as client,
         pytest.raises(KISError, match=msg_cd) as caught,
     ):
-        client.ask(endpoints.PRICE, {}, dict)
+        client.ask(PRICE, {}, dict)
     assert len(asked) == 1
     return caught.value
 
