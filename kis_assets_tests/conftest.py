@@ -315,7 +315,7 @@ def asked(stored: Path, at: OpenAt, monkeypatch: pytest.MonkeyPatch) -> KISDataS
     # A test types several commands, and each closes what it opened.
     monkeypatch.setattr(source, "close", lambda: None)
     # The master files of the whole market take seconds; what is in them is tested elsewhere.
-    monkeypatch.setattr(source._kis, "issues", listing)
+    monkeypatch.setattr(master_files, "issues", lambda _: listing())
     monkeypatch.setenv("KIS_REPLAY_AT", NOON.isoformat())
     monkeypatch.setattr("kis_assets.sources.factory.create_data_source", lambda *_, **__: source)
     return source

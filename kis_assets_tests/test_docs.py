@@ -15,10 +15,10 @@ import pytest
 
 from kis_assets.cli.docs_checks import page as checks_page
 from kis_assets.cli.docs_tables import page
-from kis_assets.kis import endpoints
 from kis_assets.kis.stream_records import TR_IDS
 from kis_assets.lake.views import VIEWS
 from kis_assets.tables import TABLES
+from kis_assets_tests.support.in_process import endpoints
 from kis_assets_tests.test_floors import FLOORS
 
 ROOT = Path(__file__).parents[1]
@@ -97,7 +97,7 @@ def test_all_tests_that_the_page_of_unknowns_names_exist() -> None:
 
 
 def test_what_that_page_says_is_not_asked_is_not() -> None:
-    asked = {it.name for it in vars(endpoints).values() if isinstance(it, endpoints.Endpoint)}
+    asked = {it.name for it in endpoints()}
     asked |= set(TR_IDS.values())
     for number, (word, said) in questions("kis_api_more.md, section 13").items():
         calls = set(re.findall(r"`([\w-]+)`", said))

@@ -21,8 +21,9 @@ from kis_assets.lake.delta import PublishError, publish
 from kis_assets.lake.lake import Change, Lake, Scope
 from kis_assets.lake.quality import account, record, rows_by_day
 from kis_assets.monitoring import costs
-from kis_assets.sources.base import Fetched, Progress
+from kis_assets.sources.tables import Fetched
 from kis_assets.tables import MINUTE_CANDLES, Table
+from kis_assets.transport.fan_out import Progress
 
 log = logging.getLogger(__name__)
 

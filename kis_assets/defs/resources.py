@@ -18,8 +18,9 @@ from kis_assets.krx import publication
 from kis_assets.lake import requests
 from kis_assets.lake.lake import Lake, LakeError
 from kis_assets.settings import Settings, SettingsError
-from kis_assets.sources.base import AbstractDataSource
+from kis_assets.sources.base import DataSource
 from kis_assets.sources.factory import create_data_source
+from kis_assets.sources.tables import TableSource
 
 _SECRET: Any = {"dagster__is_secret": True}
 
@@ -37,7 +38,7 @@ class KISResource(dg.ConfigurableResource[Any]):
     source_type: str = Field(default="", description="kis, krx or mock; empty: DATA_SOURCE_TYPE")
 
     _settings: Settings | None = PrivateAttr(default=None)
-    _source: AbstractDataSource | None = PrivateAttr(default=None)
+    _source: DataSource | None = PrivateAttr(default=None)
 
     @property
     def settings(self) -> Settings:
@@ -53,12 +54,17 @@ class KISResource(dg.ConfigurableResource[Any]):
         return self._settings
 
     @property
-    def source(self) -> AbstractDataSource:
-        """The source in use."""
+    def source(self) -> DataSource:
+        """The source in use, with its cache."""
         if self._source is None:
             with plain_failures():
                 self._source = create_data_source(settings=self.settings)
         return self._source
+
+    @property
+    def tables(self) -> TableSource:
+        """The source in use, for rows of whole tables: no cache gives them."""
+        return self.source.tables
 
     def now(self) -> datetime:
         """The moment to take for now, in Seoul."""

@@ -24,7 +24,7 @@ from kis_assets.errors import KISError
 from kis_assets.exchange import calendar, finality
 from kis_assets.execution import runner
 from kis_assets.execution.runner import Outcome
-from kis_assets.kis.endpoints import BARS_A_PAGE
+from kis_assets.kis.daily_candles import BARS_A_PAGE
 from kis_assets.kis.minute_candles import oldest_kept
 from kis_assets.lake import requests
 from kis_assets.lake.lake import Lake
@@ -32,9 +32,9 @@ from kis_assets.lake.quality import ACCOUNTED, provisional
 from kis_assets.monitoring.costs import minute_requests
 from kis_assets.monitoring.status import granted
 from kis_assets.settings import Settings
-from kis_assets.sources.base import Progress
 from kis_assets.sources.factory import create_data_source
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES, QUALITY, TABLES, Table
+from kis_assets.transport.fan_out import Progress
 
 PAST = (DAILY_CANDLES.name, MINUTE_CANDLES.name)
 """Tables whose past can be had."""
@@ -320,7 +320,9 @@ def _fetched(
         try:
             for window in plan.windows:
                 starting(f"{window.first} to {window.last}")
-                fetched = source.daily_candles(window.codes, window.first, window.last, progress)
+                fetched = source.tables.daily_candles(
+                    window.codes, window.first, window.last, progress
+                )
                 rows = pl.concat([rows, fetched.rows])
                 unstored.append((window, set(fetched.failed)))
                 while waiting and calendar.possible_trading_days(*waiting[0][1])[-1] <= window.last:
@@ -328,14 +330,14 @@ def _fetched(
                     # What failed is not kept: the month's own run asks for it once more.
                     failed = {code for it, codes in unstored if it.last >= first for code in codes}
                     codes = [code for code in window.codes if code not in failed]
-                    source.keep_daily_candles(codes, rows, first, last)
+                    source.tables.keep_daily_candles(codes, rows, first, last)
                     yield key
                 begins = waiting[0][1][0] if waiting else date.max
                 rows = rows.filter(pl.col("trading_day") >= begins)
                 # A window is kept until the last month that it reaches into is stored.
                 for it, _ in unstored:
                     if it.last < begins:
-                        source.history_is_stored(it.first, it.last)
+                        source.tables.history_is_stored(it.first, it.last)
                 unstored = [(it, codes) for it, codes in unstored if it.last >= begins]
         finally:
             lake = open_lake(settings)

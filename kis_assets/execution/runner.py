@@ -23,8 +23,8 @@ from kis_assets.execution.dagster_home import INSTANCE, check_own, failures, is_
 from kis_assets.lake.lake import Lake
 from kis_assets.security.ownership import put
 from kis_assets.settings import Settings
-from kis_assets.sources.base import Progress
 from kis_assets.tables import ORDER_BOOKS, PRICE_SNAPSHOTS, STOCK_MASTER
+from kis_assets.transport.fan_out import Progress
 
 _MAKING = 60.0
 """Longest wait, in seconds, for another process that makes Dagster's databases."""

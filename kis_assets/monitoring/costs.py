@@ -9,7 +9,7 @@ from math import ceil
 import polars as pl
 
 from kis_assets.exchange import calendar
-from kis_assets.kis.endpoints import CODES_A_REQUEST
+from kis_assets.kis.quotes import CODES_A_REQUEST
 from kis_assets.lake.lake import Lake
 from kis_assets.lake.universe import wanted
 from kis_assets.monitoring.status import granted

@@ -24,7 +24,8 @@ from kis_assets.lake.quality import account, record, rows_by_day
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.replay import ReplayMarket
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.sources.base import AbstractDataSource
+from kis_assets.sources.base import DataSource
+from kis_assets.sources.tables import TableSource
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
     DAILY_CANDLES,
@@ -49,7 +50,7 @@ WARNINGS = {c.name for claims in CLAIMS.values() for c in claims if c.severity.v
 ODD = ("006800", "000640", "0068Y0", "0082N0", "204630")
 
 
-def open_replay(days_folder: Path, moment: datetime, folder: Path) -> AbstractDataSource:
+def open_replay(days_folder: Path, moment: datetime, folder: Path) -> DataSource:
     simulator = Simulator(
         ReplayMarket(days_folder, clock=lambda: moment), rate_limit=0, clock=lambda: moment
     )
@@ -70,7 +71,7 @@ def open_replay(days_folder: Path, moment: datetime, folder: Path) -> AbstractDa
 @pytest.fixture(scope="module")
 def fetched_days(
     days_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Lake, AbstractDataSource]]:
+) -> Iterator[tuple[Lake, DataSource]]:
     """A hundred and some stocks in a lake, and the server they came from."""
     folder = tmp_path_factory.mktemp("days")
     lake = Lake(folder / "lake", source="kis")
@@ -78,7 +79,7 @@ def fetched_days(
         open_replay(days_folder, NOON, folder / "noon") as noon,
         open_replay(days_folder, EVENING, folder / "evening") as evening,
     ):
-        master = evening.stock_master(DAY)
+        master = evening.tables.stock_master(DAY)
         each = master.height // 120
         listed = pl.col("stock_code").is_in(ODD) | (pl.int_range(pl.len()) % each == 0)
         chosen = master.filter(listed)
@@ -86,21 +87,21 @@ def fetched_days(
         lake.replace(MARKET_DAYS, Scope.year(2026), computed_days(2026, "kis", calendar.now()))
         lake.replace(STOCK_MASTER, Scope.day(DAY), chosen)
         for table, fetched in (
-            (ORDER_BOOKS, noon.order_books(chosen, DAY, NOON)),
-            (PRICE_SNAPSHOTS, evening.price_snapshots(chosen, DAY, EVENING)),
+            (ORDER_BOOKS, noon.tables.order_books(chosen, DAY, NOON)),
+            (PRICE_SNAPSHOTS, evening.tables.price_snapshots(chosen, DAY, EVENING)),
         ):
             moment = fetched.rows["captured_at"][0]
             lake.replace(table, Scope.capture(DAY, moment), fetched.rows)
             record(
                 lake, table, [account({DAY: fetched.rows.height}, fetched.absent, fetched.failed)]
             )
-        fetched = evening.daily_candles(codes, date(2026, 3, 1), DAY)
+        fetched = evening.tables.daily_candles(codes, date(2026, 3, 1), DAY)
         lake.replace(DAILY_CANDLES, Scope.month(DAY), fetched.rows)
-        fetched = evening.minute_candles(codes[:20], DAY)
+        fetched = evening.tables.minute_candles(codes[:20], DAY)
         lake.replace(MINUTE_CANDLES, Scope.day(DAY), fetched.rows)
         absent = {**fetched.absent, **dict.fromkeys(codes[20:], "not asked")}
         record(lake, MINUTE_CANDLES, [account({DAY: fetched.rows.height}, absent, {})])
-        info = evening.stock_info(chosen.head(10), DAY)
+        info = evening.tables.stock_info(chosen.head(10), DAY)
         lake.replace(STOCK_INFO, Scope.month(DAY), info.rows)
         lake.replace(CORPORATE_ACTIONS, Scope.month(DAY), an_action(DAY, codes[1]))
         yield lake, evening
@@ -122,7 +123,7 @@ def an_action(day: date, code: str, **values: Any) -> pl.DataFrame:
 
 @pytest.fixture
 def lake(
-    fetched_days: tuple[Lake, AbstractDataSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fetched_days: tuple[Lake, DataSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Lake:
     """A copy that a test may spoil."""
     codes = fetched_days[0].scan(STOCK_MASTER).collect()["stock_code"]
@@ -134,12 +135,12 @@ def lake(
 def span_of(
     lake: Lake,
     table: Table,
-    source: AbstractDataSource | None = None,
+    source: TableSource | None = None,
     beside: Lake | None = None,
 ) -> Span:
     """The partition of a table that holds the day; without a source only what is stored counts."""
 
-    def opened() -> AbstractDataSource:
+    def opened() -> TableSource:
         if source is None:
             raise NotSupported("there is no second source")
         return source
@@ -151,7 +152,7 @@ def span_of(
 def broken(
     lake: Lake,
     table: Table,
-    source: AbstractDataSource | None = None,
+    source: TableSource | None = None,
     beside: Lake | None = None,
 ) -> set[str]:
     """The claims about a table that do not hold."""
@@ -170,9 +171,9 @@ def broken(
 
 @pytest.mark.parametrize("name", [name for name in CLAIMS if name != "krx_daily"])
 def test_no_claim_that_is_an_error_fails(
-    lake: Lake, fetched_days: tuple[Lake, AbstractDataSource], name: str
+    lake: Lake, fetched_days: tuple[Lake, DataSource], name: str
 ) -> None:
-    assert broken(lake, TABLES[name], fetched_days[1]) <= WARNINGS
+    assert broken(lake, TABLES[name], fetched_days[1].tables) <= WARNINGS
 
 
 def test_warnings_name_true_oddities(lake: Lake) -> None:
@@ -574,9 +575,9 @@ SPOT_CHECK = "a_hundred_stocks_agree_with_a_second_source"
 
 @pytest.mark.parametrize("name", ["open", "high", "low", "close", "change", "volume"])
 def test_one_altered_value_of_the_hundred_stocks_is_seen(
-    lake: Lake, fetched_days: tuple[Lake, AbstractDataSource], name: str
+    lake: Lake, fetched_days: tuple[Lake, DataSource], name: str
 ) -> None:
-    span = span_of(lake, DAILY_CANDLES, fetched_days[1])
+    span = span_of(lake, DAILY_CANDLES, fetched_days[1].tables)
     (claim,) = [c for c in CLAIMS["daily_candles"] if c.name == SPOT_CHECK]
     code = cross_source.drawn(span.rows())[42]
     before = (
@@ -612,18 +613,18 @@ def test_all_tables_of_a_day_ask_the_second_source_once_when_the_day_is_over(
     for moment, asked in ((EVENING, 1), (EVENING.replace(hour=19), 2)):
         with open_replay(days_folder, moment, tmp_path / f"{asked}") as source:
             for table in tables:
-                span = dataclasses.replace(span_of(lake, table, source), now=moment)
+                span = dataclasses.replace(span_of(lake, table, source.tables), now=moment)
                 (claim,) = [c for c in CLAIMS[table.name] if c.name == SPOT_CHECK]
                 claim.find(span, {})
             assert source.tally.outcomes == {("inquire-daily-price", "ok"): 100 * asked}
 
 
 def test_quotes_are_held_against_the_second_source_too(
-    lake: Lake, fetched_days: tuple[Lake, AbstractDataSource]
+    lake: Lake, fetched_days: tuple[Lake, DataSource]
 ) -> None:
-    assert SPOT_CHECK not in broken(lake, PRICE_SNAPSHOTS, fetched_days[1])
+    assert SPOT_CHECK not in broken(lake, PRICE_SNAPSHOTS, fetched_days[1].tables)
     spoil(lake, PRICE_SNAPSHOTS, lambda rows: rows.with_columns(volume=pl.col("volume") + 1))
-    assert SPOT_CHECK in broken(lake, PRICE_SNAPSHOTS, fetched_days[1])
+    assert SPOT_CHECK in broken(lake, PRICE_SNAPSHOTS, fetched_days[1].tables)
 
 
 # KRX's own figures beside those of KIS

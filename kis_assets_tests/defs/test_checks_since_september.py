@@ -16,7 +16,7 @@ import pytest
 from kis_assets.defs.checks import completeness, cross_source, daily_candles
 from kis_assets.defs.checks.check import Incomparable, Span
 from kis_assets.lake.lake import Lake, Scope
-from kis_assets.sources.base import AbstractDataSource, Fetched
+from kis_assets.sources.tables import Fetched, TableSource
 from kis_assets.tables import DAILY_CANDLES, KRX_DAILY, PRICE_SNAPSHOTS, Table
 from kis_assets_tests.support.small_rows import candle, frame
 
@@ -63,7 +63,7 @@ def broken(
 ) -> list[dict[str, Any]]:
     """The rows that break a claim about the day's partition."""
     first = DAY if table.partition == "day" else DAY.replace(day=1)
-    given = cast("AbstractDataSource", source)
+    given = cast("TableSource", source)
     span = Span(lake, table, first, DAY, at(now), lambda: given, beside)
     return claim(span, span.rows()).collect().to_dicts()
 

@@ -73,8 +73,8 @@ class Desk:
             return Outcome(table, key, error="the disk is full")
         first, last = month(key, calendar.latest_session(self.settings.now()).day)
         with self.source(self.settings) as source:
-            fetched = source.daily_candles(CODES.split(","), first, last)
-            source.history_is_stored(first, last)
+            fetched = source.tables.daily_candles(CODES.split(","), first, last)
+            source.tables.history_is_stored(first, last)
         self.rows[key] = fetched.rows
         days = dict.fromkeys(calendar.trading_days(first, last), 0)
         rows = days | rows_by_day(DAILY_CANDLES, fetched.rows.lazy())
@@ -123,7 +123,9 @@ def test_years_cost_a_request_a_stock_for_each_hundred_sessions(desk: Desk) -> N
     rows = pl.concat(desk.rows.values())
     assert rows.select("trading_day", "stock_code").is_unique().all()
     with desk.source(desk.settings) as source:
-        whole = source.daily_candles(CODES.split(","), date(2024, 1, 1), date(2025, 12, 31)).rows
+        whole = source.tables.daily_candles(
+            CODES.split(","), date(2024, 1, 1), date(2025, 12, 31)
+        ).rows
     key = ["trading_day", "stock_code"]
     left, right = (it.drop("fetched_at").sort(key) for it in (rows, whole))
     assert left.equals(right)

@@ -42,7 +42,7 @@ def final_codes(settings: Settings, moment: str, **market: object) -> set[str]:
     now = datetime.fromisoformat(f"2026-11-13T{moment}:00+09:00")
     at = settings.model_copy(update={"kis_replay_at": now})
     with open_source(served_at(now, **market), at) as source:
-        rows = source.daily_candles(CODES, DAY.replace(day=1), DAY).rows
+        rows = source.tables.daily_candles(CODES, DAY.replace(day=1), DAY).rows
     final = rows.filter(pl.col("trading_day") == DAY, pl.col("is_final"))
     assert rows.filter(pl.col("trading_day") < DAY)["is_final"].all()
     return set(final["stock_code"])

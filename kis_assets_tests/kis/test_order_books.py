@@ -19,7 +19,7 @@ from kis_assets.errors import (
     UnexpectedAnswer,
 )
 from kis_assets.exchange import calendar
-from kis_assets.kis.order_books import order_book
+from kis_assets.kis.order_books import read_order_book
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.simulator.server.faults import When
 from kis_assets.sources.kis import KISDataSource
@@ -68,15 +68,15 @@ def answer(levels: int = 10, **changed: str) -> dict[str, Any]:
 
 
 def read(levels: int = 10, **changed: str) -> dict[str, Any]:
-    return order_book(answer(levels, **changed), SAMSUNG, DAY, TEN)
+    return read_order_book(answer(levels, **changed), SAMSUNG, DAY, TEN)
 
 
 def stocks(source: KISDataSource, *codes: str) -> pl.DataFrame:
-    return source.stock_master(DAY).filter(pl.col("stock_code").is_in(codes))
+    return source.tables.stock_master(DAY).filter(pl.col("stock_code").is_in(codes))
 
 
 def capture(source: KISDataSource, *codes: str) -> Any:
-    return source.order_books(stocks(source, *codes), DAY, source._settings.now())
+    return source.tables.order_books(stocks(source, *codes), DAY, source._settings.now())
 
 
 # What an answer means
@@ -113,7 +113,7 @@ def expected(clock: str, phase: str, code: str, vi: str = "N", day: date = DAY) 
         vi_cls_code=vi,
     )  # fmt: skip
     now = datetime.combine(day, time.fromisoformat(clock), calendar.SEOUL)
-    book = order_book(body, SAMSUNG, day, now)
+    book = read_order_book(body, SAMSUNG, day, now)
     assert (book["expected_price"] is None) == (book["expected_volume"] is None)
     return book["expected_price"]
 
@@ -191,7 +191,7 @@ def test_auctions_move_with_a_late_session() -> None:
 
 def test_without_a_price_none_is_expected() -> None:
     at = datetime(2026, 3, 17, 15, 25, tzinfo=calendar.SEOUL)
-    book = order_book(answer(antc_cnpr="0", antc_vol="5"), SAMSUNG, DAY, at)
+    book = read_order_book(answer(antc_cnpr="0", antc_vol="5"), SAMSUNG, DAY, at)
     assert (book["expected_price"], book["expected_volume"]) == (None, None)
 
 
@@ -231,7 +231,7 @@ def test_a_blank_or_missing_optional_field_is_null_and_loses_no_book(name: str) 
     body = answer()
     for part in body.values():
         part.pop(name, None)
-    assert order_book(body, SAMSUNG, DAY, TEN)["ask_price_1"] == 71_200
+    assert read_order_book(body, SAMSUNG, DAY, TEN)["ask_price_1"] == 71_200
 
 
 WRONG = {
@@ -318,7 +318,7 @@ def test_a_holiday_that_no_calendar_knows_stores_no_books(
     source = at(TEN)
     monkeypatch.setattr(simulator_of(source).market, "bars", lambda *_: [])
     with pytest.raises(UnexpectedAnswer, match="no session"):
-        source.order_books(stocks(source, SAMSUNG), DAY, TEN)
+        source.tables.order_books(stocks(source, SAMSUNG), DAY, TEN)
     assert simulator_of(source).calls(PATH) == 0
 
 
@@ -338,7 +338,7 @@ def test_bad_input_is_a_named_error_of_that_stock_and_the_run_goes_on(
 ) -> None:
     monkeypatch.setattr("kis_assets.transport.fan_out.ROUNDS", 1)
     source = at(TEN)
-    source._workers = 1
+    source.tables._workers = 1
     name, when, error = BAD_INPUT[what]
     setattr(simulator_of(source).faults, name, when or When(path=PATH, calls=1))
     fetched = capture(source, SAMSUNG, HYNIX)
@@ -350,8 +350,8 @@ def test_bad_input_is_a_named_error_of_that_stock_and_the_run_goes_on(
 def test_books_go_through_the_lakes_door_and_their_checks_pass(at: OpenAt, tmp_path: Any) -> None:
     for moment in (TEN, CLOSING_AUCTION):
         source = at(moment)
-        master = source.stock_master(DAY).head(60)
-        fetched = source.order_books(master, DAY, moment)
+        master = source.tables.stock_master(DAY).head(60)
+        fetched = source.tables.order_books(master, DAY, moment)
         lake = Lake(tmp_path / "kis", source="kis")
         change = lake.replace(ORDER_BOOKS, Scope.capture(DAY, moment), fetched.rows)
         assert change.added == fetched.rows.height > 40

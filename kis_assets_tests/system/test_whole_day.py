@@ -63,12 +63,12 @@ def check() -> None:
     settings = Settings.load()
     with create_data_source(settings=settings) as source:
         # The source of a run has fetched the rows that are checked: it is open.
-        source.daily_candles(["005930"], DAY, DAY)
+        source.tables.daily_candles(["005930"], DAY, DAY)
         began = time.monotonic()
         for _, table, claims in LISTED:
             scope = {"day": Scope.day, "month": Scope.month}.get(table.partition, Scope.day)(DAY)
             span = Span(
-                open_lake(settings), table, scope.first, scope.last, EVENING, lambda: source
+                open_lake(settings), table, scope.first, scope.last, EVENING, lambda: source.tables
             )
             rows = rows_by_day(table, span.rows())
             for claim in claims:

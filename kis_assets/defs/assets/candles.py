@@ -26,8 +26,8 @@ from kis_assets.kis.minute_candles import kept_session
 from kis_assets.lake.closed_days import closed_before
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.lake.quality import provisional
-from kis_assets.sources.base import Fetched
-from kis_assets.sources.kis import NO_BAR
+from kis_assets.sources.kis_tables import NO_BAR
+from kis_assets.sources.tables import Fetched
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES, PRICE_SNAPSHOTS
 
 # The after-market is for shares of KOSPI and KOSDAQ.
@@ -58,7 +58,7 @@ def daily_candles(
         left = provisional(lake.lake, kis.now(), first, last)["stock_code"]
         codes = sorted({*stocks["stock_code"], *left})
         foretell(context, kis, DAILY_CANDLES, stocks)
-        fetched = kis.source.daily_candles(codes, first, last, logged(context.log.info))
+        fetched = kis.tables.daily_candles(codes, first, last, logged(context.log.info))
         if kis.settings.kis_venue is not Venue.NXT:  # which may have suspended a listed stock
             _count_as_failed(fetched, stocks, first, last, kis.now())
         refuse_nothing_stored(fetched, f"daily candles of {first:%Y-%m}")
@@ -66,7 +66,7 @@ def daily_candles(
         # What KIS had before and says nothing of now is not taken away: bars replace bars.
         scope = Scope.month(first).of(fetched.rows["stock_code"].unique())
         result = report.store(lake.lake, DAILY_CANDLES, scope, fetched, stocks)
-        kis.source.history_is_stored(first, last)
+        kis.tables.history_is_stored(first, last)
         return result
 
 
@@ -93,13 +93,13 @@ def minute_candles(
         codes = stocks["stock_code"].to_list()
         regular_only = stocks.filter(_REGULAR_ONLY)["stock_code"].to_list()
         foretell(context, kis, MINUTE_CANDLES, stocks)
-        fetched = kis.source.minute_candles(codes, day, logged(context.log.info), regular_only)
+        fetched = kis.tables.minute_candles(codes, day, logged(context.log.info), regular_only)
         refuse_nothing_stored(fetched, f"minutes of {day}")
         # A stock's minutes replace its minutes: they lie on one axis. What KIS says nothing of now
         # is not taken away.
         scope = Scope.day(day).of(fetched.rows["stock_code"].unique())
         result = report.store(lake.lake, MINUTE_CANDLES, scope, fetched, stocks)
-        kis.source.history_is_stored(day, day)
+        kis.tables.history_is_stored(day, day)
         return result
 
 

@@ -38,7 +38,7 @@ def market_days(
         if _is_due(known, year, kis.now()):
             first, last = _asked_about(kis.now().date())
             try:
-                told = kis.source.market_days(first, last)
+                told = kis.tables.market_days(first, last)
             except NotSupported as error:
                 context.log.info(f"the computed calendar stands: {error}")
         rows = overridden(
@@ -136,7 +136,7 @@ def stock_master(
     with plain_failures():
         report = Report(kis)
         day = master_day(context.partition_key, kis.now(), kis.settings)
-        rows = kis.source.stock_master(day)
+        rows = kis.tables.stock_master(day)
         return report.store(lake.lake, STOCK_MASTER, Scope.day(day), rows)
 
 
@@ -163,7 +163,7 @@ def stock_info(
             )
         report = Report(kis)
         stocks = universe.of_day(kis, lake.lake, kis.newest_day())
-        fetched = kis.source.stock_info(stocks, month, logged(context.log.info))
+        fetched = kis.tables.stock_info(stocks, month, logged(context.log.info))
         refuse_nothing_stored(fetched, f"stock info of {month:%Y-%m}")
         # What could not be had now and was had before in the month stays.
         scope = Scope.month(month).of(fetched.rows["stock_code"].unique())

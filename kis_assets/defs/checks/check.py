@@ -20,8 +20,9 @@ from kis_assets.lake.closed_days import said_closed
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.lake.quality import Finding
 from kis_assets.settings import Settings
-from kis_assets.sources.base import AbstractDataSource, Progress
+from kis_assets.sources.tables import TableSource
 from kis_assets.tables import INSTANT, KRX_DAILY, Table, Unit
+from kis_assets.transport.fan_out import Progress
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Span:
     first: date
     last: date
     now: datetime
-    source: Callable[[], AbstractDataSource]
+    source: Callable[[], TableSource]
     """Opens the source, for the claims that ask it a second time."""
     beside: Lake | None = None
     """Of KIS's rows the lake of KRX's own, of KRX's that of KIS's; None where neither is it."""
@@ -194,7 +195,7 @@ def checks(
                 scope.first,
                 scope.last,
                 kis.now(),
-                lambda: kis.source,
+                lambda: kis.tables,
                 _beside(mine, kis.settings),
                 kis.now,
                 logged(context.log.info),

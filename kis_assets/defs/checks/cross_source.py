@@ -15,7 +15,7 @@ from kis_assets.defs.checks.prices import last_price
 from kis_assets.errors import NotSupported
 from kis_assets.exchange import calendar, finality
 from kis_assets.monitoring.costs import COMPARED
-from kis_assets.sources.base import Fetched
+from kis_assets.sources.tables import Fetched
 from kis_assets.tables import CORPORATE_ACTIONS, DAILY_CANDLES, KRX_DAILY
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import polars as pl
 
 from kis_assets.defs.checks.check import Incomparable, Span
 from kis_assets.exchange import calendar, finality
-from kis_assets.kis.minute_candles import EXTENSION, last_minute
+from kis_assets.kis.minute_days import EXTENSION, last_minute
 from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS
 
 KEY = ("started_at", "stock_code")
