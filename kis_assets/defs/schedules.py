@@ -26,7 +26,7 @@ from kis_assets.exchange import calendar
 from kis_assets.lake.closed_days import previous_session
 from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings
-from kis_assets.tables import DAILY_CANDLES, KRX_DAILY
+from kis_assets.tables import DAILY_CANDLES, KRX_DAILY, Unit, partition_key
 
 # A run has one kind of partition, so a day is several jobs.
 market_calendar = dg.define_asset_job("market_calendar", selection=[market_days])
@@ -77,23 +77,6 @@ JOBS = [
     evening_report,
     krx_ingestion,
 ]
-
-Key = Callable[[date], str]
-
-
-def day_key(day: date) -> str:
-    """The partition of a trading day."""
-    return day.isoformat()
-
-
-def month_key(day: date) -> str:
-    """The partition of the month of a day."""
-    return day.replace(day=1).isoformat()
-
-
-def year_key(day: date) -> str:
-    """The partition of the year of a day."""
-    return str(day.year)
 
 
 @dataclass(frozen=True)
@@ -202,7 +185,7 @@ def krx_is_there(lake: Lake, day: date) -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """A schedule: a job, when it runs, and which partition it makes of the day, if any.
+    """A schedule: a job, when it runs, and the span of the partition that it makes, if any.
 
     One that is `of_before` makes that of the last session before the day.
     """
@@ -210,7 +193,7 @@ class Plan:
     name: str
     job: Any
     moments: Moments
-    key: Key | None = None
+    partition: Unit | None = None
     priority: int = USUAL
     of_before: bool = False
     needless: Needless | None = None
@@ -226,56 +209,54 @@ def plans(settings: Settings) -> list[Plan]:
     told = datetime.combine(calendar.FIRST_DAY, candles) - CALENDAR_BEFORE
     found = [
         # Whether there is a session today decides whether last night corrected anything.
-        Plan("calendar_morning", market_calendar, at(told.time()), year_key),
+        Plan("calendar_morning", market_calendar, at(told.time()), "year"),
         # The close of the day before is the regular session's since last night; see `finality`.
         Plan(
             "candles_morning",
             daily_candle_ingestion,
             at(candles),
-            month_key,
+            "month",
             of_before=True,
         ),
         Plan(
             "candles_doubted",
             daily_candle_ingestion,
             after_doubt(*DOUBTED),
-            month_key,
+            "month",
             of_before=True,
             needless=all_final,
         ),
-        Plan("master_morning", stock_master_ingestion, morning, day_key),
-        Plan("reference_morning", reference_ingestion, morning, month_key),
+        Plan("master_morning", stock_master_ingestion, morning, "day"),
+        Plan("reference_morning", reference_ingestion, morning, "month"),
         Plan("cache_morning", cache_warming, warm),
-        Plan("prices_session", price_capture, in_session(every), day_key, CAPTURE),
-        Plan("books_session", order_book_capture, in_session(every), day_key, CAPTURE),
+        Plan("prices_session", price_capture, in_session(every), "day", CAPTURE),
+        Plan("books_session", order_book_capture, in_session(every), "day", CAPTURE),
         # The day's official prices.
-        Plan("prices_close", daily_price_ingestion, after_close(), day_key, CAPTURE),
+        Plan("prices_close", daily_price_ingestion, after_close(), "day", CAPTURE),
         # All trades of the day are over at 20:00: its volume is final, its close is provisional.
-        Plan("prices_evening", daily_price_ingestion, evening(over), day_key, CAPTURE),
-        Plan("candles_evening", daily_candle_ingestion, evening(over), month_key),
-        Plan("minutes_evening", minute_candle_ingestion, evening(over), day_key),
-        Plan("actions_evening", corporate_action_ingestion, evening(report), month_key),
-        Plan("report_evening", evening_report, evening(report), day_key),
-        Plan("report_morning", evening_report, at(REPORT_AGAIN), day_key, of_before=True),
+        Plan("prices_evening", daily_price_ingestion, evening(over), "day", CAPTURE),
+        Plan("candles_evening", daily_candle_ingestion, evening(over), "month"),
+        Plan("minutes_evening", minute_candle_ingestion, evening(over), "day"),
+        Plan("actions_evening", corporate_action_ingestion, evening(report), "month"),
+        Plan("report_evening", evening_report, evening(report), "day"),
+        Plan("report_morning", evening_report, at(REPORT_AGAIN), "day", of_before=True),
     ]
     if settings.source_type == "krx":
         # All that KRX tells of, once it does.
         found = [
-            Plan("calendar_morning", market_calendar, morning, year_key),
-            Plan("master_morning", stock_master_ingestion, at(PUBLISHED), day_key, of_before=True),
-            Plan(
-                "candles_morning", daily_candle_ingestion, at(PUBLISHED), month_key, of_before=True
-            ),
-            Plan("reference_morning", reference_ingestion, at(PUBLISHED), month_key),
+            Plan("calendar_morning", market_calendar, morning, "year"),
+            Plan("master_morning", stock_master_ingestion, at(PUBLISHED), "day", of_before=True),
+            Plan("candles_morning", daily_candle_ingestion, at(PUBLISHED), "month", of_before=True),
+            Plan("reference_morning", reference_ingestion, at(PUBLISHED), "month"),
         ]
     if settings.krx_api_key.get_secret_value():
         found += [
-            Plan("krx_morning", krx_ingestion, at(PUBLISHED), day_key, of_before=True),
+            Plan("krx_morning", krx_ingestion, at(PUBLISHED), "day", of_before=True),
             Plan(
                 "krx_late",
                 krx_ingestion,
                 at(*PUBLISHED_LATE),
-                day_key,
+                "day",
                 of_before=True,
                 needless=krx_is_there,
             ),
@@ -309,7 +290,7 @@ def _schedule(plan: Plan, settings: Settings) -> dg.ScheduleDefinition:
             return dg.SkipReason(reason)
         if plan.of_before:
             day = previous_session(lake, day)
-        key = plan.key(day) if plan.key else None
+        key = partition_key(plan.partition, day) if plan.partition else None
         if plan.needless is not None:
             if reason := plan.needless(lake, day):
                 return dg.SkipReason(reason)

@@ -29,15 +29,13 @@ from kis_assets.kis.minute_candles import oldest_kept
 from kis_assets.lake import requests
 from kis_assets.lake.lake import Lake
 from kis_assets.lake.quality import ACCOUNTED, provisional
-from kis_assets.monitoring.costs import minute_requests
+from kis_assets.monitoring.costs import per_stock
 from kis_assets.monitoring.status import granted
 from kis_assets.settings import Settings
 from kis_assets.sources.base import Progress
 from kis_assets.sources.factory import create_data_source
-from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES, QUALITY, TABLES, Table
+from kis_assets.tables import DAILY_CANDLES, QUALITY, TABLES, Table
 
-PAST = (DAILY_CANDLES.name, MINUTE_CANDLES.name)
-"""Tables whose past can be had."""
 FAILURES = 3
 """Partitions that may fail one after the other; then it is no use going on."""
 
@@ -130,7 +128,8 @@ def make_plan(
         stocks = universe.of_span(kis, lake, ends[0][0], ends[-1][1])
     # The month that runs is asked for by itself: its bars are not kept while they change.
     over = {key: span for key, span in spans.items() if span[1] < kis.now().date()}
-    in_windows = table == DAILY_CANDLES.name and keeps(settings)
+    # A request gives more days than a month has, and many minutes fewer than a day has.
+    in_windows = TABLES[table].partition == "month" and keeps(settings)
     found = windows(list(over.values()), stocks) if in_windows else []
     wanted = [span for key, span in over.items() if key in todo]
     found = [it for it in found if any(a <= it.last and b >= it.first for a, b in wanted)]
@@ -140,15 +139,12 @@ def make_plan(
         if not (in_windows and key in over)
     }
     requests = sum(len(it.codes) for it in found)
-    requests += round(sum(_cost(table, todo[key][0]) * stocks for key, stocks in alone.items()))
+    requests += round(
+        sum(per_stock(TABLES[table], todo[key][0]) * stocks for key, stocks in alone.items())
+    )
     rate = granted(settings)
     complete = len(spans) - len(todo)
     return Plan(table, list(todo), complete, found, alone, stocks.height, requests, rate)
-
-
-def _cost(table: str, day: date) -> float:
-    """Requests a stock of a partition that is asked for by itself."""
-    return minute_requests(day) if table == MINUTE_CANDLES.name else 1.0
 
 
 def keeps(settings: Settings) -> bool:
@@ -165,8 +161,9 @@ def partitions(table: str, first: str, last: str, kis: KISResource) -> dict[str,
     Raises:
         ValueError: it is no table, month or day that can be had.
     """
-    if table not in PAST:
-        raise ValueError(f"the past of {table!r} cannot be had; that of {' and '.join(PAST)} can")
+    past = [it.name for it in TABLES.values() if it.has_past]
+    if table not in past:
+        raise ValueError(f"the past of {table!r} cannot be had; that of {' and '.join(past)} can")
     now = kis.now()
     latest = calendar.latest_session(now).day
     begins, ends = _day(table, first), _day(table, last)
@@ -174,7 +171,7 @@ def partitions(table: str, first: str, last: str, kis: KISResource) -> dict[str,
         raise ValueError(f"{first} comes after {last}")
     if ends > latest:
         raise ValueError(f"{last} has not begun; the latest session is {latest}")
-    if table == MINUTE_CANDLES.name:
+    if TABLES[table].sessions_kept:
         if begins < (oldest := oldest_kept(now)):
             raise ValueError(f"minutes of {first} can no longer be had; KIS has them from {oldest}")
         return {str(day): (day, day) for day in calendar.trading_days(begins, ends)}
@@ -217,14 +214,14 @@ def is_complete(lake: Lake, table: Table, first: date, last: date, now: datetime
     )
     if not set(sessions) <= set(known["trading_day"]):
         return False
-    if table is DAILY_CANDLES and not provisional(lake, now, first, last).is_empty():
+    if table.final == "next_morning" and not provisional(lake, now, first, last).is_empty():
         return False
     newest = known.sort("trading_day").row(-1, named=True)
     session = calendar.session(newest["trading_day"]) if sessions else None
     if session is None:
         return True
     over_at = session.over_at
-    if table is MINUTE_CANDLES:
+    if table.final == "after_hours":
         over_at = finality.minutes_final_at(session.day)
     return newest["checked_at"] >= over_at
 

@@ -80,5 +80,3 @@ PAST_MINUTES_A_PAGE = 120
 """Minutes that inquire-time-dailychartprice gives at most."""
 TODAYS_MINUTES_A_PAGE = 30
 """Minutes that inquire-time-itemchartprice gives at most."""
-SESSIONS_KEPT = 246
-"""Sessions of which KIS keeps the minutes, the latest one included; measured, August 2026."""

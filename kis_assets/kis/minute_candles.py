@@ -18,11 +18,12 @@ from kis_assets.errors import InvalidRequest, UnexpectedAnswer
 from kis_assets.exchange import calendar
 from kis_assets.kis import answers
 from kis_assets.kis.answers import is_nothing
-from kis_assets.kis.endpoints import SESSIONS_KEPT
 from kis_assets.kis.fields import Field, Row, amount, clock, day, output, read
+from kis_assets.tables import MINUTE_CANDLES
 
 Bar = dict[str, Any]
 
+SESSIONS_KEPT = MINUTE_CANDLES.sessions_kept
 EXTENSION = timedelta(minutes=9)
 """How much later than the close the bar of an extended closing auction may stand; trades at the
 closing price begin ten minutes after it."""

@@ -12,7 +12,7 @@ from kis_assets.tables.corporate_actions import CORPORATE_ACTIONS
 from kis_assets.tables.operations import QUALITY, REQUESTS
 from kis_assets.tables.quotes import LEVELS, ORDER_BOOKS, PRICE_SNAPSHOTS
 from kis_assets.tables.reference import MARKET_DAYS, STOCK_INFO, STOCK_MASTER
-from kis_assets.tables.table import Table, Unit
+from kis_assets.tables.table import Cost, Preview, Table, Unit, partition_key
 
 __all__ = [
     "CORPORATE_ACTIONS",
@@ -33,8 +33,12 @@ __all__ = [
     "STOCK_MASTER",
     "TABLES",
     "Column",
+    "Cost",
+    "Preview",
     "Table",
     "Unit",
+    "partition_key",
+    "usual",
 ]
 
 TABLES = {
@@ -44,8 +48,8 @@ TABLES = {
         STOCK_MASTER,
         PRICE_SNAPSHOTS,
         ORDER_BOOKS,
-        DAILY_CANDLES,
         KRX_DAILY,
+        DAILY_CANDLES,
         MINUTE_CANDLES,
         STOCK_INFO,
         CORPORATE_ACTIONS,
@@ -53,3 +57,8 @@ TABLES = {
         REQUESTS,
     )
 }
+
+
+def usual(source: str) -> list[str]:
+    """The tables that `kis-assets run` makes of a source unless told otherwise, in that order."""
+    return [it.name for it in TABLES.values() if it.is_usual and source in it.sources]

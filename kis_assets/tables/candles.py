@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import polars as pl
+
 from kis_assets.exchange import finality
 from kis_assets.tables.columns import (
     KRW,
@@ -19,7 +21,7 @@ from kis_assets.tables.columns import (
     signed,
     text,
 )
-from kis_assets.tables.table import Table
+from kis_assets.tables.table import Cost, Preview, Table
 
 DAILY_CANDLES = Table(
     name="daily_candles",
@@ -35,6 +37,17 @@ DAILY_CANDLES = Table(
     key=("trading_day", "stock_code"),
     partition="month",
     unit="month",
+    final="next_morning",
+    has_past=True,
+    catch_up="daily_candle_ingestion",
+    is_usual=True,
+    cost=Cost(is_compared=True),
+    preview=Preview(
+        "trading_day stock_code open high low close change volume trading_value",
+        largest="trading_value",
+        where=pl.col("trading_day") == pl.col("trading_day").max(),
+    ),
+    chart="candlestick",
     columns=(
         TRADING_DAY,
         STOCK_CODE,
@@ -93,6 +106,13 @@ KRX_DAILY = Table(
     key=("trading_day", "stock_code"),
     partition="day",
     unit="month",
+    sources=("krx",),
+    catch_up="krx_ingestion",
+    is_usual=True,
+    preview=Preview(
+        "stock_code stock_name market close change_rate volume trading_value market_cap",
+        largest="trading_value",
+    ),
     columns=(
         TRADING_DAY,
         STOCK_CODE,
@@ -131,6 +151,8 @@ KRX_DAILY = Table(
     ),
 )
 
+_SESSIONS_KEPT = 246  # measured, August 2026
+
 MINUTE_CANDLES = Table(
     name="minute_candles",
     description=(
@@ -140,12 +162,24 @@ MINUTE_CANDLES = Table(
         "session of its own. A minute without a trade has no row. Other trades, at the closing "
         "price or in blocks, are not here: the volumes add up to at most the day's. "
         "Prices are on the split-adjusted axis of the moment they were fetched, as KIS gives "
-        "them. KIS keeps 246 sessions: what was not fetched by then is gone."
+        f"them. KIS keeps {_SESSIONS_KEPT} sessions: what was not fetched by then is gone."
     ),
     clock="trading_day",
     key=("started_at", "stock_code"),
     partition="day",
     unit="day",
+    sources=("kis", "mock"),
+    final="after_hours",
+    sessions_kept=_SESSIONS_KEPT,
+    has_past=True,
+    catch_up="minute_candle_ingestion",
+    # What the volumes of a real day came to; with an after-market those of simulated days.
+    cost=Cost(per_stock=2.6, since_after_market=3.9),
+    preview=Preview(
+        "started_at stock_code open high low close volume trading_value",
+        largest="trading_value",
+    ),
+    chart="minute_coverage",
     columns=(
         TRADING_DAY,
         instant("started_at", "Start of the minute; of the closing auction its end"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kis_assets.tables.columns import KRW, ORIGIN, SHARES, STOCK_CODE, day, integer, real, text
-from kis_assets.tables.table import Table
+from kis_assets.tables.table import Preview, Table
 
 CORPORATE_ACTIONS = Table(
     name="corporate_actions",
@@ -17,6 +17,11 @@ CORPORATE_ACTIONS = Table(
     key=("effective_on", "stock_code", "kind", "origin", "sequence"),
     partition="month",
     unit="month",
+    may_be_empty=True,
+    preview=Preview(
+        "effective_on stock_code stock_name kind ratio amount",
+        largest="effective_on",
+    ),
     columns=(
         day("effective_on", "First day of trading under the new terms"),
         STOCK_CODE,

@@ -19,7 +19,7 @@ from kis_assets.tables.columns import (
     signed,
     text,
 )
-from kis_assets.tables.table import Table
+from kis_assets.tables.table import Cost, Preview, Table
 
 PRICE_SNAPSHOTS = Table(
     name="price_snapshots",
@@ -34,6 +34,15 @@ PRICE_SNAPSHOTS = Table(
     key=("captured_at", "stock_code"),
     partition="day",
     unit="day",
+    sources=("kis", "mock"),
+    live="quotes",
+    is_usual=True,
+    cost=Cost(in_bundles=True, is_compared=True),
+    preview=Preview(
+        "stock_code stock_name price change_rate volume trading_value",
+        largest="trading_value",
+    ),
+    chart="market_breadth",
     columns=(
         TRADING_DAY,
         instant("captured_at", "When the capture started; the same for all its rows"),
@@ -118,6 +127,15 @@ ORDER_BOOKS = Table(
     key=("captured_at", "stock_code"),
     partition="day",
     unit="day",
+    sources=("kis", "mock"),
+    live="quotes",
+    cost=Cost(),
+    preview=Preview(
+        "stock_code bid_volume_1 bid_price_1 ask_price_1 ask_volume_1 total_bid_volume "
+        "total_ask_volume",
+        largest="total_bid_volume",
+    ),
+    chart="order_book_depth",
     columns=(
         TRADING_DAY,
         instant("captured_at", "When the capture started; the same for all its rows"),

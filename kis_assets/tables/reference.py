@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import polars as pl
+
 from kis_assets.tables.columns import (
     KRW,
     ORIGIN,
@@ -18,7 +20,7 @@ from kis_assets.tables.columns import (
     signed,
     text,
 )
-from kis_assets.tables.table import Table
+from kis_assets.tables.table import Cost, Preview, Table
 
 MARKET_DAYS = Table(
     name="market_days",
@@ -27,6 +29,15 @@ MARKET_DAYS = Table(
     key=("day",),
     partition="year",
     unit="year",
+    catch_up="market_calendar",
+    tells_of_now=True,
+    is_usual=True,
+    preview=Preview(
+        "day is_open opens_at closes_at note known_from",
+        # The unusual days: closed ones in the week, and those with a note.
+        where=pl.col("note").is_not_null()
+        | (~pl.col("is_open") & (pl.col("day").dt.weekday() <= 5)),
+    ),
     columns=(
         day("day", "Calendar day in Seoul"),
         flag("is_open", "True when KRX holds a session (개장일)"),
@@ -62,6 +73,12 @@ STOCK_MASTER = Table(
     key=("trading_day", "stock_code"),
     partition="day",
     unit="month",
+    live="files",
+    is_usual=True,
+    preview=Preview(
+        "stock_code stock_name market security_type base_price listed_shares previous_market_cap",
+        largest="previous_market_cap",
+    ),
     columns=(
         TRADING_DAY,
         text(
@@ -200,6 +217,10 @@ STOCK_INFO = Table(
     key=("info_month", "stock_code"),
     partition="month",
     unit="month",
+    catch_up="reference_ingestion",
+    tells_of_now=True,
+    cost=Cost(on_virtual=False),
+    preview=Preview("stock_code stock_name market industry listed_shares", largest="capital"),
     columns=(
         day("info_month", "First day of the month in which these facts held"),
         STOCK_CODE,

@@ -17,11 +17,11 @@ from kis_assets.errors import KISError
 from kis_assets.exchange import calendar
 from kis_assets.lake import quality
 from kis_assets.lake.closed_days import said_closed
-from kis_assets.lake.lake import Lake, Scope
+from kis_assets.lake.lake import Lake
 from kis_assets.lake.quality import Finding
 from kis_assets.settings import Settings
 from kis_assets.sources.base import AbstractDataSource, Progress
-from kis_assets.tables import INSTANT, KRX_DAILY, Table, Unit
+from kis_assets.tables import INSTANT, Table
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,6 @@ class Span:
 
 NEVER = datetime(2200, 1, 1, tzinfo=UTC)
 
-_SCOPES: dict[Unit, Callable[[str], Scope]] = {
-    "day": lambda key: Scope.day(date.fromisoformat(key)),
-    "month": lambda key: Scope.month(date.fromisoformat(key)),
-    "year": lambda key: Scope.year(int(key)),
-}
-
 
 class Incomparable(Exception):
     """There is nothing to hold the rows against, and why; an earlier verdict stands."""
@@ -105,7 +99,6 @@ class Claim:
     breaking: Breaking
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
     blocks: bool = False
-    may_be_empty: bool = False
     tolerated: float = 0.0
 
     @property
@@ -182,17 +175,15 @@ def checks(
         lake: LakeResource,
         krx_lake: LakeResource,
     ) -> Iterator[dg.AssetCheckResult]:
-        scope = _SCOPES[table.partition](context.partition_key)
         wanted = {key.name for key in context.selected_asset_check_keys}
         found: list[Finding] = []
         results: list[dg.AssetCheckResult] = []
         with plain_failures():
-            mine = krx_lake.lake if table is KRX_DAILY else lake.lake
+            mine = (krx_lake if table.own_source == "krx" else lake).lake
             span = Span(
                 mine,
                 table,
-                scope.first,
-                scope.last,
+                *table.span(context.partition_key),
                 kis.now(),
                 lambda: kis.source,
                 _beside(mine, kis.settings),
@@ -209,7 +200,7 @@ def checks(
                     results.append(_not_compared(asset, claim, reason))
                     continue
                 found.append(finding)
-                results.append(_result(asset, claim, finding, failing, sum(rows.values())))
+                results.append(_result(asset, table, claim, finding, failing, sum(rows.values())))
             quality.record(mine, table, found)
         yield from results
 
@@ -222,7 +213,12 @@ def _beside(mine: Lake, settings: Settings) -> Lake | None:
 
 
 def _result(
-    asset: dg.AssetsDefinition, claim: Claim, finding: Finding, failing: pl.DataFrame, rows: int
+    asset: dg.AssetsDefinition,
+    table: Table,
+    claim: Claim,
+    finding: Finding,
+    failing: pl.DataFrame,
+    rows: int,
 ) -> dg.AssetCheckResult:
     metadata: dict[str, Any] = {"rows": rows, "failing_rows": failing.height}
     if claim.tolerated:
@@ -232,7 +228,7 @@ def _result(
     return dg.AssetCheckResult(
         asset_key=asset.key,
         check_name=claim.name,
-        passed=(claim.may_be_empty or rows > 0) and finding.holds,
+        passed=(table.may_be_empty or rows > 0) and finding.holds,
         severity=claim.severity,
         description=None if rows else "there is no row",
         metadata=metadata,

@@ -7,7 +7,7 @@ import polars as pl
 from kis_assets.defs.checks.check import Span
 from kis_assets.exchange import calendar, prices
 from kis_assets.exchange.prices import tick_expression
-from kis_assets.tables import PRICE_SNAPSHOTS, STOCK_MASTER, Table
+from kis_assets.tables import STOCK_MASTER, Table
 
 KEPT = ("trading_day", "captured_at", "stock_code")
 
@@ -93,7 +93,7 @@ def prices_lie_within_the_limits(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame
     upper, lower = base + width, pl.max_horizontal(base - width, 1)
     upper -= upper % tick_expression(upper)
     lower += -lower % tick_expression(lower)
-    if span.table is PRICE_SNAPSHOTS:
+    if "upper_limit" in span.table.schema:  # KIS states them
         upper = pl.coalesce("upper_limit", upper)
         lower = pl.coalesce("lower_limit", lower)
     has_limits = ~pl.col("is_liquidation").fill_null(value=False) & (

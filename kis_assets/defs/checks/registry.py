@@ -145,10 +145,10 @@ LISTED: list[tuple[dg.AssetsDefinition, Table, list[Claim]]] = [
         corporate_actions,
         CORPORATE_ACTIONS,
         [
-            Claim(completeness.key_is_unique, blocks=True, may_be_empty=True),
-            Claim(reference.ratios_are_positive, may_be_empty=True),
-            Claim(reference.actions_take_effect_on_sessions, WARN, may_be_empty=True),
-            Claim(cross_source.adjusted_series_is_that_of_kis, WARN, may_be_empty=True),
+            UNIQUE,
+            Claim(reference.ratios_are_positive),
+            Claim(reference.actions_take_effect_on_sessions, WARN),
+            Claim(cross_source.adjusted_series_is_that_of_kis, WARN),
         ],
     ),
 ]
