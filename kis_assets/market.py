@@ -354,13 +354,13 @@ def _query(
     view: str, clock: str, wanted: list[str] | None, first: date | None, last: date | None
 ) -> str:
     # Literals, not parameters: DuckDB leaves files unopened by what it knows when it plans.
-    claims = [f"trading_day >= DATE '{first}'"] if first else []
-    claims += [f"trading_day <= DATE '{last}'"] if last else []
+    terms = [f"trading_day >= DATE '{first}'"] if first else []
+    terms += [f"trading_day <= DATE '{last}'"] if last else []
     if wanted is not None:
         # A code that a server gave may hold anything.
         listed = ", ".join("'" + code.replace("'", "''") + "'" for code in wanted)
-        claims.append(f"stock_code IN ({listed})")
-    where = f"WHERE {' AND '.join(claims)} " if claims else ""
+        terms.append(f"stock_code IN ({listed})")
+    where = f"WHERE {' AND '.join(terms)} " if terms else ""
     return f"SELECT * FROM {view} {where}ORDER BY stock_code, {clock}"  # noqa: S608
 
 

@@ -198,7 +198,7 @@ def _day(table: str, word: str) -> date:
 def is_complete(lake: Lake, table: Table, first: date, last: date, now: datetime) -> bool:
     """Whether rows of a partition are stored, as final as they can be, and no stock of them failed.
 
-    Claims that its checks found broken do not matter here: asking again would not mend them.
+    Checks that failed do not matter here: asking again would not mend their rows.
     """
     known = (
         lake.scan(QUALITY, first=first, last=last)

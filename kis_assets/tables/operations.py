@@ -42,7 +42,7 @@ REQUESTS = Table(
 QUALITY = Table(
     name="quality",
     description=(
-        "What is known of the rows of each table and day: one claim about them, whether it held, "
+        "What is known of the rows of each table and day: one check of them, whether it passed, "
         "and which stocks have no row and why. dataset_condition is made from it."
     ),
     clock="trading_day",
@@ -51,10 +51,10 @@ QUALITY = Table(
     unit="month",
     columns=(
         TRADING_DAY,
-        text("table_name", "The table that the claim is about"),
+        text("table_name", "The table that was checked"),
         text(
             "check_name",
-            "The claim; every_stock_is_accounted_for is written with the rows, others by checks",
+            "The check; every_stock_is_accounted_for is made as rows are written, others after it",
         ),
         flag("passed", "Whether it held for the rows of this day"),
         text("severity", "ERROR: what fails is wrong. WARN: it is worth a look"),
