@@ -33,7 +33,7 @@ from kis_assets.cli import app
 from kis_assets.cli.backfill import estimate
 from kis_assets.defs.partitions import MONTHS
 from kis_assets.execution import runner
-from kis_assets.execution.backfill import Plan
+from kis_assets.execution.plan import Plan
 from kis_assets.execution.runner import Outcome
 from kis_assets.kis.stream import Stream
 from kis_assets.settings import IN_FILES, Settings

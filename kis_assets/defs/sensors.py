@@ -10,13 +10,9 @@ from datetime import date, datetime, timedelta
 import dagster as dg
 
 from kis_assets.defs import orphans
+from kis_assets.defs.jobs import JOBS, running
 from kis_assets.defs.resources import open_lake
-from kis_assets.defs.schedules import (
-    CATCH_UP,
-    JOBS,
-    evening_of,
-    running,
-)
+from kis_assets.defs.schedules import CATCH_UP, evening_of
 from kis_assets.exchange import calendar, finality
 from kis_assets.krx import publication
 from kis_assets.lake.closed_days import closed_before, said_closed

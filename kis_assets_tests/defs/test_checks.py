@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kis_assets.defs.assets.reference import computed_days
+from kis_assets.defs.assets.market_days import computed_days
 from kis_assets.defs.checks import cross_source
 from kis_assets.defs.checks.check import NotComparable, Window
 from kis_assets.defs.checks.registry import LISTED

@@ -16,9 +16,10 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
-from kis_assets.defs.assets.reference import computed_days
+from kis_assets.defs.assets.market_days import computed_days
+from kis_assets.defs.jobs import JOBS, cache_warming
 from kis_assets.defs.resources import KISResource, LakeResource, open_lake, plain_failures
-from kis_assets.defs.schedules import JOBS, cache_warming, schedules
+from kis_assets.defs.schedules import schedules
 from kis_assets.defs.sensors import missed, sensors
 from kis_assets.errors import ServiceUnavailable
 from kis_assets.exchange import calendar

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from kis_assets.defs.assets.reference import computed_days
+from kis_assets.defs.assets.market_days import computed_days
 from kis_assets.errors import ServiceUnavailable
 from kis_assets.exchange import calendar, finality
 from kis_assets.lake import quality

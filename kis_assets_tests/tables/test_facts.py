@@ -13,7 +13,7 @@ import pytest
 import kis_assets
 from kis_assets import tables
 from kis_assets.charts import of_tables
-from kis_assets.defs.schedules import JOBS
+from kis_assets.defs.jobs import JOBS
 from kis_assets.tables import (
     DAILY_CANDLES,
     MARKET_DAYS,

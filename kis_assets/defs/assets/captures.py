@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from kis_assets.defs import universe
-from kis_assets.defs.assets.reference import stock_master
+from kis_assets.defs.assets.stock_master import stock_master
 from kis_assets.defs.availability import live_session, refuse_without_today
 from kis_assets.defs.materialization import (
     OWNERS,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dagster as dg
 
-from kis_assets.defs.assets.candles import daily_candles, minute_candles
 from kis_assets.defs.assets.captures import order_books, price_snapshots
 from kis_assets.defs.assets.corporate_actions import corporate_actions
+from kis_assets.defs.assets.daily_candles import daily_candles
 from kis_assets.defs.assets.krx_daily import krx_daily
-from kis_assets.defs.assets.reference import market_days, stock_info, stock_master
+from kis_assets.defs.assets.market_days import market_days
+from kis_assets.defs.assets.minute_candles import minute_candles
+from kis_assets.defs.assets.stock_info import stock_info
+from kis_assets.defs.assets.stock_master import stock_master
 from kis_assets.defs.checks import completeness, cross_source, prices, reference
 from kis_assets.defs.checks import daily_candles as candles
 from kis_assets.defs.checks import minute_candles as minutes
