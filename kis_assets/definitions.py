@@ -4,15 +4,11 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 
 from kis_assets import allocator as allocator  # before Polars
-from kis_assets.defs.assets.candles import daily_candles, minute_candles
-from kis_assets.defs.assets.captures import order_books, price_snapshots
-from kis_assets.defs.assets.corporate_actions import corporate_actions
-from kis_assets.defs.assets.krx_daily import krx_daily
-from kis_assets.defs.assets.market_report import market_report
-from kis_assets.defs.assets.reference import market_days, stock_info, stock_master
+from kis_assets.defs import assets
 from kis_assets.defs.checks.registry import CHECKS
+from kis_assets.defs.jobs import JOBS
 from kis_assets.defs.resources import KISResource, LakeResource, credential
-from kis_assets.defs.schedules import JOBS, schedules
+from kis_assets.defs.schedules import schedules
 from kis_assets.defs.sensors import sensors
 from kis_assets.settings import Settings
 
@@ -20,18 +16,7 @@ from kis_assets.settings import Settings
 _settings = Settings.load()
 
 defs = dg.Definitions(
-    assets=[
-        market_days,
-        stock_master,
-        stock_info,
-        price_snapshots,
-        order_books,
-        daily_candles,
-        krx_daily,
-        minute_candles,
-        corporate_actions,
-        market_report,
-    ],
+    assets=dg.load_assets_from_package_module(assets),
     asset_checks=CHECKS,
     jobs=JOBS,
     schedules=schedules(_settings),

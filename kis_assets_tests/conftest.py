@@ -150,8 +150,8 @@ def quick_masters(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Assets without pictures, which take longer than most tests; `test_pictures.py` has them."""
-    if "kis_assets.defs.asset_metadata" in sys.modules:
-        monkeypatch.setattr("kis_assets.defs.asset_metadata.picture", lambda *_: None)
+    if "kis_assets.charts.of_tables" in sys.modules:
+        monkeypatch.setattr("kis_assets.charts.of_tables.picture", lambda *_: None)
 
 
 @pytest.fixture(scope="module", params=MARKET_DAYS.values(), ids=MARKET_DAYS)

@@ -33,13 +33,14 @@ from kis_assets.cli import app
 from kis_assets.cli.backfill import estimate
 from kis_assets.defs.partitions import MONTHS
 from kis_assets.execution import runner
-from kis_assets.execution.backfill import Plan
+from kis_assets.execution.plan import Plan
 from kis_assets.execution.runner import Outcome
 from kis_assets.kis.stream import Stream
 from kis_assets.settings import IN_FILES, Settings
 from kis_assets.simulator.server.http import serve
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
+from kis_assets.tables import usual
 from kis_assets_tests.cli.test_reading_commands import Said
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, MARKET_DAYS
 from kis_assets_tests.evening_picture import SCHEMES
@@ -119,10 +120,10 @@ ANSWERS = {
 """What asks and reads, and a word of what it then says."""
 
 FETCHES: dict[str, tuple[str, list[str]]] = {
-    "kis-assets run": ("2026-04-01", list(runner.USUAL)),
+    "kis-assets run": ("2026-04-01", usual("kis")),
     # What can still be had of it.
     "kis-assets run --date 2026-03-16": ("2026-03-16", ["market_days", "daily_candles"]),
-    "kis-assets run --source mock": ("2026-04-01", list(runner.USUAL)),
+    "kis-assets run --source mock": ("2026-04-01", usual("kis")),
     "kis-assets run --table order_books --table minute_candles": (
         "2026-04-01",
         ["order_books", "minute_candles"],

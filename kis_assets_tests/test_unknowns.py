@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 
 from kis_assets.defs.checks import cross_source
-from kis_assets.defs.checks.check import Incomparable, Span
+from kis_assets.defs.checks.check import NotComparable, Window
 from kis_assets.errors import (
     AuthenticationFailed,
     InvalidRequest,
@@ -277,7 +277,7 @@ def test_the_short_history_may_be_corrected_with_the_chart_or_later(
             recent_candles=lambda *_: Fetched(frame(DAILY_CANDLES, *other).drop("is_final"))
         )
         month = (date(2026, 10, 1), date(2026, 10, 31))
-        span = Span(lake, DAILY_CANDLES, *month, morning, lambda: source)
+        span = Window(lake, DAILY_CANDLES, *month, morning, lambda: source)
         found = cross_source.a_hundred_stocks_agree_with_a_second_source(span, span.rows())
         return found.collect()["stock_code"].to_list()
 
@@ -287,7 +287,7 @@ def test_the_short_history_may_be_corrected_with_the_chart_or_later(
         assert differing(right | {codes[3]: 106}) == [codes[3]]
     else:
         evening = dict.fromkeys(codes, 106) | {code: 105 for code in codes[:2]}
-        with pytest.raises(Incomparable, match="short history"):
+        with pytest.raises(NotComparable, match="short history"):
             differing(evening)
 
 

@@ -14,7 +14,7 @@ from kis_assets.cli.common import INTERRUPTED, app, quieten, stop
 
 if TYPE_CHECKING:
     from kis_assets.defs.resources import KISResource
-    from kis_assets.execution.backfill import Plan
+    from kis_assets.execution.plan import Plan
     from kis_assets.lake.lake import Lake
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it costs.")]
@@ -33,10 +33,10 @@ def backfill(
     as_json: AsJson = False,
 ) -> None:
     """Fetch the past of a table, a run a partition; what is complete is left out."""
-    from kis_assets.execution import backfill
+    from kis_assets.execution.plan import make_plan
 
     _offer(
-        lambda kis, lake: backfill.make_plan(table, first, last, kis, lake, again=again),
+        lambda kis, lake: make_plan(table, first, last, kis, lake, again=again),
         dry_run=dry_run,
         yes=yes,
         as_json=as_json,

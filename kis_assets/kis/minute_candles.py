@@ -16,6 +16,7 @@ from kis_assets.kis.client import DEFAULT, AskOptions, Client, Endpoint
 from kis_assets.kis.daily_candles import chart_rows, daily_page, each_day
 from kis_assets.kis.fields import Field, Row, amount, clock, day, is_nothing, output, read
 from kis_assets.kis.minute_days import EXTENSION, MINUTE, Bar, Page
+from kis_assets.tables import MINUTE_CANDLES
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +26,7 @@ PAST_MINUTES_A_PAGE = 120
 """Minutes that inquire-time-dailychartprice gives at most."""
 TODAYS_MINUTES_A_PAGE = 30
 """Minutes that inquire-time-itemchartprice gives at most."""
-SESSIONS_KEPT = 246
-"""Sessions of which KIS keeps the minutes, the latest one included; measured, August 2026."""
+SESSIONS_KEPT = MINUTE_CANDLES.sessions_kept
 
 FIELDS = (
     Field("trading_day", "stck_bsop_date", day),

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from kis_assets.defs.assets.corporate_actions import judged, unexplained
-from kis_assets.defs.checks.check import Span
+from kis_assets.defs.checks.check import Window
 from kis_assets.defs.checks.daily_candles import moved_bases_have_an_action
 from kis_assets.defs.resources import open_lake
 from kis_assets.errors import RateLimited, UnexpectedAnswer
@@ -598,7 +598,7 @@ def test_a_base_that_moved_at_the_turn_of_a_month_is_stored_and_known_to_check_a
         lake().replace(DAILY_CANDLES, Scope.month(row["trading_day"]), rows_of_month)
 
     def unexplained_bases() -> int:
-        span = Span(
+        span = Window(
             lake(), DAILY_CANDLES, MONTH, date(2026, 3, 31), EVENING,
             lambda: pytest.fail("no source is asked"),
         )  # fmt: skip

@@ -13,8 +13,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kis_assets.defs.checks import minute_candles as claims
-from kis_assets.defs.checks.check import Span
+from kis_assets.defs.checks import minute_candles as checks
+from kis_assets.defs.checks.check import Window
 from kis_assets.errors import (
     InvalidRequest,
     KISError,
@@ -644,16 +644,16 @@ def test_a_minute_chart_of_the_virtual_server_has_the_latest_session(at: OpenAt)
 # Stored
 
 
-CLAIMS = (
-    claims.minutes_lie_in_the_session,
-    claims.high_and_low_cover_open_and_close,
-    claims.minutes_do_not_exceed_the_day,
-    claims.closing_auction_is_the_close,
+CHECKS = (
+    checks.minutes_lie_in_the_session,
+    checks.high_and_low_cover_open_and_close,
+    checks.minutes_do_not_exceed_the_day,
+    checks.closing_auction_is_the_close,
 )
 
 
 @pytest.fixture
-def stored(at: OpenAt, tmp_path: Path) -> Span:
+def stored(at: OpenAt, tmp_path: Path) -> Window:
     """A lake with the day's minutes and candles of two stocks."""
     source = at(EVENING)
     lake = Lake(tmp_path / "kis", source="kis")
@@ -663,40 +663,40 @@ def stored(at: OpenAt, tmp_path: Path) -> Span:
     )
     candles = source.tables.daily_candles(codes, DAY, DAY).rows
     lake.replace(DAILY_CANDLES, Scope.month(DAY).of(codes), candles)
-    return Span(lake, MINUTE_CANDLES, DAY, DAY, EVENING, lambda: source.tables)
+    return Window(lake, MINUTE_CANDLES, DAY, DAY, EVENING, lambda: source.tables)
 
 
-def test_minutes_go_through_the_lakes_door_and_their_checks_pass(stored: Span) -> None:
+def test_minutes_go_through_the_lakes_door_and_their_checks_pass(stored: Window) -> None:
     rows = stored.rows()
     assert rows.collect().height == 762
-    for claim in CLAIMS:
-        assert claim(stored, rows).collect().is_empty(), claim.__name__
+    for check in CHECKS:
+        assert check(stored, rows).collect().is_empty(), check.__name__
 
 
-def test_a_check_tells_what_breaks_its_claim(stored: Span) -> None:
+def test_a_check_tells_what_fails_it(stored: Window) -> None:
     rows = stored.rows()
     first = pl.int_range(pl.len()) == 5
     spoilt = {
-        claims.minutes_lie_in_the_session: pl.col("started_at") + timedelta(hours=6, minutes=20),
-        claims.high_and_low_cover_open_and_close: pl.col("high") + 1,
-        claims.minutes_do_not_exceed_the_day: pl.col("volume") * 10_000,
+        checks.minutes_lie_in_the_session: pl.col("started_at") + timedelta(hours=6, minutes=20),
+        checks.high_and_low_cover_open_and_close: pl.col("high") + 1,
+        checks.minutes_do_not_exceed_the_day: pl.col("volume") * 10_000,
     }
     targets = ("started_at", "close", "volume")
-    for (claim, wrong), name in zip(spoilt.items(), targets, strict=True):
+    for (check, wrong), name in zip(spoilt.items(), targets, strict=True):
         broken = rows.with_columns(pl.when(first).then(wrong).otherwise(pl.col(name)).alias(name))
-        assert claim(stored, broken).collect().height == 1, claim.__name__
+        assert check(stored, broken).collect().height == 1, check.__name__
     last = pl.when(pl.col("started_at") == utc(15, 30)).then(1).otherwise(pl.col("close"))
     assert (
-        claims.closing_auction_is_the_close(stored, rows.with_columns(close=last)).collect().height
+        checks.closing_auction_is_the_close(stored, rows.with_columns(close=last)).collect().height
         == 2
     )
 
 
-def test_the_open_of_the_first_minute_is_the_auctions(stored: Span) -> None:
+def test_the_open_of_the_first_minute_is_the_auctions(stored: Window) -> None:
     rows = stored.rows().with_columns(
         open=pl.when(pl.col("started_at") == utc(9, 0)).then(1).otherwise(pl.col("open"))
     )
-    assert claims.high_and_low_cover_open_and_close(stored, rows).collect().is_empty()
+    assert checks.high_and_low_cover_open_and_close(stored, rows).collect().is_empty()
 
 
 @pytest.mark.slow

@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from kis_assets.defs.assets.candles import _as_final_as_known
-from kis_assets.defs.assets.reference import computed_days, overridden
+from kis_assets.defs.assets.daily_candles import _as_final_as_known
+from kis_assets.defs.assets.market_days import computed_days, overridden
 from kis_assets.defs.resources import open_lake
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.settings import Settings

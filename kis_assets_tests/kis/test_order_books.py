@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from kis_assets.defs.availability import live_session
-from kis_assets.defs.checks import order_books as claims
-from kis_assets.defs.checks.check import Span
+from kis_assets.defs.checks import order_books as checks
+from kis_assets.defs.checks.check import Window
 from kis_assets.errors import (
     InvalidRequest,
     KISError,
@@ -357,40 +357,40 @@ def test_books_go_through_the_lakes_door_and_their_checks_pass(at: OpenAt, tmp_p
         assert change.added == fetched.rows.height > 40
     rows = lake.scan(ORDER_BOOKS)
     span = span_of(lake)
-    for claim in CLAIMS:
-        assert claim(span, rows).collect().is_empty(), claim.__name__
+    for check in CHECKS:
+        assert check(span, rows).collect().is_empty(), check.__name__
 
 
-def span_of(lake: Lake) -> Span:
-    return Span(lake, ORDER_BOOKS, DAY, DAY, TEN, lambda: pytest.fail("no source is asked"))
+def span_of(lake: Lake) -> Window:
+    return Window(lake, ORDER_BOOKS, DAY, DAY, TEN, lambda: pytest.fail("no source is asked"))
 
 
-CLAIMS = (
-    claims.asks_rise_and_bids_fall,
-    claims.best_bid_is_below_best_ask,
-    claims.totals_cover_levels,
-    claims.levels_have_shares,
+CHECKS = (
+    checks.asks_rise_and_bids_fall,
+    checks.best_bid_is_below_best_ask,
+    checks.totals_cover_levels,
+    checks.levels_have_shares,
 )
 
 
 @pytest.mark.parametrize(
-    ("claim", "spoilt"),
+    ("check", "spoilt"),
     [
-        (claims.asks_rise_and_bids_fall, {"ask_price_2": None}),
-        (claims.asks_rise_and_bids_fall, {"bid_price_2": 99_999_999}),
-        (claims.best_bid_is_below_best_ask, {"bid_price_1": 99_999_999}),
-        (claims.totals_cover_levels, {"total_bid_volume": 1}),
-        (claims.levels_have_shares, {"ask_volume_1": 0}),
+        (checks.asks_rise_and_bids_fall, {"ask_price_2": None}),
+        (checks.asks_rise_and_bids_fall, {"bid_price_2": 99_999_999}),
+        (checks.best_bid_is_below_best_ask, {"bid_price_1": 99_999_999}),
+        (checks.totals_cover_levels, {"total_bid_volume": 1}),
+        (checks.levels_have_shares, {"ask_volume_1": 0}),
     ],
 )
-def test_a_check_tells_what_breaks_its_claim(
-    at: OpenAt, tmp_path: Any, claim: Any, spoilt: dict[str, Any]
+def test_a_check_tells_what_fails_it(
+    at: OpenAt, tmp_path: Any, check: Any, spoilt: dict[str, Any]
 ) -> None:
     rows = capture(at(TEN), SAMSUNG).rows
     types = ORDER_BOOKS.schema
     rows = rows.with_columns(pl.lit(v, types[name]).alias(name) for name, v in spoilt.items())
     span = span_of(Lake(tmp_path / "kis", source="kis"))
-    assert claim(span, rows.lazy()).collect().height == 1
+    assert check(span, rows.lazy()).collect().height == 1
 
 
 @pytest.mark.parametrize("phase", [{"market_phase": "00"}, {"vi_code": "Y"}])
@@ -402,7 +402,7 @@ def test_a_crossed_book_is_right_in_auctions_and_interruptions(
         pl.lit(99_999_999).alias("bid_price_1"), *(pl.lit(v).alias(n) for n, v in phase.items())
     )
     span = span_of(Lake(tmp_path / "kis", source="kis"))
-    assert claims.best_bid_is_below_best_ask(span, rows.lazy()).collect().is_empty()
+    assert checks.best_bid_is_below_best_ask(span, rows.lazy()).collect().is_empty()
 
 
 def test_books_of_another_day_are_refused_before_a_request() -> None:

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from kis_assets.defs.checks import prices
-from kis_assets.defs.checks.check import Span
+from kis_assets.defs.checks.check import Window
 from kis_assets.errors import UnexpectedAnswer
 from kis_assets.exchange.venues import Venue
 from kis_assets.kis.daily_candles import DAILY_CHART, RECENT_DAYS, read_recent_days
@@ -115,10 +115,10 @@ def test_an_open_of_0_beside_a_high_was_a_lapse_before_there_was_an_after_market
 
 
 def failing(lake: Lake, *candles: dict[str, Any]) -> list[date]:
-    """The days that break the claim on what high and low cover."""
+    """The days that fail the check of what high and low cover."""
     lake.replace(DAILY_CANDLES, Scope.month(SINCE), frame(DAILY_CANDLES, *candles, source="kis"))
     september = (date(2026, 9, 1), date(2026, 9, 30))
-    span = Span(lake, DAILY_CANDLES, *september, EVENING, lambda: pytest.fail("nothing is asked"))
+    span = Window(lake, DAILY_CANDLES, *september, EVENING, lambda: pytest.fail("nothing is asked"))
     found = prices.high_covers_all_prices(span, span.rows())
     return found.collect()["trading_day"].to_list()
 

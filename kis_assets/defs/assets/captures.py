@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from kis_assets.defs import universe
-from kis_assets.defs.assets.reference import stock_master
+from kis_assets.defs.assets.stock_master import stock_master
 from kis_assets.defs.availability import live_session, refuse_without_today
 from kis_assets.defs.materialization import (
     OWNERS,
@@ -87,7 +87,7 @@ def _capture(
         refuse_nothing_stored(fetched, f"{table.name} of {day}")
         # The official close is shown on no other venue.
         session = calendar.session(day)
-        if table is PRICE_SNAPSHOTS and venue is Venue.KRX and session is not None:
+        if "regular_close" in table.schema and venue is Venue.KRX and session is not None:
             fetched.rows = _with_close(fetched.rows, lake.lake, session)
         answered = set(stocks["stock_code"]) - set(fetched.failed)
         scope = Scope.capture(day, captured_at).of(answered)

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from kis_assets.defs.assets.candles import daily_candles
+from kis_assets.defs.assets.daily_candles import daily_candles
 from kis_assets.defs.materialization import OWNERS, Report, described
 from kis_assets.defs.partitions import MONTHS
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
