@@ -33,32 +33,17 @@ def load() -> dg.Definitions:
     """
     # Not only where it is unset: Polars sets it too, and processes that it starts inherit that.
     os.environ["_RJEM_MALLOC_CONF"] = _ALLOCATOR
-    from kis_assets.defs.assets.candles import daily_candles, minute_candles
-    from kis_assets.defs.assets.captures import order_books, price_snapshots
-    from kis_assets.defs.assets.corporate_actions import corporate_actions
-    from kis_assets.defs.assets.krx_daily import krx_daily
-    from kis_assets.defs.assets.market_report import market_report
-    from kis_assets.defs.assets.reference import market_days, stock_info, stock_master
+    from kis_assets.defs import assets
     from kis_assets.defs.checks.registry import CHECKS
+    from kis_assets.defs.jobs import JOBS
     from kis_assets.defs.resources import KISResource, LakeResource, credential
-    from kis_assets.defs.schedules import JOBS, schedules
+    from kis_assets.defs.schedules import schedules
     from kis_assets.defs.sensors import sensors
 
     # Read here as well: whether schedules run from the start, and when, is part of what they are.
     settings = Settings.load()
     return dg.Definitions(
-        assets=[
-            market_days,
-            stock_master,
-            stock_info,
-            price_snapshots,
-            order_books,
-            daily_candles,
-            krx_daily,
-            minute_candles,
-            corporate_actions,
-            market_report,
-        ],
+        assets=dg.load_assets_from_package_module(assets),
         asset_checks=CHECKS,
         jobs=JOBS,
         schedules=schedules(settings),

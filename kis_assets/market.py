@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 Codes = str | Iterable[str] | None
 
-_USUAL = ("market_days", "stock_master", "price_snapshots", "daily_candles")
-_LIVE = ("price_snapshots", "order_books")
 _MINUTES = {1: "minute_candles", 5: "candles_5m", 30: "candles_30m"}
 
 
@@ -356,13 +354,13 @@ def _query(
     view: str, clock: str, wanted: list[str] | None, first: date | None, last: date | None
 ) -> str:
     # Literals, not parameters: DuckDB leaves files unopened by what it knows when it plans.
-    claims = [f"trading_day >= DATE '{first}'"] if first else []
-    claims += [f"trading_day <= DATE '{last}'"] if last else []
+    terms = [f"trading_day >= DATE '{first}'"] if first else []
+    terms += [f"trading_day <= DATE '{last}'"] if last else []
     if wanted is not None:
         # A code that a server gave may hold anything.
         listed = ", ".join("'" + code.replace("'", "''") + "'" for code in wanted)
-        claims.append(f"stock_code IN ({listed})")
-    where = f"WHERE {' AND '.join(claims)} " if claims else ""
+        terms.append(f"stock_code IN ({listed})")
+    where = f"WHERE {' AND '.join(terms)} " if terms else ""
     return f"SELECT * FROM {view} {where}ORDER BY stock_code, {clock}"  # noqa: S608
 
 
@@ -387,17 +385,19 @@ def _plain(
     return [column[0] for column in connection.description or ()], connection.fetchall()
 
 
-def _remedy(table: str, absent: list[tuple[str, str]]) -> str:
-    if table in _LIVE:
+def _remedy(name: str, absent: list[tuple[str, str]]) -> str:
+    from kis_assets.tables import TABLES
+
+    table = TABLES[name]
+    if table.live:
         return (
             "captures cannot be had later; the latest session's: "
-            f"run: kis-assets run --table {table}"
+            f"run: kis-assets run --table {name}"
         )
     if not absent:
-        # What a run makes unless told otherwise.
-        return "run: kis-assets run" + ("" if table in _USUAL else f" --table {table}")
+        return "run: kis-assets run" + ("" if table.is_usual else f" --table {name}")
     first, last = absent[0]
-    return f"run: kis-assets backfill {table} {first} {last}"
+    return f"run: kis-assets backfill {name} {first} {last}"
 
 
 def _no_master() -> str:

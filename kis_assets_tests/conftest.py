@@ -150,8 +150,8 @@ def quick_masters(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Assets without pictures, which take longer than most tests; `test_pictures.py` has them."""
-    if "kis_assets.defs.asset_metadata" in sys.modules:
-        monkeypatch.setattr("kis_assets.defs.asset_metadata.picture", lambda *_: None)
+    if "kis_assets.charts.of_tables" in sys.modules:
+        monkeypatch.setattr("kis_assets.charts.of_tables.picture", lambda *_: None)
 
 
 @pytest.fixture(scope="module", params=MARKET_DAYS.values(), ids=MARKET_DAYS)
@@ -315,7 +315,7 @@ def asked(stored: Path, at: OpenAt, monkeypatch: pytest.MonkeyPatch) -> KISDataS
     # A test types several commands, and each closes what it opened.
     monkeypatch.setattr(source, "close", lambda: None)
     # The master files of the whole market take seconds; what is in them is tested elsewhere.
-    monkeypatch.setattr(source._kis, "issues", listing)
+    monkeypatch.setattr(master_files, "issues", lambda _: listing())
     monkeypatch.setenv("KIS_REPLAY_AT", NOON.isoformat())
     monkeypatch.setattr("kis_assets.sources.factory.create_data_source", lambda *_, **__: source)
     return source

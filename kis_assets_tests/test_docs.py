@@ -15,10 +15,11 @@ import pytest
 
 from kis_assets.cli.docs_checks import page as checks_page
 from kis_assets.cli.docs_tables import page
-from kis_assets.kis import endpoints
 from kis_assets.kis.stream_records import TR_IDS
 from kis_assets.lake.views import VIEWS
 from kis_assets.tables import TABLES
+from kis_assets_tests.support.in_process import endpoints
+from kis_assets_tests.test_floors import FLOORS
 
 ROOT = Path(__file__).parents[1]
 
@@ -96,16 +97,85 @@ def test_all_tests_that_the_page_of_unknowns_names_exist() -> None:
 
 
 def test_what_that_page_says_is_not_asked_is_not() -> None:
-    asked = {it.name for it in vars(endpoints).values() if isinstance(it, endpoints.Endpoint)}
+    asked = {it.name for it in endpoints()}
     asked |= set(TR_IDS.values())
     for number, (word, said) in questions("kis_api_more.md, section 13").items():
         calls = set(re.findall(r"`([\w-]+)`", said))
         assert word != "Not asked" or (calls and not calls & asked), number
 
 
+# How it is built
+
+
+def test_the_floors_are_those_of_the_code() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| (\d+) \| (.*?) \|", text, re.MULTILINE)
+    rooms = {int(floor): set(re.findall(r"`(\w+)`", names)) for floor, names in told}
+    assert rooms == {number: rooms - {"allocator"} for number, rooms in enumerate(FLOORS)}
+
+
+# Decisions
+
+
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+PARTS = ["Context", "Decision", "What it costs", "What was measured", "Alternatives"]
+
+
+@pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)
+def test_a_decision_has_its_parts_on_one_page(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(f"# {int(path.stem[:4])}. ")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == PARTS
+    assert len(text.splitlines()) <= 65
+
+
+def test_no_two_decisions_have_one_number() -> None:
+    numbers = [path.stem[:4] for path in DECISIONS]
+    assert len(numbers) == len(set(numbers)) >= 7
+
+
+# What to edit
+
+
+TWENTY = """
+    evening's schedules, error code, view, holiday, failed run, versions are kept, setting,
+    progress bar, order books, `kis-assets candles`, evening report, column from KIS, notebook,
+    investor, trades of the real-time stream, default rate, picture, shared state, tick sizes,
+    sessions KIS keeps minutes
+"""
+"""Words of the changes that CONTRIBUTING.md has to answer, a row each."""
+
+
+def changes() -> list[tuple[str, str]]:
+    """What to change and what to edit for it, row by row."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.partition("| to change | edit |\n| --- | --- |\n")[2].partition("\n\n")[0]
+    return re.findall(r"^\| (.+?) \| (.+) \|$", table, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", re.split(r",\s+", TWENTY.strip()))
+def test_a_newcomer_is_told_what_to_edit(words: str) -> None:
+    assert len([change for change, _ in changes() if words in change]) == 1
+
+
+def test_all_files_and_names_to_edit_are_there() -> None:
+    """Each file exists, and each name stands in a file of its row."""
+    missing: list[str] = []
+    for change, edit in changes():
+        spans = re.findall(r"`([^`]+)`", edit)
+        paths = [ROOT / span for span in spans if "/" in span and " " not in span]
+        assert paths, change
+        missing += [f"{change}: {path.relative_to(ROOT)}" for path in paths if not path.exists()]
+        files = [file for path in paths for file in (path, *path.glob("*")) if file.is_file()]
+        texts = [file.read_text(encoding="utf-8") for file in files]
+        names = [span for span in spans if re.fullmatch(r"\w+", span)]
+        missing += [f"{change}: {it}" for it in names if not any(it in text for text in texts)]
+    assert missing == []
+
+
 def test_every_link_leads_somewhere() -> None:
     """To a file, and to a heading of it where one is named."""
-    pages = [ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")]
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     links = {
         (at, target)
         for at in pages
@@ -115,7 +185,9 @@ def test_every_link_leads_somewhere() -> None:
     assert ("README.md", "SECURITY.md") in {(at.name, target) for at, target in links}
     for at, target in links:
         name, _, anchor = target.partition("#")
-        text = (at.parent / name if name else at).read_text(encoding="utf-8")
+        path = at.parent / name if name else at
+        assert path.exists(), f"{at.name}: {target}"
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
         headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
         anchors = {re.sub(r"[^\w -]", "", it.lower()).replace(" ", "-") for it in headings}
         assert not anchor or anchor in anchors, f"{at.name}: {target}"

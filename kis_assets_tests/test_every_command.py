@@ -35,7 +35,7 @@ from kis_assets.cli import app
 from kis_assets.cli.backfill import estimate
 from kis_assets.defs.partitions import MONTHS
 from kis_assets.execution import runner
-from kis_assets.execution.backfill import Plan
+from kis_assets.execution.plan import Plan
 from kis_assets.execution.runner import Outcome
 from kis_assets.kis.stream import Stream
 from kis_assets.settings import Settings
@@ -43,6 +43,7 @@ from kis_assets.settings.environment import IN_FILES
 from kis_assets.simulator.server.http import serve
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
+from kis_assets.tables import usual
 from kis_assets_tests.cli.test_reading_commands import Said
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, MARKET_DAYS
 from kis_assets_tests.evening_picture import SCHEMES
@@ -51,7 +52,11 @@ from kis_assets_tests.support.small_lake import CODES, DAY, SAMSUNG
 pytestmark = pytest.mark.usefixtures("narrow_terminal")
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (
+    *(ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / ".github").rglob("*.[my]*")),
+)
 
 
 class Block(NamedTuple):
@@ -83,11 +88,14 @@ COMMANDS = {
     for line in block.code.splitlines()
     if line.strip() and not line.startswith("#")
 }
+WHAT_TO_EDIT = re.compile(r"^\| to change \| edit \|.*?\n\n", re.MULTILINE | re.DOTALL)
+"""A table whose files and names `test_docs.py` looks for."""
 SPANS = sorted(
     {
         (path.name, " ".join(span.split()))
         for path in PAGES
-        for span in re.findall(r"`([^`]+)`", FENCED.sub("", path.read_text(encoding="utf-8")))
+        for text in [WHAT_TO_EDIT.sub("", path.read_text(encoding="utf-8"))]
+        for span in re.findall(r"`([^`]+)`", FENCED.sub("", text))
     }
 )
 
@@ -115,10 +123,10 @@ ANSWERS = {
 """What asks and reads, and a word of what it then says."""
 
 FETCHES: dict[str, tuple[str, list[str]]] = {
-    "kis-assets run": ("2026-04-01", list(runner.USUAL)),
+    "kis-assets run": ("2026-04-01", usual("kis")),
     # What can still be had of it.
     "kis-assets run --date 2026-03-16": ("2026-03-16", ["market_days", "daily_candles"]),
-    "kis-assets run --source mock": ("2026-04-01", list(runner.USUAL)),
+    "kis-assets run --source mock": ("2026-04-01", usual("kis")),
     "kis-assets run --table order_books --table minute_candles": (
         "2026-04-01",
         ["order_books", "minute_candles"],
@@ -153,6 +161,18 @@ MAKES = {
 """What `make` runs by each name. `.ci/run` runs those that `CHECKED` names for real."""
 CHECKED = ("check", "test", "test-clients", "test-browser")
 
+WITHOUT_MAKE = {
+    "python3 -m venv .venv": "run",
+    ".venv/bin/python -m pip install --no-deps --require-hashes -r constraints.txt": "run",
+    ".venv/bin/python -m pip install --no-deps --no-build-isolation -e .": "run",
+    ".venv/bin/ruff format --check": "check",
+    ".venv/bin/ruff check": "check",
+    ".venv/bin/basedpyright": "check",
+    ".venv/bin/dagster definitions validate -m kis_assets.definitions": "check",
+    ".venv/bin/pytest -q -n 2": "test",
+}
+"""What people type who have no make, and the target that does it for the others."""
+
 OTHERWISE = {
     "duckdb -readonly data/kis/market.duckdb": (
         "DuckDB's own program, which is no dependency; every query below opens the same file so"
@@ -168,6 +188,7 @@ def test_every_command_of_every_page_is_in_one_table_and_no_other() -> None:
         *BACKFILLS,
         *(f"kis-assets {words}" for words in SERVES),
         *(f"make {target}" for target in MAKES),
+        *WITHOUT_MAKE,
         *OTHERWISE,
     ]
     assert len(handled) == len(set(handled))
@@ -439,6 +460,22 @@ def test_make_runs_what_it_says(target: str) -> None:
     assert (f"make {target}" in checked) == (target in CHECKED)
 
 
+@pytest.mark.parametrize("command", WITHOUT_MAKE)
+def test_without_make_the_same_is_done(command: str) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    done = subprocess.run(
+        ["make", "--dry-run", "--always-make", WITHOUT_MAKE[command], "PYTHON=python3"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # Where uv is installed it makes the environment and installs, by the same options.
+    words = set(command.split()) - {"python3", "-m", ".venv/bin/python", "pip"}
+    assert any(words <= set(line.split()) for line in done.stdout.splitlines())
+
+
 # Queries and Python
 
 
@@ -552,10 +589,11 @@ def test_every_piece_of_python_runs(
 
 TREE: Any = typer.main.get_command(app)
 PHRASES = {
-    *("krx, tables, settings", "assets, checks", "retry( breaker( quota( send )))", "kill -9"),
+    *("retry( circuit breaker( rate limiter( send )))", "kill -9"),
     *("source = 'krx'", "started_at AT TIME ZONE 'Asia/Seoul'", "TIMESTAMP WITH TIME ZONE"),
     *("POST /simulator/faults", '{"text": "kis_assets: ... failed: ... (run ...)"}'),
     *("Market(...).daily_candles(..., as_of=...)", "python -P"),
+    *("git rev-parse HEAD",),
     "ssh -N -L 3000:127.0.0.1:3000 you@server",
 }
 """Spans of several words that are no commands."""
@@ -589,6 +627,8 @@ def wrong_with(span: str, query: Callable[[str], list[Any]]) -> str | None:
         extra = re.search(r"\[(\w+)\]", span)
         known = extra and extra[1] in described["project"]["optional-dependencies"]
         return None if known else "no such extra"
+    if first == "pre-commit":
+        return None if (ROOT / ".pre-commit-config.yaml").exists() else "it finds no hooks"
     if first in ("marimo", "install"):
         return None if (ROOT / rest[-2 if first == "install" else -1]).exists() else "no such file"
     if span.startswith("python -m"):
@@ -631,6 +671,7 @@ def test_what_prose_mentions_is_there(small_lake: Path) -> None:
             if shlex.split(command)[0].endswith("kis-assets")
         }
         assert {span: why for span, why in wrong.items() if why} == {}
+        assert {span for _, span in SPANS} >= PHRASES
         for span in ("kis-assets lend", "kis-assets run --never", "make tea", "KIS_NONE=1", "a b"):
             assert wrong_with(span, query), "this very test would not see what is wrong"
 

@@ -20,9 +20,10 @@ from kis_assets.lake.lake import Scope
 from kis_assets.settings import Settings
 from kis_assets.simulator.server.http import InProcessTransport
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.sources.base import AbstractDataSource, PriceType
+from kis_assets.sources.base import DataSource
 from kis_assets.sources.cached import CachedDataSource, open_store
 from kis_assets.sources.kis import KISDataSource
+from kis_assets.sources.record_types import PriceType
 from kis_assets.tables import MARKET_DAYS
 
 HERE = Path(__file__).parent
@@ -103,7 +104,7 @@ def test_an_account_number_is_accepted_and_never_shown() -> None:
     assert "50001234" not in repr(settings) + str(settings) + settings.model_dump_json()
 
 
-ASKED: dict[str, tuple[str, Callable[[AbstractDataSource], object]]] = {
+ASKED: dict[str, tuple[str, Callable[[DataSource], object]]] = {
     "price": ("inquire-price", lambda source: source.get_current_price("005930")),
     "orderbook": ("inquire-asking-price-exp-ccn", lambda source: source.get_order_book("005930")),
     "chart": (

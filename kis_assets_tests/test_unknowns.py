@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 
 from kis_assets.defs.checks import cross_source
-from kis_assets.defs.checks.check import Incomparable, Span
+from kis_assets.defs.checks.check import NotComparable, Window
 from kis_assets.errors import (
     AuthenticationFailed,
     InvalidRequest,
@@ -27,16 +27,21 @@ from kis_assets.errors import (
 )
 from kis_assets.exchange import calendar, stocks
 from kis_assets.exchange.venues import Venue
-from kis_assets.kis import endpoints, master_files
+from kis_assets.kis import master_files, quotes
 from kis_assets.kis.client import Client
+from kis_assets.kis.daily_candles import DAILY_CHART
 from kis_assets.kis.fields import clock
+from kis_assets.kis.minute_candles import PAST_MINUTES
+from kis_assets.kis.order_books import ORDER_BOOK
+from kis_assets.kis.quotes import MANY_PRICES, PRICE
 from kis_assets.kis.token import Token
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.settings import Settings
 from kis_assets.simulator.server.limiter import Limiter
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.sources.base import Fetched, PriceType
 from kis_assets.sources.kis import KISDataSource
+from kis_assets.sources.record_types import PriceType
+from kis_assets.sources.tables import Fetched
 from kis_assets.state.sqlite import SharedState
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES
 from kis_assets.transport.rate_limiter import Quota
@@ -59,7 +64,7 @@ def test_a_new_token_may_end_the_old_one_or_not(
 ) -> None:
     """Two processes of one key; the other one has a new token issued while this one holds one."""
     with open_source(simulator, settings) as this, open_source(simulator, settings) as other:
-        right = this._kis.price(SAMSUNG)
+        right = quotes.price(this._client, SAMSUNG)
         other._client._accounts[0].tokens.get()
         old = this._client._accounts[0].tokens.get()
         simulator.tokens._current.clear()  # as after six hours
@@ -67,7 +72,7 @@ def test_a_new_token_may_end_the_old_one_or_not(
             simulator.tokens.revoke(old)
         other._client._accounts[0].tokens._write(Token())
         assert other._client._accounts[0].tokens.replace(old) != old
-        assert this._kis.price(SAMSUNG) == other._kis.price(SAMSUNG) == right
+        assert quotes.price(this._client, SAMSUNG) == quotes.price(other._client, SAMSUNG) == right
     assert simulator.tokens_issued == 2
 
 
@@ -123,9 +128,9 @@ def test_a_refusal_means_the_same_whatever_its_status(
 
     client = Client(settings, transport=httpx.MockTransport(answer), has_quota=False)
     with closing(client), pytest.raises(error, match=code):
-        client.ask(endpoints.PRICE, {}, dict)
+        client.ask(PRICE, {}, dict)
     # A dead token alone is worth another try, with another token.
-    questions = [path for path in asked if path == endpoints.PRICE.path]
+    questions = [path for path in asked if path == PRICE.path]
     assert len(questions) == (0 if is_form else 2 if code == "EGW00121" else 1)
 
 
@@ -139,9 +144,9 @@ def test_of_the_adjusted_series_the_volume_is_not_read(
         for row in payload["output2"]:
             row.update({"acml_vol": str(10 * int(row["acml_vol"]))} if row else {})
 
-    as_traded = source.adjusted_candles([SAMSUNG], MONTH, DAY).rows
-    alter(monkeypatch, endpoints.DAILY_CHART, multiply)
-    assert source.adjusted_candles([SAMSUNG], MONTH, DAY).rows.equals(as_traded)
+    as_traded = source.tables.adjusted_candles([SAMSUNG], MONTH, DAY).rows
+    alter(monkeypatch, DAILY_CHART, multiply)
+    assert source.tables.adjusted_candles([SAMSUNG], MONTH, DAY).rows.equals(as_traded)
 
 
 # Weeks and months: are they dated by their first or their last day
@@ -179,7 +184,7 @@ def test_thirty_quotes_hold_unknown_codes_or_leave_them_out(
 
     simulator.faults.short_multprice = unknown == "left out"
     if unknown == "blank":
-        alter(monkeypatch, endpoints.MANY_PRICES, blank)
+        alter(monkeypatch, MANY_PRICES, blank)
     result = source.get_current_prices_batch(["999999", SAMSUNG])
     assert list(result["success"]) == [SAMSUNG]
     assert {code: type(error) for code, error in result["failed"].items()} == {
@@ -202,7 +207,7 @@ def test_minutes_labelled_by_their_end_are_stored_under_no_wrong_time_unseen(
             row["stck_cntg_hour"] = f"{start + timedelta(minutes=1):%H%M%S}"
 
     if by_end:
-        alter(monkeypatch, endpoints.PAST_MINUTES, later)
+        alter(monkeypatch, PAST_MINUTES, later)
     point_at(simulator, monkeypatch, KIS_STOCK_CODES=SAMSUNG)
     result = materialize("minute_candles", DAY.isoformat())
     assert checks(result)["minutes_lie_in_the_session"] is not by_end
@@ -221,10 +226,10 @@ def test_minutes_before_a_split_may_have_adjusted_volumes_or_not(
                 row[name] = str(int(row[name]) // 5)
             row["cntg_vol"] = str(int(row["cntg_vol"]) * times)
 
-    before = source.minute_candles([SAMSUNG], DAY).rows
-    source.history_is_stored(DAY, DAY)
-    alter(monkeypatch, endpoints.PAST_MINUTES, split)
-    after = source.minute_candles([SAMSUNG], DAY)
+    before = source.tables.minute_candles([SAMSUNG], DAY).rows
+    source.tables.history_is_stored(DAY, DAY)
+    alter(monkeypatch, PAST_MINUTES, split)
+    after = source.tables.minute_candles([SAMSUNG], DAY)
     assert after.failed == {}
     assert after.rows["started_at"].equals(before["started_at"])
     assert after.rows["trading_value"].equals(before["trading_value"])
@@ -243,7 +248,7 @@ def test_a_day_may_lack_the_minute_of_its_closing_auction(
         payload["output2"] = [row for row in found if row["stck_cntg_hour"] != "153000"]
 
     if not has_auction:
-        alter(monkeypatch, endpoints.PAST_MINUTES, without)
+        alter(monkeypatch, PAST_MINUTES, without)
     point_at(simulator, monkeypatch, KIS_STOCK_CODES=SAMSUNG)
     result = materialize("minute_candles", DAY.isoformat())
     assert result.success
@@ -272,7 +277,7 @@ def test_the_short_history_may_be_corrected_with_the_chart_or_later(
             recent_candles=lambda *_: Fetched(frame(DAILY_CANDLES, *other).drop("is_final"))
         )
         month = (date(2026, 10, 1), date(2026, 10, 31))
-        span = Span(lake, DAILY_CANDLES, *month, morning, lambda: source)
+        span = Window(lake, DAILY_CANDLES, *month, morning, lambda: source)
         found = cross_source.a_hundred_stocks_agree_with_a_second_source(span, span.rows())
         return found.collect()["stock_code"].to_list()
 
@@ -282,7 +287,7 @@ def test_the_short_history_may_be_corrected_with_the_chart_or_later(
         assert differing(right | {codes[3]: 106}) == [codes[3]]
     else:
         evening = dict.fromkeys(codes, 106) | {code: 105 for code in codes[:2]}
-        with pytest.raises(Incomparable, match="short history"):
+        with pytest.raises(NotComparable, match="short history"):
             differing(evening)
 
 
@@ -298,9 +303,9 @@ def test_a_book_after_the_last_trade_is_empty_or_the_last_one(
     last |= {f"{side}_rsqn{n}": "10" for n in range(1, 11) for side in ("askp", "bidp")}
     last |= {"total_askp_rsqn": "100", "total_bidp_rsqn": "100", "aspr_acpt_hour": "195959"}
     if stands:
-        alter(monkeypatch, endpoints.ORDER_BOOK, lambda payload: payload["output1"].update(last))
-    stocks = source.stock_master(DAY).filter(pl.col("stock_code") == SAMSUNG)
-    (book,) = source.order_books(stocks, DAY, EVENING).rows.iter_rows(named=True)
+        alter(monkeypatch, ORDER_BOOK, lambda payload: payload["output1"].update(last))
+    stocks = source.tables.stock_master(DAY).filter(pl.col("stock_code") == SAMSUNG)
+    (book,) = source.tables.order_books(stocks, DAY, EVENING).rows.iter_rows(named=True)
     assert book["session"] == "closed"
     assert book["ask_price_1"] == (70100 if stands else None)
     assert book["booked_at"] == (EVENING.replace(hour=19, minute=59, second=59) if stands else None)
@@ -315,13 +320,13 @@ def test_the_session_of_a_book_is_told_by_the_clock_whatever_kis_calls_it(
 ) -> None:
     alter(
         monkeypatch,
-        endpoints.ORDER_BOOK,
+        ORDER_BOOK,
         lambda payload: payload["output1"].update(new_mkop_cls_code=phase),
     )
     evening = datetime(2026, 10, 1, 17, tzinfo=calendar.SEOUL)
     source = at(evening)
-    stocks = source.stock_master(evening.date()).filter(pl.col("stock_code") == SAMSUNG)
-    (book,) = source.order_books(stocks, evening.date(), evening).rows.iter_rows(named=True)
+    stocks = source.tables.stock_master(evening.date()).filter(pl.col("stock_code") == SAMSUNG)
+    (book,) = source.tables.order_books(stocks, evening.date(), evening).rows.iter_rows(named=True)
     assert (book["session"], book["market_phase"]) == ("after_market", phase or None)
 
 
@@ -337,7 +342,7 @@ def test_the_virtual_server_is_not_asked_for_past_minutes_whether_it_has_them_or
     virtual = settings.model_copy(update={"kis_use_virtual_server": True})
     client = Client(virtual, transport=httpx.MockTransport(answer), has_quota=False)
     with closing(client), pytest.raises(NotSupported, match="KIS_USE_VIRTUAL_SERVER=false"):
-        client.ask(endpoints.PAST_MINUTES, {}, dict)
+        client.ask(PAST_MINUTES, {}, dict)
 
 
 # NXT's master files: laid out as KRX's, or otherwise
@@ -364,7 +369,7 @@ def test_nxt_may_trade_etfs_or_not(
     etf = next(it.code for it in simulator.market.stocks(DAY) if it.group == "EF")
     listed = frozenset([SAMSUNG, etf] if has_etf else [SAMSUNG])
     with open_source(simulator, settings.model_copy(update={"kis_venue": Venue.NXT})) as source:
-        monkeypatch.setattr(source._kis, "nxt_codes", lambda: listed)
-        traded = source.stock_master(DAY)
+        monkeypatch.setattr(master_files, "nxt_codes", lambda _: listed)
+        traded = source.tables.stock_master(DAY)
     assert set(traded["stock_code"]) == listed
     assert traded.filter(stocks.in_universe(("common",)))["stock_code"].to_list() == [SAMSUNG]

@@ -1,6 +1,7 @@
-"""Pictures of one stock: a frame in, a PNG out. How to draw: `drawing.py`.
+"""Pictures of one stock: a frame in, a PNG out. How to draw: `canvas.py`.
 
-Every function takes rows as `tables.py` has them, also none, and gives PNG bytes of at most 60 KB.
+Every function takes rows in the columns of their table, also none, and gives PNG bytes of at most
+60 KB.
 """
 
 from __future__ import annotations

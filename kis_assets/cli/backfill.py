@@ -15,7 +15,7 @@ from kis_assets.cli.common import INTERRUPTED, app, quieten, settings_of, stop
 
 if TYPE_CHECKING:
     from kis_assets.defs.resources import KISResource
-    from kis_assets.execution.backfill import Plan
+    from kis_assets.execution.plan import Plan
     from kis_assets.lake.lake import Lake
     from kis_assets.settings import Settings
 
@@ -37,7 +37,7 @@ def backfill(
     """Fetch the past of a table, a run a partition; what is complete is left out."""
 
     def make(kis: KISResource, lake: Lake) -> Plan:
-        from kis_assets.execution.backfill import make_plan
+        from kis_assets.execution.plan import make_plan
 
         return make_plan(table, first, last, kis, lake, again=again)
 

@@ -67,22 +67,14 @@ def _span(partition: str, table: Table) -> tuple[date, date]:
     from kis_assets.lake.lake import Scope
 
     try:
-        if len(partition) == len("2026"):
-            span = Scope.year(int(partition))
-        elif len(partition) == len("2026-03"):
-            span = Scope.month(date.fromisoformat(f"{partition}-01"))
-        else:
-            day = date.fromisoformat(partition)
-            # Dagster calls a month by its first day.
-            is_month = table.partition == "month" and day.day == 1
-            span = Scope.month(day) if is_month else Scope.day(day)
-        span.unit(table)
+        span = table.span(partition)
+        Scope(*span).unit(table)
     except ValueError:
         raise ValueError(
             f"{partition!r} is no {table.unit} of {table.name}: write a day as 2026-03-17, a month "
             "as 2026-03, a year as 2026, and no more than one stored file holds"
         ) from None
-    return span.first, span.last
+    return span
 
 
 def _instants(lake: Lake, table: Table, day: date, since: str | None) -> tuple[datetime, datetime]:
@@ -97,7 +89,7 @@ def _instants(lake: Lake, table: Table, day: date, since: str | None) -> tuple[d
     written = lake.written_at(table, day)
     if not written:
         how = "run: kis-assets run"
-        if table.name in ("daily_candles", "minute_candles"):  # whose past can be had
+        if table.has_past:
             key = f"{day:%Y-%m}" if table.partition == "month" else str(day)
             how = f"run: kis-assets backfill {table.name} {key} {key}"
         raise NotStored(f"no {table.name} of {day} are stored; {how}")

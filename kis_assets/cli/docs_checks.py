@@ -1,4 +1,4 @@
-"""docs/trust.md: how data is judged, and every check with its claim."""
+"""docs/trust.md: how data is judged, and every check, with what must be true."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ later run changed in stored rows is shown by `kis-assets diff TABLE PARTITION`;
 The thresholds are those of real days of March 2026; a check's words say which. *Blocks* means
 that it can never be right, and that what is downstream does not run.
 
-| table | check | severity | claim |
+| table | check | severity | what must be true |
 | --- | --- | --- | --- |
 """
 
@@ -44,9 +44,9 @@ that it can never be right, and that what is downstream does not run.
 def page() -> str:
     """The whole page; the same text for the same checks."""
     lines = [
-        f"| {table.name} | {claim.name} | {claim.severity.value}"
-        f"{', blocks' if claim.blocks else ''} | {claim.words} |\n"
-        for _, table, claims in LISTED
-        for claim in claims
+        f"| {table.name} | {check.name} | {check.severity.value}"
+        f"{', blocks' if check.blocks else ''} | {check.words} |\n"
+        for _, table, checks in LISTED
+        for check in checks
     ]
     return _PAGE + "".join(lines)

@@ -14,7 +14,7 @@ from kis_assets.tables import TABLES, Table
 _HEAD = """\
 # Tables and views
 
-Made from the code by `kis-assets docs > docs/tables.md`: change `kis_assets/tables.py` or
+Made from the code by `kis-assets docs > docs/tables.md`: change `kis_assets/tables` or
 `kis_assets/lake/views.py`, not this page. The same words stand as comments in `market.duckdb`
 (`SELECT column_name, comment FROM duckdb_columns()`).
 

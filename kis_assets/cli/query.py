@@ -24,7 +24,7 @@ from kis_assets.cli.output import AsCsv, AsJson, machine, record, show
 if TYPE_CHECKING:
     from kis_assets.market import Market
     from kis_assets.settings import Settings
-    from kis_assets.sources.base import AbstractDataSource
+    from kis_assets.sources.base import DataSource
     from kis_assets.sources.batch import BatchResult
 
 _STOCK = "Code such as 005930, or a name, or a part that one name has alone."
@@ -196,7 +196,7 @@ def warm(
         raise typer.Exit(1)
 
 
-def _source(settings: Settings) -> AbstractDataSource:
+def _source(settings: Settings) -> DataSource:
     from kis_assets.sources.factory import create_data_source
 
     quieten()

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from kis_assets.settings import Settings
 
 
-_OF_KRX = "krx_daily"
-
-
 @app.command()
 def run(
     date: Annotated[
@@ -40,13 +37,12 @@ def run(
 
     given = settings = settings_of(source)
     reason = settings.source_reason
-    if set(table or ()) == {_OF_KRX}:
+    if table and _are_of_krx(table):
         from kis_assets.exchange.venues import Venue
 
-        # It asks KRX and lies in KRX's folder, whatever source is in use.
         of_krx: dict[str, Any] = {"data_source_type": "krx", "kis_venue": Venue.KRX}
         settings = settings.model_copy(update=of_krx)
-        reason = "krx_daily is KRX's own"
+        reason = f"{' and '.join(dict.fromkeys(table))} is KRX's own"
     try:
         day = _day_or_latest(date, settings)
     except ValueError as error:
@@ -67,9 +63,9 @@ def run(
         from kis_assets.defs.resources import open_lake
         from kis_assets.execution import runner
         from kis_assets.execution.dagster_home import in_process
+        from kis_assets.tables import usual
     try:
-        is_krx = settings.source_type == "krx"
-        tables = table or (runner.USUAL_OF_KRX if is_krx else runner.USUAL)
+        tables = table or usual(settings.source_type)
         for name in tables:
             runner.partition_of(name, day)
         home = runner.home(settings)
@@ -109,6 +105,13 @@ def run(
     _show(console, outcomes, settings, time.monotonic() - started)
     if any(outcome.error or _broken(outcome) for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _are_of_krx(names: Sequence[str]) -> bool:
+    """Whether KRX alone has these tables: they are asked of it, and lie in its folder."""
+    from kis_assets.tables import TABLES
+
+    return all(name in TABLES and TABLES[name].own_source == "krx" for name in names)
 
 
 def _day_or_latest(asked: str | None, settings: Settings) -> dt.date:

@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from kis_assets.charts import of_tables
 from kis_assets.defs import asset_metadata, universe
 from kis_assets.defs.asset_metadata import SHOWN, markdown, standing
 from kis_assets.defs.resources import KISResource
@@ -20,8 +21,9 @@ from kis_assets.lake.delta import PublishError, publish
 from kis_assets.lake.lake import Change, Lake, Scope
 from kis_assets.lake.quality import account, record, rows_by_day
 from kis_assets.monitoring import costs
-from kis_assets.sources.base import Fetched, Progress
-from kis_assets.tables import MINUTE_CANDLES, Table
+from kis_assets.sources.tables import Fetched
+from kis_assets.tables import Table
+from kis_assets.transport.fan_out import Progress
 
 log = logging.getLogger(__name__)
 
@@ -167,9 +169,9 @@ def _page(
     fetched.rows = rows.clear()
     try:
         metadata["preview"] = markdown(asset_metadata.preview(table, rows))
-        if table is MINUTE_CANDLES:
+        if table.chart in of_tables.OF_STORED:
             rows = rows.clear()
-        png = asset_metadata.picture(table, rows, stocks, lake, scope)
+        png = of_tables.picture(table, rows, stocks, lake, scope.first, scope.last)
         if png is not None:
             metadata["picture"] = asset_metadata.embedded(png, f"{table.name}, drawn")
     except Exception as error:

@@ -11,8 +11,8 @@ from kis_assets.krx import publication
 from kis_assets.settings import Settings
 
 FIRST_DAY = date(2020, 1, 1)
-"""Nothing that is partitioned by day can be had for earlier days: quotes are live, minutes are kept
-for 246 sessions."""
+"""Nothing that is partitioned by day can be had for earlier days: quotes are live, and KIS keeps
+minutes for a year."""
 FIRST_MONTH = "1995-05-01"
 LAST_CLOSED_DAY = date(calendar.LAST_DAY.year if calendar.LAST_DAY.year < 2040 else 2040, 12, 31)
 

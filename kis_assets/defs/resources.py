@@ -18,8 +18,10 @@ from kis_assets.krx import publication
 from kis_assets.lake import requests
 from kis_assets.lake.lake import Lake, LakeError
 from kis_assets.settings import Settings, SettingsError
-from kis_assets.sources.base import AbstractDataSource, Progress
+from kis_assets.sources.base import DataSource
 from kis_assets.sources.factory import create_data_source
+from kis_assets.sources.tables import TableSource
+from kis_assets.transport.fan_out import Progress
 
 _SECRET: Any = {"dagster__is_secret": True}
 
@@ -38,7 +40,7 @@ class KISResource(dg.ConfigurableResource[Any]):
 
     _settings: Settings | None = PrivateAttr(default=None)
     _listener: Progress | None = PrivateAttr(default=None)
-    _source: AbstractDataSource | None = PrivateAttr(default=None)
+    _source: DataSource | None = PrivateAttr(default=None)
 
     @classmethod
     def of(cls, settings: Settings, listener: Progress | None = None) -> KISResource:
@@ -66,12 +68,17 @@ class KISResource(dg.ConfigurableResource[Any]):
         return self._listener
 
     @property
-    def source(self) -> AbstractDataSource:
-        """The source in use."""
+    def source(self) -> DataSource:
+        """The source in use, with its cache."""
         if self._source is None:
             with plain_failures():
                 self._source = create_data_source(settings=self.settings)
         return self._source
+
+    @property
+    def tables(self) -> TableSource:
+        """The source in use, for rows of whole tables: no cache gives them."""
+        return self.source.tables
 
     def now(self) -> datetime:
         """The moment to take for now, in Seoul."""

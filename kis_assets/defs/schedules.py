@@ -1,4 +1,4 @@
-"""Which jobs there are and when they run. What they make is the assets' own.
+"""When jobs run. What they make is the assets' own.
 
 A schedule is one line of `plans`. Its moments follow from the session of the day: a session that
 begins or ends late moves them along.
@@ -11,89 +11,29 @@ from typing import Any
 
 import dagster as dg
 
-from kis_assets.defs.assets.candles import daily_candles, minute_candles
-from kis_assets.defs.assets.captures import order_books, price_snapshots
-from kis_assets.defs.assets.corporate_actions import corporate_actions
-from kis_assets.defs.assets.krx_daily import krx_daily
-from kis_assets.defs.assets.market_report import market_report
-from kis_assets.defs.assets.reference import market_days, stock_info, stock_master
 from kis_assets.defs.availability import refuse_closed
-from kis_assets.defs.cache_warming import warm_cache
-from kis_assets.defs.candle_repair import fetch_provisional_candles_again
+from kis_assets.defs.jobs import (
+    cache_warming,
+    corporate_action_ingestion,
+    daily_candle_ingestion,
+    daily_price_ingestion,
+    evening_report,
+    krx_ingestion,
+    market_calendar,
+    minute_candle_ingestion,
+    order_book_capture,
+    price_capture,
+    reference_ingestion,
+    running,
+    stock_master_ingestion,
+)
 from kis_assets.defs.resources import open_lake
 from kis_assets.errors import InvalidRequest
 from kis_assets.exchange import calendar
 from kis_assets.lake.closed_days import previous_session
 from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings
-from kis_assets.tables import DAILY_CANDLES, KRX_DAILY
-
-# A run has one kind of partition, so a day is several jobs.
-market_calendar = dg.define_asset_job("market_calendar", selection=[market_days])
-stock_master_ingestion = dg.define_asset_job("stock_master_ingestion", selection=[stock_master])
-reference_ingestion = dg.define_asset_job(
-    "reference_ingestion", selection=[stock_info, corporate_actions]
-)
-# Of the candles of a day, whose marks tell what no list announced.
-corporate_action_ingestion = dg.define_asset_job(
-    "corporate_action_ingestion", selection=[corporate_actions]
-)
-evening_report = dg.define_asset_job("evening_report", selection=[market_report])
-krx_ingestion = dg.define_asset_job("krx_ingestion", selection=[krx_daily])
-# In a session prices alone: master files that cannot be had must not cost a capture.
-price_capture = dg.define_asset_job("price_capture", selection=[price_snapshots])
-daily_price_ingestion = dg.define_asset_job(
-    "daily_price_ingestion", selection=[stock_master, price_snapshots]
-)
-order_book_capture = dg.define_asset_job("order_book_capture", selection=[order_books])
-daily_candle_ingestion = dg.define_asset_job("daily_candle_ingestion", selection=[daily_candles])
-minute_candle_ingestion = dg.define_asset_job("minute_candle_ingestion", selection=[minute_candles])
-
-
-@dg.job(description="Ask now for the stocks that are traded most, for programs that ask later.")
-def cache_warming() -> None:
-    """One op, which stores nothing."""
-    warm_cache()
-
-
-@dg.job(description="Fetch candles again that were stored before they were final.")
-def candle_repair() -> None:
-    """One op, which makes the months that need it."""
-    fetch_provisional_candles_again()
-
-
-JOBS = [
-    candle_repair,
-    market_calendar,
-    stock_master_ingestion,
-    reference_ingestion,
-    cache_warming,
-    price_capture,
-    daily_price_ingestion,
-    order_book_capture,
-    daily_candle_ingestion,
-    minute_candle_ingestion,
-    corporate_action_ingestion,
-    evening_report,
-    krx_ingestion,
-]
-
-Key = Callable[[date], str]
-
-
-def day_key(day: date) -> str:
-    """The partition of a trading day."""
-    return day.isoformat()
-
-
-def month_key(day: date) -> str:
-    """The partition of the month of a day."""
-    return day.replace(day=1).isoformat()
-
-
-def year_key(day: date) -> str:
-    """The partition of the year of a day."""
-    return str(day.year)
+from kis_assets.tables import DAILY_CANDLES, KRX_DAILY, Unit, partition_key
 
 
 @dataclass(frozen=True)
@@ -202,7 +142,7 @@ def krx_is_there(lake: Lake, day: date) -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """A schedule: a job, when it runs, and which partition it makes of the day, if any.
+    """A schedule: a job, when it runs, and the span of the partition that it makes, if any.
 
     One that is `of_before` makes that of the last session before the day.
     """
@@ -210,7 +150,7 @@ class Plan:
     name: str
     job: Any
     moments: Moments
-    key: Key | None = None
+    partition: Unit | None = None
     priority: int = USUAL
     of_before: bool = False
     needless: Needless | None = None
@@ -226,56 +166,54 @@ def plans(settings: Settings) -> list[Plan]:
     told = datetime.combine(calendar.FIRST_DAY, candles) - CALENDAR_BEFORE
     found = [
         # Whether there is a session today decides whether last night corrected anything.
-        Plan("calendar_morning", market_calendar, at(told.time()), year_key),
+        Plan("calendar_morning", market_calendar, at(told.time()), "year"),
         # The close of the day before is the regular session's since last night; see `finality`.
         Plan(
             "candles_morning",
             daily_candle_ingestion,
             at(candles),
-            month_key,
+            "month",
             of_before=True,
         ),
         Plan(
             "candles_doubted",
             daily_candle_ingestion,
             after_doubt(*DOUBTED),
-            month_key,
+            "month",
             of_before=True,
             needless=all_final,
         ),
-        Plan("master_morning", stock_master_ingestion, morning, day_key),
-        Plan("reference_morning", reference_ingestion, morning, month_key),
+        Plan("master_morning", stock_master_ingestion, morning, "day"),
+        Plan("reference_morning", reference_ingestion, morning, "month"),
         Plan("cache_morning", cache_warming, warm),
-        Plan("prices_session", price_capture, in_session(every), day_key, CAPTURE),
-        Plan("books_session", order_book_capture, in_session(every), day_key, CAPTURE),
+        Plan("prices_session", price_capture, in_session(every), "day", CAPTURE),
+        Plan("books_session", order_book_capture, in_session(every), "day", CAPTURE),
         # The day's official prices.
-        Plan("prices_close", daily_price_ingestion, after_close(), day_key, CAPTURE),
+        Plan("prices_close", daily_price_ingestion, after_close(), "day", CAPTURE),
         # All trades of the day are over at 20:00: its volume is final, its close is provisional.
-        Plan("prices_evening", daily_price_ingestion, evening(over), day_key, CAPTURE),
-        Plan("candles_evening", daily_candle_ingestion, evening(over), month_key),
-        Plan("minutes_evening", minute_candle_ingestion, evening(over), day_key),
-        Plan("actions_evening", corporate_action_ingestion, evening(report), month_key),
-        Plan("report_evening", evening_report, evening(report), day_key),
-        Plan("report_morning", evening_report, at(REPORT_AGAIN), day_key, of_before=True),
+        Plan("prices_evening", daily_price_ingestion, evening(over), "day", CAPTURE),
+        Plan("candles_evening", daily_candle_ingestion, evening(over), "month"),
+        Plan("minutes_evening", minute_candle_ingestion, evening(over), "day"),
+        Plan("actions_evening", corporate_action_ingestion, evening(report), "month"),
+        Plan("report_evening", evening_report, evening(report), "day"),
+        Plan("report_morning", evening_report, at(REPORT_AGAIN), "day", of_before=True),
     ]
     if settings.source_type == "krx":
         # All that KRX tells of, once it does.
         found = [
-            Plan("calendar_morning", market_calendar, morning, year_key),
-            Plan("master_morning", stock_master_ingestion, at(PUBLISHED), day_key, of_before=True),
-            Plan(
-                "candles_morning", daily_candle_ingestion, at(PUBLISHED), month_key, of_before=True
-            ),
-            Plan("reference_morning", reference_ingestion, at(PUBLISHED), month_key),
+            Plan("calendar_morning", market_calendar, morning, "year"),
+            Plan("master_morning", stock_master_ingestion, at(PUBLISHED), "day", of_before=True),
+            Plan("candles_morning", daily_candle_ingestion, at(PUBLISHED), "month", of_before=True),
+            Plan("reference_morning", reference_ingestion, at(PUBLISHED), "month"),
         ]
     if settings.krx_api_key.get_secret_value():
         found += [
-            Plan("krx_morning", krx_ingestion, at(PUBLISHED), day_key, of_before=True),
+            Plan("krx_morning", krx_ingestion, at(PUBLISHED), "day", of_before=True),
             Plan(
                 "krx_late",
                 krx_ingestion,
                 at(*PUBLISHED_LATE),
-                day_key,
+                "day",
                 of_before=True,
                 needless=krx_is_there,
             ),
@@ -309,7 +247,7 @@ def _schedule(plan: Plan, settings: Settings) -> dg.ScheduleDefinition:
             return dg.SkipReason(reason)
         if plan.of_before:
             day = previous_session(lake, day)
-        key = plan.key(day) if plan.key else None
+        key = partition_key(plan.partition, day) if plan.partition else None
         if plan.needless is not None:
             if reason := plan.needless(lake, day):
                 return dg.SkipReason(reason)
@@ -342,14 +280,6 @@ def _skip(plan: Plan, tick: datetime, lake: Lake) -> str:
     except InvalidRequest as reason:
         return str(reason)
     return ""
-
-
-def running(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
-    """The runs that wait or run."""
-    waiting = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
-    return list(
-        instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus[it] for it in waiting]))
-    )
 
 
 def _is_at_work(run: dg.DagsterRun, job: str, key: str | None) -> bool:

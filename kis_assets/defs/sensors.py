@@ -5,36 +5,21 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
 
 import dagster as dg
 
 from kis_assets.defs import orphans
+from kis_assets.defs.jobs import JOBS, running
 from kis_assets.defs.resources import open_lake
-from kis_assets.defs.schedules import (
-    CATCH_UP,
-    Key,
-    daily_candle_ingestion,
-    day_key,
-    evening_of,
-    krx_ingestion,
-    market_calendar,
-    minute_candle_ingestion,
-    month_key,
-    reference_ingestion,
-    running,
-    year_key,
-)
+from kis_assets.defs.schedules import CATCH_UP, evening_of
 from kis_assets.exchange import calendar, finality
-from kis_assets.kis.minute_candles import SESSIONS_KEPT
 from kis_assets.krx import publication
 from kis_assets.lake.closed_days import closed_before, said_closed
 from kis_assets.lake.lake import Lake
 from kis_assets.monitoring.alerts import tell
 from kis_assets.settings import Settings
-from kis_assets.tables import DAILY_CANDLES, KRX_DAILY, MARKET_DAYS, MINUTE_CANDLES, STOCK_INFO
+from kis_assets.tables import MARKET_DAYS, TABLES, Table
 
 LOOKED_BACK = 10
 """Sessions of which anything that is missing or not right is asked for again."""
@@ -46,44 +31,23 @@ _TAG = "kis_assets/catch_up"
 _LOADED_AT = time.time()
 
 
-@dataclass(frozen=True, eq=False)
-class Owed:
-    """A table that can be had later: the job and partition that make a day of it.
+# First what the source forgets; last what is asked of KRX besides.
+CAUGHT_UP = sorted(
+    (table for table in TABLES.values() if table.catch_up),
+    key=lambda table: (not table.sessions_kept, table.own_source, table.tells_of_now),
+)
+_KEPT = max(table.sessions_kept for table in CAUGHT_UP)
 
-    `kept` is for how many sessions the source has it; beyond `LOOKED_BACK` only a day without any
-    row is asked for. One that tells `of_now` is asked for once a partition, not for each day.
-    One that `waits` is asked for again, where it is stored and not final, once it can be final and
-    the morning's schedules have had their time.
-    """
-
-    table: str
-    job: Any
-    key: Key
-    kept: int = LOOKED_BACK
-    of_now: bool = False
-    waits: bool = False
-
-
-# Minutes first: KIS forgets them.
-OWED = [
-    Owed(MINUTE_CANDLES.name, minute_candle_ingestion, day_key, kept=SESSIONS_KEPT),
-    Owed(DAILY_CANDLES.name, daily_candle_ingestion, month_key, waits=True),
-    Owed(MARKET_DAYS.name, market_calendar, year_key, of_now=True),
-    Owed(STOCK_INFO.name, reference_ingestion, month_key, of_now=True),
-    # Where there is a key to KRX.
-    Owed(KRX_DAILY.name, krx_ingestion, day_key),
-]
-
-Wanted = tuple[Owed, str]
+Missed = tuple[Table, str]
 """A table and the key of its partition."""
 
 
-def wanted(lake: Lake, settings: Settings, now: datetime) -> tuple[date | None, list[Wanted]]:
+def missed(lake: Lake, settings: Settings, now: datetime) -> tuple[date | None, list[Missed]]:
     """What is missing and can still be had, in the order in which to ask for it.
 
     Returns:
-        The newest session that the schedules are through with, and what is wanted. A table of
-        which nothing was ever stored is wanted for that session alone, with `KIS_SCHEDULES=on`.
+        The newest session that the schedules are through with, and what is missing. Of a table of
+        which nothing was ever stored it is that session alone, with `KIS_SCHEDULES=on`.
     """
     sessions = _open_sessions(lake, now)
     over = [day for day in sessions if _is_over(day, settings, now)]
@@ -94,39 +58,39 @@ def wanted(lake: Lake, settings: Settings, now: datetime) -> tuple[date | None, 
     has_key = bool(settings.krx_api_key.get_secret_value())
     beside = Lake(settings.kis_data_dir / "krx", source="krx")
     if has_key and beside.folder.exists():
-        known[KRX_DAILY.name] = _conditions(beside).get(KRX_DAILY.name, {})
-    found: dict[Wanted, None] = {}
-    for owed in OWED:
-        if owed.table == KRX_DAILY.name and not has_key:
+        found = _conditions(beside)
+        known |= {it.name: found.get(it.name, {}) for it in CAUGHT_UP if it.own_source}
+    missing: dict[Missed, None] = {}
+    for table in CAUGHT_UP:
+        if not (has_key if table.own_source else settings.source_type in table.sources):
             continue
-        if is_krx and owed.table == MINUTE_CANDLES.name:
-            continue
-        conditions = known.get(owed.table, {})
+        conditions = known.get(table.name, {})
         if not conditions:
             days = over[-1:] if settings.kis_schedules else []
-        elif owed.of_now:
-            days = _unknown_now(owed, conditions, over[-1])
+        elif table.tells_of_now:
+            days = _unknown_now(table, conditions, over[-1])
         else:
-            kept = set(sessions[-_kept(owed, settings) :])
-            days = [day for day in over if day in kept and _is_wanted(day, conditions, over)]
-            if owed.waits:
+            kept = set(sessions[-_kept(table, settings) :])
+            days = [day for day in over if day in kept and _is_missing(day, conditions, over)]
+            # What is stored and not final is asked for again once the morning's schedules have had
+            # their time.
+            if table.final == "next_morning":
                 then = now - finality.REFETCHED_AFTER
                 final = finality.newest_final_day(then, closed_before(lake, then))
                 days = [day for day in days if conditions.get(day) != "pending" or day <= final]
-        if is_krx or owed.table == KRX_DAILY.name:
+        if is_krx or table.own_source:
             days = [day for day in days if day <= publication.newest(now)]
-        if owed.of_now:  # what is past cannot be had
-            days = [day for day in days if owed.key(day) == owed.key(now.date())]
-        found |= {(owed, owed.key(day)): None for day in days}
-    return over[-1], list(found)
+        keys = [table.partition_key(day) for day in days]
+        if table.tells_of_now:  # what is past cannot be had
+            keys = [key for key in keys if key == table.partition_key(now.date())]
+        missing |= {(table, key): None for key in keys}
+    return over[-1], list(missing)
 
 
 def _open_sessions(lake: Lake, now: datetime) -> list[date]:
     """The sessions that KIS still has minutes of, oldest first, without those that did not open."""
     latest = calendar.latest_session(now).day
-    days = calendar.trading_days(latest - timedelta(days=2 * SESSIONS_KEPT), latest)[
-        -SESSIONS_KEPT:
-    ]
+    days = calendar.trading_days(latest - timedelta(days=2 * _KEPT), latest)[-_KEPT:]
     closed = said_closed(lake, days[0], latest)
     return [day for day in days if day not in closed]
 
@@ -150,7 +114,7 @@ def _conditions(lake: Lake) -> dict[str, dict[date, str]]:
     return found
 
 
-def _is_wanted(day: date, conditions: dict[date, str], over: list[date]) -> bool:
+def _is_missing(day: date, conditions: dict[date, str], over: list[date]) -> bool:
     if day < min(conditions):
         return False
     # Of a year whose calendar is not stored, the view has only the days that it knows.
@@ -158,16 +122,18 @@ def _is_wanted(day: date, conditions: dict[date, str], over: list[date]) -> bool
     return condition == "missing" or (condition != "available" and day in over[-LOOKED_BACK:])
 
 
-def _unknown_now(owed: Owed, conditions: dict[date, str], last: date) -> list[date]:
+def _unknown_now(table: Table, conditions: dict[date, str], last: date) -> list[date]:
     """The last session, when nothing is stored of the partition that it is in."""
-    same = [it for day, it in conditions.items() if owed.key(day) == owed.key(last)]
+    key = table.partition_key(last)
+    same = [it for day, it in conditions.items() if table.partition_key(day) == key]
     return [] if set(same) - {"missing", "pending"} else [last]
 
 
-def _kept(owed: Owed, settings: Settings) -> int:
-    # The virtual server has the minutes of the latest session alone.
+def _kept(table: Table, settings: Settings) -> int:
+    """For how many sessions a missing day is asked for."""
+    # Of what is forgotten the virtual server has the latest session alone.
     is_virtual = settings.source_type == "kis" and settings.environment == "virtual"
-    return 1 if is_virtual and owed.table == MINUTE_CANDLES.name else owed.kept
+    return 1 if is_virtual and table.sessions_kept else table.sessions_kept or LOOKED_BACK
 
 
 def sensors(settings: Settings) -> list[dg.SensorDefinition]:
@@ -177,14 +143,14 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
     )
 
     @dg.sensor(
-        jobs=[owed.job for owed in OWED],
+        jobs=[job for job in JOBS if job.name in {table.catch_up for table in CAUGHT_UP}],
         minimum_interval_seconds=600,
         default_status=status,
         description="Asks for what was missed and can still be had, each once an evening, minutes "
         "first. Its runs leave the queue after all others.",
     )
     def catch_up(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        evening, found = wanted(open_lake(settings), settings, calendar.now())
+        evening, found = missed(open_lake(settings), settings, calendar.now())
         before = json.loads(context.cursor) if context.cursor else {}
         asked = before["asked"] if before.get("evening") == str(evening) else []
         left = [it for it in found if _name(it) not in asked]
@@ -196,12 +162,12 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         return dg.SensorResult(
             run_requests=[
                 dg.RunRequest(
-                    job_name=owed.job.name,
+                    job_name=table.catch_up,
                     partition_key=key,
-                    run_key=f"catch_up-{evening}-{owed.table}-{key}",
+                    run_key=f"catch_up-{evening}-{table.name}-{key}",
                     tags={_TAG: str(evening), "dagster/priority": str(CATCH_UP)},
                 )
-                for owed, key in taken
+                for table, key in taken
             ],
             cursor=json.dumps(
                 {"evening": str(evening), "asked": [*asked, *(_name(it) for it in taken)]}
@@ -235,18 +201,18 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
     return [catch_up, failures, orphaned_runs]
 
 
-def _name(wanted: Wanted) -> str:
-    return f"{wanted[0].table} {wanted[1]}"
+def _name(missed: Missed) -> str:
+    return f"{missed[0].name} {missed[1]}"
 
 
-def _is_running(wanted: Wanted, running: list[dg.DagsterRun]) -> bool:
+def _is_running(missed: Missed, running: list[dg.DagsterRun]) -> bool:
     """Whether a run makes that partition: one of the job, or one that a person started."""
-    owed, key = wanted
+    table, key = missed
     return any(
         run.tags.get("dagster/partition") == key
         and (
-            run.job_name == owed.job.name
-            or dg.AssetKey(owed.table) in (run.asset_selection or frozenset())
+            run.job_name == table.catch_up
+            or dg.AssetKey(table.name) in (run.asset_selection or frozenset())
         )
         for run in running
     )

@@ -26,7 +26,7 @@ def of_day(kis: KISResource, lake: Lake, trading_day: date) -> pl.DataFrame:
     """
     rows = lake.scan(STOCK_MASTER, first=trading_day, last=trading_day).collect()
     if rows.is_empty():
-        rows = kis.source.stock_master(trading_day)
+        rows = kis.tables.stock_master(trading_day)
     return _chosen(kis, lake, rows)
 
 
@@ -41,11 +41,11 @@ def of_month(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFr
     rows = lake.scan(STOCK_MASTER, first=first, last=last).collect()
     if kis.settings.source_type == "krx":
         days = publication.days(first, last, kis.now())
-        rows = pl.concat([rows, *map(kis.source.stock_master, (days[0], days[-1]))])
+        rows = pl.concat([rows, *map(kis.tables.stock_master, (days[0], days[-1]))])
     latest = kis.newest_day()
     if rows.is_empty() or first <= latest <= last:
         today = lake.scan(STOCK_MASTER, first=latest, last=latest).collect()
-        rows = pl.concat([rows, kis.source.stock_master(latest) if today.is_empty() else today])
+        rows = pl.concat([rows, kis.tables.stock_master(latest) if today.is_empty() else today])
     rows = rows.sort("trading_day").unique("stock_code", keep="last")
     return _chosen(kis, lake, rows).filter(
         pl.col("listed_on").is_null() | (pl.col("listed_on") <= last)
@@ -57,7 +57,7 @@ def of_span(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFra
     latest = kis.newest_day()
     today = lake.scan(STOCK_MASTER, first=latest, last=latest).collect()
     if today.is_empty():
-        today = kis.source.stock_master(latest)
+        today = kis.tables.stock_master(latest)
     stored = lake.scan(STOCK_MASTER, first=first, last=last).unique("stock_code", keep="any")
     rows = pl.concat([today, stored.collect(engine="streaming")])
     rows = rows.unique("stock_code", keep="first", maintain_order=True)

@@ -8,7 +8,7 @@ that left the universe, of days after which the machine was off.
 from __future__ import annotations
 
 from kis_assets.defs.resources import KISResource
-from kis_assets.execution.backfill import Plan, make_plan
+from kis_assets.execution.plan import Plan, make_plan
 from kis_assets.lake.lake import Lake
 from kis_assets.lake.quality import provisional
 from kis_assets.tables import DAILY_CANDLES

@@ -14,15 +14,14 @@ from filelock import FileLock
 from kis_assets import definitions
 from kis_assets.defs.availability import live_session, master_day
 from kis_assets.defs.orphans import limit_pools
-from kis_assets.defs.partitions import MONTHS, YEARS
 from kis_assets.defs.resources import resources_of
 from kis_assets.errors import InvalidRequest
 from kis_assets.execution.dagster_home import INSTANCE, check_own, failures, is_earlier, opened
 from kis_assets.lake.lake import Lake
 from kis_assets.security.ownership import put
 from kis_assets.settings import Settings
-from kis_assets.sources.base import Progress
-from kis_assets.tables import ORDER_BOOKS, PRICE_SNAPSHOTS, STOCK_MASTER
+from kis_assets.tables import TABLES
+from kis_assets.transport.fan_out import Progress
 
 _MAKING = 60.0
 """Longest wait, in seconds, for another process that makes Dagster's databases."""
@@ -65,13 +64,6 @@ def home(settings: Settings) -> Path:
     return folder
 
 
-USUAL = ("market_days", "stock_master", "price_snapshots", "daily_candles")
-"""What a run makes unless told otherwise: what a day of the market needs and a minute or two gives.
-The other tables cost thousands of requests."""
-USUAL_OF_KRX = ("market_days", "stock_master", "krx_daily", "daily_candles")
-"""The same where KRX is the source, which has no quotes."""
-
-
 def partition_of(table: str, day: date) -> str:
     """The partition of a table that holds a day.
 
@@ -87,16 +79,14 @@ def partition_of(table: str, day: date) -> str:
         first = partitions.start.date()
         if day < first:
             raise ValueError(f"{table} has no days before {first}, such as {day}: see --table")
-    if partitions == MONTHS:
-        return day.replace(day=1).isoformat()
-    return str(day.year) if partitions == YEARS else day.isoformat()
+    return TABLES[table].partition_key(day) if table in TABLES else day.isoformat()
 
 
 def run_day(
     day: date,
     instance: dg.DagsterInstance,
     settings: Settings,
-    tables: Sequence[str] = USUAL,
+    tables: Sequence[str],
     *,
     starting: Callable[[str, str], None] = lambda _table, _partition: None,
     progress: Progress | None = None,
@@ -129,9 +119,9 @@ def not_to_be_had(
     found: dict[str, str] = {}
     for table in tables:
         try:
-            if table in (PRICE_SNAPSHOTS.name, ORDER_BOOKS.name):
+            if TABLES[table].live == "quotes":
                 live_session(day.isoformat(), settings.now(), lake, settings.kis_venue)
-            elif table == STOCK_MASTER.name:
+            elif TABLES[table].live == "files":
                 master_day(day.isoformat(), settings.now(), settings)
         except InvalidRequest as error:
             found[table] = str(error)

@@ -31,8 +31,7 @@ from kis_assets.errors import (
     ServiceUnavailable,
     UnexpectedAnswer,
 )
-from kis_assets.kis import endpoints
-from kis_assets.kis.endpoints import Endpoint
+from kis_assets.exchange.venues import Venue
 from kis_assets.kis.error_codes import Then, policy
 from kis_assets.kis.fields import plain, refusal
 from kis_assets.kis.token import TokenStore, open_tokens
@@ -54,6 +53,12 @@ REST = 5.0
 """Seconds to let pass before the store that processes share is used again after it failed."""
 
 
+TOKEN_PATH = "/oauth2/tokenP"  # noqa: S105 - an address, not a token
+APPROVAL_PATH = "/oauth2/Approval"
+MASTER_PATH = "/common/master/"
+MARKET_CODES = {Venue.KRX: "J", Venue.NXT: "NX", Venue.UNIFIED: "UN"}
+"""What KIS calls a venue in the parameter FID_COND_MRKT_DIV_CODE."""
+
 _SENDABLE = re.compile(r"[!-~]{1,4096}")
 """What can be sent as a token or an approval key."""
 FREE = 10
@@ -72,6 +77,46 @@ class _Dead(Exception):
 
     def __init__(self, error: KISError) -> None:
         self.error = error
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A service of KIS; its name ends its path, and is what messages and counts call it.
+
+    Source: open-trading-api and the developer portal, as of 2026-07.
+    """
+
+    name: str
+    tr_id: str
+    virtual: bool = True
+    """Whether the virtual server has it."""
+    live: bool = False
+    """Whether it goes before history in the quota's queue."""
+    folder: str = "quotations"
+
+    @property
+    def path(self) -> str:
+        """Where it stands on the server."""
+        return f"/uapi/domestic-stock/v1/{self.folder}/{self.name}"
+
+
+@dataclass(frozen=True)
+class AskOptions:
+    """About which market something is asked, and how it stands in the quota's queue."""
+
+    venue: Venue = Venue.KRX
+    patience: float | None = None
+    """Seconds in the queue at most; `KIS_API_QUEUE_TIMEOUT` where it is None."""
+    live: bool = False
+    """Whether it goes before history, though its endpoint does not."""
+
+    @property
+    def market(self) -> str:
+        """The parameter FID_COND_MRKT_DIV_CODE."""
+        return MARKET_CODES[self.venue]
+
+
+DEFAULT = AskOptions()
 
 
 @dataclass(frozen=True)
@@ -122,7 +167,7 @@ class Client:
             raise AuthenticationFailed("KIS_APP_KEY and KIS_APP_SECRET are not set")
         self.environment = settings.environment
         self.tally = Tally()
-        self._settings = settings
+        self.settings = settings
         self._clock = clock
         self._closed = threading.Event()
         self._sleep = sleep = self._pause if sleep is time.sleep else sleep
@@ -148,7 +193,7 @@ class Client:
         sleep: Callable[[float], None],
         has_quota: bool,
     ) -> Account:
-        settings, name = self._settings, f"{self.environment}-{credential.id}"
+        settings, name = self.settings, f"{self.environment}-{credential.id}"
         return Account(
             credential,
             open_tokens(
@@ -183,7 +228,7 @@ class Client:
 
     def now(self) -> datetime:
         """The moment it is by KIS's clock; see `at_kis`."""
-        return self.at_kis(self._settings.now())
+        return self.at_kis(self.settings.now())
 
     def at_kis(self, moment: datetime) -> datetime:
         """A moment of `Settings.now` by KIS's clock, which the `Date` of its newest answer tells.
@@ -191,12 +236,12 @@ class Client:
         It is rather too early than too late: by a second, and as long as an answer takes. In a
         replay, whose server does not live in its time, and until KIS has answered it is the same.
         """
-        return moment if self._settings.kis_replay_at else moment + self._ahead
+        return moment if self.settings.kis_replay_at else moment + self._ahead
 
     def _see_clock(self, headers: Mapping[str, str]) -> None:
         stated = stated_at(headers)
         # No clock is a day off, and what is final is told by this one.
-        if stated and abs(ahead := stated - self._settings.now()) < timedelta(days=1):
+        if stated and abs(ahead := stated - self.settings.now()) < timedelta(days=1):
             self._ahead = ahead
 
     def wait_for_breaker(self) -> None:
@@ -218,22 +263,22 @@ class Client:
         read: Callable[[dict[str, Any]], T],
         *,
         about: str = "",
-        live: bool = False,
-        patience: float | None = None,
+        options: AskOptions = DEFAULT,
         tr_cont: str = "",
     ) -> T:
         """What `read` makes of the body of a successful answer; `about` names the stock in errors.
 
-        `live` goes before history in the quota's queue; `patience` is how many seconds to stand in
-        it at most, `KIS_API_QUEUE_TIMEOUT` unless given. `tr_cont` is N for a further page; what
-        KIS says of pages in its header stands in the body under the same name.
+        `tr_cont` is N for a further page; what KIS says of pages in its header stands in the body
+        under the same name.
 
         Raises:
-            KISError: any branch of the tree; see `kis.errors`. `read` raises what is wrong with a
+            KISError: any branch of the tree; see `errors`. `read` raises what is wrong with a
                 well-formed answer.
         """
+        patience = options.patience
         if patience is None:
-            patience = self._settings.kis_api_queue_timeout
+            patience = self.settings.kis_api_queue_timeout
+        live = endpoint.live or options.live
         question = _Question(endpoint, parameters, read, live, patience, tr_cont)
         try:
             if self.environment == "virtual" and not endpoint.virtual:
@@ -245,7 +290,7 @@ class Client:
                 lambda: self._attempt(question),
                 endpoint.name,
                 self.tally,
-                self._settings.kis_api_max_retries,
+                self.settings.kis_api_max_retries,
             )
         except KISError as error:
             error.endpoint = error.endpoint or endpoint.name
@@ -259,7 +304,7 @@ class Client:
         Raises:
             ServiceUnavailable: it cannot be had.
         """
-        url = f"{self._settings.kis_master_base_url}{endpoints.MASTER_PATH}{file_name}"
+        url = f"{self.settings.kis_master_base_url}{MASTER_PATH}{file_name}"
 
         def attempt() -> bytes:
             outcome, departed = "Interrupted", self._clock()
@@ -280,26 +325,26 @@ class Client:
             finally:
                 self.tally.add(file_name, outcome, self._clock() - departed)
 
-        return retrying(attempt, file_name, self.tally, self._settings.kis_api_max_retries)
+        return retrying(attempt, file_name, self.tally, self.settings.kis_api_max_retries)
 
     def approval_key(self) -> SecretStr:
         """A new key that opens a real-time session of the first app key; it is good for a day.
 
         Raises:
-            KISError: none was issued; see `kis.errors`.
+            KISError: none was issued; see `errors`.
         """
         account = self._accounts[0]
 
         def attempt() -> SecretStr:
-            patience = self._settings.kis_api_queue_timeout
+            patience = self.settings.kis_api_queue_timeout
             account.breaker.check()
             try:
                 with (
-                    account.quota.permit(endpoints.APPROVAL_PATH, live=True, timeout=patience)
+                    account.quota.permit(APPROVAL_PATH, live=True, timeout=patience)
                     if account.quota is not None
                     else nullcontext()
                 ):
-                    body = self._grant(account.credential, "Approval", endpoints.APPROVAL_PATH)
+                    body = self._grant(account.credential, "Approval", APPROVAL_PATH)
             except KISError as error:
                 if error.is_outage:
                     account.breaker.failure()
@@ -310,7 +355,7 @@ class Client:
             remember(body["approval_key"])
             return SecretStr(body["approval_key"])
 
-        return retrying(attempt, "Approval", self.tally, self._settings.kis_api_max_retries)
+        return retrying(attempt, "Approval", self.tally, self.settings.kis_api_max_retries)
 
     def close(self) -> None:
         """Close connections and the shared file; whoever waits to ask is told."""
@@ -413,7 +458,7 @@ class Client:
             "tr_cont": question.tr_cont,
             "custtype": "P",
         }
-        url = f"{self._settings.base_url}{endpoint.path}"
+        url = f"{self.settings.base_url}{endpoint.path}"
         outcome, departed, took = "Interrupted", None, None
         permit = Permit()
         try:
@@ -479,7 +524,7 @@ class Client:
 
     def _issue_token(self, credential: Credential) -> dict[str, Any]:
         self.tally.token_issued()
-        return self._grant(credential, "tokenP", endpoints.TOKEN_PATH)
+        return self._grant(credential, "tokenP", TOKEN_PATH)
 
     def _grant(self, credential: Credential, name: str, path: str) -> dict[str, Any]:
         # The same secret has another name in each of the two forms.
@@ -489,7 +534,7 @@ class Client:
         status, content, told = self._wire.receive(
             name,
             "POST",
-            f"{self._settings.base_url}{path}",
+            f"{self.settings.base_url}{path}",
             json={
                 "grant_type": "client_credentials",
                 "appkey": credential.app_key.get_secret_value(),

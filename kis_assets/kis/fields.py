@@ -1,4 +1,4 @@
-"""KIS's words into values, each bounded. Nothing is known here of what an answer is about.
+"""KIS's words into values, each bounded, and pages and frames of them. No service is known here.
 
 Every value on the wire is a string; a blank one means that there is no value. What no figure of a
 stock can be is refused here, where all of them are read, and never reaches a frame or a file.
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, time
 from typing import Any, NamedTuple
+
+import polars as pl
 
 from kis_assets.errors import UnexpectedAnswer
 
@@ -85,6 +87,19 @@ def clock(word: str) -> time:
     return time(int(word[:2]), int(word[2:4]), int(word[4:]))
 
 
+def flag(word: str) -> bool:
+    """Y or N."""
+    if word not in ("Y", "N"):
+        raise ValueError(word)
+    return word == "Y"
+
+
+def any_day(word: str) -> date | None:
+    """A day written YYYYMMDD or with separators; None where it is all zeros."""
+    digits = "".join(letter for letter in word if letter not in "/-. ")
+    return day(digits) if digits.strip("0") else None
+
+
 def text(word: str) -> str:
     """The word itself; what is longer than any name or sentence is refused."""
     if len(word) > LONGEST_TEXT:
@@ -137,9 +152,50 @@ def rows_of(body: Row, name: str) -> list[Row]:
     return found
 
 
+def is_nothing(row: Row, kis: str) -> bool:
+    """Whether a price is there and blank or 0: so KIS says that it knows no such code."""
+    return kis in row and is_zero(row[kis])
+
+
+def is_zero(value: object) -> bool:
+    """Whether a value is missing, blank or 0."""
+    return value is None or (isinstance(value, str | int | float) and not plain(value).strip(" 0"))
+
+
 def refusal(body: Row) -> tuple[str, str]:
     """KIS's code and sentence for a refusal; empty where it gives none."""
     return (
         plain(body.get("msg_cd") or body.get("error_code"))[:20],
         plain(body.get("msg1") or body.get("error_description")),
+    )
+
+
+_MORE = ("F", "M")
+
+
+class Page(NamedTuple):
+    """The rows of one page, and the keys that ask for the next; None when there is none.
+
+    `given` is how many rows KIS gave, where one of them may have become two.
+    """
+
+    rows: list[Any]
+    following: dict[str, str] | None
+    given: int = 0
+
+
+def page(body: Row, rows: list[Any], keys: dict[str, str]) -> Page:
+    """A page by the header tr_cont; `keys` name the parameters and where their values stand."""
+    if not rows or plain(body.get("tr_cont")) not in _MORE:
+        return Page(rows, None)
+    return Page(rows, {name: plain(body.get(key)) for name, key in keys.items()})
+
+
+def frame(rows: list[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
+    """Rows as a frame of that schema, column by column: rows of dictionaries are slow to take."""
+    return pl.DataFrame(
+        {
+            name: pl.Series([row.get(name) for row in rows], dtype=dtype)
+            for name, dtype in schema.items()
+        }
     )

@@ -1,37 +1,34 @@
-"""The two minute charts, out of KIS's words, and what a day's pages of them make. Pure.
-
-The chart of past days answers a date that is no session with another day's minutes, and says
-success. The chart of today fills minutes that are to come, gives minutes without a trade as flat
-bars, shows the minute before's volume in one that nobody has traded in yet, and counts the closing
-auction twice. All that is told apart here by the dates and by the running sum of value.
-"""
+"""Minutes: inquire-time-dailychartprice of past days, inquire-time-itemchartprice of today."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from itertools import pairwise
-from statistics import median
-from typing import Any, NamedTuple
 
-from kis_assets.errors import InvalidRequest, UnexpectedAnswer
+from kis_assets.errors import InvalidRequest, NotSupported, UnexpectedAnswer
 from kis_assets.exchange import calendar
-from kis_assets.kis import answers
-from kis_assets.kis.answers import is_nothing
-from kis_assets.kis.endpoints import SESSIONS_KEPT
-from kis_assets.kis.fields import Field, Row, amount, clock, day, output, read
+from kis_assets.exchange.venues import Venue
+from kis_assets.kis import minute_days
+from kis_assets.kis.client import DEFAULT, AskOptions, Client, Endpoint
+from kis_assets.kis.daily_candles import chart_rows, daily_page, each_day
+from kis_assets.kis.fields import Field, Row, amount, clock, day, is_nothing, output, read
+from kis_assets.kis.minute_days import EXTENSION, MINUTE, Bar, Page
+from kis_assets.tables import MINUTE_CANDLES
 
-Bar = dict[str, Any]
+log = logging.getLogger(__name__)
 
-EXTENSION = timedelta(minutes=9)
-"""How much later than the close the bar of an extended closing auction may stand; trades at the
-closing price begin ten minutes after it."""
-MINUTE = timedelta(minutes=1)
-ROUNDING = 0.01
-"""By what share a bar's value may be above its shares at its highest price: adjusted prices are
-rounded."""
+PAST_MINUTES = Endpoint("inquire-time-dailychartprice", "FHKST03010230", virtual=False)
+TODAYS_MINUTES = Endpoint("inquire-time-itemchartprice", "FHKST03010200")
+PAST_MINUTES_A_PAGE = 120
+"""Minutes that inquire-time-dailychartprice gives at most."""
+TODAYS_MINUTES_A_PAGE = 30
+"""Minutes that inquire-time-itemchartprice gives at most."""
+SESSIONS_KEPT = MINUTE_CANDLES.sessions_kept
 
-MINUTES = (
+FIELDS = (
     Field("trading_day", "stck_bsop_date", day),
     Field("time", "stck_cntg_hour", clock),
     Field("open", "stck_oprc", amount),
@@ -41,22 +38,6 @@ MINUTES = (
     Field("volume", "cntg_vol", amount),
     Field("value_so_far", "acml_tr_pbmn", amount),
 )
-
-
-class Page(NamedTuple):
-    """Minutes of the day asked for, newest first, as they came.
-
-    `others` are the days that the page goes on with, `day_volume` is what the stock has traded on
-    the day that it is now.
-    """
-
-    bars: list[Bar]
-    others: frozenset[date]
-    day_volume: int | None
-
-
-Ask = Callable[[datetime, datetime], Page]
-"""Asks for the page that ends with the first instant, and takes no bar after the second one."""
 
 
 def kept_session(trading_day: date, now: datetime) -> calendar.Session:
@@ -83,25 +64,6 @@ def kept_session(trading_day: date, now: datetime) -> calendar.Session:
     return session
 
 
-def last_minute(session: calendar.Session, *, regular_only: bool) -> datetime:
-    """The latest minute that a day may have, of the after-market where a stock has one.
-
-    Whether its last bar is 19:59 or 20:00 is not known, nor whether it lasts longer on a day that
-    closes late.
-    """
-    if regular_only or session.after_market is None:
-        return session.closes_at + EXTENSION
-    return session.over_at + session.late_by
-
-
-def session_of(started_at: datetime, session: calendar.Session) -> str | None:
-    """The session of a day that a minute lies in: regular, after_market, or None of both."""
-    if session.after_market and started_at >= session.after_market[0]:
-        return "after_market"
-    is_regular = session.opens_at <= started_at <= session.closes_at + EXTENSION
-    return "regular" if is_regular else None
-
-
 def oldest_kept(now: datetime) -> date:
     """The oldest session of which KIS has minutes at that instant."""
     latest = calendar.latest_session(now).day
@@ -109,7 +71,172 @@ def oldest_kept(now: datetime) -> date:
     return calendar.trading_days(latest - timedelta(days=2 * SESSIONS_KEPT), latest)[-SESSIONS_KEPT]
 
 
-def page(body: Row, stock_code: str, trading_day: date, latest: datetime, most: int) -> Page:
+def minutes(
+    client: Client,
+    code: str,
+    day: date,
+    options: AskOptions = DEFAULT,
+    *,
+    regular_only: bool = False,
+) -> list[Bar]:
+    """The traded minutes of a day, oldest first, from the chart that has them.
+
+    `regular_only` leaves out the after-market; on other venues than KRX it always is.
+    """
+    regular_only |= options.venue is not Venue.KRX
+    now = client.settings.now()
+    at_kis = client.at_kis(now)
+    session = kept_session(day, at_kis)
+    is_virtual = client.environment == "virtual"
+    if at_kis > session.closes_at + EXTENSION and not is_virtual:
+        return past_minutes(client, code, session, now, options, regular_only=regular_only)
+    live = calendar.live_session(at_kis)
+    if live is None or live.day != day:
+        raise NotSupported(
+            f"the virtual server has no minutes of past days, such as {day}; the real one has "
+            "(KIS_USE_VIRTUAL_SERVER=false)"
+        )
+    return todays_minutes(client, code, session, now, options, regular_only=regular_only)
+
+
+def each_minute(client: Client, code: str, options: AskOptions = DEFAULT) -> Iterator[Bar]:
+    """Minutes, newest first, session by session as far back as this server has them."""
+    now = client.now()
+    latest = calendar.latest_session(now).day
+    if client.environment == "virtual":
+        yield from reversed(minutes(client, code, latest, options))
+        log.info("%s: the virtual server has the minutes of %s only", code, latest)
+        return
+    # The days say on which of them there is something to ask for.
+    for bar in each_day(client, code, oldest_kept(now), latest, options):
+        if bar["has_traded"]:
+            yield from reversed(minutes(client, code, bar["trading_day"], options))
+
+
+def past_minutes(
+    client: Client,
+    code: str,
+    session: calendar.Session,
+    now: datetime,
+    options: AskOptions = DEFAULT,
+    *,
+    regular_only: bool = False,
+) -> list[Bar]:
+    """The traded minutes of a day that are over, oldest first; none on a day without any.
+
+    `now` is the moment of asking by the clock of this machine. By KIS's own, no minute is given
+    that is not over. `regular_only` leaves out the after-market.
+
+    Raises:
+        UnexpectedAnswer: none of a day with trades, or not from its beginning.
+    """
+
+    def ask(upto: datetime, latest: datetime) -> Page:
+        return client.ask(
+            PAST_MINUTES,
+            {
+                "FID_COND_MRKT_DIV_CODE": options.market,
+                "FID_INPUT_ISCD": code,
+                "FID_INPUT_DATE_1": f"{session.day:%Y%m%d}",
+                "FID_INPUT_HOUR_1": f"{upto:%H%M}00",
+                "FID_PW_DATA_INCU_YN": "Y",
+                "FID_FAKE_TICK_INCU_YN": "",  # refused without it, undocumented with a value
+            },
+            lambda body: read_page(body, code, session.day, latest, PAST_MINUTES_A_PAGE),
+            about=code,
+            options=options,
+        )
+
+    with _about(PAST_MINUTES, code):
+        found = _gathered(client, ask, session, now, regular_only)
+        if not found.bars:
+            _confirm_none(client, code, session.day, found.others, options)
+        return minute_days.past(found, session, client.at_kis(now))
+
+
+def _confirm_none(
+    client: Client, code: str, day: date, others: frozenset[date], options: AskOptions
+) -> None:
+    """KIS says nothing of a day either when nobody traded on it or when it errs: ask which."""
+    for bar in daily_page(client, code, day, day, options):
+        if bar["has_traded"] and bar["open"] and bar["volume"]:
+            raise UnexpectedAnswer(
+                f"the answer holds minutes of {max(others, default='no day')}, asked was {day}"
+            )
+
+
+def todays_minutes(
+    client: Client,
+    code: str,
+    session: calendar.Session,
+    now: datetime,
+    options: AskOptions = DEFAULT,
+    *,
+    regular_only: bool = False,
+) -> list[Bar]:
+    """The traded minutes of the latest day that are over, oldest first.
+
+    `now` and `regular_only` are as for `past_minutes`.
+
+    Raises:
+        UnexpectedAnswer: minutes of other days alone, or not from the day's beginning.
+    """
+
+    def ask(upto: datetime, latest: datetime) -> Page:
+        return client.ask(
+            TODAYS_MINUTES,
+            {
+                "FID_COND_MRKT_DIV_CODE": options.market,
+                "FID_INPUT_ISCD": code,
+                "FID_INPUT_HOUR_1": f"{upto:%H%M}00",
+                "FID_PW_DATA_INCU_YN": "N",
+                "FID_ETC_CLS_CODE": "",
+            },
+            lambda body: read_page(body, code, session.day, latest, TODAYS_MINUTES_A_PAGE),
+            about=code,
+            options=options,
+        )
+
+    with _about(TODAYS_MINUTES, code):
+        found = _gathered(client, ask, session, now, regular_only)
+        if found.others and not found.bars:
+            raise UnexpectedAnswer(
+                f"the answer holds minutes of {max(found.others)}, asked was {session.day}"
+            )
+        return minute_days.todays(found, session, client.at_kis(now))
+
+
+def _gathered(
+    client: Client,
+    ask: minute_days.Ask,
+    session: calendar.Session,
+    now: datetime,
+    regular_only: bool,
+) -> Page:
+    """A day's minutes as far as they have come; once more where our clock proves to be slow."""
+    last = minute_days.last_minute(session, regular_only=regular_only)
+
+    def until() -> datetime:
+        return min(client.at_kis(now), last)
+
+    asked = until()
+    found = minute_days.gather(ask, session, asked)
+    late = until() - asked >= MINUTE
+    return minute_days.gather(ask, session, until()) if late else found
+
+
+@contextmanager
+def _about(endpoint: Endpoint, code: str) -> Generator[None]:
+    """Say of what is wrong with several answers together which stock it is about."""
+    try:
+        yield
+    except UnexpectedAnswer as error:
+        error.endpoint = error.endpoint or endpoint.name
+        error.stock_code = error.stock_code or code
+        raise
+
+
+def read_page(body: Row, stock_code: str, trading_day: date, latest: datetime, most: int) -> Page:
     """One page of either chart: minutes of that day until `latest`, and maybe of other days.
 
     Later minutes are left out: those ahead of the clock are invented.
@@ -119,7 +246,7 @@ def page(body: Row, stock_code: str, trading_day: date, latest: datetime, most: 
         UnexpectedAnswer: later minutes alone, or they are out of order, unreadable, or too many.
     """
     about = output(body, "output1", dict)
-    bars = [_bar(read(row, MINUTES)) for row in answers.bars(body, "output2", "stck_prpr")]
+    bars = [_bar(read(row, FIELDS)) for row in chart_rows(body, "output2", "stck_prpr")]
     if not bars and is_nothing(about, "stck_prpr"):
         raise InvalidRequest("KIS knows no stock of this code", stock_code=stock_code)
     if len(bars) > most:
@@ -145,132 +272,3 @@ def _bar(row: Bar) -> Bar:
     if lowest < 1 or row["low"] > row["high"] or row["volume"] < 0:
         raise UnexpectedAnswer(f"the minute {started_at:%H:%M} has figures that cannot be")
     return row | {"started_at": started_at}
-
-
-def gather(ask: Ask, session: calendar.Session, until: datetime) -> Page:
-    """All of a day's minutes, page by page, as if they were one page.
-
-    The day is whole when its oldest minute is at the open, or its running sum is its own. Else the
-    page before may have been a lapse, or something was traded before the open: then the oldest
-    minute is asked for once more, and must come with the day before right behind it. A short page
-    says nothing: one that lost rows on its way looks the same.
-
-    Raises:
-        UnexpectedAnswer: the day's beginning is missing, or a page is of days that cannot come
-            there.
-    """
-    first, upto, latest = None, until, until
-    bars: list[Bar] = []
-    others = frozenset[date]()
-    while True:
-        page = ask(upto, latest)
-        if not page.bars and not page.others:
-            # Before the day's first minute there are those of the day before: this may be a lapse.
-            page = ask(upto, latest)
-        first = first or page
-        others |= page.others
-        # A server that takes the bound for inclusive gives the last bar once more.
-        new = [bar for bar in page.bars if not bars or bar["started_at"] < bars[-1]["started_at"]]
-        bars += new
-        if bars and page.others:
-            newest, before = max(page.others), calendar.previous_trading_day(session.day)
-            if newest > session.day or (not page.bars and newest != before):
-                raise UnexpectedAnswer(f"the answer holds {newest}, asked was {session.day}")
-        if not bars or bars[-1]["started_at"] <= session.opens_at:
-            break
-        latest = bars[-1]["started_at"]
-        if new and not page.others:
-            upto = latest - MINUTE
-        elif _is_the_first(bars):
-            break
-        elif upto != latest:
-            upto = latest
-        elif page.bars and page.others:
-            break
-        else:
-            raise UnexpectedAnswer(
-                f"the answer holds minutes of a part, asked was {session.day}: they begin at "
-                f"{latest:%H:%M} with {bars[-1]['value_so_far']:,} KRW traded by its end"
-            )
-    return Page(bars, others, first.day_volume)
-
-
-def _is_the_first(bars: list[Bar]) -> bool:
-    """Whether nothing was traded before the oldest bar: its running sum is what it traded itself.
-
-    A split since has moved prices and not values; how far, the other bars tell.
-    """
-    scales = [
-        (newer["value_so_far"] - older["value_so_far"]) / (newer["volume"] * newer["close"])
-        for newer, older in pairwise(bars)
-        if newer["volume"] and newer["value_so_far"] > older["value_so_far"]
-    ]
-    oldest = bars[-1]
-    dearest = max(oldest[name] for name in ("open", "high", "low", "close"))
-    own = oldest["volume"] * dearest * (median(scales) if scales else 1.0)
-    return oldest["value_so_far"] <= own * (1 + ROUNDING)
-
-
-def with_values(bars: list[Bar], session: calendar.Session) -> list[Bar]:
-    """A day's minutes, oldest first, each with its own value: the difference of running sums.
-
-    What lies in neither session, such as trades at the closing price, only counts into the sums.
-
-    Raises:
-        UnexpectedAnswer: a running sum falls.
-    """
-    found: list[Bar] = []
-    so_far = 0
-    for bar in reversed(bars):
-        value, so_far = bar["value_so_far"] - so_far, bar["value_so_far"]
-        if value < 0:
-            raise UnexpectedAnswer(f"the value traded until {bar['started_at']:%H:%M} falls")
-        name = session_of(bar["started_at"], session)
-        if name:
-            found.append(bar | {"trading_value": value, "session": name})
-    return found
-
-
-def past(found: Page, session: calendar.Session, now: datetime) -> list[Bar]:
-    """The minutes of a day that are over and had a trade, oldest first."""
-    bars = with_values(found.bars, session)
-    return [bar for bar in bars if bar["volume"] and _is_over(bar, now)]
-
-
-def todays(found: Page, session: calendar.Session, now: datetime) -> list[Bar]:
-    """The minutes of the running or the last session that are over and had a trade, oldest first.
-
-    A flat bar has no volume; one that shows the volume of the minute before has no value.
-    """
-    bars = with_values(found.bars, session)
-    bars = [bar for bar in bars if bar["volume"] and bar["trading_value"]]
-    # Both are of the moment of asking and of both sessions.
-    is_too_much = found.day_volume is not None and (
-        sum(bar["volume"] for bar in bars) > found.day_volume
-    )
-    auction = max((n for n, bar in enumerate(bars) if _is_closing(bar, session)), default=None)
-    if auction is not None:
-        bars[auction] = _undoubled(bars[auction], is_too_much)
-    return [bar for bar in bars if _is_over(bar, now)]
-
-
-def _is_over(bar: Bar, now: datetime) -> bool:
-    """The minute that runs is not what it will be, and what KIS shows of later ones is invented."""
-    return bar["started_at"] + MINUTE <= now
-
-
-def _is_closing(bar: Bar, session: calendar.Session) -> bool:
-    return bar["session"] == "regular" and bar["started_at"] >= session.closes_at
-
-
-def _undoubled(bar: Bar, is_too_much: bool) -> Bar:
-    """The closing auction once: it has one price, so its value tells its volume.
-
-    `is_too_much` says that the day's minutes add up to more than the day.
-    """
-    half, value = bar["volume"] // 2, bar["trading_value"]
-    is_odd = bar["volume"] % 2
-    off, off_by_half = (abs(n * bar["close"] - value) for n in (bar["volume"], half))
-    if is_odd or not (off_by_half < off or is_too_much):
-        return bar
-    return bar | {"volume": half, "trading_value": value if off_by_half < off else value // 2}

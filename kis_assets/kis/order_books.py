@@ -1,4 +1,4 @@
-"""inquire-asking-price-exp-ccn: the order book, out of KIS's words. One pure function."""
+"""Order books: inquire-asking-price-exp-ccn."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Any
 
 from kis_assets.errors import InvalidRequest, UnexpectedAnswer
 from kis_assets.exchange import calendar
+from kis_assets.kis.client import DEFAULT, AskOptions, Client, Endpoint
 from kis_assets.kis.fields import Field, Row, clock, output, plain, read, text, whole
-from kis_assets.kis.minute_candles import EXTENSION
+from kis_assets.kis.minute_days import EXTENSION
 from kis_assets.tables import LEVELS
+
+ORDER_BOOK = Endpoint("inquire-asking-price-exp-ccn", "FHKST01010200", live=True)
 
 _CLOCKS_DIFFER = timedelta(minutes=1)
 """How far the time of a book may lie ahead of this machine's clock."""
@@ -43,7 +46,21 @@ EXPECTED = (
 )
 
 
-def order_book(body: Row, stock_code: str, trading_day: date, now: datetime) -> dict[str, Any]:
+def order_book(
+    client: Client, code: str, trading_day: date, options: AskOptions = DEFAULT
+) -> dict[str, Any]:
+    """The order book of one stock now; see `read_order_book`."""
+    now = client.settings.now()
+    return client.ask(
+        ORDER_BOOK,
+        {"FID_COND_MRKT_DIV_CODE": options.market, "FID_INPUT_ISCD": code},
+        lambda body: read_order_book(body, code, trading_day, now),
+        about=code,
+        options=options,
+    )
+
+
+def read_order_book(body: Row, stock_code: str, trading_day: date, now: datetime) -> dict[str, Any]:
     """One book, columns of `order_books`; a level of price 0 is none and stands as null.
 
     Levels that are crossed or have gaps are kept: auctions cross them. `trading_day` and `now`

@@ -1,6 +1,6 @@
 """What a real-time session is asked for: which registrations, and what is said about them.
 
-The connection is in `stream`, what comes of it in `frames`.
+The connection is in `stream`, what comes of it in `stream_records`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import NamedTuple
 from kis_assets.errors import InvalidRequest, KISError, NotSupported, UnexpectedAnswer
 from kis_assets.exchange import stocks
 from kis_assets.exchange.venues import Venue
+from kis_assets.kis import master_files
 from kis_assets.kis.client import Client
 from kis_assets.kis.fields import plain, refusal
-from kis_assets.kis.reference import Reference
 from kis_assets.kis.stream_records import TR_IDS, Kind
 from kis_assets.settings import Settings
 
@@ -58,7 +58,7 @@ def refuse_what_nxt_lacks(client: Client, codes: tuple[str, ...]) -> None:
     What it trades changes from day to day. Where that cannot be known, a warning says so.
     """
     try:
-        traded = Reference(client).nxt_codes()
+        traded = master_files.nxt_codes(client)
     except KISError as error:
         log.warning("not known which stocks NXT trades, and of others no frame comes: %s", error)
         return

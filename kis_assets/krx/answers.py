@@ -16,8 +16,18 @@ import polars as pl
 
 from kis_assets.errors import UnexpectedAnswer
 from kis_assets.exchange.stocks import security_type
-from kis_assets.kis.answers import frame
-from kis_assets.kis.fields import Field, amount, day, decimal, output, plain, read, text, whole
+from kis_assets.kis.fields import (
+    Field,
+    amount,
+    day,
+    decimal,
+    frame,
+    output,
+    plain,
+    read,
+    text,
+    whole,
+)
 from kis_assets.tables import KRX_DAILY
 
 DAILY = (

@@ -8,13 +8,12 @@ place of what it was: to publish it twice changes nothing. The lake stays where 
 from __future__ import annotations
 
 import re
-from datetime import date
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import polars as pl
 
-from kis_assets.lake.lake import Lake, Scope
+from kis_assets.lake.lake import Lake
 from kis_assets.tables import Table
 
 
@@ -50,7 +49,7 @@ def publish(lake: Lake, table: Table, unit: str, url: str) -> str:
             "KIS_LAKE_URL needs the package deltalake: pip install 'kis-assets[delta]'"
         ) from None
     key = unit.partition("=")[2]
-    first, last = _span(key)
+    first, last = table.span(key)
     rows = lake.scan(table, first=first, last=last).collect().with_columns(unit=pl.lit(key))
     target = address(url, lake, table)
     try:
@@ -62,13 +61,6 @@ def publish(lake: Lake, table: Table, unit: str, url: str) -> str:
     except Exception as error:  # the library raises exceptions of many trees
         raise PublishError(f"{target}: {type(error).__name__}: {_plain(error)}") from None
     return target
-
-
-def _span(key: str) -> tuple[date, date]:
-    """The first and the last day of a unit."""
-    first = date.fromisoformat(f"{key}-01-01"[:10])
-    scope = {4: Scope.year, 7: Scope.month, 10: Scope.day}[len(key)](first)
-    return scope.first, scope.last
 
 
 def _plain(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What is known of stored rows, as rows of `quality`: claims that held or not, and why rows lack.
+"""What is known of stored rows, as rows of `quality`: what checks found, and why rows are missing.
 
 A result is kept for each trading day, also where a partition is a month, because people rely on
 days. `dataset_condition` is made from these rows and from the calendar. No Dagster.
@@ -22,7 +22,7 @@ from kis_assets.lake.lake import Lake, Scope
 from kis_assets.tables import DAILY_CANDLES, QUALITY, Table
 
 ACCOUNTED = "every_stock_is_accounted_for"
-"""The claim that is written together with the rows: no stock failed that was asked for."""
+"""The check that is written together with the rows: no stock failed that was asked for."""
 
 KEPT = 3
 """Failing rows of a day that are kept."""
@@ -30,18 +30,18 @@ KEPT = 3
 
 @dataclass(frozen=True)
 class Finding:
-    """What one claim came to: rows looked at and rows failing, by trading day."""
+    """What one check found: rows looked at and rows failing, by trading day."""
 
     name: str
     severity: str
     rows: Mapping[date, int]
     failing: Mapping[date, int] = field(default_factory=dict[date, int])
     tolerated: float = 0.0
-    """The share of a day's rows that may break the claim."""
+    """The share of a day's rows that may fail."""
     detail: Mapping[date, str] = field(default_factory=dict[date, str])
 
     def holds_on(self, day: date) -> bool:
-        """Whether no more rows of the day break the claim than may."""
+        """Whether no more rows of the day fail than may."""
         return self.failing.get(day, 0) <= self.tolerated * self.rows.get(day, 0)
 
     @property
@@ -57,7 +57,7 @@ def rows_by_day(table: Table, rows: pl.LazyFrame) -> dict[date, int]:
 
 
 def record(lake: Lake, table: Table, findings: list[Finding]) -> None:
-    """Keep the findings about a table: what the same claims came to on these days is replaced.
+    """Keep the findings about a table, in place of what the same checks found on these days.
 
     The views show them once the lake is published.
     """

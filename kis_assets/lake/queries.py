@@ -33,13 +33,13 @@ def conditions(
 ) -> tuple[str, tuple[object, ...]]:
     """The query for the condition of a table's days, or of all tables'."""
     query, params = "SELECT * FROM dataset_condition WHERE true", list[object]()
-    for claim, value in (
+    for term, value in (
         ("table_name = ?", table),
         ("trading_day >= ?", day_of(start)),
         ("trading_day <= ?", day_of(end)),
     ):
         if value is not None:
-            query += f" AND {claim}"
+            query += f" AND {term}"
             params.append(value)
     return f"{query} ORDER BY table_name, trading_day", tuple(params)
 

@@ -23,8 +23,6 @@ from kis_assets.security.ownership import Unfit
 if TYPE_CHECKING:
     import duckdb
 
-_BY_MONTH = ("daily_candles",)
-
 
 class NotStored(LookupError):
     """What was asked is not stored; the message says what, and how to get it."""
@@ -152,7 +150,7 @@ def missing(
     if first is None:
         return []
     until = min(last or calendar.today(), calendar.today())
-    if table in _BY_MONTH:
+    if _is_by_month(table, units):
         days = (first + timedelta(days=number) for number in range((until - first).days + 1))
         wanted = list(dict.fromkeys(f"{day:%Y-%m}" for day in days))
     else:
@@ -165,6 +163,14 @@ def missing(
             several = list(run)
             found.append((several[0], several[-1]))
     return found
+
+
+def _is_by_month(table: str, units: list[str]) -> bool:
+    if units:
+        return len(units[0]) == len("2026-03")
+    from kis_assets.tables import TABLES
+
+    return TABLES[table].unit == "month"
 
 
 def spans(absent: list[tuple[str, str]]) -> str:

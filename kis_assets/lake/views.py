@@ -7,7 +7,7 @@ the newest stored units only: a view that wants the newest rows must not open te
 from __future__ import annotations
 
 from kis_assets.exchange import prices
-from kis_assets.tables import LEVELS
+from kis_assets.tables import LEVELS, MINUTE_CANDLES, TABLES
 
 
 def _levels() -> str:
@@ -135,11 +135,8 @@ _ADJUSTED = f"""
 
 _NOW = "coalesce(getvariable('replay_at')::TIMESTAMPTZ, now())"
 
-LIVE = ("stock_master", "price_snapshots", "order_books")
-"""Tables of which a day that was missed is gone for good."""
-
-SESSIONS_KEPT = 246
-"""Sessions of which KIS keeps the minutes."""
+_LIVE = tuple(table.name for table in TABLES.values() if table.live)
+_SESSIONS_KEPT = MINUTE_CANDLES.sessions_kept
 
 _CONDITION = f"""
     -- For each table and each session since the table's first: available, degraded (an error stands
@@ -211,9 +208,9 @@ _CONDITION = f"""
                 WHEN rows > 0 THEN 'stored before trading ended at 20:00: to be fetched again'
                 ELSE 'the day is not over' END
             WHEN 'missing' THEN CASE
-                WHEN table_name IN {LIVE} THEN 'was not captured; live data cannot be had later'
-                WHEN table_name = 'minute_candles' AND sessions_ago > {SESSIONS_KEPT}
-                    THEN 'was not fetched in time; KIS keeps {SESSIONS_KEPT} sessions'
+                WHEN table_name IN {_LIVE} THEN 'was not captured; live data cannot be had later'
+                WHEN table_name = 'minute_candles' AND sessions_ago > {_SESSIONS_KEPT}
+                    THEN 'was not fetched in time; KIS keeps {_SESSIONS_KEPT} sessions'
                 ELSE 'was not fetched; it can be had' END
             ELSE coalesce('worth a look: ' || odd, '') END AS reason,
            rows, stored_at

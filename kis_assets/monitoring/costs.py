@@ -9,19 +9,12 @@ from math import ceil
 import polars as pl
 
 from kis_assets.exchange import calendar
-from kis_assets.kis.endpoints import CODES_A_REQUEST
+from kis_assets.kis.quotes import CODES_A_REQUEST
 from kis_assets.lake.lake import Lake
 from kis_assets.lake.universe import wanted
 from kis_assets.monitoring.status import granted
 from kis_assets.settings import Settings
-from kis_assets.tables import (
-    DAILY_CANDLES,
-    MINUTE_CANDLES,
-    ORDER_BOOKS,
-    PRICE_SNAPSHOTS,
-    STOCK_INFO,
-    STOCK_MASTER,
-)
+from kis_assets.tables import STOCK_MASTER, TABLES, Cost, Table
 
 LONG = 120.0
 """Seconds; what takes longer is said before it begins."""
@@ -29,30 +22,25 @@ LISTED = 2_600
 """Common shares of KOSPI and KOSDAQ, for an estimate before any stock master is stored."""
 COMPARED = 100
 """Stocks that a check of prices or candles asks a second service for."""
-MINUTES = 2.6
-"""Requests a stock for a day's minutes: what the volumes of a real day came to."""
-MINUTES_WITH_AFTER_MARKET = 3.9
-"""The same since there is an after-market; of simulated days."""
 
 
 def requests_of(table: str, stocks: int, day: date, settings: Settings) -> int:
     """Requests for a table's partition of that day, its checks included."""
-    if settings.source_type != "kis":
-        return 0
+    cost = TABLES[table].cost if table in TABLES else None
     is_virtual = settings.environment == "virtual"
-    compared = min(COMPARED, stocks)
-    return {
-        PRICE_SNAPSHOTS.name: (stocks if is_virtual else ceil(stocks / CODES_A_REQUEST)) + compared,
-        ORDER_BOOKS.name: stocks,
-        DAILY_CANDLES.name: stocks + compared,
-        MINUTE_CANDLES.name: round(stocks * minute_requests(day)),
-        STOCK_INFO.name: 0 if is_virtual else stocks,
-    }.get(table, 0)
+    if settings.source_type != "kis" or cost is None or (is_virtual and not cost.on_virtual):
+        return 0
+    compared = min(COMPARED, stocks) if cost.is_compared else 0
+    if cost.in_bundles and not is_virtual:
+        return ceil(stocks / CODES_A_REQUEST) + compared
+    return round(stocks * per_stock(TABLES[table], day)) + compared
 
 
-def minute_requests(day: date) -> float:
-    """Requests a stock for the minutes of a day."""
-    return MINUTES_WITH_AFTER_MARKET if day >= calendar.AFTER_MARKET_SINCE else MINUTES
+def per_stock(table: Table, day: date) -> float:
+    """Requests a stock for a table's partition of that day, without its checks."""
+    cost = table.cost or Cost(per_stock=0)
+    has_after_market = day >= calendar.AFTER_MARKET_SINCE
+    return (has_after_market and cost.since_after_market) or cost.per_stock
 
 
 def foretold(tables: Sequence[str], stocks: int, day: date, settings: Settings) -> str:

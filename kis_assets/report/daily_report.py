@@ -48,7 +48,7 @@ _QUOTE = [
 
 
 @dataclass(frozen=True)
-class Evening:
+class DayReport:
     """A day: its quotes, what stands out in them, and what is not there.
 
     `quotes` has a row a stock: the last capture's, or where none was made the daily candles'. Its
@@ -75,7 +75,7 @@ class Evening:
     condition: pl.DataFrame
 
 
-def look_back(lake: Lake, day: date, settings: Settings) -> Evening | None:
+def day_report(lake: Lake, day: date, settings: Settings) -> DayReport | None:
     """What is stored of a day; None when it has neither captures nor daily candles."""
     master = _master(lake, day)
     captured = lake.scan(PRICE_SNAPSHOTS, first=day, last=day).collect()
@@ -92,7 +92,7 @@ def look_back(lake: Lake, day: date, settings: Settings) -> Evening | None:
     actions = _named(
         lake.scan(CORPORATE_ACTIONS, first=day, last=day + AHEAD).collect(), master
     ).sort("effective_on", "stock_code")
-    return Evening(
+    return DayReport(
         day=day,
         from_captures=bool(captured.height),
         quotes=quotes,

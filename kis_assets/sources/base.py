@@ -1,167 +1,38 @@
-"""Where market data comes from: the interface, and the records it gives. Stores nothing.
-
-Two kinds of methods. Those that begin with `get_` answer a program that asks for one stock, or for
-a few. Those named for a table fetch its rows for the assets, for many stocks at once.
-"""
+"""Where market data comes from, for programs that ask for one stock or for a few."""
 
 from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
-from datetime import date, datetime
-from enum import Enum
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import polars as pl
 
-from kis_assets.errors import InvalidRequest, KISError, NotSupported
+from kis_assets.errors import InvalidRequest
 from kis_assets.exchange.venues import Venue
-from kis_assets.sources.batch import Batch, BatchResult, Progress, several
+from kis_assets.sources.batch import Batch, BatchResult, several
+from kis_assets.sources.record_types import (
+    ChartData,
+    CurrentPrice,
+    OrderBook,
+    PriceType,
+    StockInfo,
+)
+from kis_assets.sources.tables import TableSource
+from kis_assets.transport.fan_out import Progress
 from kis_assets.transport.stats import Tally
 
-
-class PriceType(Enum):
-    """The period of a bar."""
-
-    DAILY = "D"
-    WEEKLY = "W"
-    MONTHLY = "M"
-    MINUTE_1 = "1"
-    MINUTE_5 = "5"
-    MINUTE_30 = "30"
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class CurrentPrice:
-    """A quote: prices in whole KRW, volume in shares, rate in percent.
-
-    The timestamp is ISO 8601 in Seoul.
-    """
-
-    stock_code: str
-    stock_name: str
-    current_price: int
-    change_price: int
-    change_rate: float
-    open_price: int
-    high_price: int
-    low_price: int
-    volume: int
-    trading_value: int
-    market_cap: int | None
-    timestamp: str
-    is_stale: bool = False
-    """Older than it should be, because the source is down."""
-    age_seconds: float = 0.0
-    """How old a stale record is."""
-    session: str | None = None
-    """In which session it was seen: pre_open, regular, closing_price, after_market or closed. After
-    the close the price may be the after-market's."""
-
-
-@dataclass(frozen=True)
-class OrderBookLevel:
-    """A price and the shares quoted at it. KIS states no number of orders: `count` stays None."""
-
-    price: int
-    volume: int
-    count: int | None = None
-
-
-@dataclass(frozen=True)
-class OrderBook:
-    """An order book: up to ten levels a side, the best one first; none where nobody quotes.
-
-    The expected price and volume are there in auctions, and only then may the two sides cross.
-    Prices in whole KRW, volumes in shares, timestamp ISO 8601 in Seoul.
-    """
-
-    stock_code: str
-    stock_name: str
-    bid_levels: tuple[OrderBookLevel, ...]
-    ask_levels: tuple[OrderBookLevel, ...]
-    total_bid_volume: int
-    total_ask_volume: int
-    timestamp: str
-    expected_price: int | None = None
-    expected_volume: int | None = None
-    is_stale: bool = False
-    age_seconds: float = 0.0
-
-    @property
-    def best_bid(self) -> int | None:
-        """The highest bid; None when there is none."""
-        return self.bid_levels[0].price if self.bid_levels else None
-
-    @property
-    def best_ask(self) -> int | None:
-        """The lowest ask; None when there is none."""
-        return self.ask_levels[0].price if self.ask_levels else None
-
-    @property
-    def spread(self) -> int | None:
-        """Best ask minus best bid; None when a side is empty."""
-        if self.best_ask is None or self.best_bid is None:
-            return None
-        return self.best_ask - self.best_bid
-
-
-@dataclass(frozen=True)
-class ChartData:
-    """A bar. `date` is YYYYMMDD, or YYYYMMDDHHmmss for minutes; prices in whole KRW.
-
-    `is_final` says of days, weeks and months whether they will not change: until the next session's
-    morning KIS shows the after-market's close, high and low. Of minutes it is None.
-    """
-
-    stock_code: str
-    date: str
-    open_price: int
-    high_price: int
-    low_price: int
-    close_price: int
-    volume: int
-    trading_value: int
-    is_stale: bool = False
-    age_seconds: float = 0.0
-    is_final: bool | None = None
-
-
-@dataclass(frozen=True)
-class StockInfo:
-    """Slow facts of a stock; what the source does not know is None."""
-
-    stock_code: str
-    stock_name: str | None = None
-    market: str | None = None
-    sector: str | None = None
-    industry: str | None = None
-    listed_shares: int | None = None
-    face_value: float | None = None
-    is_stale: bool = False
-    age_seconds: float = 0.0
-
-
-@dataclass
-class Fetched:
-    """Rows of a table, and for every stock asked that has none, why.
-
-    `absent` says why there is no row although nothing went wrong; `failed` what went wrong.
-    """
-
-    rows: pl.DataFrame
-    failed: dict[str, KISError] = field(default_factory=dict)
-    absent: dict[str, str] = field(default_factory=dict)
-
-
-class AbstractDataSource(ABC):
+class DataSource(ABC):
     """A source of market data. Thread-safe; close it, or use it as a context manager."""
 
-    name: str
-    """What stands in the column `source`: kis, krx or mock, and the venue unless it is KRX."""
+    tables: TableSource
+    """The same source for assets: rows of whole tables, which no cache gives."""
 
     tally: Tally
 
@@ -169,11 +40,15 @@ class AbstractDataSource(ABC):
     """Requests in flight unless a caller says otherwise."""
 
     @property
+    def name(self) -> str:
+        """See `TableSource.name`."""
+        return self.tables.name
+
+    @property
     def client(self) -> Self:
         """The source itself, which is what `source.client.warm_cache(...)` means to warm."""
         return self
 
-    @abstractmethod
     def get_current_price(self, stock_code: str, venue: Venue | None = None) -> CurrentPrice:
         """The quote of one stock now, on the venue of the settings unless another is named.
 
@@ -181,8 +56,8 @@ class AbstractDataSource(ABC):
             InvalidRequest: there is no such stock.
             KISError: any other branch of the tree.
         """
+        raise self.tables.lacks("quotes")
 
-    @abstractmethod
     def get_order_book(self, stock_code: str, venue: Venue | None = None) -> OrderBook:
         """The order book of one stock now.
 
@@ -190,6 +65,7 @@ class AbstractDataSource(ABC):
             InvalidRequest: there is no such stock.
             KISError: any other branch of the tree.
         """
+        raise self.tables.lacks("order books")
 
     @abstractmethod
     def get_chart_data(
@@ -211,126 +87,6 @@ class AbstractDataSource(ABC):
     def get_stock_info(self, stock_code: str) -> StockInfo:
         """Slow facts of one stock."""
 
-    @abstractmethod
-    def stock_master(self, trading_day: date) -> pl.DataFrame:
-        """Rows of `stock_master`: every listed issue as known now, dated `trading_day`."""
-
-    @abstractmethod
-    def price_snapshots(
-        self,
-        stocks: pl.DataFrame,
-        trading_day: date,
-        captured_at: datetime,
-        progress: Progress | None = None,
-    ) -> Fetched:
-        """Rows of `price_snapshots` for `stocks`, which are rows of `stock_master`.
-
-        Raises:
-            UnexpectedAnswer: the source shows the prices of another day.
-        """
-
-    @abstractmethod
-    def order_books(
-        self,
-        stocks: pl.DataFrame,
-        trading_day: date,
-        captured_at: datetime,
-        progress: Progress | None = None,
-    ) -> Fetched:
-        """Rows of `order_books` for `stocks`, which are rows of `stock_master`.
-
-        Raises:
-            UnexpectedAnswer: the source shows the order books of another day.
-        """
-
-    @abstractmethod
-    def minute_candles(
-        self,
-        stock_codes: Collection[str],
-        trading_day: date,
-        progress: Progress | None = None,
-        regular_only: Collection[str] = (),
-    ) -> Fetched:
-        """Rows of `minute_candles` of one day.
-
-        Of the stocks in `regular_only`, which have none, no minutes of the after-market are asked
-        for.
-
-        Raises:
-            InvalidRequest: the day is no session, has not begun, or is older than minutes are kept.
-            NotSupported: this server has no minutes of past days.
-        """
-
-    @abstractmethod
-    def daily_candles(
-        self,
-        stock_codes: Collection[str],
-        first: date,
-        last: date,
-        progress: Progress | None = None,
-    ) -> Fetched:
-        """Rows of `daily_candles` from `first` to `last`, both included."""
-
-    def stock_info(
-        self, stocks: pl.DataFrame, month: date, progress: Progress | None = None
-    ) -> Fetched:
-        """Rows of `stock_info` for `stocks`, as known now, dated `month`."""
-        raise NotSupported(f"{self.name} has no stock info")
-
-    def whole_market(self, day: date) -> pl.DataFrame:
-        """Rows of `krx_daily`: every stock of the exchange on a day that is over.
-
-        Raises:
-            NotSupported: the source has no figures of whole markets.
-        """
-        raise NotSupported(f"{self.name} has no figures of whole markets; KRX has (KRX_API_KEY)")
-
-    def market_days(self, first: date, last: date) -> dict[date, bool]:
-        """Whether the exchange opens, for the days of a span; unknown ones are left out.
-
-        Raises:
-            NotSupported: the source has no calendar of its own.
-        """
-        raise NotSupported(f"{self.name} has no calendar of its own")
-
-    def corporate_actions(self, month: date) -> pl.DataFrame:
-        """Rows of `corporate_actions` that took effect in a month, as they were announced.
-
-        Raises:
-            NotSupported: the source has no announcements.
-        """
-        raise NotSupported(f"{self.name} has no announcements of corporate actions")
-
-    # Asked to compare what is stored with; never stored
-
-    def recent_candles(
-        self, stock_codes: Collection[str], progress: Progress | None = None
-    ) -> Fetched:
-        """The last thirty raw daily bars of each stock, from elsewhere than `daily_candles` are.
-
-        Columns: trading_day, stock_code, open, high, low, close, volume, change.
-
-        Raises:
-            NotSupported: the source has no second service for them.
-        """
-        raise NotSupported(f"{self.name} has its daily bars from one place only")
-
-    def adjusted_candles(
-        self,
-        stock_codes: Collection[str],
-        first: date,
-        last: date,
-        progress: Progress | None = None,
-    ) -> Fetched:
-        """The closes of up to 100 days as the source itself adjusts them, on today's axis.
-
-        Columns: trading_day, stock_code, close.
-
-        Raises:
-            NotSupported: the source has no adjusted series.
-        """
-        raise NotSupported(f"{self.name} has no adjusted series")
-
     # Many stocks for a program: one that fails stops no other, only a refused key stops them all.
 
     def get_current_prices_batch(
@@ -347,9 +103,9 @@ class AbstractDataSource(ABC):
         Raises:
             AuthenticationFailed, NotSupported: what stops one stops all.
         """
-        batch = Batch[CurrentPrice](stock_codes, "prices", progress_callback)
-        batch.run(self.get_current_price, max_workers or self._workers, self._rest)
-        return batch.result()
+        return self._batch(
+            stock_codes, "prices", self.get_current_price, max_workers, progress_callback
+        )
 
     def get_order_books_batch(
         self,
@@ -358,9 +114,9 @@ class AbstractDataSource(ABC):
         progress_callback: Progress | None = None,
     ) -> BatchResult[OrderBook]:
         """The order books of many stocks; see `get_current_prices_batch`."""
-        batch = Batch[OrderBook](stock_codes, "order books", progress_callback)
-        batch.run(self.get_order_book, max_workers or self._workers, self._rest)
-        return batch.result()
+        return self._batch(
+            stock_codes, "order books", self.get_order_book, max_workers, progress_callback
+        )
 
     def get_chart_data_batch(
         self,
@@ -371,12 +127,24 @@ class AbstractDataSource(ABC):
         progress_callback: Progress | None = None,
     ) -> BatchResult[list[ChartData]]:
         """The newest bars of many stocks; see `get_current_prices_batch`."""
-        batch = Batch[list[ChartData]](stock_codes, "charts", progress_callback)
-        batch.run(
+        return self._batch(
+            stock_codes,
+            "charts",
             lambda code: self.get_chart_data(code, period, count),
-            max_workers or self._workers,
-            self._rest,
+            max_workers,
+            progress_callback,
         )
+
+    def _batch(
+        self,
+        stock_codes: Iterable[str],
+        what: str,
+        ask: Callable[[str], T],
+        max_workers: int | None,
+        progress: Progress | None = None,
+    ) -> BatchResult[T]:
+        batch = Batch[T](stock_codes, what, progress)
+        batch.run(ask, max_workers or self._workers, self._rest)
         return batch.result()
 
     def warm_cache(
@@ -398,16 +166,10 @@ class AbstractDataSource(ABC):
         """
         started = time.monotonic()
         codes, kinds = several(stock_codes), list(dict.fromkeys(data_types))
-
-        def info() -> BatchResult[StockInfo]:
-            batch = Batch[StockInfo](codes, "stock info")
-            batch.run(self.get_stock_info, max_workers or self._workers, self._rest)
-            return batch.result()
-
         ways: dict[str, Callable[[], BatchResult[Any]]] = {
             "price": lambda: self.get_current_prices_batch(codes, max_workers),
             "chart": lambda: self.get_chart_data_batch(codes, max_workers=max_workers),
-            "info": info,
+            "info": lambda: self._batch(codes, "stock info", self.get_stock_info, max_workers),
             "orderbook": lambda: self.get_order_books_batch(codes, max_workers),
         }
         for kind in kinds:
@@ -420,22 +182,19 @@ class AbstractDataSource(ABC):
         result["total_duration_seconds"] = round(time.monotonic() - started, 2)
         return result
 
-    def keep_daily_candles(  # noqa: B027 - most keep nothing
-        self, stock_codes: Collection[str], rows: pl.DataFrame, first: date, last: date
+    def keep_prices(  # noqa: B027 - most keep nothing
+        self, rows: pl.DataFrame, captured_at: datetime
     ) -> None:
-        """Keep bars that were fetched with others, so that `daily_candles` of the span has them.
+        """Give programs what was captured at that moment, where there is a cache.
 
-        `rows` are all that there are of `stock_codes` from `first` to `last`, and maybe more.
+        `rows` are those of `price_snapshots`.
         """
 
-    def history_is_stored(self, first: date, last: date) -> None:  # noqa: B027 - most keep nothing
-        """Say that candles of these days are stored: what was kept of them, lest a run die, may go.
-
-        The next run asks anew, and sees what was corrected since.
-        """
+    def invalidate_chart(self, stock_code: str) -> None:  # noqa: B027 - most keep nothing
+        """Drop what is kept of a stock's bars, as after a corporate action."""
 
     def standing(self) -> dict[str, Any]:
-        """How what processes share stands, see `kis.status.snapshot`; empty where nothing is."""
+        """What `monitoring.status.snapshot` tells; nothing where no process shares anything."""
         return {}
 
     def _rest(self) -> None:  # noqa: B027 - most sources have nothing to wait for

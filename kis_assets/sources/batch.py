@@ -1,6 +1,6 @@
 """The same question about many stocks for a program: results, failures and figures in one answer.
 
-How requests are kept bounded and failures apart stands in `bulk`.
+How requests are kept bounded and failures apart stands in `transport.fan_out`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ from typing import Any, Generic, TypedDict, TypeVar
 
 from kis_assets.errors import InvalidRequest, KISError
 from kis_assets.exchange import stocks
-from kis_assets.transport.fan_out import each
+from kis_assets.transport.fan_out import Progress, each
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-Progress = Callable[[int, int, str], None]
-"""Called as `progress(completed, total, stock_code)`."""
 EVERY = 100
 """Stocks from one log line to the next."""
 

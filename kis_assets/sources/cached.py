@@ -1,14 +1,14 @@
 """A cache in front of a source: what was just asked for is not asked for again. No requests here.
 
-How records are kept, and asked for once at a time, stands in `records`. What the assets store
+How records are kept, and asked for once at a time, stands in `read_through`. What the assets store
 always comes from the source.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
-from datetime import date, datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -16,21 +16,20 @@ import polars as pl
 from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue
 from kis_assets.settings import Settings
-from kis_assets.sources import chart_data
-from kis_assets.sources.base import (
-    AbstractDataSource,
-    ChartData,
-    CurrentPrice,
-    Fetched,
-    OrderBook,
-    PriceType,
-    Progress,
-    StockInfo,
-)
+from kis_assets.sources.bars import refuse_unless_bars
+from kis_assets.sources.base import DataSource
 from kis_assets.sources.batch import Batch, BatchResult, checked
 from kis_assets.sources.read_through import Records
+from kis_assets.sources.record_types import (
+    ChartData,
+    CurrentPrice,
+    OrderBook,
+    PriceType,
+    StockInfo,
+)
 from kis_assets.state.cache import RedisStore, SqliteStore, Statistics, Store
 from kis_assets.state.redis import Redis
+from kis_assets.transport.fan_out import Progress
 
 
 def namespace(settings: Settings) -> str:
@@ -46,22 +45,18 @@ def open_store(settings: Settings) -> Store:
     return SqliteStore(settings.state_dir / "cache.sqlite", namespace(settings))
 
 
-class CachedDataSource(AbstractDataSource):
+class CachedDataSource(DataSource):
     """A source with a cache in front; `clocks` are those of `Records`, for tests."""
 
-    def __init__(
-        self, source: AbstractDataSource, store: Store, settings: Settings, **clocks: Any
-    ) -> None:
+    def __init__(self, source: DataSource, store: Store, settings: Settings, **clocks: Any) -> None:
         self.source = source
-        self.name = source.name
+        self.tables = source.tables
         self.tally = source.tally
         self._settings = settings
         self._records = Records(store, settings, source.tally, **clocks)
 
-    # For programs
-
     def get_current_price(self, stock_code: str, venue: Venue | None = None) -> CurrentPrice:
-        """See `AbstractDataSource.get_current_price`."""
+        """See `DataSource.get_current_price`."""
         return self._records.one(
             self._price_key(checked(stock_code), venue),
             CurrentPrice,
@@ -71,7 +66,7 @@ class CachedDataSource(AbstractDataSource):
         )
 
     def get_order_book(self, stock_code: str, venue: Venue | None = None) -> OrderBook:
-        """See `AbstractDataSource.get_order_book`."""
+        """See `DataSource.get_order_book`."""
         return self._records.one(
             self._book_key(checked(stock_code), venue),
             OrderBook,
@@ -87,7 +82,7 @@ class CachedDataSource(AbstractDataSource):
         count: int = 100,
         venue: Venue | None = None,
     ) -> list[ChartData]:
-        """See `AbstractDataSource.get_chart_data`."""
+        """See `DataSource.get_chart_data`."""
         return self._records.one(
             self._chart_key(checked(stock_code), period, count, venue),
             list[ChartData],
@@ -97,7 +92,7 @@ class CachedDataSource(AbstractDataSource):
         )
 
     def get_stock_info(self, stock_code: str) -> StockInfo:
-        """See `AbstractDataSource.get_stock_info`."""
+        """See `DataSource.get_stock_info`."""
         return self._records.one(
             f"stock:{checked(stock_code)}:info",
             StockInfo,
@@ -111,7 +106,7 @@ class CachedDataSource(AbstractDataSource):
         max_workers: int | None = None,
         progress_callback: Progress | None = None,
     ) -> BatchResult[CurrentPrice]:
-        """See `AbstractDataSource.get_current_prices_batch`; only what is missing is asked for."""
+        """See `DataSource.get_current_prices_batch`; only what is missing is asked for."""
         return self._records.many(
             Batch[CurrentPrice](stock_codes, "prices", progress_callback),
             self._price_key,
@@ -126,7 +121,7 @@ class CachedDataSource(AbstractDataSource):
         max_workers: int | None = None,
         progress_callback: Progress | None = None,
     ) -> BatchResult[OrderBook]:
-        """See `AbstractDataSource.get_order_books_batch`; only what is missing is asked for."""
+        """See `DataSource.get_order_books_batch`; only what is missing is asked for."""
         return self._records.many(
             Batch[OrderBook](stock_codes, "order books", progress_callback),
             self._book_key,
@@ -143,7 +138,7 @@ class CachedDataSource(AbstractDataSource):
         max_workers: int | None = None,
         progress_callback: Progress | None = None,
     ) -> BatchResult[list[ChartData]]:
-        """See `AbstractDataSource.get_chart_data_batch`; only what is missing is asked for."""
+        """See `DataSource.get_chart_data_batch`; only what is missing is asked for."""
         return self._records.many(
             Batch[list[ChartData]](stock_codes, "charts", progress_callback),
             lambda code: self._chart_key(code, period, count),
@@ -152,123 +147,27 @@ class CachedDataSource(AbstractDataSource):
             self._settings.kis_cache_ttl_chart,
         )
 
-    # What is known no more
+    # What is known beside
 
-    def invalidate_quotes(self) -> None:
-        """Drop all prices and order books, as at the close of the market."""
-        self._records.drop("stock:*:price*", "stock:*:orderbook*")
+    def keep_prices(self, rows: pl.DataFrame, captured_at: datetime) -> None:
+        """See `DataSource.keep_prices`."""
+        prices = {
+            self._price_key(row["stock_code"]): _price(row) for row in rows.iter_rows(named=True)
+        }
+        self._records.put(
+            prices, self._settings.kis_cache_ttl_price, captured_at, self._settings.kis_venue
+        )
 
     def invalidate_chart(self, stock_code: str) -> None:
-        """Drop what is known of a stock's bars, as after a corporate action."""
+        """See `DataSource.invalidate_chart`."""
         self._records.drop(f"stock:{checked(stock_code)}:chart:*")
 
     def statistics(self) -> Statistics:
         """Hits, misses, entries and bytes, of all processes."""
         return self._records.statistics()
 
-    # For the assets: always from the source
-
-    def stock_master(self, trading_day: date) -> pl.DataFrame:
-        """See `AbstractDataSource.stock_master`."""
-        return self.source.stock_master(trading_day)
-
-    def price_snapshots(
-        self,
-        stocks: pl.DataFrame,
-        trading_day: date,
-        captured_at: datetime,
-        progress: Progress | None = None,
-    ) -> Fetched:
-        """See `AbstractDataSource.price_snapshots`; what is fetched fills the cache."""
-        fetched = self.source.price_snapshots(stocks, trading_day, captured_at, progress)
-        prices = {
-            self._price_key(row["stock_code"]): _price(row)
-            for row in fetched.rows.iter_rows(named=True)
-        }
-        self._records.put(
-            prices, self._settings.kis_cache_ttl_price, captured_at, self._settings.kis_venue
-        )
-        return fetched
-
-    def order_books(
-        self,
-        stocks: pl.DataFrame,
-        trading_day: date,
-        captured_at: datetime,
-        progress: Progress | None = None,
-    ) -> Fetched:
-        """See `AbstractDataSource.order_books`."""
-        return self.source.order_books(stocks, trading_day, captured_at, progress)
-
-    def minute_candles(
-        self,
-        stock_codes: Collection[str],
-        trading_day: date,
-        progress: Progress | None = None,
-        regular_only: Collection[str] = (),
-    ) -> Fetched:
-        """See `AbstractDataSource.minute_candles`."""
-        return self.source.minute_candles(stock_codes, trading_day, progress, regular_only)
-
-    def daily_candles(
-        self,
-        stock_codes: Collection[str],
-        first: date,
-        last: date,
-        progress: Progress | None = None,
-    ) -> Fetched:
-        """See `AbstractDataSource.daily_candles`."""
-        return self.source.daily_candles(stock_codes, first, last, progress)
-
-    def stock_info(
-        self, stocks: pl.DataFrame, month: date, progress: Progress | None = None
-    ) -> Fetched:
-        """See `AbstractDataSource.stock_info`."""
-        return self.source.stock_info(stocks, month, progress)
-
-    def whole_market(self, day: date) -> pl.DataFrame:
-        """See `AbstractDataSource.whole_market`."""
-        return self.source.whole_market(day)
-
-    def market_days(self, first: date, last: date) -> dict[date, bool]:
-        """See `AbstractDataSource.market_days`."""
-        return self.source.market_days(first, last)
-
-    def corporate_actions(self, month: date) -> pl.DataFrame:
-        """See `AbstractDataSource.corporate_actions`; the charts of those stocks are dropped."""
-        actions = self.source.corporate_actions(month)
-        for code in actions["stock_code"].unique():
-            self.invalidate_chart(code)
-        return actions
-
-    def recent_candles(
-        self, stock_codes: Collection[str], progress: Progress | None = None
-    ) -> Fetched:
-        """See `AbstractDataSource.recent_candles`."""
-        return self.source.recent_candles(stock_codes, progress)
-
-    def adjusted_candles(
-        self,
-        stock_codes: Collection[str],
-        first: date,
-        last: date,
-        progress: Progress | None = None,
-    ) -> Fetched:
-        """See `AbstractDataSource.adjusted_candles`."""
-        return self.source.adjusted_candles(stock_codes, first, last, progress)
-
-    def keep_daily_candles(
-        self, stock_codes: Collection[str], rows: pl.DataFrame, first: date, last: date
-    ) -> None:
-        """See `AbstractDataSource.keep_daily_candles`."""
-        self.source.keep_daily_candles(stock_codes, rows, first, last)
-
-    def history_is_stored(self, first: date, last: date) -> None:
-        """See `AbstractDataSource.history_is_stored`."""
-        self.source.history_is_stored(first, last)
-
     def standing(self) -> dict[str, Any]:
-        """See `AbstractDataSource.standing`."""
+        """See `DataSource.standing`."""
         self._records.tell()
         return self.source.standing()
 
@@ -286,7 +185,7 @@ class CachedDataSource(AbstractDataSource):
     def _chart_key(
         self, code: str, period: PriceType, count: int, venue: Venue | None = None
     ) -> str:
-        chart_data.checked(period, count)
+        refuse_unless_bars(period, count)
         return f"stock:{code}:chart:{period.name.lower()}:{count}{self._suffix(venue)}"
 
     def _suffix(self, venue: Venue | None) -> str:

@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 
 from kis_assets.monitoring import exposure
 from kis_assets.settings import Settings
-from kis_assets.sources.base import PriceType
 from kis_assets.sources.cached import CachedDataSource, open_store
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.sources.mock import MockDataSource
+from kis_assets.sources.record_types import PriceType
 from kis_assets.sources.resume import History
 
 __all__ = ["KISAPIClient", "PriceType", "create_client"]

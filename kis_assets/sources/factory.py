@@ -7,7 +7,7 @@ from enum import Enum
 
 from kis_assets.monitoring import exposure
 from kis_assets.settings import Settings
-from kis_assets.sources.base import AbstractDataSource
+from kis_assets.sources.base import DataSource
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ class DataSourceType(Enum):
 
 def create_data_source(
     source_type: DataSourceType | str | None = None, settings: Settings | None = None
-) -> AbstractDataSource:
+) -> DataSource:
     """The source asked for, else that of `DATA_SOURCE_TYPE`, else KIS with credentials, else mock.
 
     Raises:

@@ -18,6 +18,7 @@ from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.http import InProcessTransport
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
+from kis_assets.sources.kis_tables import KISTables
 
 IN_PROCESS = {
     "kis_app_key": SecretStr("MOCK" * 9),
@@ -46,10 +47,20 @@ def in_process(settings: Settings, folder: str, seed: int = 0) -> dict[str, Any]
     }
 
 
+class MockTables(KISTables):
+    """Rows of an invented market."""
+
+    name = "mock"
+
+    def market_days(self, first: date, last: date) -> dict[date, bool]:
+        """Nothing: the mock market is open when the computed calendar says so."""
+        raise NotSupported("the mock market has the computed calendar")
+
+
 class MockDataSource(KISDataSource):
     """An invented market, the same for the same seed. Its rows say `source = 'mock'`."""
 
-    name = "mock"
+    _tables = MockTables
 
     def __init__(self, settings: Settings, *, seed: int = 0) -> None:
         self._folder = TemporaryDirectory(prefix="kis-assets-mock-")
@@ -58,10 +69,6 @@ class MockDataSource(KISDataSource):
     def standing(self) -> dict[str, Any]:
         """Nothing: no other process shares the invented server."""
         return {}
-
-    def market_days(self, first: date, last: date) -> dict[date, bool]:
-        """Nothing: the mock market is open when the computed calendar says so."""
-        raise NotSupported("the mock market has the computed calendar")
 
     def close(self) -> None:
         """Release the simulator's files."""

@@ -15,6 +15,9 @@ log = logging.getLogger(__name__)
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
+Progress = Callable[[int, int, str], None]
+"""Called as `progress(completed, total, stock_code)`."""
+
 _GLANCE = 0.5
 """Seconds."""
 ROUNDS = 4
@@ -82,3 +85,10 @@ def each(
         raise
     pool.shutdown()
     return failed
+
+
+def counted(
+    progress: Progress | None, total: int, before: int = 0
+) -> Callable[[int, str], None] | None:
+    """What `each` is to call, for a `progress` that is told the total and what is done `before`."""
+    return progress and (lambda done, code: progress(before + done, total, code))

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from kis_assets.charts import canvas
+from kis_assets.charts import canvas, of_tables
 from kis_assets.charts.market import CONDITIONS, condition_calendar, market_breadth, minute_coverage
 from kis_assets.charts.stock import candlestick, order_book_depth
 from kis_assets.defs import asset_metadata
@@ -233,7 +233,7 @@ def test_a_picture_that_cannot_be_drawn_costs_a_line_in_the_log_and_not_the_run(
         raise RuntimeError("no more ink")
 
     point_at(simulator, monkeypatch)
-    monkeypatch.setattr(asset_metadata, "picture", broken)
+    monkeypatch.setattr(of_tables, "picture", broken)
     result = materialize("price_snapshots", EVENING.date().isoformat())
     assert result.success
     assert rows(PRICE_SNAPSHOTS).height == 8

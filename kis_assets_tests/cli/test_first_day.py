@@ -27,9 +27,9 @@ from kis_assets.defs.resources import KISResource, open_lake
 from kis_assets.errors import KISError, RateLimited
 from kis_assets.exchange import calendar
 from kis_assets.execution.runner import Outcome
-from kis_assets.kis import endpoints
-from kis_assets.kis.client import Client
+from kis_assets.kis.client import AskOptions, Client
 from kis_assets.kis.error_codes import policy
+from kis_assets.kis.quotes import PRICE
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.lake.universe import wanted
 from kis_assets.monitoring import costs
@@ -37,7 +37,7 @@ from kis_assets.settings import Settings, SettingsError, Universe
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.http import InProcessTransport, serve
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.sources.kis import KISDataSource
+from kis_assets.sources.kis_tables import KISTables
 from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS, STOCK_MASTER
 from kis_assets.transport.fan_out import each
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, Clock
@@ -254,7 +254,7 @@ def test_an_interrupted_run_says_where_and_its_bar_stays_there(
     def interrupted(*_: Any, progress: Any = None, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(KISDataSource, "daily_candles", interrupted)
+    monkeypatch.setattr(KISTables, "daily_candles", interrupted)
     with day_server(market, "real") as server:
         point_at(server, monkeypatch)
         status, said = type_run()
@@ -429,12 +429,12 @@ def test_whoever_waits_for_a_permit_is_told_when_the_source_is_closed(
     slow = settings.model_copy(update={"kis_api_rate_limit": 0.02})
     server = Simulator(market, rate_limit=0, token_window=0.0)
     client = Client(slow, transport=InProcessTransport(server))
-    client.ask(endpoints.PRICE, {"FID_COND_MRKT_DIV_CODE": "J", "FID_INPUT_ISCD": "005930"}, dict)
+    client.ask(PRICE, {"FID_COND_MRKT_DIV_CODE": "J", "FID_INPUT_ISCD": "005930"}, dict)
     told: list[KISError] = []
 
     def ask_again() -> None:
         try:
-            client.ask(endpoints.PRICE, {}, dict, patience=600)
+            client.ask(PRICE, {}, dict, options=AskOptions(patience=600))
         except KISError as error:
             told.append(error)
 

@@ -28,7 +28,7 @@ from kis_assets.cli import app
 from kis_assets.cli.output import show
 from kis_assets.errors import AuthenticationFailed, ServiceUnavailable
 from kis_assets.settings import Settings
-from kis_assets.sources.base import AbstractDataSource
+from kis_assets.sources.base import DataSource
 from kis_assets.tables import STOCK_MASTER
 from kis_assets_tests.support.small_lake import (
     CODES,
@@ -290,7 +290,7 @@ def test_the_older_version_may_be_that_of_an_instant(stored: Path) -> None:
 # What the source says
 
 
-def test_quotes_are_asked_by_code_and_by_name(asked: AbstractDataSource) -> None:
+def test_quotes_are_asked_by_code_and_by_name(asked: DataSource) -> None:
     table = Said("quote", "삼성전자", "000660")
     assert table.status == 0
     assert table.out.splitlines()[0].split()[:3] == ["stock_code", "stock_name", "current_price"]
@@ -300,14 +300,14 @@ def test_quotes_are_asked_by_code_and_by_name(asked: AbstractDataSource) -> None
     assert Said("quote", SAMSUNG, "--csv").csv[0]["volume"] == str(found[0]["volume"])
 
 
-def test_a_stock_that_cannot_be_quoted_stops_no_other(asked: AbstractDataSource) -> None:
+def test_a_stock_that_cannot_be_quoted_stops_no_other(asked: DataSource) -> None:
     done = Said("quote", SAMSUNG, "999999", "--json")
     assert done.status == 1
     assert [row["stock_code"] for row in done.json] == [SAMSUNG]
     assert "999999" in done.err
 
 
-def test_the_book_stands_from_the_highest_price_to_the_lowest(asked: AbstractDataSource) -> None:
+def test_the_book_stands_from_the_highest_price_to_the_lowest(asked: DataSource) -> None:
     found = Said("book", SAMSUNG, "--json").json[0]
     rows = Said("book", SAMSUNG, "--csv").csv
     assert len(rows) == len(found["ask_levels"]) + len(found["bid_levels"]) == 20
@@ -318,7 +318,7 @@ def test_the_book_stands_from_the_highest_price_to_the_lowest(asked: AbstractDat
 
 
 @pytest.mark.parametrize("kind", ["daily", "weekly", "monthly", "5m"])
-def test_candles_are_asked_for_oldest_first(asked: AbstractDataSource, kind: str) -> None:
+def test_candles_are_asked_for_oldest_first(asked: DataSource, kind: str) -> None:
     found = Said("candles", SAMSUNG, "--type", kind, "--count", "4", "--json").json
     dates = [row["date"] for row in found]
     assert len(dates) == 4
@@ -326,7 +326,7 @@ def test_candles_are_asked_for_oldest_first(asked: AbstractDataSource, kind: str
     assert dates[-1].startswith("2026-03-17")
 
 
-def test_candles_of_a_span_are_all_there(asked: AbstractDataSource) -> None:
+def test_candles_of_a_span_are_all_there(asked: DataSource) -> None:
     words = ("candles", SAMSUNG, "--from", "2026-03-03", "--to", "2026-03-13")
     found = Said(*words, "--csv").csv
     assert [row["date"] for row in found][::8] == ["2026-03-03", "2026-03-13"]
@@ -337,7 +337,7 @@ def test_candles_of_a_span_are_all_there(asked: AbstractDataSource) -> None:
     assert len(table) == 10
 
 
-def test_facts_of_stocks_are_told(asked: AbstractDataSource) -> None:
+def test_facts_of_stocks_are_told(asked: DataSource) -> None:
     assert "삼성전자" in Said("info", SAMSUNG).out
     both = Said("info", SAMSUNG, "NAVER", "--json").json
     assert [row["stock_code"] for row in both] == [SAMSUNG, "035420"]
@@ -345,7 +345,7 @@ def test_facts_of_stocks_are_told(asked: AbstractDataSource) -> None:
     assert "999999" in Said("info", "999999").error
 
 
-def test_the_cache_is_warmed_for_some_or_for_the_most_traded(asked: AbstractDataSource) -> None:
+def test_the_cache_is_warmed_for_some_or_for_the_most_traded(asked: DataSource) -> None:
     some = Said("warm", SAMSUNG, "NAVER", "--type", "price", "--json").json
     assert some == [{"type": "price", "succeeded": 2, "failed": 0}]
     top = Said("warm", "--top", "3", "--type", "price", "--type", "info", "--csv").csv
@@ -356,7 +356,7 @@ def test_the_cache_is_warmed_for_some_or_for_the_most_traded(asked: AbstractData
 
 
 def test_a_source_that_is_down_is_one_sentence(
-    stored: Path, asked: AbstractDataSource, monkeypatch: pytest.MonkeyPatch
+    stored: Path, asked: DataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def down(*_: object) -> None:
         raise ServiceUnavailable("the server does not answer")
@@ -397,7 +397,7 @@ def lines(said: Said) -> dict[str, dict[str, str]]:
     return {line["what"]: line for line in said.json}
 
 
-def test_the_doctor_finds_a_machine_without_credentials_well(asked: AbstractDataSource) -> None:
+def test_the_doctor_finds_a_machine_without_credentials_well(asked: DataSource) -> None:
     done = Said("doctor", "--json")
     assert done.status == 0
     found = lines(done)
@@ -429,7 +429,7 @@ def test_the_doctor_compares_the_clock_with_the_servers(
 
 
 def test_the_doctor_says_what_fails_and_ends_with_a_status(
-    asked: AbstractDataSource, monkeypatch: pytest.MonkeyPatch
+    asked: DataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(_: str) -> None:
         raise AuthenticationFailed("the key is refused")

@@ -30,7 +30,7 @@ from kis_assets.settings import Settings
 from kis_assets.simulator.server.faults import When
 from kis_assets.simulator.server.http import serve
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.sources.base import Fetched
+from kis_assets.sources.tables import Fetched
 from kis_assets.tables import (
     DAILY_CANDLES,
     MARKET_DAYS,

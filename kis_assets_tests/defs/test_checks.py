@@ -13,9 +13,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kis_assets.defs.assets.reference import computed_days
+from kis_assets.defs.assets.market_days import computed_days
 from kis_assets.defs.checks import cross_source
-from kis_assets.defs.checks.check import Incomparable, Span
+from kis_assets.defs.checks.check import NotComparable, Window
 from kis_assets.defs.checks.registry import LISTED
 from kis_assets.errors import NotSupported
 from kis_assets.exchange import calendar
@@ -24,7 +24,8 @@ from kis_assets.lake.quality import account, record, rows_by_day
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.replay import ReplayMarket
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.sources.base import AbstractDataSource
+from kis_assets.sources.base import DataSource
+from kis_assets.sources.tables import TableSource
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
     DAILY_CANDLES,
@@ -42,14 +43,14 @@ from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, open_source
 
 DAY, DAY_BEFORE = date(2026, 3, 17), date(2026, 3, 16)
 NOON = datetime(2026, 3, 17, 12, 40, tzinfo=calendar.SEOUL)
-CLAIMS = {table.name: claims for _, table, claims in LISTED}
-WARNINGS = {c.name for claims in CLAIMS.values() for c in claims if c.severity.value == "WARN"}
+CHECKS = {table.name: checks for _, table, checks in LISTED}
+WARNINGS = {c.name for checks in CHECKS.values() for c in checks if c.severity.value == "WARN"}
 
 # Two rights issues, a blank-cheque company's rounded base, a first listing day, a liquidation.
 ODD = ("006800", "000640", "0068Y0", "0082N0", "204630")
 
 
-def open_replay(days_folder: Path, moment: datetime, folder: Path) -> AbstractDataSource:
+def open_replay(days_folder: Path, moment: datetime, folder: Path) -> DataSource:
     simulator = Simulator(
         ReplayMarket(days_folder, clock=lambda: moment), rate_limit=0, clock=lambda: moment
     )
@@ -70,7 +71,7 @@ def open_replay(days_folder: Path, moment: datetime, folder: Path) -> AbstractDa
 @pytest.fixture(scope="module")
 def fetched_days(
     days_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Lake, AbstractDataSource]]:
+) -> Iterator[tuple[Lake, DataSource]]:
     """A hundred and some stocks in a lake, and the server they came from."""
     folder = tmp_path_factory.mktemp("days")
     lake = Lake(folder / "lake", source="kis")
@@ -78,7 +79,7 @@ def fetched_days(
         open_replay(days_folder, NOON, folder / "noon") as noon,
         open_replay(days_folder, EVENING, folder / "evening") as evening,
     ):
-        master = evening.stock_master(DAY)
+        master = evening.tables.stock_master(DAY)
         each = master.height // 120
         listed = pl.col("stock_code").is_in(ODD) | (pl.int_range(pl.len()) % each == 0)
         chosen = master.filter(listed)
@@ -86,21 +87,21 @@ def fetched_days(
         lake.replace(MARKET_DAYS, Scope.year(2026), computed_days(2026, "kis", calendar.now()))
         lake.replace(STOCK_MASTER, Scope.day(DAY), chosen)
         for table, fetched in (
-            (ORDER_BOOKS, noon.order_books(chosen, DAY, NOON)),
-            (PRICE_SNAPSHOTS, evening.price_snapshots(chosen, DAY, EVENING)),
+            (ORDER_BOOKS, noon.tables.order_books(chosen, DAY, NOON)),
+            (PRICE_SNAPSHOTS, evening.tables.price_snapshots(chosen, DAY, EVENING)),
         ):
             moment = fetched.rows["captured_at"][0]
             lake.replace(table, Scope.capture(DAY, moment), fetched.rows)
             record(
                 lake, table, [account({DAY: fetched.rows.height}, fetched.absent, fetched.failed)]
             )
-        fetched = evening.daily_candles(codes, date(2026, 3, 1), DAY)
+        fetched = evening.tables.daily_candles(codes, date(2026, 3, 1), DAY)
         lake.replace(DAILY_CANDLES, Scope.month(DAY), fetched.rows)
-        fetched = evening.minute_candles(codes[:20], DAY)
+        fetched = evening.tables.minute_candles(codes[:20], DAY)
         lake.replace(MINUTE_CANDLES, Scope.day(DAY), fetched.rows)
         absent = {**fetched.absent, **dict.fromkeys(codes[20:], "not asked")}
         record(lake, MINUTE_CANDLES, [account({DAY: fetched.rows.height}, absent, {})])
-        info = evening.stock_info(chosen.head(10), DAY)
+        info = evening.tables.stock_info(chosen.head(10), DAY)
         lake.replace(STOCK_INFO, Scope.month(DAY), info.rows)
         lake.replace(CORPORATE_ACTIONS, Scope.month(DAY), an_action(DAY, codes[1]))
         yield lake, evening
@@ -122,7 +123,7 @@ def an_action(day: date, code: str, **values: Any) -> pl.DataFrame:
 
 @pytest.fixture
 def lake(
-    fetched_days: tuple[Lake, AbstractDataSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fetched_days: tuple[Lake, DataSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Lake:
     """A copy that a test may spoil."""
     codes = fetched_days[0].scan(STOCK_MASTER).collect()["stock_code"]
@@ -134,53 +135,53 @@ def lake(
 def span_of(
     lake: Lake,
     table: Table,
-    source: AbstractDataSource | None = None,
+    source: TableSource | None = None,
     beside: Lake | None = None,
-) -> Span:
+) -> Window:
     """The partition of a table that holds the day; without a source only what is stored counts."""
 
-    def opened() -> AbstractDataSource:
+    def opened() -> TableSource:
         if source is None:
             raise NotSupported("there is no second source")
         return source
 
     scope = {"day": Scope.day, "month": Scope.month, "year": Scope.year}[table.partition](DAY)
-    return Span(lake, table, scope.first, scope.last, EVENING, opened, beside)
+    return Window(lake, table, scope.first, scope.last, EVENING, opened, beside)
 
 
 def broken(
     lake: Lake,
     table: Table,
-    source: AbstractDataSource | None = None,
+    source: TableSource | None = None,
     beside: Lake | None = None,
 ) -> set[str]:
-    """The claims about a table that do not hold."""
+    """The checks of a table that fail."""
     span = span_of(lake, table, source, beside)
     rows = rows_by_day(table, span.rows())
     found: set[str] = set()
-    for claim in CLAIMS[table.name]:
+    for check in CHECKS[table.name]:
         try:
-            finding, _ = claim.find(span, rows)
-        except Incomparable:
+            finding, _ = check.find(span, rows)
+        except NotComparable:
             continue
         if not finding.holds:
-            found.add(claim.name)
+            found.add(check.name)
     return found
 
 
-@pytest.mark.parametrize("name", [name for name in CLAIMS if name != "krx_daily"])
-def test_no_claim_that_is_an_error_fails(
-    lake: Lake, fetched_days: tuple[Lake, AbstractDataSource], name: str
+@pytest.mark.parametrize("name", [name for name in CHECKS if name != "krx_daily"])
+def test_no_check_that_is_an_error_fails(
+    lake: Lake, fetched_days: tuple[Lake, DataSource], name: str
 ) -> None:
-    assert broken(lake, TABLES[name], fetched_days[1]) <= WARNINGS
+    assert broken(lake, TABLES[name], fetched_days[1].tables) <= WARNINGS
 
 
 def test_warnings_name_true_oddities(lake: Lake) -> None:
-    found = {name: broken(lake, TABLES[name]) for name in CLAIMS if name != "krx_daily"}
+    found = {name: broken(lake, TABLES[name]) for name in CHECKS if name != "krx_daily"}
     assert found.pop("daily_candles") == {"prices_lie_within_the_limits"}
     assert set().union(*found.values()) == set()
     span = span_of(lake, DAILY_CANDLES)
-    limits = next(c for c in CLAIMS["daily_candles"] if c.name == "prices_lie_within_the_limits")
+    limits = next(c for c in CHECKS["daily_candles"] if c.name == "prices_lie_within_the_limits")
     _, failing = limits.find(span, {})
     # Liquidation trading, of which the folder does not say that it is.
     assert set(failing["stock_code"]) == {"204630"}
@@ -389,16 +390,16 @@ def spoil(lake: Lake, table: Table, change: Spoil) -> None:
 
 
 @pytest.mark.parametrize(
-    ("claim", "table", "change"),
+    ("check", "table", "change"),
     SPOILT,
-    ids=[f"{table.name}-{claim}" for claim, table, _ in SPOILT],
+    ids=[f"{table.name}-{check}" for check, table, _ in SPOILT],
 )
 def test_a_check_sees_what_it_is_for_and_no_other_does(
-    lake: Lake, claim: str, table: Table, change: Spoil
+    lake: Lake, check: str, table: Table, change: Spoil
 ) -> None:
     before = broken(lake, table)
     spoil(lake, table, change)
-    assert broken(lake, table) ^ before == {claim}
+    assert broken(lake, table) ^ before == {check}
 
 
 def without_quotes(lake: Lake, *codes: str) -> None:
@@ -435,20 +436,20 @@ def test_a_split_that_is_not_flagged_is_seen(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize(
-    ("claim", "changes"),
+    ("check", "changes"),
     [
         ("prices_are_possible", 10),
         ("prices_lie_within_the_limits", 2),
     ],
 )
-def test_a_candle_at_a_multiple_is_seen(lake: Lake, claim: str, changes: int) -> None:
+def test_a_candle_at_a_multiple_is_seen(lake: Lake, check: str, changes: int) -> None:
     spoil(lake, DAILY_CANDLES, lambda rows: rows.filter(~pl.col("stock_code").is_in(ODD)))
     without_quotes(lake, PLAIN)
     before = broken(lake, DAILY_CANDLES)
     close = pl.col("close") * changes
     multiple = times(changes, *OHLC, "close")
     spoil(lake, DAILY_CANDLES, at(PLAIN, change=close - pl.col("base_price"), **multiple))
-    assert broken(lake, DAILY_CANDLES) ^ before == {claim}
+    assert broken(lake, DAILY_CANDLES) ^ before == {check}
 
 
 def test_a_candle_of_a_stock_that_is_not_listed_is_seen(lake: Lake) -> None:
@@ -509,8 +510,8 @@ def test_a_day_of_fewer_rows_than_usual_is_seen(lake: Lake, table: Table) -> Non
     record(lake, table, [account({DAY_BEFORE: rows}, {}, {})])
     assert broken(lake, table) == before
     record(lake, table, [account({DAY_BEFORE: rows * 5 // 4}, {}, {})])
-    (claim,) = [c.name for c in CLAIMS[table.name] if c.name.endswith("in_the_last_sessions")]
-    assert broken(lake, table) ^ before == {claim}
+    (check,) = [c.name for c in CHECKS[table.name] if c.name.endswith("in_the_last_sessions")]
+    assert broken(lake, table) ^ before == {check}
 
 
 def test_candles_fewer_than_usual_are_seen(lake: Lake) -> None:
@@ -535,8 +536,8 @@ def test_history_that_changed_is_shown_with_both_values(lake: Lake) -> None:
     spoil(lake, DAILY_CANDLES, lambda _: settled.select(stored.columns))
     lake.replace(DAILY_CANDLES, Scope.month(DAY), more(settled))
     assert broken(lake, DAILY_CANDLES) ^ before == {"settled_days_are_unchanged"}
-    (claim,) = [c for c in CLAIMS["daily_candles"] if c.name == "settled_days_are_unchanged"]
-    _, failing = claim.find(span_of(lake, DAILY_CANDLES), {})
+    (check,) = [c for c in CHECKS["daily_candles"] if c.name == "settled_days_are_unchanged"]
+    _, failing = check.find(span_of(lake, DAILY_CANDLES), {})
     old = stored.filter(changed)["volume"].item()
     assert failing.rows() == [
         ("altered", date(2026, 3, 10), PLAIN, "volume", str(old), str(old + 1))
@@ -551,13 +552,13 @@ def test_days_from_before_the_calendar_begins_are_settled_too(lake: Lake) -> Non
         lake.replace(DAILY_CANDLES, Scope.month(march), rows)
     scope = Scope.month(march)
     span = dataclasses.replace(span_of(lake, DAILY_CANDLES), first=scope.first, last=scope.last)
-    (claim,) = [c for c in CLAIMS["daily_candles"] if c.name == "settled_days_are_unchanged"]
-    _, failing = claim.find(span, {})
+    (check,) = [c for c in CHECKS["daily_candles"] if c.name == "settled_days_are_unchanged"]
+    _, failing = check.find(span, {})
     assert set(failing["column"]) == {"volume"}
     assert failing.height == 3
-    for claim in CLAIMS["daily_candles"]:
-        with contextlib.suppress(Incomparable):
-            claim.find(span, {})
+    for check in CHECKS["daily_candles"]:
+        with contextlib.suppress(NotComparable):
+            check.find(span, {})
 
 
 def test_a_day_that_grew_until_the_evening_did_not_change(lake: Lake) -> None:
@@ -574,10 +575,10 @@ SPOT_CHECK = "a_hundred_stocks_agree_with_a_second_source"
 
 @pytest.mark.parametrize("name", ["open", "high", "low", "close", "change", "volume"])
 def test_one_altered_value_of_the_hundred_stocks_is_seen(
-    lake: Lake, fetched_days: tuple[Lake, AbstractDataSource], name: str
+    lake: Lake, fetched_days: tuple[Lake, DataSource], name: str
 ) -> None:
-    span = span_of(lake, DAILY_CANDLES, fetched_days[1])
-    (claim,) = [c for c in CLAIMS["daily_candles"] if c.name == SPOT_CHECK]
+    span = span_of(lake, DAILY_CANDLES, fetched_days[1].tables)
+    (check,) = [c for c in CHECKS["daily_candles"] if c.name == SPOT_CHECK]
     code = cross_source.drawn(span.rows())[42]
     before = (
         lake.scan(DAILY_CANDLES)
@@ -586,7 +587,7 @@ def test_one_altered_value_of_the_hundred_stocks_is_seen(
         .item()
     )
     spoil(lake, DAILY_CANDLES, at(code, **{name: pl.col(name) + 5}))
-    _, failing = claim.find(span, {})
+    _, failing = check.find(span, {})
     assert failing.rows() == [(DAY, code, name, before + 5, before)]
 
 
@@ -612,18 +613,18 @@ def test_all_tables_of_a_day_ask_the_second_source_once_when_the_day_is_over(
     for moment, asked in ((EVENING, 1), (EVENING.replace(hour=19), 2)):
         with open_replay(days_folder, moment, tmp_path / f"{asked}") as source:
             for table in tables:
-                span = dataclasses.replace(span_of(lake, table, source), now=moment)
-                (claim,) = [c for c in CLAIMS[table.name] if c.name == SPOT_CHECK]
-                claim.find(span, {})
+                span = dataclasses.replace(span_of(lake, table, source.tables), now=moment)
+                (check,) = [c for c in CHECKS[table.name] if c.name == SPOT_CHECK]
+                check.find(span, {})
             assert source.tally.outcomes == {("inquire-daily-price", "ok"): 100 * asked}
 
 
 def test_quotes_are_held_against_the_second_source_too(
-    lake: Lake, fetched_days: tuple[Lake, AbstractDataSource]
+    lake: Lake, fetched_days: tuple[Lake, DataSource]
 ) -> None:
-    assert SPOT_CHECK not in broken(lake, PRICE_SNAPSHOTS, fetched_days[1])
+    assert SPOT_CHECK not in broken(lake, PRICE_SNAPSHOTS, fetched_days[1].tables)
     spoil(lake, PRICE_SNAPSHOTS, lambda rows: rows.with_columns(volume=pl.col("volume") + 1))
-    assert SPOT_CHECK in broken(lake, PRICE_SNAPSHOTS, fetched_days[1])
+    assert SPOT_CHECK in broken(lake, PRICE_SNAPSHOTS, fetched_days[1].tables)
 
 
 # KRX's own figures beside those of KIS
@@ -644,12 +645,12 @@ def krx_lake(days_folder: Path, tmp_path: Path) -> Lake:
     return found
 
 
-def test_of_krx_no_claim_fails(lake: Lake, krx_lake: Lake) -> None:
+def test_of_krx_no_check_fails(lake: Lake, krx_lake: Lake) -> None:
     assert broken(krx_lake, KRX_DAILY, beside=lake) == set()
 
 
 @pytest.mark.parametrize(
-    ("claim", "change"),
+    ("check", "change"),
     [
         ("key_is_unique", lambda rows: pl.concat([rows, rows.tail(1)])),
         ("high_covers_all_prices", at("000040", high=1)),
@@ -661,10 +662,10 @@ def test_of_krx_no_claim_fails(lake: Lake, krx_lake: Lake) -> None:
     ],
 )
 def test_a_check_of_krx_sees_what_it_is_for(
-    lake: Lake, krx_lake: Lake, claim: str, change: Spoil
+    lake: Lake, krx_lake: Lake, check: str, change: Spoil
 ) -> None:
     spoil(krx_lake, KRX_DAILY, change)
-    assert claim in broken(krx_lake, KRX_DAILY, beside=lake)
+    assert check in broken(krx_lake, KRX_DAILY, beside=lake)
 
 
 def test_any_altered_candle_of_the_whole_market_is_seen_beside_krx(

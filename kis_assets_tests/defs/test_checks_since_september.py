@@ -14,16 +14,16 @@ import polars as pl
 import pytest
 
 from kis_assets.defs.checks import completeness, cross_source, daily_candles
-from kis_assets.defs.checks.check import Incomparable, Span
+from kis_assets.defs.checks.check import NotComparable, Window
 from kis_assets.lake.lake import Lake, Scope
-from kis_assets.sources.base import AbstractDataSource, Fetched
+from kis_assets.sources.tables import Fetched, TableSource
 from kis_assets.tables import DAILY_CANDLES, KRX_DAILY, PRICE_SNAPSHOTS, Table
 from kis_assets_tests.support.small_rows import candle, frame
 
 DAY, BEFORE = date(2026, 10, 1), date(2026, 9, 30)
 EVENING, MORNING = "2026-10-01 21:00", "2026-10-02 08:30"
 
-Claim = Callable[[Span, pl.LazyFrame], pl.LazyFrame]
+Check = Callable[[Window, pl.LazyFrame], pl.LazyFrame]
 
 
 def at(moment: str) -> datetime:
@@ -54,18 +54,18 @@ class Second:
 
 
 def broken(
-    claim: Claim,
+    check: Check,
     lake: Lake,
     table: Table,
     now: str,
     source: Second | None = None,
     beside: Lake | None = None,
 ) -> list[dict[str, Any]]:
-    """The rows that break a claim about the day's partition."""
+    """The rows that fail a check about the day's partition."""
     first = DAY if table.partition == "day" else DAY.replace(day=1)
-    given = cast("AbstractDataSource", source)
-    span = Span(lake, table, first, DAY, at(now), lambda: given, beside)
-    return claim(span, span.rows()).collect().to_dicts()
+    given = cast("TableSource", source)
+    span = Window(lake, table, first, DAY, at(now), lambda: given, beside)
+    return check(span, span.rows()).collect().to_dicts()
 
 
 def put_candle(lake: Lake, *, close: int, is_final: bool, **more: Any) -> None:
@@ -101,21 +101,21 @@ def put_quote(lake: Lake, moment: str, price: int) -> None:
 def test_the_official_prices_are_those_of_the_final_candle(lake: Lake) -> None:
     put_quote(lake, "2026-10-01 15:45", 10_000)
     put_quote(lake, "2026-10-01 20:40", 10_300)
-    claim = daily_candles.snapshot_after_close_equals_candle
+    check = daily_candles.snapshot_after_close_equals_candle
     put_candle(lake, close=10_300, is_final=False)
-    assert broken(claim, lake, DAILY_CANDLES, EVENING) == []
+    assert broken(check, lake, DAILY_CANDLES, EVENING) == []
     put_candle(lake, close=10_000, is_final=True)
-    assert broken(claim, lake, DAILY_CANDLES, MORNING) == []
+    assert broken(check, lake, DAILY_CANDLES, MORNING) == []
     put_candle(lake, close=10_050, is_final=True)
-    (wrong,) = broken(claim, lake, DAILY_CANDLES, MORNING)
+    (wrong,) = broken(check, lake, DAILY_CANDLES, MORNING)
     assert (wrong["close"], wrong["price"]) == (10_050, 10_000)
 
 
 def test_a_capture_of_the_evening_is_held_against_no_candle(lake: Lake) -> None:
     put_quote(lake, "2026-10-01 20:40", 10_300)
     put_candle(lake, close=10_000, is_final=True)
-    claim = daily_candles.snapshot_after_close_equals_candle
-    assert broken(claim, lake, DAILY_CANDLES, MORNING) == []
+    check = daily_candles.snapshot_after_close_equals_candle
+    assert broken(check, lake, DAILY_CANDLES, MORNING) == []
 
 
 # KRX's figures
@@ -131,14 +131,14 @@ def put_krx(lake: Lake, close: int) -> None:
 
 def test_krx_is_compared_with_final_candles_alone(lake: Lake, beside: Lake) -> None:
     put_krx(beside, 10_000)
-    claim = cross_source.candles_are_those_of_krx
+    check = cross_source.candles_are_those_of_krx
     put_candle(lake, close=10_300, is_final=False)
-    with pytest.raises(Incomparable, match="no final candle"):
-        broken(claim, beside, KRX_DAILY, MORNING, beside=lake)
+    with pytest.raises(NotComparable, match="no final candle"):
+        broken(check, beside, KRX_DAILY, MORNING, beside=lake)
     put_candle(lake, close=10_000, is_final=True)
-    assert broken(claim, beside, KRX_DAILY, MORNING, beside=lake) == []
+    assert broken(check, beside, KRX_DAILY, MORNING, beside=lake) == []
     put_candle(lake, close=10_300, is_final=True)
-    found = {it["field"] for it in broken(claim, beside, KRX_DAILY, MORNING, beside=lake)}
+    found = {it["field"] for it in broken(check, beside, KRX_DAILY, MORNING, beside=lake)}
     assert found == {"high", "close", "change"}
 
 
@@ -148,29 +148,29 @@ def test_krx_is_compared_with_final_candles_alone(lake: Lake, beside: Lake) -> N
 def test_no_evening_price_is_compared_with_the_same_evening_price(lake: Lake) -> None:
     put_candle(lake, close=10_300, is_final=False)
     source = Second(10_300)
-    claim = cross_source.a_hundred_stocks_agree_with_a_second_source
-    with pytest.raises(Incomparable, match="no row of these days is final"):
-        broken(claim, lake, DAILY_CANDLES, EVENING, source)
+    check = cross_source.a_hundred_stocks_agree_with_a_second_source
+    with pytest.raises(NotComparable, match="no row of these days is final"):
+        broken(check, lake, DAILY_CANDLES, EVENING, source)
     assert source.asked == 0
 
 
 def test_a_final_candle_is_compared_on_the_morning(lake: Lake) -> None:
     put_candle(lake, close=10_000, is_final=True)
-    claim = cross_source.a_hundred_stocks_agree_with_a_second_source
-    assert broken(claim, lake, DAILY_CANDLES, "2026-10-02 16:00", Second(10_000)) == []
+    check = cross_source.a_hundred_stocks_agree_with_a_second_source
+    assert broken(check, lake, DAILY_CANDLES, "2026-10-02 16:00", Second(10_000)) == []
     put_candle(lake, close=10_050, is_final=True)
-    found = broken(claim, lake, DAILY_CANDLES, "2026-10-02 16:00", Second(10_000))
+    found = broken(check, lake, DAILY_CANDLES, "2026-10-02 16:00", Second(10_000))
     assert {it["field"] for it in found} == {"high", "close", "change"}
 
 
 def test_official_quotes_are_compared_until_the_after_market_opens(lake: Lake) -> None:
     put_quote(lake, "2026-10-01 15:45", 10_000)
-    claim = cross_source.a_hundred_stocks_agree_with_a_second_source
-    assert broken(claim, lake, PRICE_SNAPSHOTS, "2026-10-01 15:46", Second(10_000)) == []
-    assert broken(claim, lake, PRICE_SNAPSHOTS, "2026-10-01 15:46", Second(9_950))
+    check = cross_source.a_hundred_stocks_agree_with_a_second_source
+    assert broken(check, lake, PRICE_SNAPSHOTS, "2026-10-01 15:46", Second(10_000)) == []
+    assert broken(check, lake, PRICE_SNAPSHOTS, "2026-10-01 15:46", Second(9_950))
     source = Second(10_300)
-    with pytest.raises(Incomparable, match="until its after-market opens"):
-        broken(claim, lake, PRICE_SNAPSHOTS, "2026-10-01 16:10", source)
+    with pytest.raises(NotComparable, match="until its after-market opens"):
+        broken(check, lake, PRICE_SNAPSHOTS, "2026-10-01 16:10", source)
     assert source.asked == 0
 
 
@@ -178,12 +178,12 @@ def test_official_quotes_are_compared_until_the_after_market_opens(lake: Lake) -
 
 
 def test_the_nights_correction_is_no_change_of_what_was_settled(lake: Lake) -> None:
-    claim = completeness.settled_days_are_unchanged
+    check = completeness.settled_days_are_unchanged
     put_candle(lake, close=10_300, is_final=False)
     put_candle(lake, close=10_000, is_final=True)
-    assert broken(claim, lake, DAILY_CANDLES, MORNING) == []
+    assert broken(check, lake, DAILY_CANDLES, MORNING) == []
     put_candle(lake, close=10_050, is_final=True)
-    assert {it["column"] for it in broken(claim, lake, DAILY_CANDLES, MORNING)} >= {"close"}
+    assert {it["column"] for it in broken(check, lake, DAILY_CANDLES, MORNING)} >= {"close"}
 
 
 # Base prices
@@ -196,5 +196,5 @@ def test_a_base_is_held_against_the_final_close_of_the_month_before(
     before = candle(BEFORE, 9_000, 9_000, 9_000, 9_000, is_final=is_final)
     lake.replace(DAILY_CANDLES, Scope.month(BEFORE), frame(DAILY_CANDLES, before, source="kis"))
     put_candle(lake, close=10_000, is_final=True)
-    claim = daily_candles.moved_bases_have_an_action
-    assert len(broken(claim, lake, DAILY_CANDLES, MORNING)) == found
+    check = daily_candles.moved_bases_have_an_action
+    assert len(broken(check, lake, DAILY_CANDLES, MORNING)) == found

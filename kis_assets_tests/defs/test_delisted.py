@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kis_assets.kis.endpoints import STOCK_INFO as ASKED
+from kis_assets.kis.stock_info import STOCK_INFO as ASKED
 from kis_assets.lake import quality
 from kis_assets.lake.lake import Scope
 from kis_assets.simulator.server import services

@@ -31,6 +31,7 @@ from kis_assets.tables import (
     STOCK_INFO,
     STOCK_MASTER,
     Table,
+    partition_key,
 )
 from kis_assets_tests.cli.test_commands import type_in
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET
@@ -126,10 +127,11 @@ def test_every_schedule_of_krx_makes_what_krx_has(krx_is_the_source: Simulator) 
         *("at 08:00", "at 08:30", "at 08:45, 09:10, 10:10")
     }
     for plan in found:
-        assert plan.key is not None
+        assert plan.partition is not None
         job = defs.resolve_job_def(plan.job.name)
         day = calendar.previous_trading_day(today) if plan.of_before else today
-        result = job.execute_in_process(partition_key=plan.key(day), instance=in_memory())
+        key = partition_key(plan.partition, day)
+        result = job.execute_in_process(partition_key=key, instance=in_memory())
         assert result.success, plan.name
     made = (MARKET_DAYS, STOCK_MASTER, STOCK_INFO, DAILY_CANDLES, KRX_DAILY)
     assert min(stored(table).height for table in made) > 0

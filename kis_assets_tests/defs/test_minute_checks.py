@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from kis_assets.defs.checks import completeness as counts
-from kis_assets.defs.checks import minute_candles as claims
-from kis_assets.defs.checks.check import Breaking, Incomparable, Span
+from kis_assets.defs.checks import minute_candles as checks
+from kis_assets.defs.checks.check import Breaking, NotComparable, Window
 from kis_assets.exchange import calendar
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.lake.quality import account, record
@@ -77,7 +77,7 @@ def captured(price: int | None, code: str = SAMSUNG) -> dict[str, Any]:
 
 
 class Desk:
-    """A lake of a few rows, and what breaks a claim about them."""
+    """A lake of a few rows, and what fails a check of them."""
 
     def __init__(self, folder: Path) -> None:
         self.lake = Lake(folder / "kis", source="kis")
@@ -91,10 +91,10 @@ class Desk:
             record(self.lake, table, [account({days[0]: frame.height}, {}, {})])
 
     def broken(
-        self, claim: Breaking, day: date = DAY, now: datetime = MORNING
+        self, check: Breaking, day: date = DAY, now: datetime = MORNING
     ) -> list[dict[str, Any]]:
-        span = Span(self.lake, MINUTE_CANDLES, day, day, now, NotImplemented)
-        return claim(span, span.rows()).collect().to_dicts()
+        span = Window(self.lake, MINUTE_CANDLES, day, day, now, NotImplemented)
+        return check(span, span.rows()).collect().to_dicts()
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_a_minute_lies_in_the_session_that_it_names(
     desk: Desk, text: str, day: date, session: str, right: bool
 ) -> None:
     desk.store(MINUTE_CANDLES, minute(text, day=day, session=session))
-    assert (desk.broken(claims.minutes_lie_in_the_session, day) == []) is right
+    assert (desk.broken(checks.minutes_lie_in_the_session, day) == []) is right
 
 
 # Against the day
@@ -143,9 +143,9 @@ def test_a_minute_lies_in_the_session_that_it_names(
 def test_all_minutes_of_both_sessions_make_nearly_the_whole_day(desk: Desk) -> None:
     desk.store(DAILY_CANDLES, candle(100))
     desk.store(MINUTE_CANDLES, minute("10:00", 85), minute("17:00", 13))
-    assert desk.broken(claims.minutes_hold_most_of_the_day) == []
+    assert desk.broken(checks.minutes_hold_most_of_the_day) == []
     desk.store(MINUTE_CANDLES, minute("10:00", 85), minute("17:00", 10))
-    (found,) = desk.broken(claims.minutes_hold_most_of_the_day)
+    (found,) = desk.broken(checks.minutes_hold_most_of_the_day)
     assert (found["volume"], found["of_the_day"]) == (95, 100)
 
 
@@ -153,9 +153,9 @@ def test_regular_minutes_alone_are_no_alarm_since_there_is_an_after_market(desk:
     """They were stored so until its minutes were fetched, and funds have no others."""
     desk.store(DAILY_CANDLES, candle(100), candle(100, code=HYNIX))
     desk.store(MINUTE_CANDLES, minute("10:00", 82), minute("10:00", 79, code=HYNIX))
-    assert desk.broken(claims.minutes_hold_most_of_the_day) == []
+    assert desk.broken(checks.minutes_hold_most_of_the_day) == []
     desk.store(MINUTE_CANDLES, minute("10:00", 82), minute("10:00", 50, code=HYNIX))
-    assert len(desk.broken(claims.minutes_hold_most_of_the_day)) == 1
+    assert len(desk.broken(checks.minutes_hold_most_of_the_day)) == 1
 
 
 def test_stocks_with_both_sessions_are_judged_apart_from_those_with_one(desk: Desk) -> None:
@@ -165,11 +165,11 @@ def test_stocks_with_both_sessions_are_judged_apart_from_those_with_one(desk: De
     desk.store(
         MINUTE_CANDLES, before, minute("10:00", 80, code=HYNIX), minute("17:00", 18, code=HYNIX)
     )
-    assert desk.broken(claims.minutes_hold_most_of_the_day) == []
+    assert desk.broken(checks.minutes_hold_most_of_the_day) == []
     desk.store(
         MINUTE_CANDLES, before, minute("10:00", 60, code=HYNIX), minute("17:00", 18, code=HYNIX)
     )
-    (found,) = desk.broken(claims.minutes_hold_most_of_the_day)
+    (found,) = desk.broken(checks.minutes_hold_most_of_the_day)
     assert found["has_after_market"]
 
 
@@ -178,17 +178,17 @@ def test_before_2026_09_14_nine_tenths_of_a_day_are_enough(desk: Desk) -> None:
     desk.store(DAILY_CANDLES, candle(100, day=BEFORE, at=evening))
     for volume, alarms in ((91, 0), (89, 1)):
         desk.store(MINUTE_CANDLES, minute("10:00", volume, day=BEFORE, at=evening))
-        assert len(desk.broken(claims.minutes_hold_most_of_the_day, BEFORE)) == alarms
+        assert len(desk.broken(checks.minutes_hold_most_of_the_day, BEFORE)) == alarms
 
 
 def test_what_was_fetched_while_the_day_went_on_is_held_against_nothing_newer(desk: Desk) -> None:
     """Minutes of 16:05 are no whole day of 20:40, and a candle of 16:00 not that of 20:40."""
     desk.store(DAILY_CANDLES, candle(100))
     desk.store(MINUTE_CANDLES, minute("10:00", 60, at=moment("16:05")))
-    assert desk.broken(claims.minutes_hold_most_of_the_day, now=EVENING) == []
+    assert desk.broken(checks.minutes_hold_most_of_the_day, now=EVENING) == []
     desk.store(DAILY_CANDLES, candle(80, at=moment("16:00")))
     desk.store(MINUTE_CANDLES, minute("10:00", 80), minute("17:00", 20))
-    assert desk.broken(claims.minutes_do_not_exceed_the_day, now=EVENING) == []
+    assert desk.broken(checks.minutes_do_not_exceed_the_day, now=EVENING) == []
 
 
 @pytest.mark.parametrize(
@@ -205,9 +205,9 @@ def test_more_minutes_than_a_candle_has_that_is_as_new_are_an_alarm(
 ) -> None:
     desk.store(DAILY_CANDLES, candle(80, at=candle_at))
     desk.store(MINUTE_CANDLES, minute("10:00", 80, at=minutes_at))
-    assert desk.broken(claims.minutes_do_not_exceed_the_day) == []
+    assert desk.broken(checks.minutes_do_not_exceed_the_day) == []
     desk.store(MINUTE_CANDLES, minute("10:00", 81, at=minutes_at))
-    assert len(desk.broken(claims.minutes_do_not_exceed_the_day)) == 1
+    assert len(desk.broken(checks.minutes_do_not_exceed_the_day)) == 1
 
 
 # The closing auction
@@ -216,21 +216,21 @@ def test_more_minutes_than_a_candle_has_that_is_as_new_are_an_alarm(
 def test_an_auction_is_held_against_a_final_candle(desk: Desk) -> None:
     desk.store(MINUTE_CANDLES, minute("15:30"), minute("17:00", high=1200, close=1200))
     desk.store(DAILY_CANDLES, candle(is_final=True))
-    assert desk.broken(claims.closing_auction_is_the_close) == []
+    assert desk.broken(checks.closing_auction_is_the_close) == []
     desk.store(DAILY_CANDLES, candle(is_final=True, close=990))
-    (found,) = desk.broken(claims.closing_auction_is_the_close)
+    (found,) = desk.broken(checks.closing_auction_is_the_close)
     assert (found["close"], found["official_close"]) == (1000, 990)
 
 
 def test_a_close_of_the_after_market_is_not_what_an_auction_is_held_against(desk: Desk) -> None:
     desk.store(MINUTE_CANDLES, minute("15:30"))
     desk.store(DAILY_CANDLES, candle(close=1200, high=1200))
-    with pytest.raises(Incomparable, match="no official close of this day is stored"):
-        desk.broken(claims.closing_auction_is_the_close, now=EVENING)
+    with pytest.raises(NotComparable, match="no official close of this day is stored"):
+        desk.broken(checks.closing_auction_is_the_close, now=EVENING)
     desk.store(PRICE_SNAPSHOTS, captured(1000))
-    assert desk.broken(claims.closing_auction_is_the_close, now=EVENING) == []
+    assert desk.broken(checks.closing_auction_is_the_close, now=EVENING) == []
     desk.store(PRICE_SNAPSHOTS, captured(1010))
-    (found,) = desk.broken(claims.closing_auction_is_the_close, now=EVENING)
+    (found,) = desk.broken(checks.closing_auction_is_the_close, now=EVENING)
     assert (found["close"], found["official_close"]) == (1000, 1010)
 
 
@@ -238,7 +238,7 @@ def test_a_final_candle_goes_before_a_capture(desk: Desk) -> None:
     desk.store(MINUTE_CANDLES, minute("15:30"))
     desk.store(DAILY_CANDLES, candle(is_final=True))
     desk.store(PRICE_SNAPSHOTS, captured(1010))
-    assert desk.broken(claims.closing_auction_is_the_close) == []
+    assert desk.broken(checks.closing_auction_is_the_close) == []
 
 
 def test_prices_on_another_axis_are_held_against_nothing(desk: Desk) -> None:
@@ -246,9 +246,9 @@ def test_prices_on_another_axis_are_held_against_nothing(desk: Desk) -> None:
     late = minute("15:30", at=moment("20:40", NEXT), high=200, close=200)
     desk.store(MINUTE_CANDLES, late, minute("15:30", code=HYNIX))
     desk.store(PRICE_SNAPSHOTS, captured(1000), captured(1000, HYNIX))
-    assert desk.broken(claims.closing_auction_is_the_close) == []
+    assert desk.broken(checks.closing_auction_is_the_close) == []
     desk.store(DAILY_CANDLES, candle(is_final=True))
-    assert desk.broken(claims.closing_auction_is_the_close) == []
+    assert desk.broken(checks.closing_auction_is_the_close) == []
 
 
 @pytest.mark.parametrize("rows", [[], [minute("15:19")], [minute("17:00")]])
@@ -258,8 +258,8 @@ def test_without_an_auction_there_is_nothing_to_compare(
     desk.store(DAILY_CANDLES, candle(is_final=True))
     if rows:
         desk.store(MINUTE_CANDLES, *rows)
-    with pytest.raises(Incomparable):
-        desk.broken(claims.closing_auction_is_the_close)
+    with pytest.raises(NotComparable):
+        desk.broken(checks.closing_auction_is_the_close)
 
 
 # As many as usual
@@ -318,7 +318,7 @@ def test_the_first_day_with_minutes_of_the_after_market_is_no_alarm(desk: Desk) 
 def test_a_session_that_is_not_over_is_not_counted(usual: Desk) -> None:
     assert unusual(usual, 100, 5, now=moment("16:05")) == []
     assert unusual(usual, 100, 5, now=moment("20:00")) == ["after_market"]
-    with pytest.raises(Incomparable, match="not over"):
+    with pytest.raises(NotComparable, match="not over"):
         unusual(usual, 50, 0, now=moment("12:00"))
     assert unusual(usual, 50, 0, now=moment("15:35")) == ["regular"]
 

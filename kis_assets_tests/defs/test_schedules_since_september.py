@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from kis_assets.defs.assets.reference import computed_days, overridden
+from kis_assets.defs.assets.market_days import computed_days, overridden
 from kis_assets.exchange import calendar
 from kis_assets.lake.lake import Scope
 from kis_assets.settings import Settings

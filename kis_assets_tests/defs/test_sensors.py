@@ -16,10 +16,11 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
-from kis_assets.defs.assets.reference import computed_days
+from kis_assets.defs.assets.market_days import computed_days
+from kis_assets.defs.jobs import JOBS, cache_warming
 from kis_assets.defs.resources import KISResource, LakeResource, open_lake, plain_failures
-from kis_assets.defs.schedules import JOBS, cache_warming, schedules
-from kis_assets.defs.sensors import sensors, wanted
+from kis_assets.defs.schedules import schedules
+from kis_assets.defs.sensors import missed, sensors
 from kis_assets.errors import ServiceUnavailable
 from kis_assets.exchange import calendar
 from kis_assets.lake.lake import Lake, Scope
@@ -84,7 +85,7 @@ def lost(lake: Lake, table: Table, *days: date) -> None:
 
 
 def names(lake: Lake, settings: Settings, now: datetime = NIGHT) -> list[str]:
-    return [f"{owed.table} {key}" for owed, key in wanted(lake, settings, now)[1]]
+    return [f"{table.name} {key}" for table, key in missed(lake, settings, now)[1]]
 
 
 def test_nothing_is_asked_for_when_all_is_there(lake: Lake, real: Settings) -> None:

@@ -17,7 +17,7 @@ from kis_assets.defs.resources import KISResource, open_lake
 from kis_assets.errors import KISError
 from kis_assets.exchange import calendar
 from kis_assets.execution import backfill
-from kis_assets.execution.backfill import Plan, make_plan, windows
+from kis_assets.execution.plan import Plan, is_complete, make_plan, windows
 from kis_assets.execution.runner import Outcome
 from kis_assets.lake.quality import account, record, rows_by_day
 from kis_assets.settings import Settings
@@ -73,8 +73,8 @@ class Desk:
             return Outcome(table, key, error="the disk is full")
         first, last = month(key, calendar.latest_session(self.settings.now()).day)
         with self.source(self.settings) as source:
-            fetched = source.daily_candles(CODES.split(","), first, last)
-            source.history_is_stored(first, last)
+            fetched = source.tables.daily_candles(CODES.split(","), first, last)
+            source.tables.history_is_stored(first, last)
         self.rows[key] = fetched.rows
         days = dict.fromkeys(calendar.trading_days(first, last), 0)
         rows = days | rows_by_day(DAILY_CANDLES, fetched.rows.lazy())
@@ -123,7 +123,9 @@ def test_years_cost_a_request_a_stock_for_each_hundred_sessions(desk: Desk) -> N
     rows = pl.concat(desk.rows.values())
     assert rows.select("trading_day", "stock_code").is_unique().all()
     with desk.source(desk.settings) as source:
-        whole = source.daily_candles(CODES.split(","), date(2024, 1, 1), date(2025, 12, 31)).rows
+        whole = source.tables.daily_candles(
+            CODES.split(","), date(2024, 1, 1), date(2025, 12, 31)
+        ).rows
     key = ["trading_day", "stock_code"]
     left, right = (it.drop("fetched_at").sort(key) for it in (rows, whole))
     assert left.equals(right)
@@ -213,13 +215,13 @@ def test_what_is_not_right_is_not_complete(desk: Desk, what: str) -> None:
     failed = {"005930": KISError("down")} if what == "failed" else {}
     record(desk.lake, MINUTE_CANDLES, [account(dict.fromkeys(days, 4), {}, failed)])
     last = days[0] + timedelta(days=1 if what == "a day lacks" else 0)
-    assert not backfill.is_complete(desk.lake, MINUTE_CANDLES, days[0], last, calendar.now())
+    assert not is_complete(desk.lake, MINUTE_CANDLES, days[0], last, calendar.now())
 
 
 def test_a_day_that_is_right_is_complete(desk: Desk) -> None:
     day = EVENING.date() - timedelta(days=1)
     record(desk.lake, MINUTE_CANDLES, [account({day: 4}, {}, {})])
-    assert backfill.is_complete(desk.lake, MINUTE_CANDLES, day, day, calendar.now())
+    assert is_complete(desk.lake, MINUTE_CANDLES, day, day, calendar.now())
 
 
 def test_days_of_minutes_cost_what_they_cost_on_a_real_day(desk: Desk) -> None:

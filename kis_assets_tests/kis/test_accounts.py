@@ -11,7 +11,7 @@ import pytest
 
 from kis_assets.errors import AuthenticationFailed, ServiceUnavailable
 from kis_assets.kis.client import Client
-from kis_assets.kis.endpoints import PRICE
+from kis_assets.kis.quotes import PRICE
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.http import InProcessTransport

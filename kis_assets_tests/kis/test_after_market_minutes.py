@@ -12,14 +12,14 @@ import pytest
 from kis_assets.errors import UnexpectedAnswer
 from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue
-from kis_assets.kis import minute_candles
+from kis_assets.kis import minute_days
 from kis_assets.kis.client import Client
 from kis_assets.simulator.market.after_market import takes_part
 from kis_assets.simulator.market.market import Minute
 from kis_assets.simulator.server.faults import When
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.sources.base import ChartData, PriceType
-from kis_assets.sources.chart_data import chart
+from kis_assets.sources.bars import chart
+from kis_assets.sources.record_types import ChartData, PriceType
 from kis_assets.tables import MINUTE_CANDLES
 from kis_assets_tests.conftest import OpenAt, market_at, simulator_of
 from kis_assets_tests.support.in_process import checks, materialize, point_at
@@ -45,7 +45,7 @@ def session(day: date) -> calendar.Session:
 def of_market(code: str, day: date, until: datetime | None = None) -> list[Minute]:
     """What was traded on a day in minutes that were over by then."""
     seen = market_at(moment(day + timedelta(days=5), "08:00")).minutes(code, day)
-    return [it for it in seen if until is None or it.started_at + minute_candles.MINUTE <= until]
+    return [it for it in seen if until is None or it.started_at + minute_days.MINUTE <= until]
 
 
 def clock(rows: pl.DataFrame, name: str) -> list[time]:
@@ -75,7 +75,7 @@ def test_minutes_are_there_as_far_as_the_day_has_come(
     at: OpenAt, now: datetime, is_virtual: bool
 ) -> None:
     source = at(now, kis_use_virtual_server=is_virtual)
-    fetched = source.minute_candles([SAMSUNG], TUESDAY)
+    fetched = source.tables.minute_candles([SAMSUNG], TUESDAY)
     assert (fetched.failed, fetched.absent) == ({}, {})
     assert fetched.rows.schema == MINUTE_CANDLES.schema
     traded = of_market(SAMSUNG, TUESDAY, now)
@@ -93,7 +93,7 @@ def test_minutes_are_there_as_far_as_the_day_has_come(
 
 def test_a_whole_day_takes_six_requests(at: OpenAt) -> None:
     source = at(moment(TUESDAY, "20:05"))
-    rows = source.minute_candles([SAMSUNG], TUESDAY).rows
+    rows = source.tables.minute_candles([SAMSUNG], TUESDAY).rows
     assert simulator_of(source).calls(PAST) == 6
     assert (clock(rows, "after_market")[0], len(clock(rows, "regular"))) == (time(16), 381)
     assert len(clock(rows, "after_market")) > 220
@@ -101,7 +101,7 @@ def test_a_whole_day_takes_six_requests(at: OpenAt) -> None:
 
 def test_a_late_day_has_its_sessions_an_hour_later_but_for_the_end(at: OpenAt) -> None:
     source = at(moment(EXAM, "21:10"))
-    rows = source.minute_candles([SAMSUNG], EXAM).rows
+    rows = source.tables.minute_candles([SAMSUNG], EXAM).rows
     regular, after = clock(rows, "regular"), clock(rows, "after_market")
     assert (regular[0], regular[-1], after[0], after[-1]) == (
         time(10), time(16, 30), time(17), time(19, 59),
@@ -113,7 +113,7 @@ def test_a_friday_is_whole_on_the_sunday_after(at: OpenAt) -> None:
     sunday = moment(date(2026, 9, 20), "11:00")
     for is_virtual in (False, True):
         source = at(sunday, kis_use_virtual_server=is_virtual)
-        rows = source.minute_candles([SAMSUNG], FRIDAY).rows
+        rows = source.tables.minute_candles([SAMSUNG], FRIDAY).rows
         assert rows.height == len(of_market(SAMSUNG, FRIDAY))
         assert clock(rows, "after_market")[-1] == time(19, 59)
 
@@ -149,7 +149,7 @@ def hours(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 def test_a_day_is_asked_for_from_its_end_backwards(
     at: OpenAt, hours: list[tuple[str, str]], day: date, now: str, first: str
 ) -> None:
-    at(moment(day, now)).minute_candles([SAMSUNG], day)
+    at(moment(day, now)).tables.minute_candles([SAMSUNG], day)
     assert hours[0] == (SAMSUNG, first)
 
 
@@ -163,7 +163,7 @@ def test_nothing_after_the_close_is_asked_of_what_has_no_after_market(
         it.code for it in market.stocks(TUESDAY)
         if not takes_part(it) and market.minutes(it.code, TUESDAY)
     )  # fmt: skip
-    rows = source.minute_candles([SAMSUNG, fund], TUESDAY, regular_only=[fund]).rows
+    rows = source.tables.minute_candles([SAMSUNG, fund], TUESDAY, regular_only=[fund]).rows
     assert max(hour for code, hour in hours if code == fund) == "153900"
     assert max(hour for code, hour in hours if code == SAMSUNG) == "200000"
     assert rows.filter(stock_code=fund)["session"].unique().to_list() == ["regular"]
@@ -194,7 +194,7 @@ def test_of_other_venues_the_regular_session_is_asked_for(
 def test_no_page_of_the_day_may_be_lost(at: OpenAt, page: int) -> None:
     source = at(moment(TUESDAY, "20:05"))
     simulator_of(source).faults.no_rows = When(path=PAST, skip=page)
-    fetched = source.minute_candles([SAMSUNG], TUESDAY)
+    fetched = source.tables.minute_candles([SAMSUNG], TUESDAY)
     assert fetched.rows.is_empty()
     assert isinstance(fetched.failed[SAMSUNG], UnexpectedAnswer)
 
@@ -203,7 +203,7 @@ def test_no_page_of_the_day_may_be_lost(at: OpenAt, page: int) -> None:
 def test_a_day_is_whole_once_an_empty_page_was_a_lapse(at: OpenAt, calls: int) -> None:
     source = at(moment(TUESDAY, "20:05"))
     simulator_of(source).faults.empty_minutes = When(calls=calls, skip=2)
-    fetched = source.minute_candles([SAMSUNG], TUESDAY)
+    fetched = source.tables.minute_candles([SAMSUNG], TUESDAY)
     assert fetched.failed == {}
     assert fetched.rows.height == len(of_market(SAMSUNG, TUESDAY))
 
@@ -222,9 +222,9 @@ def bar(at: datetime, value: int, volume: int = 10, price: int = 1000) -> dict[s
     }
 
 
-def page(*bars: dict[str, Any], volume: int = 10**9) -> minute_candles.Page:
+def page(*bars: dict[str, Any], volume: int = 10**9) -> minute_days.Page:
     """Bars that were given oldest first."""
-    return minute_candles.Page([*reversed(bars)], frozenset(), volume)
+    return minute_days.Page([*reversed(bars)], frozenset(), volume)
 
 
 @pytest.mark.parametrize("is_virtual", [False, True], ids=["real", "virtual"])
@@ -233,7 +233,7 @@ def test_a_last_minute_that_a_server_labels_by_its_end_is_stored(
 ) -> None:
     source = at(moment(TUESDAY, "20:05"), kis_use_virtual_server=is_virtual)
     simulator_of(source).faults.minute_of_2000 = True
-    rows = source.minute_candles([SAMSUNG], TUESDAY).rows
+    rows = source.tables.minute_candles([SAMSUNG], TUESDAY).rows
     assert rows.height == len(of_market(SAMSUNG, TUESDAY))
     assert clock(rows, "after_market")[-2:] == [time(19, 58), time(20)]
 
@@ -245,14 +245,14 @@ def test_a_last_minute_that_a_server_labels_by_its_end_is_stored(
 def test_the_last_bar_may_be_labelled_by_the_end(day: date, last: str) -> None:
     """And a late day's after-market may last an hour longer: it did not when that was last seen."""
     at = moment(day, last)
-    assert at <= minute_candles.last_minute(session(day), regular_only=False)
-    (found,) = minute_candles.past(page(bar(at, 10_000)), session(day), at + timedelta(minutes=5))
+    assert at <= minute_days.last_minute(session(day), regular_only=False)
+    (found,) = minute_days.past(page(bar(at, 10_000)), session(day), at + timedelta(minutes=5))
     assert found["session"] == "after_market"
 
 
 def test_trades_at_the_closing_price_are_no_minutes_and_count_into_no_other(at: OpenAt) -> None:
     """Whether KIS has bars of them is not known; where it has, they are of neither session."""
-    found = minute_candles.past(
+    found = minute_days.past(
         page(
             bar(moment(TUESDAY, "15:30"), 10_000),
             bar(moment(TUESDAY, "15:32"), 20_000),  # an extended auction
@@ -281,7 +281,7 @@ def test_the_days_volume_tells_a_doubled_auction_also_in_the_evening(doubled: bo
         bar(moment(TUESDAY, "16:10"), 220_000 + 600_000, 100),  # the minute that runs
     ]
     traded = page(*bars, volume=10 + 100 + 500 + 100)
-    found = minute_candles.todays(traded, session(TUESDAY), moment(TUESDAY, "16:10:30"))
+    found = minute_days.todays(traded, session(TUESDAY), moment(TUESDAY, "16:10:30"))
     assert [it["volume"] for it in found] == [10, 100, 500]
 
 
@@ -327,7 +327,7 @@ def test_a_thin_stock_that_trades_outside_the_session_is_no_failure(
 ) -> None:
     source = at(moment(TUESDAY, "20:05"))
     monkeypatch.setattr(source._client, "ask", Thin(bars, {"open": 1000, "volume": volume}).ask)
-    fetched = source.minute_candles([SAMSUNG], TUESDAY)
+    fetched = source.tables.minute_candles([SAMSUNG], TUESDAY)
     assert fetched.failed == {}
     assert fetched.rows["volume"].to_list() == [traded for _, traded in bars]
 
@@ -341,7 +341,7 @@ def test_no_minute_at_all_of_a_day_with_an_opening_price_is_a_lapse(
     """Volume without an opening price is of trades outside the session."""
     source = at(moment(TUESDAY, "20:05"))
     monkeypatch.setattr(source._client, "ask", Thin([], {"open": opened, "volume": volume}).ask)
-    fetched = source.minute_candles([SAMSUNG], TUESDAY)
+    fetched = source.tables.minute_candles([SAMSUNG], TUESDAY)
     assert (SAMSUNG in fetched.failed, SAMSUNG in fetched.absent) == (fails, not fails)
 
 

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kis_assets.errors import InvalidRequest, UnexpectedAnswer
-from kis_assets.kis import answers
+from kis_assets.kis.daily_candles import read_daily_candles
+from kis_assets.kis.fields import text, whole
+from kis_assets.kis.quotes import PRICE_FIELDS, read_price, read_prices
 
 FIRST, LAST = date(2026, 3, 9), date(2026, 3, 17)
 
@@ -38,7 +40,7 @@ def chart(*bars: dict[str, str], price: str = "71200") -> dict[str, Any]:
 
 
 def read(*bars: dict[str, str], **about: str) -> list[dict[str, Any]]:
-    return answers.daily_candles(chart(*bars, **about), "900110", FIRST, LAST, FIRST)
+    return read_daily_candles(chart(*bars, **about), "900110", FIRST, LAST, FIRST)
 
 
 def test_a_bar_is_read_whole() -> None:
@@ -81,7 +83,7 @@ def test_a_bar_without_its_day_is_no_padding() -> None:
 
 def test_a_row_that_is_no_object_is_an_answer_of_another_shape() -> None:
     with pytest.raises(UnexpectedAnswer, match="another shape"):
-        answers.daily_candles(chart(bar()) | {"output2": [None]}, "900110", FIRST, LAST, FIRST)
+        read_daily_candles(chart(bar()) | {"output2": [None]}, "900110", FIRST, LAST, FIRST)
 
 
 def test_a_day_without_a_trade_carries_the_price() -> None:
@@ -98,10 +100,10 @@ def test_a_day_that_kis_marks_as_untraded_is_so_whatever_volume_it_shows() -> No
 def test_more_bars_than_a_page_holds_are_refused() -> None:
     days = [date(2026, 3, 17) - timedelta(days=n) for n in range(101)]
     bars = [bar(f"{day:%Y%m%d}") for day in days]
-    page = answers.daily_candles(chart(*bars[:100]), "900110", days[99], days[0], days[99])
+    page = read_daily_candles(chart(*bars[:100]), "900110", days[99], days[0], days[99])
     assert len(page) == 100
     with pytest.raises(UnexpectedAnswer, match="101 bars, more than a page's 100"):
-        answers.daily_candles(chart(*bars), "900110", days[100], days[0], days[100])
+        read_daily_candles(chart(*bars), "900110", days[100], days[0], days[100])
 
 
 def test_no_bars_of_a_known_code_are_no_error_and_of_an_unknown_one_are() -> None:
@@ -116,7 +118,7 @@ def test_bars_that_end_before_the_last_session_are_those_of_a_stock_that_ended_t
 
     def judged(day: str, price: str, closed: date | None = LAST) -> list[dict[str, Any]]:
         body = chart(bar(day), price=price)
-        return answers.daily_candles(body, "900110", date(2000, 1, 1), LAST, closed)
+        return read_daily_candles(body, "900110", date(2000, 1, 1), LAST, closed)
 
     with pytest.raises(UnexpectedAnswer, match="newest bar is of 2025-03-17, and closes at 71200"):
         judged("20250317", "80100")
@@ -149,13 +151,13 @@ def test_a_wrong_page_is_refused_whole(bars: tuple[dict[str, str], ...], said: s
 
 def test_an_answer_about_another_stock_is_refused() -> None:
     with pytest.raises(UnexpectedAnswer, match="about 900110"):
-        answers.daily_candles(chart(bar()), "005930", FIRST, LAST, FIRST)
+        read_daily_candles(chart(bar()), "005930", FIRST, LAST, FIRST)
 
 
 @pytest.mark.parametrize("body", [{}, {"output1": {}}, {"output1": [], "output2": []}])
 def test_an_answer_of_another_shape_is_refused(body: dict[str, Any]) -> None:
     with pytest.raises(UnexpectedAnswer, match="another shape"):
-        answers.daily_candles(body, "900110", FIRST, LAST, FIRST)
+        read_daily_candles(body, "900110", FIRST, LAST, FIRST)
 
 
 @pytest.mark.parametrize(
@@ -163,17 +165,17 @@ def test_an_answer_of_another_shape_is_refused(body: dict[str, Any]) -> None:
     [("12", 12), ("0012", 12), ("+5", 5), ("-5", -5), ("1,234", 1234), ("12.0", 12)],
 )
 def test_numbers_are_read_as_kis_writes_them(word: str, number: int) -> None:
-    assert answers.whole(word) == number
+    assert whole(word) == number
 
 
 @given(st.integers(min_value=-(10**15), max_value=10**15))
 def test_every_whole_number_comes_back(number: int) -> None:
-    assert answers.whole(f"{number}") == answers.whole(f"{number:,}") == number
+    assert whole(f"{number}") == whole(f"{number:,}") == number
 
 
 def one_price(code: str) -> dict[str, Any]:
-    fields = {field.kis: "1" for field in answers.PRICE if field.read is not answers.text}
-    return answers.price({"output": fields | {"stck_shrn_iscd": code}}, "900110")
+    fields = {field.kis: "1" for field in PRICE_FIELDS if field.read is not text}
+    return read_price({"output": fields | {"stck_shrn_iscd": code}}, "900110")
 
 
 def test_a_price_is_about_the_stock_asked_for() -> None:
@@ -200,7 +202,7 @@ def quote(code: str, **changed: str) -> dict[str, str]:
 
 
 def many(*rows: dict[str, str], asked: tuple[str, ...] = ("900110", "9001A0")) -> Any:
-    return answers.many_prices({"output": list(rows)}, asked)
+    return read_prices({"output": list(rows)}, asked)
 
 
 def test_quotes_are_joined_by_code_and_unknown_ones_are_left_out() -> None:

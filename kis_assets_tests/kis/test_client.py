@@ -21,8 +21,9 @@ from kis_assets.errors import (
     UnexpectedAnswer,
 )
 from kis_assets.exchange import calendar
+from kis_assets.kis import daily_candles, quotes
 from kis_assets.kis.client import Client
-from kis_assets.kis.endpoints import MANY_PRICES, PRICE
+from kis_assets.kis.quotes import MANY_PRICES, PRICE
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.faults import Faults, When
@@ -76,18 +77,18 @@ def patient(simulator: Simulator, settings: Settings, monkeypatch: pytest.Monkey
 def test_what_may_pass_is_tried_again(
     simulator: Simulator, patient: KISDataSource, fault: str
 ) -> None:
-    right = patient._kis.price(SAMSUNG)
+    right = quotes.price(patient._client, SAMSUNG)
     PASSING[fault](simulator.faults)
-    assert patient._kis.price(SAMSUNG) == right
+    assert quotes.price(patient._client, SAMSUNG) == right
 
 
 @pytest.mark.parametrize("fault", ["wrong_type", "extra_fields", "padded_numbers", "blank_numbers"])
 def test_what_is_merely_odd_is_read(
     simulator: Simulator, source: KISDataSource, fault: str
 ) -> None:
-    right = source._kis.price(SAMSUNG)
+    right = quotes.price(source._client, SAMSUNG)
     setattr(simulator.faults, fault, True)
-    assert source._kis.price(SAMSUNG) == right
+    assert quotes.price(source._client, SAMSUNG) == right
 
 
 def test_a_rate_refusal_with_status_200_is_a_refusal(
@@ -96,14 +97,14 @@ def test_a_rate_refusal_with_status_200_is_a_refusal(
     simulator.faults.refusals_as_ok = True
     simulator.faults.refused = When(path=PRICE_PATH)
     with pytest.raises(RateLimited, match="EGW00201"):
-        source._kis.price(SAMSUNG)
+        quotes.price(source._client, SAMSUNG)
 
 
 def test_three_retries_are_enough(simulator: Simulator, source: KISDataSource) -> None:
     simulator.faults.server_error = True
     source._client.tally.seconds.clear()
     with pytest.raises(ServiceUnavailable):
-        source._kis.price(SAMSUNG)
+        quotes.price(source._client, SAMSUNG)
     assert simulator.calls(PRICE_PATH) <= 4
 
 
@@ -120,7 +121,7 @@ def test_a_well_formed_wrong_answer_is_named_and_not_tried_again(
 ) -> None:
     setattr(simulator.faults, fault, When(path=PRICE_PATH))
     with pytest.raises(WRONG[fault]) as caught:
-        source._kis.price(SAMSUNG)
+        quotes.price(source._client, SAMSUNG)
     assert SAMSUNG in str(caught.value)
     assert simulator.calls(PRICE_PATH) == 1
 
@@ -129,7 +130,7 @@ def test_an_unknown_code_is_an_invalid_request_though_kis_says_success(
     source: KISDataSource,
 ) -> None:
     with pytest.raises(InvalidRequest, match="999999"):
-        source._kis.price("999999")
+        quotes.price(source._client, "999999")
     with pytest.raises(ValueError, match="999999"):
         source.get_current_price("999999")
 
@@ -150,17 +151,17 @@ def test_the_virtual_server_says_what_it_does_not_have(settings: Settings) -> No
 
 
 def test_a_revoked_token_is_issued_anew_once(simulator: Simulator, patient: KISDataSource) -> None:
-    patient._kis.price(SAMSUNG)
+    quotes.price(patient._client, SAMSUNG)
     simulator.tokens.revoke()
-    patient._kis.price(SAMSUNG)
-    patient._kis.price(SAMSUNG)
+    quotes.price(patient._client, SAMSUNG)
+    quotes.price(patient._client, SAMSUNG)
     assert simulator.tokens_issued == 2
 
 
 def test_a_token_that_stays_dead_stops(simulator: Simulator, patient: KISDataSource) -> None:
     simulator.faults.expired_token = True
     with pytest.raises(AuthenticationFailed, match="EGW00123"):
-        patient._kis.price(SAMSUNG)
+        quotes.price(patient._client, SAMSUNG)
     assert simulator.calls(PRICE_PATH) == 2
 
 
@@ -169,7 +170,9 @@ def test_a_wrong_secret_stops_a_whole_batch_after_one_request(
 ) -> None:
     strict = Simulator(market, rate_limit=0, app_keys={APP_KEY: "another secret"})
     with open_source(strict, settings) as source, pytest.raises(AuthenticationFailed):
-        source.daily_candles([f"{n:06}" for n in range(500)], date(2026, 3, 2), date(2026, 3, 17))
+        source.tables.daily_candles(
+            [f"{n:06}" for n in range(500)], date(2026, 3, 2), date(2026, 3, 17)
+        )
     assert strict.calls("tokenP") == 1
 
 
@@ -177,16 +180,16 @@ def test_outages_open_the_breaker_and_nothing_is_asked_meanwhile(
     simulator: Simulator, settings: Settings
 ) -> None:
     with open_source(simulator, settings) as source:
-        source._kis.price(SAMSUNG)
+        quotes.price(source._client, SAMSUNG)
         before = len(simulator.log)
         simulator.faults.server_error = True
         for _ in range(5):
             with pytest.raises(ServiceUnavailable):
-                source._kis.price(SAMSUNG)
+                quotes.price(source._client, SAMSUNG)
         assert len(simulator.log) - before == 5
         simulator.faults.server_error = False
         with pytest.raises(ServiceUnavailable, match="breaker is open"):
-            source._kis.price(SAMSUNG)
+            quotes.price(source._client, SAMSUNG)
         assert len(simulator.log) - before == 5
 
 
@@ -197,9 +200,9 @@ def test_what_says_nothing_of_the_servers_health_never_opens_the_breaker(
     setattr(simulator.faults, fault, When(path=PRICE_PATH))
     for _ in range(8):
         with pytest.raises(KISError):
-            patient._kis.price(SAMSUNG)
+            quotes.price(patient._client, SAMSUNG)
     setattr(simulator.faults, fault, False)
-    patient._kis.price(SAMSUNG)
+    quotes.price(patient._client, SAMSUNG)
 
 
 def test_a_slow_drip_ends_with_the_timeout(simulator: Simulator, settings: Settings) -> None:
@@ -210,7 +213,7 @@ def test_a_slow_drip_ends_with_the_timeout(simulator: Simulator, settings: Setti
         with KISDataSource(there, has_quota=False) as source:
             simulator.faults.drip = When(path=PRICE_PATH, seconds=0.1)
             with pytest.raises(ServiceUnavailable, match="ReadTimeout"):
-                source._kis.price(SAMSUNG)
+                quotes.price(source._client, SAMSUNG)
 
 
 SECRETS = (APP_KEY, APP_SECRET)
@@ -234,7 +237,7 @@ def test_no_secret_is_in_an_error_a_log_or_a_file(
     told: list[str] = []
     with open_source(simulator, settings.model_copy(update={"kis_api_max_retries": 0})) as source:
         try:
-            source._kis.price(SAMSUNG)
+            quotes.price(source._client, SAMSUNG)
         except KISError as error:
             told += [str(error), repr(error), repr(error.__cause__), repr(error.__dict__)]
         token = source._client._accounts[0].tokens._held.access_token
@@ -282,10 +285,10 @@ def test_a_page_of_days_that_lost_bars_is_not_the_end_of_history(
     source: KISDataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, last = date(2025, 6, 2), date(2026, 3, 17)
-    whole = source._kis.daily_candles(SAMSUNG, first, last)
-    given = source._kis.daily_page
-    monkeypatch.setattr(source._kis, "daily_page", lambda *args, **how: given(*args, **how)[:97])
-    assert source._kis.daily_candles(SAMSUNG, first, last) == whole
+    whole = list(daily_candles.each_day(source._client, SAMSUNG, first, last))
+    given = daily_candles.daily_page
+    monkeypatch.setattr(daily_candles, "daily_page", lambda *args, **how: given(*args, **how)[:97])
+    assert list(daily_candles.each_day(source._client, SAMSUNG, first, last)) == whole
     assert [bar["trading_day"] for bar in whole] == calendar.trading_days(first, last)[::-1]
 
 
@@ -315,12 +318,12 @@ def test_bars_from_before_the_calendar_begins_are_asked_for_too(
     traded = [day for day in days if day.weekday() < 5][::-1]
     asked: list[date] = []
 
-    def page(code: str, since: date, until: date, **how: Any) -> list[dict[str, Any]]:
+    def page(_: Any, code: str, since: date, until: date, *how: Any) -> list[dict[str, Any]]:
         asked.append(until)
         return [{"trading_day": day} for day in traded if since <= day <= until][:100]
 
-    monkeypatch.setattr(source._kis, "daily_page", page)
-    bars = source._kis.daily_candles(SAMSUNG, first, last)
+    monkeypatch.setattr(daily_candles, "daily_page", page)
+    bars = list(daily_candles.each_day(source._client, SAMSUNG, first, last))
     assert [bar["trading_day"] for bar in bars] == traded
     assert len(asked) == pages
 
@@ -335,10 +338,11 @@ def test_of_a_delisted_stock_the_bars_end_where_kis_knows_it_no_more(
             return found
         raise InvalidRequest("KIS knows no stock of this code")
 
-    monkeypatch.setattr(source._kis, "daily_page", page)
-    assert len(source._kis.daily_candles(SAMSUNG, date(2026, 3, 2), date(2026, 3, 17))) == 1
+    monkeypatch.setattr(daily_candles, "daily_page", page)
+    span = date(2026, 3, 2), date(2026, 3, 17)
+    assert len(list(daily_candles.each_day(source._client, SAMSUNG, *span))) == 1
     with pytest.raises(InvalidRequest):
-        source._kis.daily_candles(SAMSUNG, date(2026, 3, 2), date(2026, 3, 17))
+        list(daily_candles.each_day(source._client, SAMSUNG, *span))
 
 
 def test_daily_bars_are_raw_page_by_page_and_no_page_too_many(
@@ -351,7 +355,7 @@ def test_daily_bars_are_raw_page_by_page_and_no_page_too_many(
     splits = simulator.market.actions(days[20], days[-20])
     code = next(action.code for action in splits if action.kind == "split")
     sunday = days[0] - timedelta(days=1)
-    fetched = source.daily_candles([code], sunday, days[-1]).rows.sort("trading_day")
+    fetched = source.tables.daily_candles([code], sunday, days[-1]).rows.sort("trading_day")
     right = simulator.market.bars(code, sunday, days[-1])
     assert fetched["close"].to_list() == [bar.close for bar in sorted(right)]
     assert fetched["trading_day"].to_list() == days

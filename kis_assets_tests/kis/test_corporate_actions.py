@@ -10,17 +10,16 @@ import polars as pl
 import pytest
 
 from kis_assets.defs.assets.corporate_actions import judged, unexplained
-from kis_assets.defs.checks.check import Span
+from kis_assets.defs.checks.check import Window
 from kis_assets.defs.checks.daily_candles import moved_bases_have_an_action
 from kis_assets.defs.resources import open_lake
 from kis_assets.errors import RateLimited, UnexpectedAnswer
 from kis_assets.exchange import calendar
-from kis_assets.kis import endpoints
-from kis_assets.kis.answers import daily_candles
-from kis_assets.kis.answers_reference import ACTION_LISTS, any_day, corporate_actions, short_code
-from kis_assets.kis.client import Client
-from kis_assets.kis.endpoints import Endpoint
-from kis_assets.kis.reference import Reference
+from kis_assets.kis.action_lists import ACTION_LISTS, FACE_VALUES, MERGERS, REDUCTIONS, short_code
+from kis_assets.kis.client import Client, Endpoint
+from kis_assets.kis.corporate_actions import announced, read_page
+from kis_assets.kis.daily_candles import read_daily_candles
+from kis_assets.kis.fields import any_day
 from kis_assets.lake.base_prices import moved_bases
 from kis_assets.lake.lake import Scope
 from kis_assets.settings import Settings
@@ -53,7 +52,7 @@ DIVIDEND = {
 
 
 def read(name: str, row: dict[str, str], **changes: str) -> list[dict[str, Any]]:
-    return corporate_actions({"output1": [row | changes]}, LISTS[name]).rows
+    return read_page({"output1": [row | changes]}, LISTS[name]).rows
 
 
 # One row of a list
@@ -212,7 +211,7 @@ def test_a_row_that_cannot_be_right_is_named(wrong: dict[str, str]) -> None:
 
 def test_a_month_holds_what_takes_effect_in_it(simulator: Simulator, source: KISDataSource) -> None:
     """Announced under their record days, which may lie in another month."""
-    found = source.corporate_actions(MONTH)
+    found = source.tables.corporate_actions(MONTH)
     last = date(2026, 3, 31)
     expected = {
         (action.ex_day, action.code)
@@ -236,9 +235,9 @@ def test_ratios_are_the_markets_own(
                 divisor = it.shares_before / it.shares_after
                 row |= {"reduce_cap_rate": f"{divisor:6.2f}", "comp_way": "나누기"}
 
-    _change(monkeypatch, endpoints.REDUCTIONS, divide)
+    _change(monkeypatch, REDUCTIONS, divide)
     found = {(row["effective_on"], row["stock_code"]): row["ratio"]
-             for row in source.corporate_actions(MONTH).iter_rows(named=True)}  # fmt: skip
+             for row in source.tables.corporate_actions(MONTH).iter_rows(named=True)}  # fmt: skip
     for action in simulator.market.actions(MONTH, date(2026, 3, 31)):
         if action.ex_day >= MONTH:
             ratio = action.shares_after / action.shares_before
@@ -249,7 +248,7 @@ def test_pages_are_followed_to_the_end(
     simulator: Simulator, source: KISDataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kis_assets.simulator.wire.reference._ACTIONS_PAGE", 100)
-    found = source.corporate_actions(date(2025, 12, 1))
+    found = source.tables.corporate_actions(date(2025, 12, 1))
     dividends = found.filter(pl.col("kind") == "cash_dividend")
     assert dividends.height > 100
     assert dividends["stock_code"].n_unique() == dividends.height
@@ -262,7 +261,7 @@ def test_a_page_refused_half_way_is_not_the_end(
 ) -> None:
     simulator.faults.refused = When(path="dividend", skip=1)
     with pytest.raises(RateLimited):
-        source.corporate_actions(date(2025, 12, 1))
+        source.tables.corporate_actions(date(2025, 12, 1))
 
 
 def _change(monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint, change: Any) -> None:
@@ -279,9 +278,9 @@ def _change(monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint, change: Any) ->
 def test_a_page_that_comes_twice_is_named(
     source: KISDataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _change(monkeypatch, endpoints.FACE_VALUES, lambda given: setattr(given, "tr_cont", "M"))
+    _change(monkeypatch, FACE_VALUES, lambda given: setattr(given, "tr_cont", "M"))
     with pytest.raises(UnexpectedAnswer, match=r"rev-split .*comes twice"):
-        source.corporate_actions(MONTH)
+        source.tables.corporate_actions(MONTH)
 
 
 class Depository:
@@ -303,8 +302,7 @@ class Depository:
         return read({"output1": rows[: self.most], "tr_cont": self.tr_cont})
 
     def of_a_month(self) -> list[Any]:
-        reference = Reference(cast("Client", self))
-        return reference.corporate_actions(LISTS["dividend"], MONTH, date(2026, 3, 31))
+        return announced(cast("Client", self), LISTS["dividend"], MONTH, date(2026, 3, 31))
 
 
 @pytest.mark.parametrize("tr_cont", ["", "D"])
@@ -333,7 +331,7 @@ def test_a_list_whose_pages_are_told_of_is_asked_for_once(
     simulator: Simulator, source: KISDataSource, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The year's last day has hundreds of dividends: more than two pages."""
-    found = source.corporate_actions(date(2025, 12, 1))
+    found = source.tables.corporate_actions(date(2025, 12, 1))
     assert found.filter(pl.col("kind") == "cash_dividend").height > 200
     assert caplog.messages == []
 
@@ -347,10 +345,10 @@ def test_rows_of_one_key_are_numbered_and_equal_rows_are_one(
     unlisted = merged | {"sht_cd": "A12345678"}
     _change(
         monkeypatch,
-        endpoints.MERGERS,
+        MERGERS,
         lambda given: given.payload.update(output1=[*pages, unlisted]),
     )
-    found = source.corporate_actions(MONTH).filter(pl.col("kind") == "merger")
+    found = source.tables.corporate_actions(MONTH).filter(pl.col("kind") == "merger")
     assert found.select("counterparty", "sequence").rows() == [("가", 0), ("나", 1)]
 
 
@@ -444,7 +442,7 @@ def test_kis_shows_a_halt_and_a_moved_base_in_its_own_words_without_a_mark() -> 
         unmarked | halted | {"prdy_vrss": "0"},
     ]
     answered = {"output1": {"stck_prpr": "1950", "stck_shrn_iscd": "005930"}, "output2": bars}
-    candles = daily_candles(answered, "005930", *DAYS, None)
+    candles = read_daily_candles(answered, "005930", *DAYS, None)
     assert [it["has_traded"] for it in candles] == [True, False]
     (row,) = marks(*(candle(**it) for it in candles)).iter_rows(named=True)
     assert (row["effective_on"], row["kind"], row["base_ratio"]) == (DAYS[1], "other", 0.5)
@@ -600,7 +598,7 @@ def test_a_base_that_moved_at_the_turn_of_a_month_is_stored_and_known_to_check_a
         lake().replace(DAILY_CANDLES, Scope.month(row["trading_day"]), rows_of_month)
 
     def unexplained_bases() -> int:
-        span = Span(
+        span = Window(
             lake(), DAILY_CANDLES, MONTH, date(2026, 3, 31), EVENING,
             lambda: pytest.fail("no source is asked"),
         )  # fmt: skip
@@ -623,7 +621,7 @@ def test_a_bad_list_stores_nothing(
     before = rows(CORPORATE_ACTIONS)
     _change(
         monkeypatch,
-        endpoints.FACE_VALUES,
+        FACE_VALUES,
         lambda given: [row.update(inter_bf_face_amt="many") for row in given.payload["output1"]],
     )
     assert "rev-split" in failure(materialize("corporate_actions", KEY))

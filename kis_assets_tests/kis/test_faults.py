@@ -19,8 +19,7 @@ import polars as pl
 import pytest
 
 from kis_assets.errors import KISError, ServiceUnavailable
-from kis_assets.kis.client import Client
-from kis_assets.kis.quotations import Quotations
+from kis_assets.kis import quotes
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.faults import When
@@ -75,15 +74,10 @@ def source(limited: Settings, way: Way, clock: Clock) -> Iterator[KISDataSource]
         yield opened
 
 
-def timed(settings: Settings, way: Way, clock: Clock) -> KISDataSource:
+def timed(settings: Settings, way: Way, clock: Clock, wall: Clock | None = None) -> KISDataSource:
     """A source in whose client time is the test's."""
-    source = KISDataSource(settings, transport=way, workers=1)
-    source._client = Client(
-        settings, transport=way, clock=clock, wall_clock=clock, sleep=clock.sleep
-    )
-    source._kis = Quotations(source._client, settings.kis_venue)
-    source.tally = source._client.tally
-    return source
+    times = {"clock": clock, "wall_clock": wall or clock, "sleep": clock.sleep}
+    return KISDataSource(settings, transport=way, workers=1, **times)
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +90,14 @@ def some(market: ModelMarket, tmp_path_factory: pytest.TempPathFactory) -> list[
         kis_data_dir=tmp_path_factory.mktemp("some"),
     )
     with open_source(Simulator(market, rate_limit=0), settings) as opened:
-        master = opened.stock_master(LAST)
+        master = opened.tables.stock_master(LAST)
     return master.filter(pl.col("security_type") == "common")["stock_code"].head(120).to_list()
 
 
 def right(market: ModelMarket, settings: Settings, some: list[str]) -> pl.DataFrame:
     """The rows without any trouble."""
     with open_source(Simulator(market, rate_limit=0), settings) as opened:
-        rows = opened.daily_candles(some, FIRST, LAST).rows
+        rows = opened.tables.daily_candles(some, FIRST, LAST).rows
     return rows.drop("fetched_at").sort(KEY)
 
 
@@ -133,7 +127,7 @@ def test_trouble_in_mid_run_loses_no_row_and_makes_none_wrong(
     seconds, fault = TROUBLES[trouble]
     start = clock.now + 4
     way.troubles = [(start, start + seconds, fault)]
-    fetched = source.daily_candles(some, FIRST, LAST)
+    fetched = source.tables.daily_candles(some, FIRST, LAST)
     assert fetched.failed == {}
     assert fetched.rows.drop("fetched_at").sort(KEY).equals(right(market, settings, some))
     assert strict.max_in_any_second() <= 18
@@ -148,7 +142,7 @@ def test_a_server_that_grants_less_than_is_set_costs_no_stock(
     without_retries = limited.model_copy(update={"kis_api_max_retries": 0})
     started = clock.now
     with timed(without_retries, way, clock) as source:
-        fetched = source.daily_candles(some, FIRST, LAST)
+        fetched = source.tables.daily_candles(some, FIRST, LAST)
         refused = source.tally.summary()["refusals"]
     assert fetched.failed == {}
     assert fetched.rows["stock_code"].n_unique() == len(some)
@@ -161,7 +155,7 @@ def test_a_server_down_for_ninety_seconds_is_asked_five_times_and_probed_once_a_
 ) -> None:
     start = clock.now + 4
     way.troubles = [(start, start + 90, "down")]
-    fetched = source.daily_candles(some, FIRST, LAST)
+    fetched = source.tables.daily_candles(some, FIRST, LAST)
     assert fetched.failed == {}
     down = [at for at, _ in way.sent if start <= at < start + 90]
     assert len(down) == 6
@@ -186,7 +180,7 @@ def test_a_token_that_dies_in_mid_run_is_replaced_and_no_more_than_once_a_minute
     fault: str,
 ) -> None:
     setattr(strict.faults, fault, When(calls=1, path="/uapi", skip=100))
-    fetched = source.daily_candles(some, FIRST, LAST)
+    fetched = source.tables.daily_candles(some, FIRST, LAST)
     assert fetched.failed == {}
     assert fetched.rows.drop("fetched_at").sort(KEY).equals(right(market, settings, some))
     tokens = [at for at, path in way.sent if path.endswith("tokenP")]
@@ -197,9 +191,9 @@ def test_a_token_that_dies_in_mid_run_is_replaced_and_no_more_than_once_a_minute
 def test_all_tokens_revoked_in_mid_run(
     source: KISDataSource, way: Way, strict: Simulator, some: list[str]
 ) -> None:
-    assert not source.daily_candles(some[:50], FIRST, LAST).failed
+    assert not source.tables.daily_candles(some[:50], FIRST, LAST).failed
     strict.tokens.revoke()
-    assert not source.daily_candles(some[50:100], FIRST, LAST).failed
+    assert not source.tables.daily_candles(some[50:100], FIRST, LAST).failed
     tokens = [at for at, path in way.sent if path.endswith("tokenP")]
     assert len(tokens) == 2
     assert tokens[1] - tokens[0] >= 60
@@ -210,7 +204,7 @@ def test_somebody_else_issued_a_token_this_minute(
 ) -> None:
     """EGW00133: the minute is waited out, once."""
     strict.tokens.issue(APP_KEY, APP_SECRET)
-    source._kis.price("005930")
+    quotes.price(source._client, "005930")
     tokens = [at for at, path in way.sent if path.endswith("tokenP")]
     assert len(tokens) == 2
     assert tokens[1] - tokens[0] >= 60
@@ -236,7 +230,7 @@ def test_state_files_deleted_or_corrupt_in_mid_run(
             elif path.suffix != ".lock":
                 path.write_bytes(random.Random(completed).randbytes(5000))
 
-    fetched = source.daily_candles(some, FIRST, LAST, progress)
+    fetched = source.tables.daily_candles(some, FIRST, LAST, progress)
     assert fetched.failed == {}
     assert fetched.rows.drop("fetched_at").sort(KEY).equals(right(market, settings, some))
     assert strict.max_in_any_second() <= 18
@@ -247,7 +241,7 @@ def test_state_files_deleted_or_corrupt_in_mid_run(
 def test_a_full_disk_is_named(
     source: KISDataSource, strict: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source._kis.price("005930")
+    quotes.price(source._client, "005930")
     asked = len(strict.log)
     source._client._accounts[0].breaker._quiet_until = 0.0
 
@@ -261,7 +255,7 @@ def test_a_full_disk_is_named(
     state: Any = source._client.state
     monkeypatch.setattr(state._file, "_open", Full)
     with pytest.raises(ServiceUnavailable, match=r"shared\.sqlite.*disk is full; free the disk"):
-        source._kis.price("005930")
+        quotes.price(source._client, "005930")
     assert len(strict.log) == asked
 
 
@@ -283,14 +277,10 @@ def test_a_wall_clock_that_jumps_an_hour_costs_nothing(
     limited: Settings, way: Way, strict: Simulator, clock: Clock, some: list[str], hours: int
 ) -> None:
     wall = Clock(clock.now)
-    with timed(limited, way, clock) as source:
-        source._client = Client(
-            limited, transport=way, clock=clock, wall_clock=wall, sleep=clock.sleep
-        )
-        source._kis = Quotations(source._client, limited.kis_venue)
-        assert not source.daily_candles(some[:40], FIRST, LAST).failed
+    with timed(limited, way, clock, wall) as source:
+        assert not source.tables.daily_candles(some[:40], FIRST, LAST).failed
         wall.now += 3600 * hours
-        assert not source.daily_candles(some[40:80], FIRST, LAST).failed
+        assert not source.tables.daily_candles(some[40:80], FIRST, LAST).failed
     assert strict.max_in_any_second() <= 18
     assert strict.tokens_issued == 1
 
@@ -299,7 +289,7 @@ def test_one_stock_that_always_fails_stops_no_other(
     source: KISDataSource, strict: Simulator, some: list[str]
 ) -> None:
     strict.faults.wrong_code_answer = When(calls=1, path="itemchartprice")
-    fetched = source.daily_candles(some[:20], FIRST, LAST)
+    fetched = source.tables.daily_candles(some[:20], FIRST, LAST)
     assert list(fetched.failed) == some[:1]
     assert fetched.rows["stock_code"].n_unique() == 19
 
@@ -320,12 +310,14 @@ def test_999_of_1000_requests_end_well_among_random_faults(
             simulator.faults, name, When(probability=0.01 / len(kinds), path="/uapi", status=500)
         )
     with open_source(simulator, settings) as source:
-        expected = {code: source._kis.price(code) for code in ("005930", "000660", "035720")}
+        expected = {
+            code: quotes.price(source._client, code) for code in ("005930", "000660", "035720")
+        }
         ended_well = 0
         for number in range(10_000):
             code = list(expected)[number % 3]
             try:
-                assert source._kis.price(code) == expected[code]
+                assert quotes.price(source._client, code) == expected[code]
                 ended_well += 1
             except KISError:
                 pass
@@ -363,11 +355,11 @@ def test_no_file_that_processes_share_holds_a_key_or_can_be_read_by_others(
     old = os.umask(0)
     try:
         with open_source(simulator, settings) as source:
-            source._kis.price("005930")
+            quotes.price(source._client, "005930")
             token = source._client._accounts[0].tokens._held.access_token
             KINDS[kind](simulator)
             try:
-                source._kis.price("005930")
+                quotes.price(source._client, "005930")
             except KISError as error:
                 told = str(error) + repr(error.__dict__)
             files = [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -48,7 +48,7 @@ def decreed(now: datetime = EVENING) -> Simulator:
 
 def test_days_past_and_to_come_are_told(source: KISDataSource) -> None:
     first, last = DAY - timedelta(days=9), DAY + timedelta(days=14)
-    days = source.market_days(first, last)
+    days = source.tables.market_days(first, last)
     assert [day for day, is_open in days.items() if is_open] == calendar.trading_days(
         first, max(days)
     )
@@ -57,7 +57,7 @@ def test_days_past_and_to_come_are_told(source: KISDataSource) -> None:
 
 
 def test_a_span_of_one_page_is_one_request(simulator: Simulator, source: KISDataSource) -> None:
-    source.market_days(DAY - timedelta(days=9), DAY + timedelta(days=14))
+    source.tables.market_days(DAY - timedelta(days=9), DAY + timedelta(days=14))
     assert simulator.calls(PATH) == 1
 
 
@@ -65,7 +65,7 @@ def test_pages_are_followed_with_the_keys_of_the_answer(
     simulator: Simulator, source: KISDataSource
 ) -> None:
     """KIOK0500, tr_cont M and padded keys: the next page begins where this one ended."""
-    days = source.market_days(DAY, DAY + timedelta(days=60))
+    days = source.tables.market_days(DAY, DAY + timedelta(days=60))
     assert simulator.calls(PATH) == 3
     assert sorted(days) == [DAY + timedelta(days=n) for n in range(72)]
 
@@ -84,7 +84,7 @@ def test_the_next_page_may_begin_on_the_last_day_of_this_one_or_after_it(
     source: KISDataSource, monkeypatch: pytest.MonkeyPatch, chk_holiday: Any
 ) -> None:
     _serve(monkeypatch, chk_holiday)
-    days = source.market_days(DAY, DAY + timedelta(days=60))
+    days = source.tables.market_days(DAY, DAY + timedelta(days=60))
     assert sorted(days) == [DAY + timedelta(days=n) for n in range(72)]
     assert {day for day, is_open in days.items() if is_open} == set(
         calendar.trading_days(DAY, DAY + timedelta(days=71))
@@ -105,26 +105,27 @@ def test_a_page_that_leaves_a_gap_or_goes_back_is_refused(
 
     _serve(monkeypatch, answer)
     with pytest.raises(UnexpectedAnswer, match="the answer begins on 2026"):
-        source.market_days(DAY, DAY + timedelta(days=60))
+        source.tables.market_days(DAY, DAY + timedelta(days=60))
 
 
 def test_few_pages_are_followed_however_far_one_asks(
     simulator: Simulator, source: KISDataSource
 ) -> None:
-    source.market_days(DAY, DAY + timedelta(days=300))
+    source.tables.market_days(DAY, DAY + timedelta(days=300))
     assert simulator.calls(PATH) == 5
 
 
 def test_saturdays_are_closed_though_tr_day_yn_is_y(source: KISDataSource) -> None:
     saturday = date(2026, 3, 21)
-    assert source.market_days(saturday, saturday)[saturday] is False
+    assert source.tables.market_days(saturday, saturday)[saturday] is False
 
 
 def test_the_last_day_of_the_year_is_closed_though_banks_are_open(settings: Settings) -> None:
     now = datetime(2026, 12, 30, 20, 50, tzinfo=calendar.SEOUL)
     with _source_at(now, settings) as source:
         assert (
-            source.market_days(date(2026, 12, 31), date(2026, 12, 31))[date(2026, 12, 31)] is False
+            source.tables.market_days(date(2026, 12, 31), date(2026, 12, 31))[date(2026, 12, 31)]
+            is False
         )
 
 
@@ -162,7 +163,7 @@ def test_a_context_key_that_repeats_ends_the_pages(
         answer.payload |= {"ctx_area_nk": " " * 20, "ctx_area_fk": " " * 20}
 
     Pages(monkeypatch, change)
-    days = source.market_days(DAY, DAY + timedelta(days=60))
+    days = source.tables.market_days(DAY, DAY + timedelta(days=60))
     assert len(days) == 24
     assert len(calls) == 1
 
@@ -172,7 +173,7 @@ def test_other_marks_than_more_end_the_pages(
     simulator: Simulator, source: KISDataSource, monkeypatch: pytest.MonkeyPatch, last: str
 ) -> None:
     Pages(monkeypatch, lambda answer: setattr(answer, "tr_cont", last))
-    assert len(source.market_days(DAY, DAY + timedelta(days=60))) == 24
+    assert len(source.tables.market_days(DAY, DAY + timedelta(days=60))) == 24
     assert simulator.calls(PATH) == 1
 
 
@@ -180,7 +181,7 @@ def test_an_empty_page_ends_the_pages(
     simulator: Simulator, source: KISDataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Pages(monkeypatch, lambda answer: answer.payload.update(output=[]))
-    assert source.market_days(DAY, DAY) == {}
+    assert source.tables.market_days(DAY, DAY) == {}
     assert simulator.calls(PATH) == 1
 
 
@@ -199,13 +200,13 @@ def test_an_answer_that_cannot_be_right_is_named(
 ) -> None:
     Pages(monkeypatch, lambda answer: WRONG[wrong](answer.payload["output"][0]))
     with pytest.raises(UnexpectedAnswer, match=PATH):
-        source.market_days(DAY, DAY)
+        source.tables.market_days(DAY, DAY)
 
 
 def test_days_out_of_order_are_named(simulator: Simulator, source: KISDataSource) -> None:
     simulator.faults.rows_out_of_order = True
     with pytest.raises(UnexpectedAnswer, match="not in order"):
-        source.market_days(DAY, DAY)
+        source.tables.market_days(DAY, DAY)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +219,7 @@ def test_a_day_that_is_skipped_or_comes_twice_is_named(
 ) -> None:
     Pages(monkeypatch, lambda answer: change(answer.payload["output"]))
     with pytest.raises(UnexpectedAnswer, match="not in order"):
-        source.market_days(DAY, DAY)
+        source.tables.market_days(DAY, DAY)
 
 
 def test_a_page_refused_half_way_fails_the_whole(
@@ -226,7 +227,7 @@ def test_a_page_refused_half_way_fails_the_whole(
 ) -> None:
     simulator.faults.refused = When(path=PATH, skip=1)
     with pytest.raises(KISError, match="EGW00201"):
-        source.market_days(DAY, DAY + timedelta(days=60))
+        source.tables.market_days(DAY, DAY + timedelta(days=60))
 
 
 # The asset

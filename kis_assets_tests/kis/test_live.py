@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,12 +17,12 @@ import pytest
 
 from kis_assets.errors import InvalidRequest, KISError, NotSupported
 from kis_assets.exchange import calendar
-from kis_assets.kis import endpoints
+from kis_assets.kis import quotes
 from kis_assets.kis.client import Client
-from kis_assets.kis.quotations import Quotations
+from kis_assets.kis.daily_candles import DAILY_CHART
 from kis_assets.settings import Settings
-from kis_assets.sources.base import PriceType
 from kis_assets.sources.kis import KISDataSource
+from kis_assets.sources.record_types import PriceType
 from kis_assets_tests.conftest import ENVIRONMENT
 
 pytestmark = pytest.mark.live
@@ -51,12 +52,9 @@ def source(settings: Settings) -> Iterator[KISDataSource]:
 
 
 @pytest.fixture
-def quotations(settings: Settings) -> Iterator[tuple[Client, Quotations]]:
-    client = Client(settings)
-    try:
-        yield client, Quotations(client)
-    finally:
-        client.close()
+def client(settings: Settings) -> Iterator[Client]:
+    with closing(Client(settings)) as opened:
+        yield opened
 
 
 def told(question: str, answer: object) -> None:
@@ -102,7 +100,7 @@ def test_todays_minutes_lie_in_the_session(source: KISDataSource) -> None:
 
 
 def test_master_files_have_the_whole_market(source: KISDataSource) -> None:
-    rows = source.stock_master(calendar.today())
+    rows = source.tables.stock_master(calendar.today())
     common = rows.filter(pl.col("security_type") == "common", pl.col("market") != "KONEX")
     assert common.height > 2200
     assert SAMSUNG in rows["stock_code"]
@@ -112,25 +110,26 @@ def test_master_files_have_the_whole_market(source: KISDataSource) -> None:
 
 def test_what_a_virtual_server_lacks_is_said_plainly(source: KISDataSource) -> None:
     if source._settings.environment == "real":
-        stocks = source.stock_master(calendar.today()).filter(pl.col("stock_code") == SAMSUNG)
+        stocks = source.tables.stock_master(calendar.today()).filter(
+            pl.col("stock_code") == SAMSUNG
+        )
         day = calendar.latest_session(calendar.now()).day
-        assert source.price_snapshots(stocks, day, calendar.now()).rows.height == 1
+        assert source.tables.price_snapshots(stocks, day, calendar.now()).rows.height == 1
         return
     with pytest.raises(NotSupported, match="real"):
-        source.corporate_actions(calendar.today().replace(day=1))
+        source.tables.corporate_actions(calendar.today().replace(day=1))
 
 
-def test_open_points(quotations: tuple[Client, Quotations]) -> None:
-    client, kis = quotations
+def test_open_points(client: Client) -> None:
     if client.environment == "real":
-        found = kis.prices((SAMSUNG, UNKNOWN))
+        found = quotes.prices(client, (SAMSUNG, UNKNOWN))
         told("13, multprice with an unknown code", f"answers for {sorted(found)}")
         holiday = calendar.latest_session(calendar.now()).day
         while calendar.is_trading_day(holiday):
             holiday -= timedelta(days=1)
         try:
             client.ask(
-                endpoints.DAILY_CHART,
+                DAILY_CHART,
                 {
                     "FID_COND_MRKT_DIV_CODE": "J",
                     "FID_INPUT_ISCD": SAMSUNG,
@@ -146,7 +145,7 @@ def test_open_points(quotations: tuple[Client, Quotations]) -> None:
     for period in ("W", "M"):
         last = calendar.latest_session(calendar.now()).day
         client.ask(
-            endpoints.DAILY_CHART,
+            DAILY_CHART,
             {
                 "FID_COND_MRKT_DIV_CODE": "J",
                 "FID_INPUT_ISCD": SAMSUNG,

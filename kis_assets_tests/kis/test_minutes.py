@@ -13,8 +13,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kis_assets.defs.checks import minute_candles as claims
-from kis_assets.defs.checks.check import Span
+from kis_assets.defs.checks import minute_candles as checks
+from kis_assets.defs.checks.check import Window
 from kis_assets.errors import (
     InvalidRequest,
     KISError,
@@ -24,11 +24,13 @@ from kis_assets.errors import (
     UnexpectedAnswer,
 )
 from kis_assets.exchange import calendar
-from kis_assets.kis import minute_candles as minutes
+from kis_assets.kis import minute_candles
+from kis_assets.kis import minute_days as minutes
+from kis_assets.kis.daily_candles import DAILY_CHART
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.simulator.server.faults import When
-from kis_assets.sources.base import ChartData, PriceType
-from kis_assets.sources.chart_data import chart
+from kis_assets.sources.bars import chart
+from kis_assets.sources.record_types import ChartData, PriceType
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES
 from kis_assets_tests.conftest import EVENING, OpenAt, simulator_of
 
@@ -65,7 +67,7 @@ def body(*rows: dict[str, str], price: str = "1000", volume: str = "100") -> dic
 
 
 def read(*rows: dict[str, str], **about: str) -> minutes.Page:
-    return minutes.page(body(*rows, **about), SAMSUNG, DAY, moment(15, 39), 120)
+    return minute_candles.read_page(body(*rows, **about), SAMSUNG, DAY, moment(15, 39), 120)
 
 
 def traded(source: Any, code: str, day: date = DAY) -> list[Any]:
@@ -287,7 +289,7 @@ def test_prices_on_another_axis_than_values_do_not_hide_a_lost_beginning(times: 
 
 def test_a_full_day_is_381_bars_in_4_requests(at: OpenAt) -> None:
     source = at(EVENING)
-    fetched = source.minute_candles([SAMSUNG], DAY)
+    fetched = source.tables.minute_candles([SAMSUNG], DAY)
     assert fetched.rows.height == 381
     assert simulator_of(source).calls(PAST) == 4
     clock = lapses(fetched.rows)
@@ -297,7 +299,7 @@ def test_a_full_day_is_381_bars_in_4_requests(at: OpenAt) -> None:
 
 def test_the_rows_are_the_markets_own(at: OpenAt) -> None:
     source = at(EVENING)
-    rows = source.minute_candles([SAMSUNG], DAY).rows
+    rows = source.tables.minute_candles([SAMSUNG], DAY).rows
     names = ("open", "high", "low", "close", "volume", "trading_value")
     for name in names:
         assert rows[name].to_list() == [getattr(bar, name) for bar in traded(source, SAMSUNG)]
@@ -309,7 +311,7 @@ def test_a_thin_stock_costs_one_or_two_requests_and_a_missing_minute_stays_missi
 ) -> None:
     source = at(EVENING)
     code = thin_stock(source, least, most)
-    rows = source.minute_candles([code], DAY).rows
+    rows = source.tables.minute_candles([code], DAY).rows
     assert simulator_of(source).calls(PAST) == requests
     assert rows.height == len(traded(source, code))
 
@@ -329,22 +331,22 @@ def test_a_day_that_cannot_be_had_is_refused_before_a_request(
 ) -> None:
     source = at(EVENING)
     with pytest.raises(InvalidRequest, match=said):
-        source.minute_candles([SAMSUNG], day)
+        source.tables.minute_candles([SAMSUNG], day)
     assert simulator_of(source).log == []
 
 
 def test_246_sessions_are_kept_the_latest_one_included() -> None:
     days = calendar.trading_days(date(2025, 1, 1), DAY)
-    assert minutes.oldest_kept(EVENING) == days[-246]
-    assert minutes.kept_session(days[-246], EVENING).day == days[-246]
+    assert minute_candles.oldest_kept(EVENING) == days[-246]
+    assert minute_candles.kept_session(days[-246], EVENING).day == days[-246]
     with pytest.raises(InvalidRequest):
-        minutes.kept_session(days[-247], EVENING)
+        minute_candles.kept_session(days[-247], EVENING)
 
 
 def test_the_oldest_day_kept_is_fetched_whole(at: OpenAt) -> None:
     source = at(EVENING)
-    day = minutes.oldest_kept(EVENING)
-    rows = source.minute_candles([SAMSUNG], day).rows
+    day = minute_candles.oldest_kept(EVENING)
+    rows = source.tables.minute_candles([SAMSUNG], day).rows
     assert rows.height == len(traded(source, SAMSUNG, day)) > 300
     assert set(rows["trading_day"]) == {day}
 
@@ -353,7 +355,7 @@ def test_another_days_bars_under_success_are_an_unexpected_answer(at: OpenAt) ->
     """What a holiday, a future or an unparsable date gets: 120 rows of another day."""
     source = at(EVENING)
     simulator_of(source).faults.another_days_bars = When(path=PAST)
-    fetched = source.minute_candles([SAMSUNG], DAY)
+    fetched = source.tables.minute_candles([SAMSUNG], DAY)
     assert isinstance(fetched.failed[SAMSUNG], UnexpectedAnswer)
     assert fetched.rows.is_empty()
 
@@ -362,7 +364,7 @@ def test_a_day_without_a_trade_is_no_failure(at: OpenAt) -> None:
     """KIS then goes on with the days before, as it does when it errs; the daily bar tells which."""
     source = at(EVENING)
     halted = next(s.code for s in simulator_of(source).market.stocks(DAY) if s.is_halted)
-    fetched = source.minute_candles([halted, "999999"], DAY)
+    fetched = source.tables.minute_candles([halted, "999999"], DAY)
     assert fetched.failed == {}
     assert fetched.rows.is_empty()
     assert fetched.absent == {
@@ -373,10 +375,10 @@ def test_a_day_without_a_trade_is_no_failure(at: OpenAt) -> None:
 
 def test_an_empty_page_is_asked_again(at: OpenAt) -> None:
     source = at(EVENING)
-    whole = source.minute_candles([SAMSUNG], DAY).rows
+    whole = source.tables.minute_candles([SAMSUNG], DAY).rows
     for page in range(3):
         simulator_of(source).faults.no_rows = When(path=PAST, calls=1, skip=page)
-        fetched = source.minute_candles([SAMSUNG], DAY)
+        fetched = source.tables.minute_candles([SAMSUNG], DAY)
         assert fetched.rows.drop("fetched_at").equals(whole.drop("fetched_at"))
 
 
@@ -389,7 +391,7 @@ def test_pages_that_stay_empty_are_no_minutes_without_a_trade(
     """Nothing of a day is stored when its beginning is missing, were it 21 minutes of 381."""
     source = at(EVENING)
     simulator_of(source).faults.no_rows = When(path=PAST, skip=page)
-    fetched = source.minute_candles([SAMSUNG], DAY)
+    fetched = source.tables.minute_candles([SAMSUNG], DAY)
     assert fetched.rows.is_empty()
     assert f"minutes of {answered}, asked was 2026-03-17" in str(fetched.failed[SAMSUNG])
 
@@ -397,7 +399,7 @@ def test_pages_that_stay_empty_are_no_minutes_without_a_trade(
 def test_the_first_session_of_a_year_opens_at_10(at: OpenAt) -> None:
     day = date(2026, 1, 2)
     source = at(datetime(2026, 1, 2, 20, 50, tzinfo=calendar.SEOUL))
-    rows = source.minute_candles([SAMSUNG], day).rows
+    rows = source.tables.minute_candles([SAMSUNG], day).rows
     assert lapses(rows)[0] == time(10, 0)
     assert rows.height == len(traded(source, SAMSUNG, day)) > 315
 
@@ -428,10 +430,10 @@ def test_bad_input_is_a_named_error_of_that_stock_and_the_run_goes_on(
 ) -> None:
     monkeypatch.setattr("kis_assets.transport.fan_out.ROUNDS", 1)
     source = at(EVENING)
-    source._workers = 1
+    source.tables._workers = 1
     name, when, error = BAD_INPUT[what]
     setattr(simulator_of(source).faults, name, when)
-    fetched = source.minute_candles([SAMSUNG, HYNIX], DAY)
+    fetched = source.tables.minute_candles([SAMSUNG, HYNIX], DAY)
     assert SAMSUNG in fetched.failed
     assert {type(found) for found in fetched.failed.values()} == {error}
     for code in {SAMSUNG, HYNIX} - set(fetched.failed):
@@ -443,7 +445,7 @@ def test_bad_input_is_a_named_error_of_that_stock_and_the_run_goes_on(
 def test_what_was_refused_for_the_rate_is_asked_again_and_is_whole(at: OpenAt) -> None:
     source = at(EVENING, kis_api_max_retries=1)
     simulator_of(source).faults.refuse_page = 3
-    fetched = source.minute_candles([SAMSUNG, HYNIX], DAY)
+    fetched = source.tables.minute_candles([SAMSUNG, HYNIX], DAY)
     assert fetched.failed == {}
     assert fetched.rows.height == 2 * 381
 
@@ -455,27 +457,27 @@ def test_what_was_refused_for_the_rate_is_asked_again_and_is_whole(at: OpenAt) -
 def test_todays_pages_that_stay_empty_are_not_the_beginning_either(at: OpenAt, page: int) -> None:
     source = at(EVENING, kis_use_virtual_server=True)
     simulator_of(source).faults.no_rows = When(path=TODAY, skip=page)
-    fetched = source.minute_candles([SAMSUNG], DAY)
+    fetched = source.tables.minute_candles([SAMSUNG], DAY)
     assert fetched.rows.is_empty()
     assert "minutes of a part, asked was 2026-03-17" in str(fetched.failed[SAMSUNG])
 
 
 def at_once(source: Any, code: str = SAMSUNG) -> list[dict[str, Any]]:
-    return source._kis.todays_minutes(code, SESSION, source._settings.now())
+    return minute_candles.todays_minutes(source._client, code, SESSION, source._settings.now())
 
 
 def test_the_virtual_server_has_the_latest_session_in_13_requests(at: OpenAt) -> None:
     source = at(EVENING, kis_use_virtual_server=True)
-    rows = source.minute_candles([SAMSUNG], DAY).rows
+    rows = source.tables.minute_candles([SAMSUNG], DAY).rows
     assert simulator_of(source).calls(TODAY) == 13
-    past = at(EVENING).minute_candles([SAMSUNG], DAY).rows
+    past = at(EVENING).tables.minute_candles([SAMSUNG], DAY).rows
     assert rows.drop("fetched_at").equals(past.drop("fetched_at"))
 
 
 def test_the_virtual_server_has_no_minutes_of_past_days(at: OpenAt) -> None:
     source = at(EVENING, kis_use_virtual_server=True)
     with pytest.raises(NotSupported, match="2026-03-16"):
-        source.minute_candles([SAMSUNG], date(2026, 3, 16))
+        source.tables.minute_candles([SAMSUNG], date(2026, 3, 16))
     assert simulator_of(source).log == []
 
 
@@ -540,11 +542,11 @@ def test_a_doubled_closing_minute_from_a_server_is_stored_once(at: OpenAt) -> No
 
 def test_a_running_session_is_fetched_as_far_as_it_has_come(at: OpenAt) -> None:
     source = at(moment(10, 31, 20))
-    rows = source.minute_candles([SAMSUNG], DAY).rows
+    rows = source.tables.minute_candles([SAMSUNG], DAY).rows
     assert simulator_of(source).calls(PAST) == 0
     assert rows.height == 91
     with pytest.raises(InvalidRequest, match="has not begun"):
-        at(moment(8, 59)).minute_candles([SAMSUNG], DAY)
+        at(moment(8, 59)).tables.minute_candles([SAMSUNG], DAY)
 
 
 # Charts
@@ -555,7 +557,7 @@ def test_a_running_session_is_fetched_as_far_as_it_has_come(at: OpenAt) -> None:
 def test_weeks_and_months_are_kiss_own(at: OpenAt, period: PriceType, code: str) -> None:
     source = at(EVENING)
     answer = source._client.ask(
-        pytest.importorskip("kis_assets.kis.endpoints").DAILY_CHART,
+        DAILY_CHART,
         {
             "FID_COND_MRKT_DIV_CODE": "J",
             "FID_INPUT_ISCD": code,
@@ -642,57 +644,59 @@ def test_a_minute_chart_of_the_virtual_server_has_the_latest_session(at: OpenAt)
 # Stored
 
 
-CLAIMS = (
-    claims.minutes_lie_in_the_session,
-    claims.high_and_low_cover_open_and_close,
-    claims.minutes_do_not_exceed_the_day,
-    claims.closing_auction_is_the_close,
+CHECKS = (
+    checks.minutes_lie_in_the_session,
+    checks.high_and_low_cover_open_and_close,
+    checks.minutes_do_not_exceed_the_day,
+    checks.closing_auction_is_the_close,
 )
 
 
 @pytest.fixture
-def stored(at: OpenAt, tmp_path: Path) -> Span:
+def stored(at: OpenAt, tmp_path: Path) -> Window:
     """A lake with the day's minutes and candles of two stocks."""
     source = at(EVENING)
     lake = Lake(tmp_path / "kis", source="kis")
     codes = [SAMSUNG, HYNIX]
-    lake.replace(MINUTE_CANDLES, Scope.day(DAY).of(codes), source.minute_candles(codes, DAY).rows)
-    candles = source.daily_candles(codes, DAY, DAY).rows
+    lake.replace(
+        MINUTE_CANDLES, Scope.day(DAY).of(codes), source.tables.minute_candles(codes, DAY).rows
+    )
+    candles = source.tables.daily_candles(codes, DAY, DAY).rows
     lake.replace(DAILY_CANDLES, Scope.month(DAY).of(codes), candles)
-    return Span(lake, MINUTE_CANDLES, DAY, DAY, EVENING, lambda: source)
+    return Window(lake, MINUTE_CANDLES, DAY, DAY, EVENING, lambda: source.tables)
 
 
-def test_minutes_go_through_the_lakes_door_and_their_checks_pass(stored: Span) -> None:
+def test_minutes_go_through_the_lakes_door_and_their_checks_pass(stored: Window) -> None:
     rows = stored.rows()
     assert rows.collect().height == 762
-    for claim in CLAIMS:
-        assert claim(stored, rows).collect().is_empty(), claim.__name__
+    for check in CHECKS:
+        assert check(stored, rows).collect().is_empty(), check.__name__
 
 
-def test_a_check_tells_what_breaks_its_claim(stored: Span) -> None:
+def test_a_check_tells_what_fails_it(stored: Window) -> None:
     rows = stored.rows()
     first = pl.int_range(pl.len()) == 5
     spoilt = {
-        claims.minutes_lie_in_the_session: pl.col("started_at") + timedelta(hours=6, minutes=20),
-        claims.high_and_low_cover_open_and_close: pl.col("high") + 1,
-        claims.minutes_do_not_exceed_the_day: pl.col("volume") * 10_000,
+        checks.minutes_lie_in_the_session: pl.col("started_at") + timedelta(hours=6, minutes=20),
+        checks.high_and_low_cover_open_and_close: pl.col("high") + 1,
+        checks.minutes_do_not_exceed_the_day: pl.col("volume") * 10_000,
     }
     targets = ("started_at", "close", "volume")
-    for (claim, wrong), name in zip(spoilt.items(), targets, strict=True):
+    for (check, wrong), name in zip(spoilt.items(), targets, strict=True):
         broken = rows.with_columns(pl.when(first).then(wrong).otherwise(pl.col(name)).alias(name))
-        assert claim(stored, broken).collect().height == 1, claim.__name__
+        assert check(stored, broken).collect().height == 1, check.__name__
     last = pl.when(pl.col("started_at") == utc(15, 30)).then(1).otherwise(pl.col("close"))
     assert (
-        claims.closing_auction_is_the_close(stored, rows.with_columns(close=last)).collect().height
+        checks.closing_auction_is_the_close(stored, rows.with_columns(close=last)).collect().height
         == 2
     )
 
 
-def test_the_open_of_the_first_minute_is_the_auctions(stored: Span) -> None:
+def test_the_open_of_the_first_minute_is_the_auctions(stored: Window) -> None:
     rows = stored.rows().with_columns(
         open=pl.when(pl.col("started_at") == utc(9, 0)).then(1).otherwise(pl.col("open"))
     )
-    assert claims.high_and_low_cover_open_and_close(stored, rows).collect().is_empty()
+    assert checks.high_and_low_cover_open_and_close(stored, rows).collect().is_empty()
 
 
 @pytest.mark.slow

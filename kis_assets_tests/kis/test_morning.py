@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from kis_assets.defs.assets.candles import _as_final_as_known
-from kis_assets.defs.assets.reference import computed_days, overridden
+from kis_assets.defs.assets.daily_candles import _as_final_as_known
+from kis_assets.defs.assets.market_days import computed_days, overridden
 from kis_assets.defs.resources import open_lake
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.settings import Settings
@@ -42,7 +42,7 @@ def final_codes(settings: Settings, moment: str, **market: object) -> set[str]:
     now = datetime.fromisoformat(f"2026-11-13T{moment}:00+09:00")
     at = settings.model_copy(update={"kis_replay_at": now})
     with open_source(served_at(now, **market), at) as source:
-        rows = source.daily_candles(CODES, DAY.replace(day=1), DAY).rows
+        rows = source.tables.daily_candles(CODES, DAY.replace(day=1), DAY).rows
     final = rows.filter(pl.col("trading_day") == DAY, pl.col("is_final"))
     assert rows.filter(pl.col("trading_day") < DAY)["is_final"].all()
     return set(final["stock_code"])

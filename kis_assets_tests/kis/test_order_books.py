@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from kis_assets.defs.availability import live_session
-from kis_assets.defs.checks import order_books as claims
-from kis_assets.defs.checks.check import Span
+from kis_assets.defs.checks import order_books as checks
+from kis_assets.defs.checks.check import Window
 from kis_assets.errors import (
     InvalidRequest,
     KISError,
@@ -19,7 +19,7 @@ from kis_assets.errors import (
     UnexpectedAnswer,
 )
 from kis_assets.exchange import calendar
-from kis_assets.kis.order_books import order_book
+from kis_assets.kis.order_books import read_order_book
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.simulator.server.faults import When
 from kis_assets.sources.kis import KISDataSource
@@ -68,15 +68,15 @@ def answer(levels: int = 10, **changed: str) -> dict[str, Any]:
 
 
 def read(levels: int = 10, **changed: str) -> dict[str, Any]:
-    return order_book(answer(levels, **changed), SAMSUNG, DAY, TEN)
+    return read_order_book(answer(levels, **changed), SAMSUNG, DAY, TEN)
 
 
 def stocks(source: KISDataSource, *codes: str) -> pl.DataFrame:
-    return source.stock_master(DAY).filter(pl.col("stock_code").is_in(codes))
+    return source.tables.stock_master(DAY).filter(pl.col("stock_code").is_in(codes))
 
 
 def capture(source: KISDataSource, *codes: str) -> Any:
-    return source.order_books(stocks(source, *codes), DAY, source._settings.now())
+    return source.tables.order_books(stocks(source, *codes), DAY, source._settings.now())
 
 
 # What an answer means
@@ -113,7 +113,7 @@ def expected(clock: str, phase: str, code: str, vi: str = "N", day: date = DAY) 
         vi_cls_code=vi,
     )  # fmt: skip
     now = datetime.combine(day, time.fromisoformat(clock), calendar.SEOUL)
-    book = order_book(body, SAMSUNG, day, now)
+    book = read_order_book(body, SAMSUNG, day, now)
     assert (book["expected_price"] is None) == (book["expected_volume"] is None)
     return book["expected_price"]
 
@@ -191,7 +191,7 @@ def test_auctions_move_with_a_late_session() -> None:
 
 def test_without_a_price_none_is_expected() -> None:
     at = datetime(2026, 3, 17, 15, 25, tzinfo=calendar.SEOUL)
-    book = order_book(answer(antc_cnpr="0", antc_vol="5"), SAMSUNG, DAY, at)
+    book = read_order_book(answer(antc_cnpr="0", antc_vol="5"), SAMSUNG, DAY, at)
     assert (book["expected_price"], book["expected_volume"]) == (None, None)
 
 
@@ -231,7 +231,7 @@ def test_a_blank_or_missing_optional_field_is_null_and_loses_no_book(name: str) 
     body = answer()
     for part in body.values():
         part.pop(name, None)
-    assert order_book(body, SAMSUNG, DAY, TEN)["ask_price_1"] == 71_200
+    assert read_order_book(body, SAMSUNG, DAY, TEN)["ask_price_1"] == 71_200
 
 
 WRONG = {
@@ -318,7 +318,7 @@ def test_a_holiday_that_no_calendar_knows_stores_no_books(
     source = at(TEN)
     monkeypatch.setattr(simulator_of(source).market, "bars", lambda *_: [])
     with pytest.raises(UnexpectedAnswer, match="no session"):
-        source.order_books(stocks(source, SAMSUNG), DAY, TEN)
+        source.tables.order_books(stocks(source, SAMSUNG), DAY, TEN)
     assert simulator_of(source).calls(PATH) == 0
 
 
@@ -338,7 +338,7 @@ def test_bad_input_is_a_named_error_of_that_stock_and_the_run_goes_on(
 ) -> None:
     monkeypatch.setattr("kis_assets.transport.fan_out.ROUNDS", 1)
     source = at(TEN)
-    source._workers = 1
+    source.tables._workers = 1
     name, when, error = BAD_INPUT[what]
     setattr(simulator_of(source).faults, name, when or When(path=PATH, calls=1))
     fetched = capture(source, SAMSUNG, HYNIX)
@@ -350,47 +350,47 @@ def test_bad_input_is_a_named_error_of_that_stock_and_the_run_goes_on(
 def test_books_go_through_the_lakes_door_and_their_checks_pass(at: OpenAt, tmp_path: Any) -> None:
     for moment in (TEN, CLOSING_AUCTION):
         source = at(moment)
-        master = source.stock_master(DAY).head(60)
-        fetched = source.order_books(master, DAY, moment)
+        master = source.tables.stock_master(DAY).head(60)
+        fetched = source.tables.order_books(master, DAY, moment)
         lake = Lake(tmp_path / "kis", source="kis")
         change = lake.replace(ORDER_BOOKS, Scope.capture(DAY, moment), fetched.rows)
         assert change.added == fetched.rows.height > 40
     rows = lake.scan(ORDER_BOOKS)
     span = span_of(lake)
-    for claim in CLAIMS:
-        assert claim(span, rows).collect().is_empty(), claim.__name__
+    for check in CHECKS:
+        assert check(span, rows).collect().is_empty(), check.__name__
 
 
-def span_of(lake: Lake) -> Span:
-    return Span(lake, ORDER_BOOKS, DAY, DAY, TEN, lambda: pytest.fail("no source is asked"))
+def span_of(lake: Lake) -> Window:
+    return Window(lake, ORDER_BOOKS, DAY, DAY, TEN, lambda: pytest.fail("no source is asked"))
 
 
-CLAIMS = (
-    claims.asks_rise_and_bids_fall,
-    claims.best_bid_is_below_best_ask,
-    claims.totals_cover_levels,
-    claims.levels_have_shares,
+CHECKS = (
+    checks.asks_rise_and_bids_fall,
+    checks.best_bid_is_below_best_ask,
+    checks.totals_cover_levels,
+    checks.levels_have_shares,
 )
 
 
 @pytest.mark.parametrize(
-    ("claim", "spoilt"),
+    ("check", "spoilt"),
     [
-        (claims.asks_rise_and_bids_fall, {"ask_price_2": None}),
-        (claims.asks_rise_and_bids_fall, {"bid_price_2": 99_999_999}),
-        (claims.best_bid_is_below_best_ask, {"bid_price_1": 99_999_999}),
-        (claims.totals_cover_levels, {"total_bid_volume": 1}),
-        (claims.levels_have_shares, {"ask_volume_1": 0}),
+        (checks.asks_rise_and_bids_fall, {"ask_price_2": None}),
+        (checks.asks_rise_and_bids_fall, {"bid_price_2": 99_999_999}),
+        (checks.best_bid_is_below_best_ask, {"bid_price_1": 99_999_999}),
+        (checks.totals_cover_levels, {"total_bid_volume": 1}),
+        (checks.levels_have_shares, {"ask_volume_1": 0}),
     ],
 )
-def test_a_check_tells_what_breaks_its_claim(
-    at: OpenAt, tmp_path: Any, claim: Any, spoilt: dict[str, Any]
+def test_a_check_tells_what_fails_it(
+    at: OpenAt, tmp_path: Any, check: Any, spoilt: dict[str, Any]
 ) -> None:
     rows = capture(at(TEN), SAMSUNG).rows
     types = ORDER_BOOKS.schema
     rows = rows.with_columns(pl.lit(v, types[name]).alias(name) for name, v in spoilt.items())
     span = span_of(Lake(tmp_path / "kis", source="kis"))
-    assert claim(span, rows.lazy()).collect().height == 1
+    assert check(span, rows.lazy()).collect().height == 1
 
 
 @pytest.mark.parametrize("phase", [{"market_phase": "00"}, {"vi_code": "Y"}])
@@ -402,7 +402,7 @@ def test_a_crossed_book_is_right_in_auctions_and_interruptions(
         pl.lit(99_999_999).alias("bid_price_1"), *(pl.lit(v).alias(n) for n, v in phase.items())
     )
     span = span_of(Lake(tmp_path / "kis", source="kis"))
-    assert claims.best_bid_is_below_best_ask(span, rows.lazy()).collect().is_empty()
+    assert checks.best_bid_is_below_best_ask(span, rows.lazy()).collect().is_empty()
 
 
 def test_books_of_another_day_are_refused_before_a_request() -> None:

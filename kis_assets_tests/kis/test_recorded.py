@@ -18,8 +18,18 @@ import pytest
 
 from kis_assets.defs.assets.corporate_actions import unexplained
 from kis_assets.exchange import calendar
-from kis_assets.kis import answers, minute_candles, stream_records
-from kis_assets.kis.quotations import Quotations
+from kis_assets.kis import calendar as kis_calendar
+from kis_assets.kis import (
+    corporate_actions,
+    daily_candles,
+    minute_candles,
+    order_books,
+    quotes,
+    stock_info,
+    stream_records,
+)
+from kis_assets.kis.client import Client
+from kis_assets.kis.fields import frame
 from kis_assets.lake.base_prices import moved_bases
 from kis_assets.settings import Settings
 from kis_assets.sources.kis import KISDataSource
@@ -27,7 +37,7 @@ from kis_assets.tables import CORPORATE_ACTIONS, DAILY_CANDLES
 from kis_assets_tests.conftest import RECORDED
 from kis_assets_tests.support.invented_answers import LISTS, SAMSUNG, invented
 
-Answering = Callable[..., Quotations]
+Answering = Callable[..., Client]
 Recorded = Callable[[int], str]
 Body = Callable[[int], dict[str, Any]]
 
@@ -54,7 +64,7 @@ def answering(recorded: Recorded, settings: Settings) -> Iterator[Answering]:
     """A client of a server that gives one recorded answer, and the recorded token before it."""
     with ExitStack() as opened:
 
-        def open_at(number: int, now: datetime) -> Quotations:
+        def open_at(number: int, now: datetime) -> Client:
             def answer(request: httpx.Request) -> httpx.Response:
                 if request.method == "POST":
                     return httpx.Response(200, text=recorded(22))
@@ -69,7 +79,7 @@ def answering(recorded: Recorded, settings: Settings) -> Iterator[Answering]:
                     has_quota=False,
                 )
             )
-            return source._kis
+            return source._client
 
         yield open_at
 
@@ -80,7 +90,7 @@ def seoul(*moment: int) -> datetime:
 
 def test_02_a_price(answering: Answering, body: Body) -> None:
     told = body(2)["output"]
-    price = answering(2, seoul(2023, 6, 1, 12)).price(told["stck_shrn_iscd"])
+    price = quotes.price(answering(2, seoul(2023, 6, 1, 12)), told["stck_shrn_iscd"])
     assert price["price"] == int(told["stck_prpr"])
     assert price["price"] - price["change"] == price["base_price"] == int(told["stck_sdpr"])
     assert price["listed_shares"] == int(told["lstn_stcn"])
@@ -90,7 +100,7 @@ def test_04_a_book_of_continuous_trading_has_no_expected_price(
     answering: Answering, body: Body
 ) -> None:
     now = seoul(2026, 5, 27, 15, 8, 23)
-    book = answering(4, now).order_book(SAMSUNG, now.date(), now)
+    book = order_books.order_book(answering(4, now), SAMSUNG, now.date())
     assert (book["expected_price"], book["expected_volume"]) == (None, None)
     assert book["bid_price_1"] == int(body(4)["output1"]["bidp1"])
     assert book["booked_at"] == seoul(2026, 5, 27, 15, 8, 22)
@@ -98,7 +108,7 @@ def test_04_a_book_of_continuous_trading_has_no_expected_price(
 
 def test_06_daily_bars_in_the_session(answering: Answering, body: Body) -> None:
     now = seoul(2026, 5, 27, 15, 8)
-    bars = answering(6, now).daily_page(SAMSUNG, date(2026, 5, 20), now.date())
+    bars = daily_candles.daily_page(answering(6, now), SAMSUNG, date(2026, 5, 20), now.date())
     assert len(bars) == len([row for row in body(6)["output2"] if row])
     assert [bar["is_final"] for bar in bars] == [False] + [True] * (len(bars) - 1)
     for later, earlier in pairwise(bars):
@@ -111,12 +121,12 @@ def test_08_a_base_that_halves_without_a_mark_is_an_action_of_unknown_kind(
     now = seoul(2026, 8, 27, 21)
     first, last = date(2026, 8, 25), date(2026, 8, 27)
     code = body(8)["output1"]["stck_shrn_iscd"]
-    bars = answering(8, now).daily_page(code, first, last)
+    bars = daily_candles.daily_page(answering(8, now), code, first, last)
     traded, back, halted = bars
     assert (halted["change"], halted["open"], halted["has_traded"]) == (0, 0, False)
     assert back["base_price"] * 2 == halted["close"]
     same = {"stock_code": code, "is_final": True, "source": "kis", "fetched_at": now}
-    candles = answers.frame([bar | same for bar in bars], DAILY_CANDLES.schema)
+    candles = frame([bar | same for bar in bars], DAILY_CANDLES.schema)
     moved = moved_bases(candles.lazy(), first, last).collect()
     (found,) = unexplained(candles, moved, CORPORATE_ACTIONS.empty(), now).iter_rows(named=True)
     assert (found["effective_on"], found["kind"]) == (back["trading_day"], "other")
@@ -125,7 +135,7 @@ def test_08_a_base_that_halves_without_a_mark_is_an_action_of_unknown_kind(
 
 
 def test_09_recent_days(answering: Answering, body: Body) -> None:
-    weeks = answering(9, seoul(2024, 6, 10, 21)).recent_days(SAMSUNG)
+    weeks = daily_candles.recent_days(answering(9, seoul(2024, 6, 10, 21)), SAMSUNG)
     told = body(9)["output"]
     assert [week["close"] for week in weeks] == [int(row["stck_clpr"]) for row in told]
     assert weeks[0]["close"] - weeks[0]["change"] == weeks[1]["close"]
@@ -133,7 +143,7 @@ def test_09_recent_days(answering: Answering, body: Body) -> None:
 
 def test_11_minutes_of_a_past_day(body: Body) -> None:
     day = date(2024, 6, 11)
-    page = minute_candles.page(body(11), SAMSUNG, day, seoul(2024, 6, 11, 15, 30), 120)
+    page = minute_candles.read_page(body(11), SAMSUNG, day, seoul(2024, 6, 11, 15, 30), 120)
     assert not page.others
     newest, before = page.bars
     assert newest["started_at"] - before["started_at"] == timedelta(minutes=1)
@@ -143,7 +153,7 @@ def test_11_minutes_of_a_past_day(body: Body) -> None:
 
 
 def test_13_a_listing_day_on_kospi_is_none_on_freeboard(answering: Answering, body: Body) -> None:
-    facts = answering(13, seoul(2024, 6, 14, 12)).stock_info("000660")
+    facts = stock_info.stock_info(answering(13, seoul(2024, 6, 14, 12)), "000660")
     assert f"{facts['listed_on_kospi']:%Y%m%d}" == body(13)["output"]["scts_mket_lstg_dt"]
     assert facts["listed_on_freeboard"] is None
     assert facts["kind_of_share"] == "common"
@@ -151,7 +161,7 @@ def test_13_a_listing_day_on_kospi_is_none_on_freeboard(answering: Answering, bo
 
 def test_15_a_page_of_the_calendar(answering: Answering, body: Body) -> None:
     first = date(2026, 6, 1)
-    days = answering(15, seoul(2026, 6, 1, 8)).calendar(first, first)
+    days = kis_calendar.market_days(answering(15, seoul(2026, 6, 1, 8)), first, first)
     assert len(days) == 24
     assert max(days) == date.fromisoformat(body(15)["ctx_area_nk"].strip())
     opened = [day for day, is_open in days.items() if is_open]
@@ -159,8 +169,8 @@ def test_15_a_page_of_the_calendar(answering: Answering, body: Body) -> None:
 
 
 def actions(answering: Answering, body: Body, number: int, name: str) -> dict[str, dict[str, Any]]:
-    quotations = answering(number, seoul(2024, 7, 1, 8))
-    rows = quotations.corporate_actions(LISTS[name], date(2024, 3, 1), date(2024, 3, 31))
+    client, month = answering(number, seoul(2024, 7, 1, 8)), (date(2024, 3, 1), date(2024, 3, 31))
+    rows = corporate_actions.announced(client, LISTS[name], *month)
     assert len(rows) == len(body(number)["output1"])
     return {row["stock_code"]: row for row in rows}
 

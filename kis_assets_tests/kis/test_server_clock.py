@@ -13,8 +13,9 @@ import pytest
 
 from kis_assets.errors import KISError
 from kis_assets.exchange import calendar
-from kis_assets.kis import endpoints
 from kis_assets.kis.client import Client
+from kis_assets.kis.daily_candles import DAILY_CHART
+from kis_assets.kis.quotes import PRICE
 from kis_assets.settings import Settings
 from kis_assets.simulator.server.faults import When
 from kis_assets.simulator.server.http import InProcessTransport
@@ -60,7 +61,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[datetime]]:
 
 def minutes_of(settings: Settings, server: httpx.BaseTransport) -> pl.DataFrame:
     with closing(KISDataSource(settings, transport=server, has_quota=False)) as source:
-        fetched = source.minute_candles([SAMSUNG], date(2026, 3, 17))
+        fetched = source.tables.minute_candles([SAMSUNG], date(2026, 3, 17))
     assert fetched.failed == {}
     return fetched.rows
 
@@ -108,7 +109,7 @@ def test_without_a_date_that_can_be_read_the_clock_here_counts(
     answer = {"rt_cd": "0", "access_token": "T", "expires_in": 86400}
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json=answer, headers=headers))
     with closing(Client(live, transport=transport, has_quota=False)) as client:
-        client.ask(endpoints.PRICE, {}, dict)
+        client.ask(PRICE, {}, dict)
         assert client.now() == NOON
 
 
@@ -121,5 +122,5 @@ def test_the_newest_answer_tells_the_clock_also_when_it_refuses(
         for seconds in (0, 60, -60):
             transport.state(NOON + timedelta(seconds=seconds))
             with pytest.raises(KISError, match="OPSQ2001"):
-                client.ask(endpoints.DAILY_CHART, {}, dict)
+                client.ask(DAILY_CHART, {}, dict)
             assert client.now() == NOON + timedelta(seconds=seconds)

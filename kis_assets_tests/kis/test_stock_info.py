@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from kis_assets.errors import InvalidRequest, UnexpectedAnswer
-from kis_assets.kis import answers_reference, master_files
+from kis_assets.kis import master_files, stock_info
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.faults import When
@@ -53,7 +53,7 @@ def virtual(market: ModelMarket, settings: Settings) -> Iterator[KISDataSource]:
 
 
 def read(**changes: str) -> dict[str, Any]:
-    return answers_reference.stock_info({"output": ANSWER | changes}, "900110")
+    return stock_info.read_stock_info({"output": ANSWER | changes}, "900110")
 
 
 # One answer
@@ -148,7 +148,7 @@ def test_the_size_class_is_no_sector(
 ) -> None:
     """KIS calls it the large class of sectors."""
     facts = read() | {"sector_large_name": "대형주"}
-    monkeypatch.setattr(source._kis, "stock_info", lambda _: facts)
+    monkeypatch.setattr(stock_info, "stock_info", lambda *_: facts)
     assert source.get_stock_info("900110").sector is None
     facts["sector_medium_name"] = "기계"
     assert source.get_stock_info("900110").sector == "기계"
@@ -228,8 +228,8 @@ def test_without_the_lists_of_nxt_it_is_not_known_what_nxt_trades(
     }
     server.faults.unavailable = When(path="nxt_")
     with open_source(server, settings.model_copy(update=there)) as virtual:
-        stocks = virtual.stock_master(date(2026, 3, 17)).head(3)
-        facts = virtual.stock_info(stocks, date(2026, 3, 1)).rows
+        stocks = virtual.tables.stock_master(date(2026, 3, 17)).head(3)
+        facts = virtual.tables.stock_info(stocks, date(2026, 3, 1)).rows
     assert facts["on_nxt"].to_list() == [None] * 3
     assert facts["stock_name"].null_count() == 0
 
@@ -238,10 +238,10 @@ def test_the_virtual_server_makes_it_of_the_master_files_and_says_so(
     virtual: KISDataSource, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    stocks = virtual.stock_master(date(2026, 3, 17)).filter(
+    stocks = virtual.tables.stock_master(date(2026, 3, 17)).filter(
         pl.col("stock_code").is_in([SAMSUNG, "005935", "247540"])
     )
-    facts = virtual.stock_info(stocks, date(2026, 3, 1)).rows
+    facts = virtual.tables.stock_info(stocks, date(2026, 3, 1)).rows
     assert "stock info comes from the master files" in caplog.text
     assert "KIS_USE_VIRTUAL_SERVER=false" in caplog.text
     by_code = {row["stock_code"]: row for row in facts.iter_rows(named=True)}
@@ -255,6 +255,6 @@ def test_the_virtual_server_makes_it_of_the_master_files_and_says_so(
 def test_sector_names_are_cut_by_bytes() -> None:
     """KIS's own sample decodes first and loses the first character of every name."""
     record = b"00027" + "제조".encode("cp949").ljust(40)
-    assert master_files.sector_names(record + b"\r\n" + record + b"\n") == {"0027": "제조"}
+    assert master_files.read_sector_names(record + b"\r\n" + record + b"\n") == {"0027": "제조"}
     with pytest.raises(UnexpectedAnswer, match="45 bytes"):
-        master_files.sector_names(record[:-1])
+        master_files.read_sector_names(record[:-1])

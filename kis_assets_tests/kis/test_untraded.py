@@ -10,14 +10,15 @@ import polars as pl
 import pytest
 
 from kis_assets.defs.checks import prices
-from kis_assets.defs.checks.check import Span
+from kis_assets.defs.checks.check import Window
 from kis_assets.errors import UnexpectedAnswer
 from kis_assets.exchange.venues import Venue
-from kis_assets.kis import answers, endpoints
+from kis_assets.kis.daily_candles import DAILY_CHART, RECENT_DAYS, read_recent_days
+from kis_assets.kis.quotes import MANY_PRICES, PRICE, read_price
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.settings import Settings
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.sources import chart_data
+from kis_assets.sources import bars
 from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS
 from kis_assets_tests.conftest import EVENING, open_source
 from kis_assets_tests.kis.test_answers import bar, many, quote, read
@@ -41,7 +42,7 @@ def test_an_untraded_day_is_stored_in_one_form(form: str, mark: str) -> None:
     (found,) = read(bar(**shown, mod_yn=mark))
     assert (found["open"], found["high"], found["low"]) == (0, 0, 0)
     assert (found["close"], found["volume"], found["has_traded"]) == (71200, 0, False)
-    (again,) = answers.recent_days({"output": [bar(**shown)]})
+    (again,) = read_recent_days({"output": [bar(**shown)]})
     assert all(again[name] == found[name] for name in ("open", "high", "low", "close", "volume"))
 
 
@@ -53,7 +54,7 @@ def test_a_quote_before_the_first_trade_has_one_form(form: str) -> None:
     one = bar(
         stck_prpr="71200", prdy_ctrt="0.00", acml_vol="0", **dict.fromkeys(CHART, FORMS[form])
     )
-    found = answers.price({"output": one}, "900110")
+    found = read_price({"output": one}, "900110")
     assert (found["price"], found["open"], found["high"], found["low"]) == (71200, 0, 0, 0)
 
 
@@ -84,7 +85,7 @@ def test_a_week_leaves_out_the_prices_of_days_without_a_regular_trade() -> None:
         dict(zip(("open", "high", "low", "close", "volume", "trading_value"), day, strict=True))
         for day in ((0, 0, 0, 110, 5, 550), (105, 120, 100, 110, 9, 990), (0, 0, 0, 104, 0, 0))
     ]
-    week = chart_data.join(days)
+    week = bars.join(days)
     assert (week["open"], week["high"], week["low"]) == (105, 120, 100)
     assert (week["close"], week["volume"]) == (110, 14)
 
@@ -114,10 +115,10 @@ def test_an_open_of_0_beside_a_high_was_a_lapse_before_there_was_an_after_market
 
 
 def failing(lake: Lake, *candles: dict[str, Any]) -> list[date]:
-    """The days that break the claim on what high and low cover."""
+    """The days that fail the check of what high and low cover."""
     lake.replace(DAILY_CANDLES, Scope.month(SINCE), frame(DAILY_CANDLES, *candles, source="kis"))
     september = (date(2026, 9, 1), date(2026, 9, 30))
-    span = Span(lake, DAILY_CANDLES, *september, EVENING, lambda: pytest.fail("nothing is asked"))
+    span = Window(lake, DAILY_CANDLES, *september, EVENING, lambda: pytest.fail("nothing is asked"))
     found = prices.high_covers_all_prices(span, span.rows())
     return found.collect()["trading_day"].to_list()
 
@@ -169,8 +170,8 @@ def test_untraded_days_are_the_same_rows_in_any_form_and_break_no_check(
                     record |= {"mod_yn": mark} if "mod_yn" in record else {}
 
     as_zeros = stored("zeros")
-    for asked in ("PRICE", "MANY_PRICES", "DAILY_CHART", "RECENT_DAYS"):
-        alter(monkeypatch, getattr(endpoints, asked), otherwise)
+    for asked in (PRICE, MANY_PRICES, DAILY_CHART, RECENT_DAYS):
+        alter(monkeypatch, asked, otherwise)
     assert all(a.equals(b) for a, b in zip(as_zeros, stored("otherwise"), strict=True))
     assert as_zeros[1].filter(~pl.col("has_traded"))["open"].unique().to_list() == [0]
 
@@ -197,11 +198,11 @@ def test_both_venues_as_one_before_nxt_are_krx_or_nothing(
         payload["output2"] = [it for it in rows if it.get("stck_bsop_date", "") >= "20250304"]
 
     if begins_with_nxt:
-        alter(monkeypatch, endpoints.DAILY_CHART, cut)
+        alter(monkeypatch, DAILY_CHART, cut)
     unified = settings.model_copy(update={"kis_venue": Venue.UNIFIED})
     with open_source(simulator, unified) as source:
         chart = source.get_chart_data(SAMSUNG, count=300)
-        before = source.daily_candles([SAMSUNG], date(2025, 2, 3), date(2025, 2, 28))
+        before = source.tables.daily_candles([SAMSUNG], date(2025, 2, 3), date(2025, 2, 28))
     assert (chart[-1].date < "20250304") is not begins_with_nxt
     assert before.failed == {}
     assert before.rows.is_empty() is (SAMSUNG in before.absent) is begins_with_nxt

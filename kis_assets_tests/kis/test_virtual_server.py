@@ -5,32 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 
 import httpx
 import pytest
 
 from kis_assets.errors import AuthenticationFailed, KISError, NotSupported
 from kis_assets.exchange import calendar
-from kis_assets.kis import endpoints
-from kis_assets.kis.client import Client
-from kis_assets.kis.endpoints import Endpoint
+from kis_assets.kis.client import Client, Endpoint
+from kis_assets.kis.quotes import PRICE
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.http import InProcessTransport
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.sources.base import PriceType
 from kis_assets.sources.kis import KISDataSource
+from kis_assets.sources.record_types import PriceType
 from kis_assets.tables import CORPORATE_ACTIONS, DAILY_CANDLES, PRICE_SNAPSHOTS, STOCK_INFO
 from kis_assets_tests.conftest import EVENING, Clock, open_source
-from kis_assets_tests.support.in_process import FEW, checks, failure, materialize, point_at, rows
+from kis_assets_tests.support.in_process import (
+    FEW,
+    checks,
+    endpoints,
+    failure,
+    materialize,
+    point_at,
+    rows,
+)
 
 DAY = EVENING.date()
 SAMSUNG = "005930"
-REAL_ONLY = [
-    endpoint for endpoint in vars(endpoints).values()
-    if isinstance(endpoint, Endpoint) and not endpoint.virtual
-]  # fmt: skip
+REAL_ONLY = [endpoint for endpoint in endpoints() if not endpoint.virtual]
 
 
 @pytest.fixture
@@ -59,24 +62,22 @@ def virtual(server: Simulator, there: Settings) -> Iterator[KISDataSource]:
 def test_twenty_prices_at_one_a_second_meet_no_refusal(
     market: ModelMarket,
     there: Settings,
-    monkeypatch: pytest.MonkeyPatch,
     clock: Clock,
 ) -> None:
     """The limiter of the server counts in the same time as the client waits in."""
     strict = Simulator(market, environment="virtual", monotonic=clock, token_window=0.0)
     assert strict.rate_limit == 1
-    monkeypatch.setattr(
-        "kis_assets.sources.kis.Client", partial(Client, clock=clock, sleep=clock.sleep)
-    )
     began = clock.now
     with KISDataSource(
         there.model_copy(update={"kis_api_rate_limit": None}),
         transport=InProcessTransport(strict, clock.sleep),
         workers=1,
+        clock=clock,
+        sleep=clock.sleep,
     ) as source:
-        stocks = source.stock_master(DAY)
+        stocks = source.tables.stock_master(DAY)
         twenty = stocks.sort("previous_market_cap", descending=True, nulls_last=True).head(20)
-        fetched = source.price_snapshots(twenty, DAY, EVENING)
+        fetched = source.tables.price_snapshots(twenty, DAY, EVENING)
     assert fetched.rows.height == 20
     assert (fetched.failed, strict.refusals) == ({}, 0)
     assert strict.max_in_any_second() == 1
@@ -148,9 +149,9 @@ def test_what_is_missing_is_said_before_a_request(
 ) -> None:
     yesterday = calendar.previous_trading_day(DAY)
     for ask in (
-        lambda: virtual.market_days(DAY, DAY),
-        lambda: virtual.corporate_actions(DAY),
-        lambda: virtual.minute_candles([SAMSUNG], yesterday),
+        lambda: virtual.tables.market_days(DAY, DAY),
+        lambda: virtual.tables.corporate_actions(DAY),
+        lambda: virtual.tables.minute_candles([SAMSUNG], yesterday),
     ):
         with pytest.raises(NotSupported, match=r"virtual server .*KIS_USE_VIRTUAL_SERVER=false"):
             ask()
@@ -195,7 +196,7 @@ def refused(settings: Settings, msg_cd: str, status: int) -> KISError:
         closing(Client(settings, transport=httpx.MockTransport(answer), has_quota=False)) as client,
         pytest.raises(KISError, match=msg_cd) as caught,
     ):
-        client.ask(endpoints.PRICE, {}, dict)
+        client.ask(PRICE, {}, dict)
     assert len(asked) == 1
     return caught.value
 

@@ -14,16 +14,22 @@ import pytest
 from pydantic import SecretStr
 
 from kis_assets.errors import InvalidRequest, KISError, UnexpectedAnswer
-from kis_assets.kis import endpoints
-from kis_assets.kis.answers_reference import ACTION_LISTS, corporate_actions
-from kis_assets.kis.endpoints import Endpoint
+from kis_assets.kis.action_lists import ACTION_LISTS, DIVIDENDS
+from kis_assets.kis.calendar import CALENDAR
+from kis_assets.kis.client import Endpoint
+from kis_assets.kis.corporate_actions import read_page
+from kis_assets.kis.daily_candles import DAILY_CHART, RECENT_DAYS
+from kis_assets.kis.minute_candles import PAST_MINUTES
+from kis_assets.kis.order_books import ORDER_BOOK
+from kis_assets.kis.quotes import MANY_PRICES, PRICE
+from kis_assets.kis.stock_info import STOCK_INFO
 from kis_assets.krx import client
 from kis_assets.settings import Settings
 from kis_assets.simulator.server import services
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.sources.base import Fetched
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.sources.krx import KRXDataSource
+from kis_assets.sources.tables import Fetched
 from kis_assets_tests.conftest import EVENING, open_source
 from kis_assets_tests.kis.test_master_files import parse, record
 from kis_assets_tests.krx.test_krx_source import ROW
@@ -39,7 +45,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, asked: Endpoint, figure: str, word: A
 
     def answer(request: Any) -> Any:
         given = service.answer(request)
-        is_alone = ONE in request.parameters.values() and asked is not endpoints.MANY_PRICES
+        is_alone = ONE in request.parameters.values() and asked is not MANY_PRICES
         for part in given.payload.values():
             for row in part if isinstance(part, list) else [part]:
                 if figure in row and (is_alone or row.get("inter_shrn_iscd") == ONE):
@@ -50,7 +56,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, asked: Endpoint, figure: str, word: A
 
 
 def stocks(source: KISDataSource, shares: int | None = None) -> pl.DataFrame:
-    found = source.stock_master(DAY).filter(pl.col("stock_code").is_in([ONE, *OTHERS]))
+    found = source.tables.stock_master(DAY).filter(pl.col("stock_code").is_in([ONE, *OTHERS]))
     if shares is None:
         return found
     is_one = pl.col("stock_code") == ONE
@@ -60,39 +66,39 @@ def stocks(source: KISDataSource, shares: int | None = None) -> pl.DataFrame:
 Fetch = Callable[[KISDataSource], Fetched]
 TABLES: dict[str, tuple[Endpoint, str, Fetch]] = {
     "prices": (
-        endpoints.PRICE,
+        PRICE,
         "acml_vol",
-        lambda source: source.price_snapshots(stocks(source), DAY, EVENING),
+        lambda source: source.tables.price_snapshots(stocks(source), DAY, EVENING),
     ),
     "order books": (
-        endpoints.ORDER_BOOK,
+        ORDER_BOOK,
         "bidp_rsqn3",
-        lambda source: source.order_books(stocks(source), DAY, EVENING),
+        lambda source: source.tables.order_books(stocks(source), DAY, EVENING),
     ),
     "daily candles": (
-        endpoints.DAILY_CHART,
+        DAILY_CHART,
         "acml_tr_pbmn",
-        lambda source: source.daily_candles([ONE, *OTHERS], date(2026, 3, 2), DAY),
+        lambda source: source.tables.daily_candles([ONE, *OTHERS], date(2026, 3, 2), DAY),
     ),
     "recent candles": (
-        endpoints.RECENT_DAYS,
+        RECENT_DAYS,
         "acml_vol",
-        lambda source: source.recent_candles([ONE, *OTHERS]),
+        lambda source: source.tables.recent_candles([ONE, *OTHERS]),
     ),
     "minutes": (
-        endpoints.PAST_MINUTES,
+        PAST_MINUTES,
         "cntg_vol",
-        lambda source: source.minute_candles([ONE, *OTHERS], DAY),
+        lambda source: source.tables.minute_candles([ONE, *OTHERS], DAY),
     ),
     "stock info": (
-        endpoints.STOCK_INFO,
+        STOCK_INFO,
         "lstg_stqt",
-        lambda source: source.stock_info(stocks(source), DAY),
+        lambda source: source.tables.stock_info(stocks(source), DAY),
     ),
     "capital": (
-        endpoints.STOCK_INFO,
+        STOCK_INFO,
         "cpta",
-        lambda source: source.stock_info(stocks(source), DAY),
+        lambda source: source.tables.stock_info(stocks(source), DAY),
     ),
 }
 KINDS = [[], {"a": [1]}, True, 10**4000]
@@ -111,8 +117,8 @@ def test_the_one_stock_fails_by_name_and_the_others_are_there(
         return  # a company may be in debt
     asked, figure, fetch = TABLES[name]
     spoil(monkeypatch, asked, figure, word)
-    if asked is endpoints.PRICE:
-        spoil(monkeypatch, endpoints.MANY_PRICES, figure, word)
+    if asked is PRICE:
+        spoil(monkeypatch, MANY_PRICES, figure, word)
     with open_source(simulator, settings.model_copy(update={"kis_api_max_retries": 0})) as source:
         fetched = fetch(source)
     assert list(fetched.failed) == [ONE]
@@ -127,11 +133,11 @@ def test_a_stock_worth_more_than_any_company_fails_alone(
 ) -> None:
     """Each figure may be, and their product is no number that a table holds."""
     with open_source(simulator, settings) as source:
-        fetched = source.price_snapshots(stocks(source, 10**17), DAY, EVENING)
+        fetched = source.tables.price_snapshots(stocks(source, 10**17), DAY, EVENING)
         assert list(fetched.failed) == [ONE]
         assert "than any company" in str(fetched.failed[ONE])
         assert set(fetched.rows["stock_code"]) == set(OTHERS)
-        spoil(monkeypatch, endpoints.PRICE, "lstn_stcn", "9" * 17)
+        spoil(monkeypatch, PRICE, "lstn_stcn", "9" * 17)
         with pytest.raises(UnexpectedAnswer, match="than any company"):
             source.get_current_price(ONE)
         assert source.get_current_price(OTHERS[0]).market_cap
@@ -164,23 +170,21 @@ def test_a_list_of_the_exchange_names_the_row(settings: Settings, word: Any) -> 
 def test_a_list_of_the_depository_is_named(
     simulator: Simulator, settings: Settings, monkeypatch: pytest.MonkeyPatch, word: Any
 ) -> None:
-    service = services.SERVICES[endpoints.DIVIDENDS.path]
+    service = services.SERVICES[DIVIDENDS.path]
 
     def spoilt(request: Any) -> Any:
         given = service.answer(request)
         given.payload["output1"] = [{"sht_cd": ONE, "per_sto_divi_amt": word}]
         return given
 
-    monkeypatch.setitem(
-        services.SERVICES, endpoints.DIVIDENDS.path, replace(service, answer=spoilt)
-    )
+    monkeypatch.setitem(services.SERVICES, DIVIDENDS.path, replace(service, answer=spoilt))
     named = pytest.raises(UnexpectedAnswer, match=r"dividend.*per_sto_divi_amt")
     with open_source(simulator, settings) as source, named:
-        source.corporate_actions(date(2026, 3, 1))
+        source.tables.corporate_actions(date(2026, 3, 1))
 
 
 @pytest.mark.parametrize("row", [7, None, [], "x"])
-@pytest.mark.parametrize("asked", [endpoints.CALENDAR, endpoints.DIVIDENDS])
+@pytest.mark.parametrize("asked", [CALENDAR, DIVIDENDS])
 def test_a_row_that_is_none_is_named(
     simulator: Simulator,
     settings: Settings,
@@ -192,18 +196,18 @@ def test_a_row_that_is_none_is_named(
 
     def spoilt(request: Any) -> Any:
         given = service.answer(request)
-        given.payload["output" if asked is endpoints.CALENDAR else "output1"] = [row]
+        given.payload["output" if asked is CALENDAR else "output1"] = [row]
         return given
 
     monkeypatch.setitem(services.SERVICES, asked.path, replace(service, answer=spoilt))
     named = pytest.raises(UnexpectedAnswer, match="another shape")
     with open_source(simulator, settings) as source, named:
-        source.market_days(DAY, DAY)
-        source.corporate_actions(date(2026, 3, 1))
+        source.tables.market_days(DAY, DAY)
+        source.tables.corporate_actions(date(2026, 3, 1))
 
 
 def test_a_dividend_of_another_age_has_no_ex_day_to_compute() -> None:
-    asked = next(it for it in ACTION_LISTS if it.endpoint is endpoints.DIVIDENDS)
+    asked = next(it for it in ACTION_LISTS if it.endpoint is DIVIDENDS)
     row = {"record_date": "99991231", "sht_cd": ONE, "per_sto_divi_amt": "5"}
-    (action,) = corporate_actions({"output1": [row]}, asked).rows
+    (action,) = read_page({"output1": [row]}, asked).rows
     assert action["effective_from"] == "record_on"

@@ -32,9 +32,9 @@ from kis_assets.simulator.market.replay import ReplayMarket
 from kis_assets.simulator.server.faults import When
 from kis_assets.simulator.server.http import InProcessTransport, serve
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.sources.base import PriceType
 from kis_assets.sources.factory import create_data_source
 from kis_assets.sources.krx import KRXDataSource
+from kis_assets.sources.record_types import PriceType
 from kis_assets.tables import DAILY_CANDLES, KRX_DAILY, STOCK_INFO, STOCK_MASTER
 from kis_assets_tests.conftest import open_source
 
@@ -98,13 +98,13 @@ def asked(server: Simulator) -> list[str]:
 def test_a_whole_market_is_three_requests_and_the_rows_of_the_table(
     source: KRXDataSource, server: Simulator, market: ModelMarket
 ) -> None:
-    rows = source.whole_market(DAY)
+    rows = source.tables.whole_market(DAY)
     assert sorted(asked(server)) == ["knx_bydd_trd", "ksq_bydd_trd", "stk_bydd_trd"]
     assert rows.schema == KRX_DAILY.schema
     assert set(rows["source"]) == {"krx"}
     shares = {s.code for s in market.stocks(DAY) if s.group not in ("EF", "EN", "EW")}
     assert set(rows["stock_code"]) == shares
-    assert source.whole_market(DAY).equals(rows)
+    assert source.tables.whole_market(DAY).equals(rows)
     assert len(server.log) == 3
 
 
@@ -113,11 +113,11 @@ def test_what_krx_says_of_a_day_is_what_kis_says_of_it(
 ) -> None:
     wide = krx_settings.model_copy(update={"kis_universe": ("all",)})
     with KRXDataSource(wide, transport=InProcessTransport(server)) as source:
-        codes = source.whole_market(DAY)["stock_code"].to_list()
-        of_krx = source.daily_candles(codes, DAY, DAY).rows
+        codes = source.tables.whole_market(DAY)["stock_code"].to_list()
+        of_krx = source.tables.daily_candles(codes, DAY, DAY).rows
     later = settings.model_copy(update={"kis_replay_at": MORNING})
     with open_source(server, later) as kis:
-        of_kis = kis.daily_candles(codes, DAY, DAY).rows
+        of_kis = kis.tables.daily_candles(codes, DAY, DAY).rows
     same = [
         name
         for name in DAILY_CANDLES.schema
@@ -128,7 +128,7 @@ def test_what_krx_says_of_a_day_is_what_kis_says_of_it(
 
 
 def test_what_krx_does_not_state_is_null_and_not_none(source: KRXDataSource) -> None:
-    row = source.daily_candles(["005930"], DAY, DAY).rows.row(0, named=True)
+    row = source.tables.daily_candles(["005930"], DAY, DAY).rows.row(0, named=True)
     assert [row[name] for name in ("ex_flag", "split_ratio", "revaluation")] == [None] * 3
     assert row["base_price"] == row["close"] - row["change"]
 
@@ -137,7 +137,7 @@ def test_daily_candles_are_two_requests_a_day_without_konex(
     source: KRXDataSource, server: Simulator
 ) -> None:
     steps: list[int] = []
-    fetched = source.daily_candles(
+    fetched = source.tables.daily_candles(
         ["005930", "999999"],
         date(2026, 3, 1),
         date(2026, 3, 31),
@@ -148,16 +148,16 @@ def test_daily_candles_are_two_requests_a_day_without_konex(
     assert set(asked(server)) == {"stk_bydd_trd", "ksq_bydd_trd"}
     assert len(server.log) == 2 * fetched.rows.height
     assert steps[-1] == 2
-    source.daily_candles(["000660"], date(2026, 3, 1), date(2026, 3, 31))
+    source.tables.daily_candles(["000660"], date(2026, 3, 1), date(2026, 3, 31))
     assert len(server.log) == 2 * fetched.rows.height
 
 
 def test_a_run_whose_rows_are_stored_is_followed_by_one_that_asks_anew(
     source: KRXDataSource, server: Simulator
 ) -> None:
-    source.daily_candles(["005930"], DAY, DAY)
-    source.history_is_stored(DAY, DAY)
-    source.daily_candles(["005930"], DAY, DAY)
+    source.tables.daily_candles(["005930"], DAY, DAY)
+    source.tables.history_is_stored(DAY, DAY)
+    source.tables.daily_candles(["005930"], DAY, DAY)
     assert len(server.log) == 4
 
 
@@ -166,7 +166,7 @@ def test_konex_is_asked_for_where_it_is_in_the_universe(
 ) -> None:
     wide = krx_settings.model_copy(update={"kis_universe": ("common", "konex")})
     with KRXDataSource(wide, transport=InProcessTransport(server)) as source:
-        source.daily_candles(["005930"], DAY, DAY)
+        source.tables.daily_candles(["005930"], DAY, DAY)
     assert len(server.log) == 3
 
 
@@ -219,7 +219,7 @@ def test_stock_info_is_krxs_and_what_it_lacks_is_none(source: KRXDataSource) -> 
 
 def test_the_stock_master_is_of_any_past_day(source: KRXDataSource, market: ModelMarket) -> None:
     day = date(2026, 2, 2)
-    rows = source.stock_master(day)
+    rows = source.tables.stock_master(day)
     assert rows.schema == STOCK_MASTER.schema
     known = {s.code: s for s in market.stocks(day) if s.group not in ("EF", "EN", "EW")}
     assert set(rows["stock_code"]) == set(known)
@@ -234,7 +234,7 @@ def test_the_stock_master_is_of_any_past_day(source: KRXDataSource, market: Mode
                 stock.group, "common"
             )
         )  # fmt: skip
-    info = source.stock_info(rows, DAY)
+    info = source.tables.stock_info(rows, DAY)
     assert info.rows.schema == STOCK_INFO.schema
     assert set(info.rows["known_from"]) == {"krx"}
     assert info.rows.filter(pl.col("kind_of_share").is_null()).height == sum(
@@ -250,11 +250,11 @@ def test_the_stock_master_is_of_any_past_day(source: KRXDataSource, market: Mode
         lambda source: source.get_chart_data("005930", PriceType.MINUTE_1),
         lambda source: source.get_chart_data("005930", PriceType.MINUTE_30),
         lambda source: source.get_chart_data("005930", venue=Venue.NXT),
-        lambda source: source.price_snapshots(STOCK_MASTER.empty(), DAY, MORNING),
-        lambda source: source.order_books(STOCK_MASTER.empty(), DAY, MORNING),
-        lambda source: source.minute_candles(["005930"], DAY),
-        lambda source: source.market_days(DAY, DAY),
-        lambda source: source.corporate_actions(DAY),
+        lambda source: source.tables.price_snapshots(STOCK_MASTER.empty(), DAY, MORNING),
+        lambda source: source.tables.order_books(STOCK_MASTER.empty(), DAY, MORNING),
+        lambda source: source.tables.minute_candles(["005930"], DAY),
+        lambda source: source.tables.market_days(DAY, DAY),
+        lambda source: source.tables.corporate_actions(DAY),
     ],
 )
 def test_what_krx_does_not_have_is_one_sentence_and_no_request(
@@ -282,20 +282,20 @@ def test_a_day_that_cannot_be_had_is_refused_before_a_request(
     source: KRXDataSource, server: Simulator, day: date, said: str
 ) -> None:
     with pytest.raises(InvalidRequest, match=said):
-        source.whole_market(day)
+        source.tables.whole_market(day)
     assert server.log == []
 
 
 def test_days_before_krxs_history_are_no_candles(source: KRXDataSource, server: Simulator) -> None:
     with pytest.raises(InvalidRequest, match="history goes from 2010-01-04 to 2026-03-16"):
-        source.daily_candles(["005930"], date(2009, 12, 1), date(2009, 12, 31))
+        source.tables.daily_candles(["005930"], date(2009, 12, 1), date(2009, 12, 31))
     assert server.log == []
 
 
 def test_before_konex_opened_there_are_two_markets(
     source: KRXDataSource, server: Simulator
 ) -> None:
-    rows = source.whole_market(date(2013, 6, 28))
+    rows = source.tables.whole_market(date(2013, 6, 28))
     assert set(rows["market"]) == {"KOSPI", "KOSDAQ"}
     assert len(server.log) == 2
     with pytest.raises(InvalidRequest, match="KONEX from 2013-07-01"):
@@ -319,11 +319,11 @@ def test_an_empty_answer_for_a_trading_day_is_an_error_and_not_no_rows(
 ) -> None:
     server.faults.empty_day = True
     with pytest.raises(UnexpectedAnswer, match="nothing of 2026-03-13, which is a trading day"):
-        source.whole_market(date(2026, 3, 13))
+        source.tables.whole_market(date(2026, 3, 13))
     with pytest.raises(ServiceUnavailable, match=r"not published 2026-03-16 yet.*due this morning"):
-        source.whole_market(DAY)
+        source.tables.whole_market(DAY)
     server.faults.clear()
-    assert source.whole_market(DAY).height > 60
+    assert source.tables.whole_market(DAY).height > 60
 
 
 def test_a_refused_key_says_that_each_api_is_applied_for(
@@ -331,7 +331,7 @@ def test_a_refused_key_says_that_each_api_is_applied_for(
 ) -> None:
     server.faults.unauthorized = When(path="ksq_bydd_trd")
     with pytest.raises(AuthenticationFailed, match=r"ksq_bydd_trd.*each API must be applied for"):
-        source.whole_market(DAY)
+        source.tables.whole_market(DAY)
     assert asked(server).count("ksq_bydd_trd") == 1
 
 
@@ -347,7 +347,7 @@ def test_what_may_pass_is_tried_again_and_then_named(
     assert source.tally.retries
     setattr(server.faults, fault, True)
     with pytest.raises(ServiceUnavailable):
-        source.whole_market(date(2026, 3, 12))
+        source.tables.whole_market(date(2026, 3, 12))
 
 
 def test_a_hang_is_a_timeout(source: KRXDataSource, server: Simulator) -> None:
@@ -363,7 +363,7 @@ def test_a_rate_refusal_is_waited_out_and_then_named(
     assert source.get_chart_data("005930", count=1)
     server.faults.refused = True
     with pytest.raises(RateLimited, match="HTTP 429"):
-        source.whole_market(date(2026, 3, 12))
+        source.tables.whole_market(date(2026, 3, 12))
 
 
 @pytest.mark.parametrize(
@@ -379,18 +379,18 @@ def test_an_answer_that_lies_is_not_believed(
 ) -> None:
     setattr(server.faults, fault, True)
     with pytest.raises(UnexpectedAnswer, match=said):
-        source.whole_market(DAY)
+        source.tables.whole_market(DAY)
     server.faults.clear()
-    assert source.whole_market(DAY).height > 60
+    assert source.tables.whole_market(DAY).height > 60
 
 
 def test_separators_signs_and_new_fields_change_nothing(
     source: KRXDataSource, server: Simulator
 ) -> None:
-    plain = source.whole_market(DAY)
-    source.history_is_stored(DAY, DAY)
+    plain = source.tables.whole_market(DAY)
+    source.tables.history_is_stored(DAY, DAY)
     server.faults.padded_numbers = server.faults.extra_fields = True
-    assert source.whole_market(DAY).drop("fetched_at").equals(plain.drop("fetched_at"))
+    assert source.tables.whole_market(DAY).drop("fetched_at").equals(plain.drop("fetched_at"))
 
 
 ROW = {
@@ -458,7 +458,7 @@ def test_a_stock_without_a_change_has_no_base_price_and_no_candle(told: Told) ->
     source._markets.answer = (  # type: ignore[method-assign]
         lambda one: answer(one) if one[0] == "stk_bydd_trd" else empty
     )
-    fetched = source.daily_candles(["005930"], DAY, DAY)
+    fetched = source.tables.daily_candles(["005930"], DAY, DAY)
     assert fetched.rows.is_empty()
     assert list(fetched.absent) == ["005930"]
 
@@ -548,7 +548,7 @@ def test_ten_thousand_calls_a_day_are_made_and_no_more(told: Told, tmp_path: Pat
     # Another process with the same key has what is left.
     other = told(ROW, wall_clock=lambda: now)
     kospi(other)
-    other.history_is_stored(DAY, DAY)
+    other.tables.history_is_stored(DAY, DAY)
     with pytest.raises(RateLimited, match="10,000 calls"):
         kospi(other)
     assert other.tally.outcomes["stk_bydd_trd", "NotSent"] == 1
@@ -585,7 +585,7 @@ def test_the_key_is_in_no_error_log_or_file(
             KRXDataSource(krx_settings, transport=InProcessTransport(server)) as source,
             pytest.raises(KISError) as caught,
         ):
-            source.whole_market(DAY)
+            source.tables.whole_market(DAY)
         texts += [str(caught.value), repr(caught.value)]
         setattr(server.faults, fault, False)
     assert KEY not in "\n".join(texts) + caplog.text
@@ -644,7 +644,9 @@ def test_seven_days_arrive_value_for_value(days_folder: Path, krx_settings: Sett
     with serve(simulator) as url:
         changed = {"krx_api_base_url": f"{url}/svc/apis", "kis_replay_at": after}
         with KRXDataSource(krx_settings.model_copy(update=changed)) as source:
-            found = pl.concat(source.whole_market(day) for day in days["date"].unique().sort())
+            found = pl.concat(
+                source.tables.whole_market(day) for day in days["date"].unique().sort()
+            )
             chart = source.get_chart_data("005930", count=7)
     assert found.height == days.height > 2_000
     assert found.select(expected.columns).sort("trading_day", "stock_code").equals(expected)

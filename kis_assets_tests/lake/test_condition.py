@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from kis_assets.defs.assets.reference import computed_days
+from kis_assets.defs.assets.market_days import computed_days
 from kis_assets.errors import ServiceUnavailable
 from kis_assets.exchange import calendar, finality
 from kis_assets.lake import quality
@@ -28,7 +28,7 @@ from kis_assets_tests.conftest import APP_KEY, APP_SECRET
 from kis_assets_tests.support.small_rows import based, frame
 
 MONDAY, TUESDAY, WEDNESDAY = date(2026, 3, 16), date(2026, 3, 17), date(2026, 3, 18)
-CLAIM = "prices_are_possible"
+CHECK = "prices_are_possible"
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def stored(lake: Lake, table: Table, *days: date, rows: int = 10) -> None:
 
 
 def found(day: date, failing: int, severity: str = "ERROR", tolerated: float = 0.0) -> Finding:
-    return Finding(CLAIM, severity, {day: 10}, {day: failing} if failing else {}, tolerated)
+    return Finding(CHECK, severity, {day: 10}, {day: failing} if failing else {}, tolerated)
 
 
 def condition(lake: Lake, table: Table, day: date) -> tuple[str, str]:
@@ -63,7 +63,7 @@ def test_a_stored_day_is_available(lake: Lake) -> None:
 def test_an_error_degrades_its_day_alone_and_says_what_it_is(lake: Lake) -> None:
     stored(lake, DAILY_CANDLES, MONDAY, TUESDAY)
     record(lake, DAILY_CANDLES, [found(MONDAY, 3)])
-    assert condition(lake, DAILY_CANDLES, MONDAY) == ("degraded", f"{CLAIM} fails for 3")
+    assert condition(lake, DAILY_CANDLES, MONDAY) == ("degraded", f"{CHECK} fails for 3")
     assert condition(lake, DAILY_CANDLES, TUESDAY) == ("available", "")
 
 
@@ -79,7 +79,7 @@ def test_a_warning_leaves_a_day_available_and_is_told(lake: Lake) -> None:
     record(lake, DAILY_CANDLES, [found(MONDAY, 3, "WARN")])
     assert condition(lake, DAILY_CANDLES, MONDAY) == (
         "available",
-        f"worth a look: {CLAIM} fails for 3",
+        f"worth a look: {CHECK} fails for 3",
     )
 
 
@@ -256,7 +256,7 @@ def test_why_a_stock_has_no_row_is_kept_apart_from_what_failed(lake: Lake) -> No
     assert '"failed": {"ServiceUnavailable": ["000050"]}' in detail
 
 
-def test_other_claims_tables_and_days_are_left_alone(lake: Lake) -> None:
+def test_other_checks_tables_and_days_are_left_alone(lake: Lake) -> None:
     stored(lake, DAILY_CANDLES, MONDAY, TUESDAY)
     stored(lake, PRICE_SNAPSHOTS, MONDAY)
     before = lake.scan(QUALITY).collect().height

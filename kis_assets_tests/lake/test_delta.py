@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
 
 from kis_assets.cli import app
-from kis_assets.defs.assets.reference import market_days
+from kis_assets.defs.assets.market_days import market_days
 from kis_assets.defs.resources import KISResource, LakeResource
 from kis_assets.lake.delta import PublishError, publish
 from kis_assets.lake.lake import Lake, Scope

@@ -16,6 +16,7 @@ from kis_assets.cli.doctor import Finding, _rate
 from kis_assets.cli.run import _show
 from kis_assets.defs.asset_metadata import standing as account_of
 from kis_assets.errors import ServiceUnavailable
+from kis_assets.kis import quotes
 from kis_assets.lake import requests
 from kis_assets.lake.lake import Lake
 from kis_assets.monitoring.metrics import metrics_text, serve_metrics
@@ -247,7 +248,7 @@ def test_a_breaker_that_is_open_is_seen(simulator: Simulator, settings: Settings
     with KISDataSource(settings, transport=InProcessTransport(simulator)) as source:
         for _ in range(6):
             with pytest.raises(ServiceUnavailable):
-                source._kis.price(SAMSUNG)
+                quotes.price(source._client, SAMSUNG)
     account = snapshot(settings)["accounts"][settings.credentials[0].id]
     assert account["breaker"] == "OPEN"
     assert 50 < account["breaker_opens_for"] <= 60

@@ -11,13 +11,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kis_assets.defs.assets.market_report import drawn, page, store, told_by
 from kis_assets.errors import ServiceUnavailable
 from kis_assets.exchange import calendar
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.lake.quality import account, record
 from kis_assets.lake.views import VIEWS
-from kis_assets.report.daily_report import WINDOW, look_back
+from kis_assets.report.daily_report import WINDOW, day_report
+from kis_assets.report.page import drawn, page, store, told_by
 from kis_assets.settings import Settings
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
@@ -133,13 +133,13 @@ def put_candles(lake: Lake, closes: dict[str, list[int]], **more: Any) -> None:
 
 def test_a_day_of_which_nothing_is_stored_has_no_report(lake: Lake, settings: Settings) -> None:
     put_master(lake)
-    assert look_back(lake, DAY, settings) is None
+    assert day_report(lake, DAY, settings) is None
 
 
 def test_the_market_moves_as_its_value_does(lake: Lake, settings: Settings) -> None:
     put_master(lake)
     put_prices(lake, {"005930": 100, "000660": -50, "035420": 0})
-    found = look_back(lake, DAY, settings)
+    found = day_report(lake, DAY, settings)
     assert found is not None
     (market,) = found.markets.to_dicts()
     assert (market["up"], market["down"], market["flat"]) == (1, 1, 1)
@@ -152,7 +152,7 @@ def test_the_market_moves_as_its_value_does(lake: Lake, settings: Settings) -> N
 def test_a_stock_without_a_price_is_named(lake: Lake, settings: Settings) -> None:
     put_master(lake)
     put_prices(lake, {"005930": 100})
-    found = look_back(lake, DAY, settings)
+    found = day_report(lake, DAY, settings)
     assert found is not None
     assert found.without_price["stock_code"].to_list() == ["000660", "035420"]
     assert "NAVER (035420)" in page(found, "mock", drawn(found, print))
@@ -161,7 +161,7 @@ def test_a_stock_without_a_price_is_named(lake: Lake, settings: Settings) -> Non
 def test_daily_candles_stand_in_where_nothing_was_captured(lake: Lake, settings: Settings) -> None:
     put_master(lake)
     put_candles(lake, {"005930": [1_000, 1_100]})
-    found = look_back(lake, DAY, settings)
+    found = day_report(lake, DAY, settings)
     assert found is not None
     assert not found.from_captures
     assert found.quotes["stock_name"].to_list() == ["삼성전자"]
@@ -179,7 +179,7 @@ def test_a_new_high_is_a_close_above_every_close_of_twenty_sessions(
             "035420": [1_000] * WINDOW + [999],
         },
     )
-    found = look_back(lake, DAY, settings)
+    found = day_report(lake, DAY, settings)
     assert found is not None
     assert found.highs is not None
     assert found.lows is not None
@@ -189,7 +189,7 @@ def test_a_new_high_is_a_close_above_every_close_of_twenty_sessions(
 
 def test_a_stock_that_was_split_meanwhile_has_no_new_low(lake: Lake, settings: Settings) -> None:
     put_candles(lake, {"005930": [10_000] * WINDOW + [1_000]}, split_ratio=0.1)
-    found = look_back(lake, DAY, settings)
+    found = day_report(lake, DAY, settings)
     assert found is not None
     assert found.lows is not None
     assert found.lows.is_empty()
@@ -233,7 +233,7 @@ def test_the_page_is_whole_escaped_and_loads_nothing(lake: Lake, settings: Setti
             for ahead in (-1, 0, 7)
         ],
     )
-    found = look_back(lake, DAY, settings)
+    found = day_report(lake, DAY, settings)
     assert found is not None
     assert found.actions.height == 1
     assert found.upcoming.height == 1
@@ -264,7 +264,7 @@ def test_what_the_catalogue_knows_to_be_missing_stands_on_the_page(
         """,
     )
     put_prices(lake, {"005930": 100})
-    found = look_back(lake, DAY, settings)
+    found = day_report(lake, DAY, settings)
     assert found is not None
     html = page(found, "mock", drawn(found, print))
     assert "nobody &lt;i&gt;came&lt;/i&gt;" in html
@@ -278,7 +278,7 @@ def test_a_picture_that_cannot_be_drawn_costs_no_page(
         raise RuntimeError("no more ink")
 
     put_prices(lake, {"005930": 100})
-    found = look_back(lake, DAY, settings)
+    found = day_report(lake, DAY, settings)
     assert found is not None
     monkeypatch.setattr("kis_assets.charts.market.market_breadth", broken)
     warned: list[str] = []
@@ -339,7 +339,7 @@ def test_a_report_gives_official_closes_and_the_whole_days_volume(
     lake: Lake, settings: Settings
 ) -> None:
     put_evening(lake, 1_050)
-    found = look_back(lake, AUTUMN, settings)
+    found = day_report(lake, AUTUMN, settings)
     assert found is not None
     (quote,) = found.quotes.to_dicts()
     assert (quote["price"], quote["change_rate"], quote["trading_value"]) == (1_050, 5.0, 10_500)
@@ -348,7 +348,7 @@ def test_a_report_gives_official_closes_and_the_whole_days_volume(
 
 def test_a_report_without_an_official_close_says_so(lake: Lake, settings: Settings) -> None:
     put_evening(lake, None)
-    found = look_back(lake, AUTUMN, settings)
+    found = day_report(lake, AUTUMN, settings)
     assert found is not None
     assert found.quotes["price"].to_list() == [1_100]
     assert told_by(found) == "prices captured 2026-10-01 20:40 in Seoul, not the official closes"
@@ -366,7 +366,7 @@ def test_a_report_from_candles_says_whether_they_are_final(
     closes |= dict.fromkeys(("open", "high", "low", "close"), 1_100)
     row = closes | {"volume": 10, "trading_value": 11_000, "is_final": is_final}
     put(lake, DAILY_CANDLES, Scope.month(AUTUMN), [row])
-    found = look_back(lake, AUTUMN, settings)
+    found = day_report(lake, AUTUMN, settings)
     assert found is not None
     assert told_by(found).startswith(said)
 
@@ -376,7 +376,7 @@ def test_the_chart_of_a_report_shows_the_official_close(lake: Lake, settings: Se
     row = {"trading_day": AUTUMN, "stock_code": "005930", "base_price": 1_000, "volume": 10}
     row |= {"open": 1_000, "high": 1_100, "low": 1_000, "close": 1_100, "change": 100}
     put(lake, DAILY_CANDLES, Scope.month(AUTUMN), [row | {"is_final": False}])
-    found = look_back(lake, AUTUMN, settings)
+    found = day_report(lake, AUTUMN, settings)
     assert found is not None
     assert found.candles.is_empty()  # what is known of the close is one price, and no candle
     at_close = {
@@ -386,7 +386,7 @@ def test_the_chart_of_a_report_shows_the_official_close(lake: Lake, settings: Se
         **{"base_price": 1_000, "change": 50, "change_rate": 5.0, "market_cap": 1_050_000},
     }
     put(lake, PRICE_SNAPSHOTS, Scope.capture(AUTUMN, at_close["captured_at"]), [at_close])
-    found = look_back(lake, AUTUMN, settings)
+    found = day_report(lake, AUTUMN, settings)
     assert found is not None
     (candle,) = found.candles.to_dicts()
     assert [candle[name] for name in ("high", "low", "close", "change")] == [1_060, 990, 1_050, 50]

@@ -16,7 +16,7 @@ from kis_assets.kis import master_files
 from kis_assets.market import _query
 from kis_assets.monitoring import alerts
 from kis_assets.settings import Settings
-from kis_assets.sources.base import Fetched
+from kis_assets.sources.tables import Fetched
 from kis_assets_tests.kis.test_master_files import parse, record
 
 NAMES = [

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from kis_assets.cli import app
 from kis_assets.errors import KISError
-from kis_assets.kis import endpoints
 from kis_assets.kis.client import Client
+from kis_assets.kis.quotes import MANY_PRICES, PRICE
 from kis_assets.security.redaction import HIDDEN, redact, remember
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.model import ModelMarket
@@ -102,7 +102,7 @@ def test_a_server_that_echoes_key_secret_and_token_has_them_printed_nowhere(
                     row["inter_kor_isnm"] = row["rprs_mrkt_kor_name"] = echo.words()
                     row["stck_prpr"] = row["stck_prpr"] if rt_cd == "0" else echo.words()
 
-    for endpoint in (endpoints.PRICE, endpoints.MANY_PRICES):
+    for endpoint in (PRICE, MANY_PRICES):
         alter(monkeypatch, endpoint, again)
     with serve(simulator) as url:
         said = [typed(url, "quote", "005930", *more)[1] for more in ([], ["--json"])]
@@ -158,5 +158,5 @@ def test_an_echo_in_escapes_is_stored_nowhere(
         return httpx.Response(200, content=text.encode())
 
     with closing(Client(settings, transport=httpx.MockTransport(answer))) as client:
-        found = client.ask(endpoints.PRICE, {}, lambda body: body["output"]["name"])
+        found = client.ask(PRICE, {}, lambda body: body["output"]["name"])
     assert found == HIDDEN

@@ -101,7 +101,7 @@ def stock_master(settings: Settings) -> None:
     from kis_assets.sources.kis import KISDataSource
 
     with KISDataSource(settings) as source:
-        source.stock_master(calendar.latest_session(settings.now()).day)
+        source.tables.stock_master(calendar.latest_session(settings.now()).day)
 
 
 def krx_day(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from kis_assets.exchange import calendar
+from kis_assets.exchange.stocks import is_stock_code
 from kis_assets.simulator.market.market import ETP_GROUPS, Bar, Market, Piece, Stock
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.market.moments import before_after_market
@@ -65,7 +66,7 @@ def test_every_kind_of_issue_is_listed(market: ModelMarket) -> None:
     assert "00781K" in names
     lettered = [code for code in names if not code[:5].isdigit() and not code.startswith("Q")]
     assert len(lettered) >= 40
-    assert all(stocks.is_stock_code(code) for code in names)
+    assert all(is_stock_code(code) for code in names)
     assert len(set(names.values())) == len(names)
 
 

@@ -11,7 +11,7 @@ from kis_assets.errors import InvalidRequest
 from kis_assets.settings import SettingsError
 from kis_assets.simulator.server.http import serve
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.sources.base import AbstractDataSource
+from kis_assets.sources.base import DataSource
 from kis_assets.sources.client import KISAPIClient, PriceType, create_client
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING
 
@@ -30,7 +30,7 @@ def address(client: KISAPIClient) -> Any:
 
 def test_it_is_a_source_with_all_its_methods() -> None:
     with KISAPIClient("", "", use_mock=True) as client:
-        assert isinstance(client, AbstractDataSource)
+        assert isinstance(client, DataSource)
         assert client.get_current_price("005930").stock_code == "005930"
         assert client.get_order_book("005930").stock_code == "005930"
         bars = client.get_chart_data("005930", PriceType.DAILY, 30)

@@ -20,9 +20,9 @@ from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.faults import When
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.base import (
-    AbstractDataSource,
     ChartData,
     CurrentPrice,
+    DataSource,
     OrderBook,
     PriceType,
 )
@@ -149,7 +149,7 @@ def test_odd_lists_are_answered(at: OpenAt, codes: list[Any]) -> None:
 def test_a_code_that_is_no_text_is_refused_by_every_question(
     at: OpenAt, settings: Settings, code: Any, is_cached: bool
 ) -> None:
-    source: AbstractDataSource = at(EVENING)
+    source: DataSource = at(EVENING)
     if is_cached:
         source = CachedDataSource(source, open_store(settings), settings)
     for ask in (
@@ -165,7 +165,7 @@ def test_a_code_that_is_no_text_is_refused_by_every_question(
 @pytest.mark.parametrize("codes", [5930, "005930", b"005930", None])
 @pytest.mark.parametrize("is_cached", [False, True])
 def test_one_code_is_no_list(at: OpenAt, settings: Settings, codes: Any, is_cached: bool) -> None:
-    source: AbstractDataSource = at(EVENING)
+    source: DataSource = at(EVENING)
     if is_cached:
         source = CachedDataSource(source, open_store(settings), settings)
     for ask in (
@@ -173,10 +173,10 @@ def test_one_code_is_no_list(at: OpenAt, settings: Settings, codes: Any, is_cach
         source.get_order_books_batch,
         source.get_chart_data_batch,
         source.warm_cache,
-        lambda codes: source.daily_candles(codes, EVENING.date(), EVENING.date()),
-        lambda codes: source.minute_candles(codes, EVENING.date()),
-        source.recent_candles,
-        lambda codes: source.adjusted_candles(codes, EVENING.date(), EVENING.date()),
+        lambda codes: source.tables.daily_candles(codes, EVENING.date(), EVENING.date()),
+        lambda codes: source.tables.minute_candles(codes, EVENING.date()),
+        source.tables.recent_candles,
+        lambda codes: source.tables.adjusted_candles(codes, EVENING.date(), EVENING.date()),
     ):
         with pytest.raises(ValueError, match=r'a list of stock codes is wanted, such as \["0059'):
             ask(codes)

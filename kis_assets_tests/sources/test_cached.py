@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,13 +19,15 @@ from kis_assets.exchange.venues import Venue
 from kis_assets.settings import Settings
 from kis_assets.simulator.server.faults import When
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.sources.base import AbstractDataSource, PriceType
 from kis_assets.sources.cached import CachedDataSource, namespace, open_store
 from kis_assets.sources.factory import create_data_source
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.sources.mock import MockDataSource
+from kis_assets.sources.record_types import PriceType
 from kis_assets.state.cache import KEEP, SqliteStore, Store
+from kis_assets.tables import PRICE_SNAPSHOTS
 from kis_assets_tests.conftest import EVENING, Clock, open_source
+from kis_assets_tests.support.in_process import materialize, point_at, rows
 
 SAMSUNG, HYNIX = "005930", "000660"
 NOON = EVENING.replace(hour=12, minute=0)
@@ -198,27 +199,31 @@ def test_an_answer_that_came_after_the_close_it_does_not_know_of_is_not_kept(
     assert cached.statistics().entries == 0
 
 
-def test_quotes_and_charts_can_be_dropped(cached: CachedDataSource, simulator: Simulator) -> None:
+def test_the_charts_of_a_stock_can_be_dropped(
+    cached: CachedDataSource, simulator: Simulator
+) -> None:
     for code in (SAMSUNG, HYNIX):
         cached.get_current_price(code)
         cached.get_chart_data(code, count=1)
     cached.invalidate_chart(SAMSUNG)
-    cached.invalidate_quotes()
     before = asked(simulator)
     cached.get_chart_data(HYNIX, count=1)
+    cached.get_current_price(SAMSUNG)
     assert asked(simulator) == before
     cached.get_chart_data(SAMSUNG, count=1)
-    cached.get_current_price(HYNIX)
-    assert asked(simulator) == before + 2
+    assert asked(simulator) == before + 1
 
 
 def test_a_corporate_action_drops_the_charts_of_its_stock(
-    cached: CachedDataSource, store: SqliteStore
+    cached: CachedDataSource,
+    store: SqliteStore,
+    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    actions = cached.corporate_actions(date(2026, 3, 1))
-    code = actions["stock_code"][0]
+    code = cached.tables.corporate_actions(date(2026, 3, 1))["stock_code"][0]
     store.set({f"stock:{code}:chart:daily:9": b"[]", f"stock:{code}:price": b"{}"}, 60)
-    cached.corporate_actions(date(2026, 3, 1))
+    run_with(cached, simulator, monkeypatch)
+    assert materialize("corporate_actions", "2026-03-01").success
     assert store.get(f"stock:{code}:chart:daily:9") is None
     assert store.get(f"stock:{code}:price") is not None
 
@@ -492,20 +497,26 @@ def test_the_mock_source_can_be_warmed_too(settings: Settings) -> None:
         assert source.warm_cache([SAMSUNG], ["price"])["price"] == {"succeeded": 1, "failed": 0}
 
 
-def test_a_capture_always_asks_and_then_fills_the_cache(
-    cached: CachedDataSource, simulator: Simulator
+def run_with(
+    cached: CachedDataSource, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    master = cached.stock_master(EVENING.date())
-    stocks = master.filter(master["stock_code"].is_in([SAMSUNG, HYNIX]))
+    """Have assets ask that source."""
+    point_at(simulator, monkeypatch, KIS_STOCK_CODES=f"{SAMSUNG},{HYNIX}")
+    monkeypatch.setattr("kis_assets.defs.resources.create_data_source", lambda settings: cached)
+
+
+def test_a_capture_always_asks_and_then_fills_the_cache(
+    cached: CachedDataSource, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cached.get_current_price(SAMSUNG)
+    run_with(cached, simulator, monkeypatch)
+    assert materialize("price_snapshots", EVENING.date().isoformat()).success
+    assert simulator.calls("intstock-multprice") == 1
     before = asked(simulator)
-    fetched = cached.price_snapshots(stocks, EVENING.date(), EVENING)
-    assert fetched.rows.height == 2
-    assert asked(simulator) > before
-    before = asked(simulator)
+    quotes = rows(PRICE_SNAPSHOTS)
     assert (
         cached.get_current_price(HYNIX).current_price
-        == (fetched.rows.filter(fetched.rows["stock_code"] == HYNIX)["price"][0])
+        == (quotes.filter(quotes["stock_code"] == HYNIX)["price"][0])
     )
     assert asked(simulator) == before
 
@@ -515,10 +526,10 @@ def test_a_capture_stores_nothing_stale(
 ) -> None:
     cached.get_current_price(SAMSUNG)
     moment.passes(7200)
-    master = cached.stock_master(EVENING.date())
+    master = cached.tables.stock_master(EVENING.date())
     stocks = master.filter(master["stock_code"] == SAMSUNG)
     simulator.faults.down = When(path="/uapi")
-    fetched = cached.price_snapshots(stocks, EVENING.date(), EVENING)
+    fetched = cached.tables.price_snapshots(stocks, EVENING.date(), EVENING)
     assert fetched.rows.is_empty()
     assert isinstance(fetched.failed[SAMSUNG], ServiceUnavailable)
 
@@ -599,16 +610,6 @@ def test_servers_venues_and_replays_are_kept_apart(settings: Settings, tmp_path:
     assert other.delete_match("stock:*:price") == 0
 
 
-def test_the_wrapper_covers_the_whole_interface() -> None:
-    """What the base class only says it does not have, the wrapper asks the source for."""
-    methods = {
-        name
-        for name, _ in inspect.getmembers(AbstractDataSource, inspect.isfunction)
-        if not name.startswith("_") and name != "warm_cache"
-    }
-    assert methods <= set(vars(CachedDataSource))
-
-
 def test_kis_comes_with_a_cache(settings: Settings) -> None:
     with create_data_source(settings=settings) as source:
         assert isinstance(source, CachedDataSource)
@@ -622,7 +623,7 @@ def test_a_cached_price_takes_no_time(
     """Under 1 ms at p99 with SQLite, 2 ms with Redis; 10,000 reads of the most traded."""
     bound = 0.002 if "redis" in request.node.name else 0.001
     with CachedDataSource(open_source(simulator, settings), real_store, settings) as cached:
-        master = cached.stock_master(EVENING.date())
+        master = cached.tables.stock_master(EVENING.date())
         codes = master.sort("previous_volume", descending=True)["stock_code"].head(100).to_list()
         codes = [code for code in codes if stocks.is_stock_code(code)]
         assert cached.warm_cache(codes, ["price"])["price"]["succeeded"] == len(codes)

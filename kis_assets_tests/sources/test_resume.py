@@ -56,15 +56,15 @@ def test_a_run_that_died_asks_only_for_what_it_had_not_got(
     simulator: Simulator, settings: Settings, store: SqliteStore
 ) -> None:
     with run(simulator, settings, store) as source, pytest.raises(Killed):
-        source.daily_candles(CODES, FIRST, LAST, kill_at(4))
+        source.tables.daily_candles(CODES, FIRST, LAST, kill_at(4))
     with run(simulator, settings, store) as source:
-        again = source.daily_candles(CODES, FIRST, LAST)
+        again = source.tables.daily_candles(CODES, FIRST, LAST)
         assert source.tally.cache_hits["history"] >= 4
     assert simulator.calls("itemchartprice") == len(CODES)
     with KISDataSource(
         settings, transport=InProcessTransport(simulator), has_quota=False
     ) as source:
-        whole = source.daily_candles(CODES, FIRST, LAST)
+        whole = source.tables.daily_candles(CODES, FIRST, LAST)
     without = pl.exclude("fetched_at")
     key = ["trading_day", "stock_code"]
     assert again.rows.sort(key).select(without).equals(whole.rows.sort(key).select(without))
@@ -74,9 +74,9 @@ def test_what_was_kept_says_when_it_was_fetched(
     simulator: Simulator, settings: Settings, store: SqliteStore
 ) -> None:
     with run(simulator, settings, store) as source:
-        first = source.daily_candles(CODES[:1], FIRST, LAST).rows
+        first = source.tables.daily_candles(CODES[:1], FIRST, LAST).rows
     with run(simulator, settings, store) as source:
-        again = source.daily_candles(CODES[:1], FIRST, LAST).rows
+        again = source.tables.daily_candles(CODES[:1], FIRST, LAST).rows
         assert source.tally.cache_hits == {"history": 1}
     difference = (first["fetched_at"][0] - again["fetched_at"][0]).total_seconds()
     assert 0 <= difference < 60
@@ -85,10 +85,10 @@ def test_what_was_kept_says_when_it_was_fetched(
 def test_minutes_are_kept_too(simulator: Simulator, settings: Settings, store: SqliteStore) -> None:
     day = date(2026, 3, 16)
     with run(simulator, settings, store) as source:
-        first = source.minute_candles(CODES[:2], day).rows
+        first = source.tables.minute_candles(CODES[:2], day).rows
     before = len(simulator.log)
     with run(simulator, settings, store) as source:
-        again = source.minute_candles(CODES[:2], day).rows
+        again = source.tables.minute_candles(CODES[:2], day).rows
     assert len(simulator.log) == before
     without = pl.exclude("fetched_at")
     assert again.select(without).equals(first.select(without))
@@ -99,9 +99,9 @@ def test_a_failed_stock_is_asked_again(
 ) -> None:
     simulator.faults.bad_number = When(calls=1, path="itemchartprice")
     with run(simulator, settings, store) as source:
-        assert set(source.daily_candles(CODES[:2], FIRST, LAST).failed) == {CODES[0]}
+        assert set(source.tables.daily_candles(CODES[:2], FIRST, LAST).failed) == {CODES[0]}
     with run(simulator, settings, store) as source:
-        fetched = source.daily_candles(CODES[:2], FIRST, LAST)
+        fetched = source.tables.daily_candles(CODES[:2], FIRST, LAST)
     assert not fetched.failed
     assert fetched.rows["stock_code"].n_unique() == 2
 
@@ -146,12 +146,12 @@ def test_the_next_day_asks_anew(
     simulator: Simulator, settings: Settings, store: SqliteStore
 ) -> None:
     with run(simulator, settings, store) as source:
-        source.daily_candles(CODES[:1], FIRST, LAST)
+        source.tables.daily_candles(CODES[:1], FIRST, LAST)
     before = len(simulator.log)
     tomorrow: datetime = EVENING + timedelta(days=1)
     later = settings.model_copy(update={"kis_replay_at": tomorrow})
     with run(simulator, later, store) as source:
-        source.daily_candles(CODES[:1], FIRST, LAST)
+        source.tables.daily_candles(CODES[:1], FIRST, LAST)
     assert len(simulator.log) > before
 
 
@@ -166,7 +166,7 @@ def test_a_store_that_fails_fails_no_run(
 
     monkeypatch.setattr(store._file, "_open", full)
     with run(simulator, settings, store) as source:
-        fetched = source.daily_candles(CODES[:2], FIRST, LAST)
+        fetched = source.tables.daily_candles(CODES[:2], FIRST, LAST)
     assert fetched.rows["stock_code"].n_unique() == 2
 
 
@@ -176,5 +176,5 @@ def test_a_setting_turns_it_off(
     off = settings.model_copy(update={"kis_cache_ttl_chart": 0})
     for _ in range(2):
         with run(simulator, off, store) as source:
-            source.daily_candles(CODES[:1], FIRST, LAST)
+            source.tables.daily_candles(CODES[:1], FIRST, LAST)
     assert simulator.calls("itemchartprice") == 2

@@ -12,11 +12,13 @@ from kis_assets.defs.availability import live_session
 from kis_assets.errors import InvalidRequest
 from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue, latest_session, phases, session_at, venue_session
+from kis_assets.kis import daily_candles, master_files, quotes
+from kis_assets.kis.client import AskOptions
 from kis_assets.settings import Settings, SettingsError
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.sources.base import PriceType
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.sources.mock import MockDataSource
+from kis_assets.sources.record_types import PriceType
 from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS, STOCK_MASTER
 from kis_assets_tests.conftest import EVENING, open_source
 from kis_assets_tests.support.in_process import checks, materialize, point_at, rows
@@ -167,8 +169,9 @@ def test_every_quote_is_asked_for_on_the_venue_that_is_named(
     source.get_order_book(SAMSUNG, venue=venue)
     source.get_chart_data(SAMSUNG, PriceType.DAILY, 5, venue=venue)
     source.get_chart_data(SAMSUNG, PriceType.MINUTE_1, 5, venue=venue)
-    source._kis.prices((SAMSUNG, "000660"), venue=venue)
-    source._kis.daily_page(SAMSUNG, DAY, DAY, venue=venue)
+    options = AskOptions(venue or Venue.KRX)
+    quotes.prices(source._client, (SAMSUNG, "000660"), options)
+    daily_candles.daily_page(source._client, SAMSUNG, DAY, DAY, options)
     assert {market for _, market in asked} == {code}
     assert {name for name, _ in asked} == {
         *("inquire-price", "inquire-asking-price-exp-ccn", "inquire-daily-itemchartprice"),
@@ -188,7 +191,7 @@ def test_the_stocks_of_nxt_come_from_its_master_files(
     simulator: Simulator, source: KISDataSource
 ) -> None:
     wanted = {stock.code for stock in simulator.market.stocks(DAY) if stock.on_nxt}
-    assert source._kis.nxt_codes() == wanted
+    assert master_files.nxt_codes(source._client) == wanted
     assert 100 < len(wanted) < 1_000
 
 
@@ -247,7 +250,7 @@ def test_the_universe_of_nxt_is_what_it_trades_of_the_universe(
     simulator: Simulator, settings: Settings
 ) -> None:
     with open_source(simulator, settings.model_copy(update={"kis_venue": Venue.NXT})) as source:
-        listed = source.stock_master(DAY)
+        listed = source.tables.stock_master(DAY)
     traded = {stock.code for stock in simulator.market.stocks(DAY) if stock.on_nxt}
     assert set(listed["stock_code"]) == traded
     assert set(listed["source"]) == {"kis-nxt"}

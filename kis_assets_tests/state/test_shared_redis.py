@@ -16,6 +16,7 @@ import pytest
 from pydantic import SecretStr
 
 from kis_assets.errors import ServiceUnavailable
+from kis_assets.kis import quotes
 from kis_assets.kis.client import Client
 from kis_assets.kis.token import TokenStore
 from kis_assets.settings import Settings, SettingsError
@@ -236,19 +237,19 @@ def test_redis_gone_in_mid_run_is_named_and_comes_back(
     with running_redis(tmp_path, password="hunter2") as url:
         there = settings.model_copy(update={"redis_url": SecretStr(url), "kis_api_max_retries": 0})
         source = KISDataSource(there, transport=InProcessTransport(simulator))
-        right = source._kis.price(SAMSUNG)
+        right = quotes.price(source._client, SAMSUNG)
     port = int(url.rsplit(":", 1)[1].split("/")[0])
     time_before = len(simulator.log)
     with pytest.raises(ServiceUnavailable, match=f"127.0.0.1:{port}.*REDIS_URL") as caught:
         for _ in range(3):
             source._client._accounts[0].breaker._quiet_until = 0.0
-            source._kis.price(SAMSUNG)
+            quotes.price(source._client, SAMSUNG)
     assert len(simulator.log) == time_before
     assert "hunter2" not in caplog.text + str(caught.value) + repr(source._client.redis) + repr(
         there
     )
     with running_redis(tmp_path, port=port, password="hunter2"):
-        assert source._kis.price(SAMSUNG) == right
+        assert quotes.price(source._client, SAMSUNG) == right
     source.close()
 
 

@@ -15,12 +15,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kis_assets.errors import KISError
 from kis_assets.kis.client import Client
-from kis_assets.kis.endpoints import PRICE
+from kis_assets.kis.quotes import PRICE
 from kis_assets.settings import Settings
 
 SAMSUNG = {"FID_COND_MRKT_DIV_CODE": "J", "FID_INPUT_ISCD": "005930"}
@@ -67,7 +68,7 @@ def main() -> None:
         while time.monotonic() < started + arguments.seconds and answers[number] != arguments.each:
             before, waited.seconds = time.monotonic(), 0.0
             try:
-                client.ask(PRICE, SAMSUNG, dict, live=arguments.live)
+                client.ask(replace(PRICE, live=arguments.live), SAMSUNG, dict)
             except KISError as error:
                 failures[f"{type(error).__name__}: {error.message}"] += 1
                 continue

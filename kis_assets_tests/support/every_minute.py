@@ -7,7 +7,7 @@ import os
 import dagster as dg
 
 from kis_assets import definitions
-from kis_assets.defs.schedules import price_capture
+from kis_assets.defs.jobs import price_capture
 
 
 @dg.schedule(

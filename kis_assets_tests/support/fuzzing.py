@@ -18,17 +18,21 @@ from hypothesis import strategies as st
 
 from kis_assets.errors import KISError
 from kis_assets.exchange import calendar
+from kis_assets.kis import calendar as kis_calendar
 from kis_assets.kis import (
-    answers,
-    answers_reference,
-    endpoints,
+    corporate_actions,
+    daily_candles,
     fields,
     master_files,
     minute_candles,
+    minute_days,
     order_books,
+    quotes,
+    stock_info,
     stream_records,
 )
-from kis_assets.kis.client import Client
+from kis_assets.kis.action_lists import ACTION_LISTS, ActionList
+from kis_assets.kis.client import APPROVAL_PATH, TOKEN_PATH, Client
 from kis_assets.kis.master_files import parse  # as it is: tests keep what it gives
 from kis_assets.kis.stream_registrations import acknowledgement
 from kis_assets.kis.token import read_answer
@@ -150,7 +154,7 @@ def _body(content: bytes) -> dict[str, Any]:
 
 def _stored(rows: Any, table: Table) -> object:
     kept = [row for row in rows if isinstance(row, dict)]
-    frame = answers.frame(kept, table.schema)
+    frame = fields.frame(kept, table.schema)
     return frame, msgspec.json.encode([row | {"price": 0} for row in kept])
 
 
@@ -162,8 +166,8 @@ _SAMPLES: dict[Any, str] = {
     fields.decimal: "-1.25",
     fields.day: "20260317",
     fields.clock: "101500",
-    answers_reference.any_day: "2026/03/17",
-    answers_reference.flag: "Y",
+    fields.any_day: "2026/03/17",
+    fields.flag: "Y",
 }
 
 
@@ -185,30 +189,30 @@ def _bars(fields: Iterable[fields.Field]) -> list[dict[str, str]]:
 def _read_minutes(content: bytes) -> object:
     session = calendar.session(DAY)
     assert session is not None
-    page = minute_candles.page(_body(content), CODE, DAY, NOW, 120)
-    bars = minute_candles.past(page, session, NOW), minute_candles.todays(page, session, NOW)
+    page = minute_candles.read_page(_body(content), CODE, DAY, NOW, 120)
+    bars = minute_days.past(page, session, NOW), minute_days.todays(page, session, NOW)
     with suppress(KISError):  # three minutes are no day
-        minute_candles.gather(lambda _upto, _latest: page, session, NOW)
+        minute_days.gather(lambda _upto, _latest: page, session, NOW)
     return [_stored(found, MINUTE_CANDLES) for found in bars]
 
 
 def _read_daily(content: bytes) -> object:
-    rows = answers.daily_candles(_body(content), CODE, date(2026, 3, 2), DAY, DAY)
+    rows = daily_candles.read_daily_candles(_body(content), CODE, date(2026, 3, 2), DAY, DAY)
     return _stored(rows, DAILY_CANDLES)
 
 
-def _actions(asked: answers_reference.ActionList) -> Target:
+def _actions(asked: ActionList) -> Target:
     rows = [_row(asked.fields, sht_cd=code) for code in (CODE, OTHER)]
 
     def read(content: bytes) -> object:
-        found = answers_reference.corporate_actions(_body(content), asked)
+        found = corporate_actions.read_page(_body(content), asked)
         return _stored(found.rows, CORPORATE_ACTIONS)
 
     return Target(_said(output1=rows, ctx_area_nk="A"), read)
 
 
 def _read_many(content: bytes) -> object:
-    return _stored(answers.many_prices(_body(content), (CODE, OTHER)).values(), PRICE_SNAPSHOTS)
+    return _stored(quotes.read_prices(_body(content), (CODE, OTHER)).values(), PRICE_SNAPSHOTS)
 
 
 @cache
@@ -230,8 +234,8 @@ def _granted(content: bytes) -> object:
     client, said = _client()
     said[0] = content
     account = client._accounts[0]
-    client._grant(account.credential, "Approval", endpoints.APPROVAL_PATH)
-    body = client._grant(account.credential, "tokenP", endpoints.TOKEN_PATH)
+    client._grant(account.credential, "Approval", APPROVAL_PATH)
+    body = client._grant(account.credential, "tokenP", TOKEN_PATH)
     return msgspec.json.encode(read_answer(body, 1_000_000.0))
 
 
@@ -247,7 +251,7 @@ def _asked(content: bytes) -> object:
 def _question() -> Any:
     from kis_assets.kis.client import _Question
 
-    return _Question(endpoints.PRICE, {}, lambda body: answers.price(body, CODE), True, 1.0, "")
+    return _Question(quotes.PRICE, {}, lambda body: quotes.read_price(body, CODE), True, 1.0, "")
 
 
 class _Pieces(httpx.SyncByteStream):
@@ -325,12 +329,14 @@ _PLACES_OF_A_BOOK = {
 }
 TARGETS: dict[str, Target] = {
     "price": Target(
-        _said(output=_row(answers.PRICE, stck_shrn_iscd=CODE)),
-        lambda it: _stored([answers.price(_body(it), CODE)], PRICE_SNAPSHOTS),
+        _said(output=_row(quotes.PRICE_FIELDS, stck_shrn_iscd=CODE)),
+        lambda it: _stored([quotes.read_price(_body(it), CODE)], PRICE_SNAPSHOTS),
     ),
     "many prices": Target(
         _said(
-            output=[_row(answers.MANY_PRICES, inter_shrn_iscd=code) for code in (CODE, OTHER)],
+            output=[
+                _row(quotes.MANY_PRICES_FIELDS, inter_shrn_iscd=code) for code in (CODE, OTHER)
+            ],
         ),
         _read_many,
     ),
@@ -339,32 +345,32 @@ TARGETS: dict[str, Target] = {
             output1=_row(order_books.BOOK, **_PLACES_OF_A_BOOK, aspr_acpt_hour="101500"),
             output2=_row(order_books.EXPECTED, stck_shrn_iscd=CODE),
         ),
-        lambda it: _stored([order_books.order_book(_body(it), CODE, DAY, NOW)], ORDER_BOOKS),
+        lambda it: _stored([order_books.read_order_book(_body(it), CODE, DAY, NOW)], ORDER_BOOKS),
     ),
     "daily candles": Target(
         _said(
             output1={"stck_shrn_iscd": CODE, "stck_prpr": "1234", "stck_prdy_clpr": "1200"},
-            output2=[*_bars(answers.DAILY), {}],
+            output2=[*_bars(daily_candles.DAILY_FIELDS), {}],
         ),
         _read_daily,
     ),
     "recent days": Target(
-        _said(output=_bars(answers.RECENT_DAYS)),
-        lambda it: _stored(answers.recent_days(_body(it)), DAILY_CANDLES),
+        _said(output=_bars(daily_candles.RECENT_FIELDS)),
+        lambda it: _stored(daily_candles.read_recent_days(_body(it)), DAILY_CANDLES),
     ),
     "minutes": Target(
         _said(
             output1={"stck_prpr": "1234", "acml_vol": "5000"},
             output2=[
-                _row(minute_candles.MINUTES, stck_cntg_hour=hour, acml_tr_pbmn=value)
+                _row(minute_candles.FIELDS, stck_cntg_hour=hour, acml_tr_pbmn=value)
                 for hour, value in (("153000", "900"), ("090100", "500"), ("090000", "200"))
             ],
         ),
         _read_minutes,
     ),
     "stock info": Target(
-        _said(output=_row(answers_reference.STOCK_INFO, pdno=f"00000A{CODE}")),
-        lambda it: _stored([answers_reference.stock_info(_body(it), CODE)], STOCK_INFO),
+        _said(output=_row(stock_info.FIELDS, pdno=f"00000A{CODE}")),
+        lambda it: _stored([stock_info.read_stock_info(_body(it), CODE)], STOCK_INFO),
     ),
     "calendar": Target(
         _said(
@@ -372,9 +378,9 @@ TARGETS: dict[str, Target] = {
             ctx_area_nk="A",
             ctx_area_fk="B",
         ),
-        lambda it: answers_reference.calendar_page(_body(it), (date(2026, 3, 16),)),
+        lambda it: kis_calendar.read_page(_body(it), (date(2026, 3, 16),)),
     ),
-    **{asked.endpoint.name: _actions(asked) for asked in answers_reference.ACTION_LISTS},
+    **{asked.endpoint.name: _actions(asked) for asked in ACTION_LISTS},
     "token": Target(
         _said(
             access_token="T",
@@ -410,7 +416,7 @@ TARGETS: dict[str, Target] = {
     ),
     "sectors": Target(
         lambda: master_files.unzip(masterfiles.index_file(DAY), "KOSPI", master_files.SECTORS),
-        master_files.sector_names,
+        master_files.read_sector_names,
         is_json=False,
     ),
     "krx daily": _krx(

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import dagster as dg
 import polars as pl
 import pytest
 
+from kis_assets import kis
 from kis_assets.definitions import defs
 from kis_assets.defs.resources import open_lake
 from kis_assets.execution.runner import definitions_of
-from kis_assets.kis.endpoints import Endpoint
+from kis_assets.kis.client import Endpoint
 from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings
 from kis_assets.simulator.server import services
@@ -56,6 +59,14 @@ def point_at(
         "kis_assets.defs.resources.create_data_source",
         lambda settings: open_source(simulator, settings),
     )
+
+
+def endpoints() -> list[Endpoint]:
+    """Every service of KIS that is asked."""
+    names = [module.name for module in pkgutil.iter_modules(kis.__path__)]
+    modules = [import_module(f"{kis.__name__}.{name}") for name in names]
+    found = [it for module in modules for it in vars(module).values()]
+    return list(dict.fromkeys(it for it in found if isinstance(it, Endpoint)))
 
 
 def alter(monkeypatch: pytest.MonkeyPatch, asked: Endpoint, change: Alter) -> None:

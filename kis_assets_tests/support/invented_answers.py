@@ -17,8 +17,17 @@ from typing import Any
 import httpx
 
 from kis_assets.exchange import calendar
-from kis_assets.kis.answers_reference import ACTION_LISTS
-from kis_assets.kis.quotations import Quotations
+from kis_assets.kis import calendar as kis_calendar
+from kis_assets.kis import (
+    corporate_actions,
+    daily_candles,
+    minute_candles,
+    order_books,
+    quotes,
+    stock_info,
+)
+from kis_assets.kis.action_lists import ACTION_LISTS
+from kis_assets.kis.client import Client
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.http import InProcessTransport
@@ -45,7 +54,7 @@ class _Heard(httpx.BaseTransport):
         return answer
 
 
-def _heard(moment: datetime, ask: Callable[[Quotations], object]) -> list[str]:
+def _heard(moment: datetime, ask: Callable[[Client], object]) -> list[str]:
     """What the simulator answers to a call at a moment, the token first."""
     market = ModelMarket(seed=0, clock=lambda: moment)
     heard = _Heard(Simulator(market, rate_limit=0, token_window=0.0))
@@ -61,7 +70,7 @@ def _heard(moment: datetime, ask: Callable[[Quotations], object]) -> list[str]:
             kis_replay_at=moment,
         )
         with KISDataSource(settings, transport=heard, has_quota=False) as source:
-            ask(source._kis)
+            ask(source._client)
     return heard.texts
 
 
@@ -80,27 +89,29 @@ def invented(number: int) -> str:
     return made if isinstance(made, str) else json.dumps(made, ensure_ascii=False)
 
 
-def _answer(moment: datetime, ask: Callable[[Quotations], object]) -> Answer:
+def _answer(moment: datetime, ask: Callable[[Client], object]) -> Answer:
     """The first answer to a call."""
     return json.loads(_heard(moment, ask)[1])
 
 
 def _price() -> Answer:
-    return _answer(_seoul(2023, 6, 1, 12), lambda kis: kis.price(SAMSUNG))
+    return _answer(_seoul(2023, 6, 1, 12), lambda kis: quotes.price(kis, SAMSUNG))
 
 
 def _book() -> Answer:
-    return _answer(MAY, lambda kis: kis.order_book(SAMSUNG, MAY.date(), MAY))
+    return _answer(MAY, lambda kis: order_books.order_book(kis, SAMSUNG, MAY.date()))
 
 
 def _daily() -> Answer:
-    return _answer(MAY, lambda kis: kis.daily_page(SAMSUNG, date(2026, 5, 20), MAY.date()))
+    return _answer(
+        MAY, lambda kis: daily_candles.daily_page(kis, SAMSUNG, date(2026, 5, 20), MAY.date())
+    )
 
 
 def _halved() -> Answer:
     """The day after a halt the base is half the close before, and no mark says why."""
     first, last = date(2026, 8, 25), AUGUST.date()
-    made = _answer(AUGUST, lambda kis: kis.daily_page(HYNIX, first, last))
+    made = _answer(AUGUST, lambda kis: daily_candles.daily_page(kis, HYNIX, first, last))
     made["output2"] = made["output2"][:3]
     _, back, halted = made["output2"]
     twice = str(2 * (int(back["stck_clpr"]) - int(back["prdy_vrss"])))
@@ -111,33 +122,37 @@ def _halved() -> Answer:
 
 
 def _recent() -> Answer:
-    return _answer(_seoul(2024, 6, 10, 21), lambda kis: kis.recent_days(SAMSUNG))
+    return _answer(_seoul(2024, 6, 10, 21), lambda kis: daily_candles.recent_days(kis, SAMSUNG))
 
 
 def _minutes() -> Answer:
     """Two minutes of a page, with all their numbers."""
     session, now = calendar.session(date(2024, 6, 11)), _seoul(2024, 6, 11, 21)
     assert session
-    made = json.loads(_heard(now, lambda kis: kis.past_minutes(SAMSUNG, session, now))[2])
+    made = json.loads(
+        _heard(now, lambda kis: minute_candles.past_minutes(kis, SAMSUNG, session, now))[2]
+    )
     made["output2"] = made["output2"][:2]
     return made
 
 
 def _stock_info() -> Answer:
     """A listing day on KOSPI that stands on FREEBOARD as well."""
-    made = _answer(_seoul(2024, 6, 14, 12), lambda kis: kis.stock_info(HYNIX))
+    made = _answer(_seoul(2024, 6, 14, 12), lambda kis: stock_info.stock_info(kis, HYNIX))
     made["output"]["frbd_mket_lstg_dt"] = made["output"]["scts_mket_lstg_dt"]
     return made
 
 
 def _calendar() -> Answer:
     first = date(2026, 6, 1)
-    return _answer(_seoul(2026, 6, 1, 8), lambda kis: kis.calendar(first, first))
+    return _answer(_seoul(2026, 6, 1, 8), lambda kis: kis_calendar.market_days(kis, first, first))
 
 
 def _actions(name: str) -> Answer:
     """Three rows of a list, all of one page."""
-    texts = _heard(_seoul(2024, 7, 1, 8), lambda kis: kis.corporate_actions(LISTS[name], *YEAR))[1:]
+    texts = _heard(
+        _seoul(2024, 7, 1, 8), lambda kis: corporate_actions.announced(kis, LISTS[name], *YEAR)
+    )[1:]
     rows = [row for text in texts for row in json.loads(text)["output1"]]
     rows.sort(key=lambda row: row["sht_cd"] != SAMSUNG)
     return {"output1": rows[:3], "rt_cd": "0", "msg_cd": "MCA00000", "msg1": ""}
@@ -175,7 +190,7 @@ def _dividends() -> Answer:
 
 
 def _token() -> str:
-    return _heard(MAY, lambda kis: kis.price(SAMSUNG))[0]
+    return _heard(MAY, lambda kis: quotes.price(kis, SAMSUNG))[0]
 
 
 def _frame(tr_id: str, *rows: list[str]) -> str:

@@ -64,10 +64,10 @@ def build(data: Path) -> Path:
     few = listing().filter(pl.col("stock_code").is_in(CODES))
     with MockDataSource(settings) as source:
         at = EVENING.astimezone(UTC)
-        prices = source.price_snapshots(few, DAY, at).rows
+        prices = source.tables.price_snapshots(few, DAY, at).rows
         second.replace(PRICE_SNAPSHOTS, Scope.capture(DAY, at), prices)
-        candles = source.daily_candles(CODES, MONTHS[0], DAY).rows
-        minutes = source.minute_candles(CODES, DAY).rows
+        candles = source.tables.daily_candles(CODES, MONTHS[0], DAY).rows
+        minutes = source.tables.minute_candles(CODES, DAY).rows
     second.replace(MINUTE_CANDLES, Scope.day(DAY), minutes)
     of_stock, on = pl.col("stock_code"), pl.col("trading_day")
     candles = candles.filter((of_stock != GAPPY) | (on != GAP))
@@ -109,7 +109,7 @@ def build(data: Path) -> Path:
     # In the evening nobody quotes.
     with MockDataSource(settings.model_copy(update={"kis_replay_at": NOON})) as source:
         noon = NOON.astimezone(UTC)
-        books = source.order_books(few, DAY, noon).rows
+        books = source.tables.order_books(few, DAY, noon).rows
         second.replace(ORDER_BOOKS, Scope.capture(DAY, noon), books)
     Lake(settings.source_dir, source="mock").publish()
     return settings.source_dir

@@ -40,7 +40,7 @@ def main(folder: Path, stocks: int = STOCKS) -> None:
     with open_source(simulator, settings) as source:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         started = time.monotonic()
-        fetched = source.minute_candles(codes, EVENING.date())
+        fetched = source.tables.minute_candles(codes, EVENING.date())
         took = time.monotonic() - started
         held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         lake = Lake(folder / "kis", source="kis")

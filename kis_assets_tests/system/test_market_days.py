@@ -182,9 +182,9 @@ def capture(results: Any, folder: str) -> None:
     """In a process of its own: 1,800 stocks' prices, once."""
     settings = Settings.load(kis_data_dir=folder)
     with create_data_source(settings=settings) as source:
-        stocks = source.stock_master(EVENING.date()).head(1800)
+        stocks = source.tables.stock_master(EVENING.date()).head(1800)
         started = time.monotonic()
-        fetched = source.price_snapshots(stocks, EVENING.date(), EVENING)
+        fetched = source.tables.price_snapshots(stocks, EVENING.date(), EVENING)
         results.put(
             (
                 fetched.rows.height,

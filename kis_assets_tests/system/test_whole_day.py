@@ -12,7 +12,7 @@ from datetime import date
 
 import pytest
 
-from kis_assets.defs.checks.check import Incomparable, Span
+from kis_assets.defs.checks.check import NotComparable, Window
 from kis_assets.defs.checks.registry import LISTED
 from kis_assets.defs.resources import open_lake
 from kis_assets.lake.lake import Scope
@@ -60,22 +60,22 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) /
 
 
 def check() -> None:
-    """Judge every claim about the stored day; prints the seconds it took."""
+    """Judge every check of the stored day; prints the seconds it took."""
     settings = Settings.load()
     with create_data_source(settings=settings) as source:
         # The source of a run has fetched the rows that are checked: it is open.
-        source.daily_candles(["005930"], DAY, DAY)
+        source.tables.daily_candles(["005930"], DAY, DAY)
         began = time.monotonic()
-        for _, table, claims in LISTED:
+        for _, table, checks in LISTED:
             scope = {"day": Scope.day, "month": Scope.month}.get(table.partition, Scope.day)(DAY)
-            span = Span(
-                open_lake(settings), table, scope.first, scope.last, EVENING, lambda: source
+            span = Window(
+                open_lake(settings), table, scope.first, scope.last, EVENING, lambda: source.tables
             )
             rows = rows_by_day(table, span.rows())
-            for claim in claims:
+            for check in checks:
                 try:
-                    claim.find(span, rows)
-                except Incomparable:
+                    check.find(span, rows)
+                except NotComparable:
                     continue
         sys.stdout.write(f"{time.monotonic() - began:.2f}\n")
 

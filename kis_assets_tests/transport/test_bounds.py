@@ -19,8 +19,9 @@ import pytest
 from pydantic import SecretStr
 
 from kis_assets.errors import KISError, ServiceUnavailable, UnexpectedAnswer
-from kis_assets.kis import endpoints, master_files
+from kis_assets.kis import master_files, quotes
 from kis_assets.kis.client import Client
+from kis_assets.kis.quotes import PRICE
 from kis_assets.monitoring import alerts
 from kis_assets.settings import Settings
 from kis_assets.transport.http import LONGEST_ANSWER, LONGEST_FILE, Wire
@@ -265,7 +266,7 @@ def test_a_master_file_ten_times_as_long_as_today_is_read() -> None:
 
 
 def test_lists_of_codes_and_sectors_have_as_many_lines_as_there_may_be() -> None:
-    for read in (lambda it: master_files.codes(it, NAME), master_files.sector_names):
+    for read in (lambda it: master_files.codes(it, NAME), master_files.read_sector_names):
         with pytest.raises(UnexpectedAnswer, match="lines"):
             read(b"0\n" * 5_000_000)
 
@@ -305,11 +306,9 @@ FOREIGN = {
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_json_that_is_none_is_named(settings: Settings, name: str) -> None:
-    from kis_assets.kis.quotations import Quotations
-
     with closing(asking(settings, GOOD_TOKEN, FOREIGN[name])) as client:  # noqa: SIM117
         with pytest.raises((ServiceUnavailable, UnexpectedAnswer), match="005930"):
-            Quotations(client).price("005930")
+            quotes.price(client, "005930")
 
 
 @pytest.mark.parametrize("name", FOREIGN)
@@ -317,7 +316,7 @@ def test_a_token_that_is_none_is_named(settings: Settings, name: str) -> None:
     """As an outage, so that nobody takes it for what KIS says of a stock."""
     with closing(asking(settings, FOREIGN[name])) as client:
         with pytest.raises(ServiceUnavailable) as caught:
-            client.ask(endpoints.PRICE, {}, dict)
+            client.ask(PRICE, {}, dict)
         assert caught.value.is_outage
         with pytest.raises(ServiceUnavailable):
             client.approval_key()
@@ -328,7 +327,7 @@ def test_a_token_that_cannot_be_sent_is_none(settings: Settings, token: str) -> 
     content = f'{{"access_token": {token}, "approval_key": {token}, "expires_in": 86400}}'
     with closing(asking(settings, content.encode())) as client:
         with pytest.raises(ServiceUnavailable, match="token"):
-            client.ask(endpoints.PRICE, {}, dict)
+            client.ask(PRICE, {}, dict)
         with pytest.raises(ServiceUnavailable):
             client.approval_key()
 
@@ -339,7 +338,7 @@ def test_a_token_whose_end_cannot_be_is_used(settings: Settings, lasts: str) -> 
     good = b'{"rt_cd": "0", "msg_cd": "", "msg1": ""}'
     with closing(asking(settings, token.encode(), good)) as client:
         try:
-            assert client.ask(endpoints.PRICE, {}, lambda body: body["rt_cd"]) == "0"
+            assert client.ask(PRICE, {}, lambda body: body["rt_cd"]) == "0"
         except KISError:
             assert lasts in ("1e400", "9" * 400)  # which no JSON number is
 
@@ -348,7 +347,7 @@ def test_a_refusal_is_as_long_as_a_sentence(settings: Settings) -> None:
     said = b'{"rt_cd": "1", "msg_cd": "OPSQ2001", "msg1": "' + b"a" * 900_000 + b'"}'
     with closing(asking(settings, GOOD_TOKEN, said, gt_uid="b" * 60_000)) as client:
         with pytest.raises(KISError) as caught:
-            client.ask(endpoints.PRICE, {}, dict)
+            client.ask(PRICE, {}, dict)
         assert len(str(caught.value)) < 1_000
 
 
@@ -364,5 +363,5 @@ def test_a_clock_a_day_off_is_no_clock(
     live = settings.model_copy(update={"kis_replay_at": None})
     good = b'{"rt_cd": "0", "access_token": "T", "expires_in": 86400}'
     with closing(asking(live, good, date=stated)) as client:
-        client.ask(endpoints.PRICE, {}, dict)
+        client.ask(PRICE, {}, dict)
         assert client.now() == EVENING

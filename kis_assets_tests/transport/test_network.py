@@ -111,7 +111,7 @@ def test_every_way_to_a_server_names_an_unusable_proxy(
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://me:PASSWORD@proxy:1080")
     for ask in (
-        lambda: create_data_source(settings=kis).stock_master(date(2026, 3, 17)),
+        lambda: create_data_source(settings=kis).tables.stock_master(date(2026, 3, 17)),
         lambda: KRXClient(kis),
         lambda: Stream(kis, ["005930"]),
     ):

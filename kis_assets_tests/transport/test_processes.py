@@ -259,9 +259,9 @@ def test_a_run_killed_half_way_goes_on_where_it_stopped(
 ) -> None:
     """The process of `kis-assets run`, with its token, quota, cache, Dagster and lake."""
     with open_source(Simulator(warm_market, rate_limit=0, token_window=0.0), settings) as source:
-        master = source.stock_master(LAST)
+        master = source.tables.stock_master(LAST)
         codes = master.filter(pl.col("security_type") == "common")["stock_code"].head(STOCKS)
-        right = source.daily_candles(codes.to_list(), FIRST, LAST).rows
+        right = source.tables.daily_candles(codes.to_list(), FIRST, LAST).rows
     simulator = Simulator(warm_market)
     with serve(simulator) as url:
         there = environment_of(url, tmp_path) | {"KIS_STOCK_CODES": ",".join(codes)}

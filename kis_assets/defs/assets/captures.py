@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from kis_assets.defs import universe
-from kis_assets.defs.assets.reference import stock_master
+from kis_assets.defs.assets.stock_master import stock_master
 from kis_assets.defs.availability import live_session, refuse_without_today
 from kis_assets.defs.materialization import (
     OWNERS,
@@ -23,8 +23,9 @@ from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue
 from kis_assets.lake.lake import Lake, Scope
-from kis_assets.sources.base import AbstractDataSource, Fetched, Progress
+from kis_assets.sources.tables import Fetched, TableSource
 from kis_assets.tables import ORDER_BOOKS, PRICE_SNAPSHOTS, Table
+from kis_assets.transport.fan_out import Progress
 
 
 @dg.asset(
@@ -41,7 +42,7 @@ def price_snapshots(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
     """Each stock's quote at this moment. A second capture of a day adds rows."""
-    return _capture(context, kis, lake, PRICE_SNAPSHOTS, lambda source: source.price_snapshots)
+    return _capture(context, kis, lake, PRICE_SNAPSHOTS, lambda tables: tables.price_snapshots)
 
 
 @dg.asset(
@@ -58,7 +59,7 @@ def order_books(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
     """Each stock's order book at this moment. A second capture of a day adds rows."""
-    return _capture(context, kis, lake, ORDER_BOOKS, lambda source: source.order_books)
+    return _capture(context, kis, lake, ORDER_BOOKS, lambda tables: tables.order_books)
 
 
 Fetch = Callable[[pl.DataFrame, date, datetime, Progress], Fetched]
@@ -69,7 +70,7 @@ def _capture(
     kis: KISResource,
     lake: LakeResource,
     table: Table,
-    fetch: Callable[[AbstractDataSource], Fetch],
+    fetch: Callable[[TableSource], Fetch],
 ) -> dg.MaterializeResult[Any]:
     """Fetch what the market shows of the universe now, and store it as one capture of its day."""
     with plain_failures():
@@ -80,13 +81,15 @@ def _capture(
         report = Report(kis)
         stocks = universe.of_day(kis, lake.lake, day)
         foretell(context, kis, table, stocks)
-        fetched = fetch(kis.source)(
+        fetched = fetch(kis.tables)(
             stocks, day, captured_at, logged(context.log.info, kis.listener)
         )
+        if table is PRICE_SNAPSHOTS:
+            kis.source.keep_prices(fetched.rows, captured_at)
         refuse_nothing_stored(fetched, f"{table.name} of {day}")
         # The official close is shown on no other venue.
         session = calendar.session(day)
-        if table is PRICE_SNAPSHOTS and venue is Venue.KRX and session is not None:
+        if "regular_close" in table.schema and venue is Venue.KRX and session is not None:
             fetched.rows = _with_close(fetched.rows, lake.lake, session)
         answered = set(stocks["stock_code"]) - set(fetched.failed)
         scope = Scope.capture(day, captured_at).of(answered)

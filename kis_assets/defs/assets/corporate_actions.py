@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from kis_assets.defs.assets.candles import daily_candles
+from kis_assets.defs.assets.daily_candles import daily_candles
 from kis_assets.defs.materialization import OWNERS, Report, described
 from kis_assets.defs.partitions import MONTHS
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
@@ -47,11 +47,13 @@ def corporate_actions(
         stored = lake.lake.scan(CORPORATE_ACTIONS, first=scope.first, last=scope.last).collect()
         before = stored.filter(pl.col("origin") != CHART)
         try:
-            announced = kis.source.corporate_actions(month)
+            announced = kis.tables.corporate_actions(month)
         except NotSupported as error:
             context.log.warning(f"only what the daily chart marks: {error}")
             announced = before
         else:
+            for code in announced["stock_code"].unique():
+                kis.source.invalidate_chart(code)
             told = announced["origin"].unique()
             silent = before.filter(~pl.col("origin").is_in(told.implode()))
             if announced.is_empty() and not silent.is_empty():

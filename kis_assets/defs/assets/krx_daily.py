@@ -28,5 +28,5 @@ def krx_daily(
     with plain_failures():
         report = Report(krx)
         day = date.fromisoformat(context.partition_key)
-        rows = krx.source.whole_market(day)
+        rows = krx.tables.whole_market(day)
         return report.store(krx_lake.lake, KRX_DAILY, Scope.day(day), rows)

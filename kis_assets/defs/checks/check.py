@@ -1,4 +1,4 @@
-"""How claims about stored rows become asset checks. The claims stand in the other modules."""
+"""What a check of stored rows is, and how checks become Dagster's. The other files have them."""
 
 import json
 import warnings
@@ -17,15 +17,16 @@ from kis_assets.errors import KISError
 from kis_assets.exchange import calendar
 from kis_assets.lake import quality
 from kis_assets.lake.closed_days import said_closed
-from kis_assets.lake.lake import Lake, Scope
+from kis_assets.lake.lake import Lake
 from kis_assets.lake.quality import Finding
 from kis_assets.settings import Settings
-from kis_assets.sources.base import AbstractDataSource, Progress
-from kis_assets.tables import INSTANT, KRX_DAILY, Table, Unit
+from kis_assets.sources.tables import TableSource
+from kis_assets.tables import INSTANT, Table
+from kis_assets.transport.fan_out import Progress
 
 
 @dataclass(frozen=True)
-class Span:
+class Window:
     """What a check looks at: a table's rows of one partition, and where to compare them."""
 
     lake: Lake
@@ -33,14 +34,14 @@ class Span:
     first: date
     last: date
     now: datetime
-    source: Callable[[], AbstractDataSource]
-    """Opens the source, for the claims that ask it a second time."""
+    source: Callable[[], TableSource]
+    """Opens the source, for the checks that ask it a second time."""
     beside: Lake | None = None
     """Of KIS's rows the lake of KRX's own, of KRX's that of KIS's; None where neither is it."""
     clock: Callable[[], datetime] | None = None
-    """Tells the moment again, for claims that take long; it is `now` where there is none."""
+    """Tells the moment again, for checks that take long; it is `now` where there is none."""
     progress: Progress | None = None
-    """Told how far a claim is that asks the source."""
+    """Told how far a check is that asks the source."""
     settings: Settings = field(default_factory=Settings.load)
 
     def rows(self, table: Table | None = None, *, days_before: int = 0) -> pl.LazyFrame:
@@ -80,33 +81,26 @@ class Span:
 
 NEVER = datetime(2200, 1, 1, tzinfo=UTC)
 
-_SCOPES: dict[Unit, Callable[[str], Scope]] = {
-    "day": lambda key: Scope.day(date.fromisoformat(key)),
-    "month": lambda key: Scope.month(date.fromisoformat(key)),
-    "year": lambda key: Scope.year(int(key)),
-}
 
-
-class Incomparable(Exception):
+class NotComparable(Exception):
     """There is nothing to hold the rows against, and why; an earlier verdict stands."""
 
 
-Breaking = Callable[[Span, pl.LazyFrame], pl.LazyFrame]
-"""The rows that break a claim, out of the rows given; with the day, where they are of several."""
+Breaking = Callable[[Window, pl.LazyFrame], pl.LazyFrame]
+"""Finds the rows that fail a check among those given; with their day, where there are several."""
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A claim that is checked: named as its function, described by its docstring.
+class Check:
+    """What must be true of rows: named as its function, described by its docstring.
 
-    One that `blocks` can never be right when it fails: what is downstream does not run then.
-    `tolerated` is the share of a day's rows that may break it.
+    When one that `blocks` fails, the rows can never be right: what is downstream does not run.
+    `tolerated` is the share of a day's rows that may fail.
     """
 
     breaking: Breaking
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
     blocks: bool = False
-    may_be_empty: bool = False
     tolerated: float = 0.0
 
     @property
@@ -116,30 +110,30 @@ class Claim:
 
     @property
     def words(self) -> str:
-        """What is claimed, in full."""
+        """What must be true, in full."""
         return " ".join((self.breaking.__doc__ or "").split())
 
-    def find(self, span: Span, rows: dict[date, int]) -> tuple[Finding, pl.DataFrame]:
+    def find(self, window: Window, rows: dict[date, int]) -> tuple[Finding, pl.DataFrame]:
         """Judge the stored rows; `rows` says how many there are of each day."""
-        failing = self.breaking(span, span.rows()).collect(engine="streaming")
+        failing = self.breaking(window, window.rows()).collect(engine="streaming")
         clock = next((name for name in _CLOCKS if name in failing.columns), None)
         by_day: dict[date, pl.DataFrame] = {}
         if clock is not None:
             by_day = {key[0]: part for key, part in failing.group_by(clock)}  # type: ignore[misc]
         elif failing.height:
-            by_day = {span.first: failing}
+            by_day = {window.first: failing}
         looked_at = dict(rows)
-        days = [session.day for session in span.sessions]
-        if span.table.partition == "year":
+        days = [session.day for session in window.sessions]
+        if window.table.partition == "year":
             # A calendar is right or wrong as a whole: it is kept under its first day.
-            looked_at = {span.first: sum(rows.values())}
-            by_day = {span.first: failing} if failing.height else {}
-        elif span.table.partition == "month" and "trading_day" not in span.table.schema:
+            looked_at = {window.first: sum(rows.values())}
+            by_day = {window.first: failing} if failing.height else {}
+        elif window.table.partition == "month" and "trading_day" not in window.table.schema:
             # Facts of a month are known on each of its days, and so is what is wrong with them.
             looked_at = dict.fromkeys(days, sum(rows.values()))
             by_day = dict.fromkeys(days, failing) if failing.height else {}
-        elif span.table.partition == "month":
-            # A day without rows has none that break the claim, and says so.
+        elif window.table.partition == "month":
+            # A day without rows has none that fail, and says so.
             looked_at = dict.fromkeys(days, 0) | looked_at
         return Finding(
             self.name,
@@ -154,10 +148,10 @@ class Claim:
 _CLOCKS = ("trading_day", "effective_on", "day")
 
 
-def checks(
-    asset: dg.AssetsDefinition, table: Table, claims: Sequence[Claim]
+def asset_checks(
+    asset: dg.AssetsDefinition, table: Table, checks: Sequence[Check]
 ) -> dg.AssetChecksDefinition:
-    """The partitioned checks of an asset, one a claim; each passes when no row breaks its claim.
+    """The checks of an asset in Dagster, partitioned as it is; each passes when no row fails.
 
     Their metadata hold how many rows were looked at and how many fail, and 20 of those; what was
     found is kept in `quality`. All run in one step: a partition is read from one warm file.
@@ -167,13 +161,13 @@ def checks(
         warnings.simplefilter("ignore", dg.PreviewWarning)
         specs = [
             dg.AssetCheckSpec(
-                claim.name,
+                check.name,
                 asset=asset,
-                description=claim.words,
-                blocking=claim.blocks,
+                description=check.words,
+                blocking=check.blocks,
                 partitions_def=asset.partitions_def,
             )
-            for claim in claims
+            for check in checks
         ]
 
     @dg.multi_asset_check(name=f"{table.name}_checks", specs=specs, can_subset=True)
@@ -183,35 +177,33 @@ def checks(
         lake: LakeResource,
         krx_lake: LakeResource,
     ) -> Iterator[dg.AssetCheckResult]:
-        scope = _SCOPES[table.partition](context.partition_key)
         wanted = {key.name for key in context.selected_asset_check_keys}
         found: list[Finding] = []
         results: list[dg.AssetCheckResult] = []
         with plain_failures():
-            mine = krx_lake.lake if table is KRX_DAILY else lake.lake
-            span = Span(
+            mine = (krx_lake if table.own_source == "krx" else lake).lake
+            window = Window(
                 mine,
                 table,
-                scope.first,
-                scope.last,
+                *table.span(context.partition_key),
                 kis.now(),
-                lambda: kis.source,
+                lambda: kis.tables,
                 _beside(mine, kis.settings),
                 kis.now,
                 logged(context.log.info, kis.listener),
                 kis.settings,
             )
-            rows = quality.rows_by_day(table, span.rows())
-            for claim in claims:
-                if claim.name not in wanted:
+            rows = quality.rows_by_day(table, window.rows())
+            for check in checks:
+                if check.name not in wanted:
                     continue
                 try:
-                    finding, failing = claim.find(span, rows)
-                except (Incomparable, KISError) as reason:
-                    results.append(_not_compared(asset, claim, reason))
+                    finding, failing = check.find(window, rows)
+                except (NotComparable, KISError) as reason:
+                    results.append(_not_compared(asset, check, reason))
                     continue
                 found.append(finding)
-                results.append(_result(asset, claim, finding, failing, sum(rows.values())))
+                results.append(_result(asset, table, check, finding, failing, sum(rows.values())))
             quality.record(mine, table, found)
         yield from results
 
@@ -224,33 +216,38 @@ def _beside(mine: Lake, settings: Settings) -> Lake | None:
 
 
 def _result(
-    asset: dg.AssetsDefinition, claim: Claim, finding: Finding, failing: pl.DataFrame, rows: int
+    asset: dg.AssetsDefinition,
+    table: Table,
+    check: Check,
+    finding: Finding,
+    failing: pl.DataFrame,
+    rows: int,
 ) -> dg.AssetCheckResult:
     metadata: dict[str, Any] = {"rows": rows, "failing_rows": failing.height}
-    if claim.tolerated:
-        metadata["tolerated_share"] = claim.tolerated
+    if check.tolerated:
+        metadata["tolerated_share"] = check.tolerated
     if failing.height:
         metadata["failing"] = markdown(failing.head(SHOWN))
     return dg.AssetCheckResult(
         asset_key=asset.key,
-        check_name=claim.name,
-        passed=(claim.may_be_empty or rows > 0) and finding.holds,
-        severity=claim.severity,
+        check_name=check.name,
+        passed=(table.may_be_empty or rows > 0) and finding.holds,
+        severity=check.severity,
         description=None if rows else "there is no row",
         metadata=metadata,
     )
 
 
 def _not_compared(
-    asset: dg.AssetsDefinition, claim: Claim, reason: Incomparable | KISError
+    asset: dg.AssetsDefinition, check: Check, reason: NotComparable | KISError
 ) -> dg.AssetCheckResult:
-    """What is shown of a claim that could not be judged; a second source that is down warns."""
+    """What is shown of a check that could not be judged; a second source that is down warns."""
     is_down = isinstance(reason, KISError)
     return dg.AssetCheckResult(
         asset_key=asset.key,
-        check_name=claim.name,
+        check_name=check.name,
         passed=not is_down,
-        severity=dg.AssetCheckSeverity.WARN if is_down else claim.severity,
+        severity=dg.AssetCheckSeverity.WARN if is_down else check.severity,
         description=f"not compared: {escaped(str(reason))}",
         metadata={"rows": 0, "failing_rows": 0},
     )

@@ -7,7 +7,7 @@ from statistics import median
 
 import polars as pl
 
-from kis_assets.defs.checks.check import Incomparable, Span
+from kis_assets.defs.checks.check import NotComparable, Window
 from kis_assets.exchange import calendar
 from kis_assets.lake import quality
 from kis_assets.lake.changes import compare, day_of, order_of, unit_of
@@ -19,32 +19,32 @@ SESSIONS_BACK = 5
 WEEKS_BACK = 3
 
 
-def key_is_unique(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def key_is_unique(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """No two rows have the same key."""
     # Half a million hashes are a tenth of the keys themselves; equal ones are then looked at.
-    hashed = pl.struct(span.table.key).hash().alias("hash")
+    hashed = pl.struct(window.table.key).hash().alias("hash")
     hashes = rows.select(hashed).collect(engine="streaming")["hash"].sort()
     equal = hashes.filter(hashes == hashes.shift())
     return (
         rows.filter(hashed.is_in(equal.implode()))
-        .filter(pl.struct(span.table.key).is_duplicated())
-        .select(span.table.key)
+        .filter(pl.struct(window.table.key).is_duplicated())
+        .select(window.table.key)
     )
 
 
-def universe_is_covered(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def universe_is_covered(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Every stock of a day's universe has a row, the latest capture's, or it is known why not."""
-    master = span.rows(STOCK_MASTER).filter(
-        wanted(span.settings, span.lake),
+    master = window.rows(STOCK_MASTER).filter(
+        wanted(window.settings, window.lake),
         pl.col("listed_on").is_null() | (pl.col("listed_on") <= pl.col("trading_day")),
     )
-    if "captured_at" in span.table.schema:
+    if "captured_at" in window.table.schema:
         rows = rows.filter(pl.col("captured_at") == pl.col("captured_at").max().over("trading_day"))
-    known = quality.absences(span.lake, span.table, span.first, span.last).lazy()
+    known = quality.absences(window.lake, window.table, window.first, window.last).lazy()
     both = ["trading_day", "stock_code"]
     # A master is of a day's morning: of a day that has not closed no row need be there yet.
-    days = [session.day for session in span.sessions]
-    if "captured_at" not in span.table.schema:
+    days = [session.day for session in window.sessions]
+    if "captured_at" not in window.table.schema:
         master = master.filter(pl.col("trading_day").is_in(days))
     return (
         master.join(rows.select(both).unique(), on=both, how="anti")
@@ -53,34 +53,34 @@ def universe_is_covered(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def every_session_is_present(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def every_session_is_present(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Every session that is over has rows, from the first one on of which any are stored."""
     found = set(rows.select("trading_day").unique().collect()["trading_day"])
-    first_unit = next(iter(span.lake.units(span.table)), "")
-    is_first = first_unit == unit_of(span.table, span.first)
-    since = min(found, default=span.last) if is_first else span.first
-    missing = [s.day for s in span.sessions if s.day >= since and s.day not in found]
+    first_unit = next(iter(window.lake.units(window.table)), "")
+    is_first = first_unit == unit_of(window.table, window.first)
+    since = min(found, default=window.last) if is_first else window.first
+    missing = [s.day for s in window.sessions if s.day >= since and s.day not in found]
     return pl.LazyFrame({"trading_day": missing}, schema={"trading_day": pl.Date})
 
 
-def settled_days_are_unchanged(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def settled_days_are_unchanged(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Rows that were final when they were stored are as in the version before, cell for cell.
 
     What is not is shown with both values; `kis-assets diff` shows all of it.
     """
-    written = span.lake.written_at(span.table, span.first)
+    written = window.lake.written_at(window.table, window.first)
     if len(written) < 2:
-        raise Incomparable("these rows were stored once and did not change since")
-    order = order_of(span.table)
+        raise NotComparable("these rows were stored once and did not change since")
+    order = order_of(window.table)
     settled = (
-        span.lake.scan(span.table, as_of=written[-2], first=span.first, last=span.last)
-        .filter(is_final(span.table))
+        window.lake.scan(window.table, as_of=written[-2], first=window.first, last=window.last)
+        .filter(is_final(window.table))
         .collect()
         .sort(order)
     )
-    now = rows.join(settled.lazy(), on=span.table.key, how="semi").collect().sort(order)
-    most = (settled.height + 1) * len(span.table.columns)
-    return compare(span.table, settled, now, most)[3].lazy()
+    now = rows.join(settled.lazy(), on=window.table.key, how="semi").collect().sort(order)
+    most = (settled.height + 1) * len(window.table.columns)
+    return compare(window.table, settled, now, most)[3].lazy()
 
 
 def is_final(table: Table) -> pl.Expr:
@@ -88,37 +88,37 @@ def is_final(table: Table) -> pl.Expr:
     return pl.col("is_final") if "is_final" in table.schema else pl.lit(value=True)
 
 
-def as_many_rows_as_in_the_last_sessions(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def as_many_rows_as_in_the_last_sessions(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """A day's rows are within 3 % of the median of the five sessions before.
 
     KRX's number of stocks with a row changed by 0.07 % between 9 and 17 March 2026.
     """
-    return _unusual(_counted(span, rows), _counted_before(span), 0.97, 1.03)
+    return _unusual(_counted(window, rows), _counted_before(window), 0.97, 1.03)
 
 
-def as_many_minutes_as_in_the_last_sessions(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def as_many_minutes_as_in_the_last_sessions(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """A session that is over has about as many minutes as the median of the five days before.
 
     The regular one within 15 %: a market's were between 576,000 and 606,000 a day in August 2026.
     The after-market, which nobody has measured, half to twice as many.
     """
     is_after = pl.col("session") == "after_market"
-    day = calendar.session(span.first)
-    if day is None or span.now < day.closes_at:
-        raise Incomparable("the session is not over")
+    day = calendar.session(window.first)
+    if day is None or window.now < day.closes_at:
+        raise NotComparable("the session is not over")
     # `quality` knows how many rows a day has; how many are of the after-market, the rows do.
-    earlier, found = _counted_before(span), _counted(span, rows)
-    after, after_earlier = _counted(span, rows.filter(is_after)), dict[date, int]()
+    earlier, found = _counted_before(window), _counted(window, rows)
+    after, after_earlier = _counted(window, rows.filter(is_after)), dict[date, int]()
     if day.day > calendar.AFTER_MARKET_SINCE:
-        stored = span.lake.scan(
-            span.table,
-            first=max(_weeks_before(span), calendar.AFTER_MARKET_SINCE),
-            last=span.first - timedelta(days=1),
+        stored = window.lake.scan(
+            window.table,
+            first=max(_weeks_before(window), calendar.AFTER_MARKET_SINCE),
+            last=window.first - timedelta(days=1),
         )
-        after_earlier = _counted(span, stored.filter(is_after))
+        after_earlier = _counted(window, stored.filter(is_after))
     regular = _unusual(_without(found, after), _without(earlier, after_earlier), 0.85, 1.15)
     odd = [regular.with_columns(session=pl.lit("regular"))]
-    if span.now >= day.over_at:
+    if window.now >= day.over_at:
         counts = {day.day: after.get(day.day, 0)}
         evening = _unusual(counts, after_earlier, 0.5, 2.0)
         odd.append(evening.with_columns(session=pl.lit("after_market")))
@@ -129,25 +129,27 @@ def _without(counts: dict[date, int], others: dict[date, int]) -> dict[date, int
     return {day: count - others.get(day, 0) for day, count in counts.items()}
 
 
-def _weeks_before(span: Span) -> date:
-    return span.first - timedelta(weeks=WEEKS_BACK)
+def _weeks_before(window: Window) -> date:
+    return window.first - timedelta(weeks=WEEKS_BACK)
 
 
-def _counted(span: Span, rows: pl.LazyFrame) -> dict[date, int]:
+def _counted(window: Window, rows: pl.LazyFrame) -> dict[date, int]:
     """How many rows each day has, or its latest capture, by day."""
-    capture = ["captured_at"] if "captured_at" in span.table.schema else []
-    counted = rows.group_by(day_of(span.table).alias("trading_day"), *capture).len()
+    capture = ["captured_at"] if "captured_at" in window.table.schema else []
+    counted = rows.group_by(day_of(window.table).alias("trading_day"), *capture).len()
     return dict(
         counted.sort("trading_day", *capture).select("trading_day", "len").collect().iter_rows()
     )
 
 
-def _counted_before(span: Span) -> dict[date, int]:
+def _counted_before(window: Window) -> dict[date, int]:
     """How many rows each of the days before these had, as `quality` knows, by day."""
     return dict(
-        span.lake.scan(QUALITY, first=_weeks_before(span), last=span.first - timedelta(days=1))
+        window.lake.scan(
+            QUALITY, first=_weeks_before(window), last=window.first - timedelta(days=1)
+        )
         .filter(
-            pl.col("table_name") == span.table.name,
+            pl.col("table_name") == window.table.name,
             pl.col("check_name") == quality.ACCOUNTED,
             pl.col("rows") > 0,
         )
@@ -166,7 +168,7 @@ def _unusual(
     unusual: list[tuple[object, int, float]] = []
     for day, count in found.items():
         if day >= calendar.FIRST_DAY and not calendar.is_trading_day(day):
-            continue  # another claim's
+            continue  # another check's
         last = [number for other, number in earlier.items() if other < day][-SESSIONS_BACK:]
         if last and not fewer * median(last) <= count <= more * median(last):
             unusual.append((day, count, float(median(last))))

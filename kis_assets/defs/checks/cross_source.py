@@ -10,12 +10,12 @@ from hashlib import sha256
 
 import polars as pl
 
-from kis_assets.defs.checks.check import Incomparable, Span
+from kis_assets.defs.checks.check import NotComparable, Window
 from kis_assets.defs.checks.prices import last_price
 from kis_assets.errors import NotSupported
 from kis_assets.exchange import calendar, finality
 from kis_assets.monitoring.costs import COMPARED
-from kis_assets.sources.base import Fetched
+from kis_assets.sources.tables import Fetched
 from kis_assets.tables import CORPORATE_ACTIONS, DAILY_CANDLES, KRX_DAILY
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def drawn(rows: pl.LazyFrame) -> list[str]:
     return sorted(found)
 
 
-def a_hundred_stocks_agree_with_a_second_source(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def a_hundred_stocks_agree_with_a_second_source(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Prices, change and volume of 100 stocks are those of a second source, shown side by side.
 
     They are drawn by the newest day stored, ten of each tenth by trading value. The second source
@@ -55,30 +55,30 @@ def a_hundred_stocks_agree_with_a_second_source(span: Span, rows: pl.LazyFrame) 
     show the same after-market prices, which proves nothing. One altered stock of 2,500 is missed
     with a chance of 96 %, one in each hundred with 36 %.
     """
-    session_days = [session.day for session in span.sessions]
-    stored = _at_the_close(span, rows).filter(pl.col("trading_day").is_in(session_days))
+    session_days = [session.day for session in window.sessions]
+    stored = _at_the_close(window, rows).filter(pl.col("trading_day").is_in(session_days))
     codes = drawn(stored)
     if not codes:
-        raise Incomparable("no row of these days is final, and none was captured at the close")
-    known = _of_krx(span, codes)
+        raise NotComparable("no row of these days is final, and none was captured at the close")
+    known = _of_krx(window, codes)
     told = set(known["trading_day"])
     days = set(stored.select("trading_day").unique().collect()["trading_day"])
-    if left := {day for day in days - told if _is_official(day, span.now)}:
+    if left := {day for day in days - told if _is_official(day, window.now)}:
         try:
-            asked = span.source().recent_candles(codes, span.progress)
+            asked = window.source().recent_candles(codes, window.progress)
         except NotSupported as error:
             if known.is_empty():
-                raise Incomparable(str(error)) from None
+                raise NotComparable(str(error)) from None
         else:
             # Asking takes longer than the quarter of an hour may that is left to the close.
-            now = span.clock() if span.clock else span.now
+            now = window.clock() if window.clock else window.now
             left = {day for day in left if _is_official(day, now)}
             other = _answered(asked).filter(pl.col("trading_day").is_in(list(left)))
-            other = _corrected(stored.collect(), other, finality.doubted_day(span.now))
+            other = _corrected(stored.collect(), other, finality.doubted_day(window.now))
             known = pl.concat([known, other.select(known.columns)])
     both = stored.join(known.lazy(), on=_DAY, suffix="_second").collect()
     if both.is_empty():
-        raise Incomparable(
+        raise NotComparable(
             "KIS's short history has the last thirty sessions only, and shows the official close "
             "of a day until its after-market opens and again from the next session on; krx_daily "
             "has none of these days, and with a KRX_API_KEY it can be fetched"
@@ -86,27 +86,29 @@ def a_hundred_stocks_agree_with_a_second_source(span: Span, rows: pl.LazyFrame) 
     return _all_different(both)
 
 
-def candles_are_those_of_krx(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def candles_are_those_of_krx(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Every final candle of KIS has the prices, change and volume that KRX publishes.
 
     Side by side; the whole market, not a sample. Stocks that KIS was not asked for are left out.
     """
-    if span.beside is None:
-        raise Incomparable("no candle of KIS is stored beside it")
-    inner = Span(span.beside, DAILY_CANDLES, span.first, span.last, span.now, span.source)
+    if window.beside is None:
+        raise NotComparable("no candle of KIS is stored beside it")
+    inner = Window(
+        window.beside, DAILY_CANDLES, window.first, window.last, window.now, window.source
+    )
     stored = _at_the_close(inner, inner.rows())
     both = stored.join(rows, on=_DAY, suffix="_second").collect()
     if both.is_empty():
-        raise Incomparable(f"no final candle of {span.first} is stored of KIS")
+        raise NotComparable(f"no final candle of {window.first} is stored of KIS")
     return _all_different(both)
 
 
-def _of_krx(span: Span, codes: Sequence[str]) -> pl.DataFrame:
+def _of_krx(window: Window, codes: Sequence[str]) -> pl.DataFrame:
     schema = {"trading_day": pl.Date, "stock_code": pl.String}
     names = [*schema, *_PRICES, "volume"]
-    if span.beside is None:
+    if window.beside is None:
         return pl.DataFrame(schema=schema | dict.fromkeys((*_PRICES, "volume"), pl.Int64))
-    rows = span.beside.scan(KRX_DAILY, first=span.first, last=span.last)
+    rows = window.beside.scan(KRX_DAILY, first=window.first, last=window.last)
     return rows.filter(pl.col("stock_code").is_in(codes)).select(names).collect()
 
 
@@ -147,15 +149,15 @@ def _is_official(day: date, now: datetime) -> bool:
     return after_market is None or now < after_market[0] or finality.is_final(day, now)
 
 
-def _at_the_close(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def _at_the_close(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Final candles; of quotes, the last ones at the official close.
 
     `is_whole` says that no volume is to come.
     """
-    if "captured_at" in span.table.schema:
+    if "captured_at" in window.table.schema:
         seen = pl.col("fetched_at")
         found = (
-            rows.join(span.official(), on="trading_day")
+            rows.join(window.official(), on="trading_day")
             .filter(seen >= pl.col("official_from"), seen < pl.col("official_until"))
             .sort("captured_at")
             .unique(_DAY, keep="last")
@@ -166,7 +168,7 @@ def _at_the_close(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     return found.select(
         *_DAY,
         *("open", "high", "low", "change", "volume", "trading_value", "is_whole"),
-        close=last_price(span.table),
+        close=last_price(window.table),
     )
 
 
@@ -180,38 +182,38 @@ def _different(both: pl.DataFrame, name: str) -> pl.DataFrame:
     )
 
 
-def adjusted_series_is_that_of_kis(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def adjusted_series_is_that_of_kis(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """`daily_candles_adjusted` runs in step with KIS's own adjusted closes, on final days.
 
     Compared are 30 stocks with an action in the month and 30 without, over the month and the two
     weeks before, to 0.2 % or 1.5 KRW: KIS rounds adjusted prices to whole KRW. Stocks with a
     capital reduction are not: KIS leaves reductions out of its own.
     """
-    first = span.first - timedelta(days=14)
-    stored = span.lake.scan(DAILY_CANDLES, first=first, last=span.last)
+    first = window.first - timedelta(days=14)
+    stored = window.lake.scan(DAILY_CANDLES, first=first, last=window.last)
     everyone = stored.select("stock_code").unique().collect()["stock_code"].sort()
     reduced = rows.filter(pl.col("kind") == "capital_reduction").collect()["stock_code"]
     everyone = everyone.filter(~everyone.is_in(reduced.implode()))
     moved = everyone.filter(
         everyone.is_in(rows.select("stock_code").collect()["stock_code"].implode())
     )
-    chance = random.Random(f"{CORPORATE_ACTIONS.name} {span.first}")
+    chance = random.Random(f"{CORPORATE_ACTIONS.name} {window.first}")
     still = everyone.filter(~everyone.is_in(moved.implode())).to_list()
     codes = _some(chance, moved.to_list(), WITH_ACTION) + _some(chance, still, WITHOUT_ACTION)
     if not codes:
-        raise Incomparable("no daily candle of these days is stored")
+        raise NotComparable("no daily candle of these days is stored")
     try:
-        kis = span.source().adjusted_candles(
-            codes, first, min(span.last, span.now.date()), span.progress
+        kis = window.source().adjusted_candles(
+            codes, first, min(window.last, window.now.date()), window.progress
         )
     except NotSupported as error:
-        raise Incomparable(str(error)) from None
+        raise NotComparable(str(error)) from None
     adjusted = _answered(kis)
     marks = ", ".join("?" for _ in codes)
-    ours = span.lake.read(
+    ours = window.lake.read(
         "SELECT trading_day, stock_code, close FROM daily_candles_adjusted "  # noqa: S608
         f"WHERE is_final AND stock_code IN ({marks}) AND trading_day BETWEEN ? AND ?",
-        [*codes, first, min(span.last, finality.newest_final_day(span.now))],
+        [*codes, first, min(window.last, finality.newest_final_day(window.now))],
     )
     both = ours.join(adjusted, on=list(_DAY), suffix="_of_kis").with_columns(
         # The newest day of each may lie behind an action of which the other knows.

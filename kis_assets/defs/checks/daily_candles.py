@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import polars as pl
 
-from kis_assets.defs.checks.check import Span
+from kis_assets.defs.checks.check import Window
 from kis_assets.exchange import calendar
 from kis_assets.lake.base_prices import A_FORTNIGHT, moved_bases
 from kis_assets.tables import CORPORATE_ACTIONS, PRICE_SNAPSHOTS, STOCK_MASTER
 
 
-def days_are_sessions(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def days_are_sessions(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Every candle lies on a trading day of the calendar."""
     days = calendar.trading_days(
-        max(span.first, calendar.FIRST_DAY), max(span.last, calendar.FIRST_DAY)
+        max(window.first, calendar.FIRST_DAY), max(window.last, calendar.FIRST_DAY)
     )
     known = pl.col("trading_day") >= calendar.FIRST_DAY
     return rows.filter(known & ~pl.col("trading_day").is_in(days)).select(
@@ -21,13 +21,13 @@ def days_are_sessions(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def no_session_is_skipped(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def no_session_is_skipped(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """A stock with candles before and after a session has one of it: KIS gives halted days too.
 
     Of days with a stock master `universe_is_covered` says more.
     """
-    told = span.rows(STOCK_MASTER).select("trading_day").unique()
-    sessions = [session.day for session in span.sessions]
+    told = window.rows(STOCK_MASTER).select("trading_day").unique()
+    sessions = [session.day for session in window.sessions]
     days = rows.filter(pl.col("trading_day").is_in(sessions)).select("trading_day").unique()
     days = days.join(told, on="trading_day", how="anti")
     stocks = rows.group_by("stock_code").agg(
@@ -43,15 +43,15 @@ def no_session_is_skipped(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def snapshot_after_close_equals_candle(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def snapshot_after_close_equals_candle(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """The official prices captured after a close are those of that day's final candle.
 
     They are captured before the after-market opens. Volume may have grown since.
     """
     seen = pl.col("fetched_at")
     quotes = (
-        span.rows(PRICE_SNAPSHOTS)
-        .join(span.official(), on="trading_day")
+        window.rows(PRICE_SNAPSHOTS)
+        .join(window.official(), on="trading_day")
         .filter(seen >= pl.col("official_from"), seen < pl.col("official_until"))
         .sort("captured_at")
         .unique(["trading_day", "stock_code"], keep="last")
@@ -70,9 +70,9 @@ def snapshot_after_close_equals_candle(span: Span, rows: pl.LazyFrame) -> pl.Laz
     )
 
 
-def codes_are_listed(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def codes_are_listed(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Every stock with a candle of a day stands in that day's stock master, where one is stored."""
-    master = span.rows(STOCK_MASTER).select("trading_day", "stock_code")
+    master = window.rows(STOCK_MASTER).select("trading_day", "stock_code")
     return (
         rows.select("trading_day", "stock_code")
         .join(master, on="trading_day", how="semi")
@@ -80,7 +80,7 @@ def codes_are_listed(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def bars_differ_from_the_day_before(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def bars_differ_from_the_day_before(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """No more than 1 % of a day's stocks trade at the prices and volume of the day before.
 
     Of March 2026 it is 4 of 20,000: one share traded at the same price twice.
@@ -90,27 +90,27 @@ def bars_differ_from_the_day_before(span: Span, rows: pl.LazyFrame) -> pl.LazyFr
         for name in ("open", "high", "low", "close", "volume")
     )
     return (
-        span.rows(days_before=A_FORTNIGHT.days)
+        window.rows(days_before=A_FORTNIGHT.days)
         .filter(pl.col("volume") > 0)
-        .unique(span.table.key)
+        .unique(window.table.key)
         .with_columns(is_same=same)
-        .filter(pl.col("is_same") & (pl.col("trading_day") >= span.first))
+        .filter(pl.col("is_same") & (pl.col("trading_day") >= window.first))
         .select("trading_day", "stock_code", "open", "high", "low", "close", "volume")
     )
 
 
-def moved_bases_have_an_action(span: Span, _: pl.LazyFrame) -> pl.LazyFrame:
+def moved_bases_have_an_action(window: Window, _: pl.LazyFrame) -> pl.LazyFrame:
     """Where the base price is more than a tick from the close before, a mark or an action says why.
 
     The mark is that of the daily chart, the action a stored one of that day. A close that is not
     final is no close before.
     """
-    actions = span.rows(CORPORATE_ACTIONS).select("stock_code", trading_day="effective_on")
+    actions = window.rows(CORPORATE_ACTIONS).select("stock_code", trading_day="effective_on")
     unmarked = (
         (pl.col("ex_flag") == "00") & (pl.col("revaluation") == "00") & (pl.col("split_ratio") == 0)
     )
     return (
-        moved_bases(span.rows(days_before=A_FORTNIGHT.days), span.first, span.last)
+        moved_bases(window.rows(days_before=A_FORTNIGHT.days), window.first, window.last)
         .filter(unmarked)
         .join(actions.unique(), on=["trading_day", "stock_code"], how="anti")
         .select("trading_day", "stock_code", "previous_close", "base_price")

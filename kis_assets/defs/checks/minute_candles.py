@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from kis_assets.defs.checks.check import Incomparable, Span
+from kis_assets.defs.checks.check import NotComparable, Window
 from kis_assets.exchange import calendar, finality
-from kis_assets.kis.minute_candles import EXTENSION, last_minute
+from kis_assets.kis.minute_days import EXTENSION, last_minute
 from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS
 
 KEY = ("started_at", "stock_code")
@@ -27,22 +27,22 @@ _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 _IS_REGULAR = pl.col("session") == "regular"
 
 
-def _bounds(span: Span) -> tuple[datetime, datetime]:
-    """Open and close of the session, in UTC as the rows are; at no session, an empty span."""
-    session = calendar.session(span.first)
+def _bounds(window: Window) -> tuple[datetime, datetime]:
+    """Open and close of the session, in UTC as the rows are; without a session an empty span."""
+    session = calendar.session(window.first)
     if session is None:
         return _NEVER, _NEVER
     return session.opens_at.astimezone(UTC), session.closes_at.astimezone(UTC)
 
 
-def minutes_lie_in_the_session(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def minutes_lie_in_the_session(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Every minute is of its day and of the session that it names.
 
     The regular one has continuous trading and the closing auction, the after-market begins on
     2026-09-14.
     """
-    opens_at, closes_at = _bounds(span)
-    session = calendar.session(span.first)
+    opens_at, closes_at = _bounds(window)
+    session = calendar.session(window.first)
     trading = (pl.col("started_at") >= opens_at) & (pl.col("started_at") < closes_at - AUCTION)
     closing = pl.col("started_at").is_between(closes_at, closes_at + EXTENSION)
     right = _IS_REGULAR & (trading | closing)
@@ -54,36 +54,38 @@ def minutes_lie_in_the_session(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     return rows.filter(~right).select("trading_day", *KEY, "session")
 
 
-def high_and_low_cover_open_and_close(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def high_and_low_cover_open_and_close(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Open and close lie between low and high; at the open, the auction's price may not."""
-    opening = pl.col("started_at") == _bounds(span)[0]
+    opening = pl.col("started_at") == _bounds(window)[0]
     right = pl.col("close").is_between("low", "high") & (
         pl.col("open").is_between("low", "high") | opening
     )
     return rows.filter(~right).select(*KEY, "open", "high", "low", "close")
 
 
-def opening_price_is_within_its_minute(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def opening_price_is_within_its_minute(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """The open of the first minute lies between its low and high, but for 1 in 100,000 bars.
 
     It is the opening auction's, and 2 to 3 of 580,000 bars were seen to lie outside.
     """
-    opening = pl.col("started_at") == _bounds(span)[0]
+    opening = pl.col("started_at") == _bounds(window)[0]
     return rows.filter(opening, ~pl.col("open").is_between("low", "high")).select(
         *KEY, "open", "high", "low", "close"
     )
 
 
-def _volumes(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def _volumes(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Each stock's volume in minutes and in its candle, and until when each was to change.
 
     `volume` of `minutes_at`, `of_the_day` of `candle_at`, and whether it `has_after_market`.
     """
     settled = (
-        _NEVER if calendar.session(span.first) is None else finality.minutes_final_at(span.first)
+        _NEVER
+        if calendar.session(window.first) is None
+        else finality.minutes_final_at(window.first)
     )
     settled = settled.astimezone(UTC)
-    days = span.rows(DAILY_CANDLES).select(
+    days = window.rows(DAILY_CANDLES).select(
         "stock_code",
         of_the_day="volume",
         candle_at=pl.min_horizontal("fetched_at", pl.lit(settled)),
@@ -99,24 +101,24 @@ def _volumes(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def minutes_do_not_exceed_the_day(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def minutes_do_not_exceed_the_day(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """A stock's minutes add up to no more shares than a candle has that is as new as they are."""
-    return _volumes(span, rows).filter(
+    return _volumes(window, rows).filter(
         pl.col("candle_at") >= pl.col("minutes_at"), pl.col("volume") > pl.col("of_the_day")
     )
 
 
-def minutes_hold_most_of_the_day(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def minutes_hold_most_of_the_day(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Minutes as new as the candles add up to most of their stocks' daily shares.
 
     To 90 % or more, where 98.4 % is usual. Since 2026-09-14 to 97 % of stocks with minutes of the
     after-market, which count into the day, and to 75 % of those without.
     """
     least = pl.lit(LEAST_SHARE)
-    if span.first >= calendar.AFTER_MARKET_SINCE:
+    if window.first >= calendar.AFTER_MARKET_SINCE:
         least = pl.when("has_after_market").then(LEAST_WITH_AFTER_MARKET).otherwise(LEAST_WITHOUT)
     return (
-        _volumes(span, rows)
+        _volumes(window, rows)
         .filter(pl.col("minutes_at") >= pl.col("candle_at"))
         .group_by("has_after_market")
         .agg(pl.col("volume").sum(), pl.col("of_the_day").sum())
@@ -124,24 +126,24 @@ def minutes_hold_most_of_the_day(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame
     )
 
 
-def closing_auction_is_the_close(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def closing_auction_is_the_close(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """The bar of the closing auction closes at the day's official close.
 
     That is the close of a final candle, unless a split moved the axis since; else the price that
     was captured right after the close, of minutes that were fetched before the next session.
     """
-    closes_at = _bounds(span)[1]
+    closes_at = _bounds(window)[1]
     regular = rows.filter(_IS_REGULAR)
     same_axis_until = _NEVER
-    if calendar.session(span.first) is not None:
-        same_axis_until = finality.final_at(span.first).astimezone(UTC)
+    if calendar.session(window.first) is not None:
+        same_axis_until = finality.final_at(window.first).astimezone(UTC)
     final = (
-        span.rows(DAILY_CANDLES)
+        window.rows(DAILY_CANDLES)
         .filter("is_final")
         .select("stock_code", final="close", high_of_the_day="high")
     )
     captured = (
-        span.rows(PRICE_SNAPSHOTS)
+        window.rows(PRICE_SNAPSHOTS)
         .filter(pl.col("regular_close").is_not_null())
         .group_by("stock_code")
         .agg(captured=pl.col("regular_close").max())
@@ -169,5 +171,7 @@ def closing_auction_is_the_close(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame
         .collect(engine="streaming")
     )
     if both.is_empty():
-        raise Incomparable("no official close of this day is stored yet to hold an auction against")
+        raise NotComparable(
+            "no official close of this day is stored yet to hold an auction against"
+        )
     return both.lazy().filter(pl.col("close") != pl.col("official_close"))

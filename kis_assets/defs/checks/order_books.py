@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from kis_assets.defs.checks.check import Span
+from kis_assets.defs.checks.check import Window
 from kis_assets.tables import LEVELS
 
 KEY = ("trading_day", "captured_at", "stock_code")
@@ -17,7 +17,7 @@ def _steps(side: str, what: str) -> list[tuple[str, str]]:
     return [(f"{side}_{what}_{n}", f"{side}_{what}_{n + 1}") for n in _PLACES[:-1]]
 
 
-def asks_rise_and_bids_fall(_: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def asks_rise_and_bids_fall(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Every level is further from the middle than the one before it, and none is left out."""
     wrong = [
         pl.col(better).is_null() & pl.col(worse).is_not_null()
@@ -29,7 +29,7 @@ def asks_rise_and_bids_fall(_: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     return rows.filter(pl.any_horizontal(wrong)).select(*KEY, "^(ask|bid)_price_.*$")
 
 
-def best_bid_is_below_best_ask(_: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def best_bid_is_below_best_ask(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """The sides do not cross in continuous trading; in auctions and interruptions they may."""
     trading = (pl.col("market_phase") == CONTINUOUS) & (
         pl.col("vi_code").is_null() | (pl.col("vi_code") == NO_INTERRUPTION)
@@ -39,7 +39,7 @@ def best_bid_is_below_best_ask(_: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def totals_cover_levels(_: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def totals_cover_levels(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """The shares of a side in all are at least those of its ten levels."""
     sums = {
         f"{side}_levels": pl.sum_horizontal(f"{side}_volume_{n}" for n in _PLACES)
@@ -51,7 +51,7 @@ def totals_cover_levels(_: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     return rows.filter(wrong).select(*KEY, "total_ask_volume", "total_bid_volume", **sums)
 
 
-def levels_have_shares(_: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def levels_have_shares(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Where there is a price there is a volume above 0."""
     wrong = pl.any_horizontal(
         pl.col(f"{side}_price_{n}").is_not_null() & (pl.col(f"{side}_volume_{n}") == 0)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
-from kis_assets.defs.checks.check import Span
+from kis_assets.defs.checks.check import Window
 from kis_assets.exchange import calendar, prices
 from kis_assets.exchange.prices import tick_expression
-from kis_assets.tables import PRICE_SNAPSHOTS, STOCK_MASTER, Table
+from kis_assets.tables import STOCK_MASTER, Table
 
 KEPT = ("trading_day", "captured_at", "stock_code")
 
@@ -29,12 +29,12 @@ def _shown(table: Table) -> list[str]:
     return [name for name in KEPT if name in table.schema]
 
 
-def high_covers_all_prices(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def high_covers_all_prices(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """High is not below, and low not above, any price of the session; 0 where none was traded.
 
     A stock that was traded in the after-market alone has no open.
     """
-    last = last_price(span.table)
+    last = last_price(window.table)
     traded = pl.col("volume") > 0
     unopened = (pl.col("open") == 0) & (pl.col("trading_day") >= calendar.AFTER_MARKET_SINCE)
     inside = pl.col(last).is_between("low", "high") & (
@@ -43,17 +43,17 @@ def high_covers_all_prices(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     empty = pl.all_horizontal(pl.col(name) == 0 for name in ("open", "high", "low"))
     # Until the first trade of a session there may be off-hours volume beside empty prices.
     right = pl.when(empty).then(True).otherwise(traded & inside & (pl.col("low") > 0))
-    return rows.filter(~right).select(*_shown(span.table), *_prices(span.table), "volume")
+    return rows.filter(~right).select(*_shown(window.table), *_prices(window.table), "volume")
 
 
-def change_is_price_minus_base(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def change_is_price_minus_base(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Base price plus change is the last price, and the base price is a price."""
-    last = last_price(span.table)
+    last = last_price(window.table)
     wrong = (pl.col("base_price") + pl.col("change") != pl.col(last)) | (pl.col("base_price") <= 0)
-    return rows.filter(wrong).select(*_shown(span.table), "base_price", "change", last)
+    return rows.filter(wrong).select(*_shown(window.table), "base_price", "change", last)
 
 
-def market_cap_is_price_times_shares(_: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def market_cap_is_price_times_shares(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Market cap is close times listed shares, as in all 20,164 rows of March 2026."""
     wrong = pl.col("market_cap") != pl.col("close") * pl.col("listed_shares")
     return rows.filter(wrong).select(
@@ -61,23 +61,23 @@ def market_cap_is_price_times_shares(_: Span, rows: pl.LazyFrame) -> pl.LazyFram
     )
 
 
-def prices_are_possible(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def prices_are_possible(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """No price is beyond 5 times or below a twentieth of the base price."""
     base = pl.col("base_price")
     wrong = (pl.col("high") > MOST_UP * base) | (pl.col("low") < MOST_DOWN * base)
     return rows.filter(pl.col("open") > 0, wrong).select(
-        *_shown(span.table), "base_price", *_prices(span.table)
+        *_shown(window.table), "base_price", *_prices(window.table)
     )
 
 
-def prices_lie_within_the_limits(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def prices_lie_within_the_limits(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Prices are within the day's limits, listing days and liquidation trading excepted.
 
     Limits are those that KIS states, else 30 % of the base price (15 % on KONEX), since 2023-01-25.
     """
     # The newest of these days: a month may have no master of its earlier ones.
     master = (
-        span.rows(STOCK_MASTER)
+        window.rows(STOCK_MASTER)
         .sort("trading_day")
         .unique("stock_code", keep="last")
         .select("stock_code", "market", "is_liquidation", "listed_on")
@@ -93,7 +93,7 @@ def prices_lie_within_the_limits(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame
     upper, lower = base + width, pl.max_horizontal(base - width, 1)
     upper -= upper % tick_expression(upper)
     lower += -lower % tick_expression(lower)
-    if span.table is PRICE_SNAPSHOTS:
+    if "upper_limit" in window.table.schema:  # KIS states them
         upper = pl.coalesce("upper_limit", upper)
         lower = pl.coalesce("lower_limit", lower)
     has_limits = ~pl.col("is_liquidation").fill_null(value=False) & (
@@ -107,22 +107,22 @@ def prices_lie_within_the_limits(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame
             & possible
             & ((pl.col("high") > pl.col("upper")) | (pl.col("low") < pl.col("lower")))
         )
-        .select(*_shown(span.table), "base_price", "lower", "upper", *_prices(span.table))
+        .select(*_shown(window.table), "base_price", "lower", "upper", *_prices(window.table))
     )
 
 
-def prices_lie_on_the_tick(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def prices_lie_on_the_tick(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Prices are multiples of the tick, since 2023-01-25, but for trades at the middle.
 
     Of March 2026 0.35 to 0.70 % of the stocks of a day have a price off the tick; 2 % may.
     """
     off = pl.any_horizontal(
         (pl.col(name) > 0) & (pl.col(name) % tick_expression(pl.col(name)) != 0)
-        for name in _prices(span.table)
+        for name in _prices(window.table)
     )
     # Exchange-traded products have a tick of their own.
     products = (
-        span.rows(STOCK_MASTER)
+        window.rows(STOCK_MASTER)
         .filter(pl.col("security_type").is_in(["etf", "etn"]))
         .select("stock_code")
         .unique()
@@ -130,11 +130,11 @@ def prices_lie_on_the_tick(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     return (
         rows.filter(pl.col("trading_day") >= prices.SAME_TICKS_SINCE, off)
         .join(products, on="stock_code", how="anti")
-        .select(*_shown(span.table), *_prices(span.table))
+        .select(*_shown(window.table), *_prices(window.table))
     )
 
 
-def captures_are_of_their_session(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def captures_are_of_their_session(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Every capture was made on its trading day or after it, before the next one began."""
     day = pl.col("captured_at").dt.convert_time_zone("Asia/Seoul").dt.date()
     next_open = {

@@ -1,15 +1,19 @@
-"""What must be true of the calendar, stock facts and corporate actions."""
+"""What must be true of the calendar, the stock master, stock facts and corporate actions."""
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 
-from kis_assets.defs.checks.check import Span
-from kis_assets.exchange import calendar
+from kis_assets.defs.checks.check import Window
+from kis_assets.exchange import calendar, stocks
 from kis_assets.tables import STOCK_MASTER
 
+_FUND = re.compile(r"F\d{8}")
 
-def kis_agrees_with_calendar(_: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+
+def kis_agrees_with_calendar(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Every day that KIS has told of is open or closed as the computed calendar has it."""
     told = rows.filter(pl.col("known_from") == "kis").collect()
     computed = [calendar.is_trading_day(day) for day in told["day"]]
@@ -21,9 +25,19 @@ def kis_agrees_with_calendar(_: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def listed_shares_are_those_of_the_master(span: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def codes_are_stock_codes(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Every short code has six digits or capital letters; of ETNs after a Q.
+
+    Those of funds have F and eight digits.
+    """
+    codes = rows.select("stock_code").unique().collect()["stock_code"]
+    wrong = [code for code in codes if not (stocks.is_stock_code(code) or _FUND.fullmatch(code))]
+    return rows.filter(pl.col("stock_code").is_in(wrong)).select("stock_code", "stock_name")
+
+
+def listed_shares_are_those_of_the_master(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Listed shares differ from the month's last stock master by less than a thousand."""
-    master = span.rows(STOCK_MASTER).sort("trading_day").unique("stock_code", keep="last")
+    master = window.rows(STOCK_MASTER).sort("trading_day").unique("stock_code", keep="last")
     both = rows.join(master, on="stock_code", suffix="_in_master")
     gap = (pl.col("listed_shares") - pl.col("listed_shares_in_master")).abs()
     return both.filter(gap >= 1_000).select(
@@ -31,12 +45,12 @@ def listed_shares_are_those_of_the_master(span: Span, rows: pl.LazyFrame) -> pl.
     )
 
 
-def ratios_are_positive(_: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def ratios_are_positive(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Shares after for each share before are more than none, where they are known."""
     return rows.filter(pl.col("ratio") <= 0).select("effective_on", "stock_code", "kind", "ratio")
 
 
-def actions_take_effect_on_sessions(_: Span, rows: pl.LazyFrame) -> pl.LazyFrame:
+def actions_take_effect_on_sessions(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Every effective day is a trading day of KRX, unless only the record day is known."""
     known = rows.filter(pl.col("effective_from") != "record_on")
     found = known.select("effective_on").unique().collect()["effective_on"]

@@ -1,23 +1,22 @@
-"""What must be true of the stock master. And which checks there are, all on one page."""
+"""Which checks there are, all on one page."""
 
 from __future__ import annotations
 
-import re
-
 import dagster as dg
-import polars as pl
 
-from kis_assets.defs.assets.candles import daily_candles, minute_candles
 from kis_assets.defs.assets.captures import order_books, price_snapshots
 from kis_assets.defs.assets.corporate_actions import corporate_actions
+from kis_assets.defs.assets.daily_candles import daily_candles
 from kis_assets.defs.assets.krx_daily import krx_daily
-from kis_assets.defs.assets.reference import market_days, stock_info, stock_master
+from kis_assets.defs.assets.market_days import market_days
+from kis_assets.defs.assets.minute_candles import minute_candles
+from kis_assets.defs.assets.stock_info import stock_info
+from kis_assets.defs.assets.stock_master import stock_master
 from kis_assets.defs.checks import completeness, cross_source, prices, reference
 from kis_assets.defs.checks import daily_candles as candles
 from kis_assets.defs.checks import minute_candles as minutes
 from kis_assets.defs.checks import order_books as books
-from kis_assets.defs.checks.check import Claim, Span, checks
-from kis_assets.exchange import stocks
+from kis_assets.defs.checks.check import Check, asset_checks
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
     DAILY_CANDLES,
@@ -32,42 +31,30 @@ from kis_assets.tables import (
 )
 
 WARN = dg.AssetCheckSeverity.WARN
-_FUND = re.compile(r"F\d{8}")
 
-
-def codes_are_stock_codes(_: Span, found: pl.LazyFrame) -> pl.LazyFrame:
-    """Every short code has six digits or capital letters; of ETNs after a Q.
-
-    Those of funds have F and eight digits.
-    """
-    codes = found.select("stock_code").unique().collect()["stock_code"]
-    wrong = [code for code in codes if not (stocks.is_stock_code(code) or _FUND.fullmatch(code))]
-    return found.filter(pl.col("stock_code").is_in(wrong)).select("stock_code", "stock_name")
-
-
-UNIQUE = Claim(completeness.key_is_unique, blocks=True)
-AS_MANY = Claim(completeness.as_many_rows_as_in_the_last_sessions, WARN)
+UNIQUE = Check(completeness.key_is_unique, blocks=True)
+AS_MANY = Check(completeness.as_many_rows_as_in_the_last_sessions, WARN)
 OF_A_SESSION = (
-    Claim(prices.high_covers_all_prices, blocks=True),
-    Claim(prices.prices_are_possible, blocks=True),
-    Claim(prices.prices_lie_within_the_limits, WARN),
-    Claim(prices.prices_lie_on_the_tick, WARN, tolerated=0.02),
-    Claim(completeness.universe_is_covered),
-    Claim(cross_source.a_hundred_stocks_agree_with_a_second_source),
+    Check(prices.high_covers_all_prices, blocks=True),
+    Check(prices.prices_are_possible, blocks=True),
+    Check(prices.prices_lie_within_the_limits, WARN),
+    Check(prices.prices_lie_on_the_tick, WARN, tolerated=0.02),
+    Check(completeness.universe_is_covered),
+    Check(cross_source.a_hundred_stocks_agree_with_a_second_source),
 )
 """Of quotes and of candles."""
 
-LISTED: list[tuple[dg.AssetsDefinition, Table, list[Claim]]] = [
+LISTED: list[tuple[dg.AssetsDefinition, Table, list[Check]]] = [
     (
         market_days,
         MARKET_DAYS,
-        [UNIQUE, Claim(reference.kis_agrees_with_calendar, WARN)],
+        [UNIQUE, Check(reference.kis_agrees_with_calendar, WARN)],
     ),
-    (stock_master, STOCK_MASTER, [UNIQUE, AS_MANY, Claim(codes_are_stock_codes, WARN)]),
+    (stock_master, STOCK_MASTER, [UNIQUE, AS_MANY, Check(reference.codes_are_stock_codes, WARN)]),
     (
         stock_info,
         STOCK_INFO,
-        [UNIQUE, Claim(reference.listed_shares_are_those_of_the_master, WARN)],
+        [UNIQUE, Check(reference.listed_shares_are_those_of_the_master, WARN)],
     ),
     (
         price_snapshots,
@@ -77,8 +64,8 @@ LISTED: list[tuple[dg.AssetsDefinition, Table, list[Claim]]] = [
             AS_MANY,
             *OF_A_SESSION,
             # What KIS calls the change of a quote is its own arithmetic.
-            Claim(prices.change_is_price_minus_base, WARN),
-            Claim(prices.captures_are_of_their_session, blocks=True),
+            Check(prices.change_is_price_minus_base, WARN),
+            Check(prices.captures_are_of_their_session, blocks=True),
         ],
     ),
     (
@@ -87,12 +74,12 @@ LISTED: list[tuple[dg.AssetsDefinition, Table, list[Claim]]] = [
         [
             UNIQUE,
             AS_MANY,
-            Claim(completeness.universe_is_covered),
-            Claim(prices.captures_are_of_their_session, blocks=True),
-            Claim(books.asks_rise_and_bids_fall, blocks=True),
-            Claim(books.best_bid_is_below_best_ask),
-            Claim(books.totals_cover_levels, WARN),
-            Claim(books.levels_have_shares, WARN),
+            Check(completeness.universe_is_covered),
+            Check(prices.captures_are_of_their_session, blocks=True),
+            Check(books.asks_rise_and_bids_fall, blocks=True),
+            Check(books.best_bid_is_below_best_ask),
+            Check(books.totals_cover_levels, WARN),
+            Check(books.levels_have_shares, WARN),
         ],
     ),
     (
@@ -102,15 +89,15 @@ LISTED: list[tuple[dg.AssetsDefinition, Table, list[Claim]]] = [
             UNIQUE,
             AS_MANY,
             *OF_A_SESSION,
-            Claim(prices.change_is_price_minus_base, blocks=True),
-            Claim(completeness.every_session_is_present),
-            Claim(candles.no_session_is_skipped, WARN),
-            Claim(candles.days_are_sessions, blocks=True),
-            Claim(candles.codes_are_listed),
-            Claim(candles.snapshot_after_close_equals_candle),
-            Claim(candles.bars_differ_from_the_day_before, tolerated=0.01),
-            Claim(candles.moved_bases_have_an_action, WARN),
-            Claim(completeness.settled_days_are_unchanged, WARN),
+            Check(prices.change_is_price_minus_base, blocks=True),
+            Check(completeness.every_session_is_present),
+            Check(candles.no_session_is_skipped, WARN),
+            Check(candles.days_are_sessions, blocks=True),
+            Check(candles.codes_are_listed),
+            Check(candles.snapshot_after_close_equals_candle),
+            Check(candles.bars_differ_from_the_day_before, tolerated=0.01),
+            Check(candles.moved_bases_have_an_action, WARN),
+            Check(completeness.settled_days_are_unchanged, WARN),
         ],
     ),
     (
@@ -119,10 +106,10 @@ LISTED: list[tuple[dg.AssetsDefinition, Table, list[Claim]]] = [
         [
             UNIQUE,
             AS_MANY,
-            Claim(prices.high_covers_all_prices, blocks=True),
-            Claim(cross_source.candles_are_those_of_krx),
-            Claim(prices.market_cap_is_price_times_shares, WARN),
-            Claim(completeness.settled_days_are_unchanged, WARN),
+            Check(prices.high_covers_all_prices, blocks=True),
+            Check(cross_source.candles_are_those_of_krx),
+            Check(prices.market_cap_is_price_times_shares, WARN),
+            Check(completeness.settled_days_are_unchanged, WARN),
         ],
     ),
     (
@@ -130,27 +117,27 @@ LISTED: list[tuple[dg.AssetsDefinition, Table, list[Claim]]] = [
         MINUTE_CANDLES,
         [
             UNIQUE,
-            Claim(completeness.as_many_minutes_as_in_the_last_sessions, WARN),
-            Claim(completeness.universe_is_covered),
-            Claim(minutes.minutes_lie_in_the_session, blocks=True),
-            Claim(minutes.high_and_low_cover_open_and_close, WARN),
-            Claim(minutes.opening_price_is_within_its_minute, WARN, tolerated=0.00001),
+            Check(completeness.as_many_minutes_as_in_the_last_sessions, WARN),
+            Check(completeness.universe_is_covered),
+            Check(minutes.minutes_lie_in_the_session, blocks=True),
+            Check(minutes.high_and_low_cover_open_and_close, WARN),
+            Check(minutes.opening_price_is_within_its_minute, WARN, tolerated=0.00001),
             # A candle that was fetched before the close is smaller than its minutes.
-            Claim(minutes.minutes_do_not_exceed_the_day, WARN),
-            Claim(minutes.minutes_hold_most_of_the_day, WARN),
-            Claim(minutes.closing_auction_is_the_close, WARN),
+            Check(minutes.minutes_do_not_exceed_the_day, WARN),
+            Check(minutes.minutes_hold_most_of_the_day, WARN),
+            Check(minutes.closing_auction_is_the_close, WARN),
         ],
     ),
     (
         corporate_actions,
         CORPORATE_ACTIONS,
         [
-            Claim(completeness.key_is_unique, blocks=True, may_be_empty=True),
-            Claim(reference.ratios_are_positive, may_be_empty=True),
-            Claim(reference.actions_take_effect_on_sessions, WARN, may_be_empty=True),
-            Claim(cross_source.adjusted_series_is_that_of_kis, WARN, may_be_empty=True),
+            UNIQUE,
+            Check(reference.ratios_are_positive),
+            Check(reference.actions_take_effect_on_sessions, WARN),
+            Check(cross_source.adjusted_series_is_that_of_kis, WARN),
         ],
     ),
 ]
 
-CHECKS = [checks(*listed) for listed in LISTED]
+CHECKS = [asset_checks(*listed) for listed in LISTED]

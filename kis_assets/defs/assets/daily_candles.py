@@ -1,4 +1,4 @@
-"""Candles: history that can be asked for again."""
+"""Daily candles: history that can be asked for again, and becomes final on the next morning."""
 
 from datetime import date, datetime
 from typing import Any
@@ -7,8 +7,8 @@ import dagster as dg
 import polars as pl
 
 from kis_assets.defs import universe
-from kis_assets.defs.assets.reference import stock_master
-from kis_assets.defs.availability import month, refuse_closed, refuse_without_today
+from kis_assets.defs.assets.stock_master import stock_master
+from kis_assets.defs.availability import month
 from kis_assets.defs.materialization import (
     OWNERS,
     Report,
@@ -17,23 +17,17 @@ from kis_assets.defs.materialization import (
     logged,
     refuse_nothing_stored,
 )
-from kis_assets.defs.partitions import MONTHS, TRADING_DAYS
+from kis_assets.defs.partitions import MONTHS
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.errors import UnexpectedAnswer
 from kis_assets.exchange import calendar, finality
 from kis_assets.exchange.venues import Venue
-from kis_assets.kis.minute_candles import kept_session
 from kis_assets.lake.closed_days import closed_before
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.lake.quality import provisional
-from kis_assets.sources.base import Fetched
-from kis_assets.sources.kis import NO_BAR
-from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES, PRICE_SNAPSHOTS
-
-# The after-market is for shares of KOSPI and KOSDAQ.
-_REGULAR_ONLY = (pl.col("market") == "KONEX") | pl.col("security_type").is_in(
-    ["etf", "etn", "foreign_etf"]
-)
+from kis_assets.sources.kis_tables import NO_BAR
+from kis_assets.sources.tables import Fetched
+from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS
 
 
 @dg.asset(
@@ -58,7 +52,7 @@ def daily_candles(
         left = provisional(lake.lake, kis.now(), first, last)["stock_code"]
         codes = sorted({*stocks["stock_code"], *left})
         foretell(context, kis, DAILY_CANDLES, stocks)
-        fetched = kis.source.daily_candles(
+        fetched = kis.tables.daily_candles(
             codes, first, last, logged(context.log.info, kis.listener)
         )
         if kis.settings.kis_venue is not Venue.NXT:  # which may have suspended a listed stock
@@ -68,42 +62,7 @@ def daily_candles(
         # What KIS had before and says nothing of now is not taken away: bars replace bars.
         scope = Scope.month(first).of(fetched.rows["stock_code"].unique())
         result = report.store(lake.lake, DAILY_CANDLES, scope, fetched, stocks)
-        kis.source.history_is_stored(first, last)
-        return result
-
-
-@dg.asset(
-    partitions_def=TRADING_DAYS,
-    deps=[stock_master],
-    group_name="candles",
-    owners=OWNERS,
-    kinds={"python", "parquet"},
-    pool="kis_history",
-    description=MINUTE_CANDLES.description,
-    metadata=described(MINUTE_CANDLES),
-)
-def minute_candles(
-    context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
-) -> dg.MaterializeResult[Any]:
-    """Each stock's minutes of a day, also of the one that runs, as far as it has come."""
-    with plain_failures():
-        report = Report(kis)
-        refuse_without_today(kis.settings, "minutes")
-        day = kept_session(date.fromisoformat(context.partition_key), kis.now()).day
-        refuse_closed(lake.lake, day)
-        stocks = universe.of_month(kis, lake.lake, day, day)
-        codes = stocks["stock_code"].to_list()
-        regular_only = stocks.filter(_REGULAR_ONLY)["stock_code"].to_list()
-        foretell(context, kis, MINUTE_CANDLES, stocks)
-        fetched = kis.source.minute_candles(
-            codes, day, logged(context.log.info, kis.listener), regular_only
-        )
-        refuse_nothing_stored(fetched, f"minutes of {day}")
-        # A stock's minutes replace its minutes: they lie on one axis. What KIS says nothing of now
-        # is not taken away.
-        scope = Scope.day(day).of(fetched.rows["stock_code"].unique())
-        result = report.store(lake.lake, MINUTE_CANDLES, scope, fetched, stocks)
-        kis.source.history_is_stored(day, day)
+        kis.tables.history_is_stored(first, last)
         return result
 
 

@@ -8,7 +8,7 @@ from itertools import groupby, islice
 from typing import Any
 
 from kis_assets.errors import InvalidRequest
-from kis_assets.sources.base import ChartData, PriceType
+from kis_assets.sources.record_types import ChartData, PriceType
 
 Bar = dict[str, Any]
 
@@ -16,8 +16,8 @@ BUCKETS = {PriceType.MINUTE_1: 1, PriceType.MINUTE_5: 5, PriceType.MINUTE_30: 30
 """Minutes of a bar of these periods."""
 
 
-def checked(period: PriceType, count: int) -> None:
-    """Nothing.
+def refuse_unless_bars(period: PriceType, count: int) -> None:
+    """Refuse what is no period or no number of bars.
 
     Raises:
         InvalidRequest: the period is none, or the count is no number of bars.

@@ -1,4 +1,4 @@
-"""Reference data: the calendar, the listed issues and their slow facts."""
+"""The calendar: each day of a year, as computed and as KIS has it."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -6,15 +6,13 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from kis_assets.defs import universe
-from kis_assets.defs.availability import master_day
-from kis_assets.defs.materialization import OWNERS, Report, described, logged, refuse_nothing_stored
-from kis_assets.defs.partitions import MONTHS, TRADING_DAYS, YEARS
+from kis_assets.defs.materialization import OWNERS, Report, described
+from kis_assets.defs.partitions import YEARS
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
-from kis_assets.errors import InvalidRequest, NotSupported
+from kis_assets.errors import NotSupported
 from kis_assets.exchange import calendar
 from kis_assets.lake.lake import Scope
-from kis_assets.tables import MARKET_DAYS, STOCK_INFO, STOCK_MASTER
+from kis_assets.tables import MARKET_DAYS
 
 
 @dg.asset(
@@ -38,7 +36,7 @@ def market_days(
         if _is_due(known, year, kis.now()):
             first, last = _asked_about(kis.now().date())
             try:
-                told = kis.source.market_days(first, last)
+                told = kis.tables.market_days(first, last)
             except NotSupported as error:
                 context.log.info(f"the computed calendar stands: {error}")
         rows = overridden(
@@ -119,52 +117,3 @@ def computed_days(year: int, source: str, now: datetime) -> pl.DataFrame:
         )
         day += timedelta(days=1)
     return pl.DataFrame(rows, schema=MARKET_DAYS.schema)
-
-
-@dg.asset(
-    partitions_def=TRADING_DAYS,
-    group_name="reference",
-    owners=OWNERS,
-    kinds={"python", "parquet"},
-    description=STOCK_MASTER.description,
-    metadata=described(STOCK_MASTER),
-)
-def stock_master(
-    context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
-) -> dg.MaterializeResult[Any]:
-    """Every listed issue with its flags. KIS's files tell of today alone, KRX of any past day."""
-    with plain_failures():
-        report = Report(kis)
-        day = master_day(context.partition_key, kis.now(), kis.settings)
-        rows = kis.source.stock_master(day)
-        return report.store(lake.lake, STOCK_MASTER, Scope.day(day), rows)
-
-
-@dg.asset(
-    partitions_def=MONTHS,
-    deps=[stock_master],
-    group_name="reference",
-    owners=OWNERS,
-    kinds={"python", "parquet"},
-    pool="kis_history",
-    description=STOCK_INFO.description,
-    metadata=described(STOCK_INFO),
-)
-def stock_info(
-    context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
-) -> dg.MaterializeResult[Any]:
-    """Each stock's slow facts of now, kept once a month."""
-    with plain_failures():
-        month, today = date.fromisoformat(context.partition_key), kis.now().date()
-        if month != today.replace(day=1):
-            raise InvalidRequest(
-                f"stock info tells of now, which is {today:%Y-%m}, not of {month:%Y-%m}; what is "
-                "stored is left alone"
-            )
-        report = Report(kis)
-        stocks = universe.of_day(kis, lake.lake, kis.newest_day())
-        fetched = kis.source.stock_info(stocks, month, logged(context.log.info, kis.listener))
-        refuse_nothing_stored(fetched, f"stock info of {month:%Y-%m}")
-        # What could not be had now and was had before in the month stays.
-        scope = Scope.month(month).of(fetched.rows["stock_code"].unique())
-        return report.store(lake.lake, STOCK_INFO, scope, fetched)

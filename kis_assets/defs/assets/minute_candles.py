@@ -1,0 +1,64 @@
+"""Minute candles: history that KIS forgets."""
+
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from kis_assets.defs import universe
+from kis_assets.defs.assets.stock_master import stock_master
+from kis_assets.defs.availability import refuse_closed, refuse_without_today
+from kis_assets.defs.materialization import (
+    OWNERS,
+    Report,
+    described,
+    foretell,
+    logged,
+    refuse_nothing_stored,
+)
+from kis_assets.defs.partitions import TRADING_DAYS
+from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
+from kis_assets.kis.minute_candles import kept_session
+from kis_assets.lake.lake import Scope
+from kis_assets.tables import MINUTE_CANDLES
+
+# The after-market is for shares of KOSPI and KOSDAQ.
+_REGULAR_ONLY = (pl.col("market") == "KONEX") | pl.col("security_type").is_in(
+    ["etf", "etn", "foreign_etf"]
+)
+
+
+@dg.asset(
+    partitions_def=TRADING_DAYS,
+    deps=[stock_master],
+    group_name="candles",
+    owners=OWNERS,
+    kinds={"python", "parquet"},
+    pool="kis_history",
+    description=MINUTE_CANDLES.description,
+    metadata=described(MINUTE_CANDLES),
+)
+def minute_candles(
+    context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
+) -> dg.MaterializeResult[Any]:
+    """Each stock's minutes of a day, also of the one that runs, as far as it has come."""
+    with plain_failures():
+        report = Report(kis)
+        refuse_without_today(kis.settings, "minutes")
+        day = kept_session(date.fromisoformat(context.partition_key), kis.now()).day
+        refuse_closed(lake.lake, day)
+        stocks = universe.of_month(kis, lake.lake, day, day)
+        codes = stocks["stock_code"].to_list()
+        regular_only = stocks.filter(_REGULAR_ONLY)["stock_code"].to_list()
+        foretell(context, kis, MINUTE_CANDLES, stocks)
+        fetched = kis.tables.minute_candles(
+            codes, day, logged(context.log.info, kis.listener), regular_only
+        )
+        refuse_nothing_stored(fetched, f"minutes of {day}")
+        # A stock's minutes replace its minutes: they lie on one axis. What KIS says nothing of now
+        # is not taken away.
+        scope = Scope.day(day).of(fetched.rows["stock_code"].unique())
+        result = report.store(lake.lake, MINUTE_CANDLES, scope, fetched, stocks)
+        kis.tables.history_is_stored(day, day)
+        return result

@@ -1,0 +1,45 @@
+"""Slow facts of each stock, which can be had of now alone."""
+
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from kis_assets.defs import universe
+from kis_assets.defs.assets.stock_master import stock_master
+from kis_assets.defs.materialization import OWNERS, Report, described, logged, refuse_nothing_stored
+from kis_assets.defs.partitions import MONTHS
+from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
+from kis_assets.errors import InvalidRequest
+from kis_assets.lake.lake import Scope
+from kis_assets.tables import STOCK_INFO
+
+
+@dg.asset(
+    partitions_def=MONTHS,
+    deps=[stock_master],
+    group_name="reference",
+    owners=OWNERS,
+    kinds={"python", "parquet"},
+    pool="kis_history",
+    description=STOCK_INFO.description,
+    metadata=described(STOCK_INFO),
+)
+def stock_info(
+    context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
+) -> dg.MaterializeResult[Any]:
+    """Each stock's slow facts of now, kept once a month."""
+    with plain_failures():
+        month, today = date.fromisoformat(context.partition_key), kis.now().date()
+        if month != today.replace(day=1):
+            raise InvalidRequest(
+                f"stock info tells of now, which is {today:%Y-%m}, not of {month:%Y-%m}; what is "
+                "stored is left alone"
+            )
+        report = Report(kis)
+        stocks = universe.of_day(kis, lake.lake, kis.newest_day())
+        fetched = kis.tables.stock_info(stocks, month, logged(context.log.info, kis.listener))
+        refuse_nothing_stored(fetched, f"stock info of {month:%Y-%m}")
+        # What could not be had now and was had before in the month stays.
+        scope = Scope.month(month).of(fetched.rows["stock_code"].unique())
+        return report.store(lake.lake, STOCK_INFO, scope, fetched)

@@ -1,0 +1,386 @@
+"""KIS as a source for assets: its answers as rows of tables. Making requests is the client's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from datetime import date, datetime
+from typing import Any, TypeVar
+
+import polars as pl
+
+from kis_assets.errors import InvalidRequest, KISError, NotSupported
+from kis_assets.exchange import calendar, finality
+from kis_assets.exchange.finality import Told
+from kis_assets.exchange.venues import Venue, session_at
+from kis_assets.kis import calendar as kis_calendar
+from kis_assets.kis import (
+    corporate_actions,
+    daily_candles,
+    master_files,
+    minute_candles,
+    order_books,
+    quotes,
+    stock_info,
+)
+from kis_assets.kis.client import AskOptions, Client
+from kis_assets.kis.fields import frame
+from kis_assets.sources import kis_frames
+from kis_assets.sources.batch import several
+from kis_assets.sources.kis_frames import stamped
+from kis_assets.sources.listing import Listing
+from kis_assets.sources.resume import History
+from kis_assets.sources.tables import Fetched, TableSource
+from kis_assets.tables import (
+    CORPORATE_ACTIONS,
+    DAILY_CANDLES,
+    ORDER_BOOKS,
+    PRICE_SNAPSHOTS,
+    STOCK_INFO,
+    STOCK_MASTER,
+)
+from kis_assets.transport.fan_out import Progress, counted, each
+
+log = logging.getLogger(__name__)
+
+V = TypeVar("V")
+
+PATIENCE = 900.0
+"""Seconds that a request among thousands stands in the quota's queue: captures go before it."""
+WITNESSES = 3
+"""Stocks asked whether there is a session on a day."""
+NO_BAR = "KIS has no bar of it in these days"
+NO_STOCK = "KIS knows no such stock"
+
+
+class KISTables(TableSource):
+    """Rows of KIS's real or virtual server; `history` knows what was fetched before."""
+
+    name = "kis"
+
+    def __init__(self, client: Client, listing: Listing, history: History, workers: int) -> None:
+        self._client, self._settings = client, client.settings
+        self._listing, self._history, self._workers = listing, history, workers
+        self._options = AskOptions(client.settings.kis_venue, PATIENCE)
+        self.name = self._settings.kis_venue.named(self.name)
+        self._recent_of: tuple[date, date] | None = None
+        self._recent: dict[str, list[dict[str, Any]]] = {}
+
+    # What changes slowly
+
+    def stock_master(self, trading_day: date) -> pl.DataFrame:
+        """Every listed issue of KOSPI, KOSDAQ and KONEX, from three files that need no key.
+
+        On NXT, those that it trades: two files more.
+        """
+        issues = master_files.issues(self._client).with_columns(trading_day=pl.lit(trading_day))
+        if self._settings.kis_venue is Venue.NXT:
+            traded = sorted(master_files.nxt_codes(self._client))
+            issues = issues.filter(pl.col("stock_code").is_in(traded))
+        return stamped(issues, STOCK_MASTER, self.name, self._settings.now())
+
+    def stock_info(
+        self, stocks: pl.DataFrame, month: date, progress: Progress | None = None
+    ) -> Fetched:
+        """Slow facts of `stocks`: one a request, or the master files where KIS has no such service.
+
+        What the master files lack is null, and the number of shares is to the thousand there.
+        """
+        rows: list[dict[str, Any]] = []
+        same = {"info_month": month.replace(day=1), "source": self.name}
+
+        def take(_code: str, facts: dict[str, Any]) -> None:
+            known = {"known_from": "search-stock-info", "fetched_at": self._settings.now()}
+            rows.append(facts | same | known)
+
+        try:
+            failed = self._each(
+                stocks["stock_code"],
+                lambda code: stock_info.stock_info(self._client, code, self._options),
+                take,
+                progress,
+            )
+        except NotSupported as error:
+            log.warning("stock info comes from the master files: %s", error)
+            known = {"known_from": "master", "fetched_at": self._settings.now()}
+            rows = [facts | same | known for facts in self._listing.facts(stocks)]
+            return Fetched(frame(rows, STOCK_INFO.schema))
+        absent = _unknown(failed, NO_STOCK)
+        return Fetched(frame(rows, STOCK_INFO.schema), failed, absent)
+
+    def market_days(self, first: date, last: date) -> dict[date, bool]:
+        """Whether the exchange opens, for each day from `first` at least as far as KIS tells.
+
+        KIS wants to be asked about once a day.
+        """
+        return kis_calendar.market_days(self._client, first, last)
+
+    def corporate_actions(self, month: date) -> pl.DataFrame:
+        """Rows of `corporate_actions` that took effect in a month, as the depository has them.
+
+        Six lists of all stocks, for the months in which they may have been announced. Actions of
+        issues without a short code of six characters, which are not listed, are left out.
+
+        Raises:
+            UnexpectedAnswer: a list that cannot be right; nothing of any list is given then.
+        """
+        rows = corporate_actions.in_month(self._client, month)
+        return stamped(rows, CORPORATE_ACTIONS, self.name, self._settings.now())
+
+    # What the market shows now
+
+    def price_snapshots(
+        self,
+        stocks: pl.DataFrame,
+        trading_day: date,
+        captured_at: datetime,
+        progress: Progress | None = None,
+    ) -> Fetched:
+        """Quotes of `stocks`: 30 a request (real server) or one by one (virtual server)."""
+        self._refuse_another_day(stocks, trading_day)
+        codes = stocks["stock_code"].to_list()
+        known = stocks.select("stock_code", "stock_name", "listed_shares").iter_rows()
+        listed = {code: (name, shares) for code, name, shares in known}
+        found: dict[str, dict[str, Any]] = {}
+
+        def take(code: str, quote: dict[str, Any]) -> None:
+            name, shares = listed[code]
+            own = {"stock_name": name, "market_cap": quotes.market_cap(quote["price"], shares)}
+            found[code] = quote | own | self._seen(code, trading_day, captured_at)
+
+        failed = quotes.each_price(
+            self._client, codes, take, self._options, self._workers, progress
+        )
+        absent = _unknown(failed, "KIS has no price of it")
+        rows = [found[code] for code in codes if code in found]
+        return Fetched(frame(rows, PRICE_SNAPSHOTS.schema), failed, absent)
+
+    def order_books(
+        self,
+        stocks: pl.DataFrame,
+        trading_day: date,
+        captured_at: datetime,
+        progress: Progress | None = None,
+    ) -> Fetched:
+        """Order books of `stocks`: one a request, so that they are minutes apart."""
+        self._refuse_another_day(stocks, trading_day)
+        rows: list[dict[str, Any]] = []
+        failed = self._each(
+            stocks["stock_code"],
+            lambda code: order_books.order_book(self._client, code, trading_day, self._options),
+            lambda code, book: rows.append(book | self._seen(code, trading_day, captured_at)),
+            progress,
+        )
+        absent = _unknown(failed, "KIS has no order book of it")
+        return Fetched(frame(rows, ORDER_BOOKS.schema), failed, absent)
+
+    def _refuse_another_day(self, stocks: pl.DataFrame, trading_day: date) -> None:
+        """Quotes carry no date: busy stocks tell by their daily bars whether it is that day's."""
+        busy = stocks.sort("previous_volume", descending=True, nulls_last=True)
+        witnesses = busy["stock_code"].head(WITNESSES).to_list()
+        daily_candles.refuse_no_session(self._client, witnesses, trading_day, self._options)
+
+    def _seen(self, stock_code: str, trading_day: date, captured_at: datetime) -> dict[str, Any]:
+        """What stands beside a quote and a book: when it was seen, and in which session."""
+        now = self._settings.now()
+        return {
+            "stock_code": stock_code,
+            "trading_day": trading_day,
+            "captured_at": captured_at,
+            "fetched_at": now,
+            "session": session_at(trading_day, now, self._settings.kis_venue),
+            "source": self.name,
+        }
+
+    # History
+
+    def minute_candles(
+        self,
+        stock_codes: Collection[str],
+        trading_day: date,
+        progress: Progress | None = None,
+        regular_only: Collection[str] = (),
+    ) -> Fetched:
+        """Minutes of one day: up to 6 requests a stock, 4 without an after-market.
+
+        From the chart of today it is 21 and 13: that serves the regular session while it runs, and
+        is all that the virtual server has.
+        """
+        minute_candles.kept_session(trading_day, self._client.now())
+        without = frozenset(regular_only)
+        found: dict[str, tuple[pl.DataFrame, datetime]] = {}
+        absent: dict[str, str] = {}
+
+        def take(code: str, bars: list[dict[str, Any]]) -> None:
+            if not bars:
+                absent[code] = "KIS has no minute of it on this day"
+                return
+            fetched_at = bars[0].get("fetched_at") or self._settings.now()
+            found[code] = kis_frames.minutes(bars), fetched_at
+
+        failed = self._each(
+            stock_codes,
+            lambda code: self._history.bars(
+                code,
+                f"minutes:{trading_day}",
+                trading_day,
+                lambda: minute_candles.minutes(
+                    self._client, code, trading_day, self._options, regular_only=code in without
+                ),
+                self._client.tally,
+            ),
+            take,
+            progress,
+        )
+        absent |= _unknown(failed, NO_STOCK)
+        return Fetched(kis_frames.joined_minutes(found, trading_day, self.name), failed, absent)
+
+    def daily_candles(
+        self,
+        stock_codes: Collection[str],
+        first: date,
+        last: date,
+        progress: Progress | None = None,
+    ) -> Fetched:
+        """Raw daily bars: a request for up to 100 days of a stock.
+
+        Those of the day before are only called final where what KIS states beside them agrees.
+        """
+        frames: list[pl.DataFrame] = []
+        absent: dict[str, str] = {}
+        told: list[Told] = []
+        # Which close KIS states on another venue is not known.
+        is_krx = self._settings.kis_venue is Venue.KRX
+        doubted = finality.doubted_day(self._settings.now()) if is_krx else None
+
+        def take(code: str, bars: list[dict[str, Any]]) -> None:
+            if not bars:
+                absent[code] = NO_BAR
+                return
+            told.extend(
+                Told(code, bar["close"], bar["base_price"], bar.get("stated_close"))
+                for bar in bars
+                if bar["trading_day"] == doubted
+            )
+            frames.append(kis_frames.days(bars, code, self.name, self._settings.now()))
+
+        failed = self._each(
+            stock_codes,
+            lambda code: self._history.bars(
+                code,
+                f"days:{first}:{last}",
+                last,
+                lambda: list(
+                    daily_candles.each_day(self._client, code, first, last, self._options)
+                ),
+                self._client.tally,
+            ),
+            take,
+            progress,
+        )
+        absent |= _unknown(failed, NO_STOCK)
+        rows = pl.concat(frames) if frames else DAILY_CANDLES.empty()
+        return Fetched(kis_frames.without_doubt(rows, told, doubted), failed, absent)
+
+    def keep_daily_candles(
+        self, stock_codes: Collection[str], rows: pl.DataFrame, first: date, last: date
+    ) -> None:
+        """See `TableSource.keep_daily_candles`."""
+        found: dict[str, list[dict[str, Any]]] = {code: [] for code in stock_codes}
+        inside = rows.filter(
+            pl.col("trading_day").is_between(first, last), pl.col("stock_code").is_in(list(found))
+        )
+        for bar in inside.sort("trading_day", descending=True).iter_rows(named=True):
+            found[bar["stock_code"]].append(bar)
+        self._history.keep(found, f"days:{first}:{last}", last)
+
+    def history_is_stored(self, first: date, last: date) -> None:
+        """See `TableSource.history_is_stored`."""
+        self._history.forget(f"days:{first}:{last}")
+        self._history.forget(f"minutes:{last}")
+
+    # To compare with
+
+    def recent_candles(
+        self, stock_codes: Collection[str], progress: Progress | None = None
+    ) -> Fetched:
+        """See `TableSource.recent_candles`: inquire-daily-price, a request a stock.
+
+        Once the last trade of a day is over, an answer serves until the next session opens, or
+        until another day's candles become final.
+        """
+        now = self._settings.now()
+        session = calendar.latest_session(now)
+        settled = None
+        if session.over_at <= now:
+            settled = (session.day, finality.newest_final_day(now))
+        if settled is None or settled != self._recent_of:
+            self._recent_of, self._recent = settled, {}
+        known = self._recent
+
+        def ask(code: str) -> list[dict[str, Any]]:
+            if code not in known:
+                known[code] = daily_candles.recent_days(self._client, code, self._options)
+            return known[code]
+
+        columns = ("open", "high", "low", "close", "volume", "change")
+        return self._days(stock_codes, ask, columns, progress)
+
+    def adjusted_candles(
+        self,
+        stock_codes: Collection[str],
+        first: date,
+        last: date,
+        progress: Progress | None = None,
+    ) -> Fetched:
+        """See `TableSource.adjusted_candles`: the daily chart, a request a stock."""
+        return self._days(
+            stock_codes,
+            lambda code: daily_candles.daily_page(
+                self._client, code, first, last, self._options, adjusted=True
+            ),
+            ("close",),
+            progress,
+        )
+
+    def _days(
+        self,
+        stock_codes: Collection[str],
+        ask: Callable[[str], list[dict[str, Any]]],
+        columns: tuple[str, ...],
+        progress: Progress | None,
+    ) -> Fetched:
+        rows: list[dict[str, Any]] = []
+        failed = self._each(
+            stock_codes,
+            ask,
+            lambda code, bars: rows.extend(bar | {"stock_code": code} for bar in bars),
+            progress,
+        )
+        schema = {"trading_day": pl.Date, "stock_code": pl.String}
+        schema |= dict.fromkeys(columns, pl.Int64)
+        return Fetched(frame(rows, pl.Schema(schema)), failed)
+
+    def _each(
+        self,
+        stock_codes: Collection[str],
+        ask: Callable[[str], V],
+        take: Callable[[str, V], None],
+        progress: Progress | None,
+    ) -> dict[str, KISError]:
+        return each(
+            several(stock_codes),
+            ask,
+            take,
+            workers=self._workers,
+            rest=self._client.wait_for_breaker,
+            progress=counted(progress, len(stock_codes)),
+        )
+
+
+def _unknown(failed: dict[str, KISError], reason: str) -> dict[str, str]:
+    """Take out of `failed` what KIS does not know: nothing went wrong there."""
+    unknown = [code for code, error in failed.items() if isinstance(error, InvalidRequest)]
+    for code in unknown:
+        del failed[code]
+    return dict.fromkeys(unknown, reason)

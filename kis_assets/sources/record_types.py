@@ -1,0 +1,128 @@
+"""The records that a source gives to programs: quotes, order books, bars, facts of a stock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class PriceType(Enum):
+    """The period of a bar."""
+
+    DAILY = "D"
+    WEEKLY = "W"
+    MONTHLY = "M"
+    MINUTE_1 = "1"
+    MINUTE_5 = "5"
+    MINUTE_30 = "30"
+
+
+@dataclass(frozen=True)
+class CurrentPrice:
+    """A quote: prices in whole KRW, volume in shares, rate in percent.
+
+    The timestamp is ISO 8601 in Seoul.
+    """
+
+    stock_code: str
+    stock_name: str
+    current_price: int
+    change_price: int
+    change_rate: float
+    open_price: int
+    high_price: int
+    low_price: int
+    volume: int
+    trading_value: int
+    market_cap: int | None
+    timestamp: str
+    is_stale: bool = False
+    """Older than it should be, because the source is down."""
+    age_seconds: float = 0.0
+    """How old a stale record is."""
+    session: str | None = None
+    """In which session it was seen: pre_open, regular, closing_price, after_market or closed. After
+    the close the price may be the after-market's."""
+
+
+@dataclass(frozen=True)
+class OrderBookLevel:
+    """A price and the shares quoted at it. KIS states no number of orders: `count` stays None."""
+
+    price: int
+    volume: int
+    count: int | None = None
+
+
+@dataclass(frozen=True)
+class OrderBook:
+    """An order book: up to ten levels a side, the best one first; none where nobody quotes.
+
+    The expected price and volume are there in auctions, and only then may the two sides cross.
+    Prices in whole KRW, volumes in shares, timestamp ISO 8601 in Seoul.
+    """
+
+    stock_code: str
+    stock_name: str
+    bid_levels: tuple[OrderBookLevel, ...]
+    ask_levels: tuple[OrderBookLevel, ...]
+    total_bid_volume: int
+    total_ask_volume: int
+    timestamp: str
+    expected_price: int | None = None
+    expected_volume: int | None = None
+    is_stale: bool = False
+    age_seconds: float = 0.0
+
+    @property
+    def best_bid(self) -> int | None:
+        """The highest bid; None when there is none."""
+        return self.bid_levels[0].price if self.bid_levels else None
+
+    @property
+    def best_ask(self) -> int | None:
+        """The lowest ask; None when there is none."""
+        return self.ask_levels[0].price if self.ask_levels else None
+
+    @property
+    def spread(self) -> int | None:
+        """Best ask minus best bid; None when a side is empty."""
+        if self.best_ask is None or self.best_bid is None:
+            return None
+        return self.best_ask - self.best_bid
+
+
+@dataclass(frozen=True)
+class ChartData:
+    """A bar. `date` is YYYYMMDD, or YYYYMMDDHHmmss for minutes; prices in whole KRW.
+
+    `is_final` says of days, weeks and months whether they will not change: until the next session's
+    morning KIS shows the after-market's close, high and low. Of minutes it is None.
+    """
+
+    stock_code: str
+    date: str
+    open_price: int
+    high_price: int
+    low_price: int
+    close_price: int
+    volume: int
+    trading_value: int
+    is_stale: bool = False
+    age_seconds: float = 0.0
+    is_final: bool | None = None
+
+
+@dataclass(frozen=True)
+class StockInfo:
+    """Slow facts of a stock; what the source does not know is None."""
+
+    stock_code: str
+    stock_name: str | None = None
+    market: str | None = None
+    sector: str | None = None
+    industry: str | None = None
+    listed_shares: int | None = None
+    face_value: float | None = None
+    is_stale: bool = False
+    age_seconds: float = 0.0

@@ -1,0 +1,159 @@
+"""Where the rows of tables come from: what the assets ask, for many stocks at once.
+
+Nothing is kept for others and nothing is stored here: rows always come from the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+import polars as pl
+
+from kis_assets.errors import KISError, NotSupported
+from kis_assets.transport.fan_out import Progress
+
+
+@dataclass
+class Fetched:
+    """Rows of a table, and for every stock asked that has none, why.
+
+    `absent` says why there is no row although nothing went wrong; `failed` what went wrong.
+    """
+
+    rows: pl.DataFrame
+    failed: dict[str, KISError] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+
+
+class TableSource:
+    """Rows of tables, each by a method of the table's name. Thread-safe.
+
+    A source defines the tables that it has. Every other method raises NotSupported.
+    """
+
+    name: str
+    """What stands in the column `source`: kis, krx or mock, and the venue unless it is KRX."""
+
+    def lacks(self, what: str) -> NotSupported:
+        """What to raise where the source has no rows of the day that runs."""
+        return NotSupported(f"{self.name} has no {what}")
+
+    def stock_master(self, trading_day: date) -> pl.DataFrame:
+        """Rows of `stock_master`: every listed issue as known now, dated `trading_day`."""
+        raise NotSupported(f"{self.name} has no list of stocks")
+
+    def stock_info(
+        self, stocks: pl.DataFrame, month: date, progress: Progress | None = None
+    ) -> Fetched:
+        """Rows of `stock_info` for `stocks`, as known now, dated `month`."""
+        raise NotSupported(f"{self.name} has no stock info")
+
+    def market_days(self, first: date, last: date) -> dict[date, bool]:
+        """Whether the exchange opens, for the days of a span; unknown ones are left out."""
+        raise NotSupported(f"{self.name} has no calendar of its own")
+
+    def corporate_actions(self, month: date) -> pl.DataFrame:
+        """Rows of `corporate_actions` that took effect in a month, as they were announced."""
+        raise NotSupported(f"{self.name} has no announcements of corporate actions")
+
+    def whole_market(self, day: date) -> pl.DataFrame:
+        """Rows of `krx_daily`: every stock of the exchange on a day that is over."""
+        raise NotSupported(f"{self.name} has no figures of whole markets; KRX has (KRX_API_KEY)")
+
+    def price_snapshots(
+        self,
+        stocks: pl.DataFrame,
+        trading_day: date,
+        captured_at: datetime,
+        progress: Progress | None = None,
+    ) -> Fetched:
+        """Rows of `price_snapshots` for `stocks`, which are rows of `stock_master`.
+
+        Raises:
+            UnexpectedAnswer: the source shows the prices of another day.
+        """
+        raise self.lacks("quotes")
+
+    def order_books(
+        self,
+        stocks: pl.DataFrame,
+        trading_day: date,
+        captured_at: datetime,
+        progress: Progress | None = None,
+    ) -> Fetched:
+        """Rows of `order_books` for `stocks`, which are rows of `stock_master`.
+
+        Raises:
+            UnexpectedAnswer: the source shows the order books of another day.
+        """
+        raise self.lacks("order books")
+
+    def minute_candles(
+        self,
+        stock_codes: Collection[str],
+        trading_day: date,
+        progress: Progress | None = None,
+        regular_only: Collection[str] = (),
+    ) -> Fetched:
+        """Rows of `minute_candles` of one day.
+
+        Of the stocks in `regular_only`, which have none, no minutes of the after-market are asked
+        for.
+
+        Raises:
+            InvalidRequest: the day is no session, has not begun, or is older than minutes are kept.
+            NotSupported: this server has no minutes of past days.
+        """
+        raise self.lacks("minutes")
+
+    def daily_candles(
+        self,
+        stock_codes: Collection[str],
+        first: date,
+        last: date,
+        progress: Progress | None = None,
+    ) -> Fetched:
+        """Rows of `daily_candles` from `first` to `last`, both included."""
+        raise NotSupported(f"{self.name} has no daily bars")
+
+    def keep_daily_candles(
+        self, stock_codes: Collection[str], rows: pl.DataFrame, first: date, last: date
+    ) -> None:
+        """Keep bars that were fetched with others, so that `daily_candles` of the span has them.
+
+        `rows` are all that there are of `stock_codes` from `first` to `last`, and maybe more. A
+        source that keeps nothing does nothing.
+        """
+
+    def history_is_stored(self, first: date, last: date) -> None:
+        """Say that candles of these days are stored: what was kept of them, lest a run die, may go.
+
+        The next run asks anew, and sees what was corrected since. A source that keeps nothing does
+        nothing.
+        """
+
+    # Asked to compare what is stored with; never stored
+
+    def recent_candles(
+        self, stock_codes: Collection[str], progress: Progress | None = None
+    ) -> Fetched:
+        """The last thirty raw daily bars of each stock, from elsewhere than `daily_candles` are.
+
+        Columns: trading_day, stock_code, open, high, low, close, volume, change.
+        """
+        raise NotSupported(f"{self.name} has its daily bars from one place only")
+
+    def adjusted_candles(
+        self,
+        stock_codes: Collection[str],
+        first: date,
+        last: date,
+        progress: Progress | None = None,
+    ) -> Fetched:
+        """The closes of up to 100 days as the source itself adjusts them, on today's axis.
+
+        Columns: trading_day, stock_code, close.
+        """
+        raise NotSupported(f"{self.name} has no adjusted series")

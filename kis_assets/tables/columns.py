@@ -1,0 +1,105 @@
+"""A column: its Polars type, its unit and what it means. And the columns that many tables have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import polars as pl
+
+KRW = "KRW"
+SHARES = "shares"
+PERCENT = "percent"
+
+INSTANT = pl.Datetime("us", "UTC")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its Polars type, its unit and what it means.
+
+    `least` is the smallest value that can be right; a smaller one is refused at the door. `before`
+    gives, as SQL over the other columns, the value in rows that were stored before the column was
+    thought of; without it that is null.
+    """
+
+    name: str
+    dtype: pl.DataType
+    description: str
+    unit: str = ""
+    nullable: bool = False
+    least: int | None = None
+    before: Callable[[], str] | None = None
+
+
+def text(
+    name: str,
+    description: str,
+    *,
+    nullable: bool = False,
+    before: Callable[[], str] | None = None,
+) -> Column:
+    """A column of text."""
+    return Column(name, pl.String(), description, nullable=nullable, before=before)
+
+
+def integer(
+    name: str, description: str, unit: str = "", *, nullable: bool = False, least: int | None = 0
+) -> Column:
+    """A column of whole numbers, none below `least`."""
+    return Column(name, pl.Int64(), description, unit, nullable, least)
+
+
+def signed(name: str, description: str, unit: str = "", *, nullable: bool = False) -> Column:
+    """A column of whole numbers of either sign."""
+    return Column(name, pl.Int64(), description, unit, nullable)
+
+
+def real(name: str, description: str, unit: str = "", *, nullable: bool = False) -> Column:
+    """A column of fractions."""
+    return Column(name, pl.Float64(), description, unit, nullable)
+
+
+def flag(
+    name: str,
+    description: str,
+    *,
+    nullable: bool = False,
+    before: Callable[[], str] | None = None,
+) -> Column:
+    """A column of yes and no."""
+    return Column(name, pl.Boolean(), description, nullable=nullable, before=before)
+
+
+def day(name: str, description: str, *, nullable: bool = False) -> Column:
+    """A column of days in Seoul."""
+    return Column(name, pl.Date(), description, nullable=nullable)
+
+
+def instant(name: str, description: str, *, nullable: bool = False) -> Column:
+    """A column of instants, in UTC."""
+    return Column(name, INSTANT, description, nullable=nullable)
+
+
+TRADING_DAY = day("trading_day", "The day of the session, in Seoul (영업일)")
+STOCK_CODE = text("stock_code", "Short code of six characters, letters included (단축코드)")
+STOCK_NAME = text("stock_name", "Name in Korean (종목명)")
+ORIGIN = (
+    text("source", "Where the row comes from: kis, krx or mock"),
+    instant("fetched_at", "When the answer that holds this row was received"),
+)
+
+SESSION = text(
+    "session",
+    "The session in which this was seen: pre_open, regular, closing_price (15:30 to 16:00), "
+    "after_market (16:00 to 20:00 since 2026-09-14) or closed; on NXT pre_market, regular, "
+    "after_market or closed. After the last trade it is closed, and the price the after-market's "
+    "last. Null in rows stored before 2026-11-27",
+    nullable=True,
+)
+
+OHLC = (
+    integer("open", "First price of the session; 0 on a day without a trade (시가)", KRW),
+    integer("high", "Highest price; 0 on a day without a trade (고가)", KRW),
+    integer("low", "Lowest price; 0 on a day without a trade (저가)", KRW),
+)
