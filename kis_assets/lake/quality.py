@@ -16,9 +16,9 @@ import polars as pl
 
 from kis_assets.errors import KISError
 from kis_assets.exchange import finality
-from kis_assets.lake.changes import day_of
 from kis_assets.lake.closed_days import closed_before
 from kis_assets.lake.lake import Lake, Scope
+from kis_assets.lake.scope import day_of
 from kis_assets.tables import DAILY_CANDLES, QUALITY, Table
 
 ACCOUNTED = "every_stock_is_accounted_for"

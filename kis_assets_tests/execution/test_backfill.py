@@ -42,7 +42,7 @@ class Desk:
         self.settings = Settings.load()
         self.lake = open_lake(self.settings)
         # Nobody reads the views here, and building them takes most of the time.
-        vars(self.lake)["_publish"] = lambda **_: None
+        vars(self.lake)["publish"] = lambda **_: None
         self._folder = folder
         self.rows: dict[str, pl.DataFrame] = {}
         self.broken: set[str] = set()

@@ -928,7 +928,7 @@ def test_any_sequence_of_writes_equals_a_dictionary(
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         lake = Lake(Path(folder), source="mock")
         # Publishing at each write is tested above and would make this one slow.
-        patch.setattr(Lake, "_publish", lambda *_, **__: None)
+        patch.setattr(Lake, "publish", lambda *_, **__: None)
         patch.setattr(os, "fsync", lambda _: None)
         for day, is_month, codes, given_rows in writes:
             scope = Scope.month(day) if is_month else Scope.day(day)
