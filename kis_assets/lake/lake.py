@@ -1,4 +1,4 @@
-"""Immutable Parquet files, and the DuckDB catalogue over them. No Dagster, no market knowledge.
+"""Immutable Parquet files, and the DuckDB catalog over them. No Dagster, no market knowledge.
 
 `versions.py` keeps the files, `catalog.py` makes the views, `validation.py` says which rows may
 enter and `diff.py` what they change; here is what ties them together. A writer waits for no reader:
@@ -155,10 +155,10 @@ class Lake:
         """Heal the stable names and build `market.duckdb` anew from what is stored.
 
         Args:
-            only_if_stale: trust the names, and a catalogue that was built over the same versions.
+            only_if_stale: trust the names, and a catalog that was built over the same versions.
 
         Raises:
-            LakeError: the disk is full or fails; the catalogue before stays in place.
+            LakeError: the disk is full or fails; the catalog before stays in place.
         """
         with self._failures(self.database.name):
             if not only_if_stale:
@@ -174,7 +174,7 @@ class Lake:
         """
         count = 0
         with self._failures("versions"):
-            # Lest a catalogue that a crash left behind names a file that goes now.
+            # Lest a catalog that a crash left behind names a file that goes now.
             self._database.publish(only_if_stale=True)
             for table in self._versions.tables():
                 with self._versions.lock(table):
