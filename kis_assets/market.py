@@ -181,7 +181,7 @@ class Market:
         """The answer of one query; `?` in it stands for the next parameter.
 
         Raises:
-            duckdb.Error: the query is wrong, or tries to write.
+            duckdb.Error: the query is wrong, or would write a table or a file (`COPY`, `EXPORT`).
             NotStored: nothing at all is stored yet.
             LakeError: what was stored at `as_of` is not kept any more.
         """

@@ -187,7 +187,7 @@ class Lake:
         What is stored and not published yet is published first, where the folder can be written.
 
         Raises:
-            duckdb.Error: the query is wrong, or tries to write.
+            duckdb.Error: the query is wrong, or changes a table.
             LakeError: the disk is full or fails, or a file is damaged.
         """
         # A copy, because DuckDB gives a process that has the file open the views of that time, and

@@ -68,22 +68,26 @@ class CatalogReader:
             NotStored: nothing is stored, or the folder lacks the files of the rows.
             Unfit: a file is damaged; it says what to do.
             LakeError: the instant is naive, or versions of that time that it needs are pruned.
-            duckdb.Error: the query is wrong.
+            duckdb.Error: the query is wrong, or would write a file.
         """
         import duckdb
+
+        def answer(connection: duckdb.DuckDBPyConnection) -> T:
+            _refuse_writing(query)
+            return give(connection, query, list(params))
 
         try:
             if as_of is None and (published := self._published()) is not None:
                 with published as connection, self._plain_absence():
                     try:
-                        return give(connection, query, list(params))
+                        return answer(connection)
                     except duckdb.Error as error:
                         # A copy that was made while a run wrote has another catalog than files.
                         path = rows_in(error, self.folder)
                         if path is None or path.exists():
                             raise
             with self._at(as_of, query) as connection:
-                return give(connection, query, list(params))
+                return answer(connection)
         except duckdb.Error as error:
             path = rows_in(error, self.folder)
             if path is None or is_whole(path):
@@ -215,6 +219,44 @@ def spans(absent: list[tuple[str, str]]) -> str:
     shown = [first if first == last else f"{first} to {last}" for first, last in absent[:3]]
     more = f" and {len(absent) - 3} more spans" if len(absent) > 3 else ""
     return ", ".join(shown) + more
+
+
+def _refuse_writing(query: str) -> None:
+    """Refuse what DuckDB does though `market.duckdb` is opened for reading: it writes other files.
+
+    No setting of DuckDB's forbids that alone: without access to files it reads none either.
+    """
+    import duckdb
+
+    for statement in duckdb.extract_statements(query):
+        words = _words(statement.query)
+        first = words[0] if words else ""
+        writes = {"COPY", "EXPORT"}.intersection(words)
+        if first not in ("COPY", "EXPORT", "EXPLAIN", "PREPARE"):
+            writes.clear()  # a column may be called that
+        if first == "ATTACH" and ("READ_ONLY" not in words or "FALSE" in words):
+            writes.add(first)  # a database that is not there would be made
+        if writes:
+            raise duckdb.PermissionException(
+                f"{writes.pop()} writes a file, and here is only read: ask for the rows with "
+                "SELECT, attach a database with (READ_ONLY)"
+            )
+
+
+def _words(statement: str) -> list[str]:
+    """The key words and names of a statement, as upper case; no text, no comments."""
+    import duckdb
+
+    # Where a token begins is counted in bytes.
+    text = statement.encode()
+    tokens = duckdb.tokenize(statement)
+    ends = [start for start, _ in tokens[1:]] + [len(text)]
+    wanted = (duckdb.token_type.keyword, duckdb.token_type.identifier)
+    return [
+        text[start:end].decode().strip().upper()
+        for (start, kind), end in zip(tokens, ends, strict=True)
+        if kind in wanted
+    ]
 
 
 def _tables_in(query: str) -> set[str]:
