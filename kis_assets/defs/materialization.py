@@ -122,9 +122,8 @@ class Report:
     def _rows_of_days(
         self, lake: Lake, table: Table, scope: Scope, rows: pl.DataFrame
     ) -> dict[date, int]:
-        first = max(scope.first, calendar.FIRST_DAY)
         last = min(scope.last, self._kis.now().date())
-        sessions = calendar.trading_days(first, last) if first <= last else []
+        sessions = calendar.known_trading_days(scope.first, last)
         if "trading_day" not in table.schema:  # facts of a month, known on each of its days
             return dict.fromkeys(sessions, rows.height)
         if scope.captured_at is not None:

@@ -203,7 +203,7 @@ def missing(
         days = (first + timedelta(days=number) for number in range((until - first).days + 1))
         wanted = list(dict.fromkeys(f"{day:%Y-%m}" for day in days))
     else:
-        wanted = [str(day) for day in calendar.trading_days(max(first, calendar.FIRST_DAY), until)]
+        wanted = [str(day) for day in calendar.known_trading_days(first, until)]
     if last is None and units:
         wanted = [unit for unit in wanted if unit <= units[-1]]
     found: list[tuple[str, str]] = []
