@@ -1,6 +1,7 @@
 """What an asset's page shows: the first interesting rows just stored, a picture, how KIS stands.
 
-Rows and picture are made of the frame at hand; candles alone read back a stock's last sessions.
+Rows and picture are made of the frame at hand, to which a stock's sessions before are read. Minutes
+alone are read back: to hold half a million until they are drawn would take more memory.
 """
 
 from __future__ import annotations
@@ -129,9 +130,12 @@ def sessions(lake: Lake, rows: pl.DataFrame, code: str) -> pl.DataFrame:
     """A stock's last stored candles up to the newest day of `rows`."""
     if rows.is_empty():
         return rows
-    last: Any = rows["trading_day"].max()
-    stored = lake.scan(DAILY_CANDLES, first=last - timedelta(days=2 * SESSIONS), last=last)
-    return stored.filter(pl.col("stock_code") == code).collect().sort("trading_day").tail(SESSIONS)
+    first, last = rows.select(first=pl.min("trading_day"), last=pl.max("trading_day")).row(0)
+    before = lake.scan(
+        DAILY_CANDLES, first=last - timedelta(days=2 * SESSIONS), last=first - timedelta(days=1)
+    )
+    known = pl.concat([before, rows.lazy().select(DAILY_CANDLES.schema.names())])
+    return known.filter(pl.col("stock_code") == code).collect().sort("trading_day").tail(SESSIONS)
 
 
 def embedded(png: bytes, words: str) -> dg.MarkdownMetadataValue:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -19,7 +20,8 @@ _NO_NEWS = ("fetched_at",)
 class Change:
     """What a write changed within its scope. `fetched_at` is not compared.
 
-    `rows` is how many rows the scope has now. `samples` has at most 20 rows: `what` (added,
+    `rows` is how many rows the scope has now, and `days` how many each of its days has now that has
+    any, those of other stocks among them. `samples` has at most 20 rows: `what` (added,
     removed or altered), the key columns, `column` (null unless altered), `old` and `new` as text.
     `path` is the new version, None when nothing changed and nothing was written.
     """
@@ -27,6 +29,7 @@ class Change:
     table: str
     unit: str
     rows: int
+    days: dict[date, int]
     added: int
     removed: int
     altered: int

@@ -21,7 +21,7 @@ from kis_assets.lake import catalog, row_files, validation
 from kis_assets.lake.damaged_files import damaged, rows_in, told
 from kis_assets.lake.database import Database
 from kis_assets.lake.diff import Change, compare
-from kis_assets.lake.scope import LakeError, Scope, day_of, order_of, unit_of
+from kis_assets.lake.scope import LakeError, Scope, day_of, order_of, rows_by_day, unit_of
 from kis_assets.lake.validation import Refused
 from kis_assets.lake.versions import Versions
 from kis_assets.security.text_input import plain_folder
@@ -243,7 +243,10 @@ class Lake:
                 row_files.tag(table),
                 lambda target: row_files.write(table, whole, target),
             )
-        return Change(table.name, unit, rows.height, added, removed, altered, samples, path)
+        days = rows_by_day(
+            table, pl.concat([rows.lazy(), rest.lazy().filter(scope.days_of(table))])
+        )
+        return Change(table.name, unit, rows.height, days, added, removed, altered, samples, path)
 
     @contextmanager
     def _failures(self, what: str) -> Generator[None]:

@@ -29,8 +29,8 @@ class Scope:
     first: date
     last: date
     captured_at: datetime | None = None
-    among: tuple[tuple[str, frozenset[str]], ...] = ()
-    """Columns of text, each with the values that rows of this scope may have in it."""
+    among: tuple[tuple[str, frozenset[str] | frozenset[date]], ...] = ()
+    """Columns, each with the values that rows of this scope may have in it."""
 
     @classmethod
     def year(cls, year: date | int) -> Scope:
@@ -60,7 +60,7 @@ class Scope:
             raise LakeError(f"captured_at {captured_at} has no time zone; give an aware datetime")
         return cls(day, day, captured_at.astimezone(UTC))
 
-    def of(self, values: Iterable[str], column: str = STOCK) -> Scope:
+    def of(self, values: Iterable[str] | Iterable[date], column: str = STOCK) -> Scope:
         """This scope, narrowed to these stocks, or values of another column; others stay."""
         if isinstance(values, str):
             raise LakeError(f"stock codes are wanted, not the single text {values!r}")
@@ -95,11 +95,16 @@ class Scope:
 
     def covers(self, table: Table) -> pl.Expr:
         """True for the rows of `table` that belong to this scope; never null."""
+        inside = self.days_of(table)
+        for column, values in self.among:
+            inside &= pl.col(column).is_in(sorted(values))
+        return inside.fill_null(value=False)
+
+    def days_of(self, table: Table) -> pl.Expr:
+        """True for the rows of its days, or of its capture, whatever it is narrowed to."""
         inside = day_of(table).is_between(self.first, self.last)
         if self.captured_at is not None:
             inside &= pl.col(CAPTURE) == self.captured_at
-        for column, values in self.among:
-            inside &= pl.col(column).is_in(sorted(values))
         return inside.fill_null(value=False)
 
     def __str__(self) -> str:
@@ -115,6 +120,12 @@ def day_of(table: Table) -> pl.Expr:
     if table.column(table.clock).dtype == pl.Date():
         return clock
     return clock.dt.convert_time_zone("Asia/Seoul").dt.date()
+
+
+def rows_by_day(table: Table, rows: pl.LazyFrame) -> dict[date, int]:
+    """How many rows each day has, by the table's clock in Seoul."""
+    counted = rows.group_by(day_of(table).alias("day")).len().collect(engine="streaming")
+    return dict(counted.sort("day").iter_rows())
 
 
 def unit_of(table: Table, day: date) -> str:

@@ -19,7 +19,8 @@ from kis_assets.exchange import calendar
 from kis_assets.execution import backfill, runner
 from kis_assets.execution.backfill import Plan, make_plan, windows
 from kis_assets.execution.runner import Outcome
-from kis_assets.lake.quality import account, record, rows_by_day
+from kis_assets.lake.quality import account, record
+from kis_assets.lake.scope import rows_by_day
 from kis_assets.settings import Settings
 from kis_assets.simulator.server.faults import When
 from kis_assets.simulator.server.http import InProcessTransport

@@ -288,6 +288,20 @@ def test_a_change_tells_added_removed_and_altered_with_samples(lake: Lake) -> No
     ]
 
 
+def test_a_change_counts_the_rows_of_each_day_with_those_of_other_stocks(lake: Lake) -> None:
+    march = candles((DAY, SAMSUNG, 1), (NEXT, SAMSUNG, 2), (date(2026, 3, 19), HYNIX, 3))
+    lake.replace(DAILY_CANDLES, Scope.month(DAY), march)
+    some = Scope(DAY, NEXT).of([HYNIX, NAVER])
+    for _ in ("written", "nothing differs"):
+        change = lake.replace(DAILY_CANDLES, some, candles((DAY, HYNIX, 4), (DAY, NAVER, 5)))
+        assert change.rows == 2
+        assert change.days == {DAY: 3, NEXT: 1}
+    assert lake.replace(DAILY_CANDLES, Scope.day(NEXT), DAILY_CANDLES.empty()).days == {}
+    lake.replace(PRICE_SNAPSHOTS, Scope.capture(DAY, OPENING), prices((OPENING, SAMSUNG, 10)))
+    capture = lake.replace(PRICE_SNAPSHOTS, Scope.capture(DAY, NOON), prices((NOON, SAMSUNG, 11)))
+    assert capture.days == {DAY: 1}
+
+
 def test_samples_are_at_most_twenty(lake: Lake) -> None:
     many = [(DAY, f"{n:06d}", n) for n in range(50)]
     change = lake.replace(DAILY_CANDLES, Scope.day(DAY), candles(*many))

@@ -19,6 +19,7 @@ from kis_assets.lake import quality
 from kis_assets.lake.closed_days import said_closed
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.lake.quality import Finding
+from kis_assets.lake.scope import rows_by_day
 from kis_assets.settings import Settings
 from kis_assets.sources.base import AbstractDataSource, Progress
 from kis_assets.tables import INSTANT, KRX_DAILY, Table, Unit
@@ -199,7 +200,7 @@ def checks(
                 kis.now,
                 logged(context.log.info),
             )
-            rows = quality.rows_by_day(table, span.rows())
+            rows = rows_by_day(table, span.rows())
             for claim in claims:
                 if claim.name not in wanted:
                     continue
