@@ -1,4 +1,4 @@
-"""docs/tables.md: every table and view, made from `tables.py` and the comments of the catalogue."""
+"""docs/tables.md: every table and view, made from `tables.py` and the comments of the catalog."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from kis_assets.defs.checks.check import NotComparable, Window
 from kis_assets.defs.checks.registry import LISTED
 from kis_assets.defs.resources import open_lake
 from kis_assets.lake.lake import Scope
-from kis_assets.lake.quality import rows_by_day
+from kis_assets.lake.scope import rows_by_day
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.replay import ReplayMarket
 from kis_assets.simulator.server.http import serve
@@ -39,11 +39,11 @@ RUN = """
 import sys
 from datetime import date
 import dagster as dg
-from kis_assets import pipeline
+from kis_assets.execution import runner
 from kis_assets.settings import Settings
-pipeline.home(Settings.load())
+runner.home(Settings.load())
 with dg.DagsterInstance.get() as instance:
-    (done,) = pipeline.run_day(date(2026, 3, 17), instance, sys.argv[1:])
+    (done,) = runner.run_day(date(2026, 3, 17), instance, sys.argv[1:])
     assert not done.error, done.error
 """
 CHECK = """
