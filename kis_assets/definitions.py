@@ -1,40 +1,78 @@
-"""The project on one page: assets, checks, jobs, schedules, sensors, resources."""
+"""The project on one page: assets, checks, jobs, schedules, sensors, resources.
+
+Dagster finds `load` and calls it. Programs take `defs`, which is what it gives.
+"""
+
+import os
+from functools import cache
+from typing import Any
 
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
-from kis_assets import allocator as allocator  # before Polars
-from kis_assets.defs import assets
-from kis_assets.defs.checks.registry import CHECKS
-from kis_assets.defs.jobs import JOBS
-from kis_assets.defs.resources import KISResource, LakeResource, credential
-from kis_assets.defs.schedules import schedules
-from kis_assets.defs.sensors import sensors
 from kis_assets.settings import Settings
 
-# Read here as well: whether schedules run from the start, and when, is part of their definition.
-_settings = Settings.load()
+_ALLOCATOR = "dirty_decay_ms:0,muzzy_decay_ms:0"
+"""Has Polars' allocator, jemalloc, give memory back as soon as it is free.
 
-defs = dg.Definitions(
-    assets=dg.load_assets_from_package_module(assets),
-    asset_checks=CHECKS,
-    jobs=JOBS,
-    schedules=schedules(_settings),
-    sensors=sensors(_settings),
-    resources={
-        "kis": KISResource(
-            app_key=credential("KIS_APP_KEY"), app_secret=credential("KIS_APP_SECRET")
-        ),
-        "lake": LakeResource(),
-        # KRX's own figures, whatever source is in use.
-        "krx": KISResource(source_type="krx", krx_api_key=credential("KRX_API_KEY")),
-        "krx_lake": LakeResource(source_type="krx"),
-        # For assets that others add: reading only, since what is written there does not last.
-        "market": DuckDBResource(
-            database=str(_settings.source_dir / "market.duckdb"),
-            connection_config={"access_mode": "READ_ONLY"},
-        ),
-    },
-    # One process a run: the source is opened once, and a run is as cheap as it can be.
-    executor=dg.in_process_executor,
-)
+To store a day of minutes takes a process 368 MB so, and 405 MB otherwise. Queries of a few
+hundredths of a second take half as long again: so only what runs assets asks for it. jemalloc reads
+its variable when Polars is loaded, and there is no other way to tell it.
+"""
+
+
+@dg.definitions
+@cache
+def load() -> dg.Definitions:
+    """All that Dagster knows. Settings are read at the first call, and not when this is imported.
+
+    A process that runs assets calls this first: Polars is loaded here, with `_ALLOCATOR`.
+
+    Raises:
+        SettingsError: a setting is wrong.
+    """
+    # Not only where it is unset: Polars sets it too, and processes that it starts inherit that.
+    os.environ["_RJEM_MALLOC_CONF"] = _ALLOCATOR
+    from kis_assets.defs import assets
+    from kis_assets.defs.checks.registry import CHECKS
+    from kis_assets.defs.jobs import JOBS
+    from kis_assets.defs.resources import KISResource, LakeResource, credential
+    from kis_assets.defs.schedules import schedules
+    from kis_assets.defs.sensors import sensors
+
+    # Read here as well: whether schedules run from the start, and when, is part of what they are.
+    settings = Settings.load()
+    return dg.Definitions(
+        assets=dg.load_assets_from_package_module(assets),
+        asset_checks=CHECKS,
+        jobs=JOBS,
+        schedules=schedules(settings),
+        sensors=sensors(settings),
+        resources={
+            "kis": KISResource(
+                app_key=credential("KIS_APP_KEY"), app_secret=credential("KIS_APP_SECRET")
+            ),
+            "lake": LakeResource(),
+            # KRX's own figures, whatever source is in use.
+            "krx": KISResource(source_type="krx", krx_api_key=credential("KRX_API_KEY")),
+            "krx_lake": LakeResource(source_type="krx"),
+            # For assets that others add: reading only, since what is written there does not last.
+            "market": DuckDBResource(
+                database=str(settings.source_dir / "market.duckdb"),
+                connection_config={"access_mode": "READ_ONLY"},
+            ),
+        },
+        # One process a run: the source is opened once, and a run is as cheap as it can be.
+        executor=dg.in_process_executor,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    """`defs`, the first time that somebody takes it.
+
+    Raises:
+        AttributeError: another name is asked for.
+    """
+    if name == "defs":
+        return load()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,6 +19,7 @@ from datetime import date
 from itertools import islice
 from pathlib import Path
 from threading import Thread
+from types import ModuleType
 from typing import Any, NamedTuple
 from urllib.request import Request, urlopen
 
@@ -27,6 +28,7 @@ import duckdb
 import polars as pl
 import pytest
 import typer.main
+from dagster._core.workspace.autodiscovery import loadable_targets_from_loaded_module
 from dagster_duckdb import DuckDBResource
 
 from kis_assets.cli import app
@@ -36,7 +38,8 @@ from kis_assets.execution import runner
 from kis_assets.execution.plan import Plan
 from kis_assets.execution.runner import Outcome
 from kis_assets.kis.stream import Stream
-from kis_assets.settings import IN_FILES, Settings
+from kis_assets.settings import Settings
+from kis_assets.settings.environment import IN_FILES
 from kis_assets.simulator.server.http import serve
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
@@ -232,7 +235,7 @@ def evening_after(asked: KISDataSource, monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("KRX_API_KEY", "key")
     monkeypatch.setattr("kis_assets.defs.resources.create_data_source", lambda settings: asked)
     instance = dg.DagsterInstance.ephemeral()
-    monkeypatch.setattr("dagster.DagsterInstance.get", lambda: nullcontext(instance))
+    monkeypatch.setattr("dagster.DagsterInstance.from_config", lambda _: nullcontext(instance))
 
 
 @pytest.mark.parametrize("command", FETCHES)
@@ -242,7 +245,7 @@ def test_what_fetches_a_day_asks_for_its_partitions(
     """What such a request becomes: `test_commands.py`; below, slowly, the same commands whole."""
     wanted: list[tuple[str, list[str]]] = []
 
-    def run_day(day: date, _: Any, tables: Any, **__: Any) -> list[Outcome]:
+    def run_day(day: date, _: Any, __: Any, tables: Any, **___: Any) -> list[Outcome]:
         wanted.append((str(day), list(tables)))
         return [Outcome(table, runner.partition_of(table, day)) for table in tables]
 
@@ -512,8 +515,13 @@ def as_it_was(known: Known, _: str) -> None:
 
 
 def materialized(known: Known, _: str) -> None:
+    module = ModuleType("of_ones_own")
+    vars(module).update(known)
+    # Dagster takes no module that has two of them.
+    (found,) = loadable_targets_from_loaded_module(module)
+    assert found.attribute == "mine"
     assert "turnover" in {key.to_user_string() for key in known["mine"].resolve_all_asset_keys()}
-    given = known["defs"].resources["market"]
+    given = known["mine"].resources["market"]
     # Where it lies was settled when the definitions were first loaded.
     here = DuckDBResource(
         database=str(Settings.load().source_dir / "market.duckdb"),

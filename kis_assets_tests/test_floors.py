@@ -14,7 +14,7 @@ import kis_assets
 ROOT = Path(kis_assets.__file__).parent
 
 FLOORS = (
-    {"allocator", "exchange", "security"},  # rules of the market, and of what is trusted
+    {"exchange", "security"},  # rules of the market, and of what is trusted
     {"errors", "settings", "tables"},
     {"state"},  # what processes share
     {"transport"},  # HTTP, rate limiter, circuit breaker

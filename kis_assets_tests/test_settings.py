@@ -103,6 +103,30 @@ def test_a_wrong_value_is_one_sentence(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("KIS_USE_VIRTUAL_SERVER", "nope", "true or false"),
+        ("KIS_API_RATE_LIMIT", "fast", "a number"),
+        ("KIS_API_RATE_LIMIT", "0", "more than 0"),
+        ("KIS_API_RATE_LIMIT", "1001", "at most 1000"),
+        ("KIS_API_MAX_RETRIES", "2.5", "a whole number"),
+        ("KIS_LAKE_KEEP_DAYS", "-1", "at least 0"),
+        ("KIS_VENUE", "nasdaq", "'krx', 'nxt' or 'unified'"),
+        ("DATA_SOURCE_TYPE", "yahoo", "'kis', 'krx' or 'mock'"),
+        ("KIS_REPLAY_AT", "yesterday", "a moment such as 2026-03-17T15:40+09:00"),
+        ("KIS_SCHEDULE_MORNING", "8 o'clock", "hours and minutes in Seoul, such as 08:00"),
+    ],
+)
+def test_what_is_allowed_is_said_in_one_plain_sentence(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, allowed: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    assert str(caught.value) == f"{variable}={value}: must be {allowed}"
+
+
 def test_contradicting_servers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KIS_USE_VIRTUAL_SERVER", "true")
     monkeypatch.setenv("KIS_USE_REAL_SERVER", "true")

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Sized
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kis_assets.cli import output
-from kis_assets.cli.common import INTERRUPTED, app, quieten, stop
+from kis_assets.cli.common import INTERRUPTED, app, quieten, settings_of, stop
 
 if TYPE_CHECKING:
     from kis_assets.defs.resources import KISResource
     from kis_assets.execution.plan import Plan
     from kis_assets.lake.lake import Lake
+    from kis_assets.settings import Settings
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it costs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
@@ -33,14 +35,13 @@ def backfill(
     as_json: AsJson = False,
 ) -> None:
     """Fetch the past of a table, a run a partition; what is complete is left out."""
-    from kis_assets.execution.plan import make_plan
 
-    _offer(
-        lambda kis, lake: make_plan(table, first, last, kis, lake, again=again),
-        dry_run=dry_run,
-        yes=yes,
-        as_json=as_json,
-    )
+    def make(kis: KISResource, lake: Lake) -> Plan:
+        from kis_assets.execution.plan import make_plan
+
+        return make_plan(table, first, last, kis, lake, again=again)
+
+    _offer(make, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 @app.command()
@@ -50,30 +51,32 @@ def repair(
     as_json: AsJson = False,
 ) -> None:
     """Fetch candles again that were stored before they were final, and never since."""
-    from kis_assets.execution.repair import make_repair
 
-    _offer(make_repair, dry_run=dry_run, yes=yes, as_json=as_json)
+    def make(kis: KISResource, lake: Lake) -> Plan:
+        from kis_assets.execution.repair import make_repair
+
+        return make_repair(kis, lake)
+
+    _offer(make, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 def _offer(
     make: Callable[[KISResource, Lake], Plan], *, dry_run: bool, yes: bool, as_json: bool
 ) -> None:
     """Say what a plan costs, and carry it out where that is wanted."""
-    from kis_assets.settings import Settings, SettingsError
-
     warnings.simplefilter("ignore")
     quieten()
-    try:
-        settings = Settings.load()
-    except SettingsError as error:
-        raise stop(str(error)) from None
+    settings = settings_of()
+    from kis_assets import definitions
+
+    definitions.load()  # before what loads Polars
     from kis_assets.defs.resources import KISResource, open_lake
     from kis_assets.errors import KISError
     from kis_assets.execution import runner
 
-    kis = KISResource()
+    kis = KISResource.of(settings)
     try:
-        runner.home(settings)
+        home = runner.home(settings)
         plan = make(kis, open_lake(settings))
     except (ValueError, OSError, KISError) as error:
         raise stop(error) from None
@@ -87,7 +90,7 @@ def _offer(
         return
     if not yes and not typer.confirm("Begin?", err=True):
         raise typer.Exit(1)
-    _run(plan, settings, as_json)
+    _run(plan, settings, home, as_json)
 
 
 def estimate(plan: Plan) -> str:
@@ -105,7 +108,7 @@ def estimate(plan: Plan) -> str:
     )
 
 
-def _run(plan: Plan, settings: Any, as_json: bool) -> None:
+def _run(plan: Plan, settings: Settings, home: Path, as_json: bool) -> None:
     from rich.progress import (
         BarColumn,
         Progress,
@@ -145,7 +148,7 @@ def _run(plan: Plan, settings: Any, as_json: bool) -> None:
         before = completed
 
     try:
-        with bar, in_process() as instance:
+        with bar, in_process(home) as instance:
             for outcome in backfill.run(
                 plan, settings, instance, starting=starting, progress=progress
             ):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -61,10 +60,8 @@ def settings_of(source: Source | None = None) -> Settings:
     """
     from kis_assets.settings import Settings, SettingsError
 
-    if source is not None:
-        os.environ["DATA_SOURCE_TYPE"] = source.value
     try:
-        settings = Settings.load()
+        settings = Settings.load(data_source_type=source and source.value)
     except SettingsError as error:
         raise stop(str(error)) from None
     if settings.source_type != "mock":

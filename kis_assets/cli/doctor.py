@@ -117,7 +117,7 @@ def _dagster(settings: Settings) -> Finding:
 
     try:
         folder = settings.dagster_home
-        is_there = examined(folder)
+        is_there = examined(settings)
     except (HomeFailed, SettingsError) as error:
         return Finding("dagster", "fail", str(error))
     if (disk := _disk(folder, "DAGSTER_HOME")).state == "fail":

@@ -78,8 +78,9 @@ def _sentence(error: Exception) -> str:
     if package in ("sqlalchemy", "sqlite3", "alembic"):
         # All that the project has in SQLite itself names its own failures.
         from kis_assets.execution.dagster_home import sentence
+        from kis_assets.settings import Settings
 
-        return sentence(os.environ.get("DAGSTER_HOME", ""), error)
+        return sentence(Settings.load().dagster_home, error)
     if isinstance(error, OSError):
         from kis_assets.security.ownership import explained
 

@@ -35,7 +35,7 @@ def run(
     import time
     import warnings
 
-    settings = settings_of(source)
+    given = settings = settings_of(source)
     reason = settings.source_reason
     if table and _are_of_krx(table):
         from kis_assets.exchange.venues import Venue
@@ -57,6 +57,9 @@ def run(
     console.print(_banner(settings, reason))
     started = time.monotonic()
     with console.status("starting"):
+        from kis_assets import definitions
+
+        definitions.load()  # before what loads Polars
         from kis_assets.defs.resources import open_lake
         from kis_assets.execution import runner
         from kis_assets.execution.dagster_home import in_process
@@ -65,7 +68,7 @@ def run(
         tables = table or usual(settings.source_type)
         for name in tables:
             runner.partition_of(name, day)
-        runner.home(settings)
+        home = runner.home(settings)
     except (ValueError, OSError) as error:
         raise stop(error) from None
     quieten()
@@ -77,7 +80,7 @@ def run(
         console.print(f"[yellow]{name} is left out:[/] {escape(why)}", highlight=False)
     tables = [name for name in tables if name not in left_out]
     begun: list[str] = []
-    with Bar(console, settings, tables, day) as bar, in_process() as instance:
+    with Bar(console, settings, tables, day) as bar, in_process(home) as instance:
 
         def starting(name: str, partition: str) -> None:
             _foretell(bar.console, tables, begun, settings, lake, day)
@@ -86,7 +89,13 @@ def run(
 
         try:
             outcomes = runner.run_day(
-                day, instance, tables, starting=starting, progress=bar.advance, ended=bar.ended
+                day,
+                instance,
+                given,
+                tables,
+                starting=starting,
+                progress=bar.advance,
+                ended=bar.ended,
             )
         except KeyboardInterrupt:
             bar.console.print(

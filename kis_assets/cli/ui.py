@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kis_assets.cli.common import OtherSource, app, settings_of, stop
+from kis_assets.cli.common import OtherSource, Source, app, settings_of, stop
 from kis_assets.security.text_input import start_folder
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ def ui(
 ) -> None:
     """Open the Dagster UI, on this machine alone, with this project's DAGSTER_HOME."""
     settings = settings_of(source)
-    # No process of Dagster imports a module that lies in the current folder.
-    os.environ["PYTHONSAFEPATH"] = "1"
     try:
         listener = socket.create_server(("127.0.0.1", port))
     except OSError as error:
@@ -50,19 +48,19 @@ def ui(
 
     with listener:
         try:
-            runner.home(settings)
+            home = runner.home(settings)
         except OSError as error:
             raise stop(error) from None
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            with _elsewhere():
-                _serve(listener, allow_host or ())
+            with _elsewhere(home, source):
+                _serve(listener, home, allow_host or ())
         except KeyboardInterrupt:
             return
     raise stop("Dagster's daemon has ended, and the UI with it", 1)
 
 
-def _serve(listener: socket.socket, allowed: Collection[str]) -> None:
+def _serve(listener: socket.socket, home: Path, allowed: Collection[str]) -> None:
     """Serve until the daemon has ended.
 
     Raises:
@@ -80,7 +78,7 @@ def _serve(listener: socket.socket, allowed: Collection[str]) -> None:
 
     configure_loggers()
     with (
-        dg.DagsterInstance.get() as instance,
+        dg.DagsterInstance.from_config(str(home)) as instance,
         _code_server(instance) as workspace,
         _daemon(workspace) as daemon,
     ):
@@ -111,15 +109,22 @@ def _serve(listener: socket.socket, allowed: Collection[str]) -> None:
 
 
 @contextmanager
-def _elsewhere() -> Generator[None]:
+def _elsewhere(home: Path, source: Source | None) -> Generator[None]:
     """Run in a folder that nobody else can look into, and have all processes do so.
 
     Dagster would read `.env` of the current folder, whatever stands in it, and expand `${...}`; its
     processes talk to each other by files that another user could make first.
+
+    Dagster starts the code server itself, with the environment of this process and no other: what
+    its processes need to know is written there, and taken back in the end.
     """
     here, before, aside = start_folder(), dict(os.environ), tempfile.tempdir
     with TemporaryDirectory(prefix="kis-assets-") as folder:
-        os.environ |= {"KIS_FOLDER": str(here), "TMPDIR": folder}
+        os.environ |= {"KIS_FOLDER": str(here), "TMPDIR": folder, "DAGSTER_HOME": str(home)}
+        # No process imports a module that lies in the folder it was started in.
+        os.environ["PYTHONSAFEPATH"] = "1"
+        if source is not None:
+            os.environ["DATA_SOURCE_TYPE"] = source.value
         tempfile.tempdir = folder
         os.chdir(folder)
         try:

@@ -6,7 +6,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from datetime import date
 from typing import Any
 
@@ -246,14 +245,9 @@ def refuse_nothing_stored(fetched: Fetched, what: str) -> None:
         )
 
 
-LISTENER: ContextVar[Progress | None] = ContextVar("LISTENER", default=None)
-"""Who else wants to know how far a fetch is: the command line's progress bar."""
-
-
-def logged(log: Callable[[str], None]) -> Progress:
+def logged(log: Callable[[str], None], listener: Progress | None) -> Progress:
     """A progress callback that writes a line every 100 stocks, and tells the listener."""
     reported = 0
-    listener = LISTENER.get()
 
     def report(completed: int, total: int, stock_code: str) -> None:
         nonlocal reported

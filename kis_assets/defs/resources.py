@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
@@ -21,6 +21,7 @@ from kis_assets.settings import Settings, SettingsError
 from kis_assets.sources.base import DataSource
 from kis_assets.sources.factory import create_data_source
 from kis_assets.sources.tables import TableSource
+from kis_assets.transport.fan_out import Progress
 
 _SECRET: Any = {"dagster__is_secret": True}
 
@@ -38,7 +39,15 @@ class KISResource(dg.ConfigurableResource[Any]):
     source_type: str = Field(default="", description="kis, krx or mock; empty: DATA_SOURCE_TYPE")
 
     _settings: Settings | None = PrivateAttr(default=None)
+    _listener: Progress | None = PrivateAttr(default=None)
     _source: DataSource | None = PrivateAttr(default=None)
+
+    @classmethod
+    def of(cls, settings: Settings, listener: Progress | None = None) -> KISResource:
+        """One with these settings, which reads none."""
+        made = cls()
+        made._settings, made._listener = settings, listener
+        return made
 
     @property
     def settings(self) -> Settings:
@@ -52,6 +61,11 @@ class KISResource(dg.ConfigurableResource[Any]):
                     krx_api_key=self.krx_api_key or None,
                 )
         return self._settings
+
+    @property
+    def listener(self) -> Progress | None:
+        """Who else wants to know how far a fetch is: the progress bar of a command."""
+        return self._listener
 
     @property
     def source(self) -> DataSource:
@@ -100,11 +114,40 @@ class LakeResource(dg.ConfigurableResource[Any]):
 
     source_type: str = Field(default="", description="kis, krx or mock; empty: as the source")
 
+    _settings: Settings | None = PrivateAttr(default=None)
+
+    @classmethod
+    def of(cls, settings: Settings) -> LakeResource:
+        """One with these settings, which reads none."""
+        made = cls()
+        made._settings = settings
+        return made
+
     @property
     def lake(self) -> Lake:
         """The lake of the source in use."""
         with plain_failures():
-            return open_lake(_settings_of(self.source_type))
+            return open_lake(self._settings or _settings_of(self.source_type))
+
+
+def resources_of(
+    settings: Settings, listener: Progress | None = None
+) -> dict[str, dg.ResourceDefinition]:
+    """`kis` and `lake` for runs in this process, with its settings and its progress bar.
+
+    A progress bar is no configuration, and of that alone Dagster makes the resources of a run.
+    """
+
+    @dg.resource
+    def kis(context: dg.InitResourceContext) -> Iterator[KISResource]:
+        with KISResource.of(settings, listener).yield_for_execution(context) as made:
+            yield made
+
+    @dg.resource
+    def lake(_: dg.InitResourceContext) -> LakeResource:
+        return LakeResource.of(settings)
+
+    return {"kis": kis, "lake": lake}
 
 
 def _settings_of(source_type: str, **given: object) -> Settings:

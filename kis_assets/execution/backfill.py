@@ -12,7 +12,6 @@ import dagster as dg
 import polars as pl
 
 from kis_assets.defs.availability import month
-from kis_assets.defs.materialization import LISTENER
 from kis_assets.defs.resources import open_lake
 from kis_assets.errors import KISError
 from kis_assets.exchange import calendar
@@ -28,7 +27,7 @@ from kis_assets.transport.fan_out import Progress
 FAILURES = 3
 """Partitions that may fail one after the other; then it is no use going on."""
 
-Make = Callable[[str, str, dg.DagsterInstance], Outcome]
+Make = Callable[[str, str, dg.DagsterInstance, Settings, Progress | None], Outcome]
 
 
 def run(
@@ -63,11 +62,7 @@ def run(
     def made(key: str, listener: Progress | None) -> Outcome:
         nonlocal failures
         starting(key)
-        token = LISTENER.set(listener)
-        try:
-            outcome = make(plan.table, key, instance)
-        finally:
-            LISTENER.reset(token)
+        outcome = make(plan.table, key, instance, settings, listener)
         failures = failures + 1 if outcome.error else 0
         return outcome
 

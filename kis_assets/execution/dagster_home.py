@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
 from kis_assets.security.ownership import explained, is_refused, private_file, private_folder
+from kis_assets.settings import Settings
 
 INSTANCE = """\
 telemetry:
@@ -89,16 +89,16 @@ def check_own(folder: Path) -> None:
 
 
 @contextmanager
-def opened() -> Generator[dg.DagsterInstance]:
-    """Dagster's instance in DAGSTER_HOME, whose databases can be read. Dagster's errors."""
-    with dg.DagsterInstance.get() as instance:
+def opened(folder: Path) -> Generator[dg.DagsterInstance]:
+    """Dagster's instance in that folder, whose databases can be read. Dagster's errors."""
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
         instance.get_run_ids(limit=1)
         instance.get_asset_keys(limit=1)
         yield instance
 
 
 @contextmanager
-def in_process() -> Generator[dg.DagsterInstance]:
+def in_process(folder: Path) -> Generator[dg.DagsterInstance]:
     """Dagster's instance for runs in this process, which prints what there is to say itself.
 
     Dagster would keep each step's output by processes of its own, and those end with a trace when
@@ -108,41 +108,40 @@ def in_process() -> Generator[dg.DagsterInstance]:
         "module": "dagster._core.storage.noop_compute_log_manager",
         "class": "NoOpComputeLogManager",
     }
-    folder = os.environ["DAGSTER_HOME"]
-    ref = InstanceRef.from_dir(folder, overrides={"compute_logs": noop})
+    ref = InstanceRef.from_dir(str(folder), overrides={"compute_logs": noop})
     with dg.DagsterInstance.from_ref(ref) as instance:
         yield instance
 
 
-def examined(folder: Path) -> bool:
-    """True when Dagster can use what it keeps there, False when it keeps nothing yet.
+def examined(settings: Settings) -> bool:
+    """True when Dagster can use what it keeps, False when it keeps nothing yet.
 
     Raises:
         HomeFailed: it cannot.
     """
+    folder = settings.dagster_home
     with failures(folder):
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "it is no folder")
-        if folder.exists() and not os.environ.get("DAGSTER_HOME", "").strip():
+        if folder.exists() and not settings.names_dagster_home:
             check_own(folder)
         if (folder / "dagster.yaml").exists():
             InstanceRef.from_dir(str(folder))
         if not (folder / "history" / "runs.db").exists():
             return False
-        os.environ["DAGSTER_HOME"] = str(folder)
-        with opened() as instance:
+        with opened(folder) as instance:
             # Of schedules and sensors; only `dagster dev` needs it.
             instance.all_instigator_state()
             return True
 
 
-def sentence(folder: Path | str, error: BaseException) -> str:
+def sentence(folder: Path, error: BaseException) -> str:
     """What Dagster, its databases or the disk said, and what to do."""
     package = type(error).__module__.partition(".")[0]
     reason = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or error)
     reason = " ".join(reason.split())[:200]
     if is_refused(error):
-        why = explained(error, Path(folder) if folder else None)
+        why = explained(error, folder)
         return f"DAGSTER_HOME, {folder}, cannot be used: {why}; it holds the history of runs"
     if isinstance(error, OSError) or package in ("sqlalchemy", "sqlite3", "alembic"):
         return (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -12,11 +11,10 @@ from typing import Any
 import dagster as dg
 from filelock import FileLock
 
-from kis_assets import allocator as allocator  # before Polars
-from kis_assets.definitions import defs
+from kis_assets import definitions
 from kis_assets.defs.availability import live_session, master_day
-from kis_assets.defs.materialization import LISTENER
 from kis_assets.defs.orphans import limit_pools
+from kis_assets.defs.resources import resources_of
 from kis_assets.errors import InvalidRequest
 from kis_assets.execution.dagster_home import INSTANCE, check_own, failures, is_earlier, opened
 from kis_assets.lake.lake import Lake
@@ -51,17 +49,16 @@ def home(settings: Settings) -> Path:
     """
     folder = settings.dagster_home
     with failures(folder):
-        if os.environ.get("DAGSTER_HOME", "").strip():
+        if settings.names_dagster_home:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         else:
             check_own(folder)
-        os.environ["DAGSTER_HOME"] = str(folder)
         config = folder / "dagster.yaml"
         with FileLock(folder / "made.lock", timeout=_MAKING):
             if not config.exists() or is_earlier(config):
                 put(config, INSTANCE.encode())
             is_new = not (folder / "history" / "runs.db").exists()
-            with opened() as instance:
+            with opened(folder) as instance:
                 if is_new:
                     limit_pools(instance)
     return folder
@@ -73,7 +70,7 @@ def partition_of(table: str, day: date) -> str:
     Raises:
         ValueError: there is no such table, or it has no day as early as that.
     """
-    graph = defs.resolve_asset_graph()
+    graph = definitions.load().resolve_asset_graph()
     if (key := dg.AssetKey(table)) not in graph.get_all_asset_keys():
         made = sorted(key.to_user_string() for key in graph.get_all_asset_keys())
         raise ValueError(f"there is no table {table!r} to fetch; there are {', '.join(made)}")
@@ -88,6 +85,7 @@ def partition_of(table: str, day: date) -> str:
 def run_day(
     day: date,
     instance: dg.DagsterInstance,
+    settings: Settings,
     tables: Sequence[str],
     *,
     starting: Callable[[str, str], None] = lambda _table, _partition: None,
@@ -103,14 +101,10 @@ def run_day(
     """
     partitions = [(table, partition_of(table, day)) for table in tables]
     outcomes: list[Outcome] = []
-    token = LISTENER.set(progress)
-    try:
-        for table, partition in partitions:
-            starting(table, partition)
-            outcomes.append(materialize(table, partition, instance))
-            ended(outcomes[-1])
-    finally:
-        LISTENER.reset(token)
+    for table, partition in partitions:
+        starting(table, partition)
+        outcomes.append(materialize(table, partition, instance, settings, progress))
+        ended(outcomes[-1])
     return outcomes
 
 
@@ -136,7 +130,7 @@ def not_to_be_had(
 
 def definitions_of(table: str) -> list[Any]:
     """An asset and its checks alone: Dagster goes over all it is given, which takes seconds."""
-    key = dg.AssetKey(table)
+    key, defs = dg.AssetKey(table), definitions.load()
     of_asset = [it for it in defs.assets or () if isinstance(it, dg.AssetsDefinition)]
     of_checks = [it for it in defs.asset_checks or () if isinstance(it, dg.AssetChecksDefinition)]
     return [
@@ -145,7 +139,13 @@ def definitions_of(table: str) -> list[Any]:
     ]
 
 
-def materialize(table: str, partition: str, instance: dg.DagsterInstance) -> Outcome:
+def materialize(
+    table: str,
+    partition: str,
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    progress: Progress | None = None,
+) -> Outcome:
     """Materialize and check one partition of one asset; what goes wrong is in the outcome.
 
     Raises:
@@ -155,7 +155,7 @@ def materialize(table: str, partition: str, instance: dg.DagsterInstance) -> Out
     result = dg.materialize(
         definitions_of(table),
         partition_key=partition,
-        resources=defs.resources,
+        resources={**(definitions.load().resources or {}), **resources_of(settings, progress)},
         instance=instance,
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},

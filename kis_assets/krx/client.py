@@ -19,7 +19,8 @@ from kis_assets.exchange import calendar
 from kis_assets.kis.error_codes import Then, policy
 from kis_assets.kis.fields import plain
 from kis_assets.security.redaction import is_echoed, redact_answer
-from kis_assets.settings import NO_KRX_KEY, Settings
+from kis_assets.settings import Settings
+from kis_assets.settings.agreement import NO_KRX_KEY
 from kis_assets.state.redis import Redis, RedisState
 from kis_assets.state.sqlite import SharedState, State
 from kis_assets.transport.http import LONGEST_FILE, Wire, envelope

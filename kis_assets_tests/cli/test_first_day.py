@@ -204,7 +204,7 @@ def type_run(*words: str) -> tuple[int, str]:
 def test_a_first_run_on_the_virtual_server_says_what_it_leaves_out_and_how_long_it_takes(
     market: ModelMarket, monkeypatch: pytest.MonkeyPatch, narrow_terminal: None
 ) -> None:
-    monkeypatch.setattr("kis_assets.settings.MOST_TRADED", 3)
+    monkeypatch.setattr("kis_assets.settings.settings.MOST_TRADED", 3)
     monkeypatch.setattr(costs, "LONG", 0.001)
     with day_server(market) as server:
         point_at(server, monkeypatch, KIS_STOCK_CODES="")

@@ -569,15 +569,15 @@ def test_one_process_makes_dagsters_home_while_the_others_wait(
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
     made: list[str] = []
-    get = dg.DagsterInstance.get
+    open_in = dg.DagsterInstance.from_config
 
-    def opened() -> dg.DagsterInstance:
+    def opened(folder: str) -> dg.DagsterInstance:
         with pytest.raises(Timeout):
             FileLock(tmp_path / "home" / "made.lock", timeout=0).acquire()
         made.append("by one process")
-        return get()
+        return open_in(folder)
 
-    monkeypatch.setattr(dg.DagsterInstance, "get", opened)
+    monkeypatch.setattr(dg.DagsterInstance, "from_config", opened)
     for _ in range(2):
         home(settings)
         for database in ("history/runs.db", "history/runs/index.db", "schedules/schedules.db"):

@@ -180,7 +180,7 @@ def test_an_asset_marks_its_run(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATA_SOURCE_TYPE", "mock")
-    outcome = runner.materialize("market_days", "2026", instance)
+    outcome = runner.materialize("market_days", "2026", instance, Settings.load())
     assert not outcome.error
     (run,) = instance.get_runs()
     assert json.loads(run.tags[orphans.TAG])["host"] == socket.gethostname()

@@ -16,7 +16,7 @@ from kis_assets.defs.partitions import MONTHS
 from kis_assets.defs.resources import KISResource, open_lake
 from kis_assets.errors import KISError
 from kis_assets.exchange import calendar
-from kis_assets.execution import backfill, runner
+from kis_assets.execution import backfill
 from kis_assets.execution.plan import Plan, is_complete, make_plan, windows
 from kis_assets.execution.runner import Outcome
 from kis_assets.lake.quality import account, record
@@ -69,7 +69,7 @@ class Desk:
         found = backfill.run(plan, self.settings, instance(), make=self.make, **options)
         return [outcome.partition for outcome in found]
 
-    def make(self, table: str, key: str, _: dg.DagsterInstance) -> Outcome:
+    def make(self, table: str, key: str, *_: Any) -> Outcome:
         if key in self.broken:
             return Outcome(table, key, error="the disk is full")
         first, last = month(key, calendar.latest_session(self.settings.now()).day)
@@ -181,7 +181,8 @@ def test_a_run_that_is_interrupted_interrupts_the_backfill(
     def daily_candles() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner, "defs", dg.Definitions(assets=[daily_candles]))
+    found = dg.Definitions(assets=[daily_candles])
+    monkeypatch.setattr("kis_assets.definitions.load", lambda: found)
     plan = desk.plan("2026-03", "2026-03")
     with dg.DagsterInstance.ephemeral() as kept, pytest.raises(KeyboardInterrupt):
         next(backfill.run(plan, desk.settings, kept))

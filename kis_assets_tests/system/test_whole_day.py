@@ -41,9 +41,10 @@ from datetime import date
 import dagster as dg
 from kis_assets.execution import runner
 from kis_assets.settings import Settings
-runner.home(Settings.load())
-with dg.DagsterInstance.get() as instance:
-    (done,) = runner.run_day(date(2026, 3, 17), instance, sys.argv[1:])
+settings = Settings.load()
+home = runner.home(settings)
+with dg.DagsterInstance.from_config(str(home)) as instance:
+    (done,) = runner.run_day(date(2026, 3, 17), instance, settings, sys.argv[1:])
     assert not done.error, done.error
 """
 CHECK = """
@@ -104,12 +105,43 @@ def peak(code: str, *words: str, rate: int) -> tuple[list[str], int]:
     return told, int(megabytes)
 
 
-@pytest.mark.parametrize("module", ["definitions", "execution.runner"])
-def test_what_runs_assets_sets_up_the_allocator_before_polars_is_loaded(module: str) -> None:
-    code = f"import sys, kis_assets.{module}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = done.stdout.split()
-    assert loaded.index("kis_assets.allocator") < loaded.index("polars")
+# Says what the allocator was told by the time Polars is loaded, which it reads then.
+TOLD = """
+import os, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "polars":
+            sys.stderr.write(f"told: {os.environ.get('_RJEM_MALLOC_CONF')}\\n")
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from kis_assets.definitions import defs",
+        "from kis_assets.cli import app; app(['run', '--table', 'nothing'])",
+        pytest.param(
+            "from kis_assets.cli import app; app(['backfill', 'nothing', '2026-02', '2026-03'])",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "from kis_assets.cli import app; app(['repair', '--dry-run'])",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_what_runs_assets_has_told_the_allocator_when_polars_is_loaded(code: str) -> None:
+    done = subprocess.run([sys.executable, "-c", TOLD + code], capture_output=True, text=True)
+    assert "told: dirty_decay_ms:0,muzzy_decay_ms:0\n" in done.stderr
+
+
+def test_what_only_reads_leaves_the_allocator_as_it_is() -> None:
+    code = "from kis_assets.cli import app; app(['condition'])"
+    done = subprocess.run([sys.executable, "-c", TOLD + code], capture_output=True, text=True)
+    assert "dirty_decay" not in done.stderr
 
 
 @pytest.mark.slow

@@ -81,7 +81,9 @@ def _capture(
         report = Report(kis)
         stocks = universe.of_day(kis, lake.lake, day)
         foretell(context, kis, table, stocks)
-        fetched = fetch(kis.tables)(stocks, day, captured_at, logged(context.log.info))
+        fetched = fetch(kis.tables)(
+            stocks, day, captured_at, logged(context.log.info, kis.listener)
+        )
         if table is PRICE_SNAPSHOTS:
             kis.source.keep_prices(fetched.rows, captured_at)
         refuse_nothing_stored(fetched, f"{table.name} of {day}")

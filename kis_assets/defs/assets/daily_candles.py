@@ -52,7 +52,9 @@ def daily_candles(
         left = provisional(lake.lake, kis.now(), first, last)["stock_code"]
         codes = sorted({*stocks["stock_code"], *left})
         foretell(context, kis, DAILY_CANDLES, stocks)
-        fetched = kis.tables.daily_candles(codes, first, last, logged(context.log.info))
+        fetched = kis.tables.daily_candles(
+            codes, first, last, logged(context.log.info, kis.listener)
+        )
         if kis.settings.kis_venue is not Venue.NXT:  # which may have suspended a listed stock
             _count_as_failed(fetched, stocks, first, last, kis.now())
         refuse_nothing_stored(fetched, f"daily candles of {first:%Y-%m}")

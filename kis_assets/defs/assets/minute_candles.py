@@ -52,7 +52,9 @@ def minute_candles(
         codes = stocks["stock_code"].to_list()
         regular_only = stocks.filter(_REGULAR_ONLY)["stock_code"].to_list()
         foretell(context, kis, MINUTE_CANDLES, stocks)
-        fetched = kis.tables.minute_candles(codes, day, logged(context.log.info), regular_only)
+        fetched = kis.tables.minute_candles(
+            codes, day, logged(context.log.info, kis.listener), regular_only
+        )
         refuse_nothing_stored(fetched, f"minutes of {day}")
         # A stock's minutes replace its minutes: they lie on one axis. What KIS says nothing of now
         # is not taken away.

@@ -38,7 +38,7 @@ def stock_info(
             )
         report = Report(kis)
         stocks = universe.of_day(kis, lake.lake, kis.newest_day())
-        fetched = kis.tables.stock_info(stocks, month, logged(context.log.info))
+        fetched = kis.tables.stock_info(stocks, month, logged(context.log.info, kis.listener))
         refuse_nothing_stored(fetched, f"stock info of {month:%Y-%m}")
         # What could not be had now and was had before in the month stays.
         scope = Scope.month(month).of(fetched.rows["stock_code"].unique())

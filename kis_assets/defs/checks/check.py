@@ -3,7 +3,7 @@
 import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -43,6 +43,7 @@ class Window:
     """Tells the moment again, for checks that take long; it is `now` where there is none."""
     progress: Progress | None = None
     """Told how far a check is that asks the source."""
+    settings: Settings = field(default_factory=Settings.load)
 
     def rows(self, table: Table | None = None, *, days_before: int = 0) -> pl.LazyFrame:
         """The stored rows of these days, of this table or of another one, earlier ones too."""
@@ -190,7 +191,8 @@ def asset_checks(
                 lambda: kis.tables,
                 _beside(mine, kis.settings),
                 kis.now,
-                logged(context.log.info),
+                logged(context.log.info, kis.listener),
+                kis.settings,
             )
             rows = rows_by_day(table, window.rows())
             for check in checks:

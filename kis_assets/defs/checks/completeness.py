@@ -13,7 +13,6 @@ from kis_assets.lake import quality
 from kis_assets.lake.diff import compare
 from kis_assets.lake.scope import day_of, order_of, unit_of
 from kis_assets.lake.universe import wanted
-from kis_assets.settings import Settings
 from kis_assets.tables import QUALITY, STOCK_MASTER, Table
 
 SESSIONS_BACK = 5
@@ -37,7 +36,7 @@ def key_is_unique(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 def universe_is_covered(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Every stock of a day's universe has a row, the latest capture's, or it is known why not."""
     master = window.rows(STOCK_MASTER).filter(
-        wanted(Settings.load(), window.lake),
+        wanted(window.settings, window.lake),
         pl.col("listed_on").is_null() | (pl.col("listed_on") <= pl.col("trading_day")),
     )
     if "captured_at" in window.table.schema:

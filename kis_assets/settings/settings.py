@@ -1,0 +1,240 @@
+"""The class of all settings, a field each, and what follows from them."""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from kis_assets.exchange import calendar, venues
+from kis_assets.security.hosts import Untrusted
+from kis_assets.security.redaction import remember
+from kis_assets.security.text_input import expanded
+from kis_assets.settings import kinds
+from kis_assets.settings.agreement import check_agreement, check_trust
+from kis_assets.settings.environment import dagster_home, dot_env, given
+from kis_assets.settings.kinds import Credential, SourceType, Universe, between, words
+from kis_assets.settings.mistakes import SettingsError, sentence
+
+MOST_TRADED = 100
+"""Stocks to begin with on the virtual server, where the whole market takes three quarters of an
+hour a table."""
+
+_NONE = SecretStr("")
+
+
+class Settings(BaseModel):
+    """The settings of one process. Field names are the variables' names in lower case.
+
+    Build it with `Settings.load()`, which turns every mistake into a `SettingsError`.
+    """
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    _read_from: Path | None = PrivateAttr(default=None)
+
+    data_source_type: kinds.SourceWord | None = None
+    enable_kis_api: bool = True
+    kis_app_key: kinds.Key = Field(default=_NONE, repr=False)
+    kis_app_secret: kinds.Key = Field(default=_NONE, repr=False)
+    kis_account_number: SecretStr = Field(default=_NONE, repr=False)
+    kis_use_virtual_server: bool | None = None
+    kis_use_real_server: bool | None = None
+    kis_api_base_url_real: kinds.HttpUrl = "https://openapi.koreainvestment.com:9443"
+    kis_api_base_url_virtual: kinds.HttpUrl = "https://openapivts.koreainvestment.com:29443"
+    kis_ws_url_real: kinds.WsUrl = "ws://ops.koreainvestment.com:21000"
+    kis_ws_url_virtual: kinds.WsUrl = "ws://ops.koreainvestment.com:31000"
+    kis_master_base_url: kinds.HttpUrl = "https://new.real.download.dws.co.kr"
+    kis_api_rate_limit: float | None = Field(default=None, gt=0, le=1000)
+    kis_api_queue_timeout: float = Field(default=30, gt=0)
+    kis_api_timeout: float = Field(default=30, gt=0)
+    kis_api_max_retries: int = Field(default=3, ge=0, le=10)
+    kis_api_circuit_breaker_threshold: int = Field(default=5, ge=1)
+    kis_api_circuit_breaker_timeout: float = Field(default=60, gt=0)
+    kis_cache_ttl_price: float = Field(default=1800, ge=0)
+    kis_cache_ttl_orderbook: float = Field(default=10, ge=0)
+    kis_cache_ttl_chart: float = Field(default=3600, ge=0)
+    kis_cache_ttl_stock_info: float = Field(default=86400, ge=0)
+    redis_url: kinds.RedisUrl | None = Field(default=None, repr=False)
+    krx_api_key: kinds.HeaderWord = Field(default=_NONE, repr=False)
+    krx_api_base_url: kinds.HttpUrl = "https://data-dbg.krx.co.kr/svc/apis"
+    kis_universe: kinds.Groups | None = None
+    kis_stock_codes: kinds.Codes | None = None
+    kis_venue: kinds.Venue = venues.Venue.KRX
+    kis_data_dir: kinds.Folder = Field(default=Path("data"), validate_default=True)
+    kis_lake_keep_days: int = Field(default=30, ge=0)
+    kis_lake_url: kinds.LakeUrl | None = None
+    kis_trusted_hosts: kinds.Hosts = ()
+    kis_replay_at: kinds.Moment | None = None
+    kis_schedules: bool = False
+    # The master files are new at 07:30, prices are reset before the open, and the last trade of a
+    # day is before 20:00; two hours are left for a day that ends late. Closes are put right in the
+    # night; 2,500 candles take 42 minutes on the virtual server, and KRX publishes at 08:30.
+    kis_schedule_morning: Annotated[time, between(time(7, 30), time(8, 50))] = time(8, 0)
+    kis_schedule_candles: Annotated[time, between(time(6, 30), time(8, 20))] = time(7, 30)
+    kis_schedule_warm: Annotated[time, between(time(7, 30), time(8, 50))] = time(8, 30)
+    kis_schedule_evening: Annotated[time, between(time(20, 10), time(21, 59))] = time(20, 40)
+    kis_schedule_capture_minutes: kinds.MinutesOfAnHour = 30
+    kis_failure_webhook_url: kinds.WebhookUrl | None = Field(default=None, repr=False)
+
+    @classmethod
+    def load(cls, **overrides: object) -> Settings:
+        """Read the environment and `.env`; keyword arguments go before both.
+
+        Raises:
+            SettingsError: a value is wrong or two contradict each other.
+        """
+        file, written = dot_env()
+        found: dict[str, Any] = {**given(written, cls.model_fields.keys())}
+        found |= {name: value for name, value in overrides.items() if value is not None}
+        try:
+            settings = cls(**found)
+            check_trust(settings, file, written)
+        except ValidationError as error:
+            raise SettingsError(sentence(error)) from None
+        except Untrusted as error:
+            raise SettingsError(str(error)) from None
+        settings._read_from = file if written else None
+        return settings
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_blanks(cls, value: object) -> object:
+        return value.strip() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _remember(self) -> Settings:
+        """Keep the secrets out of what is ever told."""
+        secrets = [self.kis_app_key, self.kis_app_secret, self.krx_api_key]
+        secrets += [self.redis_url, self.kis_failure_webhook_url]
+        for secret in filter(None, secrets):
+            remember(secret.get_secret_value())
+        if self.redis_url is not None:
+            remember(urlsplit(self.redis_url.get_secret_value()).password or "")
+        return self
+
+    @model_validator(mode="after")
+    def _agree(self) -> Settings:
+        check_agreement(self)
+        return self
+
+    @property
+    def environment(self) -> Literal["real", "virtual"]:
+        """The KIS server in use: virtual unless the real one is asked for."""
+        if self.kis_use_real_server or self.kis_use_virtual_server is False:
+            return "real"
+        return "virtual"
+
+    @property
+    def base_url(self) -> str:
+        """REST address of the server in use."""
+        if self.source_type == "krx":
+            return self.krx_api_base_url
+        return (
+            self.kis_api_base_url_real
+            if self.environment == "real"
+            else self.kis_api_base_url_virtual
+        )
+
+    @property
+    def ws_url(self) -> str:
+        """WebSocket address of the server in use."""
+        return self.kis_ws_url_real if self.environment == "real" else self.kis_ws_url_virtual
+
+    @property
+    def rate_limit(self) -> float:
+        """Requests a second and key: KIS's limits since 2026-04-20 unless set."""
+        return self.kis_api_rate_limit or (18.0 if self.environment == "real" else 1.0)
+
+    @property
+    def universe(self) -> Universe:
+        """Which stocks are asked for, unless `KIS_STOCK_CODES` names them.
+
+        Where `KIS_UNIVERSE` is not set, the virtual server is asked for the most traded ones only.
+        """
+        if self.kis_universe is None:
+            is_slow = self.source_type == "kis" and self.environment == "virtual"
+            return Universe(("common",), MOST_TRADED if is_slow else None)
+        return kinds.universe_of(self.kis_universe)
+
+    @property
+    def credentials(self) -> tuple[Credential, ...]:
+        """The app keys with their secrets, in the order given."""
+        pairs = zip(words(self.kis_app_key), words(self.kis_app_secret), strict=True)
+        return tuple(Credential(SecretStr(key), SecretStr(secret)) for key, secret in pairs)
+
+    @property
+    def source_type(self) -> SourceType:
+        """The source in use: as asked for, else KIS when credentials are there, else mock."""
+        if self.data_source_type is not None:
+            return self.data_source_type
+        return "kis" if self.enable_kis_api and self.credentials else "mock"
+
+    @property
+    def source_reason(self) -> str:
+        """Why `source_type` is what it is, for the log."""
+        if self.data_source_type is not None:
+            reason = f"DATA_SOURCE_TYPE={self.data_source_type}"
+        elif not self.enable_kis_api:
+            reason = "ENABLE_KIS_API=false"
+        else:
+            reason = "KIS_APP_KEY is set" if self.credentials else "no KIS_APP_KEY is set"
+        return f"{reason}; {self._read_from} was read" if self._read_from else reason
+
+    @property
+    def source_name(self) -> str:
+        """What stands in the column `source`: the source in use, and its venue unless KRX."""
+        return self.kis_venue.named(self.source_type)
+
+    @property
+    def source_dir(self) -> Path:
+        """Where the rows of the source and venue in use lie, as an absolute path."""
+        return (self.kis_data_dir / self.source_name).absolute()
+
+    @property
+    def state_dir(self) -> Path:
+        """Where processes share token, quota and breaker: an account has them once, not a venue."""
+        return (self.kis_data_dir / self.source_type / "state").absolute()
+
+    @property
+    def dagster_home(self) -> Path:
+        """`DAGSTER_HOME`, else a folder beside the rows, as an absolute path.
+
+        Raises:
+            SettingsError: its home folder is nobody's.
+        """
+        named = dagster_home()
+        try:
+            return expanded(named or self.kis_data_dir / "dagster").absolute()
+        except ValueError as error:
+            raise SettingsError(f"DAGSTER_HOME={named}: {error}") from None
+
+    @property
+    def names_dagster_home(self) -> bool:
+        """Whether `DAGSTER_HOME` is set: then what lies there is its owner's."""
+        return bool(dagster_home())
+
+    def now(self) -> datetime:
+        """The moment to take for now, in Seoul: `KIS_REPLAY_AT` in a replay, else the clock's.
+
+        The mock market never stands before an open, where there would be nothing to capture: until
+        then it stays where the session before has its official closes.
+        """
+        if self.kis_replay_at is not None:
+            return self.kis_replay_at.astimezone(calendar.SEOUL)
+        now = calendar.now()
+        if self.source_type == "mock" and calendar.live_session(now) is None:
+            return calendar.latest_session(now).closes_at + calendar.AUCTION_OVER
+        return now
