@@ -10,18 +10,14 @@ Runs may write meanwhile: each call sees what was complete when it began.
 
 from __future__ import annotations
 
-import threading
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from kis_assets.exchange import stocks
-from kis_assets.lake.damaged_files import damaged, is_whole, rows_in
-from kis_assets.lake.queries import NEWEST, Day, conditions, day_of, finding
-from kis_assets.lake.reader import Catalogue, NotStored, NotStoredWarning, missing, spans
-from kis_assets.security.ownership import Unfit
+from kis_assets.lake.reader import CatalogReader, NotStored, NotStoredWarning, missing, spans
 from kis_assets.security.text_input import composed
 
 if TYPE_CHECKING:
@@ -29,8 +25,28 @@ if TYPE_CHECKING:
     import polars as pl
 
 Codes = str | Iterable[str] | None
+Day = date | str
+Query = tuple[str, tuple[object, ...]]
+Rows = tuple[list[str], list[tuple[Any, ...]]]
 
+_NO_MASTER = "no stock_master is stored yet; run: kis-assets run"
 _MINUTES = {1: "minute_candles", 5: "candles_5m", 30: "candles_30m"}
+# The table that a view is made of, and the column that a stock's rows are in order of.
+_MADE_OF = {
+    **dict.fromkeys(
+        ("daily_candles", "daily_candles_adjusted", "weekly_candles", "monthly_candles"),
+        ("daily_candles", "trading_day"),
+    ),
+    **dict.fromkeys(_MINUTES.values(), ("minute_candles", "started_at")),
+    **dict.fromkeys(("price_snapshots", "latest_prices"), ("price_snapshots", "captured_at")),
+    "order_books": ("order_books", "captured_at"),
+}
+
+NEWEST = "trading_day = (SELECT max(trading_day) FROM stock_master)"
+_LISTED = (
+    "stock_code, stock_name, market, security_type, listed_shares, base_price, is_halted, "
+    "is_administrative, listed_on, trading_day"
+)
 
 
 class Market:
@@ -60,13 +76,12 @@ class Market:
 
             settings = Settings.load(data_source_type=source)
             folder, replay_at = settings.source_dir, settings.kis_replay_at
-        self._catalogue = Catalogue(Path(folder).absolute(), replay_at)
-        self._lock = threading.Lock()
+        self._catalog = CatalogReader(Path(folder).absolute(), replay_at)
 
     @property
     def folder(self) -> Path:
         """Where it lies."""
-        return self._catalogue.folder
+        return self._catalog.folder
 
     def daily_candles(
         self,
@@ -84,23 +99,19 @@ class Market:
         named in a warning.
         """
         view = "daily_candles_adjusted" if adjusted else "daily_candles"
-        return self._table("daily_candles", view, "trading_day", codes, start, end, as_of)
+        return self._rows(view, codes, start, end, as_of)
 
     def weekly_candles(
         self, codes: Codes = None, start: Day | None = None, end: Day | None = None
     ) -> pl.DataFrame:
         """Raw candles of a week (주봉), dated by the last stored day in it."""
-        return self._table(
-            "daily_candles", "weekly_candles", "trading_day", codes, start, end, None
-        )
+        return self._rows("weekly_candles", codes, start, end)
 
     def monthly_candles(
         self, codes: Codes = None, start: Day | None = None, end: Day | None = None
     ) -> pl.DataFrame:
         """Raw candles of a month (월봉), dated by the last stored day in it."""
-        return self._table(
-            "daily_candles", "monthly_candles", "trading_day", codes, start, end, None
-        )
+        return self._rows("monthly_candles", codes, start, end)
 
     def minutes(
         self,
@@ -114,8 +125,7 @@ class Market:
         if every not in _MINUTES:
             raise ValueError(f"candles of {every} minutes are not kept; 1, 5 and 30 are")
         first, last = days if isinstance(days, tuple) else (days, days)
-        view = _MINUTES[every]
-        return self._table("minute_candles", view, "started_at", codes, first, last, as_of)
+        return self._rows(_MINUTES[every], codes, first, last, as_of)
 
     def snapshots(
         self,
@@ -126,8 +136,7 @@ class Market:
         as_of: datetime | None = None,
     ) -> pl.DataFrame:
         """Prices (현재가) of all captures, by stock and capture."""
-        name = "price_snapshots"
-        return self._table(name, name, "captured_at", codes, start, end, as_of)
+        return self._rows("price_snapshots", codes, start, end, as_of)
 
     def order_books(
         self,
@@ -138,13 +147,11 @@ class Market:
         as_of: datetime | None = None,
     ) -> pl.DataFrame:
         """Order books (호가) of all captures, ten levels a side in a row."""
-        return self._table("order_books", "order_books", "captured_at", codes, start, end, as_of)
+        return self._rows("order_books", codes, start, end, as_of)
 
     def prices(self, codes: Codes = None) -> pl.DataFrame:
         """Each stock's price in the newest capture that has it."""
-        return self._table(
-            "price_snapshots", "latest_prices", "captured_at", codes, None, None, None
-        )
+        return self._rows("latest_prices", codes, None, None)
 
     def stocks(self, *, as_of: datetime | None = None) -> pl.DataFrame:
         """What was listed on the newest stored day, by code: all columns of `stock_master`."""
@@ -153,45 +160,42 @@ class Market:
             as_of=as_of,
         )
         if rows.is_empty():
-            raise NotStored(_no_master())
+            raise NotStored(_NO_MASTER)
         return rows
 
     def find(self, text: str) -> pl.DataFrame:
         """Stocks whose name holds the text or whose code begins with it; the closest name first."""
-        return self._answer(*finding(text), _frame)
+        query, params = finding(text)
+        return self.sql(query, *params)
 
     def condition(
         self, table: str | None = None, start: Day | None = None, end: Day | None = None
     ) -> pl.DataFrame:
         """What is known of a table's days: available, degraded, pending or missing, and why."""
-        return self._answer(*conditions(table, start, end), _frame)
+        query, params = conditions(table, start, end)
+        return self.sql(query, *params)
 
     def sql(self, query: str, *params: object, as_of: datetime | None = None) -> pl.DataFrame:
         """The answer of one query; `?` in it stands for the next parameter.
 
         Raises:
-            duckdb.Error: the query is wrong, or tries to write.
+            duckdb.Error: the query is wrong, or would write a table or a file (`COPY`, `EXPORT`).
             NotStored: nothing at all is stored yet.
             LakeError: what was stored at `as_of` is not kept any more.
         """
-        return self._answer(query, params, _frame, as_of)
+        return self._catalog.ask(query, params, _frame, as_of)
 
-    def rows(self, query: str, *params: object) -> tuple[list[str], list[tuple[Any, ...]]]:
+    def rows(self, query: str, *params: object) -> Rows:
         """Column names and plain rows of one query, instants in Seoul; needs no Polars."""
-        return self._answer(query, params, _plain)
+        return self._catalog.ask(query, params, _plain)
 
-    def bars(
-        self, view: str, code: str, start: Day | None = None, end: Day | None = None
-    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+    def bars(self, view: str, code: str, start: Day | None = None, end: Day | None = None) -> Rows:
         """A stock's candles of one view, oldest first, as `rows` gives them: needs no Polars."""
-        is_minutes = view in _MINUTES.values()
-        table = "minute_candles" if is_minutes else "daily_candles"
-        clock = "started_at" if is_minutes else "trading_day"
         first, last = _span(start, end)
         wanted = self._codes(code)
-        columns, rows = self.rows(_query(view, clock, wanted, first, last))
+        columns, rows = self.rows(_query(view, wanted, first, last))
         place = columns.index("stock_code")
-        self._judge(table, {row[place] for row in rows}, wanted, first, last)
+        self._judge(view, {row[place] for row in rows}, wanted, first, last)
         return columns, rows
 
     def code(self, stock: str) -> str:
@@ -209,8 +213,7 @@ class Market:
 
     def close(self) -> None:
         """Release the database; the next question opens it again."""
-        with self._lock:
-            self._catalogue.close()
+        self._catalog.close()
 
     def __enter__(self) -> Self:
         return self
@@ -219,7 +222,8 @@ class Market:
         self.close()
 
     def _by_name(self, name: str) -> str:
-        _, found = self.rows(*_flat(finding(name)))
+        query, params = finding(name)
+        _, found = self.rows(query, *params)
         exact = [row for row in found if composed(row[1]) == name]
         if len(exact or found) == 1:
             return str((exact or found)[0][0])
@@ -235,25 +239,22 @@ class Market:
             f"ORDER BY jaro_winkler_similarity({column}, ?) DESC, stock_code LIMIT 3",
             text,
         )
-        if not rows:
-            return f"; {_no_master()}"
-        return "; nearest: " + ", ".join(f"{name} ({code})" for name, code in rows)
+        nearest = ", ".join(f"{name} ({code})" for name, code in rows)
+        return f"; nearest: {nearest}" if rows else f"; {_NO_MASTER}"
 
-    def _table(
+    def _rows(
         self,
-        table: str,
         view: str,
-        clock: str,
         codes: Codes,
         start: Day | None,
         end: Day | None,
-        as_of: datetime | None,
+        as_of: datetime | None = None,
     ) -> pl.DataFrame:
         first, last = _span(start, end)
         wanted = self._codes(codes)
-        rows = self.sql(_query(view, clock, wanted, first, last), as_of=as_of)
+        rows = self.sql(_query(view, wanted, first, last), as_of=as_of)
         if as_of is None:
-            self._judge(table, set(rows["stock_code"].unique()), wanted, first, last)
+            self._judge(view, set(rows["stock_code"].unique()), wanted, first, last)
         return rows
 
     def _codes(self, codes: Codes) -> list[str] | None:
@@ -269,14 +270,15 @@ class Market:
 
     def _judge(
         self,
-        table: str,
+        view: str,
         found: set[str],
         wanted: list[str] | None,
         first: date | None,
         last: date | None,
     ) -> None:
         """Say what is not there: an error when that is all that was asked for, else a warning."""
-        units = self._catalogue.units(table)
+        table, _ = _MADE_OF[view]
+        units = self._catalog.units(table)
         absent = missing(table, units, first, last)
         if not found and (absent or not units):
             what = f" of {spans(absent)}" if absent else " at all"
@@ -295,91 +297,82 @@ class Market:
         query = "SELECT count(*) = 0 OR bool_or(stock_code = ?) FROM stock_master"
         return bool(self.rows(query, code)[1][0][0])
 
-    def _answer(
-        self,
-        query: str,
-        params: Sequence[object],
-        give: Callable[[duckdb.DuckDBPyConnection, str, list[object]], Any],
-        as_of: datetime | None = None,
-    ) -> Any:
-        import duckdb
 
+def finding(text: str) -> Query:
+    """The query for stocks by a part of the name or the beginning of the code."""
+    word = composed(text)
+    return (
+        f"SELECT {_LISTED} FROM stock_master WHERE {NEWEST} "  # noqa: S608
+        "AND (contains(lower(nfc_normalize(stock_name)), lower(?)) "
+        "OR starts_with(stock_code, upper(?))) "
+        "ORDER BY nfc_normalize(stock_name) <> ?, length(stock_name), stock_code",
+        (word, word, word),
+    )
+
+
+def conditions(table: str | None, start: Day | None, end: Day | None) -> Query:
+    """The query for the condition of a table's days, or of all tables'."""
+    asked = {
+        "table_name = ?": table,
+        "trading_day >= ?": as_day(start),
+        "trading_day <= ?": as_day(end),
+    }
+    given = {test: value for test, value in asked.items() if value is not None}
+    where = " AND ".join(given) or "true"
+    query = f"SELECT * FROM dataset_condition WHERE {where} ORDER BY table_name, trading_day"  # noqa: S608
+    return query, tuple(given.values())
+
+
+def as_day(day: Day | None) -> date | None:
+    """The day that is meant by a date or by ISO text.
+
+    Raises:
+        ValueError: the text is no day.
+        TypeError: it is neither; of an instant, which day it is depends on its zone.
+    """
+    if isinstance(day, datetime):
+        raise TypeError(f"a day is wanted, not the instant {day.isoformat()}")
+    if isinstance(day, str):
         try:
-            return self._given(query, params, give, as_of)
-        except duckdb.Error as error:
-            path = rows_in(error, self.folder)
-            if path is None or is_whole(path):
-                raise
-            raise Unfit(damaged(path)) from error
-
-    def _given(
-        self,
-        query: str,
-        params: Sequence[object],
-        give: Callable[[duckdb.DuckDBPyConnection, str, list[object]], Any],
-        as_of: datetime | None,
-    ) -> Any:
-        import duckdb
-
-        if as_of is None and (published := self._published()) is not None:
-            with published as connection, self._catalogue.plain_absence():
-                try:
-                    return give(connection, query, list(params))
-                except duckdb.Error as error:
-                    # A copy that was made while a run wrote has another catalogue than files.
-                    path = rows_in(error, self.folder)
-                    if path is None or path.exists():
-                        raise
-        with self._catalogue.at(as_of, query) as connection:
-            return give(connection, query, list(params))
-
-    def _published(self) -> duckdb.DuckDBPyConnection | None:
-        """A connection to the catalogue; None where it cannot be read, which is told."""
-        try:
-            with self._lock:
-                return self._catalogue.cursor()
-        except Unfit as error:
-            _warn(f"{error}; the rows themselves are read meanwhile")
-            return None
+            return date.fromisoformat(day)
+        except ValueError:
+            raise ValueError(f"{day!r} is no day; write it as 2026-03-17") from None
+    known: Any = day
+    if known is not None and not isinstance(known, date):
+        raise TypeError(f'a day is wanted, such as "2026-03-17", not {known!r}')
+    return day
 
 
 def _span(start: Day | None, end: Day | None) -> tuple[date | None, date | None]:
-    first, last = day_of(start), day_of(end)
+    first, last = as_day(start), as_day(end)
     if first is not None and last is not None and last < first:
         raise ValueError(f"the span ends on {last}, before it starts on {first}")
     return first, last
 
 
-def _query(
-    view: str, clock: str, wanted: list[str] | None, first: date | None, last: date | None
-) -> str:
+def _query(view: str, wanted: list[str] | None, first: date | None, last: date | None) -> str:
     # Literals, not parameters: DuckDB leaves files unopened by what it knows when it plans.
-    terms = [f"trading_day >= DATE '{first}'"] if first else []
-    terms += [f"trading_day <= DATE '{last}'"] if last else []
+    tests = [f"trading_day >= DATE '{first}'"] if first else []
+    tests += [f"trading_day <= DATE '{last}'"] if last else []
     if wanted is not None:
         # A code that a server gave may hold anything.
         listed = ", ".join("'" + code.replace("'", "''") + "'" for code in wanted)
-        terms.append(f"stock_code IN ({listed})")
-    where = f"WHERE {' AND '.join(terms)} " if terms else ""
+        tests.append(f"stock_code IN ({listed})")
+    where = f"WHERE {' AND '.join(tests)} " if tests else ""
+    _, clock = _MADE_OF[view]
     return f"SELECT * FROM {view} {where}ORDER BY stock_code, {clock}"  # noqa: S608
-
-
-def _flat(query: tuple[str, tuple[object, ...]]) -> tuple[Any, ...]:
-    return query[0], *query[1]
 
 
 def _frame(connection: duckdb.DuckDBPyConnection, query: str, params: list[object]) -> pl.DataFrame:
     connection.execute("SET TimeZone = 'UTC'")
-    # None where there is nothing but blanks and comments, whatever its types say.
+    # None where there are only blanks and comments, whatever its types say.
     relation = cast("duckdb.DuckDBPyRelation | None", connection.sql(query, params=params))
     if relation is None:
         raise ValueError("the query is empty")
     return relation.pl()
 
 
-def _plain(
-    connection: duckdb.DuckDBPyConnection, query: str, params: list[object]
-) -> tuple[list[str], list[tuple[Any, ...]]]:
+def _plain(connection: duckdb.DuckDBPyConnection, query: str, params: list[object]) -> Rows:
     connection.execute("SET TimeZone = 'Asia/Seoul'")
     connection.execute(query, params)
     return [column[0] for column in connection.description or ()], connection.fetchall()
@@ -398,10 +391,6 @@ def _remedy(name: str, absent: list[tuple[str, str]]) -> str:
         return "run: kis-assets run" + ("" if table.is_usual else f" --table {name}")
     first, last = absent[0]
     return f"run: kis-assets backfill {name} {first} {last}"
-
-
-def _no_master() -> str:
-    return "no stock_master is stored yet; run: kis-assets run"
 
 
 def _warn(text: str) -> None:

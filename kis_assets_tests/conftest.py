@@ -120,21 +120,21 @@ BUILD, PARSE = catalog.build, cache(master_files.parse)
 
 
 @cache
-def empty_catalogue(_views: str) -> bytes:
-    """The catalogue of a lake without rows, for these views."""
+def empty_catalog(_views: str) -> bytes:
+    """The catalog of a lake without rows, for these views."""
     with tempfile.TemporaryDirectory() as folder:
         BUILD(path := Path(folder) / "market.duckdb", catalog.statements({}))
         return path.read_bytes()
 
 
 @pytest.fixture(autouse=True)
-def quick_catalogues(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lake's first catalogue out of an empty one: hundreds of tests make one from nothing."""
+def quick_catalogs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lake's first catalog out of an empty one: hundreds of tests make one from nothing."""
 
     def build(path: Path, views: dict[str, list[str]]) -> None:
         empty = catalog.statements({})
         if not path.exists() and views.keys() == empty.keys():
-            path.write_bytes(empty_catalogue(str(empty)))
+            path.write_bytes(empty_catalog(str(empty)))
             views = {name: sql for name, sql in views.items() if sql != empty[name]}
         BUILD(path, views)
 

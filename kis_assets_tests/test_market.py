@@ -133,6 +133,55 @@ def test_a_query_takes_parameters_and_cannot_write(market: Market) -> None:
         market.sql("-- nothing")
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "COPY (SELECT 1) TO 'written.csv'",
+        "SELECT '삼성'; copy daily_candles TO 'written.parquet'",
+        "COPY (PIVOT daily_candles ON stock_code USING sum(volume)) TO 'written.csv'",
+        "EXPLAIN /* 삼성 */ ANALYZE COPY (SELECT 1) TO 'written.csv'",
+        "PREPARE writing AS COPY (SELECT 1) TO 'written.csv'; EXECUTE writing",
+        "EXPORT DATABASE 'written'",
+        "ATTACH 'written.duckdb' (READ_WRITE)",
+        "ATTACH 'written.duckdb' (READ_ONLY false)",
+        "ATTACH 'written.duckdb'",
+    ],
+)
+@pytest.mark.parametrize("as_of", [None, FIRST_VERSION])
+def test_a_query_writes_no_file(
+    market: Market,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    query: str,
+    as_of: datetime | None,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(duckdb.PermissionException, match="writes a file, and here is only read"):
+        market.sql(query, as_of=as_of)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_query_may_read_whatever_can_be_read(market: Market, tmp_path: Path) -> None:
+    own = tmp_path / "own.parquet"
+    pl.DataFrame({"copy": [1], "export": [2]}).write_parquet(own)
+    other = tmp_path / "other.duckdb"
+    with duckdb.connect(str(other)) as connection:
+        connection.execute("CREATE TABLE mine AS SELECT 3 AS attach")
+    assert market.sql(f"SELECT copy, export FROM '{own}'").row(0) == (1, 2)
+    attached = f"ATTACH '{other}' AS other (READ_ONLY); SELECT attach FROM other.mine"
+    assert market.sql(attached).item() == 3
+    for query in (
+        "PIVOT daily_candles ON stock_code USING sum(volume)",
+        "EXPLAIN ANALYZE SELECT * FROM daily_candles",
+        "SUMMARIZE daily_candles",
+        "SHOW TABLES",
+        "DESCRIBE daily_candles",
+        "SET VARIABLE code = '005930'; FROM daily_candles WHERE stock_code = getvariable('code')",
+        "PRAGMA table_info('daily_candles')",
+    ):
+        assert market.sql(query).height > 0
+
+
 def test_what_was_known_earlier_is_read_from_tables_and_views(market: Market) -> None:
     then = FIRST_VERSION + timedelta(minutes=1)
     for adjusted in (False, True):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, timedelta
-from typing import Any
 
 import polars as pl
 
@@ -88,12 +87,15 @@ def picture(
 
 
 def _sessions(lake: Lake, rows: pl.DataFrame, code: str) -> pl.DataFrame:
-    """A stock's last stored candles up to the newest day of `rows`."""
+    """A stock's last candles up to the newest day of `rows`: these, and stored ones before them."""
     if rows.is_empty():
         return rows
-    last: Any = rows["trading_day"].max()
-    stored = lake.scan(DAILY_CANDLES, first=last - timedelta(days=2 * SESSIONS), last=last)
-    return stored.filter(pl.col("stock_code") == code).collect().sort("trading_day").tail(SESSIONS)
+    first, last = rows.select(first=pl.min("trading_day"), last=pl.max("trading_day")).row(0)
+    before = lake.scan(
+        DAILY_CANDLES, first=last - timedelta(days=2 * SESSIONS), last=first - timedelta(days=1)
+    )
+    known = pl.concat([before, rows.lazy().select(DAILY_CANDLES.schema.names())])
+    return known.filter(pl.col("stock_code") == code).collect().sort("trading_day").tail(SESSIONS)
 
 
 def _largest(rows: pl.DataFrame, by: pl.Expr) -> str:

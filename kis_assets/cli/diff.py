@@ -35,8 +35,9 @@ def diff(
     """
     machine(as_json, as_csv)
     settings = settings_of()
-    from kis_assets.lake import changes
+    from kis_assets.lake.diff import compare
     from kis_assets.lake.lake import Lake
+    from kis_assets.lake.scope import order_of
     from kis_assets.tables import TABLES
 
     if name not in TABLES:
@@ -46,12 +47,12 @@ def diff(
         first, last = _span(partition, table)
         lake = Lake(settings.source_dir, source=settings.source_name)
         before_at, newest_at = _instants(lake, table, first, since)
-        order = changes.order_of(table)
+        order = order_of(table)
         before = lake.scan(table, as_of=before_at, first=first, last=last).collect().sort(order)
         after = lake.scan(table, first=first, last=last).collect().sort(order)
         # A cell a line, for all columns of all rows at most.
         most = (before.height + after.height + 1) * len(table.columns)
-        added, removed, altered, found = changes.compare(table, before, after, most)
+        added, removed, altered, found = compare(table, before, after, most)
     show(found.columns, found.rows(), as_json=as_json, as_csv=as_csv)
     if not (as_json or as_csv):
         when = "%Y-%m-%d %H:%M:%S"

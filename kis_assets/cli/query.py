@@ -125,9 +125,9 @@ def candles(
         raise stop("--adjusted is for stored daily candles: add --stored, and leave out --type")
     settings = settings_of()
     with plainly():
-        from kis_assets.lake.queries import day_of
+        from kis_assets.market import as_day
 
-        span = day_of(first), day_of(last)
+        span = as_day(first), as_day(last)
         if None not in span and span[1] < span[0]:  # type: ignore[operator]
             raise ValueError(f"--to {span[1]} lies before --from {span[0]}")
         (code,) = codes_of([stock], settings)

@@ -38,7 +38,7 @@ def condition(
     """Which days are available, degraded, pending or missing, and why; the newest day first."""
     machine(as_json, as_csv)
     with plainly(), market_of(settings_of()) as market:
-        from kis_assets.lake.queries import conditions
+        from kis_assets.market import conditions
 
         query, params = conditions(table, first, last)
         columns, rows = market.rows(query, *params)
@@ -59,7 +59,7 @@ def find(
     """Find stocks by name or code in the newest stored list."""
     machine(as_json, as_csv)
     with plainly(), market_of(settings_of()) as market:
-        from kis_assets.lake.queries import finding
+        from kis_assets.market import finding
 
         query, params = finding(text)
         columns, rows = market.rows(query, *params)
@@ -71,10 +71,9 @@ def find(
 @app.command(hidden=True)
 def docs(which: Annotated[str, typer.Argument(help="tables or checks")] = "tables") -> None:
     """Print docs/tables.md or docs/trust.md, made from the code of this version."""
-    if which == "checks":
-        from kis_assets.cli.docs_checks import page
-    elif which == "tables":
-        from kis_assets.cli.docs_tables import page
-    else:
-        raise stop(f"there is no page {which!r}; there are tables and checks")
-    typer.echo(page(), nl=False)
+    from kis_assets.cli import docs_pages
+
+    pages = {"tables": docs_pages.tables_page, "checks": docs_pages.checks_page}
+    if which not in pages:
+        raise stop(f"there is no page {which!r}; there are {' and '.join(pages)}")
+    typer.echo(pages[which](), nl=False)

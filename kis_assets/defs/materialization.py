@@ -19,7 +19,7 @@ from kis_assets.defs.resources import KISResource
 from kis_assets.exchange import calendar
 from kis_assets.lake.delta import PublishError, publish
 from kis_assets.lake.lake import Change, Lake, Scope
-from kis_assets.lake.quality import account, record, rows_by_day
+from kis_assets.lake.quality import account, record
 from kis_assets.monitoring import costs
 from kis_assets.sources.tables import Fetched
 from kis_assets.tables import Table
@@ -96,11 +96,12 @@ class Report:
             fetched.absent = explained(fetched.absent, stocks, scope)
             gone = universe.delisted(self._kis.settings, lake, stocks)
             fetched.absent |= dict.fromkeys(gone, "delisted")
-        change = lake.replace(table, scope, fetched.rows, publish=False)
-        if table.partition != "year":
-            rows = self._rows_of_days(lake, table, scope, fetched.rows)
+        # A calendar has no stocks to account for.
+        is_accounted = table.partition != "year"
+        change = lake.replace(table, scope, fetched.rows, publish=not is_accounted)
+        if is_accounted:
+            rows = self._rows_of_days(table, scope, change)
             record(lake, table, [account(rows, fetched.absent, fetched.failed)])
-        lake.publish(only_if_stale=True)
         published = self._published(lake, table, change.unit)
         metadata = self._said(change, fetched if isinstance(found, Fetched) else None)
         if gone:
@@ -120,19 +121,15 @@ class Report:
             log.error("not published: %s", error)
             return {"not published": str(error)}
 
-    def _rows_of_days(
-        self, lake: Lake, table: Table, scope: Scope, rows: pl.DataFrame
-    ) -> dict[date, int]:
-        first = max(scope.first, calendar.FIRST_DAY)
+    def _rows_of_days(self, table: Table, scope: Scope, change: Change) -> dict[date, int]:
         last = min(scope.last, self._kis.now().date())
-        sessions = calendar.trading_days(first, last) if first <= last else []
+        sessions = calendar.known_trading_days(scope.first, last)
         if "trading_day" not in table.schema:  # facts of a month, known on each of its days
-            return dict.fromkeys(sessions, rows.height)
+            return dict.fromkeys(sessions, change.rows)
         if scope.captured_at is not None:
-            return rows_by_day(table, rows.lazy())
+            return change.days
         # Of all that is stored: a run of a few stocks is no day of a few.
-        stored = lake.scan(table, first=scope.first, last=scope.last)
-        return dict.fromkeys(sessions, 0) | rows_by_day(table, stored)
+        return dict.fromkeys(sessions, 0) | change.days
 
     def _said(self, change: Change, fetched: Fetched | None) -> dict[str, Any]:
         metadata: dict[str, Any] = {}

@@ -96,13 +96,11 @@ class KISResource(dg.ConfigurableResource[Any]):
             orphans.mark(context.instance, context.run.run_id)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Close the source, and publish what was asked of it together with what checks found."""
+        """Store what was asked of the source, and close it."""
         if self._source is not None:
             run_id = context.run.run_id if context.run else ""
             requests.record(self._source.tally, open_lake(self.settings), self.settings, run_id)
             self.close()
-        if self._settings is not None:
-            _publish(open_lake(self._settings))
 
     def close(self) -> None:
         """Close the source, if it was opened."""
@@ -117,7 +115,6 @@ class LakeResource(dg.ConfigurableResource[Any]):
     source_type: str = Field(default="", description="kis, krx or mock; empty: as the source")
 
     _settings: Settings | None = PrivateAttr(default=None)
-    _opened: Lake | None = PrivateAttr(default=None)
 
     @classmethod
     def of(cls, settings: Settings) -> LakeResource:
@@ -130,13 +127,7 @@ class LakeResource(dg.ConfigurableResource[Any]):
     def lake(self) -> Lake:
         """The lake of the source in use."""
         with plain_failures():
-            self._opened = open_lake(self._settings or _settings_of(self.source_type))
-        return self._opened
-
-    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Publish what checks found in a lake that is not that of `KISResource`."""
-        if self.source_type and self._opened is not None:
-            _publish(self._opened)
+            return open_lake(self._settings or _settings_of(self.source_type))
 
 
 def resources_of(
@@ -173,12 +164,6 @@ def open_lake(settings: Settings) -> Lake:
         keep_days=settings.kis_lake_keep_days,
         replay_at=settings.kis_replay_at,
     )
-
-
-def _publish(lake: Lake) -> None:
-    if lake.folder.exists():
-        with plain_failures():
-            lake.publish(only_if_stale=True)
 
 
 @contextmanager

@@ -122,9 +122,10 @@ def _chosen(kis: KISResource, lake: Lake, rows: pl.DataFrame) -> pl.DataFrame:
 def delisted(settings: Settings, lake: Lake, stocks: pl.DataFrame) -> list[str]:
     """The codes of `KIS_STOCK_CODES` not among `stocks` that the newest stored master lacks."""
     codes = settings.kis_stock_codes
-    stored = lake.scan(STOCK_MASTER)
-    newest = None if codes is None else stored.select(pl.col("trading_day").max()).collect().item()
-    if codes is None or newest is None:
+    if codes is None:
+        return []
+    newest = lake.scan(STOCK_MASTER).select(pl.col("trading_day").max()).collect().item()
+    if newest is None:
         return []
     rows = lake.scan(STOCK_MASTER, first=newest, last=newest).select("stock_code").collect()
     return sorted(set(codes) - set(rows["stock_code"]) - set(stocks["stock_code"]))

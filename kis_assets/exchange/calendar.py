@@ -25,6 +25,8 @@ FIRST_DAY = date(2000, 1, 1)
 """First day of the calendar: XKRX of `holidays` starts here."""
 LAST_DAY = date(2100, 12, 31)
 """Last day of the calendar: its lunar holidays end here. Elections and decrees are not foreseen."""
+LONGEST_CLOSURE = timedelta(days=15)
+"""KRX was never closed for longer: the session before a day lies within it."""
 
 _SPECIAL_DAYS = Path(__file__).with_name("krx_sessions.csv")
 
@@ -144,6 +146,15 @@ def trading_days(first: date, last: date) -> list[date]:
     return found
 
 
+def known_trading_days(first: date, last: date) -> list[date]:
+    """The trading days of a span that the calendar knows, ascending: none before it begins.
+
+    Raises:
+        ValueError: `last` is after the calendar's end.
+    """
+    return trading_days(max(first, FIRST_DAY), last) if last >= FIRST_DAY else []
+
+
 def possible_trading_days(first: date, last: date) -> list[date]:
     """The trading days of a span, ascending; before the calendar begins, all days but Sundays.
 
@@ -151,8 +162,7 @@ def possible_trading_days(first: date, last: date) -> list[date]:
         ValueError: `last` is after the calendar's end.
     """
     before = _calendar_days(first, min(last, FIRST_DAY - timedelta(days=1)))
-    since = trading_days(max(first, FIRST_DAY), last) if last >= FIRST_DAY else []
-    return [day for day in before if day.weekday() < 6] + since
+    return [day for day in before if day.weekday() < 6] + known_trading_days(first, last)
 
 
 def closed_weekdays(first: date, last: date) -> list[date]:

@@ -118,6 +118,4 @@ def _fetched(
                         source.tables.history_is_stored(it.first, it.last)
                 unstored = [(it, codes) for it, codes in unstored if it.last >= begins]
         finally:
-            lake = open_lake(settings)
-            requests.record(source.tally, lake, settings, "backfill")
-            lake.publish(only_if_stale=True)
+            requests.record(source.tally, open_lake(settings), settings, "backfill")

@@ -196,11 +196,7 @@ def is_complete(lake: Lake, table: Table, first: date, last: date, now: datetime
     )
     if known["rows"].sum() == 0 or not known["passed"].all():
         return False
-    sessions = (
-        calendar.trading_days(max(first, calendar.FIRST_DAY), last)
-        if last >= calendar.FIRST_DAY
-        else []
-    )
+    sessions = calendar.known_trading_days(first, last)
     if not set(sessions) <= set(known["trading_day"]):
         return False
     if table.final == "next_morning" and not provisional(lake, now, first, last).is_empty():

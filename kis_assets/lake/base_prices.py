@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import date
 
 import polars as pl
 
 from kis_assets.exchange import calendar, prices
 from kis_assets.exchange.prices import tick_expression
 
-A_FORTNIGHT = timedelta(days=15)
-"""How long before a day the session before it lies at most: KRX was never closed for longer."""
 SUPPORTED = (0.45, 2.2)
 """How far from its ratio a base price may lie: back from a halt it is set by an auction, within
 half and twice of it."""
@@ -29,13 +27,11 @@ def moved_bases(candles: pl.LazyFrame, first: date, last: date) -> pl.LazyFrame:
     `previous_close`; since 2023-01-25, from when on the tick is the same on all markets.
 
     Args:
-        candles: rows of `daily_candles`, those of a fortnight before `first` among them.
+        candles: rows of `daily_candles`, those of `LONGEST_CLOSURE` before `first` among them.
         first: the span's first day.
         last: its last day.
     """
-    days = calendar.trading_days(
-        max(first - A_FORTNIGHT, calendar.FIRST_DAY), max(last, calendar.FIRST_DAY)
-    )
+    days = calendar.known_trading_days(first - calendar.LONGEST_CLOSURE, last)
     session_before = pl.col("trading_day").replace_strict(
         dict(zip(days[1:], days, strict=False)), default=None, return_dtype=pl.Date
     )

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 import polars as pl
 
 from kis_assets.exchange import calendar
 from kis_assets.lake.lake import Lake
 from kis_assets.tables import MARKET_DAYS
-
-_LONGEST = timedelta(days=15)
-"""KRX was never closed for longer."""
 
 
 def said_closed(lake: Lake, first: date, last: date) -> set[date]:
@@ -23,12 +20,12 @@ def said_closed(lake: Lake, first: date, last: date) -> set[date]:
 def closed_before(lake: Lake, now: datetime) -> set[date]:
     """Those of the last two weeks, by which it is told whether a day has been corrected."""
     today = now.astimezone(calendar.SEOUL).date()
-    return said_closed(lake, today - _LONGEST, today)
+    return said_closed(lake, today - calendar.LONGEST_CLOSURE, today)
 
 
 def previous_session(lake: Lake, day: date) -> date:
     """The last day before another on which there was a session."""
-    closed = said_closed(lake, day - _LONGEST, day)
+    closed = said_closed(lake, day - calendar.LONGEST_CLOSURE, day)
     found = calendar.previous_trading_day(day)
     while found in closed:
         found = calendar.previous_trading_day(found)

@@ -1,14 +1,12 @@
-"""Immutable Parquet files, and the DuckDB catalogue over them. No Dagster, no market knowledge.
+"""Immutable Parquet files, and the DuckDB catalog over them. No Dagster, no market knowledge.
 
-`versions.py` keeps the files, `catalogue.py` makes the views, `changes.py` judges and compares
-rows; here is what ties them together. Readers are never waited for: no file that somebody may be
-reading is changed, or removed before its time.
+`versions.py` keeps the files, `catalog.py` makes the views, `validation.py` says which rows may
+enter and `diff.py` what they change; here is what ties them together. A writer waits for no reader:
+a file is never changed, and is deleted only long after another took its place.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Generator, Sequence
@@ -19,13 +17,15 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from kis_assets.lake import catalog, changes, row_files
-from kis_assets.lake.changes import Change, LakeError, Refused, Scope
-from kis_assets.lake.damaged_files import damaged, is_database, rows_in, told
-from kis_assets.lake.versions import Versions, content, sync
-from kis_assets.security.ownership import put, take_place, warn
+from kis_assets.lake import catalog, row_files, validation
+from kis_assets.lake.damaged_files import damaged, rows_in, told
+from kis_assets.lake.database import Database
+from kis_assets.lake.diff import Change, compare
+from kis_assets.lake.scope import LakeError, Scope, day_of, order_of, rows_by_day, unit_of
+from kis_assets.lake.validation import Refused
+from kis_assets.lake.versions import Versions
 from kis_assets.security.text_input import plain_folder
-from kis_assets.tables import TABLES, Table
+from kis_assets.tables import Table
 
 __all__ = ["Change", "Lake", "LakeError", "Refused", "Scope"]
 
@@ -63,7 +63,7 @@ class Lake:
         self.replay_at = replay_at
         self._clock = clock
         self._versions = Versions(self.folder, clock)
-        self._damaged: set[str] = set()
+        self._database = Database(self._versions)
         try:
             plain_folder(self.folder)
         except ValueError as error:
@@ -72,7 +72,7 @@ class Lake:
     @property
     def database(self) -> Path:
         """`market.duckdb`, whether it is there yet or not."""
-        return self.folder / "market.duckdb"
+        return self._database.path
 
     def now(self) -> datetime:
         """The present instant, in a replay the one that is replayed."""
@@ -98,14 +98,13 @@ class Lake:
             LakeError: the scope does not fit the table, or the disk is full or fails.
         """
         unit = scope.unit(table)
-        rows = changes.admit(table, scope, self.source, frame)
-        with self._failures(table.name):
-            with self._versions.lock(table.name):
-                self._versions.sweep(table.name)
-                change = self._replace(table, unit, scope, rows)
-                self._versions.heal(table.name, unit)
-            if publish:
-                self._publish(only_if_stale=True)
+        rows = validation.accept(table, scope, self.source, frame)
+        with self._failures(table.name), self._versions.lock(table.name):
+            self._versions.sweep(table.name)
+            change = self._replace(table, unit, scope, rows)
+            self._versions.heal(table.name, unit)
+        if publish:
+            self.publish(only_if_stale=True)
         return change
 
     def scan(
@@ -133,15 +132,15 @@ class Lake:
                 damaged.
         """
         until = None if as_of is None else self._versions.known_until(table.name, as_of)
-        low = "" if first is None else changes.unit_of(table, first)
-        high = "~" if last is None else changes.unit_of(table, last)
+        low = "" if first is None else unit_of(table, first)
+        high = "~" if last is None else unit_of(table, last)
         wanted = [unit for unit in self.units(table) if low <= unit <= high]
         found = [self._versions.newest(table.name, unit, until) for unit in wanted]
         rows = row_files.scan(table, [path for path in found if path])
         if first is not None:
-            rows = rows.filter(changes.day_of(table) >= first)
+            rows = rows.filter(day_of(table) >= first)
         if last is not None:
-            rows = rows.filter(changes.day_of(table) <= last)
+            rows = rows.filter(day_of(table) <= last)
         return rows
 
     def units(self, table: Table) -> list[str]:
@@ -150,21 +149,21 @@ class Lake:
 
     def written_at(self, table: Table, day: date) -> list[datetime]:
         """When the kept versions of the unit that holds a day were written, oldest first."""
-        return self._versions.written_at(table.name, changes.unit_of(table, day))
+        return self._versions.written_at(table.name, unit_of(table, day))
 
     def publish(self, *, only_if_stale: bool = False) -> Path:
         """Heal the stable names and build `market.duckdb` anew from what is stored.
 
         Args:
-            only_if_stale: trust the names, and a catalogue that was built over the same versions.
+            only_if_stale: trust the names, and a catalog that was built over the same versions.
 
         Raises:
-            LakeError: the disk is full or fails; the catalogue before stays in place.
+            LakeError: the disk is full or fails; the catalog before stays in place.
         """
         with self._failures(self.database.name):
             if not only_if_stale:
                 self._versions.heal_all()
-            self._publish(only_if_stale=only_if_stale)
+            self._database.publish(only_if_stale=only_if_stale)
         return self.database
 
     def prune(self) -> int:
@@ -175,8 +174,8 @@ class Lake:
         """
         count = 0
         with self._failures("versions"):
-            # Lest a catalogue that a crash left behind names a file that goes now.
-            self._publish(only_if_stale=True)
+            # Lest a catalog that a crash left behind names a file that goes now.
+            self._database.publish(only_if_stale=True)
             for table in self._versions.tables():
                 with self._versions.lock(table):
                     count += self._versions.prune(table, timedelta(days=self.keep_days))
@@ -188,11 +187,11 @@ class Lake:
         What is stored and not published yet is published first, where the folder can be written.
 
         Raises:
-            duckdb.Error: the query is wrong, or tries to write.
+            duckdb.Error: the query is wrong, or changes a table.
             LakeError: the disk is full or fails, or a file is damaged.
         """
-        # A copy, because DuckDB gives a process that has the file open the catalogue of that time,
-        # and because an analyst may hold the file for writing.
+        # A copy, because DuckDB gives a process that has the file open the views of that time, and
+        # because an analyst may hold the file for writing.
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / self.database.name
             try:
@@ -201,7 +200,7 @@ class Lake:
             except LakeError as error:
                 if not isinstance(error.__cause__, OSError):
                     raise
-                catalog.build(copy, self._views())
+                catalog.build(copy, self._database.views())
             with duckdb.connect(copy, read_only=True) as connection:
                 connection.execute("SET VARIABLE kis_assets_folder = ?", [str(self.folder)])
                 connection.execute("SET TimeZone = 'UTC'")
@@ -223,13 +222,7 @@ class Lake:
         Raises:
             LakeError: `as_of` is naive, or versions of these tables have been pruned since.
         """
-        return [view for view, *_ in self._views(tables, as_of).values()]
-
-    def _views(
-        self, tables: Collection[str] = tuple(TABLES), as_of: datetime | None = None
-    ) -> dict[str, list[str]]:
-        files = {name: self._listed(TABLES[name], as_of) for name in tables}
-        return catalog.statements(files, self.folder)
+        return [view for view, *_ in self._database.views(tables, as_of).values()]
 
     def _replace(self, table: Table, unit: str, scope: Scope, rows: pl.DataFrame) -> Change:
         before = row_files.load(table, self._versions.newest(table.name, unit))
@@ -237,92 +230,23 @@ class Lake:
         if not scope.is_whole_unit(table):
             inside = scope.covers(table)
             before, rest = before.filter(inside), before.filter(~inside)
-        added, removed, altered, samples = changes.compare(table, before, rows)
+        added, removed, altered, samples = compare(table, before, rows)
         path = None
         if added or removed or altered:
             whole = rows
             if rest.height:
-                whole = pl.concat([rest, rows]).sort(changes.order_of(table))
-                changes.check_keys(table, whole)
+                whole = pl.concat([rest, rows]).sort(order_of(table))
+                validation.refuse_shared_keys(table, whole)
             path = self._versions.add(
                 table.name,
                 unit,
                 row_files.tag(table),
                 lambda target: row_files.write(table, whole, target),
             )
-        return Change(table.name, unit, rows.height, added, removed, altered, samples, path)
-
-    def _publish(self, *, only_if_stale: bool) -> None:
-        """Publish, if need be with views that fail when asked: one file must not stop all."""
-        while True:
-            try:
-                return self._publish_all(only_if_stale)
-            except duckdb.Error as error:
-                path = rows_in(error, self.folder)
-                if path is None or str(path) in self._damaged:
-                    raise
-                self._damaged.add(str(path))
-                warn(damaged(path))
-
-    def _publish_all(self, only_if_stale: bool) -> None:
-        # Listing and renaming under one lock: the last publisher is always right.
-        with self._versions.lock("market"):
-            self._versions.sweep("market")
-            views = self._views()
-            # Some comments depend on more than their own view.
-            every = _digest(catalog.statements({}))
-            marks = {name: f"{every} {_digest(sql)}" for name, sql in views.items()}
-            note = self.folder / ".locks" / "published"
-            is_there = is_database(self.database) and not self.database.is_symlink()
-            known = _marks(note) if only_if_stale and is_there else {}
-            if known == marks:
-                return
-            changed = {name: views[name] for name in marks if marks[name] != known.get(name)}
-            temporary = self._versions.temporary("market", ".duckdb")
-            try:
-                self._build(changed, views, temporary)
-                sync(temporary)
-                # What an analyst wrote into the old catalogue must not be replayed into the new.
-                self.database.with_name("market.duckdb.wal").unlink(missing_ok=True)
-                take_place(temporary, self.database)
-                sync(self.folder)
-            finally:
-                self._versions.sweep("market")
-            put(note, json.dumps(marks).encode())
-
-    def _build(
-        self, changed: dict[str, list[str]], views: dict[str, list[str]], target: Path
-    ) -> None:
-        """Bring a catalogue that nobody else opens up to date, and copy it.
-
-        Most of the time of making one goes into what has not changed.
-        """
-        mine = self.folder / ".locks" / "market.duckdb"
-        is_plain = mine.is_file() and not mine.is_symlink()
-        if len(changed) < len(views) and is_plain:
-            try:
-                catalog.build(mine, changed)
-                shutil.copyfile(mine, target)
-            except (duckdb.Error, OSError):
-                # Broken, or taken away; a full disk fails below too.
-                target.unlink(missing_ok=True)
-            else:
-                return
-        fresh = self._versions.temporary("market", ".duckdb")
-        catalog.build(fresh, views)
-        shutil.copyfile(fresh, target)
-        mine.with_name("market.duckdb.wal").unlink(missing_ok=True)
-        take_place(fresh, mine)
-
-    def _listed(self, table: Table, as_of: datetime | None) -> list[catalog.Listed]:
-        ending = row_files.ending(table)
-        until = None if as_of is None else self._versions.known_until(table.name, as_of)
-        found = self._versions.every_newest(table.name, until)
-        start = len(f"{self.folder}/")
-        return [
-            (path[start:], None if path in self._damaged else path.endswith(ending))
-            for path in found
-        ]
+        days = rows_by_day(
+            table, pl.concat([rows.lazy(), rest.lazy().filter(scope.days_of(table))])
+        )
+        return Change(table.name, unit, rows.height, days, added, removed, altered, samples, path)
 
     @contextmanager
     def _failures(self, what: str) -> Generator[None]:
@@ -332,16 +256,3 @@ class Lake:
         except (OSError, pl.exceptions.ComputeError, duckdb.Error) as error:
             why = told(error, self.folder)
             raise LakeError(f"{what}: {why}; what was stored before is still there") from error
-
-
-def _digest(found: object) -> str:
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
-
-
-def _marks(note: Path) -> dict[str, str]:
-    """What is published, as `_publish` noted it; nothing where that cannot be read."""
-    try:
-        found = json.loads(content(note))
-    except (ValueError, OSError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -16,7 +16,6 @@ import polars as pl
 
 from kis_assets.errors import KISError
 from kis_assets.exchange import finality
-from kis_assets.lake.changes import day_of
 from kis_assets.lake.closed_days import closed_before
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.tables import DAILY_CANDLES, QUALITY, Table
@@ -50,16 +49,10 @@ class Finding:
         return all(self.holds_on(day) for day in {*self.rows, *self.failing})
 
 
-def rows_by_day(table: Table, rows: pl.LazyFrame) -> dict[date, int]:
-    """How many rows each day has, by the table's clock in Seoul."""
-    counted = rows.group_by(day_of(table).alias("day")).len().collect(engine="streaming")
-    return dict(counted.sort("day").iter_rows())
-
-
 def record(lake: Lake, table: Table, findings: list[Finding]) -> None:
-    """Keep the findings about a table, in place of what the same checks found on these days.
+    """Keep and publish what checks found in a table, in place of what they found before.
 
-    The views show them once the lake is published.
+    Days that nothing was found about keep what they have.
     """
     checked_at = lake.now().astimezone(UTC)
     found = [
@@ -83,12 +76,8 @@ def record(lake: Lake, table: Table, findings: list[Finding]) -> None:
     names = {finding.name for finding in findings}
     for _, part in frame.group_by(pl.col("trading_day").dt.truncate("1mo")):
         days = part["trading_day"].to_list()
-        scope = Scope(min(days), max(days)).of({table.name}, "table_name").of(names, "check_name")
-        # Days between that nothing was found about keep what they have.
-        before = lake.scan(QUALITY, first=scope.first, last=scope.last).filter(
-            scope.covers(QUALITY), ~pl.col("trading_day").is_in(days)
-        )
-        lake.replace(QUALITY, scope, pl.concat([before.collect(), part]), publish=False)
+        scope = Scope(min(days), max(days)).of(days, "trading_day")
+        lake.replace(QUALITY, scope.of({table.name}, "table_name").of(names, "check_name"), part)
 
 
 def account(

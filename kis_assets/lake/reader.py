@@ -1,4 +1,4 @@
-"""The catalogue of a lake, opened for reading and kept fresh, and which of its days are there.
+"""The catalog of a lake, opened for reading and kept fresh, and which of its days are there.
 
 What `market.py` needs of files. Imports neither Polars nor the lake until it must: a command that
 asks one question has to answer at once.
@@ -9,19 +9,24 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Generator
+import threading
+import warnings
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from kis_assets.exchange import calendar
-from kis_assets.lake.damaged_files import of_database
+from kis_assets.lake.damaged_files import damaged, is_whole, of_database, rows_in
 from kis_assets.security.ownership import Unfit
 
 if TYPE_CHECKING:
     import duckdb
+
+T = TypeVar("T")
+Give = Callable[["duckdb.DuckDBPyConnection", str, list[object]], T]
 
 
 class NotStored(LookupError):
@@ -36,25 +41,69 @@ ALONE = "SET autoinstall_known_extensions = false; SET autoload_known_extensions
 """A `market.duckdb` may come from elsewhere, and a view in it could read a file and an address."""
 
 
-class Catalogue:
+class CatalogReader:
     """`market.duckdb` of one folder, opened when asked and again when a run has replaced it.
 
-    `replay_at` is the instant that `dataset_condition` takes for now, in a replay.
+    Thread-safe. `replay_at` is the instant that `dataset_condition` takes for now, in a replay.
     """
 
     def __init__(self, folder: Path, replay_at: datetime | None = None) -> None:
         self.folder = folder
         self.replay_at = replay_at
+        self._lock = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._seen: tuple[int, int] | None = None
 
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection of its own to what is published now.
+    def ask(
+        self, query: str, params: Sequence[object], give: Give[T], as_of: datetime | None = None
+    ) -> T:
+        """What `give` makes of a query, asked of what is published, or was stored at an instant.
+
+        Where `market.duckdb` cannot be read, or names files that are gone, the files that lie there
+        are asked.
 
         Raises:
-            NotStored: nothing is.
-            Unfit: what is there cannot be read; it says what to do.
+            NotStored: nothing is stored, or the folder lacks the files of the rows.
+            Unfit: a file is damaged; it says what to do.
+            LakeError: the instant is naive, or versions of that time that it needs are pruned.
+            duckdb.Error: the query is wrong, or would write a file.
         """
+        import duckdb
+
+        def answer(connection: duckdb.DuckDBPyConnection) -> T:
+            _refuse_writing(query)
+            return give(connection, query, list(params))
+
+        try:
+            if as_of is None and (published := self._published()) is not None:
+                with published as connection, self._plain_absence():
+                    try:
+                        return answer(connection)
+                    except duckdb.Error as error:
+                        # A copy that was made while a run wrote has another catalog than files.
+                        path = rows_in(error, self.folder)
+                        if path is None or path.exists():
+                            raise
+            with self._at(as_of, query) as connection:
+                return answer(connection)
+        except duckdb.Error as error:
+            path = rows_in(error, self.folder)
+            if path is None or is_whole(path):
+                raise
+            raise Unfit(damaged(path)) from error
+
+    def _published(self) -> duckdb.DuckDBPyConnection | None:
+        """A connection to what is published; None where that cannot be read, which is told."""
+        try:
+            with self._lock:
+                return self._cursor()
+        except Unfit as error:
+            text = f"{error}; the rows themselves are read meanwhile"
+            # As seen from who called a method of Market.
+            warnings.warn(text, NotStoredWarning, stacklevel=5)
+            return None
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
         import duckdb
 
         path = self.folder / "market.duckdb"
@@ -67,8 +116,8 @@ class Catalogue:
                 f"nothing is stored in {self.folder} yet; run: kis-assets run"
             ) from None
         if self._connection is None or self._seen != (there.st_ino, there.st_mtime_ns):
-            self.close()
-            # A copy, because DuckDB gives a process that has the file open the catalogue of that
+            self._close()
+            # A copy, because DuckDB gives a process that has the file open the catalog of that
             # time, and because somebody may hold the file for writing.
             try:
                 with tempfile.TemporaryDirectory() as folder:
@@ -85,16 +134,10 @@ class Catalogue:
         return cursor
 
     @contextmanager
-    def at(self, as_of: datetime | None, query: str) -> Generator[duckdb.DuckDBPyConnection]:
+    def _at(self, as_of: datetime | None, query: str) -> Generator[duckdb.DuckDBPyConnection]:
         """A connection whose views show what was stored at an instant, for one query.
 
-        Args:
-            as_of: the instant; None for what lies in the folder now, whatever is published.
-            query: what will be asked.
-
-        Raises:
-            NotStored: the folder lacks the files of the rows.
-            LakeError: the instant is naive, or versions of that time that it needs are pruned.
+        None for the instant means what lies in the folder now, whatever is published.
         """
         import duckdb
 
@@ -112,7 +155,7 @@ class Catalogue:
             yield connection
 
     @contextmanager
-    def plain_absence(self) -> Generator[None]:
+    def _plain_absence(self) -> Generator[None]:
         """Say that `dataset_condition`, which older runs did not make, is not there yet."""
         import duckdb
 
@@ -134,6 +177,10 @@ class Catalogue:
 
     def close(self) -> None:
         """Close what is open. Whoever has a cursor of it keeps that."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -154,7 +201,7 @@ def missing(
         days = (first + timedelta(days=number) for number in range((until - first).days + 1))
         wanted = list(dict.fromkeys(f"{day:%Y-%m}" for day in days))
     else:
-        wanted = [str(day) for day in calendar.trading_days(max(first, calendar.FIRST_DAY), until)]
+        wanted = [str(day) for day in calendar.known_trading_days(first, until)]
     if last is None and units:
         wanted = [unit for unit in wanted if unit <= units[-1]]
     found: list[tuple[str, str]] = []
@@ -178,6 +225,44 @@ def spans(absent: list[tuple[str, str]]) -> str:
     shown = [first if first == last else f"{first} to {last}" for first, last in absent[:3]]
     more = f" and {len(absent) - 3} more spans" if len(absent) > 3 else ""
     return ", ".join(shown) + more
+
+
+def _refuse_writing(query: str) -> None:
+    """Refuse what DuckDB does though `market.duckdb` is opened for reading: it writes other files.
+
+    No setting of DuckDB's forbids that alone: without access to files it reads none either.
+    """
+    import duckdb
+
+    for statement in duckdb.extract_statements(query):
+        words = _words(statement.query)
+        first = words[0] if words else ""
+        writes = {"COPY", "EXPORT"}.intersection(words)
+        if first not in ("COPY", "EXPORT", "EXPLAIN", "PREPARE"):
+            writes.clear()  # a column may be called that
+        if first == "ATTACH" and ("READ_ONLY" not in words or "FALSE" in words):
+            writes.add(first)  # a database that is not there would be made
+        if writes:
+            raise duckdb.PermissionException(
+                f"{writes.pop()} writes a file, and here is only read: ask for the rows with "
+                "SELECT, attach a database with (READ_ONLY)"
+            )
+
+
+def _words(statement: str) -> list[str]:
+    """The key words and names of a statement, as upper case; no text, no comments."""
+    import duckdb
+
+    # Where a token begins is counted in bytes.
+    text = statement.encode()
+    tokens = duckdb.tokenize(statement)
+    ends = [start for start, _ in tokens[1:]] + [len(text)]
+    wanted = (duckdb.token_type.keyword, duckdb.token_type.identifier)
+    return [
+        text[start:end].decode().strip().upper()
+        for (start, kind), end in zip(tokens, ends, strict=True)
+        if kind in wanted
+    ]
 
 
 def _tables_in(query: str) -> set[str]:

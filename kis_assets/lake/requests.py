@@ -65,7 +65,7 @@ def rows(tally: Tally, settings: Settings, run_id: str) -> pl.DataFrame:
 
 
 def record(tally: Tally, lake: Lake, settings: Settings, run_id: str) -> None:
-    """Store what a run asked; the views show it once the lake is published.
+    """Store and publish what a run asked.
 
     What fails here is logged and fails nothing else.
     """
@@ -74,6 +74,6 @@ def record(tally: Tally, lake: Lake, settings: Settings, run_id: str) -> None:
         if not found.is_empty():
             row = found.row(0, named=True)
             scope = Scope.capture(row["trading_day"], row["captured_at"])
-            lake.replace(REQUESTS, scope, found, publish=False)
+            lake.replace(REQUESTS, scope, found)
     except Exception:
         log.warning("what run %s asked cannot be stored", run_id, exc_info=True)

@@ -9,9 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from kis_assets.lake import changes
-from kis_assets.lake.changes import LakeError
 from kis_assets.lake.damaged_files import damaged, is_whole
+from kis_assets.lake.scope import LakeError, order_of
 from kis_assets.tables import Column, Table
 
 
@@ -54,7 +53,7 @@ def load(table: Table, path: Path | None) -> pl.DataFrame:
     """The rows of a file in the order of the table; see `scan`."""
     if path is None:
         return table.empty()
-    return scan(table, [path]).collect().sort(changes.order_of(table))
+    return scan(table, [path]).collect().sort(order_of(table))
 
 
 def _conform(table: Table, rows: pl.LazyFrame) -> pl.LazyFrame:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import filelock
 
-from kis_assets.lake.changes import LakeError
+from kis_assets.lake.scope import LakeError
 from kis_assets.security.ownership import explained, put, take_place, warn
 
 _STAMP = "%Y%m%dT%H%M%S.%fZ"

@@ -6,7 +6,7 @@ the newest stored units only: a view that wants the newest rows must not open te
 
 from __future__ import annotations
 
-from kis_assets.exchange import prices
+from kis_assets.exchange import calendar, prices
 from kis_assets.tables import LEVELS, MINUTE_CANDLES, TABLES
 
 
@@ -64,10 +64,6 @@ def _days(period: str) -> str:
 
 _TICK = prices.tick_sql("greatest(base_price, previous_close)", "trading_day")
 
-LONGEST_CLOSURE = 15
-"""Days without any stock's candle that only months which are not stored can explain: KRX was never
-closed for longer. That a price differs beyond them says nothing."""
-
 _ADJUSTED = f"""
     -- Daily candles on the share count of the newest one stored. step is what the base price of a
     -- day did to all prices before it: a recorded split, reverse split, bonus issue or capital
@@ -78,7 +74,7 @@ _ADJUSTED = f"""
     -- a mark of the daily chart or a recorded action makes a step.
     WITH market AS (
         SELECT trading_day, trading_day - lag(trading_day) OVER (ORDER BY trading_day)
-                                > {LONGEST_CLOSURE} AS is_after_hole
+                                > {calendar.LONGEST_CLOSURE.days} AS is_after_hole
         FROM (SELECT DISTINCT trading_day FROM daily_candles)
     ), stretches AS (
         SELECT trading_day, count(*) FILTER (is_after_hole) OVER (ORDER BY trading_day) AS stretch

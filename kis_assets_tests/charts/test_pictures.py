@@ -16,6 +16,7 @@ from kis_assets.charts import canvas, of_tables
 from kis_assets.charts.market import CONDITIONS, condition_calendar, market_breadth, minute_coverage
 from kis_assets.charts.stock import candlestick, order_book_depth
 from kis_assets.defs import asset_metadata
+from kis_assets.lake.lake import Lake, Scope
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.tables import (
     DAILY_CANDLES,
@@ -27,6 +28,7 @@ from kis_assets.tables import (
 )
 from kis_assets_tests.conftest import EVENING
 from kis_assets_tests.support.in_process import _instance, materialize, metadata, point_at, rows
+from kis_assets_tests.support.small_rows import candle, frame
 
 MOST_BYTES = 60_000
 DAY = date(2026, 3, 17)
@@ -224,6 +226,16 @@ def test_the_page_of_a_run_shows_its_rows_and_a_picture(
         assert "---:" in line
         assert 0 < len(body) <= asset_metadata.FIRST
         assert "005930" in shown["preview"]
+
+
+def test_candles_are_drawn_with_the_sessions_of_the_months_before(tmp_path: Path) -> None:
+    lake, february, march = Lake(tmp_path, source="mock"), date(2026, 2, 27), date(2026, 3, 3)
+    before = frame(DAILY_CANDLES, candle(february, 1, 1, 1, 1))
+    lake.replace(DAILY_CANDLES, Scope.month(february), before)
+    # Those of the month are not looked for in the lake.
+    rows = frame(DAILY_CANDLES, candle(march, 2, 2, 2, 2))
+    drawn = asset_metadata.sessions(lake, rows, rows["stock_code"][0])
+    assert drawn.select("trading_day", "close").rows() == [(february, 1), (march, 2)]
 
 
 def test_a_picture_that_cannot_be_drawn_costs_a_line_in_the_log_and_not_the_run(

@@ -20,7 +20,8 @@ from kis_assets.defs.checks.registry import LISTED
 from kis_assets.errors import NotSupported
 from kis_assets.exchange import calendar
 from kis_assets.lake.lake import Lake, Scope
-from kis_assets.lake.quality import account, record, rows_by_day
+from kis_assets.lake.quality import account, record
+from kis_assets.lake.scope import rows_by_day
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.replay import ReplayMarket
 from kis_assets.simulator.server.server import Simulator

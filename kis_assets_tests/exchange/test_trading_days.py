@@ -130,6 +130,14 @@ def test_a_day_outside_the_calendar_is_refused_with_its_range(day: date) -> None
         calendar.closed_weekdays(date(2026, 1, 1), day)
 
 
+def test_of_a_span_that_begins_before_the_calendar_its_own_days_are_known() -> None:
+    assert calendar.known_trading_days(date(1999, 11, 1), date(1999, 12, 31)) == []
+    assert calendar.known_trading_days(date(1999, 11, 1), date(2000, 1, 5)) == [
+        date(2000, 1, 4),
+        date(2000, 1, 5),
+    ]
+
+
 def test_nothing_lies_before_the_first_trading_day_or_after_the_last() -> None:
     with pytest.raises(ValueError, match="2000-01-01 to 2100-12-31"):
         calendar.previous_trading_day(date(2000, 1, 4))

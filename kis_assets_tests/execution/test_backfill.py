@@ -19,7 +19,8 @@ from kis_assets.exchange import calendar
 from kis_assets.execution import backfill
 from kis_assets.execution.plan import Plan, is_complete, make_plan, windows
 from kis_assets.execution.runner import Outcome
-from kis_assets.lake.quality import account, record, rows_by_day
+from kis_assets.lake.quality import account, record
+from kis_assets.lake.scope import rows_by_day
 from kis_assets.settings import Settings
 from kis_assets.simulator.server.faults import When
 from kis_assets.simulator.server.http import InProcessTransport
@@ -42,7 +43,7 @@ class Desk:
         self.settings = Settings.load()
         self.lake = open_lake(self.settings)
         # Nobody reads the views here, and building them takes most of the time.
-        vars(self.lake)["_publish"] = lambda **_: None
+        vars(self.lake)["publish"] = lambda **_: None
         self._folder = folder
         self.rows: dict[str, pl.DataFrame] = {}
         self.broken: set[str] = set()

@@ -91,6 +91,17 @@ def test_a_tolerated_share_is_no_failure(lake: Lake) -> None:
     assert condition(lake, DAILY_CANDLES, MONDAY)[0] == "degraded"
 
 
+def test_a_day_between_of_which_nothing_was_found_keeps_what_it_has(lake: Lake) -> None:
+    record(lake, DAILY_CANDLES, [found(TUESDAY, 3)])
+    record(lake, DAILY_CANDLES, [Finding(CHECK, "ERROR", {MONDAY: 10, WEDNESDAY: 10})])
+    known = lake.scan(QUALITY).sort("trading_day").collect()
+    assert known.select("trading_day", "passed").rows() == [
+        (MONDAY, True),
+        (TUESDAY, False),
+        (WEDNESDAY, True),
+    ]
+
+
 def test_a_stock_that_failed_degrades_its_day(lake: Lake) -> None:
     failed = {"005930": ServiceUnavailable("down")}
     record(lake, PRICE_SNAPSHOTS, [account({TUESDAY: 9}, {}, failed)])

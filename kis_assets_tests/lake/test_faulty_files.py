@@ -91,7 +91,7 @@ def cut_off(path: Path) -> None:
         (cut_off, "is damaged or no database of DuckDB: delete it"),
     ],
 )
-def test_a_catalogue_that_is_none_is_named_and_the_rows_are_read_and_written(
+def test_a_catalog_that_is_none_is_named_and_the_rows_are_read_and_written(
     lake: Lake, spoil: Callable[[Path], None], says: str
 ) -> None:
     spoil(lake.database)
@@ -102,7 +102,7 @@ def test_a_catalogue_that_is_none_is_named_and_the_rows_are_read_and_written(
     assert not (lake.folder.parent / "theirs").exists()
 
 
-def test_a_catalogue_is_made_anew_though_no_row_changed(lake: Lake) -> None:
+def test_a_catalog_is_made_anew_though_no_row_changed(lake: Lake) -> None:
     garbage(lake.database)
     write(lake, MARCH, 10)
     assert closes(lake) == [10, 20]
@@ -123,7 +123,7 @@ def test_a_folder_in_the_way_is_moved_and_keeps_what_is_in_it(
 
 
 @pytest.mark.parametrize("name", ["market.duckdb", "published", "published.new"])
-def test_no_link_is_followed_where_a_catalogue_is_written(lake: Lake, name: str) -> None:
+def test_no_link_is_followed_where_a_catalog_is_written(lake: Lake, name: str) -> None:
     """Another user foresaw the name: DuckDB wrote into what it pointed to."""
     theirs = lake.folder.parent / "theirs"
     shutil.copy(lake.database, theirs)

@@ -288,6 +288,20 @@ def test_a_change_tells_added_removed_and_altered_with_samples(lake: Lake) -> No
     ]
 
 
+def test_a_change_counts_the_rows_of_each_day_with_those_of_other_stocks(lake: Lake) -> None:
+    march = candles((DAY, SAMSUNG, 1), (NEXT, SAMSUNG, 2), (date(2026, 3, 19), HYNIX, 3))
+    lake.replace(DAILY_CANDLES, Scope.month(DAY), march)
+    some = Scope(DAY, NEXT).of([HYNIX, NAVER])
+    for _ in ("written", "nothing differs"):
+        change = lake.replace(DAILY_CANDLES, some, candles((DAY, HYNIX, 4), (DAY, NAVER, 5)))
+        assert change.rows == 2
+        assert change.days == {DAY: 3, NEXT: 1}
+    assert lake.replace(DAILY_CANDLES, Scope.day(NEXT), DAILY_CANDLES.empty()).days == {}
+    lake.replace(PRICE_SNAPSHOTS, Scope.capture(DAY, OPENING), prices((OPENING, SAMSUNG, 10)))
+    capture = lake.replace(PRICE_SNAPSHOTS, Scope.capture(DAY, NOON), prices((NOON, SAMSUNG, 11)))
+    assert capture.days == {DAY: 1}
+
+
 def test_samples_are_at_most_twenty(lake: Lake) -> None:
     many = [(DAY, f"{n:06d}", n) for n in range(50)]
     change = lake.replace(DAILY_CANDLES, Scope.day(DAY), candles(*many))
@@ -475,10 +489,10 @@ def test_rows_stored_before_a_column_came_are_read_with_nulls_in_it(lake: Lake) 
     assert volumes(lake.scan(DAILY_CANDLES, last=NEXT)) == {(DAY, SAMSUNG): 1, (NEXT, SAMSUNG): 3}
 
 
-# --- the catalogue --------------------------------------------------------------------------------
+# --- the catalog --------------------------------------------------------------------------------
 
 
-def test_the_catalogue_explains_tables_and_columns(lake: Lake) -> None:
+def test_the_catalog_explains_tables_and_columns(lake: Lake) -> None:
     lake.publish()
     with duckdb.connect(lake.database, read_only=True) as connection:
         views = dict(
@@ -499,7 +513,7 @@ def test_the_catalogue_explains_tables_and_columns(lake: Lake) -> None:
     assert columns["latest_prices", "price"] == columns["price_snapshots", "price"]
 
 
-def test_the_catalogue_can_be_attached_under_any_name(lake: Lake, tmp_path: Path) -> None:
+def test_the_catalog_can_be_attached_under_any_name(lake: Lake, tmp_path: Path) -> None:
     lake.replace(PRICE_SNAPSHOTS, Scope.capture(DAY, NOON), prices((NOON, SAMSUNG, 5)))
     with duckdb.connect(tmp_path / "own.duckdb") as connection:
         connection.execute(f"ATTACH '{lake.database}' AS theirs (READ_ONLY)")
@@ -519,7 +533,7 @@ def test_latest_prices_has_the_newest_row_of_each_stock(lake: Lake) -> None:
     assert found.rows() == [(HYNIX, 3), (SAMSUNG, 2), (NAVER, 4)]
 
 
-def test_a_catalogue_of_many_small_changes_is_that_of_one_go(
+def test_a_catalog_of_many_small_changes_is_that_of_one_go(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for volume in (1, 2):
@@ -634,7 +648,7 @@ def test_a_crash_before_publishing_heals_by_reading(
     assert volumes(lake.read("SELECT * FROM daily_candles")) == {(DAY, SAMSUNG): 2}
 
 
-def test_a_broken_copy_of_the_catalogue_is_made_anew(lake: Lake) -> None:
+def test_a_broken_copy_of_the_catalog_is_made_anew(lake: Lake) -> None:
     lake.replace(DAILY_CANDLES, Scope.day(DAY), candles((DAY, SAMSUNG, 1)))
     (lake.folder / ".locks" / "market.duckdb").write_bytes(b"broken")
     lake.replace(DAILY_CANDLES, Scope.day(DAY), candles((DAY, SAMSUNG, 2)))
@@ -890,7 +904,7 @@ def analyst(lake: Lake) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
-def test_an_analyst_who_holds_the_catalogue_for_writing_stops_no_run(
+def test_an_analyst_who_holds_the_catalog_for_writing_stops_no_run(
     lake: Lake, analyst: subprocess.Popen[str]
 ) -> None:
     assert analyst.stdout
@@ -928,7 +942,7 @@ def test_any_sequence_of_writes_equals_a_dictionary(
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         lake = Lake(Path(folder), source="mock")
         # Publishing at each write is tested above and would make this one slow.
-        patch.setattr(Lake, "_publish", lambda *_, **__: None)
+        patch.setattr(Lake, "publish", lambda *_, **__: None)
         patch.setattr(os, "fsync", lambda _: None)
         for day, is_month, codes, given_rows in writes:
             scope = Scope.month(day) if is_month else Scope.day(day)

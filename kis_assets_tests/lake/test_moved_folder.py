@@ -238,7 +238,7 @@ def test_two_sources_in_one_session_each_read_their_own(
 # --- what does not fit together -------------------------------------------------------------------
 
 
-def test_a_copy_whose_catalogue_is_newer_than_its_files_shows_its_files(
+def test_a_copy_whose_catalog_is_newer_than_its_files_shows_its_files(
     original: Lake, tmp_path: Path
 ) -> None:
     """As a copy may be that was made while a run wrote."""

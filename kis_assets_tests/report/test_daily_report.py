@@ -252,7 +252,7 @@ def test_the_page_is_whole_escaped_and_loads_nothing(lake: Lake, settings: Setti
     assert "MOCK DATA" not in page(found, "kis", drawn(found, warned.append))
 
 
-def test_what_the_catalogue_knows_to_be_missing_stands_on_the_page(
+def test_what_the_catalog_knows_to_be_missing_stands_on_the_page(
     lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(

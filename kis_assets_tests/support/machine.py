@@ -37,7 +37,7 @@ class Machine:
         self.lake, self._reader = open_lake(settings), open_lake(settings)
         vars(self.lake)["now"] = lambda: self.now
         # What is written is published when the sensor looks: that takes most of the time.
-        vars(self.lake)["_publish"] = lambda **_: None
+        vars(self.lake)["publish"] = lambda **_: None
         self.schedules = schedules(settings)
         self.catch_up = sensors(settings)[0]
         self.instance = dg.DagsterInstance.ephemeral()

@@ -58,7 +58,7 @@ def build(data: Path) -> Path:
     )
     for lake in (first, second):
         # Published once, at the end: most of the time else.
-        vars(lake)["_publish"] = lambda **_: None
+        vars(lake)["publish"] = lambda **_: None
     second.replace(MARKET_DAYS, Scope.year(2026), _market_days())
     second.replace(STOCK_MASTER, Scope.day(DAY), listing())
     few = listing().filter(pl.col("stock_code").is_in(CODES))

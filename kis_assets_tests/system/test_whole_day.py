@@ -16,7 +16,7 @@ from kis_assets.defs.checks.check import NotComparable, Window
 from kis_assets.defs.checks.registry import LISTED
 from kis_assets.defs.resources import open_lake
 from kis_assets.lake.lake import Scope
-from kis_assets.lake.quality import rows_by_day
+from kis_assets.lake.scope import rows_by_day
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.replay import ReplayMarket
 from kis_assets.simulator.server.http import serve

@@ -12,7 +12,8 @@ from kis_assets.defs.materialization import OWNERS, Report, described
 from kis_assets.defs.partitions import MONTHS
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.errors import InvalidRequest, NotSupported, UnexpectedAnswer
-from kis_assets.lake.base_prices import A_FORTNIGHT, best_supported, moved_bases, supported
+from kis_assets.exchange import calendar
+from kis_assets.lake.base_prices import best_supported, moved_bases, supported
 from kis_assets.lake.lake import Scope
 from kis_assets.tables import CORPORATE_ACTIONS, DAILY_CANDLES
 
@@ -68,7 +69,9 @@ def corporate_actions(
             if codes is not None:
                 announced = announced.filter(pl.col("stock_code").is_in(codes))
         # The first session's base price is held against the last close of the month before.
-        candles = lake.lake.scan(DAILY_CANDLES, first=scope.first - A_FORTNIGHT, last=scope.last)
+        candles = lake.lake.scan(
+            DAILY_CANDLES, first=scope.first - calendar.LONGEST_CLOSURE, last=scope.last
+        )
         moved = moved_bases(candles, scope.first, scope.last).collect()
         announced = judged(announced, moved)
         shown = candles.filter(pl.col("trading_day") >= scope.first).collect()

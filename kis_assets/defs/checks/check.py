@@ -19,6 +19,7 @@ from kis_assets.lake import quality
 from kis_assets.lake.closed_days import said_closed
 from kis_assets.lake.lake import Lake
 from kis_assets.lake.quality import Finding
+from kis_assets.lake.scope import rows_by_day
 from kis_assets.settings import Settings
 from kis_assets.sources.tables import TableSource
 from kis_assets.tables import INSTANT, Table
@@ -193,7 +194,7 @@ def asset_checks(
                 logged(context.log.info, kis.listener),
                 kis.settings,
             )
-            rows = quality.rows_by_day(table, window.rows())
+            rows = rows_by_day(table, window.rows())
             for check in checks:
                 if check.name not in wanted:
                     continue

@@ -10,7 +10,8 @@ import polars as pl
 from kis_assets.defs.checks.check import NotComparable, Window
 from kis_assets.exchange import calendar
 from kis_assets.lake import quality
-from kis_assets.lake.changes import compare, day_of, order_of, unit_of
+from kis_assets.lake.diff import compare
+from kis_assets.lake.scope import day_of, order_of, unit_of
 from kis_assets.lake.universe import wanted
 from kis_assets.tables import QUALITY, STOCK_MASTER, Table
 

@@ -6,7 +6,7 @@ import polars as pl
 
 from kis_assets.defs.checks.check import Window
 from kis_assets.exchange import calendar
-from kis_assets.lake.base_prices import A_FORTNIGHT, moved_bases
+from kis_assets.lake.base_prices import moved_bases
 from kis_assets.tables import CORPORATE_ACTIONS, PRICE_SNAPSHOTS, STOCK_MASTER
 
 
@@ -90,7 +90,7 @@ def bars_differ_from_the_day_before(window: Window, rows: pl.LazyFrame) -> pl.La
         for name in ("open", "high", "low", "close", "volume")
     )
     return (
-        window.rows(days_before=A_FORTNIGHT.days)
+        window.rows(days_before=calendar.LONGEST_CLOSURE.days)
         .filter(pl.col("volume") > 0)
         .unique(window.table.key)
         .with_columns(is_same=same)
@@ -110,7 +110,9 @@ def moved_bases_have_an_action(window: Window, _: pl.LazyFrame) -> pl.LazyFrame:
         (pl.col("ex_flag") == "00") & (pl.col("revaluation") == "00") & (pl.col("split_ratio") == 0)
     )
     return (
-        moved_bases(window.rows(days_before=A_FORTNIGHT.days), window.first, window.last)
+        moved_bases(
+            window.rows(days_before=calendar.LONGEST_CLOSURE.days), window.first, window.last
+        )
         .filter(unmarked)
         .join(actions.unique(), on=["trading_day", "stock_code"], how="anti")
         .select("trading_day", "stock_code", "previous_close", "base_price")

@@ -1,0 +1,102 @@
+"""What a write changed in stored rows. Frames in, frames out: no file is read or written here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from kis_assets.tables import Table
+
+SAMPLE_ROWS = 20
+
+# The moment a row was fetched differs at every run; it is no news about the market.
+_NO_NEWS = ("fetched_at",)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a write changed within its scope. `fetched_at` is not compared.
+
+    `rows` is how many rows the scope has now, and `days` how many each of its days has now that has
+    any, those of other stocks among them. `samples` has at most 20 rows: `what` (added,
+    removed or altered), the key columns, `column` (null unless altered), `old` and `new` as text.
+    `path` is the new version, None when nothing changed and nothing was written.
+    """
+
+    table: str
+    unit: str
+    rows: int
+    days: dict[date, int]
+    added: int
+    removed: int
+    altered: int
+    samples: pl.DataFrame
+    path: Path | None
+
+
+def compare(
+    table: Table, before: pl.DataFrame, after: pl.DataFrame, most: int = SAMPLE_ROWS
+) -> tuple[int, int, int, pl.DataFrame]:
+    """How many rows were added, removed and altered, and samples as `Change.samples` has them.
+
+    At most `most` samples are given. Both frames must be in stored order, with no key twice.
+    """
+    if before.drop(_NO_NEWS, strict=False).equals(after.drop(_NO_NEWS, strict=False)):
+        return 0, 0, 0, no_samples(table)
+    added, removed = after.clear(), before.clear()
+    if before.is_empty():
+        added, after = after, added
+    elif not before.select(table.key).equals(after.select(table.key)):
+        added, removed = _only_in(table, after, before), _only_in(table, before, after)
+        before, after = _also_in(table, before, after), _also_in(table, after, before)
+    # The two have the same keys in the same order now: cells can be compared without a join.
+    altered = pl.repeat(value=False, n=before.height, dtype=pl.Boolean, eager=True)
+    samples = [no_samples(table)]
+    for name in table.schema:
+        if name in table.key or name in _NO_NEWS:
+            continue
+        differs = before[name].ne_missing(after[name])
+        if differs.any():
+            altered |= differs
+            rows = differs.arg_true().head(most)
+            samples.append(_sample(table, "altered", before[rows], name, after[rows]))
+    samples.append(_sample(table, "removed", removed.head(most)))
+    samples.append(_sample(table, "added", added.head(most)))
+    return added.height, removed.height, int(altered.sum()), pl.concat(samples).head(most)
+
+
+def no_samples(table: Table) -> pl.DataFrame:
+    """The samples of a write that changed nothing."""
+    keys = {name: table.column(name).dtype for name in table.key}
+    text = pl.String()
+    return pl.DataFrame(schema={"what": text, **keys, "column": text, "old": text, "new": text})
+
+
+def _only_in(table: Table, here: pl.DataFrame, there: pl.DataFrame) -> pl.DataFrame:
+    return here.join(there, on=table.key, how="anti", nulls_equal=True, maintain_order="left")
+
+
+def _also_in(table: Table, here: pl.DataFrame, there: pl.DataFrame) -> pl.DataFrame:
+    return here.join(there, on=table.key, how="semi", nulls_equal=True).sort(table.key)
+
+
+def _sample(
+    table: Table,
+    kind: str,
+    rows: pl.DataFrame,
+    column: str | None = None,
+    after: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    old = new = pl.lit(None)
+    if column is not None and after is not None:
+        old, new = pl.col(column), pl.lit(after[column])
+    return rows.select(
+        pl.lit(kind).alias("what"),
+        *table.key,
+        pl.lit(column, dtype=pl.String).alias("column"),
+        old.cast(pl.String).alias("old"),
+        new.cast(pl.String).alias("new"),
+    )

@@ -1,0 +1,146 @@
+"""Which rows a write replaces, the storage unit a day lies in, and the order of stored rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+
+from kis_assets.tables import Table
+
+STOCK = "stock_code"
+CAPTURE = "captured_at"
+
+
+class LakeError(ValueError):
+    """The lake cannot do what was asked; what is stored is as it was, unless the text says so."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The rows one write replaces: a span of days, maybe one capture, maybe some stocks of it.
+
+    Rows outside it are neither required nor touched. A span must lie within one storage unit of
+    the table it is used with.
+    """
+
+    first: date
+    last: date
+    captured_at: datetime | None = None
+    among: tuple[tuple[str, frozenset[str] | frozenset[date]], ...] = ()
+    """Columns, each with the values that rows of this scope may have in it."""
+
+    @classmethod
+    def year(cls, year: date | int) -> Scope:
+        """All rows of a year, given as a number or as any day in it."""
+        number = year if isinstance(year, int) else year.year
+        return cls(date(number, 1, 1), date(number, 12, 31))
+
+    @classmethod
+    def month(cls, day: date) -> Scope:
+        """All rows of the month in which `day` lies."""
+        first = day.replace(day=1)
+        return cls(first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1))
+
+    @classmethod
+    def day(cls, day: date) -> Scope:
+        """All rows of one day, whatever their capture."""
+        return cls(day, day)
+
+    @classmethod
+    def capture(cls, day: date, captured_at: datetime) -> Scope:
+        """The rows of one capture of a day; other captures of that day stay.
+
+        Raises:
+            LakeError: `captured_at` has no time zone.
+        """
+        if captured_at.tzinfo is None:
+            raise LakeError(f"captured_at {captured_at} has no time zone; give an aware datetime")
+        return cls(day, day, captured_at.astimezone(UTC))
+
+    def of(self, values: Iterable[str] | Iterable[date], column: str = STOCK) -> Scope:
+        """This scope, narrowed to these stocks, or values of another column; others stay."""
+        if isinstance(values, str):
+            raise LakeError(f"stock codes are wanted, not the single text {values!r}")
+        return replace(self, among=(*self.among, (column, frozenset(values))))
+
+    def unit(self, table: Table) -> str:
+        """The storage unit of `table` this scope lies in, e.g. `month=2026-03`.
+
+        Raises:
+            LakeError: it spans two units, or names captures or stocks that the table has none of.
+        """
+        name = unit_of(table, self.first)
+        if self.last < self.first or unit_of(table, self.last) != name:
+            raise LakeError(
+                f"{table.name}: {self} is not within one {table.unit}; replace each on its own"
+            )
+        if self.captured_at is not None and CAPTURE not in table.schema:
+            raise LakeError(f"{table.name} has no captures; replace a {table.unit} instead")
+        for column, _ in self.among:
+            if column not in table.schema:
+                raise LakeError(f"{table.name} has no {column}; replace the scope for all of them")
+        return name
+
+    def is_whole_unit(self, table: Table) -> bool:
+        """True when every row of the storage unit belongs to this scope."""
+        before, after = self.first - timedelta(days=1), self.last + timedelta(days=1)
+        return (
+            self.captured_at is None
+            and not self.among
+            and unit_of(table, before) != self.unit(table) != unit_of(table, after)
+        )
+
+    def covers(self, table: Table) -> pl.Expr:
+        """True for the rows of `table` that belong to this scope; never null."""
+        inside = self.days_of(table)
+        for column, values in self.among:
+            inside &= pl.col(column).is_in(sorted(values))
+        return inside.fill_null(value=False)
+
+    def days_of(self, table: Table) -> pl.Expr:
+        """True for the rows of its days, or of its capture, whatever it is narrowed to."""
+        inside = day_of(table).is_between(self.first, self.last)
+        if self.captured_at is not None:
+            inside &= pl.col(CAPTURE) == self.captured_at
+        return inside.fill_null(value=False)
+
+    def __str__(self) -> str:
+        days = str(self.first) if self.first == self.last else f"{self.first} to {self.last}"
+        capture = f", capture {self.captured_at.isoformat()}" if self.captured_at else ""
+        narrowed = "".join(f", {len(values)} of {column}" for column, values in self.among)
+        return f"{days}{capture}{narrowed}"
+
+
+def day_of(table: Table) -> pl.Expr:
+    """The day, in Seoul, that decides which storage unit a row of `table` belongs to."""
+    clock = pl.col(table.clock)
+    if table.column(table.clock).dtype == pl.Date():
+        return clock
+    return clock.dt.convert_time_zone("Asia/Seoul").dt.date()
+
+
+def rows_by_day(table: Table, rows: pl.LazyFrame) -> dict[date, int]:
+    """How many rows each day has, by the table's clock in Seoul."""
+    counted = rows.group_by(day_of(table).alias("day")).len().collect(engine="streaming")
+    return dict(counted.sort("day").iter_rows())
+
+
+def unit_of(table: Table, day: date) -> str:
+    """The storage unit that holds a day, hive-styled: `trading_day=2026-03-17`, `month=2026-03`."""
+    if table.unit == "year":
+        return f"year={day.year:04d}"
+    if table.unit == "month":
+        return f"month={day.year:04d}-{day.month:02d}"
+    return f"{table.clock}={day.isoformat()}"
+
+
+def order_of(table: Table) -> list[str]:
+    """The columns by which rows are stored: a stock's rows together, in time order.
+
+    One stock is read far more often than one instant, and the files are a third smaller this way.
+    """
+    wanted = [STOCK] if STOCK in table.schema else []
+    return list(dict.fromkeys([*wanted, table.clock, *table.key]))
