@@ -12,7 +12,8 @@ from typing import Any
 from kis_assets.errors import InvalidRequest, KISError, UnexpectedAnswer
 from kis_assets.exchange import calendar, finality
 from kis_assets.exchange.venues import Venue
-from kis_assets.kis.client import DEFAULT, AskOptions, Client, Endpoint
+from kis_assets.kis.client import Client
+from kis_assets.kis.endpoint import DEFAULT, AskOptions, Endpoint
 from kis_assets.kis.fields import (
     Field,
     Row,
@@ -88,7 +89,7 @@ def daily_page(
     }
     # What NXT shows of a stock that it has suspended is not known.
     is_nxt = options.venue is Venue.NXT
-    now = client.now()
+    now = client.clock.now()
     closed = None if is_nxt else calendar.closed_session(now).day
     final = finality.newest_final_day(now)
 

@@ -12,8 +12,9 @@ from kis_assets.errors import InvalidRequest, NotSupported, UnexpectedAnswer
 from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue
 from kis_assets.kis import minute_days
-from kis_assets.kis.client import DEFAULT, AskOptions, Client, Endpoint
+from kis_assets.kis.client import Client
 from kis_assets.kis.daily_candles import chart_rows, daily_page, each_day
+from kis_assets.kis.endpoint import DEFAULT, AskOptions, Endpoint
 from kis_assets.kis.fields import Field, Row, amount, clock, day, is_nothing, output, read
 from kis_assets.kis.minute_days import EXTENSION, MINUTE, Bar, Page
 
@@ -85,7 +86,7 @@ def minutes(
     """
     regular_only |= options.venue is not Venue.KRX
     now = client.settings.now()
-    at_kis = client.at_kis(now)
+    at_kis = client.clock.at_kis(now)
     session = kept_session(day, at_kis)
     is_virtual = client.environment == "virtual"
     if at_kis > session.closes_at + EXTENSION and not is_virtual:
@@ -101,7 +102,7 @@ def minutes(
 
 def each_minute(client: Client, code: str, options: AskOptions = DEFAULT) -> Iterator[Bar]:
     """Minutes, newest first, session by session as far back as this server has them."""
-    now = client.now()
+    now = client.clock.now()
     latest = calendar.latest_session(now).day
     if client.environment == "virtual":
         yield from reversed(minutes(client, code, latest, options))
@@ -151,7 +152,7 @@ def past_minutes(
         found = _gathered(client, ask, session, now, regular_only)
         if not found.bars:
             _confirm_none(client, code, session.day, found.others, options)
-        return minute_days.past(found, session, client.at_kis(now))
+        return minute_days.past(found, session, client.clock.at_kis(now))
 
 
 def _confirm_none(
@@ -203,7 +204,7 @@ def todays_minutes(
             raise UnexpectedAnswer(
                 f"the answer holds minutes of {max(found.others)}, asked was {session.day}"
             )
-        return minute_days.todays(found, session, client.at_kis(now))
+        return minute_days.todays(found, session, client.clock.at_kis(now))
 
 
 def _gathered(
@@ -217,7 +218,7 @@ def _gathered(
     last = minute_days.last_minute(session, regular_only=regular_only)
 
     def until() -> datetime:
-        return min(client.at_kis(now), last)
+        return min(client.clock.at_kis(now), last)
 
     asked = until()
     found = minute_days.gather(ask, session, asked)

@@ -9,7 +9,8 @@ from typing import Any
 
 from kis_assets.errors import InvalidRequest, UnexpectedAnswer
 from kis_assets.exchange import calendar
-from kis_assets.kis.client import DEFAULT, AskOptions, Client, Endpoint
+from kis_assets.kis.client import Client
+from kis_assets.kis.endpoint import DEFAULT, AskOptions, Endpoint
 from kis_assets.kis.fields import Field, Row, clock, output, plain, read, text, whole
 from kis_assets.kis.minute_days import EXTENSION
 from kis_assets.tables import LEVELS

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from kis_assets.errors import InvalidRequest, KISError, UnexpectedAnswer
-from kis_assets.kis.client import DEFAULT, AskOptions, Client, Endpoint
+from kis_assets.kis.client import Client
+from kis_assets.kis.endpoint import DEFAULT, AskOptions, Endpoint
 from kis_assets.kis.fields import (
     LARGEST,
     Field,
@@ -148,7 +149,7 @@ def each_price(
             lambda asked: prices(client, asked, options),
             receive,
             workers=workers,
-            rest=client.wait_for_breaker,
+            rest=client.accounts.wait_for_breaker,
             progress=progress
             and (lambda done, asked: progress(min(total, done * size), total, asked[-1])),
         )
@@ -165,7 +166,7 @@ def each_price(
         lambda code: {code: price(client, code, options)},
         lambda code, found: receive((code,), found),
         workers=workers,
-        rest=client.wait_for_breaker,
+        rest=client.accounts.wait_for_breaker,
         progress=counted(progress, len(codes), before=len(codes) - len(left)),
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kis_assets.errors import UnexpectedAnswer
-from kis_assets.kis.client import DEFAULT, AskOptions, Client, Endpoint
+from kis_assets.kis.client import Client
+from kis_assets.kis.endpoint import DEFAULT, AskOptions, Endpoint
 from kis_assets.kis.fields import Field, Row, amount, any_day, decimal, flag, output, read, text
 
 STOCK_INFO = Endpoint("search-stock-info", "CTPF1002R", virtual=False)

@@ -9,7 +9,8 @@ from kis_assets.errors import NotSupported
 from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue, latest_session, session_at
 from kis_assets.kis import daily_candles, minute_candles, order_books, quotes, stock_info
-from kis_assets.kis.client import AskOptions, Client
+from kis_assets.kis.client import Client
+from kis_assets.kis.endpoint import AskOptions
 from kis_assets.monitoring.status import snapshot
 from kis_assets.settings import Settings
 from kis_assets.sources.bars import BUCKETS, chart, refuse_unless_bars
@@ -169,7 +170,7 @@ class KISDataSource(DataSource):
         return AskOptions(venue or self._settings.kis_venue)
 
     def _rest(self) -> None:
-        self._client.wait_for_breaker()
+        self._client.accounts.wait_for_breaker()
 
 
 def _levels(book: Mapping[str, Any], side: str) -> tuple[OrderBookLevel, ...]:

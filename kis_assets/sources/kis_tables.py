@@ -23,7 +23,8 @@ from kis_assets.kis import (
     quotes,
     stock_info,
 )
-from kis_assets.kis.client import AskOptions, Client
+from kis_assets.kis.client import Client
+from kis_assets.kis.endpoint import AskOptions
 from kis_assets.kis.fields import frame
 from kis_assets.sources import kis_frames
 from kis_assets.sources.batch import several
@@ -206,7 +207,7 @@ class KISTables(TableSource):
         From the chart of today it is 21 and 13: that serves the regular session while it runs, and
         is all that the virtual server has.
         """
-        minute_candles.kept_session(trading_day, self._client.now())
+        minute_candles.kept_session(trading_day, self._client.clock.now())
         without = frozenset(regular_only)
         found: dict[str, tuple[pl.DataFrame, datetime]] = {}
         absent: dict[str, str] = {}
@@ -373,7 +374,7 @@ class KISTables(TableSource):
             ask,
             take,
             workers=self._workers,
-            rest=self._client.wait_for_breaker,
+            rest=self._client.accounts.wait_for_breaker,
             progress=counted(progress, len(stock_codes)),
         )
 

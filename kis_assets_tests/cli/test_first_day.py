@@ -27,7 +27,8 @@ from kis_assets.defs.resources import KISResource, open_lake
 from kis_assets.errors import KISError, RateLimited
 from kis_assets.exchange import calendar
 from kis_assets.execution.runner import Outcome
-from kis_assets.kis.client import AskOptions, Client
+from kis_assets.kis.client import Client
+from kis_assets.kis.endpoint import AskOptions
 from kis_assets.kis.error_codes import policy
 from kis_assets.kis.quotes import PRICE
 from kis_assets.lake.lake import Lake, Scope

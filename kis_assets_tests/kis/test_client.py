@@ -240,8 +240,8 @@ def test_no_secret_is_in_an_error_a_log_or_a_file(
             quotes.price(source._client, SAMSUNG)
         except KISError as error:
             told += [str(error), repr(error), repr(error.__cause__), repr(error.__dict__)]
-        token = source._client._accounts[0].tokens._held.access_token
-        told += [repr(source._client), repr(source._client._accounts)]
+        token = source._client.accounts.all[0].tokens._held.access_token
+        told += [repr(source._client), repr(source._client.accounts.all)]
     told.append(caplog.text)
     for secret in (*SECRETS, token):
         assert secret

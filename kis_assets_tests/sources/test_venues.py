@@ -13,7 +13,7 @@ from kis_assets.errors import InvalidRequest
 from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue, latest_session, phases, session_at, venue_session
 from kis_assets.kis import daily_candles, master_files, quotes
-from kis_assets.kis.client import AskOptions
+from kis_assets.kis.endpoint import AskOptions
 from kis_assets.settings import Settings, SettingsError
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
