@@ -7,6 +7,7 @@ Each attempt takes its own permit, and is made with the app key that may send so
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -24,8 +25,9 @@ from kis_assets.errors import (
     ServiceUnavailable,
     UnexpectedAnswer,
 )
+from kis_assets.exchange.venues import Venue
 from kis_assets.kis.accounts import Account, Accounts, Times
-from kis_assets.kis.endpoint import DEFAULT, AskOptions, Endpoint
+from kis_assets.kis.endpoint import Endpoint
 from kis_assets.kis.error_codes import Then, policy
 from kis_assets.kis.fields import plain, refusal
 from kis_assets.kis.server_clock import ServerClock
@@ -60,13 +62,11 @@ class _Dead(Exception):
 
 @dataclass(frozen=True)
 class _Question(Generic[T]):
-    """What is asked, how its answer is read, and how it stands in the quota's queue."""
+    """What is asked, and how its answer is read."""
 
     endpoint: Endpoint
     parameters: Mapping[str, str]
     read: Callable[[dict[str, Any]], T]
-    live: bool
-    patience: float
     tr_cont: str
 
 
@@ -95,6 +95,9 @@ class Client:
         self._clock = clock
         self._closed = threading.Event()
         self._wire = Wire(settings.kis_api_timeout, transport=transport, clock=clock)
+        self.venue = settings.kis_venue
+        self.patience = settings.kis_api_queue_timeout
+        self.live = False
         self.clock = ServerClock(settings)
         shared = open_state(settings, state_dir)
         self.state = shared.state
@@ -108,6 +111,24 @@ class Client:
             has_quota=has_quota,
         )
 
+    def asking(
+        self, *, venue: Venue | None = None, patience: float | None = None, live: bool = False
+    ) -> Client:
+        """The same client, about another venue or with another place in the quota's queue.
+
+        `patience` is how many seconds a request stands there at most, `KIS_API_QUEUE_TIMEOUT` of
+        the client that was opened; one that is `live` goes before history, whatever it asks for.
+        """
+        other = copy.copy(self)
+        other.venue, other.patience = venue or self.venue, patience or self.patience
+        other.live = live or self.live
+        return other
+
+    @property
+    def market(self) -> str:
+        """What KIS calls the venue, in the parameter FID_COND_MRKT_DIV_CODE."""
+        return {Venue.KRX: "J", Venue.NXT: "NX", Venue.UNIFIED: "UN"}[self.venue]
+
     def ask(
         self,
         endpoint: Endpoint,
@@ -115,7 +136,6 @@ class Client:
         read: Callable[[dict[str, Any]], T],
         *,
         about: str = "",
-        options: AskOptions = DEFAULT,
         tr_cont: str = "",
     ) -> T:
         """What `read` makes of the body of a successful answer; `about` names the stock in errors.
@@ -127,11 +147,7 @@ class Client:
             KISError: any branch of the tree; see `errors`. `read` raises what is wrong with a
                 well-formed answer.
         """
-        patience = options.patience
-        if patience is None:
-            patience = self.settings.kis_api_queue_timeout
-        live = endpoint.live or options.live
-        question = _Question(endpoint, parameters, read, live, patience, tr_cont)
+        question = _Question(endpoint, parameters, read, tr_cont)
         try:
             if self.environment == "virtual" and not endpoint.virtual:
                 raise NotSupported(
@@ -191,9 +207,9 @@ class Client:
 
     def _attempt(self, question: _Question[T]) -> T:
         """An answer, whatever it takes to find what the server grants: no stock pays for that."""
-        refusals = 0
+        refusals, live = 0, self.live or question.endpoint.live
         while True:
-            account = self.accounts.choose(question.live)
+            account = self.accounts.choose(live)
             try:
                 return self._attempt_with(account, question)
             except _TooQuick as refusal:
@@ -247,7 +263,8 @@ class Client:
         outcome, departed, took = "Interrupted", None, None
         permit = Permit()
         try:
-            with account.permit(endpoint.path, question.live, question.patience) as permit:
+            live = self.live or endpoint.live
+            with account.permit(endpoint.path, live, self.patience) as permit:
                 departed = self._clock()
                 status, content, told = self._wire.receive(
                     endpoint.name, "GET", url, params=question.parameters, headers=headers

@@ -1,13 +1,8 @@
-"""A service of KIS, and how it is asked."""
+"""What is said of a service of KIS before it is asked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from kis_assets.exchange.venues import Venue
-
-MARKET_CODES = {Venue.KRX: "J", Venue.NXT: "NX", Venue.UNIFIED: "UN"}
-"""What KIS calls a venue in the parameter FID_COND_MRKT_DIV_CODE."""
 
 
 @dataclass(frozen=True)
@@ -29,22 +24,3 @@ class Endpoint:
     def path(self) -> str:
         """Where it stands on the server."""
         return f"/uapi/domestic-stock/v1/{self.folder}/{self.name}"
-
-
-@dataclass(frozen=True)
-class AskOptions:
-    """About which market something is asked, and how it stands in the quota's queue."""
-
-    venue: Venue = Venue.KRX
-    patience: float | None = None
-    """Seconds in the queue at most; `KIS_API_QUEUE_TIMEOUT` where it is None."""
-    live: bool = False
-    """Whether it goes before history, though its endpoint does not."""
-
-    @property
-    def market(self) -> str:
-        """The parameter FID_COND_MRKT_DIV_CODE."""
-        return MARKET_CODES[self.venue]
-
-
-DEFAULT = AskOptions()

@@ -300,7 +300,7 @@ def test_the_store_keeps_finds_and_forgets(redis: Redis) -> None:
     assert store.delete_match("stock:*:price") == 2
     assert store.get("stock:1:price") is None
     assert store.get("stock:1:info") == b"facts"
-    store.delete("stock:1:info")
+    assert store.delete_match("stock:1:info") == 1
     assert store.get_stale("stock:1:info") is None
     assert store.claim(["stock:1:price"], "one", 60) == ["stock:1:price"]
     assert store.claim(["stock:1:price", "stock:2:price"], "other", 60) == ["stock:2:price"]

@@ -252,7 +252,7 @@ def _asked(content: bytes) -> object:
 def _question() -> Any:
     from kis_assets.kis.client import _Question
 
-    return _Question(quotes.PRICE, {}, lambda body: quotes.read_price(body, CODE), True, 1.0, "")
+    return _Question(quotes.PRICE, {}, lambda body: quotes.read_price(body, CODE), "")
 
 
 class _Pieces(httpx.SyncByteStream):
