@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kis_assets.cli.docs_checks import page as checks_page
-from kis_assets.cli.docs_tables import page
+from kis_assets.cli.docs_pages import checks_page, tables_page
 from kis_assets.kis.stream_records import TR_IDS
 from kis_assets.lake.views import VIEWS
 from kis_assets.tables import TABLES
@@ -26,11 +25,11 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_data_dictionary_is_that_of_the_code() -> None:
     stored = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
-    assert stored == page(), "stale: kis-assets docs > docs/tables.md"
+    assert stored == tables_page(), "stale: kis-assets docs > docs/tables.md"
 
 
 def test_the_data_dictionary_names_every_table_view_and_column() -> None:
-    text = page()
+    text = tables_page()
     for name in (*TABLES, *VIEWS):
         assert f"\n## {name}\n" in text
     for table in TABLES.values():

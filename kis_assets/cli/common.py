@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kis_assets.cli.ending import Program, note, stop
-
-__all__ = [
-    "OtherSource",
-    "Source",
-    "app",
-    "codes_of",
-    "market_of",
-    "note",
-    "plainly",
-    "settings_of",
-    "stop",
-]
 
 if TYPE_CHECKING:
     from kis_assets.market import Market
@@ -77,6 +66,18 @@ def market_of(settings: Settings) -> Market:
     from kis_assets.market import Market
 
     return Market(settings.source_dir, replay_at=settings.kis_replay_at)
+
+
+def note_stale(records: Sequence[Any]) -> None:
+    """Say how old records are, where the source could not be reached for newer ones."""
+    if any(one.is_stale for one in records):
+        age = max(one.age_seconds for one in records)
+        note(f"the source cannot be reached: this is up to {age:.0f} s old")
+
+
+def no_port(port: int, error: OSError) -> typer.Exit:
+    """Say why a port of this machine cannot be had."""
+    return stop(f"port {port} cannot be had: {os.strerror(error.errno or 0)}")
 
 
 def quieten() -> None:

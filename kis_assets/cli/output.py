@@ -10,9 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import date, datetime
-from itertools import accumulate, zip_longest
+from io import StringIO
 from typing import TYPE_CHECKING, Annotated, Any
-from unicodedata import east_asian_width
 
 import typer
 
@@ -68,13 +67,12 @@ def show(
         max(_width(name), *(_width(row[place]) for row in shown))
         for place, name in enumerate(columns)
     ]
-    room = _room()
-    fitting = _fitting(widths, room)
+    fitting = _fitting(widths, _room())
     if fitting < len(columns) and len(rows) == 1:
         _upright(columns, shown[0])
         return
-    table = [list(columns[:fitting]), *(row[:fitting] for row in shown)]
-    _print(table, _narrowed(widths[:fitting], room), [_is_number(rows, n) for n in range(fitting)])
+    table = [columns[:fitting], *(row[:fitting] for row in shown)]
+    _print(table, [_is_number(rows, place) for place in range(fitting)])
     if fitting < len(columns):
         names = ", ".join(columns[fitting:])
         note(f"too narrow for {names}: a wider terminal, --json or --csv has them")
@@ -92,50 +90,24 @@ def record(found: dict[str, Any], *, as_json: bool = False, as_csv: bool = False
 
 def _upright(columns: Sequence[str], cells: Sequence[str]) -> None:
     """Names on the left, values on the right; what is not known is left out."""
-    lines = [[name, cell] for name, cell in zip(columns, cells, strict=True) if cell]
-    widths = [max((_width(line[place]) for line in lines), default=0) for place in (0, 1)]
-    _print(lines, _narrowed(widths, _room()), [False, False])
+    _print([line for line in zip(columns, cells, strict=True) if line[1]], [False, False])
 
 
-def _print(lines: Sequence[Sequence[str]], widths: Sequence[int], to_right: Sequence[bool]) -> None:
-    """Columns of these widths; a longer text goes on below itself.
+def _print(lines: Sequence[Sequence[str]], to_right: Sequence[bool]) -> None:
+    """Columns that fit the terminal; the widest are narrowed, and what is longer is folded."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-    By hand, because rich takes a tenth of a second to load.
-    """
+    table = Table.grid(padding=(0, _GAP, 0, 0))
+    for right in to_right:
+        table.add_column(justify="right" if right else "left", overflow="fold")
     for line in lines:
-        cells = [_folded(cell, width) for cell, width in zip(line, widths, strict=True)]
-        for parts in zip_longest(*cells, fillvalue=""):
-            places = zip(parts, widths, to_right, strict=True)
-            padded = [_padded(part, width, right) for part, width, right in places]
-            typer.echo((" " * _GAP).join(padded).rstrip())
-
-
-def _padded(text: str, width: int, to_right: bool) -> str:
-    space = " " * (width - _width(text))
-    return space + text if to_right else text + space
-
-
-def _folded(text: str, width: int) -> list[str]:
-    """The lines of a text, none wider than that; broken at a space where there is one."""
-    lines: list[str] = []
-    for line in text.split("\n"):
-        rest = line
-        while _width(rest) > width:
-            most = sum(up_to <= width for up_to in accumulate(map(_width, rest)))
-            space = rest.rfind(" ", 1, most + 1)
-            cut = most if space < 0 else space
-            lines.append(rest[:cut])
-            rest = rest[cut:].lstrip()
-        lines.append(rest)
-    return lines
-
-
-def _narrowed(widths: Sequence[int], room: int) -> list[int]:
-    """Those widths, but the widest texts narrower by as much as the terminal is too narrow."""
-    found = list(widths)
-    while sum(found) + _GAP * (len(found) - 1) > room and max(found) > _TEXT:
-        found[found.index(max(found))] -= 1
-    return found
+        table.add_row(*map(Text, line))
+    drawn = StringIO()
+    Console(file=drawn, width=_room(), color_system=None, legacy_windows=False).print(table)
+    for line in drawn.getvalue().splitlines():
+        typer.echo(line.rstrip())
 
 
 def _room() -> int:
@@ -170,9 +142,9 @@ def _is_number(rows: Sequence[Sequence[Any]], place: int) -> bool:
 
 def _width(text: str) -> int:
     """How wide the widest line is: Hangul takes two places a letter."""
-    return max(
-        sum(1 + (east_asian_width(letter) in "WF") for letter in line) for line in text.split("\n")
-    )
+    from rich.cells import cell_len
+
+    return max(map(cell_len, text.split("\n")))
 
 
 def _text(cell: object) -> str:

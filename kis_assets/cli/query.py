@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import date
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kis_assets.cli import bars
+from kis_assets.cli.bars import Period
 from kis_assets.cli.common import (
     app,
     codes_of,
     market_of,
     note,
+    note_stale,
     plainly,
     quieten,
     settings_of,
@@ -22,7 +24,6 @@ from kis_assets.cli.common import (
 from kis_assets.cli.output import AsCsv, AsJson, machine, record, show
 
 if TYPE_CHECKING:
-    from kis_assets.market import Market
     from kis_assets.settings import Settings
     from kis_assets.sources.base import DataSource
     from kis_assets.sources.batch import BatchResult
@@ -32,22 +33,6 @@ One = Annotated[str, typer.Argument(metavar="CODE", help=_STOCK)]
 Several = Annotated[list[str], typer.Argument(metavar="CODE...", help=_STOCK)]
 First = Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD.")]
 Last = Annotated[str | None, typer.Option("--to", help="Last day, included.")]
-
-
-class Period(Enum):
-    """Periods of a candle."""
-
-    DAILY = "daily"
-    WEEKLY = "weekly"
-    MONTHLY = "monthly"
-    MINUTE = "1m"
-    FIVE = "5m"
-    THIRTY = "30m"
-
-    @property
-    def minutes(self) -> int | None:
-        """Its minutes, None for a day or more."""
-        return int(self.value[:-1]) if self.value.endswith("m") else None
 
 
 class Kind(Enum):
@@ -87,7 +72,7 @@ def book(stock: One, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
     elif as_csv:
         show(columns, ladder, as_csv=True)
     else:
-        _stale(found.is_stale, found.age_seconds)
+        note_stale([found])
         # A person reads it from the highest price down.
         show(columns, sorted(ladder, key=lambda level: -level[2]))
         about = asdict(found)
@@ -133,9 +118,11 @@ def candles(
         (code,) = codes_of([stock], settings)
         if stored:
             with market_of(settings) as market:
-                columns, rows = _stored(market, code, period, span, adjusted)
+                columns, rows = bars.stored(market, code, period, span, adjusted)
         else:
-            columns, rows = _asked(settings, code, period, span, count)
+            today = settings.now().date()
+            with _source(settings) as source:
+                columns, rows = bars.asked(source, code, period, span, today, count)
     if span[0] is None:
         rows = rows[-count:]
     show(columns, rows, as_json=as_json, as_csv=as_csv, most=max(count, 100))
@@ -208,7 +195,7 @@ def _batch(result: BatchResult[Any], as_json: bool, as_csv: bool) -> None:
     found = list(result["success"].values())
     rows = [_record(one) for one in found]
     if rows:
-        _stale(any(one.is_stale for one in found), max(one.age_seconds for one in found))
+        note_stale(found)
         show(list(rows[0]), [list(row.values()) for row in rows], as_json=as_json, as_csv=as_csv)
     for code, error in result["failed"].items():
         stop(str(error) if code in str(error) else f"{code}: {error}")
@@ -234,84 +221,8 @@ _FIRST = (
 """What people look for first: a narrow terminal leaves out the rest."""
 
 
-def _stale(is_stale: bool, age: float) -> None:
-    if is_stale:
-        note(f"the source cannot be reached: this is up to {age:.0f} s old")
-
-
 def _most_traded(settings: Settings, count: int) -> list[str]:
     from kis_assets.defs.resources import open_lake
     from kis_assets.defs.universe import most_traded
 
     return most_traded(open_lake(settings), count)
-
-
-_BARS = ("open_price", "high_price", "low_price", "close_price", "volume", "trading_value")
-
-
-def _asked(
-    settings: Settings,
-    code: str,
-    period: Period,
-    span: tuple[date | None, date | None],
-    count: int,
-) -> tuple[list[str], list[list[Any]]]:
-    """Bars from the source, oldest first. It gives the newest so many: enough to reach back."""
-    from kis_assets.sources.base import PriceType
-
-    kind = PriceType["MINUTE_" + str(period.minutes) if period.minutes else period.name]
-    first = span[0]
-    if first is not None:
-        days = max((settings.now().date() - first).days, 0) + 1
-        # At most so many bars a day: 391 minutes, and the extended auction.
-        count = {
-            Period.DAILY: days,
-            Period.WEEKLY: days // 7 + 2,
-            Period.MONTHLY: days // 28 + 2,
-        }.get(period, days * (400 // (period.minutes or 1) + 2))
-    with _source(settings) as source:
-        bars = source.get_chart_data(code, kind, count)
-    _stale(any(bar.is_stale for bar in bars), max((bar.age_seconds for bar in bars), default=0))
-    if any(bar.is_final is False for bar in bars):
-        note(
-            "the newest close may be the after-market's: it is final on the next session's morning"
-        )
-    low, high = (f"{day:%Y%m%d}" if day else "" for day in span)
-    kept = [bar for bar in bars if low <= bar.date[:8] and (not high or bar.date[:8] <= high)]
-    rows = [_record(bar) for bar in reversed(kept)]
-    columns = ["date", *(name.removesuffix("_price") for name in _BARS)]
-    return columns, [[_readable(row["date"]), *(row[name] for name in _BARS)] for row in rows]
-
-
-def _readable(stamp: str) -> str:
-    day = f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}"
-    return f"{day} {stamp[8:10]}:{stamp[10:12]}" if len(stamp) > 8 else day
-
-
-_VIEWS = {
-    Period.DAILY: "daily_candles",
-    Period.WEEKLY: "weekly_candles",
-    Period.MONTHLY: "monthly_candles",
-    Period.MINUTE: "minute_candles",
-    Period.FIVE: "candles_5m",
-    Period.THIRTY: "candles_30m",
-}
-
-
-def _stored(
-    market: Market,
-    code: str,
-    period: Period,
-    span: tuple[date | None, date | None],
-    adjusted: bool,
-) -> tuple[list[str], list[list[Any]]]:
-    """Bars from the disk, oldest first."""
-    columns, found = market.bars(_VIEWS[period] + ("_adjusted" if adjusted else ""), code, *span)
-    when = "started_at" if period.minutes else "trading_day"
-    names = [when, "open", "high", "low", "close", "volume", "trading_value"]
-    if "is_final" in columns:
-        names.append("is_final")
-        if not all(row[columns.index("is_final")] for row in found):
-            note("some are not final (is_final): their closes may be the after-market's")
-    places = [columns.index(name) for name in names]
-    return names, [[row[place] for place in places] for row in found]

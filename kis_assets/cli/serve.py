@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kis_assets.cli.common import app, note, settings_of, stop
+from kis_assets.cli.common import app, no_port, note, settings_of, stop
 from kis_assets.cli.output import dump, record
 
 
@@ -61,7 +61,7 @@ def metrics(
     try:
         server = serve_metrics(settings, port, allow_host or ())
     except OSError as error:
-        raise stop(f"port {port} cannot be had: {error.strerror}") from None
+        raise no_port(port, error) from None
     typer.echo(f"http://127.0.0.1:{server.server_port}/metrics - stop it with Ctrl-C")
     _until_interrupted()
 

@@ -71,10 +71,9 @@ def find(
 @app.command(hidden=True)
 def docs(which: Annotated[str, typer.Argument(help="tables or checks")] = "tables") -> None:
     """Print docs/tables.md or docs/trust.md, made from the code of this version."""
-    if which == "checks":
-        from kis_assets.cli.docs_checks import page
-    elif which == "tables":
-        from kis_assets.cli.docs_tables import page
-    else:
-        raise stop(f"there is no page {which!r}; there are tables and checks")
-    typer.echo(page(), nl=False)
+    from kis_assets.cli import docs_pages
+
+    pages = {"tables": docs_pages.tables_page, "checks": docs_pages.checks_page}
+    if which not in pages:
+        raise stop(f"there is no page {which!r}; there are {' and '.join(pages)}")
+    typer.echo(pages[which](), nl=False)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kis_assets.cli.common import OtherSource, Source, app, settings_of, stop
+from kis_assets.cli.common import OtherSource, Source, app, no_port, settings_of, stop
 from kis_assets.security.text_input import start_folder
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def ui(
     try:
         listener = socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        raise stop(f"port {port} cannot be had: {os.strerror(error.errno or 0)}") from None
+        raise no_port(port, error) from None
     from kis_assets.execution import runner
 
     with listener:

@@ -138,6 +138,12 @@ def test_korean_names_are_as_wide_as_they_look(capsys: pytest.CaptureFixture[str
     assert len({cell_len(line.rstrip()) for line in lines}) == 1
 
 
+def test_a_sign_on_a_letter_takes_no_place(capsys: pytest.CaptureFixture[str]) -> None:
+    show(("name", "price"), [("Café".replace("é", "e\u0301"), 1), ("Cafe", 2)])
+    _, with_sign, without = capsys.readouterr().out.splitlines()
+    assert with_sign.replace("\u0301", "") == without.replace("2", "1")
+
+
 def test_a_long_text_goes_on_below_itself(capsys: pytest.CaptureFixture[str]) -> None:
     words, word = "거래가 없는 날에는 " * 12, "가" * 60
     show(("why", "all", "rows"), [(words, word, 1), ("short", "", 20)])
@@ -500,14 +506,14 @@ def test_the_shell_can_complete_commands(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 LOADS: dict[tuple[str, ...], set[str]] = {
-    ("--help",): {"rich"},
+    ("--help",): set(),
     ("status",): {"pydantic", "filelock", "msgspec"},
     ("sql", "SELECT count(*) FROM daily_candles"): {"pydantic", "duckdb"},
     ("find", "삼성"): {"pydantic", "duckdb"},
     ("condition", "daily_candles"): {"pydantic", "duckdb"},
     ("candles", SAMSUNG, "--stored"): {"pydantic", "duckdb"},
 }
-"""Commands that ask nobody, and the dependencies beside typer that each loads."""
+"""Commands that ask nobody, and the dependencies that each loads beside typer and rich."""
 
 
 @pytest.mark.parametrize("words", LOADS, ids=" ".join)
@@ -532,7 +538,7 @@ def test_commands_that_ask_nobody_load_no_more_than_they_need(
     )
     assert done.stdout
     loaded = set(done.stderr.splitlines()[-1].split())
-    assert heavy & loaded == LOADS[words] | {"typer"}
+    assert heavy & loaded == LOADS[words] | {"typer", "rich"}
 
 
 @pytest.mark.slow

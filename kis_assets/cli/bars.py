@@ -1,0 +1,95 @@
+"""The bars that `candles` shows: asked of the source, or read from the disk."""
+
+from __future__ import annotations
+
+from datetime import date
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from kis_assets.cli.common import note, note_stale
+
+if TYPE_CHECKING:
+    from kis_assets.market import Market
+    from kis_assets.sources.base import DataSource
+
+Span = tuple[date | None, date | None]
+"""The first and the last day; None where there is no limit."""
+
+
+class Period(Enum):
+    """Periods of a candle."""
+
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+    MINUTE = "1m"
+    FIVE = "5m"
+    THIRTY = "30m"
+
+    @property
+    def minutes(self) -> int | None:
+        """Its minutes, None for a day or more."""
+        return int(self.value[:-1]) if self.value.endswith("m") else None
+
+
+_BARS = ("open_price", "high_price", "low_price", "close_price", "volume", "trading_value")
+
+
+def asked(
+    source: DataSource, code: str, period: Period, span: Span, today: date, count: int
+) -> tuple[list[str], list[list[Any]]]:
+    """Bars from the source, oldest first. It gives the newest so many: enough to reach back."""
+    from kis_assets.sources.base import PriceType
+
+    kind = PriceType["MINUTE_" + str(period.minutes) if period.minutes else period.name]
+    first = span[0]
+    if first is not None:
+        days = max((today - first).days, 0) + 1
+        # At most so many bars a day: 391 minutes, and the extended auction.
+        count = {
+            Period.DAILY: days,
+            Period.WEEKLY: days // 7 + 2,
+            Period.MONTHLY: days // 28 + 2,
+        }.get(period, days * (400 // (period.minutes or 1) + 2))
+    bars = source.get_chart_data(code, kind, count)
+    note_stale(bars)
+    if any(bar.is_final is False for bar in bars):
+        note(
+            "the newest close may be the after-market's: it is final on the next session's morning"
+        )
+    low, high = (f"{day:%Y%m%d}" if day else "" for day in span)
+    kept = [bar for bar in bars if low <= bar.date[:8] and (not high or bar.date[:8] <= high)]
+    rows = [
+        [_readable(bar.date), *(getattr(bar, name) for name in _BARS)] for bar in reversed(kept)
+    ]
+    return ["date", *(name.removesuffix("_price") for name in _BARS)], rows
+
+
+def _readable(stamp: str) -> str:
+    day = f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}"
+    return f"{day} {stamp[8:10]}:{stamp[10:12]}" if len(stamp) > 8 else day
+
+
+_VIEWS = {
+    Period.DAILY: "daily_candles",
+    Period.WEEKLY: "weekly_candles",
+    Period.MONTHLY: "monthly_candles",
+    Period.MINUTE: "minute_candles",
+    Period.FIVE: "candles_5m",
+    Period.THIRTY: "candles_30m",
+}
+
+
+def stored(
+    market: Market, code: str, period: Period, span: Span, adjusted: bool
+) -> tuple[list[str], list[list[Any]]]:
+    """Bars from the disk, oldest first."""
+    columns, found = market.bars(_VIEWS[period] + ("_adjusted" if adjusted else ""), code, *span)
+    when = "started_at" if period.minutes else "trading_day"
+    names = [when, "open", "high", "low", "close", "volume", "trading_value"]
+    if "is_final" in columns:
+        names.append("is_final")
+        if not all(row[columns.index("is_final")] for row in found):
+            note("some are not final (is_final): their closes may be the after-market's")
+    places = [columns.index(name) for name in names]
+    return names, [[row[place] for place in places] for row in found]
