@@ -1,4 +1,4 @@
-"""What is known of stored rows, as rows of `quality`: claims that held or not, and why rows lack.
+"""What is known of stored rows, as rows of `quality`: checks that held or not, and why rows lack.
 
 A result is kept for each trading day, also where a partition is a month, because people rely on
 days. `dataset_condition` is made from these rows and from the calendar. No Dagster.
@@ -21,7 +21,7 @@ from kis_assets.lake.lake import Lake, Scope
 from kis_assets.tables import DAILY_CANDLES, QUALITY, Table
 
 ACCOUNTED = "every_stock_is_accounted_for"
-"""The claim that is written together with the rows: no stock failed that was asked for."""
+"""The check that is written together with the rows: no stock failed that was asked for."""
 
 KEPT = 3
 """Failing rows of a day that are kept."""
@@ -29,18 +29,18 @@ KEPT = 3
 
 @dataclass(frozen=True)
 class Finding:
-    """What one claim came to: rows looked at and rows failing, by trading day."""
+    """What one check came to: rows looked at and rows failing, by trading day."""
 
     name: str
     severity: str
     rows: Mapping[date, int]
     failing: Mapping[date, int] = field(default_factory=dict[date, int])
     tolerated: float = 0.0
-    """The share of a day's rows that may break the claim."""
+    """The share of a day's rows that may fail."""
     detail: Mapping[date, str] = field(default_factory=dict[date, str])
 
     def holds_on(self, day: date) -> bool:
-        """Whether no more rows of the day break the claim than may."""
+        """Whether no more rows of the day fail than may."""
         return self.failing.get(day, 0) <= self.tolerated * self.rows.get(day, 0)
 
     @property
