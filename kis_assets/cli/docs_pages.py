@@ -16,7 +16,7 @@ _TABLES = """\
 # Tables and views
 
 Made from the code by `kis-assets docs > docs/tables.md`: change `kis_assets/tables` or
-`kis_assets/lake/views.py`, not this page. The same words stand as comments in `market.duckdb`
+`kis_assets/lake/sql`, not this page. The same words stand as comments in `market.duckdb`
 (`SELECT column_name, comment FROM duckdb_columns()`).
 
 Prices are whole KRW (원). Days are days in Seoul; instants (`TIMESTAMP WITH TIME ZONE`) are stored
