@@ -84,7 +84,7 @@ def _capture(
         fetched = fetch(kis.tables)(
             stocks, day, captured_at, logged(context.log.info, kis.listener)
         )
-        if table is PRICE_SNAPSHOTS:
+        if "price" in table.schema:
             kis.source.keep_prices(fetched.rows, captured_at)
         refuse_nothing_stored(fetched, f"{table.name} of {day}")
         # The official close is shown on no other venue.
