@@ -131,7 +131,7 @@ def checks_page() -> str:
     lines = [
         f"| {table.name} | {check.name} | {check.severity.value}"
         f"{', blocks' if check.blocks else ''} | {check.words} |\n"
-        for _, table, checks in LISTED
+        for table, checks in LISTED.items()
         for check in checks
     ]
     return _CHECKS + "".join(lines)

@@ -14,7 +14,6 @@ from importlib.resources import files
 from kis_assets.exchange import calendar, prices
 from kis_assets.tables import MINUTE_CANDLES, TABLES, Column
 
-
 MACROS = {
     "tick_size(price, day)": prices.tick_sql("price", "day"),
     "longest_closure()": str(calendar.LONGEST_CLOSURE.days),

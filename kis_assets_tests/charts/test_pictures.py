@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from kis_assets.charts import canvas, of_tables, of_tables
+from kis_assets.charts import canvas, of_tables
 from kis_assets.charts.market import CONDITIONS, condition_calendar, market_breadth, minute_coverage
 from kis_assets.charts.stock import candlestick, order_book_depth
 from kis_assets.defs import asset_metadata
