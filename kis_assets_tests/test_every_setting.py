@@ -138,7 +138,7 @@ def test_the_breaker_opens_after_its_failures_for_its_time(
 ) -> None:
     short = {"kis_api_circuit_breaker_threshold": 2, "kis_api_circuit_breaker_timeout": 7.0}
     client = Client(settings.model_copy(update=short), transport=InProcessTransport(simulator))
-    breaker = client._accounts[0].breaker
+    breaker = client.accounts.all[0].breaker
     breaker.failure()
     breaker.check()
     breaker.failure()

@@ -65,13 +65,13 @@ def test_a_new_token_may_end_the_old_one_or_not(
     """Two processes of one key; the other one has a new token issued while this one holds one."""
     with open_source(simulator, settings) as this, open_source(simulator, settings) as other:
         right = quotes.price(this._client, SAMSUNG)
-        other._client._accounts[0].tokens.get()
-        old = this._client._accounts[0].tokens.get()
+        other._client.accounts.all[0].tokens.get()
+        old = this._client.accounts.all[0].tokens.get()
         simulator.tokens._current.clear()  # as after six hours
         if ends:
             simulator.tokens.revoke(old)
-        other._client._accounts[0].tokens._write(Token())
-        assert other._client._accounts[0].tokens.replace(old) != old
+        other._client.accounts.all[0].tokens._write(Token())
+        assert other._client.accounts.all[0].tokens.replace(old) != old
         assert quotes.price(this._client, SAMSUNG) == quotes.price(other._client, SAMSUNG) == right
     assert simulator.tokens_issued == 2
 

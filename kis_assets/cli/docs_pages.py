@@ -16,7 +16,7 @@ _TABLES = """\
 # Tables and views
 
 Made from the code by `kis-assets docs > docs/tables.md`: change `kis_assets/tables` or
-`kis_assets/lake/views.py`, not this page. The same words stand as comments in `market.duckdb`
+`kis_assets/lake/sql`, not this page. The same words stand as comments in `market.duckdb`
 (`SELECT column_name, comment FROM duckdb_columns()`).
 
 Prices are whole KRW (원). Days are days in Seoul; instants (`TIMESTAMP WITH TIME ZONE`) are stored
@@ -131,7 +131,7 @@ def checks_page() -> str:
     lines = [
         f"| {table.name} | {check.name} | {check.severity.value}"
         f"{', blocks' if check.blocks else ''} | {check.words} |\n"
-        for _, table, checks in LISTED
+        for table, checks in LISTED.items()
         for check in checks
     ]
     return _CHECKS + "".join(lines)

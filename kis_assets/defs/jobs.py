@@ -2,38 +2,31 @@
 
 import dagster as dg
 
-from kis_assets.defs.assets.captures import order_books, price_snapshots
-from kis_assets.defs.assets.corporate_actions import corporate_actions
-from kis_assets.defs.assets.daily_candles import daily_candles
-from kis_assets.defs.assets.krx_daily import krx_daily
-from kis_assets.defs.assets.market_days import market_days
-from kis_assets.defs.assets.market_report import market_report
-from kis_assets.defs.assets.minute_candles import minute_candles
-from kis_assets.defs.assets.stock_info import stock_info
-from kis_assets.defs.assets.stock_master import stock_master
 from kis_assets.defs.cache_warming import warm_cache
 from kis_assets.defs.candle_repair import fetch_provisional_candles_again
 
 # A run has one kind of partition, so a day is several jobs.
-market_calendar = dg.define_asset_job("market_calendar", selection=[market_days])
-stock_master_ingestion = dg.define_asset_job("stock_master_ingestion", selection=[stock_master])
+market_calendar = dg.define_asset_job("market_calendar", selection=["market_days"])
+stock_master_ingestion = dg.define_asset_job("stock_master_ingestion", selection=["stock_master"])
 reference_ingestion = dg.define_asset_job(
-    "reference_ingestion", selection=[stock_info, corporate_actions]
+    "reference_ingestion", selection=["stock_info", "corporate_actions"]
 )
 # Of the candles of a day, whose marks tell what no list announced.
 corporate_action_ingestion = dg.define_asset_job(
-    "corporate_action_ingestion", selection=[corporate_actions]
+    "corporate_action_ingestion", selection=["corporate_actions"]
 )
-evening_report = dg.define_asset_job("evening_report", selection=[market_report])
-krx_ingestion = dg.define_asset_job("krx_ingestion", selection=[krx_daily])
+evening_report = dg.define_asset_job("evening_report", selection=["market_report"])
+krx_ingestion = dg.define_asset_job("krx_ingestion", selection=["krx_daily"])
 # In a session prices alone: master files that cannot be had must not cost a capture.
-price_capture = dg.define_asset_job("price_capture", selection=[price_snapshots])
+price_capture = dg.define_asset_job("price_capture", selection=["price_snapshots"])
 daily_price_ingestion = dg.define_asset_job(
-    "daily_price_ingestion", selection=[stock_master, price_snapshots]
+    "daily_price_ingestion", selection=["stock_master", "price_snapshots"]
 )
-order_book_capture = dg.define_asset_job("order_book_capture", selection=[order_books])
-daily_candle_ingestion = dg.define_asset_job("daily_candle_ingestion", selection=[daily_candles])
-minute_candle_ingestion = dg.define_asset_job("minute_candle_ingestion", selection=[minute_candles])
+order_book_capture = dg.define_asset_job("order_book_capture", selection=["order_books"])
+daily_candle_ingestion = dg.define_asset_job("daily_candle_ingestion", selection=["daily_candles"])
+minute_candle_ingestion = dg.define_asset_job(
+    "minute_candle_ingestion", selection=["minute_candles"]
+)
 
 
 @dg.job(description="Ask now for the stocks that are traded most, for programs that ask later.")

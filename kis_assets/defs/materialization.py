@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -15,6 +15,7 @@ import polars as pl
 from kis_assets.charts import of_tables
 from kis_assets.defs import asset_metadata, universe
 from kis_assets.defs.asset_metadata import SHOWN, markdown, standing
+from kis_assets.defs.partitions import partitions_of
 from kis_assets.defs.resources import KISResource
 from kis_assets.exchange import calendar
 from kis_assets.lake.delta import PublishError, publish
@@ -33,7 +34,24 @@ FEW = 5
 """Stocks named beside a reason; which have none and why is kept in `quality`."""
 
 
-def described(table: Table) -> dict[str, Any]:
+def asset_of(
+    table: Table, group: str, *, pool: str | None = None, deps: Sequence[str] = ()
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """The decorator that makes a function the asset of a table: named and described as that is."""
+    return dg.asset(
+        name=table.name,
+        partitions_def=partitions_of(table),
+        deps=deps,
+        group_name=group,
+        owners=OWNERS,
+        kinds={"python", "parquet"},
+        pool=pool,
+        description=table.description,
+        metadata=_described(table),
+    )
+
+
+def _described(table: Table) -> dict[str, Any]:
     """Column schema with types, units and meanings, for an asset's definition."""
     return {
         "dagster/table_name": table.name,

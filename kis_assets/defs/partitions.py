@@ -9,6 +9,7 @@ import dagster as dg
 from kis_assets.exchange import calendar
 from kis_assets.krx import publication
 from kis_assets.settings import Settings
+from kis_assets.tables import Table
 
 FIRST_DAY = date(2020, 1, 1)
 """Nothing that is partitioned by day can be had for earlier days: quotes are live, and KIS keeps
@@ -60,3 +61,10 @@ YEARS = dg.TimeWindowPartitionsDefinition(
     timezone=_SEOUL,
     end_offset=1 + _AHEAD // 365 + (_AHEAD > 0),
 )
+
+
+def partitions_of(table: Table) -> dg.TimeWindowPartitionsDefinition:
+    """The partitions of a table's asset and of its checks."""
+    if table.own_source == "krx":
+        return KRX_DAYS
+    return {"day": TRADING_DAYS, "month": MONTHS, "year": YEARS}[table.partition]

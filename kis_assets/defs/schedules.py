@@ -168,13 +168,7 @@ def plans(settings: Settings) -> list[Plan]:
         # Whether there is a session today decides whether last night corrected anything.
         Plan("calendar_morning", market_calendar, at(told.time()), "year"),
         # The close of the day before is the regular session's since last night; see `finality`.
-        Plan(
-            "candles_morning",
-            daily_candle_ingestion,
-            at(candles),
-            "month",
-            of_before=True,
-        ),
+        Plan("candles_morning", daily_candle_ingestion, at(candles), "month", of_before=True),
         Plan(
             "candles_doubted",
             daily_candle_ingestion,

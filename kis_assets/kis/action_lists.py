@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from kis_assets.errors import UnexpectedAnswer
 from kis_assets.exchange import calendar
-from kis_assets.kis.client import Endpoint
+from kis_assets.kis.endpoint import Endpoint
 from kis_assets.kis.fields import Field, any_day, decimal, text, whole
 
 Action = dict[str, Any]

@@ -6,7 +6,8 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 from kis_assets.errors import UnexpectedAnswer
-from kis_assets.kis.client import Client, Endpoint
+from kis_assets.kis.client import Client
+from kis_assets.kis.endpoint import Endpoint
 from kis_assets.kis.fields import Field, Page, Row, day, flag, page, read, rows_of
 
 CALENDAR = Endpoint("chk-holiday", "CTCA0903R", virtual=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 from kis_assets.errors import InvalidRequest, KISError, UnexpectedAnswer
 from kis_assets.exchange import calendar, finality
 from kis_assets.exchange.venues import Venue
-from kis_assets.kis.client import DEFAULT, AskOptions, Client, Endpoint
+from kis_assets.kis.client import Client
+from kis_assets.kis.endpoint import Endpoint
 from kis_assets.kis.fields import (
     Field,
     Row,
@@ -69,7 +69,6 @@ def daily_page(
     code: str,
     first: date,
     last: date,
-    options: AskOptions = DEFAULT,
     *,
     adjusted: bool = False,
 ) -> list[Bar]:
@@ -79,7 +78,7 @@ def daily_page(
     it is what a stock has that was not listed, and what KIS says in a lapse.
     """
     parameters = {
-        "FID_COND_MRKT_DIV_CODE": options.market,
+        "FID_COND_MRKT_DIV_CODE": client.market,
         "FID_INPUT_ISCD": code,
         "FID_INPUT_DATE_1": f"{first:%Y%m%d}",
         "FID_INPUT_DATE_2": f"{last:%Y%m%d}",
@@ -87,8 +86,8 @@ def daily_page(
         "FID_ORG_ADJ_PRC": "0" if adjusted else "1",
     }
     # What NXT shows of a stock that it has suspended is not known.
-    is_nxt = options.venue is Venue.NXT
-    now = client.now()
+    is_nxt = client.venue is Venue.NXT
+    now = client.clock.now()
     closed = None if is_nxt else calendar.closed_session(now).day
     final = finality.newest_final_day(now)
 
@@ -98,11 +97,10 @@ def daily_page(
             parameters,
             lambda body: read_daily_candles(body, code, first, last, closed),
             about=code,
-            options=options,
         )
 
     # Which close KIS states beside the bars of another venue is not known.
-    doubted = finality.doubted_day(now) if options.venue is Venue.KRX else None
+    doubted = finality.doubted_day(now) if client.venue is Venue.KRX else None
     proven = doubted is not None and now >= finality.refetched_by(doubted)
     return [
         bar
@@ -118,9 +116,7 @@ def daily_page(
     ]
 
 
-def each_day(
-    client: Client, code: str, first: date, last: date, options: AskOptions = DEFAULT
-) -> Iterator[Bar]:
+def each_day(client: Client, code: str, first: date, last: date) -> Iterator[Bar]:
     """The raw daily bars of a span, newest first; a page is asked for when it is needed.
 
     A page that fails fails the whole: it is never the end of history. A short page is the end when
@@ -130,7 +126,7 @@ def each_day(
     is_first = True
     while calendar.possible_trading_days(first, last):
         try:
-            page = daily_page(client, code, first, last, options)
+            page = daily_page(client, code, first, last)
         except InvalidRequest:
             if is_first:
                 raise
@@ -142,9 +138,7 @@ def each_day(
         last = page[-1]["trading_day"] - timedelta(days=1)
 
 
-def refuse_no_session(
-    client: Client, codes: list[str], day: date, options: AskOptions = DEFAULT
-) -> None:
+def refuse_no_session(client: Client, codes: list[str], day: date) -> None:
     """Refuse a day of which none of these busy stocks has a bar.
 
     A holiday decreed at short notice is in no calendar, and KIS goes on showing the prices of the
@@ -153,9 +147,10 @@ def refuse_no_session(
     Raises:
         UnexpectedAnswer: there is no session on that day, or it has not begun.
     """
+    live = client.asking(live=True)
     for code in codes:
         try:
-            if daily_page(client, code, day, day, replace(options, live=True)):
+            if daily_page(live, code, day, day):
                 return
         except KISError as error:
             # A capture cannot be had later: what merely could not be checked does not stop it.
@@ -168,19 +163,18 @@ def refuse_no_session(
         )
 
 
-def recent_days(client: Client, code: str, options: AskOptions = DEFAULT) -> list[Bar]:
+def recent_days(client: Client, code: str) -> list[Bar]:
     """The last thirty raw daily bars, newest first; see `read_recent_days`."""
     return client.ask(
         RECENT_DAYS,
         {
-            "FID_COND_MRKT_DIV_CODE": options.market,
+            "FID_COND_MRKT_DIV_CODE": client.market,
             "FID_INPUT_ISCD": code,
             "FID_PERIOD_DIV_CODE": "D",
             "FID_ORG_ADJ_PRC": "0",  # raw here, and the other way round in the daily chart
         },
         read_recent_days,
         about=code,
-        options=options,
     )
 
 

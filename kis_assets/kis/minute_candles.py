@@ -12,8 +12,9 @@ from kis_assets.errors import InvalidRequest, NotSupported, UnexpectedAnswer
 from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue
 from kis_assets.kis import minute_days
-from kis_assets.kis.client import DEFAULT, AskOptions, Client, Endpoint
+from kis_assets.kis.client import Client
 from kis_assets.kis.daily_candles import chart_rows, daily_page, each_day
+from kis_assets.kis.endpoint import Endpoint
 from kis_assets.kis.fields import Field, Row, amount, clock, day, is_nothing, output, read
 from kis_assets.kis.minute_days import EXTENSION, MINUTE, Bar, Page
 from kis_assets.tables import MINUTE_CANDLES
@@ -22,10 +23,8 @@ log = logging.getLogger(__name__)
 
 PAST_MINUTES = Endpoint("inquire-time-dailychartprice", "FHKST03010230", virtual=False)
 TODAYS_MINUTES = Endpoint("inquire-time-itemchartprice", "FHKST03010200")
-PAST_MINUTES_A_PAGE = 120
-"""Minutes that inquire-time-dailychartprice gives at most."""
-TODAYS_MINUTES_A_PAGE = 30
-"""Minutes that inquire-time-itemchartprice gives at most."""
+A_PAGE = {PAST_MINUTES: 120, TODAYS_MINUTES: 30}
+"""Minutes that each gives at most."""
 SESSIONS_KEPT = MINUTE_CANDLES.sessions_kept
 
 FIELDS = (
@@ -75,7 +74,6 @@ def minutes(
     client: Client,
     code: str,
     day: date,
-    options: AskOptions = DEFAULT,
     *,
     regular_only: bool = False,
 ) -> list[Bar]:
@@ -83,82 +81,62 @@ def minutes(
 
     `regular_only` leaves out the after-market; on other venues than KRX it always is.
     """
-    regular_only |= options.venue is not Venue.KRX
-    now = client.settings.now()
-    at_kis = client.at_kis(now)
+    regular_only |= client.venue is not Venue.KRX
+    at_kis = client.clock.now()
     session = kept_session(day, at_kis)
     is_virtual = client.environment == "virtual"
     if at_kis > session.closes_at + EXTENSION and not is_virtual:
-        return past_minutes(client, code, session, now, options, regular_only=regular_only)
+        return past_minutes(client, code, session, regular_only=regular_only)
     live = calendar.live_session(at_kis)
     if live is None or live.day != day:
         raise NotSupported(
             f"the virtual server has no minutes of past days, such as {day}; the real one has "
             "(KIS_USE_VIRTUAL_SERVER=false)"
         )
-    return todays_minutes(client, code, session, now, options, regular_only=regular_only)
+    return todays_minutes(client, code, session, regular_only=regular_only)
 
 
-def each_minute(client: Client, code: str, options: AskOptions = DEFAULT) -> Iterator[Bar]:
+def each_minute(client: Client, code: str) -> Iterator[Bar]:
     """Minutes, newest first, session by session as far back as this server has them."""
-    now = client.now()
+    now = client.clock.now()
     latest = calendar.latest_session(now).day
     if client.environment == "virtual":
-        yield from reversed(minutes(client, code, latest, options))
+        yield from reversed(minutes(client, code, latest))
         log.info("%s: the virtual server has the minutes of %s only", code, latest)
         return
     # The days say on which of them there is something to ask for.
-    for bar in each_day(client, code, oldest_kept(now), latest, options):
+    for bar in each_day(client, code, oldest_kept(now), latest):
         if bar["has_traded"]:
-            yield from reversed(minutes(client, code, bar["trading_day"], options))
+            yield from reversed(minutes(client, code, bar["trading_day"]))
 
 
 def past_minutes(
-    client: Client,
-    code: str,
-    session: calendar.Session,
-    now: datetime,
-    options: AskOptions = DEFAULT,
-    *,
-    regular_only: bool = False,
+    client: Client, code: str, session: calendar.Session, *, regular_only: bool = False
 ) -> list[Bar]:
     """The traded minutes of a day that are over, oldest first; none on a day without any.
 
-    `now` is the moment of asking by the clock of this machine. By KIS's own, no minute is given
-    that is not over. `regular_only` leaves out the after-market.
+    No minute is given that is not over by KIS's own clock. `regular_only` leaves out the
+    after-market.
 
     Raises:
         UnexpectedAnswer: none of a day with trades, or not from its beginning.
     """
-
-    def ask(upto: datetime, latest: datetime) -> Page:
-        return client.ask(
-            PAST_MINUTES,
-            {
-                "FID_COND_MRKT_DIV_CODE": options.market,
-                "FID_INPUT_ISCD": code,
-                "FID_INPUT_DATE_1": f"{session.day:%Y%m%d}",
-                "FID_INPUT_HOUR_1": f"{upto:%H%M}00",
-                "FID_PW_DATA_INCU_YN": "Y",
-                "FID_FAKE_TICK_INCU_YN": "",  # refused without it, undocumented with a value
-            },
-            lambda body: read_page(body, code, session.day, latest, PAST_MINUTES_A_PAGE),
-            about=code,
-            options=options,
-        )
-
+    now = client.settings.now()
+    parameters = {
+        "FID_INPUT_DATE_1": f"{session.day:%Y%m%d}",
+        "FID_PW_DATA_INCU_YN": "Y",
+        "FID_FAKE_TICK_INCU_YN": "",  # refused without it, undocumented with a value
+    }
     with _about(PAST_MINUTES, code):
-        found = _gathered(client, ask, session, now, regular_only)
+        found = _gathered(client, PAST_MINUTES, code, parameters, session, now, regular_only)
         if not found.bars:
-            _confirm_none(client, code, session.day, found.others, options)
-        return minute_days.past(found, session, client.at_kis(now))
+            _confirm_none(client, code, session.day, found.others)
+        return minute_days.past(found, session, client.clock.at_kis(now))
 
 
-def _confirm_none(
-    client: Client, code: str, day: date, others: frozenset[date], options: AskOptions
-) -> None:
+def _confirm_none(client: Client, code: str, day: date, others: frozenset[date]) -> None:
     """KIS says nothing of a day either when nobody traded on it or when it errs: ask which."""
-    for bar in daily_page(client, code, day, day, options):
+    for bar in daily_page(client, code, day, day):
         if bar["has_traded"] and bar["open"] and bar["volume"]:
             raise UnexpectedAnswer(
                 f"the answer holds minutes of {max(others, default='no day')}, asked was {day}"
@@ -166,49 +144,29 @@ def _confirm_none(
 
 
 def todays_minutes(
-    client: Client,
-    code: str,
-    session: calendar.Session,
-    now: datetime,
-    options: AskOptions = DEFAULT,
-    *,
-    regular_only: bool = False,
+    client: Client, code: str, session: calendar.Session, *, regular_only: bool = False
 ) -> list[Bar]:
-    """The traded minutes of the latest day that are over, oldest first.
-
-    `now` and `regular_only` are as for `past_minutes`.
+    """The traded minutes of the latest day that are over, oldest first; see `past_minutes`.
 
     Raises:
         UnexpectedAnswer: minutes of other days alone, or not from the day's beginning.
     """
-
-    def ask(upto: datetime, latest: datetime) -> Page:
-        return client.ask(
-            TODAYS_MINUTES,
-            {
-                "FID_COND_MRKT_DIV_CODE": options.market,
-                "FID_INPUT_ISCD": code,
-                "FID_INPUT_HOUR_1": f"{upto:%H%M}00",
-                "FID_PW_DATA_INCU_YN": "N",
-                "FID_ETC_CLS_CODE": "",
-            },
-            lambda body: read_page(body, code, session.day, latest, TODAYS_MINUTES_A_PAGE),
-            about=code,
-            options=options,
-        )
-
+    now = client.settings.now()
+    parameters = {"FID_PW_DATA_INCU_YN": "N", "FID_ETC_CLS_CODE": ""}
     with _about(TODAYS_MINUTES, code):
-        found = _gathered(client, ask, session, now, regular_only)
+        found = _gathered(client, TODAYS_MINUTES, code, parameters, session, now, regular_only)
         if found.others and not found.bars:
             raise UnexpectedAnswer(
                 f"the answer holds minutes of {max(found.others)}, asked was {session.day}"
             )
-        return minute_days.todays(found, session, client.at_kis(now))
+        return minute_days.todays(found, session, client.clock.at_kis(now))
 
 
 def _gathered(
     client: Client,
-    ask: minute_days.Ask,
+    endpoint: Endpoint,
+    code: str,
+    parameters: dict[str, str],
     session: calendar.Session,
     now: datetime,
     regular_only: bool,
@@ -216,8 +174,21 @@ def _gathered(
     """A day's minutes as far as they have come; once more where our clock proves to be slow."""
     last = minute_days.last_minute(session, regular_only=regular_only)
 
+    def ask(upto: datetime, latest: datetime) -> Page:
+        common = {
+            "FID_COND_MRKT_DIV_CODE": client.market,
+            "FID_INPUT_ISCD": code,
+            "FID_INPUT_HOUR_1": f"{upto:%H%M}00",
+        }
+        return client.ask(
+            endpoint,
+            common | parameters,
+            lambda body: read_page(body, code, session.day, latest, A_PAGE[endpoint]),
+            about=code,
+        )
+
     def until() -> datetime:
-        return min(client.at_kis(now), last)
+        return min(client.clock.at_kis(now), last)
 
     asked = until()
     found = minute_days.gather(ask, session, asked)

@@ -9,7 +9,8 @@ from typing import Any
 
 from kis_assets.errors import InvalidRequest, UnexpectedAnswer
 from kis_assets.exchange import calendar
-from kis_assets.kis.client import DEFAULT, AskOptions, Client, Endpoint
+from kis_assets.kis.client import Client
+from kis_assets.kis.endpoint import Endpoint
 from kis_assets.kis.fields import Field, Row, clock, output, plain, read, text, whole
 from kis_assets.kis.minute_days import EXTENSION
 from kis_assets.tables import LEVELS
@@ -46,17 +47,14 @@ EXPECTED = (
 )
 
 
-def order_book(
-    client: Client, code: str, trading_day: date, options: AskOptions = DEFAULT
-) -> dict[str, Any]:
+def order_book(client: Client, code: str, trading_day: date) -> dict[str, Any]:
     """The order book of one stock now; see `read_order_book`."""
     now = client.settings.now()
     return client.ask(
         ORDER_BOOK,
-        {"FID_COND_MRKT_DIV_CODE": options.market, "FID_INPUT_ISCD": code},
+        {"FID_COND_MRKT_DIV_CODE": client.market, "FID_INPUT_ISCD": code},
         lambda body: read_order_book(body, code, trading_day, now),
         about=code,
-        options=options,
     )
 
 

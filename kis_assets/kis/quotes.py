@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from kis_assets.errors import InvalidRequest, KISError, UnexpectedAnswer
-from kis_assets.kis.client import DEFAULT, AskOptions, Client, Endpoint
+from kis_assets.kis.client import Client
+from kis_assets.kis.endpoint import Endpoint
 from kis_assets.kis.fields import (
     LARGEST,
     Field,
@@ -83,31 +84,27 @@ _ZERO_IS_NONE = (
 )
 
 
-def price(client: Client, code: str, options: AskOptions = DEFAULT) -> Quote:
+def price(client: Client, code: str) -> Quote:
     """The quote of one stock; see `read_price`."""
     return client.ask(
         PRICE,
-        {"FID_COND_MRKT_DIV_CODE": options.market, "FID_INPUT_ISCD": code},
+        {"FID_COND_MRKT_DIV_CODE": client.market, "FID_INPUT_ISCD": code},
         lambda body: read_price(body, code),
         about=code,
-        options=options,
     )
 
 
-def prices(
-    client: Client, codes: tuple[str, ...], options: AskOptions = DEFAULT
-) -> Mapping[str, Quote | UnexpectedAnswer]:
+def prices(client: Client, codes: tuple[str, ...]) -> Mapping[str, Quote | UnexpectedAnswer]:
     """The quotes of up to 30 stocks; see `read_prices`."""
     parameters: dict[str, str] = {}
     for slot, code in enumerate(codes, 1):
-        parameters[f"FID_COND_MRKT_DIV_CODE_{slot}"] = options.market
+        parameters[f"FID_COND_MRKT_DIV_CODE_{slot}"] = client.market
         parameters[f"FID_INPUT_ISCD_{slot}"] = code
     return client.ask(
         MANY_PRICES,
         parameters,
         lambda body: read_prices(body, codes),
         about=codes[0] if len(codes) == 1 else f"{codes[0]} to {codes[-1]}",
-        options=options,
     )
 
 
@@ -115,7 +112,6 @@ def each_price(
     client: Client,
     codes: list[str],
     take: Callable[[str, Quote], None],
-    options: AskOptions,
     workers: int,
     progress: Progress | None = None,
 ) -> dict[str, KISError]:
@@ -145,10 +141,10 @@ def each_price(
         total = len(codes)
         refused = each(
             [tuple(codes[start : start + size]) for start in range(0, total, size)],
-            lambda asked: prices(client, asked, options),
+            lambda asked: prices(client, asked),
             receive,
             workers=workers,
-            rest=client.wait_for_breaker,
+            rest=client.accounts.wait_for_breaker,
             progress=progress
             and (lambda done, asked: progress(min(total, done * size), total, asked[-1])),
         )
@@ -162,10 +158,10 @@ def each_price(
     ]
     return failed | each(
         left,
-        lambda code: {code: price(client, code, options)},
+        lambda code: {code: price(client, code)},
         lambda code, found: receive((code,), found),
         workers=workers,
-        rest=client.wait_for_breaker,
+        rest=client.accounts.wait_for_breaker,
         progress=counted(progress, len(codes), before=len(codes) - len(left)),
     )
 

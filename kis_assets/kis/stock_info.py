@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kis_assets.errors import UnexpectedAnswer
-from kis_assets.kis.client import DEFAULT, AskOptions, Client, Endpoint
+from kis_assets.kis.client import Client
+from kis_assets.kis.endpoint import Endpoint
 from kis_assets.kis.fields import Field, Row, amount, any_day, decimal, flag, output, read, text
 
 STOCK_INFO = Endpoint("search-stock-info", "CTPF1002R", virtual=False)
@@ -62,14 +63,13 @@ FIELDS = (
 )
 
 
-def stock_info(client: Client, code: str, options: AskOptions = DEFAULT) -> dict[str, Any]:
+def stock_info(client: Client, code: str) -> dict[str, Any]:
     """Slow facts of one stock; see `read_stock_info`."""
     return client.ask(
         STOCK_INFO,
         {"PRDT_TYPE_CD": "300", "PDNO": code},
         lambda body: read_stock_info(body, code),
         about=code,
-        options=options,
     )
 
 

@@ -17,17 +17,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from random import random
-from types import TracebackType
-from typing import Any
 
-from pydantic import SecretStr
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
-    InvalidStatus,
     WebSocketException,
 )
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from kis_assets.errors import (
     InvalidRequest,
@@ -40,8 +36,10 @@ from kis_assets.errors import (
 )
 from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue
+from kis_assets.kis.approval import ApprovalKey
 from kis_assets.kis.client import Client
 from kis_assets.kis.error_codes import Then, policy
+from kis_assets.kis.stream_connection import connected
 from kis_assets.kis.stream_records import Kind, RealTime, records
 from kis_assets.kis.stream_registrations import (
     PING,
@@ -55,25 +53,16 @@ from kis_assets.transport import network
 
 log = logging.getLogger(__name__)
 
-PATH = "/tryitout"
 SILENCE = 60.0
 """Seconds without a word after which a connection is dead: KIS pings every ten."""
 _SPACING = 0.05
-_LONGEST_FRAME = 2**20
 _LONGEST_WAIT = 60.0
 _HELD = 30.0
-_KEY_LASTS = 12 * 3600.0
 _FINE = ("OPSP0000", "OPSP0001", "OPSP0002", "OPSP0003")
-
-# The library writes every frame it sends at debug level, and the approval key stands in them.
-_quiet = logging.getLogger("kis_assets.kis.stream.websocket")
-_quiet.setLevel(logging.WARNING)
 
 _APPROVAL = (1.1, 1.1, 61.0)
 """Seconds after a refused request for an approval key: KIS states one a second, and it is not known
 whether that is all."""
-_keys: dict[tuple[str, str], tuple[SecretStr, float]] = {}
-_asking = threading.Lock()
 
 
 class _Dropped(Exception):
@@ -82,17 +71,6 @@ class _Dropped(Exception):
     def __init__(self, error: KISError) -> None:
         super().__init__(str(error))
         self.error = error
-
-
-class _Session(ClientConnection):
-    """A connection that is led to no other server: the approval key would go there."""
-
-    def handshake(self, *given: Any, **more: Any) -> None:
-        """See `ClientConnection.handshake`; a redirect is an error as any other."""
-        try:
-            super().handshake(*given, **more)
-        except InvalidStatus as error:
-            raise InvalidHandshake(f"HTTP {error.response.status_code}") from None
 
 
 class Stream:
@@ -129,6 +107,7 @@ class Stream:
         self._settings = settings
         self._client = client or Client(settings)
         self._owned = None if client else self._client
+        self._key = ApprovalKey(settings, self._client)
         self._closing = threading.Event()
         self._sleep = sleep or self._closing.wait
         self._silence = silence
@@ -150,12 +129,7 @@ class Stream:
     def __enter__(self) -> Stream:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -203,21 +177,12 @@ class Stream:
 
     def _session(self) -> Iterator[RealTime]:
         """One session, to its end."""
-        key = self._approval_key()
-        network.check_feed(self._settings.ws_url)
         try:
-            connection = connect(
-                f"{self._settings.ws_url}{PATH}",
-                legacy=True,
-                compression=None,
-                open_timeout=self._settings.kis_api_timeout,
-                close_timeout=1,
-                # KIS pings by messages of its own, and is not known to answer the protocol's.
-                ping_interval=None,
-                max_size=_LONGEST_FRAME,
-                logger=_quiet,
-                create_connection=_Session,
-            )
+            key = self._key.get()
+        except (ServiceUnavailable, RateLimited) as error:
+            raise _Dropped(error) from None
+        try:
+            connection = connected(self._settings)
         except (OSError, WebSocketException) as error:
             raise _Dropped(self._unreachable(error)) from None
         self._connection = connection
@@ -302,7 +267,7 @@ class Stream:
             text = f"another session of this app key is open, and KIS allows one: {text}"
         error = what.error(text, msg_cd=msg_cd, endpoint=tr_id, stock_code=code)
         if what.then is Then.RETOKEN:
-            if self._forget_key():
+            if self._key.forget():
                 raise _Dropped(error)
             raise error
         raise _Dropped(error) if what.then is Then.RETRY else error
@@ -316,30 +281,3 @@ class Stream:
             passing=True,
             is_outage=True,
         )
-
-    def _approval_key(self) -> SecretStr:
-        """The key of this process, asked for anew where there is none or it is old."""
-        try:
-            with _asking:
-                key, asked = _keys.get(self._owner, (SecretStr(""), 0.0))
-                if not key.get_secret_value() or time.monotonic() - asked > _KEY_LASTS:
-                    key = self._client.approval_key()
-                    _keys[self._owner] = key, time.monotonic()
-                    self._key_is_new = True
-                else:
-                    self._key_is_new = False
-                return key
-        except (ServiceUnavailable, RateLimited) as error:
-            raise _Dropped(error) from None
-
-    def _forget_key(self) -> bool:
-        """Forget a key that was refused; whether asking for another one may help."""
-        with _asking:
-            _keys.pop(self._owner, None)
-        return not self._key_is_new
-
-    @property
-    def _owner(self) -> tuple[str, str]:
-        return self._settings.base_url, self._settings.credentials[0].id
-
-    _key_is_new = True

@@ -11,28 +11,19 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
-from filelock import FileLock
 
 from kis_assets.errors import AuthenticationFailed, RateLimited, ServiceUnavailable
 from kis_assets.exchange import calendar
 from kis_assets.kis.sealing import Seal
-from kis_assets.security.ownership import (
-    explained,
-    private_file,
-    private_folder,
-    put,
-    remove_leftover,
-)
 from kis_assets.settings import Credential, Settings
-from kis_assets.state.redis import Redis, RedisVault
+from kis_assets.state.shared import Shared
+from kis_assets.state.vault import Vault
 
 log = logging.getLogger(__name__)
 
@@ -100,75 +91,6 @@ def read_answer(answer: dict[str, Any], now: float) -> Token:
             expires_at = min(expires_at, ends) if expires_at > now else ends
     # KIS's last a day, whatever stands in the answer.
     return Token(access_token, min(expires_at, now + _DAY), now)
-
-
-class Vault(Protocol):
-    """Where the token of one app key lies, for all processes. Raises ServiceUnavailable."""
-
-    def locked(self, timeout: float) -> AbstractContextManager[None]:
-        """Hold the lock; give up after `timeout` seconds."""
-        ...
-
-    def read(self) -> bytes:
-        """What was written last, empty where there is nothing."""
-        ...
-
-    def write(self, content: bytes, lasts: float) -> None:
-        """Keep `content`, for so many seconds at least."""
-        ...
-
-
-class FileVault:
-    """A file of mode 0600 in a folder of mode 0700, with a lock beside it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    @contextmanager
-    def locked(self, timeout: float) -> Generator[None]:
-        """See `Vault.locked`."""
-        lock = self._path.with_suffix(".lock")
-        try:
-            private_folder(self._path.parent)
-            for path in (self._path, lock):
-                private_file(path)
-            with FileLock(lock, timeout=timeout, mode=0o600):
-                self._sweep()
-                yield
-        except TimeoutError:
-            raise ServiceUnavailable(
-                "another process has been renewing the token for too long"
-            ) from None
-        except OSError as error:
-            raise self._unusable(error) from None
-
-    def read(self) -> bytes:
-        """See `Vault.read`."""
-        try:
-            return self._path.read_bytes()
-        except FileNotFoundError:
-            return b""
-        except OSError as error:
-            raise self._unusable(error) from None
-
-    def write(self, content: bytes, lasts: float) -> None:
-        """See `Vault.write`; a file lasts until it is written anew, or for a hundred days."""
-        del lasts
-        put(self._path, content, 0o600)
-
-    def _unusable(self, error: OSError) -> ServiceUnavailable:
-        why = explained(error, self._path.parent)
-        return ServiceUnavailable(f"the token file {self._path} cannot be used: {why}")
-
-    def _sweep(self) -> None:
-        """Remove the tokens of earlier versions, which lie bare, and those that ended long ago."""
-        for path in self._path.parent.glob("token-*"):
-            if path.suffix == ".json":
-                path.unlink(missing_ok=True)
-            elif path.suffix[1:].isdecimal():
-                remove_leftover(path)
-            elif path.suffix == ".sealed":
-                remove_leftover(path, _LONGEST)
 
 
 class TokenStore:
@@ -301,19 +223,13 @@ class TokenStore:
 def open_tokens(
     settings: Settings,
     credential: Credential,
-    issue: Callable[[], dict[str, Any]],
+    shared: Shared,
+    issue: Callable[[], dict[str, Any]] = dict,
     *,
-    folder: Path,
-    redis: Redis | None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> TokenStore:
-    """The token of an app key for the server in use: in a file of that folder, or on Redis."""
+    """The token of an app key for the server in use."""
     seal = Seal(credential, settings.base_url)
-    name = f"{settings.environment}-{credential.id}"
-    vault: Vault = (
-        FileVault(folder / f"token-{name}-{seal.name}.sealed")
-        if redis is None
-        else RedisVault(redis, f"{name}-{seal.name}", bare=name)
-    )
+    vault = shared.vault(f"{settings.environment}-{credential.id}", seal.name)
     return TokenStore(vault, seal, issue, clock=clock, sleep=sleep)

@@ -1,4 +1,4 @@
-"""The way of one request to KRX's Open API: count, send, judge. Rows are read in `krx_answers`.
+"""The way of one request to KRX's Open API: count, send, judge. Rows are read in `answers`.
 
 The key goes in a header and appears nowhere else. KRX allows a key 10,000 calls a day; all
 processes count together, retries included, by the day in Seoul.
@@ -21,8 +21,7 @@ from kis_assets.kis.fields import plain
 from kis_assets.security.redaction import is_echoed, redact_answer
 from kis_assets.settings import Settings
 from kis_assets.settings.agreement import NO_KRX_KEY
-from kis_assets.state.redis import Redis, RedisState
-from kis_assets.state.sqlite import SharedState, State
+from kis_assets.state.shared import open_state
 from kis_assets.transport.http import LONGEST_FILE, Wire, envelope
 from kis_assets.transport.retry import retrying
 from kis_assets.transport.stats import Tally
@@ -63,8 +62,7 @@ class KRXClient:
         self._wire = Wire(settings.kis_api_timeout, transport=transport, clock=clock)
         # Not that of the source in use: a key has its calls once, whoever makes them.
         folder = (settings.kis_data_dir / "krx" / "state").absolute()
-        redis = Redis(settings.redis_url) if settings.redis_url else None
-        self._state: State = RedisState(redis) if redis else SharedState(folder)
+        self._state = open_state(settings, folder).state
         self._calls = f"krx-calls-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
     def ask(self, api: str, day: date, read: Callable[[dict[str, Any]], T]) -> T:

@@ -1,6 +1,6 @@
-"""market.duckdb: nothing but views over the files of the lake. No locks, no renames: see lake.py.
+"""The SQL that makes market.duckdb: macros and views over the files of the lake, and no rows.
 
-To add a view, add its SQL to `views.VIEWS`.
+To add a view, add a file to `sql/`; see `views.py`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from kis_assets.lake.views import VIEWS
+from kis_assets.lake.views import MACROS, VIEWS, meaning
 from kis_assets.tables import TABLES, Column, Table
 
 # DuckDB 1.2 and everything after it opens this; the format of 2.0 cannot be opened by 1.x.
 STORAGE_VERSION = "v1.2.0"
 
-# How many of the newest units `recent(table)` reads.
+# How many of the newest units `recent_<table>()` reads.
 RECENT_UNITS = 10
 
 _TYPES: dict[pl.DataType, str] = {
@@ -41,32 +41,38 @@ _OF_A_SOURCE = r"(kis|krx|mock)(-\w+)?"
 
 
 def statements(files: Files, folder: Path | None = None) -> dict[str, list[str]]:
-    """The SQL of every view by its name: what makes it, then comments; the same for the same files.
+    """The SQL of every macro and view by its name; the same for the same files.
 
     Args:
         files: what the views read.
         folder: where the files lie, absolute; may be None when there are none.
     """
     where = _where(folder or Path())
-    made: dict[str, list[str]] = {}
+    macros = dict(MACROS)
+    for name in sorted(set[str]().union(*(view.recent for view in VIEWS.values()))):
+        newest = files.get(name, ())[-RECENT_UNITS:]
+        macros[f"recent_{name}()"] = f"TABLE {_rows(TABLES[name], newest, where)}"
+    made = {name: [f"CREATE OR REPLACE MACRO {name} AS {sql}"] for name, sql in macros.items()}
     for table in TABLES.values():
         rows = _rows(table, files.get(table.name, ()), where)
-        made[table.name] = [
-            f"CREATE OR REPLACE VIEW {_name(table.name)} AS {rows}",
-            f"COMMENT ON VIEW {_name(table.name)} IS {_text(table.description)}",
-            *(_comment(table.name, column) for column in table.columns),
-        ]
-    for name, sql in VIEWS.items():
-        notes, body = _split(sql)
-        made[name] = [
-            f"CREATE OR REPLACE VIEW {_name(name)} AS {_with_recent(body, files, where)}",
-            f"COMMENT ON VIEW {_name(name)} IS {_text(notes)}",
-        ]
+        columns = {column.name: meaning(column) for column in table.columns}
+        made[table.name] = _made(table.name, rows, table.description, columns)
+    for name, view in VIEWS.items():
+        made[name] = _made(name, view.sql, view.about, view.columns)
     return made
 
 
+def _made(view: str, sql: str, about: str, columns: Mapping[str, str]) -> list[str]:
+    """What makes a view and its comments."""
+    return [
+        f"CREATE OR REPLACE VIEW {_name(view)} AS {sql}",
+        f"COMMENT ON VIEW {_name(view)} IS {_text(about)}",
+        *(_comment(view, name, text) for name, text in columns.items()),
+    ]
+
+
 def build(path: Path, views: Mapping[str, Sequence[str]]) -> None:
-    """Make these views in the DuckDB file `path`, made when it is not there, and close it.
+    """Make these views and macros in the DuckDB file `path`, made when it is not there.
 
     Raises:
         duckdb.Error: the disk is full, the file is broken, or a view is wrong.
@@ -79,12 +85,6 @@ def build(path: Path, views: Mapping[str, Sequence[str]]) -> None:
         connection.execute("USE market")
         connection.execute("BEGIN")
         connection.execute(";".join(statement for sql in views.values() for statement in sql))
-        comments = [
-            comment
-            for name in views.keys() & VIEWS.keys()
-            for comment in _derived_comments(connection, name, VIEWS[name])
-        ]
-        connection.execute(";".join(comments))
         connection.execute("COMMIT")
         connection.execute("USE memory")
         connection.execute("DETACH market")
@@ -159,37 +159,8 @@ def _read(paths: Sequence[str], where: str, *, by_name: bool = False) -> str:
     return f"read_parquet({absolute}, hive_partitioning = false{union})"
 
 
-def _with_recent(sql: str, files: Files, where: str) -> str:
-    def newest(found: re.Match[str]) -> str:
-        table = TABLES[found.group(1)]
-        return f"({_rows(table, files.get(table.name, ())[-RECENT_UNITS:], where)})"
-
-    return re.sub(r"\brecent\((\w+)\)", newest, sql)
-
-
-def _split(sql: str) -> tuple[str, str]:
-    lines = [line.strip() for line in sql.strip().splitlines()]
-    notes = [line.removeprefix("--").strip() for line in lines if line.startswith("--")]
-    return " ".join(notes), "\n".join(line for line in lines if not line.startswith("--"))
-
-
-def _comment(view: str, column: Column) -> str:
-    unit = f" [{column.unit}]" if column.unit else ""
-    where = f"{_name(view)}.{_name(column.name)}"
-    return f"COMMENT ON COLUMN {where} IS {_text(column.description + unit)}"
-
-
-def _derived_comments(connection: duckdb.DuckDBPyConnection, view: str, sql: str) -> list[str]:
-    """A column that keeps its name in a derived view keeps its meaning too."""
-    words = set(re.findall(r"\w+", sql))
-    known = {
-        column.name: column
-        for name, table in TABLES.items()
-        if name in words
-        for column in table.columns
-    }
-    described = connection.execute(f"DESCRIBE {_name(view)}").fetchall()
-    return [_comment(view, known[name]) for name, *_ in described if name in known]
+def _comment(view: str, column: str, text: str) -> str:
+    return f"COMMENT ON COLUMN {_name(view)}.{_name(column)} IS {_text(text)}"
 
 
 def _name(name: str) -> str:

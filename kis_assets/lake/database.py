@@ -53,7 +53,7 @@ class Database:
         with self._versions.lock("market"):
             self._versions.sweep("market")
             views = self.views()
-            # Some comments depend on more than their own view.
+            # A view is made anew too when a table it reads has other columns.
             every = _digest(catalog.statements({}))
             marks = {name: f"{every} {_digest(sql)}" for name, sql in views.items()}
             note = self._versions.folder / ".locks" / "published"

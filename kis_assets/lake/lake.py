@@ -174,7 +174,7 @@ class Lake:
         """
         count = 0
         with self._failures("versions"):
-            # Lest a catalog that a crash left behind names a file that goes now.
+            # A catalog that a crash left behind may name a file that goes now.
             self._database.publish(only_if_stale=True)
             for table in self._versions.tables():
                 with self._versions.lock(table):

@@ -73,6 +73,8 @@ def record(lake: Lake, table: Table, findings: list[Finding]) -> None:
         for day in sorted({*finding.rows, *finding.failing})
     ]
     frame = pl.DataFrame(found, QUALITY.schema)
+    if frame.is_empty() and lake.folder.exists():
+        lake.publish(only_if_stale=True)
     names = {finding.name for finding in findings}
     for _, part in frame.group_by(pl.col("trading_day").dt.truncate("1mo")):
         days = part["trading_day"].to_list()

@@ -271,7 +271,5 @@ def _tables_in(query: str) -> set[str]:
     from kis_assets.tables import TABLES
 
     words = set(re.findall(r"\w+", query))
-    found = words & TABLES.keys()
-    for view in words & VIEWS.keys():
-        found |= _tables_in(VIEWS[view])
-    return found
+    of_views = (view.tables for name, view in VIEWS.items() if name in words)
+    return (words & TABLES.keys()).union(*of_views)

@@ -11,7 +11,18 @@ import polars as pl
 
 from kis_assets.lake.damaged_files import damaged, is_whole
 from kis_assets.lake.scope import LakeError, order_of
-from kis_assets.tables import Column, Table
+from kis_assets.tables import Table
+
+# The schema is always stated, so that no file is opened before the query runs. The versions lie in
+# folders named month=2026-03, which is no column of theirs.
+_PLAIN: dict[str, Any] = {"glob": False, "hive_partitioning": False}
+# A column may become wider: whole numbers fractions. One whose type changes otherwise is a new
+# column under another name, with what it was `before`.
+_WIDER = pl.ScanCastOptions(
+    integer_cast=["upcast", "allow-float"],
+    float_cast="upcast",
+    datetime_cast=["nanosecond-downcast", "convert-timezone"],
+)
 
 
 def write(table: Table, rows: pl.DataFrame, path: Path) -> None:
@@ -36,16 +47,9 @@ def scan(table: Table, paths: list[Path]) -> pl.LazyFrame:
     of_today = ending(table)
     current = [path for path in paths if path.name.endswith(of_today)]
     older = [path for path in paths if not path.name.endswith(of_today)]
-    # The versions lie in folders named month=2026-03, which is no column of theirs.
-    frames = [
-        _conform(table, pl.scan_parquet(path, glob=False, hive_partitioning=False))
-        for path in older
-    ]
+    frames = [_older(table, older)] if older else []
     if current:
-        # The schema is stated, so that no file is opened before the query runs.
-        frames.append(
-            pl.scan_parquet(current, schema=table.schema, glob=False, hive_partitioning=False)
-        )
+        frames.append(pl.scan_parquet(current, schema=table.schema, **_PLAIN))
     return pl.concat(frames) if frames else table.empty().lazy()
 
 
@@ -56,17 +60,21 @@ def load(table: Table, path: Path | None) -> pl.DataFrame:
     return scan(table, [path]).collect().sort(order_of(table))
 
 
-def _conform(table: Table, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Rows stored under older columns of a table, under those of today."""
-    there = rows.collect_schema()
-
-    def value(column: Column) -> pl.Expr:
-        if column.name in there:
-            return pl.col(column.name)
-        return pl.lit(None) if column.before is None else pl.sql_expr(column.before())
-
-    return rows.select(
-        value(column).cast(column.dtype).alias(column.name) for column in table.columns
+def _older(table: Table, paths: list[Path]) -> pl.LazyFrame:
+    """Rows that were stored under other columns of a table, under those of today."""
+    rows = pl.scan_parquet(
+        paths,
+        schema=table.schema,
+        missing_columns="insert",
+        extra_columns="ignore",
+        cast_options=_WIDER,
+        **_PLAIN,
+    )
+    # Polars puts nulls into a new column; what it was before follows from others.
+    return rows.with_columns(
+        pl.coalesce(column.name, pl.sql_expr(column.before()))
+        for column in table.columns
+        if column.before is not None
     )
 
 

@@ -10,9 +10,8 @@ from kis_assets.errors import ServiceUnavailable
 from kis_assets.exchange import calendar
 from kis_assets.kis.token import open_tokens
 from kis_assets.settings import Credential, Settings
-from kis_assets.state.cache import RedisStore, SqliteStore, Store
-from kis_assets.state.redis import Redis, RedisState
-from kis_assets.state.sqlite import SharedState, State
+from kis_assets.state.cache import Store
+from kis_assets.state.shared import Shared, open_state
 from kis_assets.transport.circuit_breaker import Breaker
 from kis_assets.transport.rate_limiter import Quota
 
@@ -32,36 +31,31 @@ def snapshot(settings: Settings) -> dict[str, Any]:
         `breaker_opens_for`, seconds), `cache`
         (hits, misses, hit_rate, entries, bytes) and `error`, empty unless none of it can be read.
     """
-    redis = None if settings.redis_url is None else Redis(settings.redis_url)
-    folder = settings.state_dir
-    state: State = SharedState(folder) if redis is None else RedisState(redis)
-    store: Store = SqliteStore(folder / "cache.sqlite") if redis is None else RedisStore(redis)
+    shared = open_state(settings)
+    store = shared.store("")
     result: dict[str, Any] = {
-        "shared_in": str(folder) if redis is None else redis.where,
+        "shared_in": shared.where,
         "environment": settings.environment,
         "accounts": {},
         "cache": {},
         "error": "",
     }
-    is_new = redis is None and not folder.exists()
     try:
-        if not is_new:
+        if not shared.is_new:
             result["cache"] = _cache(store)
         for credential in settings.credentials:
-            result["accounts"][credential.id] = _account(settings, credential, state, redis, is_new)
+            result["accounts"][credential.id] = _account(settings, credential, shared)
     except ServiceUnavailable as error:
         result["error"] = str(error)
     finally:
-        state.close()
+        shared.state.close()
         store.close()
     return result
 
 
-def _account(
-    settings: Settings, credential: Credential, state: State, redis: Redis | None, is_new: bool
-) -> dict[str, Any]:
+def _account(settings: Settings, credential: Credential, shared: Shared) -> dict[str, Any]:
     name = f"{settings.environment}-{credential.id}"
-    if is_new:  # nothing is made on disk by looking
+    if shared.is_new:  # nothing is made on disk by looking
         return {
             "rate_limit": settings.rate_limit,
             "rate": settings.rate_limit,
@@ -73,13 +67,13 @@ def _account(
             "breaker": "CLOSED",
             "breaker_opens_for": 0.0,
         }
-    breaker = Breaker(state, name, timeout=settings.kis_api_circuit_breaker_timeout)
-    tokens = open_tokens(settings, credential, dict, folder=settings.state_dir, redis=redis)
+    breaker = Breaker(shared.state, name, timeout=settings.kis_api_circuit_breaker_timeout)
+    tokens = open_tokens(settings, credential, shared)
     asked_at, expires_at = (
         datetime.fromtimestamp(moment, UTC) if moment else None
         for moment in tokens.lifetime() or (0.0, 0.0)
     )
-    found = Quota(state, name, settings.rate_limit).status()
+    found = Quota(shared.state, name, settings.rate_limit).status()
     return {
         "rate_limit": settings.rate_limit,
         **{name: found[name] for name in ("rate", "granted")},

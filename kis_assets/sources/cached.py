@@ -27,8 +27,8 @@ from kis_assets.sources.record_types import (
     PriceType,
     StockInfo,
 )
-from kis_assets.state.cache import RedisStore, SqliteStore, Statistics, Store
-from kis_assets.state.redis import Redis
+from kis_assets.state.cache import Statistics, Store
+from kis_assets.state.shared import open_state
 from kis_assets.transport.fan_out import Progress
 
 
@@ -39,10 +39,8 @@ def namespace(settings: Settings) -> str:
 
 
 def open_store(settings: Settings) -> Store:
-    """The store of these settings: `cache.sqlite` among the shared files, or Redis."""
-    if settings.redis_url is not None:
-        return RedisStore(Redis(settings.redis_url), namespace(settings))
-    return SqliteStore(settings.state_dir / "cache.sqlite", namespace(settings))
+    """The store of these settings, in which records of no other server or venue are found."""
+    return open_state(settings).store(namespace(settings))
 
 
 class CachedDataSource(DataSource):

@@ -16,7 +16,6 @@ from kis_assets.sources.cached import CachedDataSource, open_store
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.sources.mock import MockDataSource
 from kis_assets.sources.record_types import PriceType
-from kis_assets.sources.resume import History
 
 __all__ = ["KISAPIClient", "PriceType", "create_client"]
 
@@ -59,8 +58,7 @@ class KISAPIClient(CachedDataSource):
             )
             exposure.warn(settings)
             store = open_store(settings)
-            source = KISDataSource(settings, history=History(settings, store))
-            super().__init__(source, store, settings)
+            super().__init__(KISDataSource(settings, store=store), store, settings)
 
     def close(self) -> None:
         """Close connections and files."""

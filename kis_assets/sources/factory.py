@@ -38,11 +38,9 @@ def create_data_source(
     if settings.source_type == "kis":
         from kis_assets.sources.cached import CachedDataSource, open_store
         from kis_assets.sources.kis import KISDataSource
-        from kis_assets.sources.resume import History
 
         store = open_store(settings)
-        source = KISDataSource(settings, history=History(settings, store))
-        return CachedDataSource(source, store, settings)
+        return CachedDataSource(KISDataSource(settings, store=store), store, settings)
     if settings.source_type == "mock":
         from kis_assets.sources.mock import MockDataSource
 

@@ -9,7 +9,7 @@ from kis_assets.errors import NotSupported
 from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue, latest_session, session_at
 from kis_assets.kis import daily_candles, minute_candles, order_books, quotes, stock_info
-from kis_assets.kis.client import AskOptions, Client
+from kis_assets.kis.client import Client
 from kis_assets.monitoring.status import snapshot
 from kis_assets.settings import Settings
 from kis_assets.sources.bars import BUCKETS, chart, refuse_unless_bars
@@ -26,6 +26,7 @@ from kis_assets.sources.record_types import (
     StockInfo,
 )
 from kis_assets.sources.resume import History
+from kis_assets.state.cache import Store
 from kis_assets.tables import LEVELS
 from kis_assets.transport.fan_out import Progress
 
@@ -33,8 +34,8 @@ from kis_assets.transport.fan_out import Progress
 class KISDataSource(DataSource):
     """Market data of KIS's real or virtual server.
 
-    `workers` bounds the requests in flight, `history` knows what was fetched before, and the rest
-    is what `Client` is opened with.
+    `workers` bounds the requests in flight, `store` keeps history that was fetched lest a run die,
+    and the rest is what `Client` is opened with.
     """
 
     _tables: type[KISTables] = KISTables
@@ -44,7 +45,7 @@ class KISDataSource(DataSource):
         settings: Settings,
         *,
         workers: int = 10,
-        history: History | None = None,
+        store: Store | None = None,
         **of_client: Any,
     ) -> None:
         self._settings = settings
@@ -52,9 +53,8 @@ class KISDataSource(DataSource):
         self._listing = Listing(self._client)
         self._workers = workers
         self.tally = self._client.tally
-        self.tables = self._tables(
-            self._client, self._listing, history or History(settings), workers
-        )
+        history = History(settings, store, self.tally)
+        self.tables = self._tables(self._client, self._listing, history, workers)
 
     def close(self) -> None:
         """Close connections and the files that processes share."""
@@ -66,9 +66,9 @@ class KISDataSource(DataSource):
 
     def get_current_price(self, stock_code: str, venue: Venue | None = None) -> CurrentPrice:
         """The quote of one stock now; name and market cap come from the master files."""
-        options = self._options(venue)
-        quote = quotes.price(self._client, checked(stock_code), options)
-        return self._current_price(stock_code, quote, options.venue)
+        client = self._client.asking(venue=venue)
+        quote = quotes.price(client, checked(stock_code))
+        return self._current_price(stock_code, quote, client.venue)
 
     def get_current_prices_batch(
         self,
@@ -78,12 +78,11 @@ class KISDataSource(DataSource):
     ) -> BatchResult[CurrentPrice]:
         """The quotes of many stocks: 30 a request (real server) or one by one (virtual server)."""
         batch = Batch[CurrentPrice](stock_codes, "prices", progress_callback)
-        options = self._options()
+        venue = self._client.venue
         failed = quotes.each_price(
             self._client,
             batch.codes,
-            lambda code, quote: batch.took(code, self._current_price(code, quote, options.venue)),
-            options,
+            lambda code, quote: batch.took(code, self._current_price(code, quote, venue)),
             workers=max(1, max_workers or self._workers),
         )
         for code, error in failed.items():
@@ -117,7 +116,7 @@ class KISDataSource(DataSource):
         """The order book of one stock now; the name comes from the master files."""
         checked(stock_code)
         day = calendar.latest_session(self._settings.now()).day
-        book = order_books.order_book(self._client, stock_code, day, self._options(venue))
+        book = order_books.order_book(self._client.asking(venue=venue), stock_code, day)
         return OrderBook(
             stock_code=stock_code,
             stock_name=self._listing.about(stock_code).stock_name or "",
@@ -140,12 +139,12 @@ class KISDataSource(DataSource):
         """The newest `count` bars, newest first; only what they need is asked for."""
         checked(stock_code)
         refuse_unless_bars(period, count)
-        options = self._options(venue)
+        client = self._client.asking(venue=venue)
         if period in BUCKETS:
-            shorter = minute_candles.each_minute(self._client, stock_code, options)
+            shorter = minute_candles.each_minute(client, stock_code)
         else:
             span = (calendar.FIRST_DAY, self._settings.now().date())
-            shorter = daily_candles.each_day(self._client, stock_code, *span, options)
+            shorter = daily_candles.each_day(client, stock_code, *span)
         return chart(stock_code, shorter, period, count)
 
     def get_stock_info(self, stock_code: str) -> StockInfo:
@@ -165,11 +164,8 @@ class KISDataSource(DataSource):
             face_value=facts["face_value"],
         )
 
-    def _options(self, venue: Venue | None = None) -> AskOptions:
-        return AskOptions(venue or self._settings.kis_venue)
-
     def _rest(self) -> None:
-        self._client.wait_for_breaker()
+        self._client.accounts.wait_for_breaker()
 
 
 def _levels(book: Mapping[str, Any], side: str) -> tuple[OrderBookLevel, ...]:

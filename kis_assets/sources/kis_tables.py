@@ -23,7 +23,7 @@ from kis_assets.kis import (
     quotes,
     stock_info,
 )
-from kis_assets.kis.client import AskOptions, Client
+from kis_assets.kis.client import Client
 from kis_assets.kis.fields import frame
 from kis_assets.sources import kis_frames
 from kis_assets.sources.batch import several
@@ -61,7 +61,7 @@ class KISTables(TableSource):
     def __init__(self, client: Client, listing: Listing, history: History, workers: int) -> None:
         self._client, self._settings = client, client.settings
         self._listing, self._history, self._workers = listing, history, workers
-        self._options = AskOptions(client.settings.kis_venue, PATIENCE)
+        self._patient = client.asking(patience=PATIENCE)
         self.name = self._settings.kis_venue.named(self.name)
         self._recent_of: tuple[date, date] | None = None
         self._recent: dict[str, list[dict[str, Any]]] = {}
@@ -96,7 +96,7 @@ class KISTables(TableSource):
         try:
             failed = self._each(
                 stocks["stock_code"],
-                lambda code: stock_info.stock_info(self._client, code, self._options),
+                lambda code: stock_info.stock_info(self._patient, code),
                 take,
                 progress,
             )
@@ -148,9 +148,7 @@ class KISTables(TableSource):
             own = {"stock_name": name, "market_cap": quotes.market_cap(quote["price"], shares)}
             found[code] = quote | own | self._seen(code, trading_day, captured_at)
 
-        failed = quotes.each_price(
-            self._client, codes, take, self._options, self._workers, progress
-        )
+        failed = quotes.each_price(self._patient, codes, take, self._workers, progress)
         absent = _unknown(failed, "KIS has no price of it")
         rows = [found[code] for code in codes if code in found]
         return Fetched(frame(rows, PRICE_SNAPSHOTS.schema), failed, absent)
@@ -167,7 +165,7 @@ class KISTables(TableSource):
         rows: list[dict[str, Any]] = []
         failed = self._each(
             stocks["stock_code"],
-            lambda code: order_books.order_book(self._client, code, trading_day, self._options),
+            lambda code: order_books.order_book(self._patient, code, trading_day),
             lambda code, book: rows.append(book | self._seen(code, trading_day, captured_at)),
             progress,
         )
@@ -178,7 +176,7 @@ class KISTables(TableSource):
         """Quotes carry no date: busy stocks tell by their daily bars whether it is that day's."""
         busy = stocks.sort("previous_volume", descending=True, nulls_last=True)
         witnesses = busy["stock_code"].head(WITNESSES).to_list()
-        daily_candles.refuse_no_session(self._client, witnesses, trading_day, self._options)
+        daily_candles.refuse_no_session(self._patient, witnesses, trading_day)
 
     def _seen(self, stock_code: str, trading_day: date, captured_at: datetime) -> dict[str, Any]:
         """What stands beside a quote and a book: when it was seen, and in which session."""
@@ -206,7 +204,7 @@ class KISTables(TableSource):
         From the chart of today it is 21 and 13: that serves the regular session while it runs, and
         is all that the virtual server has.
         """
-        minute_candles.kept_session(trading_day, self._client.now())
+        minute_candles.kept_session(trading_day, self._client.clock.now())
         without = frozenset(regular_only)
         found: dict[str, tuple[pl.DataFrame, datetime]] = {}
         absent: dict[str, str] = {}
@@ -225,9 +223,8 @@ class KISTables(TableSource):
                 f"minutes:{trading_day}",
                 trading_day,
                 lambda: minute_candles.minutes(
-                    self._client, code, trading_day, self._options, regular_only=code in without
+                    self._patient, code, trading_day, regular_only=code in without
                 ),
-                self._client.tally,
             ),
             take,
             progress,
@@ -270,10 +267,7 @@ class KISTables(TableSource):
                 code,
                 f"days:{first}:{last}",
                 last,
-                lambda: list(
-                    daily_candles.each_day(self._client, code, first, last, self._options)
-                ),
-                self._client.tally,
+                lambda: list(daily_candles.each_day(self._patient, code, first, last)),
             ),
             take,
             progress,
@@ -320,7 +314,7 @@ class KISTables(TableSource):
 
         def ask(code: str) -> list[dict[str, Any]]:
             if code not in known:
-                known[code] = daily_candles.recent_days(self._client, code, self._options)
+                known[code] = daily_candles.recent_days(self._patient, code)
             return known[code]
 
         columns = ("open", "high", "low", "close", "volume", "change")
@@ -336,9 +330,7 @@ class KISTables(TableSource):
         """See `TableSource.adjusted_candles`: the daily chart, a request a stock."""
         return self._days(
             stock_codes,
-            lambda code: daily_candles.daily_page(
-                self._client, code, first, last, self._options, adjusted=True
-            ),
+            lambda code: daily_candles.daily_page(self._patient, code, first, last, adjusted=True),
             ("close",),
             progress,
         )
@@ -373,7 +365,7 @@ class KISTables(TableSource):
             ask,
             take,
             workers=self._workers,
-            rest=self._client.wait_for_breaker,
+            rest=self._client.accounts.wait_for_breaker,
             progress=counted(progress, len(stock_codes)),
         )
 

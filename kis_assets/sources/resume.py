@@ -31,16 +31,15 @@ _DAY, _INSTANT = 1, 2
 class History:
     """Bars kept in a store. Without one nothing is kept."""
 
-    def __init__(self, settings: Settings, store: Store | None = None) -> None:
-        self._settings = settings
-        self._store = store
+    def __init__(self, settings: Settings, store: Store | None, tally: Tally) -> None:
+        self._settings, self._store, self._tally = settings, store, tally
 
     def bars(
-        self, stock_code: str, span: str, last: date, ask: Callable[[], list[Bar]], tally: Tally
+        self, stock_code: str, span: str, last: date, ask: Callable[[], list[Bar]]
     ) -> list[Bar]:
         """The bars of a span that ends with `last`, as kept, else as `ask` gives them.
 
-        Those that were kept carry `fetched_at`.
+        Those that were kept carry `fetched_at`, and are counted in the tally.
         """
         now = self._settings.now()
         lasts = self._lasts(last, now)
@@ -51,7 +50,7 @@ class History:
             kept = self._store.get(key)
             if kept is not None:
                 bars = _decoded(kept)
-                tally.cached("history")
+                self._tally.cached("history")
                 return bars
         fetched_at = self._settings.now()
         bars = ask()

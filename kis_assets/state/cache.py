@@ -56,10 +56,6 @@ class Store(Protocol):
         """Keep values by their keys for `ttl` seconds."""
         ...
 
-    def delete(self, key: str) -> None:
-        """Drop a value."""
-        ...
-
     def delete_match(self, pattern: str) -> int:
         """Drop the values whose keys match, such as `stock:*:price`; how many."""
         ...
@@ -161,11 +157,6 @@ class SqliteStore:
                 )
             db.execute("PRAGMA incremental_vacuum").fetchall()
 
-    def delete(self, key: str) -> None:
-        """See `Store.delete`."""
-        with self._file.transaction() as db:
-            db.execute("DELETE FROM kept WHERE key = ?", (self._namespace + key,))
-
     def delete_match(self, pattern: str) -> int:
         """See `Store.delete_match`."""
         whole = self._namespace + pattern
@@ -261,11 +252,6 @@ class RedisStore:
             for key, value in values.items():
                 pipeline.set(self._prefix + key, head + value, ex=int(ttl + KEEP))
             pipeline.execute()
-
-    def delete(self, key: str) -> None:
-        """See `Store.delete`."""
-        with self._redis.named_failures():
-            self._client.delete(self._prefix + key)
 
     def delete_match(self, pattern: str) -> int:
         """See `Store.delete_match`."""

@@ -135,7 +135,7 @@ class Redis:
 
 
 class RedisState:
-    """Shared values on a Redis server; see `shared.State`."""
+    """Shared values on a Redis server; see `sqlite.State`."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -144,7 +144,7 @@ class RedisState:
         self._written: dict[str, bytes] = {}
 
     def update(self, key: str, change: Change[T], clock: Callable[[], float]) -> T:
-        """See `shared.State.update`; the time is the server's, whatever `clock` says."""
+        """See `sqlite.State.update`; the time is the server's, whatever `clock` says."""
         del clock
         with self._turn:
             supposed: float | None = None
@@ -170,12 +170,12 @@ class RedisState:
         )
 
     def close(self) -> None:
-        """See `shared.State.close`."""
+        """See `sqlite.State.close`."""
         self._redis.close()
 
 
 class RedisVault:
-    """Where the token of one app key lies on a Redis server; see `token.Vault`."""
+    """Where the token of one app key lies on a Redis server; see `vault.Vault`."""
 
     def __init__(self, redis: Redis, name: str, *, bare: str) -> None:
         """`bare` is the name under which earlier versions left a token that anybody can read."""

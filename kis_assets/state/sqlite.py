@@ -1,6 +1,6 @@
 """What the processes of one account share: small values under a key, changed one at a time.
 
-Here they lie in a local SQLite file, in `shared_redis` on a Redis server. What is in a value
+Here they lie in a local SQLite file, in `redis` on a Redis server. What is in a value
 belongs to others: quota, breaker and token state their rules once, for both.
 
 The file can be deleted at any time: it is made anew, and a process that still holds the old one

@@ -176,8 +176,7 @@ MINUTE_CANDLES = Table(
     # What the volumes of a real day came to; with an after-market those of simulated days.
     cost=Cost(per_stock=2.6, since_after_market=3.9),
     preview=Preview(
-        "started_at stock_code open high low close volume trading_value",
-        largest="trading_value",
+        "started_at stock_code open high low close volume trading_value", largest="trading_value"
     ),
     chart="minute_coverage",
     columns=(

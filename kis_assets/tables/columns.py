@@ -33,11 +33,7 @@ class Column:
 
 
 def text(
-    name: str,
-    description: str,
-    *,
-    nullable: bool = False,
-    before: Callable[[], str] | None = None,
+    name: str, description: str, *, nullable: bool = False, before: Callable[[], str] | None = None
 ) -> Column:
     """A column of text."""
     return Column(name, pl.String(), description, nullable=nullable, before=before)
@@ -61,11 +57,7 @@ def real(name: str, description: str, unit: str = "", *, nullable: bool = False)
 
 
 def flag(
-    name: str,
-    description: str,
-    *,
-    nullable: bool = False,
-    before: Callable[[], str] | None = None,
+    name: str, description: str, *, nullable: bool = False, before: Callable[[], str] | None = None
 ) -> Column:
     """A column of yes and no."""
     return Column(name, pl.Boolean(), description, nullable=nullable, before=before)

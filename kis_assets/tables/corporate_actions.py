@@ -18,10 +18,7 @@ CORPORATE_ACTIONS = Table(
     partition="month",
     unit="month",
     may_be_empty=True,
-    preview=Preview(
-        "effective_on stock_code stock_name kind ratio amount",
-        largest="effective_on",
-    ),
+    preview=Preview("effective_on stock_code stock_name kind ratio amount", largest="effective_on"),
     columns=(
         day("effective_on", "First day of trading under the new terms"),
         STOCK_CODE,

@@ -39,8 +39,7 @@ PRICE_SNAPSHOTS = Table(
     is_usual=True,
     cost=Cost(in_bundles=True, is_compared=True),
     preview=Preview(
-        "stock_code stock_name price change_rate volume trading_value",
-        largest="trading_value",
+        "stock_code stock_name price change_rate volume trading_value", largest="trading_value"
     ),
     chart="market_breadth",
     columns=(

@@ -234,7 +234,7 @@ def test_candles_are_drawn_with_the_sessions_of_the_months_before(tmp_path: Path
     lake.replace(DAILY_CANDLES, Scope.month(february), before)
     # Those of the month are not looked for in the lake.
     rows = frame(DAILY_CANDLES, candle(march, 2, 2, 2, 2))
-    drawn = asset_metadata.sessions(lake, rows, rows["stock_code"][0])
+    drawn = of_tables._sessions(lake, rows, rows["stock_code"][0])
     assert drawn.select("trading_day", "close").rows() == [(february, 1), (march, 2)]
 
 

@@ -27,7 +27,7 @@ from kis_assets.defs.resources import KISResource, open_lake
 from kis_assets.errors import KISError, RateLimited
 from kis_assets.exchange import calendar
 from kis_assets.execution.runner import Outcome
-from kis_assets.kis.client import AskOptions, Client
+from kis_assets.kis.client import Client
 from kis_assets.kis.error_codes import policy
 from kis_assets.kis.quotes import PRICE
 from kis_assets.lake.lake import Lake, Scope
@@ -434,7 +434,7 @@ def test_whoever_waits_for_a_permit_is_told_when_the_source_is_closed(
 
     def ask_again() -> None:
         try:
-            client.ask(PRICE, {}, dict, options=AskOptions(patience=600))
+            client.asking(patience=600).ask(PRICE, {}, dict)
         except KISError as error:
             told.append(error)
 

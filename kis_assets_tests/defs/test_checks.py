@@ -44,7 +44,7 @@ from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, open_source
 
 DAY, DAY_BEFORE = date(2026, 3, 17), date(2026, 3, 16)
 NOON = datetime(2026, 3, 17, 12, 40, tzinfo=calendar.SEOUL)
-CHECKS = {table.name: checks for _, table, checks in LISTED}
+CHECKS = {table.name: checks for table, checks in LISTED.items()}
 WARNINGS = {c.name for checks in CHECKS.values() for c in checks if c.severity.value == "WARN"}
 
 # Two rights issues, a blank-cheque company's rounded base, a first listing day, a liquidation.

@@ -26,7 +26,6 @@ from kis_assets.simulator.server.faults import When
 from kis_assets.simulator.server.http import InProcessTransport
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
-from kis_assets.sources.resume import History
 from kis_assets.state.cache import SqliteStore
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES
 from kis_assets_tests.conftest import EVENING
@@ -55,7 +54,7 @@ class Desk:
             transport=InProcessTransport(self.simulator),
             workers=1,
             has_quota=False,
-            history=History(settings, store),
+            store=store,
         )
 
     def plan(self, first: str, last: str, table: str = "daily_candles", **options: Any) -> Plan:

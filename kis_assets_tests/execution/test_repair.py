@@ -24,7 +24,6 @@ from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.http import InProcessTransport
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
-from kis_assets.sources.resume import History
 from kis_assets.state.cache import SqliteStore
 from kis_assets.tables import DAILY_CANDLES
 from kis_assets_tests.cli.test_reading_commands import Said
@@ -86,7 +85,7 @@ class Past:
             transport=InProcessTransport(self.server),
             workers=1,
             has_quota=False,
-            history=History(settings, SqliteStore(self._folder / "cache.sqlite")),
+            store=SqliteStore(self._folder / "cache.sqlite"),
         )
 
     def _forget_what_is_final(self, month: date) -> None:

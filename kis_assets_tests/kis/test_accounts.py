@@ -87,7 +87,7 @@ def test_a_refused_key_stops_alone_and_is_logged(
     assert set(way.keys) == {first, third}
     stopped = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert len(stopped) == 1
-    assert client._accounts[1].id in stopped[0].getMessage()
+    assert client.accounts.all[1].id in stopped[0].getMessage()
     assert second not in caplog.text
 
 
@@ -106,9 +106,9 @@ def test_a_key_whose_breaker_is_open_is_passed_over(client: Client, way: Way) ->
     before = way.keys[ill]
     ask(client, 60)
     assert way.keys[ill] == before
-    assert client._accounts[0].breaker.state() == "OPEN"
-    assert client._accounts[1].breaker.state() == "CLOSED"
-    client.wait_for_breaker()
+    assert client.accounts.all[0].breaker.state() == "OPEN"
+    assert client.accounts.all[1].breaker.state() == "CLOSED"
+    client.accounts.wait_for_breaker()
     way.down = set(KEYS)
     with pytest.raises(ServiceUnavailable):
         for _ in range(9):

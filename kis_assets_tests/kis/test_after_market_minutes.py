@@ -326,7 +326,9 @@ def test_a_thin_stock_that_trades_outside_the_session_is_no_failure(
     at: OpenAt, monkeypatch: pytest.MonkeyPatch, bars: list[tuple[str, int]], volume: int
 ) -> None:
     source = at(moment(TUESDAY, "20:05"))
-    monkeypatch.setattr(source._client, "ask", Thin(bars, {"open": 1000, "volume": volume}).ask)
+    monkeypatch.setattr(
+        source.tables._patient, "ask", Thin(bars, {"open": 1000, "volume": volume}).ask
+    )
     fetched = source.tables.minute_candles([SAMSUNG], TUESDAY)
     assert fetched.failed == {}
     assert fetched.rows["volume"].to_list() == [traded for _, traded in bars]
@@ -340,7 +342,9 @@ def test_no_minute_at_all_of_a_day_with_an_opening_price_is_a_lapse(
 ) -> None:
     """Volume without an opening price is of trades outside the session."""
     source = at(moment(TUESDAY, "20:05"))
-    monkeypatch.setattr(source._client, "ask", Thin([], {"open": opened, "volume": volume}).ask)
+    monkeypatch.setattr(
+        source.tables._patient, "ask", Thin([], {"open": opened, "volume": volume}).ask
+    )
     fetched = source.tables.minute_candles([SAMSUNG], TUESDAY)
     assert (SAMSUNG in fetched.failed, SAMSUNG in fetched.absent) == (fails, not fails)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
 
 from kis_assets.errors import (
@@ -27,10 +28,11 @@ from kis_assets.kis.quotes import MANY_PRICES, PRICE
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.faults import Faults, When
-from kis_assets.simulator.server.http import serve
+from kis_assets.simulator.server.http import InProcessTransport, serve
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
-from kis_assets_tests.conftest import APP_KEY, APP_SECRET, open_source
+from kis_assets.transport.rate_limiter import Quota
+from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, open_source
 
 PRICE_PATH = "inquire-price"
 SAMSUNG = "005930"
@@ -240,8 +242,8 @@ def test_no_secret_is_in_an_error_a_log_or_a_file(
             quotes.price(source._client, SAMSUNG)
         except KISError as error:
             told += [str(error), repr(error), repr(error.__cause__), repr(error.__dict__)]
-        token = source._client._accounts[0].tokens._held.access_token
-        told += [repr(source._client), repr(source._client._accounts)]
+        token = source._client.accounts.all[0].tokens._held.access_token
+        told += [repr(source._client), repr(source._client.accounts.all)]
     told.append(caplog.text)
     for secret in (*SECRETS, token):
         assert secret
@@ -360,3 +362,40 @@ def test_daily_bars_are_raw_page_by_page_and_no_page_too_many(
     assert fetched["close"].to_list() == [bar.close for bar in sorted(right)]
     assert fetched["trading_day"].to_list() == days
     assert simulator.calls("inquire-daily-itemchartprice") == 2
+
+
+# The queue of the quota
+
+
+def test_who_asks_decides_how_long_a_request_waits_and_what_goes_first(
+    simulator: Simulator, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Programs wait half a minute at most, assets a quarter of an hour; captures go first."""
+    waiting: set[tuple[str, bool, float]] = set()
+    permit = Quota.permit
+
+    def recorded(self: Quota, path: str, *, live: bool = False, timeout: float = 30.0) -> Any:
+        waiting.add((path.rsplit("/")[-1], live, timeout))
+        return permit(self, path, live=live, timeout=timeout)
+
+    monkeypatch.setattr(Quota, "permit", recorded)
+    day = date(2026, 3, 17)
+    with KISDataSource(settings, transport=InProcessTransport(simulator)) as source:
+        source.get_current_price(SAMSUNG)
+        source.get_chart_data(SAMSUNG, count=1)
+        assert waiting == {
+            ("inquire-price", True, 30.0),
+            ("inquire-daily-itemchartprice", False, 30.0),
+        }
+        waiting.clear()
+        listed = source.tables.stock_master(day)
+        stocks = listed.filter(pl.col("stock_code") == SAMSUNG)
+        source.tables.price_snapshots(stocks, day, EVENING)
+        source.tables.daily_candles([SAMSUNG], day, day)
+        source.tables.market_days(day, day)
+        assert waiting == {
+            ("intstock-multprice", True, 900.0),
+            ("inquire-daily-itemchartprice", True, 900.0),  # whether it is a session
+            ("inquire-daily-itemchartprice", False, 900.0),
+            ("chk-holiday", False, 30.0),
+        }

@@ -16,9 +16,10 @@ from kis_assets.defs.resources import open_lake
 from kis_assets.errors import RateLimited, UnexpectedAnswer
 from kis_assets.exchange import calendar
 from kis_assets.kis.action_lists import ACTION_LISTS, FACE_VALUES, MERGERS, REDUCTIONS, short_code
-from kis_assets.kis.client import Client, Endpoint
+from kis_assets.kis.client import Client
 from kis_assets.kis.corporate_actions import announced, read_page
 from kis_assets.kis.daily_candles import read_daily_candles
+from kis_assets.kis.endpoint import Endpoint
 from kis_assets.kis.fields import any_day
 from kis_assets.lake.base_prices import moved_bases
 from kis_assets.lake.lake import Scope

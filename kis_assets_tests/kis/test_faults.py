@@ -243,7 +243,7 @@ def test_a_full_disk_is_named(
 ) -> None:
     quotes.price(source._client, "005930")
     asked = len(strict.log)
-    source._client._accounts[0].breaker._quiet_until = 0.0
+    source._client.accounts.all[0].breaker._quiet_until = 0.0
 
     class Full:
         def execute(self, *_: object) -> None:
@@ -265,10 +265,10 @@ def test_a_disk_too_full_for_a_token_is_named_and_none_is_asked_for(
     def full(*_: object, **__: object) -> int:
         raise OSError(28, "No space left on device")
 
-    source._client._accounts[0].breaker.check()
+    source._client.accounts.all[0].breaker.check()
     monkeypatch.setattr("os.open", full)
     with pytest.raises(ServiceUnavailable, match=r"token file .* No space left"):
-        source._client._accounts[0].tokens.get()
+        source._client.accounts.all[0].tokens.get()
     assert strict.calls("tokenP") == 0
 
 
@@ -356,7 +356,7 @@ def test_no_file_that_processes_share_holds_a_key_or_can_be_read_by_others(
     try:
         with open_source(simulator, settings) as source:
             quotes.price(source._client, "005930")
-            token = source._client._accounts[0].tokens._held.access_token
+            token = source._client.accounts.all[0].tokens._held.access_token
             KINDS[kind](simulator)
             try:
                 quotes.price(source._client, "005930")

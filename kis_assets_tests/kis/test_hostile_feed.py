@@ -29,6 +29,7 @@ class Keys:
 
     def __init__(self, key: str) -> None:
         self._key = key
+        self.accounts = self
 
     def approval_key(self) -> SecretStr:
         return SecretStr(self._key)

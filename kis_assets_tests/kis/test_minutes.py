@@ -463,7 +463,7 @@ def test_todays_pages_that_stay_empty_are_not_the_beginning_either(at: OpenAt, p
 
 
 def at_once(source: Any, code: str = SAMSUNG) -> list[dict[str, Any]]:
-    return minute_candles.todays_minutes(source._client, code, SESSION, source._settings.now())
+    return minute_candles.todays_minutes(source._client, code, SESSION)
 
 
 def test_the_virtual_server_has_the_latest_session_in_13_requests(at: OpenAt) -> None:

@@ -62,7 +62,7 @@ def token(settings: Settings, server: Simulator | httpx.MockTransport) -> str:
     transport = InProcessTransport(server) if isinstance(server, Simulator) else server
     client = Client(settings, transport=transport)
     try:
-        return client._accounts[0].tokens.get()
+        return client.accounts.all[0].tokens.get()
     finally:
         client.close()
 

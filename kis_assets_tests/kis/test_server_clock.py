@@ -110,7 +110,7 @@ def test_without_a_date_that_can_be_read_the_clock_here_counts(
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json=answer, headers=headers))
     with closing(Client(live, transport=transport, has_quota=False)) as client:
         client.ask(PRICE, {}, dict)
-        assert client.now() == NOON
+        assert client.clock.now() == NOON
 
 
 def test_the_newest_answer_tells_the_clock_also_when_it_refuses(
@@ -123,4 +123,4 @@ def test_the_newest_answer_tells_the_clock_also_when_it_refuses(
             transport.state(NOON + timedelta(seconds=seconds))
             with pytest.raises(KISError, match="OPSQ2001"):
                 client.ask(DAILY_CHART, {}, dict)
-            assert client.now() == NOON + timedelta(seconds=seconds)
+            assert client.clock.now() == NOON + timedelta(seconds=seconds)

@@ -26,7 +26,7 @@ from kis_assets.errors import (
 )
 from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue
-from kis_assets.kis import stream as feed
+from kis_assets.kis import approval
 from kis_assets.kis.stream import Stream
 from kis_assets.kis.stream_records import BookUpdate, Level, RealTime, Trade, records
 from kis_assets.settings import Settings
@@ -419,7 +419,7 @@ def test_the_approval_key_stands_in_no_log(hall: Hall, caplog: pytest.LogCapture
     with hall.stream() as stream:
         next(hall.moving(stream))
     (key,) = hall.simulator.tokens._approved
-    assert key not in caplog.text + repr(feed._keys)
+    assert key not in caplog.text + repr(approval._keys)
 
 
 def test_asking_for_the_approval_key_takes_a_permit(hall: Hall) -> None:
@@ -430,9 +430,9 @@ def test_asking_for_the_approval_key_takes_a_permit(hall: Hall) -> None:
     from kis_assets.kis.client import Client
 
     client = Client(hall.settings)
-    client.approval_key()
+    client.accounts.approval_key()
     with pytest.raises(RateLimited):
-        client.approval_key()
+        client.accounts.approval_key()
     client.close()
     assert hall.simulator.calls("/oauth2/Approval") == 1
 

@@ -14,8 +14,9 @@ from pydantic import SecretStr
 
 from kis_assets.errors import AuthenticationFailed, RateLimited, ServiceUnavailable
 from kis_assets.kis.sealing import Seal
-from kis_assets.kis.token import FileVault, TokenStore, read_answer
+from kis_assets.kis.token import TokenStore, read_answer
 from kis_assets.settings import Credential
+from kis_assets.state.vault import FileVault
 from kis_assets_tests.conftest import Clock
 
 NOON = datetime(2026, 3, 17, 3, 0, tzinfo=UTC).timestamp()  # 12:00 in Seoul

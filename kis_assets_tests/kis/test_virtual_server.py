@@ -11,7 +11,8 @@ import pytest
 
 from kis_assets.errors import AuthenticationFailed, KISError, NotSupported
 from kis_assets.exchange import calendar
-from kis_assets.kis.client import Client, Endpoint
+from kis_assets.kis.client import Client
+from kis_assets.kis.endpoint import Endpoint
 from kis_assets.kis.quotes import PRICE
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.model import ModelMarket

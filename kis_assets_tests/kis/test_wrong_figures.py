@@ -16,9 +16,9 @@ from pydantic import SecretStr
 from kis_assets.errors import InvalidRequest, KISError, UnexpectedAnswer
 from kis_assets.kis.action_lists import ACTION_LISTS, DIVIDENDS
 from kis_assets.kis.calendar import CALENDAR
-from kis_assets.kis.client import Endpoint
 from kis_assets.kis.corporate_actions import read_page
 from kis_assets.kis.daily_candles import DAILY_CHART, RECENT_DAYS
+from kis_assets.kis.endpoint import Endpoint
 from kis_assets.kis.minute_candles import PAST_MINUTES
 from kis_assets.kis.order_books import ORDER_BOOK
 from kis_assets.kis.quotes import MANY_PRICES, PRICE

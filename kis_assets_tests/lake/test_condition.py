@@ -6,6 +6,7 @@ import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -100,6 +101,18 @@ def test_a_day_between_of_which_nothing_was_found_keeps_what_it_has(lake: Lake) 
         (TUESDAY, False),
         (WEDNESDAY, True),
     ]
+
+
+def test_what_was_written_is_published_though_nothing_was_found_about_it(lake: Lake) -> None:
+    """As of a month whose first session is still to come."""
+    rows = frame(DAILY_CANDLES, based(MONDAY, 100, 100), source="kis")
+    lake.replace(DAILY_CANDLES, Scope.month(MONDAY), rows, publish=False)
+    record(lake, DAILY_CANDLES, [account({}, {}, {})])
+    with duckdb.connect(lake.database, read_only=True) as connection:
+        assert connection.sql("SELECT close FROM daily_candles").fetchall() == [(100,)]
+    nowhere = Lake(lake.folder / "nowhere", source="krx")
+    record(nowhere, DAILY_CANDLES, [account({}, {}, {})])
+    assert not nowhere.folder.exists()
 
 
 def test_a_stock_that_failed_degrades_its_day(lake: Lake) -> None:

@@ -471,6 +471,35 @@ def test_a_time_whose_versions_are_gone_is_refused_not_answered_with_less(
     assert volumes(lake.scan(DAILY_CANDLES, as_of=second)) == {(DAY, SAMSUNG): 2}
 
 
+def test_files_of_any_earlier_columns_are_read_as_the_view_reads_them(lake: Lake) -> None:
+    """Columns that came, that went, whose type grew, and those that follow from others."""
+
+    def whole(name: str) -> tables.Column:
+        return replace(DAILY_CANDLES.column(name), dtype=pl.Int64())
+
+    today = {column.name: column for column in DAILY_CANDLES.columns}
+    gone = tables.Column("gone", pl.Int64(), "A column that was dropped since")
+    pasts = (
+        {name: column for name, column in today.items() if name not in ("is_final", "ex_flag")},
+        today | {"split_ratio": whole("split_ratio"), "gone": gone},
+        {"fetched_at": today["fetched_at"]} | today,
+        today,
+    )
+    days = (DAY, date(2026, 4, 1), date(2026, 5, 4), date(2026, 6, 1))
+    for day, past in zip(days, pasts, strict=True):
+        table = replace(DAILY_CANDLES, columns=tuple(past.values()))
+        lake.replace(table, Scope.month(day), rows(table, {"trading_day": day}))
+    found = lake.scan(DAILY_CANDLES).sort("trading_day").collect()
+    assert found.schema == DAILY_CANDLES.schema
+    # Fetched at 09:05 of the first of these days, whose session was not over then.
+    assert found["is_final"].to_list() == [False, True, True, True]
+    assert found["ex_flag"].to_list() == [None, "00", "00", "00"]
+    assert found["split_ratio"].to_list() == [0.5, 100.0, 0.5, 0.5]
+    assert lake.read("SELECT * FROM daily_candles ORDER BY trading_day").equals(found)
+    some = lake.scan(DAILY_CANDLES).filter(~pl.col("is_final")).select("trading_day").collect()
+    assert some["trading_day"].to_list() == [DAY]
+
+
 def test_rows_stored_before_a_column_came_are_read_with_nulls_in_it(lake: Lake) -> None:
     fewer = tuple(column for column in DAILY_CANDLES.columns if column.name != "revaluation")
     gone = tables.Column("gone", pl.Int64(), "A column that was dropped since")

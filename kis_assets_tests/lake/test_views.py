@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from kis_assets.exchange.prices import tick_size
 from kis_assets.lake.lake import Lake, Scope
+from kis_assets.lake.views import VIEWS
+from kis_assets.market import Market
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
     DAILY_CANDLES,
@@ -23,6 +27,57 @@ from kis_assets_tests.support.small_rows import NOW, based, candle, frame
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path, source="mock")
+
+
+SQL = files("kis_assets.lake") / "sql"
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_view_says_what_each_of_its_columns_means_in_their_order(lake: Lake, name: str) -> None:
+    found = lake.read(
+        "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = ? "
+        "ORDER BY column_index",
+        [name],
+    )
+    assert all(comment and not comment.startswith("as in ") for comment in found["comment"])
+    said = VIEWS[name].columns
+    # `*` gives the columns of a table in its order; they may be named together.
+    assert list(said) == found["column_name"].to_list()
+    assert list(said.values()) == found["comment"].to_list()
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_the_file_of_a_view_is_sql_that_market_duckdb_answers_as_it_is(
+    small_lake: Path, name: str
+) -> None:
+    market = Market(small_lake)
+    by_file = market.sql((SQL / f"{name}.sql").read_text(encoding="utf-8"))
+    by_view = market.sql(f"SELECT * FROM {name}")
+    assert by_file.schema == by_view.schema
+    assert by_view.height > 0
+    assert by_file.sort(by_file.columns).equals(by_view.sort(by_file.columns))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "words"),
+    [
+        ("candles_30m", "candles_5m", ("30", "5")),
+        ("monthly_candles", "weekly_candles", ("month", "week")),
+    ],
+)
+def test_candles_of_two_lengths_are_made_alike(
+    one: str, other: str, words: tuple[str, str]
+) -> None:
+    of_one, of_other = ((SQL / f"{name}.sql").read_text("utf-8") for name in (one, other))
+    assert of_one.replace(*words) == of_other
+
+
+def test_the_ticks_of_the_views_are_those_of_the_exchange(lake: Lake) -> None:
+    steps = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000)
+    prices = [price + beside for price in steps for beside in (-1, 0)]
+    for day in (date(2022, 3, 17), date(2026, 3, 17)):
+        found = lake.read("SELECT tick_size(unnest(?::BIGINT[]), ?::DATE)", [prices, day])
+        assert [tick for (tick,) in found.rows()] == [tick_size(price, day) for price in prices]
 
 
 def adjusted(lake: Lake, columns: str) -> list[tuple[Any, ...]]:

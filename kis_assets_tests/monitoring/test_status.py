@@ -78,7 +78,7 @@ def test_the_state_can_be_seen_without_asking_kis(
 
 def test_the_ui_shows_how_the_account_stands(used: CachedDataSource, shared: Settings) -> None:
     account = shared.credentials[0].id
-    breaker = used.source._client._accounts[0].breaker
+    breaker = used.source._client.accounts.all[0].breaker
 
     def shown() -> dict[str, str]:
         names, _, values = account_of(used.standing(), 900.0)["account"].value.splitlines()
@@ -94,7 +94,7 @@ def test_the_ui_shows_how_the_account_stands(used: CachedDataSource, shared: Set
     for _ in range(5):
         breaker.failure()
     assert re.fullmatch(r"OPEN for (59|60) s", shown()["breaker"])
-    token = used.source._client._accounts[0].tokens.get()
+    token = used.source._client.accounts.all[0].tokens.get()
     for secret in (APP_KEY, APP_SECRET, token):
         assert secret not in str(shown())
 
@@ -111,7 +111,7 @@ def test_what_is_granted_is_said_where_it_is_less_than_is_set(
 ) -> None:
     """In `status`, by the doctor and after a run: how much, since when, and why that may be."""
     with KISDataSource(shared) as source:
-        quota = source._client._accounts[0].quota
+        quota = source._client.accounts.all[0].quota
         assert quota is not None
         for number in range(6):
             with quota.permit("price") as permit:

@@ -15,7 +15,7 @@ from kis_assets.errors import ServiceUnavailable
 from kis_assets.exchange import calendar
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.lake.quality import account, record
-from kis_assets.lake.views import VIEWS
+from kis_assets.lake.views import VIEWS, View
 from kis_assets.report.daily_report import WINDOW, day_report
 from kis_assets.report.page import drawn, page, store, told_by
 from kis_assets.settings import Settings
@@ -258,10 +258,14 @@ def test_what_the_catalog_knows_to_be_missing_stands_on_the_page(
     monkeypatch.setitem(
         VIEWS,
         "dataset_condition",
-        """
-        SELECT 'order_books' AS table_name, DATE '2026-03-17' AS trading_day,
-               'missing' AS condition, 'nobody <i>came</i>' AS reason
-        """,
+        View(
+            "Which days are there",
+            {},
+            """
+            SELECT 'order_books' AS table_name, DATE '2026-03-17' AS trading_day,
+                   'missing' AS condition, 'nobody <i>came</i>' AS reason
+            """,
+        ),
     )
     put_prices(lake, {"005930": 100})
     found = day_report(lake, DAY, settings)

@@ -60,7 +60,7 @@ def test_a_code_that_is_none_is_no_sql() -> None:
             (["'); DROP TABLE t; --"], []),
             (["a'b", "005930"], ["005930", "a'b"]),
         ):
-            rows = connection.sql(_query("t", "c", codes, None, None)).fetchall()
+            rows = connection.sql(_query("t", codes, None, None)).fetchall()
             assert [row[0] for row in rows] == found
 
 

@@ -239,7 +239,7 @@ def test_while_the_source_is_down_the_last_known_is_given_and_says_so(
     assert stale.is_stale and stale.age_seconds == 7200
     assert stale.current_price == price.current_price
     assert [bar.age_seconds for bar in cached.get_chart_data(SAMSUNG, count=2)] == [7200, 7200]
-    assert cached.source._client._accounts[0].breaker.state() == "OPEN"
+    assert cached.source._client.accounts.all[0].breaker.state() == "OPEN"
     batch = cached.get_current_prices_batch([SAMSUNG, HYNIX])
     assert batch["success"][SAMSUNG].is_stale
     assert isinstance(batch["failed"][HYNIX], ServiceUnavailable)

@@ -16,6 +16,7 @@ from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.sources.resume import History
 from kis_assets.state.cache import SqliteStore
+from kis_assets.transport.stats import Tally
 from kis_assets_tests.conftest import EVENING
 
 CODES = ["005930", "000660", "035720", "051910", "005380", "068270"]
@@ -36,7 +37,7 @@ def run(simulator: Simulator, settings: Settings, store: SqliteStore) -> KISData
         transport=InProcessTransport(simulator),
         workers=1,
         has_quota=False,
-        history=History(settings, store),
+        store=store,
     )
 
 
@@ -120,7 +121,7 @@ def test_how_long_a_span_is_kept(
     settings: Settings, hour: int, minute: int, last: date, lasts: float
 ) -> None:
     now = EVENING.replace(hour=hour, minute=minute)
-    assert History(settings)._lasts(last, now) == lasts
+    assert History(settings, None, Tally())._lasts(last, now) == lasts
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_a_provisional_bar_is_not_kept_beyond_its_correction(
     settings: Settings, now: str, last: str, lasts: float
 ) -> None:
     at = datetime.fromisoformat(f"{now}:00+09:00")
-    assert History(settings)._lasts(date.fromisoformat(last), at) == lasts
+    assert History(settings, None, Tally())._lasts(date.fromisoformat(last), at) == lasts
 
 
 def test_the_next_day_asks_anew(

@@ -13,7 +13,6 @@ from kis_assets.errors import InvalidRequest
 from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue, latest_session, phases, session_at, venue_session
 from kis_assets.kis import daily_candles, master_files, quotes
-from kis_assets.kis.client import AskOptions
 from kis_assets.settings import Settings, SettingsError
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
@@ -169,9 +168,9 @@ def test_every_quote_is_asked_for_on_the_venue_that_is_named(
     source.get_order_book(SAMSUNG, venue=venue)
     source.get_chart_data(SAMSUNG, PriceType.DAILY, 5, venue=venue)
     source.get_chart_data(SAMSUNG, PriceType.MINUTE_1, 5, venue=venue)
-    options = AskOptions(venue or Venue.KRX)
-    quotes.prices(source._client, (SAMSUNG, "000660"), options)
-    daily_candles.daily_page(source._client, SAMSUNG, DAY, DAY, options)
+    client = source._client.asking(venue=venue)
+    quotes.prices(client, (SAMSUNG, "000660"))
+    daily_candles.daily_page(client, SAMSUNG, DAY, DAY)
     assert {market for _, market in asked} == {code}
     assert {name for name, _ in asked} == {
         *("inquire-price", "inquire-asking-price-exp-ccn", "inquire-daily-itemchartprice"),

@@ -174,7 +174,7 @@ def test_one_token_for_machines_whose_clocks_are_apart(
             transport=InProcessTransport(simulator),
             wall_clock=lambda apart=apart: time.time() + apart,
         )
-        client._accounts[0].tokens.get()
+        client.accounts.all[0].tokens.get()
         client.close()
     assert simulator.tokens_issued == 1
 
@@ -242,12 +242,12 @@ def test_redis_gone_in_mid_run_is_named_and_comes_back(
     time_before = len(simulator.log)
     with pytest.raises(ServiceUnavailable, match=f"127.0.0.1:{port}.*REDIS_URL") as caught:
         for _ in range(3):
-            source._client._accounts[0].breaker._quiet_until = 0.0
+            source._client.accounts.all[0].breaker._quiet_until = 0.0
             quotes.price(source._client, SAMSUNG)
     assert len(simulator.log) == time_before
-    assert "hunter2" not in caplog.text + str(caught.value) + repr(source._client.redis) + repr(
-        there
-    )
+    assert "hunter2" not in caplog.text + str(caught.value) + repr(
+        source._client.state._redis
+    ) + repr(there)
     with running_redis(tmp_path, port=port, password="hunter2"):
         assert quotes.price(source._client, SAMSUNG) == right
     source.close()
@@ -300,7 +300,7 @@ def test_the_store_keeps_finds_and_forgets(redis: Redis) -> None:
     assert store.delete_match("stock:*:price") == 2
     assert store.get("stock:1:price") is None
     assert store.get("stock:1:info") == b"facts"
-    store.delete("stock:1:info")
+    assert store.delete_match("stock:1:info") == 1
     assert store.get_stale("stock:1:info") is None
     assert store.claim(["stock:1:price"], "one", 60) == ["stock:1:price"]
     assert store.claim(["stock:1:price", "stock:2:price"], "other", 60) == ["stock:2:price"]

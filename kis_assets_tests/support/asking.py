@@ -42,7 +42,7 @@ def main() -> None:
     firsts: list[float] = []
     overheads: list[float] = []
     memory: list[int] = []
-    permits = client._accounts[0].quota
+    permits = client.accounts.all[0].quota
     assert permits is not None
     waited = threading.local()
 

@@ -31,8 +31,9 @@ from kis_assets.kis import (
     stock_info,
     stream_records,
 )
+from kis_assets.kis.accounts import APPROVAL_PATH, TOKEN_PATH
 from kis_assets.kis.action_lists import ACTION_LISTS, ActionList
-from kis_assets.kis.client import APPROVAL_PATH, TOKEN_PATH, Client
+from kis_assets.kis.client import Client
 from kis_assets.kis.master_files import parse  # as it is: tests keep what it gives
 from kis_assets.kis.stream_registrations import acknowledgement
 from kis_assets.kis.token import read_answer
@@ -233,9 +234,9 @@ def _client() -> tuple[Client, list[bytes]]:
 def _granted(content: bytes) -> object:
     client, said = _client()
     said[0] = content
-    account = client._accounts[0]
-    client._grant(account.credential, "Approval", APPROVAL_PATH)
-    body = client._grant(account.credential, "tokenP", TOKEN_PATH)
+    account = client.accounts.all[0]
+    client.accounts.grant(account.credential, "Approval", APPROVAL_PATH)
+    body = client.accounts.grant(account.credential, "tokenP", TOKEN_PATH)
     return msgspec.json.encode(read_answer(body, 1_000_000.0))
 
 
@@ -243,7 +244,7 @@ def _asked(content: bytes) -> object:
     """A whole exchange: refusals are read as well."""
     client, said = _client()
     said[0] = content
-    account, question = client._accounts[0], _question()
+    account, question = client.accounts.all[0], _question()
     return client._exchange(account, "T", question)
 
 
@@ -251,7 +252,7 @@ def _asked(content: bytes) -> object:
 def _question() -> Any:
     from kis_assets.kis.client import _Question
 
-    return _Question(quotes.PRICE, {}, lambda body: quotes.read_price(body, CODE), True, 1.0, "")
+    return _Question(quotes.PRICE, {}, lambda body: quotes.read_price(body, CODE), "")
 
 
 class _Pieces(httpx.SyncByteStream):

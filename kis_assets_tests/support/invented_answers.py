@@ -130,7 +130,7 @@ def _minutes() -> Answer:
     session, now = calendar.session(date(2024, 6, 11)), _seoul(2024, 6, 11, 21)
     assert session
     made = json.loads(
-        _heard(now, lambda kis: minute_candles.past_minutes(kis, SAMSUNG, session, now))[2]
+        _heard(now, lambda kis: minute_candles.past_minutes(kis, SAMSUNG, session))[2]
     )
     made["output2"] = made["output2"][:2]
     return made

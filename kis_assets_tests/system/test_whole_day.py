@@ -66,7 +66,7 @@ def check() -> None:
         # The source of a run has fetched the rows that are checked: it is open.
         source.tables.daily_candles(["005930"], DAY, DAY)
         began = time.monotonic()
-        for _, table, checks in LISTED:
+        for table, checks in LISTED.items():
             scope = {"day": Scope.day, "month": Scope.month}.get(table.partition, Scope.day)(DAY)
             span = Window(
                 open_lake(settings), table, scope.first, scope.last, EVENING, lambda: source.tables

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -28,8 +28,8 @@ from kis_assets.tables import (
 ROOT = Path(kis_assets.__file__).parent
 CONSTANTS = {name: it.name for name, it in vars(tables).items() if isinstance(it, Table)}
 
-LADDERS: dict[str, str] = {}
-"""Where the product still asks which table it has before it, and why it must."""
+LADDERS = {"defs/checks/registry.py": "the page that lists the checks of every table"}
+"""The modules that still tell one table from another, and why they must."""
 
 
 def product() -> Iterator[tuple[str, ast.Module]]:
@@ -53,29 +53,36 @@ def named(node: ast.expr) -> str:
 
 
 def ladders(module: ast.Module) -> Iterator[int]:
-    """The lines that ask which table it is: by comparing, or with a list of tables to look it up.
+    """The lines that ask which table it is: a comparison, or a list of names to look it up in.
 
-    A list of tables' rows, made to read several, asks nothing.
+    What is read together, what an asset depends on and what a job makes is no such list.
     """
     for node in ast.walk(module):
-        compared: list[ast.expr] = []
+        asked: list[ast.expr | None] = []
         if isinstance(node, ast.Compare):
-            compared = [node.left, *node.comparators]
+            asked = [it for side in (node.left, *node.comparators) for it in elements(side)]
         elif isinstance(node, ast.MatchValue):
-            compared = [node.value]
+            asked = [node.value]
         elif isinstance(node, ast.Dict):
-            keys = [key for key in node.keys if key is not None]
-            compared = keys if len({*map(named, keys)} - {""}) > 1 else []
-        elif isinstance(node, ast.Tuple | ast.List | ast.Set):
-            listed = [it for it in node.elts if not isinstance(it, ast.Name)]
-            compared = listed if len({*map(named, listed)} - {""}) > 1 else []
-        if any(map(named, compared)):
-            yield compared[0].lineno
+            asked = several(node.keys)
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            asked = several([it for it in elements(node.value) if not isinstance(it, ast.Name)])
+        if any(it is not None and named(it) for it in asked):
+            yield node.lineno if isinstance(node, ast.expr | ast.stmt) else node.value.lineno
+
+
+def elements(node: ast.expr) -> list[ast.expr]:
+    return node.elts if isinstance(node, ast.Tuple | ast.List | ast.Set) else [node]
+
+
+def several(nodes: Sequence[ast.expr | None]) -> list[ast.expr | None]:
+    """These expressions where they name more than one table, else none."""
+    return [*nodes] if len({named(it) for it in nodes if it is not None} - {""}) > 1 else []
 
 
 def test_nobody_asks_which_table_it_is() -> None:
-    found = {f"{name}:{line}" for name, module in product() for line in ladders(module)}
-    assert found == set(LADDERS)
+    found = {name: [*ladders(module)] for name, module in product()}
+    assert {name for name, lines in found.items() if lines} == set(LADDERS), found
 
 
 @pytest.mark.parametrize(
@@ -87,6 +94,7 @@ def test_nobody_asks_which_table_it_is() -> None:
         "if name != 'daily_candles': ...",
         "WHICH = {tables.DAILY_CANDLES.name: 1, tables.ORDER_BOOKS.name: 2}",
         "LIVE = ('stock_master', 'order_books')",
+        "LIVE: tuple[str, ...] = ('stock_master', 'order_books')",
         "match name:\n    case 'daily_candles': ...",
     ],
 )

@@ -319,7 +319,7 @@ def test_a_token_that_is_none_is_named(settings: Settings, name: str) -> None:
             client.ask(PRICE, {}, dict)
         assert caught.value.is_outage
         with pytest.raises(ServiceUnavailable):
-            client.approval_key()
+            client.accounts.approval_key()
 
 
 @pytest.mark.parametrize("token", ['"한글"', '"a b"', '"a\\nb"', '["T"]', "7", '{"a": 1}', '""'])
@@ -329,7 +329,7 @@ def test_a_token_that_cannot_be_sent_is_none(settings: Settings, token: str) -> 
         with pytest.raises(ServiceUnavailable, match="token"):
             client.ask(PRICE, {}, dict)
         with pytest.raises(ServiceUnavailable):
-            client.approval_key()
+            client.accounts.approval_key()
 
 
 @pytest.mark.parametrize("lasts", ["1e400", '"NaN"', '"inf"', "-5", "[]", "9" * 400, '"1e300"'])
@@ -364,4 +364,4 @@ def test_a_clock_a_day_off_is_no_clock(
     good = b'{"rt_cd": "0", "access_token": "T", "expires_in": 86400}'
     with closing(asking(live, good, date=stated)) as client:
         client.ask(PRICE, {}, dict)
-        assert client.now() == EVENING
+        assert client.clock.now() == EVENING

@@ -8,17 +8,14 @@ import dagster as dg
 import polars as pl
 
 from kis_assets.defs import universe
-from kis_assets.defs.assets.stock_master import stock_master
 from kis_assets.defs.availability import live_session, refuse_without_today
 from kis_assets.defs.materialization import (
-    OWNERS,
     Report,
-    described,
+    asset_of,
     foretell,
     logged,
     refuse_nothing_stored,
 )
-from kis_assets.defs.partitions import TRADING_DAYS
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue
@@ -28,16 +25,7 @@ from kis_assets.tables import ORDER_BOOKS, PRICE_SNAPSHOTS, Table
 from kis_assets.transport.fan_out import Progress
 
 
-@dg.asset(
-    partitions_def=TRADING_DAYS,
-    deps=[stock_master],
-    group_name="quotes",
-    owners=OWNERS,
-    kinds={"python", "parquet"},
-    pool="kis_live",
-    description=PRICE_SNAPSHOTS.description,
-    metadata=described(PRICE_SNAPSHOTS),
-)
+@asset_of(PRICE_SNAPSHOTS, "quotes", pool="kis_live", deps=["stock_master"])
 def price_snapshots(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
@@ -45,16 +33,7 @@ def price_snapshots(
     return _capture(context, kis, lake, PRICE_SNAPSHOTS, lambda tables: tables.price_snapshots)
 
 
-@dg.asset(
-    partitions_def=TRADING_DAYS,
-    deps=[stock_master],
-    group_name="quotes",
-    owners=OWNERS,
-    kinds={"python", "parquet"},
-    pool="kis_live",
-    description=ORDER_BOOKS.description,
-    metadata=described(ORDER_BOOKS),
-)
+@asset_of(ORDER_BOOKS, "quotes", pool="kis_live", deps=["stock_master"])
 def order_books(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
@@ -84,7 +63,7 @@ def _capture(
         fetched = fetch(kis.tables)(
             stocks, day, captured_at, logged(context.log.info, kis.listener)
         )
-        if table is PRICE_SNAPSHOTS:
+        if "price" in table.schema:
             kis.source.keep_prices(fetched.rows, captured_at)
         refuse_nothing_stored(fetched, f"{table.name} of {day}")
         # The official close is shown on no other venue.

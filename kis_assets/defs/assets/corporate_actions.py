@@ -7,9 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from kis_assets.defs.assets.daily_candles import daily_candles
-from kis_assets.defs.materialization import OWNERS, Report, described
-from kis_assets.defs.partitions import MONTHS
+from kis_assets.defs.materialization import Report, asset_of
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.errors import InvalidRequest, NotSupported, UnexpectedAnswer
 from kis_assets.exchange import calendar
@@ -25,16 +23,7 @@ _BY_FLAG = {"01": "rights_issue", **dict.fromkeys(("02", "03", "05"), "cash_divi
 as a dividend is."""
 
 
-@dg.asset(
-    partitions_def=MONTHS,
-    deps=[daily_candles],
-    group_name="actions",
-    owners=OWNERS,
-    kinds={"python", "parquet"},
-    pool="kis_history",
-    description=CORPORATE_ACTIONS.description,
-    metadata=described(CORPORATE_ACTIONS),
-)
+@asset_of(CORPORATE_ACTIONS, "actions", pool="kis_history", deps=["daily_candles"])
 def corporate_actions(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:

@@ -7,17 +7,14 @@ import dagster as dg
 import polars as pl
 
 from kis_assets.defs import universe
-from kis_assets.defs.assets.stock_master import stock_master
 from kis_assets.defs.availability import month
 from kis_assets.defs.materialization import (
-    OWNERS,
     Report,
-    described,
+    asset_of,
     foretell,
     logged,
     refuse_nothing_stored,
 )
-from kis_assets.defs.partitions import MONTHS
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.errors import UnexpectedAnswer
 from kis_assets.exchange import calendar, finality
@@ -30,16 +27,7 @@ from kis_assets.sources.tables import Fetched
 from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS
 
 
-@dg.asset(
-    partitions_def=MONTHS,
-    deps=[stock_master],
-    group_name="candles",
-    owners=OWNERS,
-    kinds={"python", "parquet"},
-    pool="kis_history",
-    description=DAILY_CANDLES.description,
-    metadata=described(DAILY_CANDLES),
-)
+@asset_of(DAILY_CANDLES, "candles", pool="kis_history", deps=["stock_master"])
 def daily_candles(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:

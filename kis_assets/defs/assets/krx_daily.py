@@ -5,22 +5,13 @@ from typing import Any
 
 import dagster as dg
 
-from kis_assets.defs.materialization import OWNERS, Report, described
-from kis_assets.defs.partitions import KRX_DAYS
+from kis_assets.defs.materialization import Report, asset_of
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.lake.lake import Scope
 from kis_assets.tables import KRX_DAILY
 
 
-@dg.asset(
-    partitions_def=KRX_DAYS,
-    group_name="candles",
-    owners=OWNERS,
-    kinds={"python", "parquet"},
-    pool="krx",
-    description=KRX_DAILY.description,
-    metadata=described(KRX_DAILY),
-)
+@asset_of(KRX_DAILY, "candles", pool="krx")
 def krx_daily(
     context: dg.AssetExecutionContext, krx: KISResource, krx_lake: LakeResource
 ) -> dg.MaterializeResult[Any]:

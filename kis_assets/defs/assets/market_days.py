@@ -6,8 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from kis_assets.defs.materialization import OWNERS, Report, described
-from kis_assets.defs.partitions import YEARS
+from kis_assets.defs.materialization import Report, asset_of
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.errors import NotSupported
 from kis_assets.exchange import calendar
@@ -15,14 +14,7 @@ from kis_assets.lake.lake import Scope
 from kis_assets.tables import MARKET_DAYS
 
 
-@dg.asset(
-    partitions_def=YEARS,
-    group_name="reference",
-    owners=OWNERS,
-    kinds={"python", "parquet"},
-    description=MARKET_DAYS.description,
-    metadata=described(MARKET_DAYS),
-)
+@asset_of(MARKET_DAYS, "reference")
 def market_days(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:

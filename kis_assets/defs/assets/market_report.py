@@ -7,11 +7,6 @@ import dagster as dg
 import polars as pl
 
 from kis_assets.defs.asset_metadata import SHOWN, markdown
-from kis_assets.defs.assets.captures import order_books, price_snapshots
-from kis_assets.defs.assets.corporate_actions import corporate_actions
-from kis_assets.defs.assets.daily_candles import daily_candles
-from kis_assets.defs.assets.minute_candles import minute_candles
-from kis_assets.defs.assets.stock_master import stock_master
 from kis_assets.defs.materialization import OWNERS
 from kis_assets.defs.partitions import TRADING_DAYS
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
@@ -23,12 +18,12 @@ from kis_assets.report.page import drawn, page, store
 @dg.asset(
     partitions_def=TRADING_DAYS,
     deps=[
-        stock_master,
-        price_snapshots,
-        order_books,
-        daily_candles,
-        minute_candles,
-        corporate_actions,
+        "stock_master",
+        "price_snapshots",
+        "order_books",
+        "daily_candles",
+        "minute_candles",
+        "corporate_actions",
     ],
     group_name="reports",
     owners=OWNERS,

@@ -7,17 +7,14 @@ import dagster as dg
 import polars as pl
 
 from kis_assets.defs import universe
-from kis_assets.defs.assets.stock_master import stock_master
 from kis_assets.defs.availability import refuse_closed, refuse_without_today
 from kis_assets.defs.materialization import (
-    OWNERS,
     Report,
-    described,
+    asset_of,
     foretell,
     logged,
     refuse_nothing_stored,
 )
-from kis_assets.defs.partitions import TRADING_DAYS
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.kis.minute_candles import kept_session
 from kis_assets.lake.lake import Scope
@@ -29,16 +26,7 @@ _REGULAR_ONLY = (pl.col("market") == "KONEX") | pl.col("security_type").is_in(
 )
 
 
-@dg.asset(
-    partitions_def=TRADING_DAYS,
-    deps=[stock_master],
-    group_name="candles",
-    owners=OWNERS,
-    kinds={"python", "parquet"},
-    pool="kis_history",
-    description=MINUTE_CANDLES.description,
-    metadata=described(MINUTE_CANDLES),
-)
+@asset_of(MINUTE_CANDLES, "candles", pool="kis_history", deps=["stock_master"])
 def minute_candles(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:

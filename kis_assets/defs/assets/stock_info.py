@@ -6,25 +6,14 @@ from typing import Any
 import dagster as dg
 
 from kis_assets.defs import universe
-from kis_assets.defs.assets.stock_master import stock_master
-from kis_assets.defs.materialization import OWNERS, Report, described, logged, refuse_nothing_stored
-from kis_assets.defs.partitions import MONTHS
+from kis_assets.defs.materialization import Report, asset_of, logged, refuse_nothing_stored
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.errors import InvalidRequest
 from kis_assets.lake.lake import Scope
 from kis_assets.tables import STOCK_INFO
 
 
-@dg.asset(
-    partitions_def=MONTHS,
-    deps=[stock_master],
-    group_name="reference",
-    owners=OWNERS,
-    kinds={"python", "parquet"},
-    pool="kis_history",
-    description=STOCK_INFO.description,
-    metadata=described(STOCK_INFO),
-)
+@asset_of(STOCK_INFO, "reference", pool="kis_history", deps=["stock_master"])
 def stock_info(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:

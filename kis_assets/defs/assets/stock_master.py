@@ -5,21 +5,13 @@ from typing import Any
 import dagster as dg
 
 from kis_assets.defs.availability import master_day
-from kis_assets.defs.materialization import OWNERS, Report, described
-from kis_assets.defs.partitions import TRADING_DAYS
+from kis_assets.defs.materialization import Report, asset_of
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.lake.lake import Scope
 from kis_assets.tables import STOCK_MASTER
 
 
-@dg.asset(
-    partitions_def=TRADING_DAYS,
-    group_name="reference",
-    owners=OWNERS,
-    kinds={"python", "parquet"},
-    description=STOCK_MASTER.description,
-    metadata=described(STOCK_MASTER),
-)
+@asset_of(STOCK_MASTER, "reference")
 def stock_master(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:

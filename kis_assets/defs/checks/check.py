@@ -12,6 +12,7 @@ import polars as pl
 
 from kis_assets.defs.asset_metadata import SHOWN, escaped, markdown
 from kis_assets.defs.materialization import logged
+from kis_assets.defs.partitions import partitions_of
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.errors import KISError
 from kis_assets.exchange import calendar
@@ -149,10 +150,8 @@ class Check:
 _CLOCKS = ("trading_day", "effective_on", "day")
 
 
-def asset_checks(
-    asset: dg.AssetsDefinition, table: Table, checks: Sequence[Check]
-) -> dg.AssetChecksDefinition:
-    """The checks of an asset in Dagster, partitioned as it is; each passes when no row fails.
+def asset_checks(table: Table, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
+    """The checks of a table in Dagster, partitioned as it is; each passes when no row fails.
 
     Their metadata hold how many rows were looked at and how many fail, and 20 of those; what was
     found is kept in `quality`. All run in one step: a partition is read from one warm file.
@@ -163,10 +162,10 @@ def asset_checks(
         specs = [
             dg.AssetCheckSpec(
                 check.name,
-                asset=asset,
+                asset=table.name,
                 description=check.words,
                 blocking=check.blocks,
-                partitions_def=asset.partitions_def,
+                partitions_def=partitions_of(table),
             )
             for check in checks
         ]
@@ -201,10 +200,10 @@ def asset_checks(
                 try:
                     finding, failing = check.find(window, rows)
                 except (NotComparable, KISError) as reason:
-                    results.append(_not_compared(asset, check, reason))
+                    results.append(_not_compared(table, check, reason))
                     continue
                 found.append(finding)
-                results.append(_result(asset, table, check, finding, failing, sum(rows.values())))
+                results.append(_result(table, check, finding, failing, sum(rows.values())))
             quality.record(mine, table, found)
         yield from results
 
@@ -217,12 +216,7 @@ def _beside(mine: Lake, settings: Settings) -> Lake | None:
 
 
 def _result(
-    asset: dg.AssetsDefinition,
-    table: Table,
-    check: Check,
-    finding: Finding,
-    failing: pl.DataFrame,
-    rows: int,
+    table: Table, check: Check, finding: Finding, failing: pl.DataFrame, rows: int
 ) -> dg.AssetCheckResult:
     metadata: dict[str, Any] = {"rows": rows, "failing_rows": failing.height}
     if check.tolerated:
@@ -230,7 +224,7 @@ def _result(
     if failing.height:
         metadata["failing"] = markdown(failing.head(SHOWN))
     return dg.AssetCheckResult(
-        asset_key=asset.key,
+        asset_key=table.name,
         check_name=check.name,
         passed=(table.may_be_empty or rows > 0) and finding.holds,
         severity=check.severity,
@@ -240,12 +234,12 @@ def _result(
 
 
 def _not_compared(
-    asset: dg.AssetsDefinition, check: Check, reason: NotComparable | KISError
+    table: Table, check: Check, reason: NotComparable | KISError
 ) -> dg.AssetCheckResult:
     """What is shown of a check that could not be judged; a second source that is down warns."""
     is_down = isinstance(reason, KISError)
     return dg.AssetCheckResult(
-        asset_key=asset.key,
+        asset_key=table.name,
         check_name=check.name,
         passed=not is_down,
         severity=dg.AssetCheckSeverity.WARN if is_down else check.severity,

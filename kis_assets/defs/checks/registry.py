@@ -4,14 +4,6 @@ from __future__ import annotations
 
 import dagster as dg
 
-from kis_assets.defs.assets.captures import order_books, price_snapshots
-from kis_assets.defs.assets.corporate_actions import corporate_actions
-from kis_assets.defs.assets.daily_candles import daily_candles
-from kis_assets.defs.assets.krx_daily import krx_daily
-from kis_assets.defs.assets.market_days import market_days
-from kis_assets.defs.assets.minute_candles import minute_candles
-from kis_assets.defs.assets.stock_info import stock_info
-from kis_assets.defs.assets.stock_master import stock_master
 from kis_assets.defs.checks import completeness, cross_source, prices, reference
 from kis_assets.defs.checks import daily_candles as candles
 from kis_assets.defs.checks import minute_candles as minutes
@@ -44,100 +36,68 @@ OF_A_SESSION = (
 )
 """Of quotes and of candles."""
 
-LISTED: list[tuple[dg.AssetsDefinition, Table, list[Check]]] = [
-    (
-        market_days,
-        MARKET_DAYS,
-        [UNIQUE, Check(reference.kis_agrees_with_calendar, WARN)],
-    ),
-    (stock_master, STOCK_MASTER, [UNIQUE, AS_MANY, Check(reference.codes_are_stock_codes, WARN)]),
-    (
-        stock_info,
-        STOCK_INFO,
-        [UNIQUE, Check(reference.listed_shares_are_those_of_the_master, WARN)],
-    ),
-    (
-        price_snapshots,
-        PRICE_SNAPSHOTS,
-        [
-            UNIQUE,
-            AS_MANY,
-            *OF_A_SESSION,
-            # What KIS calls the change of a quote is its own arithmetic.
-            Check(prices.change_is_price_minus_base, WARN),
-            Check(prices.captures_are_of_their_session, blocks=True),
-        ],
-    ),
-    (
-        order_books,
-        ORDER_BOOKS,
-        [
-            UNIQUE,
-            AS_MANY,
-            Check(completeness.universe_is_covered),
-            Check(prices.captures_are_of_their_session, blocks=True),
-            Check(books.asks_rise_and_bids_fall, blocks=True),
-            Check(books.best_bid_is_below_best_ask),
-            Check(books.totals_cover_levels, WARN),
-            Check(books.levels_have_shares, WARN),
-        ],
-    ),
-    (
-        daily_candles,
-        DAILY_CANDLES,
-        [
-            UNIQUE,
-            AS_MANY,
-            *OF_A_SESSION,
-            Check(prices.change_is_price_minus_base, blocks=True),
-            Check(completeness.every_session_is_present),
-            Check(candles.no_session_is_skipped, WARN),
-            Check(candles.days_are_sessions, blocks=True),
-            Check(candles.codes_are_listed),
-            Check(candles.snapshot_after_close_equals_candle),
-            Check(candles.bars_differ_from_the_day_before, tolerated=0.01),
-            Check(candles.moved_bases_have_an_action, WARN),
-            Check(completeness.settled_days_are_unchanged, WARN),
-        ],
-    ),
-    (
-        krx_daily,
-        KRX_DAILY,
-        [
-            UNIQUE,
-            AS_MANY,
-            Check(prices.high_covers_all_prices, blocks=True),
-            Check(cross_source.candles_are_those_of_krx),
-            Check(prices.market_cap_is_price_times_shares, WARN),
-            Check(completeness.settled_days_are_unchanged, WARN),
-        ],
-    ),
-    (
-        minute_candles,
-        MINUTE_CANDLES,
-        [
-            UNIQUE,
-            Check(completeness.as_many_minutes_as_in_the_last_sessions, WARN),
-            Check(completeness.universe_is_covered),
-            Check(minutes.minutes_lie_in_the_session, blocks=True),
-            Check(minutes.high_and_low_cover_open_and_close, WARN),
-            Check(minutes.opening_price_is_within_its_minute, WARN, tolerated=0.00001),
-            # A candle that was fetched before the close is smaller than its minutes.
-            Check(minutes.minutes_do_not_exceed_the_day, WARN),
-            Check(minutes.minutes_hold_most_of_the_day, WARN),
-            Check(minutes.closing_auction_is_the_close, WARN),
-        ],
-    ),
-    (
-        corporate_actions,
-        CORPORATE_ACTIONS,
-        [
-            UNIQUE,
-            Check(reference.ratios_are_positive),
-            Check(reference.actions_take_effect_on_sessions, WARN),
-            Check(cross_source.adjusted_series_is_that_of_kis, WARN),
-        ],
-    ),
-]
+LISTED: dict[Table, list[Check]] = {
+    MARKET_DAYS: [UNIQUE, Check(reference.kis_agrees_with_calendar, WARN)],
+    STOCK_MASTER: [UNIQUE, AS_MANY, Check(reference.codes_are_stock_codes, WARN)],
+    STOCK_INFO: [UNIQUE, Check(reference.listed_shares_are_those_of_the_master, WARN)],
+    PRICE_SNAPSHOTS: [
+        UNIQUE,
+        AS_MANY,
+        *OF_A_SESSION,
+        # What KIS calls the change of a quote is its own arithmetic.
+        Check(prices.change_is_price_minus_base, WARN),
+        Check(prices.captures_are_of_their_session, blocks=True),
+    ],
+    ORDER_BOOKS: [
+        UNIQUE,
+        AS_MANY,
+        Check(completeness.universe_is_covered),
+        Check(prices.captures_are_of_their_session, blocks=True),
+        Check(books.asks_rise_and_bids_fall, blocks=True),
+        Check(books.best_bid_is_below_best_ask),
+        Check(books.totals_cover_levels, WARN),
+        Check(books.levels_have_shares, WARN),
+    ],
+    DAILY_CANDLES: [
+        UNIQUE,
+        AS_MANY,
+        *OF_A_SESSION,
+        Check(prices.change_is_price_minus_base, blocks=True),
+        Check(completeness.every_session_is_present),
+        Check(candles.no_session_is_skipped, WARN),
+        Check(candles.days_are_sessions, blocks=True),
+        Check(candles.codes_are_listed),
+        Check(candles.snapshot_after_close_equals_candle),
+        Check(candles.bars_differ_from_the_day_before, tolerated=0.01),
+        Check(candles.moved_bases_have_an_action, WARN),
+        Check(completeness.settled_days_are_unchanged, WARN),
+    ],
+    KRX_DAILY: [
+        UNIQUE,
+        AS_MANY,
+        Check(prices.high_covers_all_prices, blocks=True),
+        Check(cross_source.candles_are_those_of_krx),
+        Check(prices.market_cap_is_price_times_shares, WARN),
+        Check(completeness.settled_days_are_unchanged, WARN),
+    ],
+    MINUTE_CANDLES: [
+        UNIQUE,
+        Check(completeness.as_many_minutes_as_in_the_last_sessions, WARN),
+        Check(completeness.universe_is_covered),
+        Check(minutes.minutes_lie_in_the_session, blocks=True),
+        Check(minutes.high_and_low_cover_open_and_close, WARN),
+        Check(minutes.opening_price_is_within_its_minute, WARN, tolerated=0.00001),
+        # A candle that was fetched before the close is smaller than its minutes.
+        Check(minutes.minutes_do_not_exceed_the_day, WARN),
+        Check(minutes.minutes_hold_most_of_the_day, WARN),
+        Check(minutes.closing_auction_is_the_close, WARN),
+    ],
+    CORPORATE_ACTIONS: [
+        UNIQUE,
+        Check(reference.ratios_are_positive),
+        Check(reference.actions_take_effect_on_sessions, WARN),
+        Check(cross_source.adjusted_series_is_that_of_kis, WARN),
+    ],
+}
 
-CHECKS = [asset_checks(*listed) for listed in LISTED]
+CHECKS = [asset_checks(table, checks) for table, checks in LISTED.items()]

@@ -1,0 +1,258 @@
+"""The app keys of a client: which one asks next, which is used no more, and what KIS grants them.
+
+Each has its own quota, token and breaker, which all processes share.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import re
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import SecretStr
+
+from kis_assets.errors import AuthenticationFailed, KISError, ServiceUnavailable
+from kis_assets.kis.error_codes import Then, policy
+from kis_assets.kis.fields import refusal
+from kis_assets.kis.server_clock import ServerClock
+from kis_assets.kis.token import TokenStore, open_tokens
+from kis_assets.security.redaction import remember
+from kis_assets.settings import Credential, Settings
+from kis_assets.state.shared import Shared
+from kis_assets.transport.circuit_breaker import Breaker
+from kis_assets.transport.http import Wire, envelope
+from kis_assets.transport.rate_limiter import Permit, Quota
+from kis_assets.transport.retry import retrying
+from kis_assets.transport.stats import Tally
+
+log = logging.getLogger(__name__)
+
+TOKEN_PATH = "/oauth2/tokenP"  # noqa: S105 - an address, not a token
+APPROVAL_PATH = "/oauth2/Approval"
+REST = 5.0
+"""Seconds to let pass before the store that processes share is used again after it failed."""
+_SENDABLE = re.compile(r"[!-~]{1,4096}")
+"""What can be sent as a token or an approval key."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """One app key and what all processes share of it."""
+
+    credential: Credential
+    tokens: TokenStore
+    quota: Quota | None
+    breaker: Breaker
+
+    @property
+    def id(self) -> str:
+        """Stands for the app key without giving it away."""
+        return self.credential.id
+
+    def permit(self, path: str, live: bool, timeout: float) -> AbstractContextManager[Permit]:
+        """See `Quota.permit`; where there is no quota it comes at once."""
+        if self.quota is None:
+            return nullcontext(Permit())
+        return self.quota.permit(path, live=live, timeout=timeout)
+
+
+@dataclass(frozen=True)
+class Times:
+    """How time is told and spent; tests have their own."""
+
+    clock: Callable[[], float]
+    """Seconds by a clock that only goes forward."""
+    wall_clock: Callable[[], float]
+    """Seconds since 1970, by a clock that all processes share."""
+    sleep: Callable[[float], None]
+
+
+class Accounts:
+    """The app keys of the settings. Thread-safe."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        shared: Shared,
+        wire: Wire,
+        tally: Tally,
+        clock: ServerClock,
+        times: Times,
+        *,
+        has_quota: bool,
+    ) -> None:
+        self._settings = settings
+        self._wire = wire
+        self._tally = tally
+        self._clock = clock
+        self._sleep = times.sleep
+        self.all = tuple(
+            self._opened(credential, shared, times, has_quota)
+            for credential in settings.credentials
+        )
+        self._stopped: dict[str, AuthenticationFailed] = {}
+        self._choosing = threading.Lock()
+
+    def _opened(
+        self, credential: Credential, shared: Shared, times: Times, has_quota: bool
+    ) -> Account:
+        settings, name = self._settings, f"{self._settings.environment}-{credential.id}"
+        clock, wall_clock, sleep = times.clock, times.wall_clock, times.sleep
+        limit = settings.rate_limit
+        return Account(
+            credential,
+            open_tokens(
+                settings,
+                credential,
+                shared,
+                lambda: self._issue_token(credential),
+                clock=wall_clock,
+                sleep=sleep,
+            ),
+            Quota(shared.state, name, limit, clock=clock, wall_clock=wall_clock, sleep=sleep)
+            if has_quota
+            else None,
+            Breaker(
+                shared.state,
+                name,
+                threshold=settings.kis_api_circuit_breaker_threshold,
+                timeout=settings.kis_api_circuit_breaker_timeout,
+                lease=settings.kis_api_timeout + settings.kis_api_queue_timeout,
+                clock=clock,
+                listener=self._breaker_changed,
+            ),
+        )
+
+    def _breaker_changed(self, old: str, new: str) -> None:
+        self._tally.breaker_changed(f"{old}>{new}")
+        level = logging.WARNING if new == "OPEN" else logging.INFO
+        log.log(level, "circuit breaker: %s -> %s", old, new)
+
+    # Which one asks
+
+    def choose(self, live: bool) -> Account:
+        """The account that may send soonest of those whose breaker lets the caller pass.
+
+        Raises:
+            ServiceUnavailable: the breakers of all of them are open.
+        """
+        living = self._living()
+        if len(living) > 1:
+            waits = {
+                account.id: account.quota.outlook(live=live) if account.quota else 0.0
+                for account in living
+            }
+            living.sort(key=lambda account: waits[account.id])
+        refusal: ServiceUnavailable | None = None
+        for account in living:
+            try:
+                account.breaker.check()
+            except ServiceUnavailable as error:
+                refusal = refusal or error
+            else:
+                return account
+        assert refusal is not None  # noqa: S101 - one account at least is never stopped
+        raise refusal
+
+    def stops(self, account: Account, error: AuthenticationFailed) -> bool:
+        """Use the account no more, unless it is the last; whether another is left to go on with."""
+        with self._choosing:
+            if len(self._living()) < 2 and account.id not in self._stopped:
+                return False
+            if account.id not in self._stopped:
+                self._stopped[account.id] = copy.copy(error)
+                log.error("app key %s is used no more: %s", account.id, error)
+            return True
+
+    def wait_for_breaker(self) -> None:
+        """Sleep until a breaker lets a probe pass; not at all while one is closed.
+
+        Where that cannot be known, because what processes share cannot be used, sleep a little.
+        """
+        try:
+            wait = min(account.breaker.remaining() for account in self._living())
+        except ServiceUnavailable as error:
+            log.warning("%s", error)
+            wait = REST
+        self._sleep(wait)
+
+    def _living(self) -> list[Account]:
+        return [account for account in self.all if account.id not in self._stopped]
+
+    # What they are granted
+
+    def approval_key(self) -> SecretStr:
+        """A new key that opens a real-time session of the first app key; it is good for a day.
+
+        Raises:
+            KISError: none was issued; see `errors`.
+        """
+        account, patience = self.all[0], self._settings.kis_api_queue_timeout
+
+        def attempt() -> SecretStr:
+            account.breaker.check()
+            try:
+                with account.permit(APPROVAL_PATH, live=True, timeout=patience):
+                    body = self.grant(account.credential, "Approval", APPROVAL_PATH)
+            except KISError as error:
+                if error.is_outage:
+                    account.breaker.failure()
+                else:
+                    account.breaker.release()
+                raise
+            account.breaker.success()
+            remember(body["approval_key"])
+            return SecretStr(body["approval_key"])
+
+        return retrying(attempt, "Approval", self._tally, self._settings.kis_api_max_retries)
+
+    def _issue_token(self, credential: Credential) -> dict[str, Any]:
+        self._tally.token_issued()
+        return self.grant(credential, "tokenP", TOKEN_PATH)
+
+    def grant(self, credential: Credential, name: str, path: str) -> dict[str, Any]:
+        """KIS's answer to the form that asks for a token (tokenP) or an approval key (Approval).
+
+        Raises:
+            AuthenticationFailed: KIS refuses key or secret.
+            KISError: any other branch of the tree.
+        """
+        # The same secret has another name in each of the two forms.
+        secret, wanted = (
+            ("appsecret", "access_token") if name == "tokenP" else ("secretkey", "approval_key")
+        )
+        status, content, told = self._wire.receive(
+            name,
+            "POST",
+            f"{self._settings.base_url}{path}",
+            json={
+                "grant_type": "client_credentials",
+                "appkey": credential.app_key.get_secret_value(),
+                secret: credential.app_secret.get_secret_value(),
+            },
+        )
+        self._clock.see(told)
+        body = envelope(content, status)
+        given = body.get(wanted)
+        if isinstance(given, str) and _SENDABLE.fullmatch(given):
+            return body
+        msg_cd, message = refusal(body)
+        if not msg_cd and status == 200:  # as an outage: nothing else can be asked without it
+            raise ServiceUnavailable(
+                f"the answer holds no {wanted} that can be used", endpoint=name, is_outage=True
+            )
+        what = policy(msg_cd, status)
+        kind = AuthenticationFailed if what.then is Then.RETOKEN else what.error
+        message = message or f"no {wanted.replace('_', ' ')} was issued"
+        raise kind(
+            what.explain(message, self._settings.environment),
+            msg_cd=msg_cd,
+            status=status,
+            endpoint=name,
+            is_outage=what.is_outage,
+        )
