@@ -39,11 +39,11 @@ RUN = """
 import sys
 from datetime import date
 import dagster as dg
-from kis_assets import pipeline
+from kis_assets.execution import runner
 from kis_assets.settings import Settings
-pipeline.home(Settings.load())
+runner.home(Settings.load())
 with dg.DagsterInstance.get() as instance:
-    (done,) = pipeline.run_day(date(2026, 3, 17), instance, sys.argv[1:])
+    (done,) = runner.run_day(date(2026, 3, 17), instance, sys.argv[1:])
     assert not done.error, done.error
 """
 CHECK = """
