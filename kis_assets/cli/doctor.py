@@ -241,7 +241,7 @@ def _clock(settings: Settings) -> Finding:
 
 def _call(settings: Settings) -> Finding:
     from kis_assets.errors import AuthenticationFailed, KISError
-    from kis_assets.security.ownership import explained
+    from kis_assets.security.ownership import disk_trouble, explained
     from kis_assets.settings import SettingsError
     from kis_assets.sources.cached import CachedDataSource
     from kis_assets.sources.factory import create_data_source
@@ -260,6 +260,8 @@ def _call(settings: Settings) -> Finding:
         )
     except (KISError, SettingsError, OSError) as error:
         why = explained(error) if isinstance(error, OSError) else error
+        if disk_trouble(settings.source_dir):  # to ask again is no use before that is mended
+            return Finding("call", "fail", str(why))
         return Finding("call", "fail", f"{why}: try again, then see kis-assets status")
     milliseconds = 1000 * (time.monotonic() - started)
     seen = f"{STOCK} costs {price.current_price:,.0f} KRW, told in {milliseconds:.0f} ms"

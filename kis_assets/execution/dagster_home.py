@@ -12,7 +12,13 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
-from kis_assets.security.ownership import explained, is_refused, private_file, private_folder
+from kis_assets.security.ownership import (
+    disk_trouble,
+    explained,
+    is_refused,
+    private_file,
+    private_folder,
+)
 from kis_assets.settings import Settings
 
 INSTANCE = """\
@@ -143,6 +149,11 @@ def sentence(folder: Path, error: BaseException) -> str:
     if is_refused(error):
         why = explained(error, folder)
         return f"DAGSTER_HOME, {folder}, cannot be used: {why}; it holds the history of runs"
+    if trouble := disk_trouble(folder):
+        return (
+            f"DAGSTER_HOME, {folder}, cannot be used: {trouble}, or set it to another folder; it "
+            "holds the history of runs, and no rows"
+        )
     if isinstance(error, OSError) or package in ("sqlalchemy", "sqlite3", "alembic"):
         return (
             f"DAGSTER_HOME, {folder}, cannot be used ({reason}): see to free space and "

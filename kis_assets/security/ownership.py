@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import secrets
+import shutil
 import stat
 import time
 from contextlib import suppress
@@ -18,8 +19,11 @@ from pathlib import Path
 
 _LEFT_OVER = 60.0
 """Seconds after which a file that was to be put somewhere belongs to a process that is gone."""
+_LEAST = 10**6
+"""Bytes below which a disk is as good as full: SQLite needs that much beside its file."""
 _REFUSED = re.compile(r"(?i)permission denied|operation not permitted|readonly database")
 _QUOTED = re.compile(r"""["'](/[^"']+)["']""")
+_OF_THE_DISK = (errno.ENOSPC, errno.EROFS)
 HAS_OWNERS = hasattr(os, "geteuid")
 
 
@@ -132,6 +136,8 @@ def explained(error: BaseException, within: Path | None = None) -> str:
     path = Path(told).absolute() if told else _not_ours(within)
     if path is None:
         return text
+    if getattr(error, "errno", 0) in _OF_THE_DISK and (trouble := disk_trouble(path)):
+        return trouble
     if is_refused(error):
         return whose(path, within)
     if isinstance(error, FileExistsError | NotADirectoryError):
@@ -142,11 +148,28 @@ def explained(error: BaseException, within: Path | None = None) -> str:
     return f"{told}: {text}" if getattr(error, "filename", None) else text
 
 
+def disk_trouble(path: Path) -> str:
+    """Why nobody can write at a path, and what to do; empty where that is no matter of the disk."""
+    there = _nearest(path.absolute())
+    there = there if there.is_dir() else there.parent
+    if _is_read_only(there):
+        return f"{there} is on a disk that can only be read: mount it for writing"
+    if shutil.disk_usage(there).free < _LEAST:
+        return f"no space is left on the disk of {there}: free some"
+    return ""
+
+
+def _is_read_only(path: Path) -> bool:
+    return HAS_OWNERS and bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
 def whose(path: Path, within: Path | None = None) -> str:
     """To whom a path belongs that cannot be used, or the nearest one above it, and what to do."""
     there = _nearest(path.absolute())
     if not HAS_OWNERS:
         return f"{there} cannot be used by this user"
+    if _is_read_only(there):
+        return disk_trouble(there)
     me = os.geteuid()
     if _uid(there) == me and _uid(there.parent) != me and not os.access(there.parent, os.W_OK):
         there = there.parent

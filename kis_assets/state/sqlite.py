@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from kis_assets.errors import ServiceUnavailable
-from kis_assets.security.ownership import explained, private_file, private_folder
+from kis_assets.security.ownership import disk_trouble, explained, private_file, private_folder
 
 T = TypeVar("T")
 
@@ -154,7 +154,8 @@ class SqliteFile:
         said = f"the file that processes share, {self.path}, cannot be used"
         if isinstance(error, OSError):
             return ServiceUnavailable(f"{said}: {explained(error, self.path.parent)}")
-        return ServiceUnavailable(f"{said}: {error}; free the disk or delete the file")
+        advice = disk_trouble(self.path) or "free the disk or delete the file"
+        return ServiceUnavailable(f"{said}: {error}; {advice}")
 
 
 class SharedState:
