@@ -61,17 +61,6 @@ class Account:
         return self.quota.permit(path, live=live, timeout=timeout)
 
 
-@dataclass(frozen=True)
-class Times:
-    """How time is told and spent; tests have their own."""
-
-    clock: Callable[[], float]
-    """Seconds by a clock that only goes forward."""
-    wall_clock: Callable[[], float]
-    """Seconds since 1970, by a clock that all processes share."""
-    sleep: Callable[[float], None]
-
-
 class Accounts:
     """The app keys of the settings. Thread-safe."""
 
@@ -81,28 +70,27 @@ class Accounts:
         shared: Shared,
         wire: Wire,
         tally: Tally,
-        clock: ServerClock,
-        times: Times,
+        server_clock: ServerClock,
         *,
         has_quota: bool,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+        sleep: Callable[[float], None],
     ) -> None:
         self._settings = settings
         self._wire = wire
         self._tally = tally
-        self._clock = clock
-        self._sleep = times.sleep
+        self._server_clock = server_clock
+        self._clock, self._wall_clock, self._sleep = clock, wall_clock, sleep
         self.all = tuple(
-            self._opened(credential, shared, times, has_quota)
-            for credential in settings.credentials
+            self._opened(credential, shared, has_quota) for credential in settings.credentials
         )
         self._stopped: dict[str, AuthenticationFailed] = {}
         self._choosing = threading.Lock()
 
-    def _opened(
-        self, credential: Credential, shared: Shared, times: Times, has_quota: bool
-    ) -> Account:
+    def _opened(self, credential: Credential, shared: Shared, has_quota: bool) -> Account:
         settings, name = self._settings, f"{self._settings.environment}-{credential.id}"
-        clock, wall_clock, sleep = times.clock, times.wall_clock, times.sleep
+        clock, wall_clock, sleep = self._clock, self._wall_clock, self._sleep
         limit = settings.rate_limit
         return Account(
             credential,
@@ -236,7 +224,7 @@ class Accounts:
                 secret: credential.app_secret.get_secret_value(),
             },
         )
-        self._clock.see(told)
+        self._server_clock.see(told)
         body = envelope(content, status)
         given = body.get(wanted)
         if isinstance(given, str) and _SENDABLE.fullmatch(given):

@@ -26,7 +26,7 @@ from kis_assets.errors import (
     UnexpectedAnswer,
 )
 from kis_assets.exchange.venues import Venue
-from kis_assets.kis.accounts import Account, Accounts, Times
+from kis_assets.kis.accounts import Account, Accounts
 from kis_assets.kis.endpoint import Endpoint
 from kis_assets.kis.error_codes import Then, policy
 from kis_assets.kis.fields import plain, refusal
@@ -107,8 +107,10 @@ class Client:
             self._wire,
             self.tally,
             self.clock,
-            Times(clock, shared.now or wall_clock, self._pause if sleep is time.sleep else sleep),
             has_quota=has_quota,
+            clock=clock,
+            wall_clock=shared.now or wall_clock,
+            sleep=self._pause if sleep is time.sleep else sleep,
         )
 
     def asking(

@@ -7,13 +7,12 @@ always comes from the source.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 import polars as pl
 
-from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue
 from kis_assets.settings import Settings
 from kis_assets.sources.bars import refuse_unless_bars
@@ -150,7 +149,8 @@ class CachedDataSource(DataSource):
     def keep_prices(self, rows: pl.DataFrame, captured_at: datetime) -> None:
         """See `DataSource.keep_prices`."""
         prices = {
-            self._price_key(row["stock_code"]): _price(row) for row in rows.iter_rows(named=True)
+            self._price_key(row["stock_code"]): CurrentPrice.of(row)
+            for row in rows.iter_rows(named=True)
         }
         self._records.put(
             prices, self._settings.kis_cache_ttl_price, captured_at, self._settings.kis_venue
@@ -188,22 +188,3 @@ class CachedDataSource(DataSource):
 
     def _suffix(self, venue: Venue | None) -> str:
         return "" if venue in (None, self._settings.kis_venue) else f":{venue.value}"
-
-
-def _price(row: Mapping[str, Any]) -> CurrentPrice:
-    """A row of `price_snapshots` as a record."""
-    return CurrentPrice(
-        stock_code=row["stock_code"],
-        stock_name=row["stock_name"],
-        current_price=row["price"],
-        change_price=row["change"],
-        change_rate=row["change_rate"],
-        open_price=row["open"],
-        high_price=row["high"],
-        low_price=row["low"],
-        volume=row["volume"],
-        trading_value=row["trading_value"],
-        market_cap=row["market_cap"],
-        timestamp=row["fetched_at"].astimezone(calendar.SEOUL).isoformat(timespec="seconds"),
-        session=row["session"],
-    )

@@ -16,7 +16,7 @@ from kis_assets.sources.bars import BUCKETS, chart, refuse_unless_bars
 from kis_assets.sources.base import DataSource
 from kis_assets.sources.batch import Batch, BatchResult, checked
 from kis_assets.sources.kis_tables import KISTables
-from kis_assets.sources.listing import Listing, sector
+from kis_assets.sources.listing import Listing
 from kis_assets.sources.record_types import (
     ChartData,
     CurrentPrice,
@@ -94,22 +94,16 @@ class KISDataSource(DataSource):
     ) -> CurrentPrice:
         about = self._listing.about(stock_code)
         now = self._settings.now()
-        return CurrentPrice(
-            stock_code=stock_code,
-            stock_name=quote.get("stock_name") or about.stock_name or "",
-            current_price=quote["price"],
-            change_price=quote["change"],
-            change_rate=quote["change_rate"],
-            open_price=quote["open"],
-            high_price=quote["high"],
-            low_price=quote["low"],
-            volume=quote["volume"],
-            trading_value=quote["trading_value"],
-            market_cap=quotes.market_cap(
-                quote["price"], quote.get("listed_shares") or about.listed_shares
-            ),
-            timestamp=now.isoformat(timespec="seconds"),
-            session=session_at(latest_session(now, venue).day, now, venue),
+        shares = quote.get("listed_shares") or about.listed_shares
+        return CurrentPrice.of(
+            {
+                **quote,
+                "stock_code": stock_code,
+                "stock_name": quote.get("stock_name") or about.stock_name or "",
+                "market_cap": quotes.market_cap(quote["price"], shares),
+                "fetched_at": now,
+                "session": session_at(latest_session(now, venue).day, now, venue),
+            }
         )
 
     def get_order_book(self, stock_code: str, venue: Venue | None = None) -> OrderBook:
@@ -154,15 +148,7 @@ class KISDataSource(DataSource):
             facts = stock_info.stock_info(self._client, stock_code)
         except NotSupported:
             return self._listing.info(stock_code)
-        return StockInfo(
-            stock_code=stock_code,
-            stock_name=facts["stock_name"],
-            market=facts["market"],
-            sector=sector(facts),
-            industry=facts["industry"],
-            listed_shares=facts["listed_shares"],
-            face_value=facts["face_value"],
-        )
+        return StockInfo.of(stock_code, facts)
 
     def _rest(self) -> None:
         self._client.accounts.wait_for_breaker()

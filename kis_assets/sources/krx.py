@@ -120,11 +120,5 @@ class KRXDataSource(DataSource):
         for market in markets_on(day):
             rows = self._markets.answer((client.ISSUES[market], day))
             for row in rows.filter(pl.col("stock_code") == stock_code).iter_rows(named=True):
-                return StockInfo(
-                    stock_code=stock_code,
-                    stock_name=row["stock_name"],
-                    market=row["market"],
-                    listed_shares=row["listed_shares"],
-                    face_value=row["face_value"],
-                )
+                return StockInfo.of(stock_code, row)
         raise InvalidRequest(f"KRX has no stock of this code on {day}", stock_code=stock_code)

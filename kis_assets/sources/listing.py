@@ -60,15 +60,7 @@ class Listing:
         found = self._master[1].filter(pl.col("stock_code") == stock_code)
         if found.is_empty():
             raise InvalidRequest("no stock of this code is listed", stock_code=stock_code)
-        row = found.row(0, named=True)
-        return StockInfo(
-            stock_code=stock_code,
-            stock_name=row["stock_name"],
-            market=row["market"],
-            sector=sector(self._with_sectors(row)),
-            listed_shares=row["listed_shares"],
-            face_value=row["face_value"],
-        )
+        return StockInfo.of(stock_code, self._with_sectors(found.row(0, named=True)))
 
     def facts(self, stocks: pl.DataFrame) -> Iterator[dict[str, Any]]:
         """Columns of `stock_info` out of rows of `stock_master`, as far as the files tell them."""
@@ -101,8 +93,3 @@ class Listing:
         return row | {
             f"sector_{size}_name": self._sectors.get(row[f"sector_{size}"] or "") for size in sizes
         }
-
-
-def sector(facts: dict[str, Any]) -> str | None:
-    """The name of the sector. The large class is that of the size and names none."""
-    return facts["sector_medium_name"] or facts["sector_small_name"]

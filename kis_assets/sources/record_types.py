@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
+
+from kis_assets.exchange import calendar
 
 
 class PriceType(Enum):
@@ -43,6 +47,25 @@ class CurrentPrice:
     session: str | None = None
     """In which session it was seen: pre_open, regular, closing_price, after_market or closed. After
     the close the price may be the after-market's."""
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> CurrentPrice:
+        """A row of `price_snapshots` as a record."""
+        return cls(
+            stock_code=row["stock_code"],
+            stock_name=row["stock_name"],
+            current_price=row["price"],
+            change_price=row["change"],
+            change_rate=row["change_rate"],
+            open_price=row["open"],
+            high_price=row["high"],
+            low_price=row["low"],
+            volume=row["volume"],
+            trading_value=row["trading_value"],
+            market_cap=row["market_cap"],
+            timestamp=row["fetched_at"].astimezone(calendar.SEOUL).isoformat(timespec="seconds"),
+            session=row["session"],
+        )
 
 
 @dataclass(frozen=True)
@@ -126,3 +149,18 @@ class StockInfo:
     face_value: float | None = None
     is_stale: bool = False
     age_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, stock_code: str, facts: Mapping[str, Any]) -> StockInfo:
+        """What is known of a stock as a record."""
+        # The large class of sectors is that of the size and names none.
+        sector = facts.get("sector_medium_name") or facts.get("sector_small_name")
+        return cls(
+            stock_code,
+            facts["stock_name"],
+            facts["market"],
+            sector,
+            facts.get("industry"),
+            facts["listed_shares"],
+            facts["face_value"],
+        )

@@ -53,14 +53,16 @@ def test_an_ordinary_text_stands_as_it_is(text: str) -> None:
 
 def test_a_code_that_is_none_is_no_sql() -> None:
     with duckdb.connect() as connection:
-        connection.execute("CREATE TABLE t (stock_code VARCHAR, c INT, trading_day DATE)")
-        connection.execute("INSERT INTO t VALUES ('005930', 1, '2026-03-17'), ('a''b', 2, NULL)")
+        connection.execute("CREATE TABLE daily_candles (stock_code VARCHAR, trading_day DATE)")
+        connection.execute(
+            "INSERT INTO daily_candles VALUES ('005930', '2026-03-17'), ('a''b', NULL)"
+        )
         for codes, found in (
             (["' OR true --"], []),
-            (["'); DROP TABLE t; --"], []),
+            (["'); DROP TABLE daily_candles; --"], []),
             (["a'b", "005930"], ["005930", "a'b"]),
         ):
-            rows = connection.sql(_query("t", codes, None, None)).fetchall()
+            rows = connection.sql(_query("daily_candles", codes, None, None)).fetchall()
             assert [row[0] for row in rows] == found
 
 
