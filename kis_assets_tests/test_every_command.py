@@ -19,7 +19,7 @@ from datetime import date
 from itertools import islice
 from pathlib import Path
 from threading import Thread
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 from urllib.request import Request, urlopen
 
@@ -380,18 +380,23 @@ def test_the_ui_is_dagsters_with_its_state_in_the_data_folder(
 
     def listen(address: tuple[str, int]) -> Any:
         asked.append(address)
-        return nullcontext()
+        return nullcontext(SimpleNamespace(getsockname=lambda: address))
 
-    def serve_until_interrupted(*_: Any) -> None:
-        asked.append("served")
-        raise KeyboardInterrupt
+    def serve_in_process(words: list[str], environment: dict[str, str]) -> int:
+        monkeypatch.chdir(environment["KIS_FOLDER"])
+        return Said("serve-ui", *words).status
+
+    def serve_until_interrupted(port: int, *_: Any) -> bool:
+        asked.append(f"served at {port}")
+        return True
 
     monkeypatch.setattr("socket.create_server", listen)
-    monkeypatch.setattr("kis_assets.cli.ui._serve", serve_until_interrupted)
+    monkeypatch.setattr("kis_assets.cli.ui._serve", serve_in_process)
+    monkeypatch.setattr("kis_assets.cli.ui_server._serve", serve_until_interrupted)
     monkeypatch.setattr("signal.signal", lambda *_: None)
-    monkeypatch.setenv("PYTHONSAFEPATH", "")
+    monkeypatch.setattr("threading.Thread.start", lambda _: None)
     assert Said("ui").status == 0
-    assert asked == [("127.0.0.1", 3000), "served"]
+    assert asked == [("127.0.0.1", 3000), "served at 3000"]
     assert (tmp_path / "data" / "dagster" / "dagster.yaml").exists()
 
 

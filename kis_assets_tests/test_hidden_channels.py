@@ -14,7 +14,6 @@ import kis_assets
 ROOT = Path(kis_assets.__file__).parent
 
 WRITES = {
-    "cli/ui.py _elsewhere": "Dagster starts the code server with the environment of this process",
     "definitions.py load": "jemalloc reads its variable when Polars is loaded, and nothing else",
 }
 """The functions that write to the environment, and why there is no other way."""

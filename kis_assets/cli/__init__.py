@@ -1,20 +1,30 @@
-"""kis-assets: the commands people type. Each imports what it needs when it runs."""
+"""kis-assets: the commands people type."""
 
 from __future__ import annotations
 
-from kis_assets.cli import backfill, delta, diff, doctor, query, run, serve, sql, stream, ui
-from kis_assets.cli.common import app
+import sys
+from typing import Any
 
-__all__ = [
-    "app",
-    "backfill",
-    "delta",
-    "diff",
-    "doctor",
-    "query",
-    "run",
-    "serve",
-    "sql",
-    "stream",
-    "ui",
-]
+
+def main() -> None:
+    """Run the command that is typed. Ctrl-C ends it without a trace, from the first moment on."""
+    try:
+        from kis_assets.cli.commands import app
+
+        app()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
+
+
+def __getattr__(name: str) -> Any:
+    """`app`, the commands, loaded when somebody asks for it.
+
+    Raises:
+        AttributeError: another name is asked for.
+    """
+    if name == "app":
+        from kis_assets.cli.commands import app
+
+        return app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,5 +1,5 @@
 """python -m kis_assets.cli is kis-assets."""
 
-from kis_assets.cli import app
+from kis_assets.cli import main
 
-app()
+main()

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kis_assets.settings import Settings
-from kis_assets.state.cache import RedisStore, SqliteStore, Store
+from kis_assets.state.cache import SqliteStore, Store
 from kis_assets.state.redis import Redis, RedisState, RedisVault
+from kis_assets.state.redis_cache import RedisStore
 from kis_assets.state.sqlite import SharedState, State
 from kis_assets.state.vault import FileVault, Vault
 

@@ -27,7 +27,7 @@ from kis_assets.tables import (
     TABLES,
 )
 from kis_assets_tests.conftest import EVENING
-from kis_assets_tests.support.in_process import _instance, materialize, metadata, point_at, rows
+from kis_assets_tests.support.in_process import in_memory, materialize, metadata, point_at, rows
 from kis_assets_tests.support.small_rows import candle, frame
 
 MOST_BYTES = 60_000
@@ -250,5 +250,5 @@ def test_a_picture_that_cannot_be_drawn_costs_a_line_in_the_log_and_not_the_run(
     assert result.success
     assert rows(PRICE_SNAPSHOTS).height == 8
     assert "picture" not in metadata(result)
-    told = [entry.user_message for entry in _instance().all_logs(result.run_id)]
+    told = [entry.user_message for entry in in_memory().all_logs(result.run_id)]
     assert any("no more ink" in line for line in told)

@@ -108,3 +108,20 @@ def test_a_replay_needs_a_moment(tmp_path: Path) -> None:
     done = type_in("simulate", "--replay", str(tmp_path))
     assert done.returncode == 2
     assert "--replay needs --at" in done.stderr
+
+
+def test_ctrl_c_ends_a_command_before_it_is_loaded_with_one_line() -> None:
+    code = """
+import sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Finder())
+from kis_assets.cli import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")

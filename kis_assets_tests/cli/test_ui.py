@@ -69,8 +69,8 @@ def is_up(ui: UI) -> bool:
 
 
 @contextmanager
-def started(folder: Path) -> Iterator[UI]:
-    """The UI of the invented market, ended with the block."""
+def started(folder: Path, until: Callable[[UI], bool] = is_up) -> Iterator[UI]:
+    """The UI of the invented market, as soon as it is up; ended with the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -83,10 +83,12 @@ def started(folder: Path) -> Iterator[UI]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # Not as a shell has it that starts programs in the background.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
     ui = UI(process, f"http://127.0.0.1:{port}", folder)
     try:
-        ui.wait(lambda: is_up(ui))
+        ui.wait(lambda: until(ui))
         yield ui
     finally:
         if process.poll() is None:
@@ -203,6 +205,23 @@ def test_all_of_it_ends_together(tmp_path: Path, how: signal.Signals) -> None:
         assert psutil.wait_procs(family, timeout=60)[1] == []
         assert ui.process.returncode == 0, ui.log
         assert "Traceback" not in ui.log
+
+
+@pytest.mark.parametrize("begun", [2, 3, 4, 5])
+def test_ctrl_c_before_it_is_there_ends_all_of_it_with_one_line(tmp_path: Path, begun: int) -> None:
+    """A terminal sends it to all processes of a command at once, however many there are by then."""
+    with started(tmp_path, lambda ui: len(ui.family()) >= begun) as ui:
+        family = ui.family()
+        os.killpg(ui.process.pid, signal.SIGINT)
+        assert psutil.wait_procs(family, timeout=60)[1] == []
+        assert (ui.process.returncode, ui.log) == (130, "interrupted\n")
+
+
+def test_it_ends_with_the_process_that_was_typed(tmp_path: Path) -> None:
+    with started(tmp_path) as ui:
+        family = ui.family()
+        ui.process.kill()
+        assert psutil.wait_procs(family, timeout=60)[1] == []
 
 
 def test_it_ends_when_its_daemon_does(tmp_path: Path) -> None:

@@ -21,10 +21,10 @@ from filelock import FileLock, Timeout
 
 from kis_assets.definitions import defs
 from kis_assets.defs.materialization import _missing
-from kis_assets.defs.resources import KISResource, open_lake
+from kis_assets.defs.resources import KISResource
 from kis_assets.errors import KISError, RateLimited, UnexpectedAnswer
 from kis_assets.exchange import calendar
-from kis_assets.execution.runner import definitions_of, home
+from kis_assets.execution.runner import home
 from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings
 from kis_assets.simulator.server.faults import When
@@ -40,69 +40,25 @@ from kis_assets.tables import (
     TABLES,
 )
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, redis_program, running_redis
+from kis_assets_tests.support.in_process import (
+    FEW,
+    all_checks_pass,
+    failure,
+    materialize,
+    rows,
+    set_source,
+)
 
 DAY = "2026-03-17"
 MONTH = "2026-03-01"
-CODES = "005930,000660,035420,005380,035720,068270,247540,086520"
-
-Materialize = Callable[..., dg.ExecuteInProcessResult]
 
 
 @pytest.fixture
 def server(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
     """The simulator over HTTP, and an environment that points at it."""
     with serve(simulator) as url:
-        for name, value in {
-            "DATA_SOURCE_TYPE": "kis",
-            "KIS_APP_KEY": APP_KEY,
-            "KIS_APP_SECRET": APP_SECRET,
-            "KIS_USE_VIRTUAL_SERVER": "false",
-            "KIS_API_BASE_URL_REAL": url,
-            "KIS_MASTER_BASE_URL": url,
-            "KIS_REPLAY_AT": EVENING.isoformat(),
-            "KIS_STOCK_CODES": CODES,
-            "KIS_API_RATE_LIMIT": "1000",
-            "KIS_API_MAX_RETRIES": "1",
-        }.items():
-            monkeypatch.setenv(name, value)
+        set_source(url, monkeypatch)
         yield simulator
-
-
-def materialize(asset: str, partition: str, **options: Any) -> dg.ExecuteInProcessResult:
-    return dg.materialize(
-        definitions_of(asset),
-        partition_key=partition,
-        resources=defs.resources,
-        instance=options.pop("instance", dg.DagsterInstance.ephemeral()),
-        raise_on_error=False,
-    )
-
-
-def failure(result: dg.ExecuteInProcessResult) -> str:
-    """The sentence a failed run ends with."""
-    assert not result.success
-    for event in result.all_events:
-        if event.is_step_failure:
-            data = event.step_failure_data.user_failure_data
-            assert data is not None, event.step_failure_data.error
-            return str(data.description)
-    raise AssertionError("no step failed")
-
-
-def lake() -> Lake:
-    return open_lake(Settings.load())
-
-
-def rows(table: Any) -> pl.DataFrame:
-    return lake().scan(table).collect()
-
-
-def all_checks_pass(result: dg.ExecuteInProcessResult) -> bool:
-    found = result.get_asset_check_evaluations()
-    assert found
-    failed = [check.check_name for check in found if not check.passed]
-    assert failed == []
-    return True
 
 
 def test_a_day_goes_from_kis_to_the_lake_and_its_checks_pass(server: Simulator) -> None:
@@ -118,7 +74,7 @@ def test_a_day_goes_from_kis_to_the_lake_and_its_checks_pass(server: Simulator) 
             assert all_checks_pass(result)
     assert rows(MARKET_DAYS).height == 365
     assert rows(STOCK_MASTER).height > 2600
-    assert sorted(rows(PRICE_SNAPSHOTS)["stock_code"]) == sorted(CODES.split(","))
+    assert sorted(rows(PRICE_SNAPSHOTS)["stock_code"]) == sorted(FEW.split(","))
     candles = rows(DAILY_CANDLES)
     assert set(candles["source"]) == {"kis"}
     assert candles["trading_day"].max() == date(2026, 3, 17)

@@ -19,8 +19,8 @@ from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES, PRICE_SNAPSHOTS, ST
 from kis_assets_tests.conftest import EVENING
 from kis_assets_tests.support.in_process import (
     FEW,
-    _instance,
     failure,
+    in_memory,
     lake,
     materialize,
     metadata,
@@ -54,7 +54,7 @@ def store_master_of(day: date, *more: str) -> None:
 
 
 def warnings(run_id: str) -> list[str]:
-    return [it.user_message for it in _instance().all_logs(run_id) if it.level == 30]
+    return [it.user_message for it in in_memory().all_logs(run_id) if it.level == 30]
 
 
 @pytest.mark.parametrize(("table", "partition"), OF_STOCKS)

@@ -8,8 +8,9 @@ import pytest
 
 from kis_assets.simulator.server.http import serve
 from kis_assets.simulator.server.server import Simulator
-from kis_assets_tests.conftest import APP_KEY, APP_SECRET, market_at
-from kis_assets_tests.defs.test_assets import CODES, DAY, MONTH, failure, materialize
+from kis_assets_tests.conftest import market_at
+from kis_assets_tests.defs.test_assets import DAY, MONTH
+from kis_assets_tests.support.in_process import failure, materialize, set_source
 
 RUNS = {
     "2026-09-22T16:05:00+09:00": [("minute_candles", "2026-09-22")],
@@ -29,18 +30,7 @@ def test_books_and_minutes_go_from_kis_to_the_lake_and_their_checks_pass(
 ) -> None:
     market = market_at(datetime.fromisoformat(now))
     with serve(Simulator(market, rate_limit=0, token_window=0.0)) as url:
-        for name, value in {
-            "DATA_SOURCE_TYPE": "kis",
-            "KIS_APP_KEY": APP_KEY,
-            "KIS_APP_SECRET": APP_SECRET,
-            "KIS_USE_VIRTUAL_SERVER": "false",
-            "KIS_API_BASE_URL_REAL": url,
-            "KIS_MASTER_BASE_URL": url,
-            "KIS_REPLAY_AT": now,
-            "KIS_STOCK_CODES": CODES,
-            "KIS_API_RATE_LIMIT": "1000",
-        }.items():
-            monkeypatch.setenv(name, value)
+        set_source(url, monkeypatch, datetime.fromisoformat(now))
         for asset, partition in RUNS[now]:
             result = materialize(asset, partition)
             assert result.success, failure(result)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime
-from functools import cache
 from pathlib import Path
 
-import dagster as dg
 import duckdb
 import polars as pl
 import pytest
@@ -34,9 +32,14 @@ from kis_assets.tables import (
     partition_key,
 )
 from kis_assets_tests.cli.test_commands import type_in
-from kis_assets_tests.conftest import APP_KEY, APP_SECRET
-from kis_assets_tests.defs.test_assets import failure, materialize
 from kis_assets_tests.krx.test_krx_source import DAY, DELISTED, KEY, MORNING, FewStocks
+from kis_assets_tests.support.in_process import (
+    failure,
+    in_memory,
+    materialize,
+    metadata,
+    set_source,
+)
 
 FRIDAY = "2026-03-13"
 CODES = "005930,000660,005935"
@@ -52,21 +55,14 @@ def server(market: ModelMarket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sim
     """KIS and KRX over HTTP on the morning after DAY; KIS is the source in use."""
     simulator = Simulator(market, rate_limit=0, token_window=0.0, krx_key=KEY)
     with serve(simulator) as url:
-        for name, value in {
-            "DATA_SOURCE_TYPE": "kis",
-            "KIS_APP_KEY": APP_KEY,
-            "KIS_APP_SECRET": APP_SECRET,
-            "KIS_USE_VIRTUAL_SERVER": "false",
-            "KIS_API_BASE_URL_REAL": url,
-            "KIS_MASTER_BASE_URL": url,
-            "KIS_API_RATE_LIMIT": "1000",
-            "KIS_API_MAX_RETRIES": "1",
-            "KIS_REPLAY_AT": MORNING.isoformat(),
-            "KIS_STOCK_CODES": CODES,
-            "KRX_API_BASE_URL": f"{url}/svc/apis",
-            "KRX_API_KEY": KEY,
-        }.items():
-            monkeypatch.setenv(name, value)
+        set_source(
+            url,
+            monkeypatch,
+            MORNING,
+            KIS_STOCK_CODES=CODES,
+            KRX_API_BASE_URL=f"{url}/svc/apis",
+            KRX_API_KEY=KEY,
+        )
         yield simulator
 
 
@@ -76,23 +72,8 @@ def krx_is_the_source(server: Simulator, monkeypatch: pytest.MonkeyPatch) -> Sim
     return server
 
 
-@cache
-def in_memory() -> dg.DagsterInstance:
-    """One for all tests: to make it takes as long as to run an asset."""
-    return dg.DagsterInstance.ephemeral()
-
-
-def run(asset: str, partition: str) -> dg.ExecuteInProcessResult:
-    return materialize(asset, partition, instance=in_memory())
-
-
 def stored(table: Table, source: str = "krx") -> pl.DataFrame:
     return Lake(Path("data") / source, source=source).scan(table).collect()
-
-
-def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, object]:
-    found = result.asset_materializations_for_node(asset)[0].metadata
-    return {name: value.value for name, value in found.items()}
 
 
 @pytest.mark.parametrize("venue", ["krx", "nxt"])
@@ -100,9 +81,9 @@ def test_krxs_figures_lie_in_krxs_folder_while_kis_is_the_source(
     server: Simulator, monkeypatch: pytest.MonkeyPatch, venue: str
 ) -> None:
     monkeypatch.setenv("KIS_VENUE", venue)
-    result = run("krx_daily", str(DAY))
+    result = materialize("krx_daily", str(DAY))
     assert result.success
-    told = metadata(result, "krx_daily")
+    told = metadata(result)
     rows = stored(KRX_DAILY)
     assert rows.height == told["dagster/row_count"] == told["added"] > 60
     assert (told["source"], told["requests"]) == ("krx", 3)
@@ -116,7 +97,7 @@ def test_krxs_figures_lie_in_krxs_folder_while_kis_is_the_source(
 
 def test_a_second_day_of_a_month_leaves_the_first(server: Simulator) -> None:
     for day in (FRIDAY, str(DAY)):
-        assert run("krx_daily", day).success
+        assert materialize("krx_daily", day).success
     assert set(stored(KRX_DAILY)["trading_day"].cast(pl.String)) == {FRIDAY, str(DAY)}
 
 
@@ -141,22 +122,22 @@ def test_without_a_key_one_sentence_says_what_to_set(
     server: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("KRX_API_KEY")
-    sentence = failure(run("krx_daily", str(DAY)))
+    sentence = failure(materialize("krx_daily", str(DAY)))
     assert "KRX_API_KEY in the environment or in .env" in sentence
     assert server.log == []
 
 
 def test_a_day_that_is_not_published_is_refused(server: Simulator) -> None:
-    assert "has not published 2026-03-17 yet" in failure(run("krx_daily", "2026-03-17"))
+    assert "has not published 2026-03-17 yet" in failure(materialize("krx_daily", "2026-03-17"))
     assert server.log == []
 
 
 def test_an_answer_without_rows_takes_nothing_away(server: Simulator) -> None:
-    assert run("krx_daily", FRIDAY).success
+    assert materialize("krx_daily", FRIDAY).success
     before = stored(KRX_DAILY)
     for fault in ("empty_day", "another_days_bars"):
         setattr(server.faults, fault, When(path="knx_bydd_trd"))
-        assert not run("krx_daily", FRIDAY).success
+        assert not materialize("krx_daily", FRIDAY).success
         server.faults.clear()
     assert stored(KRX_DAILY).equals(before)
 
@@ -164,9 +145,9 @@ def test_an_answer_without_rows_takes_nothing_away(server: Simulator) -> None:
 def test_the_key_is_in_no_event_or_file(
     server: Simulator, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    done = run("krx_daily", str(DAY))
+    done = materialize("krx_daily", str(DAY))
     server.faults.unauthorized = True
-    failed = run("krx_daily", FRIDAY)
+    failed = materialize("krx_daily", FRIDAY)
     assert (done.success, failed.success) == (True, False)
     events = [in_memory().all_logs(result.run_id) for result in (done, failed)]
     assert all(events)
@@ -185,7 +166,7 @@ def test_with_krx_as_the_source_past_tables_are_filled(krx_is_the_source: Simula
         ("daily_candles", "2026-03-01"),
         ("corporate_actions", "2026-03-01"),
     ):
-        assert run(asset, partition).success, asset
+        assert materialize(asset, partition).success, asset
     assert stored(MARKET_DAYS).height == 365
     assert set(stored(STOCK_MASTER)["trading_day"].cast(pl.String)) == {FRIDAY}
     assert sorted(stored(STOCK_INFO)["stock_code"]) == sorted(CODES.split(","))
@@ -202,7 +183,7 @@ def test_a_past_month_has_the_stocks_that_were_listed_then(
 ) -> None:
     """KIS has no list of them; KRX has that of any day."""
     monkeypatch.delenv("KIS_STOCK_CODES")
-    assert run("daily_candles", "2026-02-01").success
+    assert materialize("daily_candles", "2026-02-01").success
     gone = stored(DAILY_CANDLES).filter(pl.col("stock_code") == DELISTED)
     assert gone["trading_day"].to_list() == calendar.trading_days(
         date(2026, 2, 1), date(2026, 2, 25)
@@ -213,14 +194,14 @@ def test_a_past_month_has_the_stocks_that_were_listed_then(
 def test_what_krx_does_not_have_fails_with_one_sentence(
     krx_is_the_source: Simulator, asset: str
 ) -> None:
-    sentence = failure(run(asset, "2026-03-17"))
+    sentence = failure(materialize(asset, "2026-03-17"))
     assert f"no {asset.replace('_', ' ').removesuffix(' candles')}" in sentence
     assert "DATA_SOURCE_TYPE=kis" in sentence
     assert krx_is_the_source.log == []
 
 
 def test_candles_before_krxs_history_are_refused(krx_is_the_source: Simulator) -> None:
-    assert "history goes from 2010-01-04" in failure(run("daily_candles", "2009-12-01"))
+    assert "history goes from 2010-01-04" in failure(materialize("daily_candles", "2009-12-01"))
     assert krx_is_the_source.log == []
 
 

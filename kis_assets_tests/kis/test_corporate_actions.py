@@ -248,7 +248,7 @@ def test_ratios_are_the_markets_own(
 def test_pages_are_followed_to_the_end(
     simulator: Simulator, source: KISDataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kis_assets.simulator.wire.reference._ACTIONS_PAGE", 100)
+    monkeypatch.setattr("kis_assets.simulator.wire.corporate_actions._ACTIONS_PAGE", 100)
     found = source.tables.corporate_actions(date(2025, 12, 1))
     dividends = found.filter(pl.col("kind") == "cash_dividend")
     assert dividends.height > 100

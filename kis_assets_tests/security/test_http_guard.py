@@ -232,10 +232,7 @@ def test_every_server_listens_on_this_machine_alone(
     assert bound == ["127.0.0.1"]
 
 
-def test_a_port_that_is_taken_is_said(
-    narrow_terminal: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONSAFEPATH", "")
+def test_a_port_that_is_taken_is_said(narrow_terminal: None) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = CliRunner().invoke(commands, ["ui", "--port", str(port)])

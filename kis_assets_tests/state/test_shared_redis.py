@@ -24,8 +24,8 @@ from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.http import InProcessTransport
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
-from kis_assets.state.cache import RedisStore
 from kis_assets.state.redis import Redis, RedisState, RedisVault
+from kis_assets.state.redis_cache import RedisStore
 from kis_assets.transport.rate_limiter import Quota
 from kis_assets_tests.conftest import Clock, redis_program, running_redis
 from kis_assets_tests.kis import test_token

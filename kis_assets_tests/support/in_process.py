@@ -34,27 +34,39 @@ Alter = Callable[[dict[str, Any]], object]
 _MASTERS: dict[Any, dict[Any, bytes]] = {}
 
 
-def point_at(
-    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, now: datetime = EVENING, **settings: str
+def set_source(
+    url: str, monkeypatch: pytest.MonkeyPatch, now: datetime = EVENING, **settings: str
 ) -> None:
-    """An environment whose source is that server, at that moment; settings by variable."""
+    """An environment whose source is KIS's real server there, at that moment.
+
+    Settings are given by variable, and replace those of here; one that is empty is not set.
+    """
     environment = {
         "DATA_SOURCE_TYPE": "kis",
         "KIS_APP_KEY": APP_KEY,
         "KIS_APP_SECRET": APP_SECRET,
-        "KIS_USE_VIRTUAL_SERVER": str(simulator.environment == "virtual").lower(),
-        "KIS_API_BASE_URL_REAL": "http://kis.test",
-        "KIS_API_BASE_URL_VIRTUAL": "http://kis.test",
-        "KIS_MASTER_BASE_URL": "http://kis.test",
+        "KIS_USE_VIRTUAL_SERVER": "false",
+        "KIS_API_BASE_URL_REAL": url,
+        "KIS_API_BASE_URL_VIRTUAL": url,
+        "KIS_MASTER_BASE_URL": url,
         "KIS_REPLAY_AT": now.isoformat(),
         "KIS_STOCK_CODES": FEW,
         "KIS_API_MAX_RETRIES": "1",
         "KIS_API_RATE_LIMIT": "1000",
     }
-    # Master files take a second to make: servers of one market share them.
-    simulator._masters = _MASTERS.setdefault(simulator.market, {})
     for name, value in (environment | settings).items():
         monkeypatch.setenv(name, value)
+
+
+def point_at(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, now: datetime = EVENING, **settings: str
+) -> None:
+    """An environment whose source is that server, in this process, at that moment."""
+    # Master files take a second to make: servers of one market share them.
+    simulator._masters = _MASTERS.setdefault(simulator.market, {})
+    is_virtual = str(simulator.environment == "virtual").lower()
+    given = {"KIS_USE_VIRTUAL_SERVER": is_virtual, **settings}
+    set_source("http://kis.test", monkeypatch, now, **given)
     monkeypatch.setattr(
         "kis_assets.defs.resources.create_data_source",
         lambda settings: open_source(simulator, settings),
@@ -82,21 +94,25 @@ def alter(monkeypatch: pytest.MonkeyPatch, asked: Endpoint, change: Alter) -> No
 
 
 @cache
-def _instance() -> dg.DagsterInstance:
+def in_memory() -> dg.DagsterInstance:
+    """One for all tests of a process: to make it takes as long as to run an asset."""
     return dg.DagsterInstance.ephemeral()
 
 
-def materialize(asset: str, partition: str) -> dg.ExecuteInProcessResult:
+def materialize(
+    asset: str, partition: str, instance: dg.DagsterInstance | None = None
+) -> dg.ExecuteInProcessResult:
     """Materialize a partition; what the resources do when the run is over works in any case."""
+    instance = instance or in_memory()
     result = dg.materialize(
         definitions_of(asset),
         partition_key=partition,
         resources=defs.resources,
-        instance=_instance(),
+        instance=instance,
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )
-    logged = _instance().all_logs(result.run_id)
+    logged = instance.all_logs(result.run_id)
     assert not [it.message for it in logged if "Teardown of resources" in (it.message or "")]
     return result
 
@@ -115,6 +131,12 @@ def failure(result: dg.ExecuteInProcessResult) -> str:
 def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
     """Whether each check passed."""
     return {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
+
+
+def all_checks_pass(result: dg.ExecuteInProcessResult) -> bool:
+    assert checks(result)
+    assert [name for name, passed in checks(result).items() if not passed] == []
+    return True
 
 
 def check(result: dg.ExecuteInProcessResult, name: str) -> dg.AssetCheckEvaluation:

@@ -22,23 +22,11 @@ from kis_assets.simulator.server.http import serve
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.factory import create_data_source
 from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS
-from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING
-from kis_assets_tests.defs.test_assets import DAY, MONTH, all_checks_pass, lake, materialize
+from kis_assets_tests.conftest import EVENING
+from kis_assets_tests.defs.test_assets import DAY, MONTH
+from kis_assets_tests.support.in_process import all_checks_pass, lake, materialize, set_source
 
 AFTER_CLOSE = datetime(2026, 3, 17, 15, 40, tzinfo=calendar.SEOUL)
-
-
-def point_at(url: str, monkeypatch: pytest.MonkeyPatch, **more: str) -> None:
-    for name, value in {
-        "DATA_SOURCE_TYPE": "kis",
-        "KIS_APP_KEY": APP_KEY,
-        "KIS_APP_SECRET": APP_SECRET,
-        "KIS_USE_VIRTUAL_SERVER": "false",
-        "KIS_API_BASE_URL_REAL": url,
-        "KIS_MASTER_BASE_URL": url,
-        **more,
-    }.items():
-        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
@@ -53,13 +41,7 @@ def days(days_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pl.Data
     )
     monkeypatch.setenv("KIS_REPLAY_AT", AFTER_CLOSE.isoformat())
     with serve(simulator) as url:
-        point_at(
-            url,
-            monkeypatch,
-            KIS_UNIVERSE="all",
-            KIS_REPLAY_AT=AFTER_CLOSE.isoformat(),
-            KIS_API_RATE_LIMIT="1000",
-        )
+        set_source(url, monkeypatch, AFTER_CLOSE, KIS_UNIVERSE="all", KIS_STOCK_CODES="")
         yield pl.read_parquet(days_folder / "daily.parquet")
 
 
@@ -158,13 +140,7 @@ def test_during_the_session_the_newest_snapshot_answers(
     noon = datetime(2026, 3, 17, 12, 40, tzinfo=calendar.SEOUL)
     simulator = Simulator(ReplayMarket(days_folder, clock=lambda: noon), rate_limit=0)
     with serve(simulator) as url:
-        point_at(
-            url,
-            monkeypatch,
-            KIS_UNIVERSE="all",
-            KIS_REPLAY_AT=noon.isoformat(),
-            KIS_API_RATE_LIMIT="1000",
-        )
+        set_source(url, monkeypatch, noon, KIS_UNIVERSE="all", KIS_STOCK_CODES="")
         assert materialize("price_snapshots", DAY).success
     seen = pl.read_parquet(days_folder / "intraday_snapshots.parquet")
     seen = seen.filter(pl.col("captured_at") <= noon)
@@ -201,7 +177,7 @@ def test_two_processes_take_the_whole_quota_and_are_never_refused(
 ) -> None:
     simulator = Simulator(ModelMarket(seed=0, clock=lambda: EVENING), rate_limit=18)
     with serve(simulator) as url:
-        point_at(url, monkeypatch, KIS_REPLAY_AT=EVENING.isoformat())
+        set_source(url, monkeypatch, KIS_STOCK_CODES="", KIS_API_RATE_LIMIT="")
         context = multiprocessing.get_context("spawn")
         results = context.Queue()
         running = [context.Process(target=capture, args=(results, str(tmp_path))) for _ in range(2)]

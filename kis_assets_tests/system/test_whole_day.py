@@ -23,7 +23,7 @@ from kis_assets.simulator.server.http import serve
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.factory import create_data_source
 from kis_assets_tests.conftest import EVENING, REAL_DATA
-from kis_assets_tests.system.test_market_days import point_at
+from kis_assets_tests.support.in_process import set_source
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def market(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ReplayMarket(REAL_DATA, clock=lambda: EVENING), rate_limit=0, clock=lambda: EVENING
     )
     with serve(simulator) as url:
-        point_at(url, monkeypatch, KIS_REPLAY_AT=EVENING.isoformat())
+        set_source(url, monkeypatch, KIS_STOCK_CODES="")
         yield
 
 
@@ -122,7 +122,10 @@ sys.meta_path.insert(0, Finder())
     "code",
     [
         "from kis_assets.definitions import defs",
-        "from kis_assets.cli import app; app(['run', '--table', 'nothing'])",
+        pytest.param(
+            "from kis_assets.cli import app; app(['run', '--table', 'nothing'])",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "from kis_assets.cli import app; app(['backfill', 'nothing', '2026-02', '2026-03'])",
             marks=pytest.mark.slow,

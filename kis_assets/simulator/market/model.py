@@ -18,7 +18,7 @@ from kis_assets.simulator.market.actions import FIRST_YEAR, month_days
 from kis_assets.simulator.market.after_market import Correction, takes_part
 from kis_assets.simulator.market.books import book_of
 from kis_assets.simulator.market.chance import key_of
-from kis_assets.simulator.market.intraday import Course, Intraday, after_market_course, join
+from kis_assets.simulator.market.intraday import Course, Intraday, after_market_course
 from kis_assets.simulator.market.market import (
     ROLLOVER,
     Action,
@@ -39,6 +39,7 @@ from kis_assets.simulator.market.moments import (
     untraded,
 )
 from kis_assets.simulator.market.prices import grid_of, has_month, index_of, prices_of
+from kis_assets.simulator.market.stretches import join
 from kis_assets.simulator.market.universe import Issue, universe
 
 _LIQUIDATION_DAYS = 10

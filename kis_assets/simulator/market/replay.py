@@ -36,17 +36,8 @@ from kis_assets.simulator.market.market import (
     Quote,
     Stock,
     business_day,
-    rate_of,
-    sign_of,
 )
-
-# KRX's sign codes in the files: 1 up, 2 down, 3 unchanged, 4 and 5 the limits, 0 no trade.
-_SIGNS = {"0": "3", "1": "2", "2": "5", "3": "3", "4": "1", "5": "4"}
-_INFRASTRUCTURE = frozenset(("088980", "415640"))
-_FIGURES = (
-    "open", "high", "low", "close", "volume", "trading_value", "change", "change_rate",
-    "change_code", "listed_shares",
-)  # fmt: skip
+from kis_assets.simulator.market.replay_rows import bar_of, group_of, limits_of, market_of, unopened
 
 
 class ReplayMarket:
@@ -112,7 +103,7 @@ class ReplayMarket:
         stock = self._listed(day).get(code)
         if bar is None or stock is None:
             return None
-        lower, upper = _limits(bar, stock)
+        lower, upper = limits_of(bar, stock)
         row = self._row_at(code, day, at)
         return Quote(
             code, at, bar, upper, lower, self._before(code, day), stock.is_halted,
@@ -186,7 +177,7 @@ class ReplayMarket:
         if final is None:
             return None
         row, before = self._row_at(code, day, at), self._row_before(code, day)
-        return _bar(row, before) if row else _unopened(final, before)
+        return bar_of(row, before) if row else unopened(final, before)
 
     def _row_at(self, code: str, day: date, at: datetime) -> dict[str, Any] | None:
         """The row that speaks at that moment, None before the first."""
@@ -205,7 +196,7 @@ class ReplayMarket:
         if place < 0:
             return None
         row = self._finals[self._days[place]].get(code)
-        return _bar(row, self._row_before(code, self._days[place])) if row else None
+        return bar_of(row, self._row_before(code, self._days[place])) if row else None
 
     def _code_actions(self, code: str) -> list[Action]:
         found: list[Action] = []
@@ -213,7 +204,7 @@ class ReplayMarket:
             row, before = self._finals[day].get(code), self._row_before(code, day)
             if row is None or before is None:
                 continue
-            bar = _bar(row, before)
+            bar = bar_of(row, before)
             if bar.ex_flag == "00" and not bar.revaluation:
                 continue
             shares = before["listed_shares"], row["listed_shares"]
@@ -221,7 +212,7 @@ class ReplayMarket:
             factor = Fraction(bar.base, bar.previous_close)
             found.append(
                 Action(
-                    kind, code, row["name"], _market(row), day, day, None, factor,
+                    kind, code, row["name"], market_of(row), day, day, None, factor,
                     shares[0], shares[1], 0, 0,
                 )
             )  # fmt: skip
@@ -241,7 +232,7 @@ class ReplayMarket:
         known = self._listing.get(code, {})
         listed_on, settles = known.get("listing_date"), known.get("settle_month")
         return Stock(
-            code, row["isin"], name, _market(row), group=_group(row),
+            code, row["isin"], name, market_of(row), group=group_of(row),
             preferred=0 if code[5] == "0" else 1 if code[5] == "5" else 2,
             is_spac="SPAC" in department or name.endswith("스팩"),
             listed_on=date.fromisoformat(listed_on) if listed_on else None,
@@ -251,65 +242,3 @@ class ReplayMarket:
             industry=known.get("industry") or "", on_nxt=row["trading_value"] > 10_000_000_000,
             department=department,
         )  # fmt: skip
-
-
-def _market(row: dict[str, Any]) -> str:
-    # KOSDAQ GLOBAL is a segment of KOSDAQ.
-    return row["market"].split(" ")[0]
-
-
-def _group(row: dict[str, Any]) -> str:
-    code, name = row["code"], row["name"]
-    if row["market"] == "KONEX":
-        return "KN"
-    if code.startswith("9"):
-        return "FS"
-    if row["market"] == "KOSPI" and name.endswith(("리츠", "이리츠코크렙")):
-        return "RT"
-    return "IF" if code in _INFRASTRUCTURE else "ST"
-
-
-def _bar(row: dict[str, Any], before: dict[str, Any] | None) -> Bar:
-    base = row["close"] - row["change"]
-    previous = before["close"] if before else base
-    flag, reason = _moved(row, base, before)
-    return Bar(
-        row["date"], row["open"], row["high"], row["low"], row["close"], row["volume"],
-        row["trading_value"], row["change"], round(row["change_rate"] * 100),
-        _SIGNS[row["change_code"]], base, previous, row["listed_shares"], flag, reason,
-    )  # fmt: skip
-
-
-def _moved(row: dict[str, Any], base: int, before: dict[str, Any] | None) -> tuple[str, str]:
-    """Ex-flag and reason where the base is more than a tick from the previous close."""
-    if before is None or base == before["close"]:
-        return "00", ""
-    tick = grid(_market(row), row["date"]).tick(max(base, before["close"]))
-    if abs(base - before["close"]) < tick:
-        return "00", ""
-    # Fewer shares at a higher price: a reverse split or a reduction. Else a right has gone.
-    return ("00", "99") if base > before["close"] else ("01", "")
-
-
-def _unopened(final: dict[str, Any], before: dict[str, Any] | None) -> Bar:
-    """A day before its first trade: the previous close, on today's share count."""
-    bar = _bar(final, before)
-    price = bar.base if bar.revaluation else bar.previous_close
-    change = price - bar.base
-    return bar._replace(
-        open=0, high=0, low=0, close=price, volume=0, trading_value=0, change=change,
-        change_rate=rate_of(change, bar.base), sign=sign_of(change, price, 0, 0),
-    )  # fmt: skip
-
-
-def _limits(bar: Bar, stock: Stock) -> tuple[int, int]:
-    """The day's limits; wider where the day itself went beyond the ordinary ones.
-
-    The files do not say which stocks trade without a limit (first days, liquidation).
-    """
-    lower, upper = grid(stock.market, bar.day).limits(bar.base)
-    if stock.listed_on == bar.day:
-        return max(1, bar.base * 6 // 10), bar.base * 4
-    if bar.volume and (bar.low < lower or bar.high > upper):
-        return min(lower, bar.low), max(upper, bar.high)
-    return lower, upper

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from random import Random
+from threading import Lock
+from typing import Any, Literal
 
 from kis_assets.simulator.server.faults import When
-from kis_assets.simulator.wire.wire import Refusal
+from kis_assets.simulator.wire import krx_api
+from kis_assets.simulator.wire.wire import Answer, Refusal
 
+_MESSAGE_WIDTH = 80
 JSON = "application/json; charset=utf-8"
 HTML = "text/html; charset=utf-8"
 _PAGE = b"<html><head><title>%d</title></head><body><h1>%s</h1></body></html>"
@@ -24,6 +30,45 @@ class Reply:
     delay: float = 0.0
     drip: float = 0.0
     broken: Literal["", "reset", "down"] = ""
+
+
+class Replies:
+    """Replies in JSON, whose keys come in an order of chance, as KIS's do."""
+
+    def __init__(self, seed: int) -> None:
+        self._order, self._lock = Random(seed), Lock()
+
+    def json(self, status: int, content: dict[str, Any], headers: dict[str, str]) -> Reply:
+        """A reply that holds this."""
+        keys = list(content)
+        with self._lock:
+            self._order.shuffle(keys)
+        text = json.dumps({key: content[key] for key in keys}, ensure_ascii=False)
+        common = {"content-type": JSON, "gt_uid": uuid.uuid4().hex}
+        return Reply(status, common | headers, text.encode())
+
+    def answer(self, answer: Answer, tr_id: str) -> Reply:
+        """A service's answer in KIS's envelope."""
+        msg_cd, text = answer.message
+        content = {
+            **answer.payload, "rt_cd": answer.rt_cd, "msg_cd": msg_cd,
+            "msg1": f"{text:<{_MESSAGE_WIDTH}}",
+        }  # fmt: skip
+        return self.json(200, content, {"tr_id": tr_id, "tr_cont": answer.tr_cont})
+
+    def refusal(self, refusal: Refusal, path: str, headers: Mapping[str, str]) -> Reply:
+        """A refusal as whoever is asked words it: the token server, KRX or the gateway."""
+        if path.startswith("/oauth2/"):
+            content = {"error_code": refusal.msg_cd, "error_description": refusal.msg1}
+            return self.json(refusal.status, content, {})
+        if path.startswith(krx_api.ROOT):
+            content = {"respCode": refusal.msg_cd, "respMsg": refusal.msg1}
+            return self.json(refusal.status, content, {})
+        content = {
+            "rt_cd": refusal.rt_cd, "msg_cd": refusal.msg_cd,
+            "msg1": f"{refusal.msg1:<{_MESSAGE_WIDTH}}",
+        }  # fmt: skip
+        return self.json(refusal.status, content, {"tr_id": headers.get("tr_id", "")})
 
 
 def page(status: int, text: str) -> Reply:

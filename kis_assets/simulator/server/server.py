@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from random import Random
 from threading import Lock
 from typing import Any, Literal
 
@@ -24,7 +22,7 @@ from kis_assets.simulator.server.faults import Faults
 from kis_assets.simulator.server.limiter import Arrival, Limiter, Log
 from kis_assets.simulator.server.oauth import HASH_KEY, grant
 from kis_assets.simulator.server.realtime import Realtime
-from kis_assets.simulator.server.replies import JSON, SPOILERS, Reply, page, trouble
+from kis_assets.simulator.server.replies import SPOILERS, Replies, Reply, page, trouble
 from kis_assets.simulator.server.services import SERVICES, Service
 from kis_assets.simulator.server.tokens import Tokens
 from kis_assets.simulator.wire import krx_api
@@ -38,7 +36,6 @@ RATE_LIMITS: dict[str, int] = {"real": 18, "virtual": 1}
 SWITCHES = "/simulator/"
 """Where the paths begin that are its own and not KIS's."""
 _MASTER = "/common/master/"
-_MESSAGE_WIDTH = 80
 _TOO_MANY = "초당 거래건수를 초과하였습니다."
 
 
@@ -85,7 +82,7 @@ class Simulator:
         self._pages: Counter[tuple[str, str]] = Counter()
         self._last_payload: dict[tuple[str, str], Answer] = {}
         self._masters: dict[tuple[str, object], bytes] = {}
-        self._order = Random(self.faults.seed)
+        self._replies = Replies(self.faults.seed)
 
     @property
     def log(self) -> list[Arrival]:
@@ -163,17 +160,16 @@ class Simulator:
                 reply, outcome = self._master(path.removeprefix(_MASTER)), "OK"
             elif path.startswith(krx_api.ROOT):
                 given = self._krx.answer(method, path, query, headers)
-                reply, outcome = self._json(200, given, {}), "OK"
+                reply, outcome = self._replies.json(200, given, {}), "OK"
             elif path.startswith("/oauth2/") or path == HASH_KEY:
                 given = grant(self.tokens, self.clock(), method, path, headers, body)
-                reply, outcome = self._json(200, given, {}), "OK"
+                reply, outcome = self._replies.json(200, given, {}), "OK"
             else:
                 reply, outcome = self._service(method, path, query, headers, arrived)
         except Refusal as refusal:
-            reply, outcome = self._refuse(refusal, path, headers), refusal.msg_cd
-        spoilt = self._spoil(reply, path)
-        if spoilt is not None:
-            reply, outcome = spoilt
+            reply, outcome = self._replies.refusal(refusal, path, headers), refusal.msg_cd
+        if struck := self.faults.first(tuple(SPOILERS), path):
+            reply, outcome = SPOILERS[struck[0]](reply), struck[0]
         date = format_datetime(self.clock().astimezone(UTC), usegmt=True)
         headers = reply.headers | {"date": date}
         drip_for = drip.seconds if drip else 0.0
@@ -208,7 +204,7 @@ class Simulator:
                 raise Refusal("2", "OPSQ2001", f"ERROR INPUT FIELD NOT FOUND [{name}]")
         self._refuse_page(path, parameters)
         answer = self._ask(service, parameters, headers)
-        return self._envelope(answer, tr_id), answer.message[0]
+        return self._replies.answer(answer, tr_id), answer.message[0]
 
     def _check_headers(self, headers: Mapping[str, str]) -> None:
         # python-kis, which works on the real server, sends neither of these two with a GET.
@@ -262,42 +258,6 @@ class Simulator:
             self._last_payload[subject] = answer
         return answer
 
-    # What goes over the wire.
-
-    def _envelope(self, answer: Answer, tr_id: str) -> Reply:
-        msg_cd, text = answer.message
-        content = {
-            **answer.payload, "rt_cd": answer.rt_cd, "msg_cd": msg_cd,
-            "msg1": f"{text:<{_MESSAGE_WIDTH}}",
-        }  # fmt: skip
-        return self._json(200, content, {"tr_id": tr_id, "tr_cont": answer.tr_cont})
-
-    def _refuse(self, refusal: Refusal, path: str, headers: Mapping[str, str]) -> Reply:
-        if path.startswith("/oauth2/"):
-            content = {"error_code": refusal.msg_cd, "error_description": refusal.msg1}
-            return self._json(refusal.status, content, {})
-        if path.startswith(krx_api.ROOT):
-            content = {"respCode": refusal.msg_cd, "respMsg": refusal.msg1}
-            return self._json(refusal.status, content, {})
-        content = {
-            "rt_cd": refusal.rt_cd, "msg_cd": refusal.msg_cd,
-            "msg1": f"{refusal.msg1:<{_MESSAGE_WIDTH}}",
-        }  # fmt: skip
-        return self._json(refusal.status, content, {"tr_id": headers.get("tr_id", "")})
-
-    def _json(self, status: int, content: dict[str, Any], headers: dict[str, str]) -> Reply:
-        keys = list(content)
-        with self._lock:
-            # KIS keeps no order of keys, so neither does this server.
-            self._order.shuffle(keys)
-        text = json.dumps({key: content[key] for key in keys}, ensure_ascii=False)
-        common = {"content-type": JSON, "gt_uid": uuid.uuid4().hex}
-        return Reply(status, common | headers, text.encode())
-
-    def _spoil(self, reply: Reply, path: str) -> tuple[Reply, str] | None:
-        struck = self.faults.first(tuple(SPOILERS), path)
-        return None if struck is None else (SPOILERS[struck[0]](reply), struck[0])
-
     def _master(self, name: str) -> Reply:
         day = business_day(self.market.now(), self.market.rolls_at)
         if name == "idxcode.mst.zip":
@@ -318,9 +278,9 @@ class Simulator:
                 "by_path": dict(Counter(arrival.path for arrival in self.log)),
                 "by_outcome": dict(Counter(arrival.outcome for arrival in self.log)),
             }  # fmt: skip
-            return self._json(200, stats, {})
+            return self._replies.json(200, stats, {})
         if path != "/simulator/faults" or method != "POST":
-            return self._json(404, {"error": "no such switch"}, {})
+            return self._replies.json(404, {"error": "no such switch"}, {})
         try:
             settings: dict[str, Any] = json.loads(body or b"{}")
             if settings.pop("clear", False):
@@ -329,8 +289,8 @@ class Simulator:
                 self.tokens.revoke()
             self.faults.update(settings)
         except ValueError as error:
-            return self._json(400, {"error": str(error)}, {})
-        return self._json(200, {"faults": "set"}, {})
+            return self._replies.json(400, {"error": str(error)}, {})
+        return self._replies.json(200, {"faults": "set"}, {})
 
 
 def _subject(path: str, parameters: Mapping[str, str]) -> tuple[str, str]:

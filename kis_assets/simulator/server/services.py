@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kis_assets.simulator.wire import charts, minutes, quotes, reference
+from kis_assets.simulator.wire import charts, corporate_actions, minutes, quotes, reference
 from kis_assets.simulator.wire.wire import Answer, Request
 
 _QUOTATIONS = "/uapi/domestic-stock/v1/quotations/"
@@ -98,7 +98,7 @@ _ALL = (
     *(
         Service(
             _KSD + name, tr_id, ("CTS", "F_DT", "T_DT", "SHT_CD", *extra),
-            reference.ksdinfo(name),
+            corporate_actions.ksdinfo(name),
         )
         for name, tr_id, extra in _KSD_LISTS
     ),
