@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kis_assets.simulator.wire import charts, corporate_actions, minutes, quotes, reference
+from kis_assets.simulator.wire import (
+    charts,
+    corporate_actions,
+    finance,
+    flows,
+    indices,
+    lending,
+    minutes,
+    quotes,
+    reference,
+)
 from kis_assets.simulator.wire.wire import Answer, Request
 
 _QUOTATIONS = "/uapi/domestic-stock/v1/quotations/"
+_FINANCE = "/uapi/domestic-stock/v1/finance/"
 _KSD = "/uapi/domestic-stock/v1/ksdinfo/"
 _STOCK = ("FID_COND_MRKT_DIV_CODE", "FID_INPUT_ISCD")
 
@@ -95,6 +106,53 @@ _ALL = (
         reference.chk_holiday,
     ),
     Service(_QUOTATIONS + "market-time", "HHMCM000002C0", (), reference.market_time),
+    Service(
+        _QUOTATIONS + "inquire-daily-indexchartprice", "FHKUP03500100",
+        (*_STOCK, "FID_INPUT_DATE_1", "FID_INPUT_DATE_2", "FID_PERIOD_DIV_CODE"),
+        indices.inquire_daily_indexchartprice, True,
+    ),
+    Service(
+        _QUOTATIONS + "investor-trade-by-stock-daily", "FHPTJ04160001",
+        (*_STOCK, "FID_INPUT_DATE_1", "FID_ORG_ADJ_PRC", "FID_ETC_CLS_CODE"),
+        flows.investor_trade_by_stock_daily,
+    ),
+    Service(
+        _QUOTATIONS + "inquire-investor", "FHKST01010900", _STOCK, flows.inquire_investor, True
+    ),
+    Service(
+        _QUOTATIONS + "inquire-investor-daily-by-market", "FHPTJ04040000",
+        (*_STOCK, "FID_INPUT_ISCD_1", "FID_INPUT_ISCD_2", "FID_INPUT_DATE_1", "FID_INPUT_DATE_2"),
+        flows.inquire_investor_daily_by_market,
+    ),
+    Service(
+        _QUOTATIONS + "program-trade-by-stock-daily", "FHPPG04650201",
+        (*_STOCK, "FID_INPUT_DATE_1"), flows.program_trade_by_stock_daily,
+    ),
+    Service(
+        _QUOTATIONS + "daily-short-sale", "FHPST04830000",
+        (*_STOCK, "FID_INPUT_DATE_1", "FID_INPUT_DATE_2"), lending.daily_short_sale,
+    ),
+    Service(
+        _QUOTATIONS + "daily-loan-trans", "HHPST074500C0",
+        ("MRKT_DIV_CLS_CODE", "MKSC_SHRN_ISCD", "START_DATE", "END_DATE", "CTS"),
+        lending.daily_loan_trans,
+    ),
+    Service(
+        _QUOTATIONS + "daily-credit-balance", "FHPST04760000",
+        (*_STOCK, "FID_COND_SCR_DIV_CODE", "FID_INPUT_DATE_1"), lending.daily_credit_balance,
+    ),
+    *(
+        Service(_FINANCE + name, tr_id, (*_STOCK, "FID_DIV_CLS_CODE"), answer)
+        for name, tr_id, answer in (
+            ("balance-sheet", "FHKST66430100", finance.balance_sheet),
+            ("income-statement", "FHKST66430200", finance.income_statement),
+            ("financial-ratio", "FHKST66430300", finance.financial_ratio),
+        )
+    ),
+    Service(
+        "/uapi/etfetn/v1/quotations/nav-comparison-daily-trend", "FHPST02440200",
+        (*_STOCK, "FID_INPUT_DATE_1", "FID_INPUT_DATE_2"), finance.nav_comparison_daily_trend,
+    ),
     *(
         Service(
             _KSD + name, tr_id, ("CTS", "F_DT", "T_DT", "SHT_CD", *extra),

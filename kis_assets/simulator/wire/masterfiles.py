@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterable
 from datetime import date, datetime
 
 from kis_assets.exchange import calendar
 from kis_assets.simulator.market.market import Bar, Market, Quote, Stock, business_day
+from kis_assets.simulator.wire.indices import index_rows
 
 _HEAD = "mksc_shrn_iscd:9 stnd_iscd:12 hts_kor_isnm:40 scrt_grp_cls_code:2 "
 _TRADING = (
@@ -176,7 +176,5 @@ def cut(text: str, width: int) -> bytes:
 
 def index_file(day: date) -> bytes:
     """The index codes: market digit, code, name."""
-    rows: Iterable[tuple[str, str]] = (
-        ("00001", "종합"), ("00002", "대형주"), ("11001", "KOSDAQ"), ("22001", "KOSPI200"),
-    )  # fmt: skip
-    return zipped("idxcode.mst", b"".join(c.encode() + cut(n, 40) + b"\n" for c, n in rows), day)
+    rows = (code.encode() + cut(name, 40) + b"\n" for code, name in index_rows())
+    return zipped("idxcode.mst", b"".join(rows), day)

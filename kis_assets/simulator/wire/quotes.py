@@ -11,6 +11,7 @@ from kis_assets.exchange import calendar
 from kis_assets.simulator.market.chance import key_of, unit
 from kis_assets.simulator.market.grid import grid
 from kis_assets.simulator.market.market import ETP_GROUPS, Bar, Book, Quote, Stock
+from kis_assets.simulator.market.statements import Accounts, annual
 from kis_assets.simulator.wire.wire import (
     Answer,
     Record,
@@ -55,22 +56,24 @@ def inquire_price(request: Request) -> Answer:
     if stock is None or quote is None:
         return Answer({"output": _nothing(request["FID_INPUT_ISCD"])})
     past = request.market.bars(stock.code, request.today - timedelta(days=364), request.today)
-    return Answer({"output": _price(stock, quote, [bar for bar in past if bar.volume])})
+    # What is per share is of the last full fiscal year.
+    filed = annual(request.market, stock, request.now.date())
+    traded = [bar for bar in past if bar.volume]
+    return Answer({"output": _price(stock, quote, traded, filed[0] if filed else None)})
 
 
 def _nothing(code: str) -> Record:
     empty = Bar(_NO_TIME.date(), 0, 0, 0, 0, 0, 0, 0, 0, "3", 0, 0, 0)
     stock = Stock(code, "", "", "", face_value=0)
-    return _price(stock, Quote(code, _NO_TIME, empty, 0, 0, None), [])
+    return _price(stock, Quote(code, _NO_TIME, empty, 0, 0, None), [], None)
 
 
-def _price(stock: Stock, quote: Quote, past: list[Bar]) -> Record:
+def _price(stock: Stock, quote: Quote, past: list[Bar], accounts: Accounts | None) -> Record:
     bar, key = quote.bar, key_of("ratios", stock.code)
     previous = quote.previous
     ticks = grid(stock.market, bar.day, stock.group in ETP_GROUPS) if bar.close else None
     tick = ticks.tick(bar.close) if ticks else 0
-    earnings = bar.close * 100 / (6 + 30 * unit(key, 1)) if unit(key, 2) < 0.8 else -500
-    book = bar.close * 100 / (0.4 + 4 * unit(key, 3))
+    earnings, book = (accounts.eps, accounts.bps) if accounts else (0, 0)
     high, low, close = (previous.high, previous.low, previous.close) if previous else (0, 0, 0)
     pivot = (high + low + close) // 3
     capital = stock.face_value * stock.listed_shares
@@ -101,11 +104,11 @@ def _price(stock: Stock, quote: Quote, past: list[Bar]) -> Record:
         "stck_fcam": str(stock.face_value), "stck_sspr": str(bar.base * 7 // 10),
         "aspr_unit": str(tick), "hts_deal_qty_unit_val": "1",
         "lstn_stcn": str(bar.listed_shares), "hts_avls": eokwon(quote.market_cap),
-        "per": rate(int(bar.close * 10_000 / earnings)) if earnings > 0 else "0.00",
-        "pbr": rate(int(bar.close * 10_000 / book)) if book else "0.00",
+        "per": rate(bar.close * 100 // earnings) if earnings > 0 else "0.00",
+        "pbr": rate(bar.close * 100 // book) if book > 0 else "0.00",
         "stac_month": f"{stock.settle_month:02d}",
         "vol_tnrt": percent(bar.volume, bar.listed_shares),
-        "eps": rate(int(earnings)), "bps": rate(int(book)),
+        "eps": rate(earnings * 100), "bps": rate(book * 100),
         **_extremes(bar, past),
         "whol_loan_rmnd_rate": "0.35", "ssts_yn": flag(not stock.is_administrative),
         "stck_shrn_iscd": stock.code, "fcam_cnnm": f"{stock.face_value:,}",
