@@ -60,6 +60,7 @@ SHOWN_BY: dict[str, str] = {
     "kis_cache_ttl_chart": HERE_TTL,
     "kis_cache_ttl_stock_info": HERE_TTL,
     "redis_url": "test_shared_redis.py::test_quota_and_breaker_keep_their_rules",
+    "kis_indices": "test_figure_assets.py::test_the_list_of_indices_can_be_narrowed",
     "kis_universe": f"{DAYS}during_the_session_the_newest_snapshot_answers",
     "kis_stock_codes": "test_assets.py::test_an_unlisted_code_is_named_and_nothing_is_stored",
     "kis_venue": "test_venues.py::test_rows_of_nxt_stand_apart",

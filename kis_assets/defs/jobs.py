@@ -29,6 +29,18 @@ minute_candle_ingestion = dg.define_asset_job(
 )
 
 
+# Figures of a day that are published overnight, one request a stock and table.
+market_figure_ingestion = dg.define_asset_job(
+    "market_figure_ingestion", selection=["index_candles", "market_flows"]
+)
+flow_ingestion = dg.define_asset_job(
+    "flow_ingestion", selection=["investor_flows", "program_trades", "short_sales", "stock_loans"]
+)
+credit_ingestion = dg.define_asset_job("credit_ingestion", selection=["credit_balances"])
+valuation_capture = dg.define_asset_job("valuation_capture", selection=["valuations"])
+statement_ingestion = dg.define_asset_job("statement_ingestion", selection=["financial_statements"])
+
+
 @dg.job(description="Ask now for the stocks that are traded most, for programs that ask later.")
 def cache_warming() -> None:
     """One op, which stores nothing."""
@@ -55,6 +67,11 @@ JOBS = [
     corporate_action_ingestion,
     evening_report,
     krx_ingestion,
+    market_figure_ingestion,
+    flow_ingestion,
+    credit_ingestion,
+    valuation_capture,
+    statement_ingestion,
 ]
 
 

@@ -15,17 +15,22 @@ from kis_assets.defs.availability import refuse_closed
 from kis_assets.defs.jobs import (
     cache_warming,
     corporate_action_ingestion,
+    credit_ingestion,
     daily_candle_ingestion,
     daily_price_ingestion,
     evening_report,
+    flow_ingestion,
     krx_ingestion,
     market_calendar,
+    market_figure_ingestion,
     minute_candle_ingestion,
     order_book_capture,
     price_capture,
     reference_ingestion,
     running,
+    statement_ingestion,
     stock_master_ingestion,
+    valuation_capture,
 )
 from kis_assets.defs.resources import open_lake
 from kis_assets.errors import InvalidRequest
@@ -105,6 +110,8 @@ def evening_of(session: calendar.Session, moment: time) -> datetime:
     return datetime.combine(session.day, moment, calendar.SEOUL) + session.late_by
 
 
+FIGURES = time(7, 45)
+"""When flows, short sales and loans of the day before are published: see `finality.SETTLED_BY`."""
 PUBLISHED = time(8, 30)
 """When KRX's figures of the day before are there: it says 08:00."""
 PUBLISHED_LATE = (time(8, 45), time(9, 10), time(10, 10))
@@ -144,7 +151,7 @@ def krx_is_there(lake: Lake, day: date) -> str:
 class Plan:
     """A schedule: a job, when it runs, and the span of the partition that it makes, if any.
 
-    One that is `of_before` makes that of the last session before the day.
+    One that is `of_before` makes that of a session before the day, so many before it.
     """
 
     name: str
@@ -152,7 +159,7 @@ class Plan:
     moments: Moments
     partition: Unit | None = None
     priority: int = USUAL
-    of_before: bool = False
+    of_before: int = 0
     needless: Needless | None = None
 
 
@@ -168,47 +175,54 @@ def plans(settings: Settings) -> list[Plan]:
         # Whether there is a session today decides whether last night corrected anything.
         Plan("calendar_morning", market_calendar, at(told.time()), "year"),
         # The close of the day before is the regular session's since last night; see `finality`.
-        Plan("candles_morning", daily_candle_ingestion, at(candles), "month", of_before=True),
+        Plan("candles_morning", daily_candle_ingestion, at(candles), "month", of_before=1),
         Plan(
             "candles_doubted",
             daily_candle_ingestion,
             after_doubt(*DOUBTED),
             "month",
-            of_before=True,
+            of_before=1,
             needless=all_final,
         ),
         Plan("master_morning", stock_master_ingestion, morning, "day"),
         Plan("reference_morning", reference_ingestion, morning, "month"),
         Plan("cache_morning", cache_warming, warm),
+        # What was published overnight. Flows of 2,500 stocks take ten minutes at 18 a second.
+        Plan("market_figures_morning", market_figure_ingestion, at(FIGURES), "month", of_before=1),
+        Plan("flows_morning", flow_ingestion, at(FIGURES), "month", of_before=1),
+        Plan("credit_morning", credit_ingestion, at(FIGURES), "month", of_before=3),
         Plan("prices_session", price_capture, in_session(every), "day", CAPTURE),
         Plan("books_session", order_book_capture, in_session(every), "day", CAPTURE),
         # The day's official prices.
         Plan("prices_close", daily_price_ingestion, after_close(), "day", CAPTURE),
+        Plan("valuations_close", valuation_capture, after_close(), "day", CAPTURE),
         # All trades of the day are over at 20:00: its volume is final, its close is provisional.
         Plan("prices_evening", daily_price_ingestion, evening(over), "day", CAPTURE),
         Plan("candles_evening", daily_candle_ingestion, evening(over), "month"),
         Plan("minutes_evening", minute_candle_ingestion, evening(over), "day"),
         Plan("actions_evening", corporate_action_ingestion, evening(report), "month"),
+        # Companies that were asked this month are left alone.
+        Plan("statements_evening", statement_ingestion, evening(report), "month"),
         Plan("report_evening", evening_report, evening(report), "day"),
-        Plan("report_morning", evening_report, at(REPORT_AGAIN), "day", of_before=True),
+        Plan("report_morning", evening_report, at(REPORT_AGAIN), "day", of_before=1),
     ]
     if settings.source_type == "krx":
         # All that KRX tells of, once it does.
         found = [
             Plan("calendar_morning", market_calendar, morning, "year"),
-            Plan("master_morning", stock_master_ingestion, at(PUBLISHED), "day", of_before=True),
-            Plan("candles_morning", daily_candle_ingestion, at(PUBLISHED), "month", of_before=True),
+            Plan("master_morning", stock_master_ingestion, at(PUBLISHED), "day", of_before=1),
+            Plan("candles_morning", daily_candle_ingestion, at(PUBLISHED), "month", of_before=1),
             Plan("reference_morning", reference_ingestion, at(PUBLISHED), "month"),
         ]
     if settings.krx_api_key.get_secret_value():
         found += [
-            Plan("krx_morning", krx_ingestion, at(PUBLISHED), "day", of_before=True),
+            Plan("krx_morning", krx_ingestion, at(PUBLISHED), "day", of_before=1),
             Plan(
                 "krx_late",
                 krx_ingestion,
                 at(*PUBLISHED_LATE),
                 "day",
-                of_before=True,
+                of_before=1,
                 needless=krx_is_there,
             ),
         ]
@@ -239,7 +253,7 @@ def _schedule(plan: Plan, settings: Settings) -> dg.ScheduleDefinition:
         day = tick.date()
         if reason := _skip(plan, tick, lake):
             return dg.SkipReason(reason)
-        if plan.of_before:
+        for _ in range(plan.of_before):
             day = previous_session(lake, day)
         key = partition_key(plan.partition, day) if plan.partition else None
         if plan.needless is not None:

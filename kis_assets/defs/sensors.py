@@ -78,6 +78,11 @@ def missed(lake: Lake, settings: Settings, now: datetime) -> tuple[date | None, 
                 then = now - finality.REFETCHED_AFTER
                 final = finality.newest_final_day(then, closed_before(lake, then))
                 days = [day for day in days if conditions.get(day) != "pending" or day <= final]
+            if table.final == "published":
+                settled = finality.newest_settled_day(
+                    now - finality.REFETCHED_AFTER, table.published_after, closed_before(lake, now)
+                )
+                days = [day for day in days if day <= settled]
         if is_krx or table.own_source:
             days = [day for day in days if day <= publication.newest(now)]
         keys = [table.partition_key(day) for day in days]
@@ -153,7 +158,9 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         evening, found = missed(open_lake(settings), settings, calendar.now())
         before = json.loads(context.cursor) if context.cursor else {}
         asked = before["asked"] if before.get("evening") == str(evening) else []
-        left = [it for it in found if _name(it) not in asked]
+        # One run of a job makes all its tables.
+        by_run = {_name(it): it for it in reversed(found)}
+        left = [it for it in found if by_run[_name(it)] == it and _name(it) not in asked]
         if not left:
             return dg.SkipReason("nothing is missing" if not found else "asked for this evening")
         at_work = running(context.instance)
@@ -164,7 +171,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
                 dg.RunRequest(
                     job_name=table.catch_up,
                     partition_key=key,
-                    run_key=f"catch_up-{evening}-{table.name}-{key}",
+                    run_key=f"catch_up-{evening}-{table.catch_up}-{key}",
                     tags={_TAG: str(evening), "dagster/priority": str(CATCH_UP)},
                 )
                 for table, key in taken
@@ -202,7 +209,8 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
 
 
 def _name(missed: Missed) -> str:
-    return f"{missed[0].name} {missed[1]}"
+    """The run that would make it: its job and partition."""
+    return f"{missed[0].catch_up} {missed[1]}"
 
 
 def _is_running(missed: Missed, running: list[dg.DagsterRun]) -> bool:

@@ -21,6 +21,10 @@ REFETCHED_AFTER = timedelta(hours=2, minutes=30)
 MINUTES_SETTLE = timedelta(minutes=5)
 """How long after the day's last trade its minutes are complete."""
 
+SETTLED_BY = time(7, 40)
+"""When what was published of a day overnight has come: flows, short sales, loans. Nobody states an
+hour; the figures of the day before were there at 08:00 in every collection that was looked at."""
+
 _CLOSED_FOR = date(2026, 12, 31)
 
 
@@ -60,6 +64,25 @@ def newest_final_day(now: datetime, closed: Collection[date] = ()) -> date:
     while day >= calendar.AFTER_MARKET_SINCE and now < _corrected_at(_next_open(day, closed)):
         day = calendar.previous_trading_day(day)
     return day
+
+
+def newest_settled_day(now: datetime, sessions: int = 1, closed: Collection[date] = ()) -> date:
+    """The newest trading day of which the morning of a session after it has come, 07:40.
+
+    `sessions` is how many sessions after it: 1 for flows, 3 for credit. `closed` are as for
+    `newest_final_day`.
+    """
+    local = now.astimezone(calendar.SEOUL)
+    morning = local.date()
+    if local.time() < SETTLED_BY:
+        morning -= timedelta(days=1)
+    opened: list[date] = []
+    day = calendar.next_trading_day(morning)
+    while len(opened) <= sessions:
+        day = calendar.previous_trading_day(day)
+        if day not in closed:
+            opened.append(day)
+    return opened[sessions]
 
 
 def _corrected_at(following: date) -> datetime:

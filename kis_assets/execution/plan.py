@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from math import ceil
 from typing import Any
 
 import polars as pl
@@ -28,6 +29,8 @@ from kis_assets.monitoring.status import granted
 from kis_assets.settings import Settings
 from kis_assets.tables import QUALITY, TABLES, Table
 
+Span = tuple[date, date]
+
 
 @dataclass(frozen=True)
 class Window:
@@ -44,7 +47,7 @@ class Plan:
 
     table: str
     partitions: list[str]
-    """Those to make, oldest first."""
+    """Those to make, in this order."""
     complete: int
     """How many are left out, because all is there."""
     windows: list[Window]
@@ -118,7 +121,8 @@ def make_plan(
     # The month that runs is asked for by itself: its bars are not kept while they change.
     over = {key: span for key, span in spans.items() if span[1] < kis.now().date()}
     # A request gives more daily bars than a month has, and fewer minutes than a day has.
-    in_windows = TABLES[table].partition == "month" and keeps(settings)
+    published = TABLES[table].final == "published"
+    in_windows = TABLES[table].partition == "month" and not published and keeps(settings)
     found = windows(list(over.values()), stocks) if in_windows else []
     wanted = [span for key, span in over.items() if key in todo]
     found = [it for it in found if any(a <= it.last and b >= it.first for a, b in wanted)]
@@ -130,18 +134,27 @@ def make_plan(
     requests = sum(len(it.codes) for it in found)
     requests += round(
         sum(per_stock(TABLES[table], todo[key][0]) * stocks for key, stocks in alone.items())
+        * _share(TABLES[table], list(todo.values()), settings)
     )
     rate = granted(settings)
     complete = len(spans) - len(todo)
-    return Plan(table, list(todo), complete, found, alone, stocks.height, requests, rate)
+    # The newest first: an answer reaches back, and what it tells of earlier months is kept.
+    order = list(todo)[::-1] if published else list(todo)
+    return Plan(table, order, complete, found, alone, stocks.height, requests, rate)
+
+
+def _share(table: Table, spans: list[Span], settings: Settings) -> float:
+    """Requests a stock and month, where an answer holds more days than a month has."""
+    days = table.cost.days if table.cost else 0
+    if not days or not spans or not keeps(settings):
+        return 1.0
+    sessions = sum(len(calendar.possible_trading_days(*span)) for span in spans)
+    return min(1.0, ceil(sessions / days) / len(spans))
 
 
 def keeps(settings: Settings) -> bool:
     """Whether bars are kept from a window to the runs of its months."""
     return settings.source_type == "kis" and settings.kis_cache_ttl_chart > 0
-
-
-Span = tuple[date, date]
 
 
 def partitions(table: str, first: str, last: str, kis: KISResource) -> dict[str, Span]:

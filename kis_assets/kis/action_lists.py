@@ -15,7 +15,7 @@ Action = dict[str, Any]
 
 
 def _depository(name: str, tr_id: str) -> Endpoint:
-    return Endpoint(name, tr_id, virtual=False, folder="ksdinfo")
+    return Endpoint(name, tr_id, virtual=False, folder="domestic-stock/v1/ksdinfo")
 
 
 RIGHTS_ISSUES = _depository("paidin-capin", "HHKDB669100C0")

@@ -18,9 +18,9 @@ class Endpoint:
     """Whether the virtual server has it."""
     live: bool = False
     """Whether it goes before history in the quota's queue."""
-    folder: str = "quotations"
+    folder: str = "domestic-stock/v1/quotations"
 
     @property
     def path(self) -> str:
         """Where it stands on the server."""
-        return f"/uapi/domestic-stock/v1/{self.folder}/{self.name}"
+        return f"/uapi/{self.folder}/{self.name}"

@@ -18,6 +18,13 @@ MACROS = {
     "tick_size(price, day)": prices.tick_sql("price", "day"),
     "longest_closure()": str(calendar.LONGEST_CLOSURE.days),
     "live_tables()": str([table.name for table in TABLES.values() if table.live]),
+    "published_after(name)": "CASE name "
+    + " ".join(
+        f"WHEN '{table.name}' THEN {table.published_after}"
+        for table in TABLES.values()
+        if table.published_after
+    )
+    + " ELSE 0 END",
     "sessions_kept()": str(MINUTE_CANDLES.sessions_kept),
 }
 """Macros that give views what Python knows. `recent_<table>()` gives the rows of its newest files:

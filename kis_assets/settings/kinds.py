@@ -189,11 +189,18 @@ def _codes(value: object) -> object:
     return codes
 
 
+def _indices(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(len(word) == 4 and word.isdecimal() for word in value):
+        raise ValueError("must be index codes of four digits such as 0001,1001,2001")
+    return value
+
+
 SourceType = Literal["kis", "krx", "mock"]
 SourceWord = Annotated[SourceType, BeforeValidator(_lower)]
 Venue = Annotated[venues.Venue, BeforeValidator(_lower)]
 Hosts = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_hosts)]
 Groups = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_groups)]
+Indices = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_indices)]
 Codes = Annotated[tuple[str, ...], BeforeValidator(_codes)]
 
 

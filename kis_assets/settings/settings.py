@@ -72,6 +72,7 @@ class Settings(BaseModel):
     krx_api_base_url: kinds.HttpUrl = "https://data-dbg.krx.co.kr/svc/apis"
     kis_universe: kinds.Groups | None = None
     kis_stock_codes: kinds.Codes | None = None
+    kis_indices: kinds.Indices | None = None
     kis_venue: kinds.Venue = venues.Venue.KRX
     kis_data_dir: kinds.Folder = Field(default=Path("data"), validate_default=True)
     kis_lake_keep_days: int = Field(default=30, ge=0)

@@ -17,16 +17,20 @@ from kis_assets.kis import calendar as kis_calendar
 from kis_assets.kis import (
     corporate_actions,
     daily_candles,
+    financial_statements,
     master_files,
     minute_candles,
     order_books,
     quotes,
     stock_info,
+    valuations,
 )
 from kis_assets.kis.client import Client
+from kis_assets.kis.daily_figures import DailyService
 from kis_assets.kis.fields import frame
 from kis_assets.sources import kis_frames
 from kis_assets.sources.batch import several
+from kis_assets.sources.daily_figures import DailyFigures
 from kis_assets.sources.kis_frames import stamped
 from kis_assets.sources.listing import Listing
 from kis_assets.sources.resume import History
@@ -34,10 +38,13 @@ from kis_assets.sources.tables import Fetched, TableSource
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
     DAILY_CANDLES,
+    FINANCIAL_STATEMENTS,
     ORDER_BOOKS,
     PRICE_SNAPSHOTS,
     STOCK_INFO,
     STOCK_MASTER,
+    VALUATIONS,
+    Table,
 )
 from kis_assets.transport.fan_out import Progress, counted, each
 
@@ -275,6 +282,71 @@ class KISTables(TableSource):
         absent |= _unknown(failed, NO_STOCK)
         rows = pl.concat(frames) if frames else DAILY_CANDLES.empty()
         return Fetched(kis_frames.without_doubt(rows, told, doubted), failed, absent)
+
+    def daily_figures(
+        self,
+        table: Table,
+        service: DailyService,
+        codes: Collection[str],
+        first: date,
+        last: date,
+        progress: Progress | None = None,
+    ) -> Fetched:
+        """See `TableSource.daily_figures`: a request for as many days as an answer holds."""
+        fetch = DailyFigures(self._patient, self._history, self._workers, self.name)
+        return fetch.fetch(table, service, codes, first, last, progress)
+
+    def figures_are_stored(self, table: Table, first: date, last: date) -> None:
+        """See `TableSource.figures_are_stored`."""
+        self._history.forget(f"{table.name}:{first}:{last}")
+
+    def indices(self) -> list[str]:
+        """The codes of KIS's index master, of four digits."""
+        return sorted(master_files.sector_names(self._client))
+
+    def valuations(
+        self,
+        stocks: pl.DataFrame,
+        trading_day: date,
+        captured_at: datetime,
+        progress: Progress | None = None,
+    ) -> Fetched:
+        """What each stock is valued at now: a request a stock."""
+        self._refuse_another_day(stocks, trading_day)
+        rows: list[dict[str, Any]] = []
+        failed = self._each(
+            stocks["stock_code"],
+            lambda code: valuations.valuation(self._patient, code),
+            lambda code, found: rows.append(found | self._seen(code, trading_day, captured_at)),
+            progress,
+        )
+        absent = _unknown(failed, "KIS has no price of it")
+        return Fetched(frame(rows, VALUATIONS.schema), failed, absent)
+
+    def financial_statements(
+        self, stocks: pl.DataFrame, month: date, progress: Progress | None = None
+    ) -> Fetched:
+        """Statements of each company as KIS has them now: six requests a company."""
+        ends = dict(stocks.select("stock_code", "settlement_month").iter_rows())
+        rows: list[dict[str, Any]] = []
+        absent: dict[str, str] = {}
+
+        def take(code: str, found: list[dict[str, Any]]) -> None:
+            if not found:
+                absent[code] = "KIS has no statement of it"
+            own = {"stock_code": code, "asked_month": month, "source": self.name}
+            now = {"fetched_at": self._settings.now()}
+            rows.extend(row | own | now for row in found)
+
+        failed = self._each(
+            stocks["stock_code"],
+            lambda code: financial_statements.statements(
+                self._patient, code, int(ends[code] or 12)
+            ),
+            take,
+            progress,
+        )
+        return Fetched(frame(rows, FINANCIAL_STATEMENTS.schema), failed, absent)
 
     def keep_daily_candles(
         self, stock_codes: Collection[str], rows: pl.DataFrame, first: date, last: date

@@ -12,6 +12,8 @@ from datetime import date, datetime
 import polars as pl
 
 from kis_assets.errors import KISError, NotSupported
+from kis_assets.kis.daily_figures import DailyService
+from kis_assets.tables import Table
 from kis_assets.transport.fan_out import Progress
 
 
@@ -117,6 +119,50 @@ class TableSource:
     ) -> Fetched:
         """Rows of `daily_candles` from `first` to `last`, both included."""
         raise NotSupported(f"{self.name} has no daily bars")
+
+    def daily_figures(
+        self,
+        table: Table,
+        service: DailyService,
+        codes: Collection[str],
+        first: date,
+        last: date,
+        progress: Progress | None = None,
+    ) -> Fetched:
+        """Rows of a table of KIS's figures a day, by stock, index or market, within one month.
+
+        Args:
+            table: the table.
+            service: tells them.
+            codes: stocks, indices or markets.
+            first: the first day.
+            last: the last one, not later than figures are published.
+            progress: told how far it is.
+        """
+        raise NotSupported(f"{self.name} has no {table.name}; KIS has (DATA_SOURCE_TYPE=kis)")
+
+    def figures_are_stored(self, table: Table, first: date, last: date) -> None:
+        """Say that figures of these days are stored; see `history_is_stored`."""
+
+    def indices(self) -> list[str]:
+        """The codes of all indices that there are, whether they have bars or not."""
+        raise NotSupported(f"{self.name} has no list of indices")
+
+    def valuations(
+        self,
+        stocks: pl.DataFrame,
+        trading_day: date,
+        captured_at: datetime,
+        progress: Progress | None = None,
+    ) -> Fetched:
+        """Rows of `valuations` for `stocks`, as of this moment."""
+        raise self.lacks("valuations")
+
+    def financial_statements(
+        self, stocks: pl.DataFrame, month: date, progress: Progress | None = None
+    ) -> Fetched:
+        """Rows of `financial_statements` for `stocks`, as known now, dated `month`."""
+        raise NotSupported(f"{self.name} has no financial statements; KIS has")
 
     def keep_daily_candles(
         self, stock_codes: Collection[str], rows: pl.DataFrame, first: date, last: date

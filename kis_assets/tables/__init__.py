@@ -9,6 +9,10 @@ from __future__ import annotations
 from kis_assets.tables.candles import DAILY_CANDLES, KRX_DAILY, MINUTE_CANDLES
 from kis_assets.tables.columns import INSTANT, KRW, PERCENT, SHARES, Column
 from kis_assets.tables.corporate_actions import CORPORATE_ACTIONS
+from kis_assets.tables.flows import INVESTOR_FLOWS, MARKET_FLOWS, PROGRAM_TRADES
+from kis_assets.tables.fundamentals import FINANCIAL_STATEMENTS, VALUATIONS
+from kis_assets.tables.indices import INDEX_CANDLES
+from kis_assets.tables.lending import CREDIT_BALANCES, SHORT_SALES, STOCK_LOANS
 from kis_assets.tables.operations import QUALITY, REQUESTS
 from kis_assets.tables.quotes import LEVELS, ORDER_BOOKS, PRICE_SNAPSHOTS
 from kis_assets.tables.reference import MARKET_DAYS, STOCK_INFO, STOCK_MASTER
@@ -16,22 +20,31 @@ from kis_assets.tables.table import Cost, Preview, Table, Unit, partition_key
 
 __all__ = [
     "CORPORATE_ACTIONS",
+    "CREDIT_BALANCES",
     "DAILY_CANDLES",
+    "FINANCIAL_STATEMENTS",
+    "INDEX_CANDLES",
     "INSTANT",
+    "INVESTOR_FLOWS",
     "KRW",
     "KRX_DAILY",
     "LEVELS",
     "MARKET_DAYS",
+    "MARKET_FLOWS",
     "MINUTE_CANDLES",
     "ORDER_BOOKS",
     "PERCENT",
     "PRICE_SNAPSHOTS",
+    "PROGRAM_TRADES",
     "QUALITY",
     "REQUESTS",
     "SHARES",
+    "SHORT_SALES",
     "STOCK_INFO",
+    "STOCK_LOANS",
     "STOCK_MASTER",
     "TABLES",
+    "VALUATIONS",
     "Column",
     "Cost",
     "Preview",
@@ -53,6 +66,15 @@ TABLES = {
         MINUTE_CANDLES,
         STOCK_INFO,
         CORPORATE_ACTIONS,
+        INDEX_CANDLES,
+        MARKET_FLOWS,
+        INVESTOR_FLOWS,
+        PROGRAM_TRADES,
+        SHORT_SALES,
+        STOCK_LOANS,
+        CREDIT_BALANCES,
+        VALUATIONS,
+        FINANCIAL_STATEMENTS,
         QUALITY,
         REQUESTS,
     )

@@ -18,6 +18,8 @@ class Cost:
     """Requests to KIS for one partition of a table, its checks included."""
 
     per_stock: float = 1.0
+    days: int = 0
+    """Days that one answer holds, where a backfill needs no request a month; 0: it does."""
     since_after_market: float | None = None
     """Requests a stock since there is an after-market, where they are more."""
     in_bundles: bool = False
@@ -59,9 +61,11 @@ class Table:
     live: Literal["quotes", "files"] | None = None
     """What of this moment it shows, the market's quotes or the day's master files: a day that was
     missed is gone for good. None: it can be had later."""
-    final: Literal["when_fetched", "after_hours", "next_morning"] = "when_fetched"
+    final: Literal["when_fetched", "after_hours", "next_morning", "published"] = "when_fetched"
     """When the rows of a day change no more: as soon as they are fetched, when the after-market is
-    over, or on the morning of the next session."""
+    over, on the morning of the next session, or once they are published."""
+    published_after: int = 0
+    """Sessions after a day on whose morning its rows are published; none is stored before."""
     sessions_kept: int = 0
     """Sessions for which the source has a day of it, the latest one included; 0: for ever."""
     has_past: bool = False

@@ -59,6 +59,10 @@ def ordinary(day: str, *, hours_later: int = 0) -> list[Asked]:
     before = calendar.previous_trading_day(date.fromisoformat(today))
     while before in DECREED:
         before = calendar.previous_trading_day(before)
+    # Credit is published three sessions later: of the first days it is that of October.
+    credit = "2025-10-01" if int(day) < 6 else month
+    jobs = ("market_figure_ingestion", "flow_ingestion")
+    figures = [*((job, month) for job in jobs), ("credit_ingestion", credit)]
     return [
         (f"{day} 07:30", "daily_candle_ingestion", month),
         (f"{day} 07:20", "market_calendar", "2025"),
@@ -70,11 +74,14 @@ def ordinary(day: str, *, hours_later: int = 0) -> list[Asked]:
             for clock in session
             for job in ("price_capture", "order_book_capture")
         ),
+        *((f"{day} 07:45", job, key) for job, key in figures),
         (later("15:45"), "daily_price_ingestion", today),
+        (later("15:45"), "valuation_capture", today),
         (later("20:40"), "daily_price_ingestion", today),
         (later("20:40"), "daily_candle_ingestion", month),
         (later("20:40"), "minute_candle_ingestion", today),
         (later("21:30"), "corporate_action_ingestion", month),
+        (later("21:30"), "statement_ingestion", month),
         (later("21:30"), "evening_report", today),
         (f"{day} 08:50", "evening_report", f"{before}"),
     ]
@@ -95,7 +102,11 @@ def test_a_fortnight_with_two_holidays_a_csat_day_and_two_days_without_power(
         # Nothing is stored yet: the last session, and no history before it.
         ("10 07:10", "minute_candle_ingestion", "2025-11-07"),
         ("10 07:10", "daily_candle_ingestion", month),
-        ("10 07:10", "reference_ingestion", month),
+        # Five runs at a time; the schedules of 07:20 to 08:00 ask for most of the others.
+        ("10 07:10", "market_figure_ingestion", month),
+        ("10 07:10", "flow_ingestion", month),
+        ("10 07:10", "credit_ingestion", month),
+        ("10 12:10", "statement_ingestion", month),
         *ordinary("10"),
         # The 11th is closed, as KIS has said.
         *ordinary("12"),
@@ -110,6 +121,7 @@ def test_a_fortnight_with_two_holidays_a_csat_day_and_two_days_without_power(
         ("20 07:10", "minute_candle_ingestion", "2025-11-18"),
         ("20 07:10", "minute_candle_ingestion", "2025-11-19"),
         ("20 07:10", "daily_candle_ingestion", month),
+        ("20 07:10", "market_figure_ingestion", month),
         *ordinary("20"),
         *ordinary("21"),
     ]

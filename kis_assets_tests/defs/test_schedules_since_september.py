@@ -105,13 +105,18 @@ def test_the_official_prices_of_a_csat_day_are_captured_an_hour_later(
     made.walk(made.now, at("2026-11-20 09:00"))
     assert [it for it in made.asked if it[1] != "price_capture" and "book" not in it[1]] == [
         ("19 16:45", "daily_price_ingestion", "2026-11-19"),
+        ("19 16:45", "valuation_capture", "2026-11-19"),
         ("19 21:40", "daily_price_ingestion", "2026-11-19"),
         ("19 21:40", CANDLES, "2026-11-01"),
         ("19 21:40", "minute_candle_ingestion", "2026-11-19"),
         ("19 22:30", "corporate_action_ingestion", "2026-11-01"),
+        ("19 22:30", "statement_ingestion", "2026-11-01"),
         ("19 22:30", "evening_report", "2026-11-19"),
         ("20 07:20", "market_calendar", "2026"),
         ("20 07:30", CANDLES, "2026-11-01"),
+        ("20 07:45", "market_figure_ingestion", "2026-11-01"),
+        ("20 07:45", "flow_ingestion", "2026-11-01"),
+        ("20 07:45", "credit_ingestion", "2026-11-01"),
         ("20 08:00", "stock_master_ingestion", "2026-11-20"),
         ("20 08:00", "reference_ingestion", "2026-11-01"),
         ("20 08:30", "cache_warming", ""),

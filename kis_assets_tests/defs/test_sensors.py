@@ -191,8 +191,16 @@ def test_a_table_that_was_never_stored_is_not_asked_for_unless_schedules_are_on(
     assert names(empty, on) == [
         f"minute_candles {TODAY}",
         "daily_candles 2026-03-01",
+        *(
+            f"{name} 2026-03-01"
+            for name in (
+                *("index_candles", "market_flows", "investor_flows", "program_trades"),
+                *("short_sales", "stock_loans", "credit_balances"),
+            )
+        ),
         "market_days 2026",
         "stock_info 2026-03-01",
+        "financial_statements 2026-03-01",
     ]
 
 

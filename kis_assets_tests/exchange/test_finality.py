@@ -144,3 +144,29 @@ def test_rows_of_before_the_column_are_judged_alike_by_duckdb_and_by_polars(zone
 
 def _around(moment: datetime) -> list[datetime]:
     return [(moment + timedelta(seconds=s)).astimezone(UTC) for s in (-86400, -1, 0, 86400)]
+
+
+@pytest.mark.parametrize(
+    ("now", "sessions", "newest"),
+    [
+        ("2026-11-18 07:39", 1, "2026-11-16"),  # a Wednesday morning, too early for Tuesday
+        ("2026-11-18 07:40", 1, "2026-11-17"),
+        ("2026-11-18 23:59", 1, "2026-11-17"),  # no row of a day is final on that day
+        ("2026-11-21 12:00", 1, "2026-11-19"),  # a Saturday: Friday's come on Monday
+        ("2026-11-23 07:40", 1, "2026-11-20"),
+        ("2026-11-18 07:40", 3, "2026-11-13"),
+        ("2026-11-18 07:39", 3, "2026-11-12"),
+        ("2026-09-28 07:40", 1, "2026-09-23"),  # after the holidays of Chuseok
+    ],
+)
+def test_flows_of_a_day_are_settled_on_the_morning_of_a_later_session(
+    now: str, sessions: int, newest: str
+) -> None:
+    at = datetime.fromisoformat(now).replace(tzinfo=calendar.SEOUL)
+    assert finality.newest_settled_day(at, sessions) == date.fromisoformat(newest)
+
+
+def test_a_session_that_was_called_off_settles_nothing() -> None:
+    at = datetime(2026, 11, 18, 8, tzinfo=calendar.SEOUL)
+    closed = {date(2026, 11, 18)}
+    assert finality.newest_settled_day(at, 1, closed) == date(2026, 11, 16)

@@ -19,7 +19,7 @@ from kis_assets.exchange import calendar, finality
 from kis_assets.lake.lake import Scope
 from kis_assets.lake.quality import account, record
 from kis_assets.settings import Settings
-from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES, STOCK_INFO
+from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS, TABLES, Table
 from kis_assets_tests.support.small_rows import based, frame
 
 Asked = tuple[str, str, str]
@@ -119,16 +119,15 @@ class Machine:
             self._is_news = True
 
     def _leave(self, job: str, key: str) -> None:
-        table = {
-            "minute_candle_ingestion": MINUTE_CANDLES,
-            "daily_candle_ingestion": DAILY_CANDLES,
-            "reference_ingestion": STOCK_INFO,
-        }.get(job)
-        if table is None:
-            return
-        day = date.fromisoformat(key)
-        last = min(calendar.latest_session(self.now).day, Scope.month(day).last)
-        days = [day] if table is MINUTE_CANDLES else calendar.trading_days(day, last)
+        for table in TABLES.values():
+            if table.catch_up == job and not table.own_source and table is not MARKET_DAYS:
+                self._leave_of(table, date.fromisoformat(key))
+
+    def _leave_of(self, table: Table, day: date) -> None:
+        last = min(calendar.latest_session(self.now).day, table.span(table.partition_key(day))[1])
+        if table.final == "published":
+            last = min(last, finality.newest_settled_day(self.now, table.published_after))
+        days = calendar.trading_days(day, last) if day <= last else []
         record(self.lake, table, [account(dict.fromkeys(days, 10), {}, {})])
         if table is DAILY_CANDLES:
             rows = [based(it, 9, 9, is_final=finality.is_final(it, self.now)) for it in days]

@@ -9,6 +9,7 @@ import polars as pl
 
 from kis_assets.defs.checks.check import NotComparable, Window
 from kis_assets.exchange import calendar
+from kis_assets.exchange.finality import newest_settled_day
 from kis_assets.lake import quality
 from kis_assets.lake.diff import compare
 from kis_assets.lake.scope import day_of, order_of, unit_of
@@ -62,6 +63,13 @@ def every_session_is_present(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame
     since = min(found, default=window.last) if is_first else window.first
     missing = [s.day for s in window.sessions if s.day >= since and s.day not in found]
     return pl.LazyFrame({"trading_day": missing}, schema={"trading_day": pl.Date})
+
+
+def every_published_session_is_present(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Every session whose figures are published has rows, from the first one that is stored."""
+    published = newest_settled_day(window.now, window.table.published_after)
+    missing = every_session_is_present(window, rows)
+    return missing.filter(pl.col("trading_day") <= published)
 
 
 def settled_days_are_unchanged(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:

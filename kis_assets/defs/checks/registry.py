@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import dagster as dg
 
-from kis_assets.defs.checks import completeness, cross_source, prices, reference
+from kis_assets.defs.checks import (
+    completeness,
+    cross_source,
+    flows,
+    fundamentals,
+    lending,
+    prices,
+    reference,
+)
 from kis_assets.defs.checks import daily_candles as candles
 from kis_assets.defs.checks import minute_candles as minutes
 from kis_assets.defs.checks import order_books as books
 from kis_assets.defs.checks.check import Check, asset_checks
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
+    CREDIT_BALANCES,
     DAILY_CANDLES,
+    FINANCIAL_STATEMENTS,
+    INDEX_CANDLES,
+    INVESTOR_FLOWS,
     KRX_DAILY,
     MARKET_DAYS,
+    MARKET_FLOWS,
     MINUTE_CANDLES,
     ORDER_BOOKS,
     PRICE_SNAPSHOTS,
+    PROGRAM_TRADES,
+    SHORT_SALES,
     STOCK_INFO,
+    STOCK_LOANS,
     STOCK_MASTER,
+    VALUATIONS,
     Table,
 )
 
@@ -26,6 +43,8 @@ WARN = dg.AssetCheckSeverity.WARN
 
 UNIQUE = Check(completeness.key_is_unique, blocks=True)
 AS_MANY = Check(completeness.as_many_rows_as_in_the_last_sessions, WARN)
+PUBLISHED = Check(completeness.every_published_session_is_present)
+WITH_CANDLES = Check(flows.every_candle_has_a_row, WARN)
 OF_A_SESSION = (
     Check(prices.high_covers_all_prices, blocks=True),
     Check(prices.prices_are_possible, blocks=True),
@@ -97,6 +116,60 @@ LISTED: dict[Table, list[Check]] = {
         Check(reference.ratios_are_positive),
         Check(reference.actions_take_effect_on_sessions, WARN),
         Check(cross_source.adjusted_series_is_that_of_kis, WARN),
+    ],
+    INDEX_CANDLES: [
+        UNIQUE,
+        PUBLISHED,
+        Check(flows.index_bars_hold_together, blocks=True),
+        Check(flows.kospi_moves_with_its_stocks, WARN),
+    ],
+    MARKET_FLOWS: [UNIQUE, PUBLISHED, Check(flows.market_nets_are_zero)],
+    INVESTOR_FLOWS: [
+        UNIQUE,
+        PUBLISHED,
+        Check(flows.all_bought_is_all_sold, blocks=True),
+        Check(flows.net_is_bought_less_sold, blocks=True),
+        Check(flows.traded_is_the_volume_of_the_day, WARN),
+        WITH_CANDLES,
+    ],
+    PROGRAM_TRADES: [
+        UNIQUE,
+        PUBLISHED,
+        Check(flows.net_is_bought_less_sold, blocks=True),
+        Check(flows.programmes_are_within_the_volume, WARN),
+        WITH_CANDLES,
+    ],
+    SHORT_SALES: [
+        UNIQUE,
+        PUBLISHED,
+        Check(lending.short_sales_are_within_the_volume, WARN),
+        Check(lending.short_price_is_near_the_day, WARN, tolerated=0.01),
+        WITH_CANDLES,
+    ],
+    STOCK_LOANS: [
+        UNIQUE,
+        PUBLISHED,
+        Check(lending.balance_is_the_one_before_and_the_change, WARN, tolerated=0.02),
+        Check(lending.balances_are_within_the_listed_shares, WARN, tolerated=0.01),
+        WITH_CANDLES,
+    ],
+    CREDIT_BALANCES: [
+        UNIQUE,
+        PUBLISHED,
+        Check(lending.balance_is_the_one_before_and_the_change, WARN, tolerated=0.02),
+        Check(lending.loan_is_a_part_of_the_price, WARN, tolerated=0.02),
+    ],
+    VALUATIONS: [
+        UNIQUE,
+        Check(completeness.universe_is_covered),
+        Check(prices.captures_are_of_their_session, blocks=True),
+        Check(fundamentals.ratios_are_price_over_figures, WARN, tolerated=0.01),
+        Check(fundamentals.extremes_cover_the_price, WARN, tolerated=0.01),
+    ],
+    FINANCIAL_STATEMENTS: [
+        UNIQUE,
+        Check(fundamentals.balance_sheets_balance, WARN, tolerated=0.02),
+        Check(fundamentals.quarters_add_up_to_their_year, WARN, tolerated=0.02),
     ],
 }
 

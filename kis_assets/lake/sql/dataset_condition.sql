@@ -31,7 +31,8 @@ WITH moment AS (
         day AS trading_day,
         opens_at,
         closes_at,
-        lead(opens_at) OVER (ORDER BY day) AS next_opens_at
+        lead(opens_at) OVER (ORDER BY day) AS next_opens_at,
+        lead(opens_at, 3) OVER (ORDER BY day) AS third_opens_at
     FROM market_days
     WHERE is_open
 ), provisional AS (
@@ -47,6 +48,7 @@ WITH moment AS (
         trading_day,
         closes_at + INTERVAL 270 MINUTE AS over_at,
         next_opens_at,
+        third_opens_at,
         closes_at + INTERVAL 275 MINUTE AS minutes_final_at
     FROM calendar, moment
     WHERE opens_at <= now_at
@@ -57,6 +59,7 @@ WITH moment AS (
         trading_day,
         timezone('UTC', trading_day + INTERVAL 660 MINUTE),
         timezone('UTC', trading_day + INTERVAL 1440 MINUTE),
+        timezone('UTC', trading_day + INTERVAL 7200 MINUTE),
         timezone('UTC', trading_day + INTERVAL 665 MINUTE)
     FROM known
     WHERE year(trading_day) NOT IN (SELECT year FROM years)
@@ -74,9 +77,11 @@ WITH moment AS (
         odd,
         not_final,
         row_number() OVER newest_first AS sessions_ago,
-        -- KRX publishes a day the next morning.
+        -- KRX publishes a day the next morning; flows and loans have come by ten of a later one.
         CASE
             WHEN since.table_name = 'krx_daily' THEN next_opens_at - INTERVAL 30 MINUTE
+            WHEN published_after(since.table_name) = 1 THEN next_opens_at + INTERVAL 60 MINUTE
+            WHEN published_after(since.table_name) > 1 THEN third_opens_at + INTERVAL 60 MINUTE
             ELSE over_at + INTERVAL 60 MINUTE
         END AS due_at
     FROM since
@@ -123,6 +128,8 @@ SELECT
                 THEN not_final || ' rows were stored before they were final '
                     || 'and never again: run kis-assets repair'
             WHEN rows > 0 THEN 'stored before trading ended at 20:00: to be fetched again'
+            WHEN published_after(table_name) = 1 THEN 'published on the morning of the next session'
+            WHEN published_after(table_name) > 1 THEN 'published three sessions later'
             ELSE 'the day is not over'
         END
         WHEN 'missing' THEN CASE

@@ -1,0 +1,124 @@
+"""Assets of figures a day: flows, programmes, short sales, loans, credit, indices, fund values.
+
+They differ in their table and in what is asked for. All else is here: no row is stored before it
+is final, no day is asked for twice, and no row that was right is taken away.
+"""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from kis_assets.defs import universe
+from kis_assets.defs.availability import month
+from kis_assets.defs.materialization import (
+    Report,
+    asset_of,
+    foretell,
+    logged,
+    refuse_nothing_stored,
+)
+from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
+from kis_assets.errors import UnexpectedAnswer
+from kis_assets.exchange import calendar, finality
+from kis_assets.kis.daily_figures import DailyService
+from kis_assets.lake.closed_days import closed_before, said_closed
+from kis_assets.lake.lake import Lake
+from kis_assets.lake.scope import Scope
+from kis_assets.tables import Table
+
+Listed = Callable[[KISResource, Lake, date, date], pl.DataFrame]
+"""What is asked for in a span of days: a column named as in the table's key, and `listed_on`."""
+Finish = Callable[[pl.DataFrame, Lake, date, date], pl.DataFrame]
+
+
+def stocks_of(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFrame:
+    """The stocks of the universe in a span: rows of `stock_master`."""
+    return universe.of_month(kis, lake, first, last)
+
+
+def daily_figures(
+    table: Table,
+    service: DailyService,
+    group: str,
+    listed: Listed = stocks_of,
+    *,
+    may_lack: bool = False,
+    finish: Finish = lambda rows, _lake, _first, _last: rows,
+    deps: tuple[str, ...] = (),
+) -> dg.AssetsDefinition:
+    """The asset of a table of daily figures, by month.
+
+    Args:
+        table: the table.
+        service: tells its rows.
+        group: its group in Dagster.
+        listed: what is asked for.
+        may_lack: whether what has no row at all is nothing odd.
+        finish: adds to the rows what the lake knows.
+        deps: assets whose rows `finish` reads.
+    """
+    subject = next(name for name in table.key if name not in ("trading_day", "investor"))
+
+    @asset_of(table, group, pool="kis_history", deps=["stock_master", *deps])
+    def _asset(
+        context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
+    ) -> dg.MaterializeResult[Any]:
+        with plain_failures():
+            report = Report(kis)
+            settled = finality.newest_settled_day(
+                kis.now(), table.published_after, closed_before(lake.lake, kis.now())
+            )
+            first, last = month(context.partition_key, settled)
+            asked = listed(kis, lake.lake, first, last)
+            stored = lake.lake.scan(table, first=first, last=last).collect()
+            codes = unfinished(asked, stored, subject, _sessions(lake.lake, first, last))
+            foretell(context, kis, table, asked.filter(pl.col(subject).is_in(codes)))
+            fetched = kis.tables.daily_figures(
+                table, service, codes, first, last, logged(context.log.info, kis.listener)
+            )
+            if not may_lack:
+                for code in list(fetched.absent):
+                    fetched.failed[code] = UnexpectedAnswer(
+                        fetched.absent.pop(code), stock_code=code
+                    )
+            if stored.is_empty():
+                refuse_nothing_stored(fetched, f"{table.name} of {first:%Y-%m}")
+            fetched.rows = finish(fetched.rows, lake.lake, first, last)
+            fetched.rows = beside(stored, fetched.rows, table)
+            scope = Scope.month(first).of(fetched.rows[subject].unique(), subject)
+            stocks = asked if subject == "stock_code" else None
+            result = report.store(lake.lake, table, scope, fetched, stocks)
+            kis.tables.figures_are_stored(table, first, last)
+            return result
+
+    return _asset
+
+
+def _sessions(lake: Lake, first: date, last: date) -> list[date]:
+    closed = said_closed(lake, first, last)
+    return [day for day in calendar.known_trading_days(first, last) if day not in closed]
+
+
+def unfinished(
+    asked: pl.DataFrame, stored: pl.DataFrame, subject: str, sessions: list[date]
+) -> list[str]:
+    """What has not a row of each of these sessions since it was listed, in order."""
+    days = pl.DataFrame({"trading_day": sessions}, schema={"trading_day": pl.Date})
+    since = pl.col("listed_on") if "listed_on" in asked.columns else pl.lit(None, pl.Date)
+    wanted = (
+        asked.select(subject, listed_on=since)
+        .join(days, how="cross")
+        .filter(pl.col("listed_on").is_null() | (pl.col("listed_on") <= pl.col("trading_day")))
+    )
+    missing = wanted.join(stored, on=[subject, "trading_day"], how="anti")
+    return sorted(missing[subject].unique())
+
+
+def beside(stored: pl.DataFrame, rows: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """New rows, and of what is stored all days of which they say nothing."""
+    told = rows.select(set(table.key) - {"investor"}).unique()
+    kept = stored.join(told, on=told.columns, how="anti")
+    return pl.concat([rows, kept.select(rows.columns)])

@@ -1,0 +1,133 @@
+"""Days of a stock or an index from a service that gives the newest so many up to a day.
+
+Flows, short sales, loans, programmes, credit and indices are all had so. Each service's own file
+says what it is asked and how its rows are read; here is how one page follows another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Any
+
+from kis_assets.errors import UnexpectedAnswer
+from kis_assets.exchange import calendar
+from kis_assets.kis.client import Client
+from kis_assets.kis.endpoint import Endpoint
+from kis_assets.kis.fields import Row, plain
+
+Day = dict[str, Any]
+"""What a service tells of a day: `trading_day`, and its columns."""
+
+
+@dataclass(frozen=True)
+class DailyService:
+    """A service that tells days of a stock or an index, newest first."""
+
+    endpoint: Endpoint
+    rows: int
+    """Days that an answer holds at most."""
+    parameters: Callable[[str, date, date, str], dict[str, str]]
+    """What is sent for a code, the first and the last day wanted, and the market in KIS's word."""
+    read: Callable[[Row, str], list[Day]]
+    """The days of an answer about a code.
+
+    Raises:
+        UnexpectedAnswer: it cannot be right.
+    """
+    spread: Callable[[Day], list[Day]] = lambda day: [day]
+    """The rows of the table that a day is; one, unless it is told by classes."""
+    compare: Callable[[Day, Day], None] = lambda _day, _before: None
+    """Adds to a day what follows from the day before it."""
+    other_codes: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Under which code days are asked for where a code has none."""
+    is_own: bool = False
+    """Whether two stocks with the same figures were never asked for: one of them is the other's."""
+
+
+def page(
+    client: Client,
+    service: DailyService,
+    code: str,
+    first: date,
+    last: date,
+) -> list[Day]:
+    """The newest days up to `last`, newest first. An answer without any is asked for twice.
+
+    Raises:
+        UnexpectedAnswer: days out of order, or what `read` refuses.
+    """
+
+    def read(body: Row) -> list[Day]:
+        # By day of settlement an answer begins later; what is later is not final either.
+        days = [day for day in service.read(body, code) if day["trading_day"] <= last]
+        if any(newer["trading_day"] <= older["trading_day"] for newer, older in pairwise(days)):
+            raise UnexpectedAnswer("the days are not in order, newest first")
+        return days
+
+    def ask() -> list[Day]:
+        sent = service.parameters(code, first, last, client.market)
+        return client.ask(service.endpoint, sent, read, about=code)
+
+    return ask() or ask()
+
+
+def each_page(
+    client: Client,
+    service: DailyService,
+    code: str,
+    first: date,
+    last: date,
+) -> Iterator[list[Day]]:
+    """Pages from `last` back, until one of them reaches `first` or nothing lies before.
+
+    An answer holds what it holds: days before `first` come with the last page. A page that fails
+    fails the whole: it is never the end of history.
+    """
+    while calendar.possible_trading_days(first, last):
+        days = page(client, service, code, first, last)
+        if not days:
+            return
+        yield days
+        last = days[-1]["trading_day"] - timedelta(days=1)
+
+
+def days(
+    client: Client,
+    service: DailyService,
+    code: str,
+    first: date,
+    last: date,
+) -> list[Day]:
+    """All that is told on the way from `last` back to `first`, newest first."""
+    found = [day for one in each_page(client, service, code, first, last) for day in one]
+    if not found and code in service.other_codes:
+        return days(client, service, service.other_codes[code], first, last)
+    for newer, older in pairwise(found):
+        service.compare(newer, older)
+    return found
+
+
+def dated(rows: list[Row], kis: str) -> list[Row]:
+    """The rows with a day: others are padding."""
+    return [row for row in rows if plain(row.get(kis))]
+
+
+def list_of(body: Row, *names: str) -> list[Row]:
+    """The rows of the first of these lists that there is, one alone among them, in any case.
+
+    Raises:
+        UnexpectedAnswer: there is none, or it is no list of objects.
+    """
+    named = {key.lower(): value for key, value in body.items()}
+    for name in names:
+        found = named.get(name)
+        if isinstance(found, dict):
+            return [found]
+        if isinstance(found, list):
+            if all(isinstance(row, dict) for row in found):
+                return found
+            break
+    raise UnexpectedAnswer(f"the answer's {names[0]} is missing or has another shape")

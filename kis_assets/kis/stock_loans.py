@@ -1,0 +1,65 @@
+"""Lent shares of a stock: daily-loan-trans, the newest hundred days of a span.
+
+Shares, and a balance in million KRW. Asked for anything but one stock (`MRKT_DIV_CLS_CODE` 3) KIS
+answers with a whole market, whatever the code.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from kis_assets.errors import UnexpectedAnswer
+from kis_assets.kis.daily_figures import DailyService, Day, dated, list_of
+from kis_assets.kis.endpoint import Endpoint
+from kis_assets.kis.fields import Field, Row, amount, day, decimal, read, whole
+from kis_assets.kis.investor_flows import MILLION
+
+FIRST_DAY = date(2014, 1, 2)
+"""The earliest day of which KIS has lent shares."""
+
+FIELDS = (
+    Field("trading_day", "bsop_date", day),
+    Field("close", "stck_prpr", decimal, required=False),
+    Field("new", "new_stcn", amount),
+    Field("repaid", "rdmp_stcn", amount),
+    Field("change", "prdy_rmnd_vrss", whole, required=False),
+    Field("loan_balance", "rmnd_stcn", whole),
+    Field("loan_amount", "rmnd_amt", whole),
+)
+
+
+def read_days(body: Row, _: str) -> list[Day]:
+    """Each day's lent shares: balance, which may be negative, its worth in KRW, new and repaid.
+
+    Raises:
+        UnexpectedAnswer: the balance at the close is not what KIS says it is worth.
+    """
+    found = [read(row, FIELDS) for row in dated(list_of(body, "output1", "output2"), "bsop_date")]
+    for one in found:
+        close, change = one.pop("close"), one.pop("change")
+        if change is not None and one["new"] - one["repaid"] != change:
+            raise UnexpectedAnswer(f"{one['trading_day']}: new less repaid is not the change")
+        worth = one["loan_balance"] * close / MILLION if close else None
+        if worth is not None and abs(worth - one["loan_amount"]) > 1:
+            raise UnexpectedAnswer(f"{one['trading_day']}: the balance is worth something else")
+        one["loan_amount"] *= MILLION
+    return found
+
+
+def _parameters(code: str, _: date, last: date, __: str) -> dict[str, str]:
+    return {
+        "MRKT_DIV_CLS_CODE": "3",
+        "MKSC_SHRN_ISCD": code,
+        "START_DATE": f"{FIRST_DAY:%Y%m%d}",
+        "END_DATE": f"{last:%Y%m%d}",
+        "CTS": "",
+    }
+
+
+SERVICE = DailyService(
+    Endpoint("daily-loan-trans", "HHPST074500C0", virtual=False),
+    100,
+    _parameters,
+    read_days,
+    is_own=True,
+)

@@ -1,0 +1,113 @@
+"""Days of many stocks from services that tell a stretch of days in one answer.
+
+A stock is asked once for all the days that an answer holds. What it tells of earlier months is
+kept, and a backfill, which makes the newest month first, finds it there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import date, timedelta
+from typing import Any
+
+from kis_assets.errors import KISError, UnexpectedAnswer
+from kis_assets.exchange import calendar
+from kis_assets.kis.client import Client
+from kis_assets.kis.daily_figures import DailyService, Day, days
+from kis_assets.kis.fields import frame
+from kis_assets.sources.resume import History
+from kis_assets.sources.tables import Fetched
+from kis_assets.tables import Table
+from kis_assets.transport.fan_out import Progress, counted, each
+
+NO_ROW = "KIS has no row of it in these days"
+
+
+class DailyFigures:
+    """Asks these services; what came for earlier months is kept in `history`."""
+
+    def __init__(self, client: Client, history: History, workers: int, source: str) -> None:
+        self._client = client
+        self._history = history
+        self._workers = workers
+        self._source = source
+
+    def fetch(
+        self,
+        table: Table,
+        service: DailyService,
+        codes: Collection[str],
+        first: date,
+        last: date,
+        progress: Progress | None = None,
+    ) -> Fetched:
+        """Rows of a table from `first` to `last`, days of one month, by stock, index or market."""
+        subject = next(name for name in table.key if name not in ("trading_day", "investor"))
+        rows: list[dict[str, Any]] = []
+        absent: dict[str, str] = {}
+        failed: dict[str, KISError] = {}
+        told: dict[tuple[Any, ...], str] = {}
+
+        def take(code: str, found: list[Day]) -> None:
+            if not found:
+                absent[code] = NO_ROW
+                return
+            same = told.setdefault(_figures(found), code)
+            if service.is_own and same != code:
+                failed[code] = UnexpectedAnswer(
+                    f"KIS tells of {code} what it tells of {same}", stock_code=code
+                )
+                return
+            fetched_at = found[0].get("fetched_at") or self._client.settings.now()
+            own = {subject: code, "source": self._source, "fetched_at": fetched_at}
+            rows.extend(row | own for day in found for row in service.spread(day))
+
+        failed |= each(
+            codes,
+            lambda code: self._month(table, service, code, first, last),
+            take,
+            workers=self._workers,
+            rest=self._client.accounts.wait_for_breaker,
+            progress=counted(progress, len(codes)),
+        )
+        return Fetched(frame(rows, table.schema), failed, absent)
+
+    def _month(
+        self, table: Table, service: DailyService, code: str, first: date, last: date
+    ) -> list[Day]:
+        earlier: list[Day] = []
+
+        def ask() -> list[Day]:
+            found = days(self._client, service, code, first, last)
+            earlier.extend(day for day in found if day["trading_day"] < first)
+            return [day for day in found if day["trading_day"] >= first]
+
+        span = f"{table.name}:{first}:{last}"
+        found = self._history.bars(code, span, last, ask)
+        self._keep(table, code, first, earlier)
+        return found
+
+    def _keep(self, table: Table, code: str, first: date, earlier: list[Day]) -> None:
+        """Keep the whole months before `first` that an answer told of."""
+        if not earlier:
+            return
+        now = self._client.settings.now()
+        oldest = earlier[-1]["trading_day"]
+        month_ends = first - timedelta(days=1)
+        while True:
+            begins = month_ends.replace(day=1)
+            sessions = calendar.possible_trading_days(begins, month_ends)
+            # A month that begins before the oldest day told may lack days.
+            if not sessions or sessions[0] < oldest:
+                return
+            inside = [day for day in earlier if begins <= day["trading_day"] <= month_ends]
+            kept = [day | {"fetched_at": now} for day in inside]
+            self._history.keep({code: kept}, f"{table.name}:{begins}:{month_ends}", month_ends)
+            month_ends = begins - timedelta(days=1)
+
+
+def _figures(found: list[Day]) -> tuple[Any, ...]:
+    """What is told, without when it was."""
+    return tuple(
+        tuple(value for name, value in day.items() if name != "fetched_at") for day in found
+    )

@@ -1,0 +1,116 @@
+"""Who bought and sold: by stock, by market, and by programme."""
+
+from __future__ import annotations
+
+from kis_assets.tables.columns import (
+    KRW,
+    ORIGIN,
+    SHARES,
+    STOCK_CODE,
+    TRADING_DAY,
+    integer,
+    signed,
+    text,
+)
+from kis_assets.tables.table import Cost, Preview, Table
+
+_INVESTOR = text(
+    "investor",
+    "individual, foreign_registered, foreign_unregistered, securities, investment_trust, "
+    "private_fund, bank, insurance, merchant_bank, pension, other_institution or "
+    "other_corporation: classes that no other contains (투자자)",
+)
+_SIDES = (
+    integer("buy_volume", "Shares bought (매수 수량)", SHARES),
+    integer("sell_volume", "Shares sold (매도 수량)", SHARES),
+    signed("net_volume", "Shares bought less shares sold (순매수 수량)", SHARES),
+)
+
+INVESTOR_FLOWS = Table(
+    name="investor_flows",
+    description=(
+        "What each class of investors bought and sold of a stock on a day: twelve rows a stock and "
+        "day, no totals. Shares are on the share count of that day: after a split old rows do not "
+        "change. Values are known to the million KRW. A row of a day is stored from 07:40 of the "
+        "next session on, when it changes no more."
+    ),
+    clock="trading_day",
+    key=("trading_day", "stock_code", "investor"),
+    partition="month",
+    unit="month",
+    sources=("kis", "mock"),
+    final="published",
+    published_after=1,
+    has_past=True,
+    catch_up="flow_ingestion",
+    cost=Cost(days=30, on_virtual=False),
+    preview=Preview(
+        "trading_day stock_code investor buy_volume sell_volume net_value", largest="net_value"
+    ),
+    columns=(
+        TRADING_DAY,
+        STOCK_CODE,
+        _INVESTOR,
+        *_SIDES,
+        integer("buy_value", "Value bought, to the million (매수 대금)", KRW),
+        integer("sell_value", "Value sold, to the million (매도 대금)", KRW),
+        signed("net_value", "Value bought less value sold, to the million (순매수 대금)", KRW),
+        *ORIGIN,
+    ),
+)
+
+MARKET_FLOWS = Table(
+    name="market_flows",
+    description=(
+        "What each class of investors bought less sold on KOSPI and KOSDAQ on a day: twelve rows a "
+        "market and day. KIS tells net figures alone, shares to the thousand, values to the "
+        "million. Volume and value may have opposite signs."
+    ),
+    clock="trading_day",
+    key=("trading_day", "market", "investor"),
+    partition="month",
+    unit="year",
+    sources=("kis", "mock"),
+    final="published",
+    published_after=1,
+    has_past=True,
+    catch_up="market_figure_ingestion",
+    preview=Preview("trading_day market investor net_volume net_value", largest="trading_day"),
+    columns=(
+        TRADING_DAY,
+        text("market", "KOSPI or KOSDAQ"),
+        _INVESTOR,
+        signed("net_volume", "Shares bought less shares sold, to the thousand", SHARES),
+        signed("net_value", "Value bought less value sold, to the million (순매수 대금)", KRW),
+        *ORIGIN,
+    ),
+)
+
+PROGRAM_TRADES = Table(
+    name="program_trades",
+    description=(
+        "What trading programmes bought and sold of a stock on a day, arbitrage and others "
+        "together: KIS does not part them by stock. A row is stored from 07:40 of the next "
+        "session on."
+    ),
+    clock="trading_day",
+    key=("trading_day", "stock_code"),
+    partition="month",
+    unit="month",
+    sources=("kis", "mock"),
+    final="published",
+    published_after=1,
+    has_past=True,
+    catch_up="flow_ingestion",
+    cost=Cost(days=30, on_virtual=False),
+    preview=Preview("trading_day stock_code buy_value sell_value net_value", largest="net_value"),
+    columns=(
+        TRADING_DAY,
+        STOCK_CODE,
+        *_SIDES,
+        integer("buy_value", "Value bought (매수 대금)", KRW),
+        integer("sell_value", "Value sold (매도 대금)", KRW),
+        signed("net_value", "Value bought less value sold (순매수 대금)", KRW),
+        *ORIGIN,
+    ),
+)

@@ -1,0 +1,51 @@
+"""Indices, and net asset values of funds."""
+
+from __future__ import annotations
+
+from kis_assets.tables.columns import (
+    KRW,
+    ORIGIN,
+    SHARES,
+    TRADING_DAY,
+    integer,
+    real,
+    text,
+)
+from kis_assets.tables.table import Preview, Table
+
+INDEX_CANDLES = Table(
+    name="index_candles",
+    description=(
+        "Each index of KIS's index master that has bars, on each trading day: KOSPI is 0001, "
+        "KOSDAQ 1001, KOSPI 200 2001. Points; shares to the thousand, value to the million. "
+        "KIS_INDICES narrows the list."
+    ),
+    clock="trading_day",
+    key=("trading_day", "index_code"),
+    partition="month",
+    unit="year",
+    sources=("kis", "mock"),
+    final="published",
+    published_after=1,
+    has_past=True,
+    catch_up="market_figure_ingestion",
+    preview=Preview("trading_day index_code index_name close change", largest="trading_value"),
+    columns=(
+        TRADING_DAY,
+        text("index_code", "Code of four digits (업종 코드)"),
+        text("index_name", "Name as KIS writes it (업종명)"),
+        real("open", "First level (시가)", "points"),
+        real("high", "Highest level (고가)", "points"),
+        real("low", "Lowest level (저가)", "points"),
+        real("close", "Last level (종가)", "points"),
+        integer("volume", "Shares traded, to the thousand (거래량)", SHARES),
+        integer("trading_value", "Value traded, to the million (거래대금)", KRW),
+        real(
+            "change",
+            "Close less the close of the session before; null where that is not known",
+            "points",
+            nullable=True,
+        ),
+        *ORIGIN,
+    ),
+)
