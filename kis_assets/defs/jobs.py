@@ -37,6 +37,7 @@ flow_ingestion = dg.define_asset_job(
     "flow_ingestion", selection=["investor_flows", "program_trades", "short_sales", "stock_loans"]
 )
 credit_ingestion = dg.define_asset_job("credit_ingestion", selection=["credit_balances"])
+fund_ingestion = dg.define_asset_job("fund_ingestion", selection=["etf_navs"])
 valuation_capture = dg.define_asset_job("valuation_capture", selection=["valuations"])
 statement_ingestion = dg.define_asset_job("statement_ingestion", selection=["financial_statements"])
 
@@ -70,6 +71,7 @@ JOBS = [
     market_figure_ingestion,
     flow_ingestion,
     credit_ingestion,
+    fund_ingestion,
     valuation_capture,
     statement_ingestion,
 ]

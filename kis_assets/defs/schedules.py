@@ -20,6 +20,7 @@ from kis_assets.defs.jobs import (
     daily_price_ingestion,
     evening_report,
     flow_ingestion,
+    fund_ingestion,
     krx_ingestion,
     market_calendar,
     market_figure_ingestion,
@@ -191,6 +192,7 @@ def plans(settings: Settings) -> list[Plan]:
         Plan("market_figures_morning", market_figure_ingestion, at(FIGURES), "month", of_before=1),
         Plan("flows_morning", flow_ingestion, at(FIGURES), "month", of_before=1),
         Plan("credit_morning", credit_ingestion, at(FIGURES), "month", of_before=3),
+        Plan("funds_morning", fund_ingestion, at(FIGURES), "month", of_before=1),
         Plan("prices_session", price_capture, in_session(every), "day", CAPTURE),
         Plan("books_session", order_book_capture, in_session(every), "day", CAPTURE),
         # The day's official prices.

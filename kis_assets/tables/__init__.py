@@ -11,7 +11,7 @@ from kis_assets.tables.columns import INSTANT, KRW, PERCENT, SHARES, Column
 from kis_assets.tables.corporate_actions import CORPORATE_ACTIONS
 from kis_assets.tables.flows import INVESTOR_FLOWS, MARKET_FLOWS, PROGRAM_TRADES
 from kis_assets.tables.fundamentals import FINANCIAL_STATEMENTS, VALUATIONS
-from kis_assets.tables.indices import INDEX_CANDLES
+from kis_assets.tables.indices import ETF_NAVS, INDEX_CANDLES
 from kis_assets.tables.lending import CREDIT_BALANCES, SHORT_SALES, STOCK_LOANS
 from kis_assets.tables.operations import QUALITY, REQUESTS
 from kis_assets.tables.quotes import LEVELS, ORDER_BOOKS, PRICE_SNAPSHOTS
@@ -22,6 +22,7 @@ __all__ = [
     "CORPORATE_ACTIONS",
     "CREDIT_BALANCES",
     "DAILY_CANDLES",
+    "ETF_NAVS",
     "FINANCIAL_STATEMENTS",
     "INDEX_CANDLES",
     "INSTANT",
@@ -75,6 +76,7 @@ TABLES = {
         CREDIT_BALANCES,
         VALUATIONS,
         FINANCIAL_STATEMENTS,
+        ETF_NAVS,
         QUALITY,
         REQUESTS,
     )

@@ -5,13 +5,15 @@ from __future__ import annotations
 from kis_assets.tables.columns import (
     KRW,
     ORIGIN,
+    PERCENT,
     SHARES,
+    STOCK_CODE,
     TRADING_DAY,
     integer,
     real,
     text,
 )
-from kis_assets.tables.table import Preview, Table
+from kis_assets.tables.table import Cost, Preview, Table
 
 INDEX_CANDLES = Table(
     name="index_candles",
@@ -44,6 +46,39 @@ INDEX_CANDLES = Table(
             "change",
             "Close less the close of the session before; null where that is not known",
             "points",
+            nullable=True,
+        ),
+        *ORIGIN,
+    ),
+)
+
+ETF_NAVS = Table(
+    name="etf_navs",
+    description=(
+        "Each ETF's close and net asset value on a day. Of a day that runs KIS shows the "
+        "indicative value: a row is stored from 07:40 of the next session on."
+    ),
+    clock="trading_day",
+    key=("trading_day", "stock_code"),
+    partition="month",
+    unit="month",
+    sources=("kis", "mock"),
+    final="published",
+    published_after=1,
+    has_past=True,
+    catch_up="fund_ingestion",
+    cost=Cost(days=100, on_virtual=False),
+    preview=Preview("trading_day stock_code close nav premium_rate", largest="trading_day"),
+    columns=(
+        TRADING_DAY,
+        STOCK_CODE,
+        integer("close", "Last price (종가)", KRW, least=1),
+        real("nav", "Net asset value of one share (순자산가치)", KRW),
+        real("premium_rate", "Close over net asset value, less 100 % (괴리율)", PERCENT),
+        real(
+            "nav_change",
+            "Net asset value less that of the session before; null where that is not known",
+            KRW,
             nullable=True,
         ),
         *ORIGIN,

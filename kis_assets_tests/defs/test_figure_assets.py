@@ -24,10 +24,12 @@ from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.faults import When
 from kis_assets.simulator.server.http import InProcessTransport
 from kis_assets.simulator.server.server import Simulator
+from kis_assets.simulator.wire.finance import nav_of
 from kis_assets.sources.cached import open_store
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.tables import (
     CREDIT_BALANCES,
+    ETF_NAVS,
     FINANCIAL_STATEMENTS,
     INDEX_CANDLES,
     INVESTOR_FLOWS,
@@ -263,6 +265,21 @@ def test_the_list_of_indices_can_be_narrowed(
     materialize("index_candles", MONTH)
     assert sorted(rows(INDEX_CANDLES)["index_code"].unique()) == ["0001", "1001"]
     assert asked(server, "inquire-daily-indexchartprice") == 2
+
+
+def test_net_asset_values_are_of_every_etf(server: Simulator) -> None:
+    assert all(checks(materialize("etf_navs", MONTH)).values())
+    stored = rows(ETF_NAVS)
+    funds = [stock for stock in the_market().stocks(FIRST) if stock.group == "EF"]
+    assert set(stored["stock_code"]) == {fund.code for fund in funds}
+    day, code = date(2026, 11, 17), funds[0].code
+    (bar,) = the_market().bars(code, day, day)
+    one = stored.row(by_predicate=(pl.col("trading_day") == day) & (pl.col("stock_code") == code))
+    assert one[2:5] == (
+        bar.close,
+        nav_of(code, bar) / 100,
+        (bar.close * 100 / nav_of(code, bar) - 1) * 100,
+    )
 
 
 def test_valuations_hold_what_a_quote_says(
@@ -507,7 +524,7 @@ def test_the_virtual_server_says_what_it_lacks(
 ) -> None:
     virtual = Simulator(the_market(), environment="virtual", rate_limit=0, token_window=0.0)
     point_at(virtual, monkeypatch, MORNING, KIS_STOCK_CODES="005930")
-    for name in ("investor_flows", "short_sales", "financial_statements"):
+    for name in ("investor_flows", "short_sales", "financial_statements", "etf_navs"):
         said = failure(materialize(name, MONTH))
         assert "the virtual server has no such service; the real one has" in said, name
     assert materialize("index_candles", MONTH).success

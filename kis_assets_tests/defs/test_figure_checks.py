@@ -22,6 +22,7 @@ from kis_assets.sources.tables import TableSource
 from kis_assets.tables import (
     CREDIT_BALANCES,
     DAILY_CANDLES,
+    ETF_NAVS,
     FINANCIAL_STATEMENTS,
     INDEX_CANDLES,
     INVESTOR_FLOWS,
@@ -109,6 +110,11 @@ ROWS: dict[Table, list[Row]] = {
         {"stock_code": code, "trading_day": day, "settled_on": DAYS[1]}
         | lent(day, loan_amount=5_000 * MILLION)
         for code in CODES
+        for day in DAYS
+    ],
+    ETF_NAVS: [
+        {"trading_day": day, "stock_code": "069500", "close": 35_000, "nav": 35_010.0,
+         "premium_rate": -0.03}
         for day in DAYS
     ],
     VALUATIONS: [
@@ -290,6 +296,7 @@ SPOILT: list[tuple[str, Table, Spoil]] = [
     ("every_candle_has_a_row", STOCK_LOANS, without_a_stock),
     ("balance_is_the_one_before_and_the_change", CREDIT_BALANCES, at(1, new=0)),
     ("loan_is_a_part_of_the_price", CREDIT_BALANCES, at(loan_amount=c("loan_amount") // 100)),
+    ("closes_are_near_their_nav", ETF_NAVS, at(premium_rate=20.0)),
     ("universe_is_covered", VALUATIONS, without_a_stock),
     (
         "captures_are_of_their_session",

@@ -61,7 +61,7 @@ def ordinary(day: str, *, hours_later: int = 0) -> list[Asked]:
         before = calendar.previous_trading_day(before)
     # Credit is published three sessions later: of the first days it is that of October.
     credit = "2025-10-01" if int(day) < 6 else month
-    jobs = ("market_figure_ingestion", "flow_ingestion")
+    jobs = ("market_figure_ingestion", "flow_ingestion", "fund_ingestion")
     figures = [*((job, month) for job in jobs), ("credit_ingestion", credit)]
     return [
         (f"{day} 07:30", "daily_candle_ingestion", month),

@@ -117,6 +117,7 @@ def test_the_official_prices_of_a_csat_day_are_captured_an_hour_later(
         ("20 07:45", "market_figure_ingestion", "2026-11-01"),
         ("20 07:45", "flow_ingestion", "2026-11-01"),
         ("20 07:45", "credit_ingestion", "2026-11-01"),
+        ("20 07:45", "fund_ingestion", "2026-11-01"),
         ("20 08:00", "stock_master_ingestion", "2026-11-20"),
         ("20 08:00", "reference_ingestion", "2026-11-01"),
         ("20 08:30", "cache_warming", ""),

@@ -195,7 +195,7 @@ def test_a_table_that_was_never_stored_is_not_asked_for_unless_schedules_are_on(
             f"{name} 2026-03-01"
             for name in (
                 *("index_candles", "market_flows", "investor_flows", "program_trades"),
-                *("short_sales", "stock_loans", "credit_balances"),
+                *("short_sales", "stock_loans", "credit_balances", "etf_navs"),
             )
         ),
         "market_days 2026",

@@ -54,3 +54,10 @@ def quarters_add_up_to_their_year(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame
     return sums.filter(
         pl.col("count") == 4, (pl.col("year") - pl.col("quarters")).abs() > 4 * _HUNDRED_MILLION
     )
+
+
+def closes_are_near_their_nav(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """A fund's close is within 15 % of its net asset value: funds on foreign assets differ most."""
+    return rows.filter(pl.col("premium_rate").abs() > 15).select(
+        "trading_day", "stock_code", "close", "nav", "premium_rate"
+    )

@@ -21,6 +21,7 @@ from kis_assets.tables import (
     CORPORATE_ACTIONS,
     CREDIT_BALANCES,
     DAILY_CANDLES,
+    ETF_NAVS,
     FINANCIAL_STATEMENTS,
     INDEX_CANDLES,
     INVESTOR_FLOWS,
@@ -171,6 +172,7 @@ LISTED: dict[Table, list[Check]] = {
         Check(fundamentals.balance_sheets_balance, WARN, tolerated=0.02),
         Check(fundamentals.quarters_add_up_to_their_year, WARN, tolerated=0.02),
     ],
+    ETF_NAVS: [UNIQUE, PUBLISHED, Check(fundamentals.closes_are_near_their_nav, WARN)],
 }
 
 CHECKS = [asset_checks(table, checks) for table, checks in LISTED.items()]
