@@ -92,7 +92,16 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
 
 COVERING = (
     *("accounts", "answers", "api_client", "batch", "cached", "circuit_breaker", "client"),
-    *("fan_out", "krx_source", "master_files", "minutes", "order_books", "rate_limiter", "resume"),
+    *(
+        "daily_figures",
+        "fan_out",
+        "krx_source",
+        "master_files",
+        "minutes",
+        "order_books",
+        "rate_limiter",
+        "resume",
+    ),
     *("shared_redis", "status", "stream", "token"),
 )
 """Whose tests `make test` takes the coverage of kis/ and sources/ from."""

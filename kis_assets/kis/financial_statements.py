@@ -32,7 +32,7 @@ def _month(word: str) -> date:
 
 
 _MONTH = Field("fiscal_month", "stac_yymm", _month)
-_FIELDS = {
+FIELDS = {
     INCOME: (
         _MONTH,
         Field("revenue", "sale_account", decimal, required=False),
@@ -74,8 +74,8 @@ def statements(client: Client, code: str, fiscal_end: int) -> list[Statement]:
     found: list[Statement] = []
     for period, switch in (("quarter", "1"), ("annual", "0")):
         rows: dict[date, Statement] = {}
-        for endpoint, fields in _FIELDS.items():
-            for row in _list(client, endpoint, fields, code, switch):
+        for endpoint in FIELDS:
+            for row in _list(client, endpoint, code, switch):
                 rows.setdefault(row["fiscal_month"], {}).update(row)
         ordered = sorted(rows.values(), key=lambda row: row["fiscal_month"], reverse=True)
         if period == "annual":
@@ -83,25 +83,25 @@ def statements(client: Client, code: str, fiscal_end: int) -> list[Statement]:
             ordered = [row for row in ordered if row["fiscal_month"].month == fiscal_end]
         else:
             ordered = single_quarters(ordered, fiscal_end)
-        found += [_in_krw(row) | {"period": period} for row in ordered]
+        found += [in_krw(row) | {"period": period} for row in ordered]
     return found
 
 
-def _list(
-    client: Client,
-    endpoint: Endpoint,
-    fields: tuple[Field, ...],
-    code: str,
-    switch: str,
-) -> list[Statement]:
-    def read_list(body: Row) -> list[Statement]:
-        rows = [row for row in list_of(body, "output") if plain(row.get("stac_yymm"))]
-        found = [read(row, fields) for row in rows]
-        months = [row["fiscal_month"] for row in found]
-        if len(set(months)) != len(months):
-            raise UnexpectedAnswer("the answer holds a period twice")
-        return found
+def read_list(body: Row, endpoint: Endpoint) -> list[Statement]:
+    """The periods of one list: 100 million KRW, ratios as they are.
 
+    Raises:
+        UnexpectedAnswer: a figure cannot be read, or a period stands there twice.
+    """
+    rows = [row for row in list_of(body, "output") if plain(row.get("stac_yymm"))]
+    found = [read(row, FIELDS[endpoint]) for row in rows]
+    months = [row["fiscal_month"] for row in found]
+    if len(set(months)) != len(months):
+        raise UnexpectedAnswer("the answer holds a period twice")
+    return found
+
+
+def _list(client: Client, endpoint: Endpoint, code: str, switch: str) -> list[Statement]:
     return client.ask(
         endpoint,
         {
@@ -109,7 +109,7 @@ def _list(
             "fid_cond_mrkt_div_code": client.market,
             "fid_input_iscd": code,
         },
-        read_list,
+        lambda body: read_list(body, endpoint),
         about=code,
     )
 
@@ -142,7 +142,8 @@ def _months_before(month: date, count: int) -> date:
     return date(number // 12, number % 12 + 1, 1)
 
 
-def _in_krw(row: Statement) -> Statement:
+def in_krw(row: Statement) -> Statement:
+    """The period with its amounts in KRW."""
     return row | {
         name: round(value * HUNDRED_MILLION)
         for name in AMOUNTS

@@ -22,7 +22,6 @@ FIELDS = (
     Field("close", "stck_prpr", decimal, required=False),
     Field("new", "new_stcn", amount),
     Field("repaid", "rdmp_stcn", amount),
-    Field("change", "prdy_rmnd_vrss", whole, required=False),
     Field("loan_balance", "rmnd_stcn", whole),
     Field("loan_amount", "rmnd_amt", whole),
 )
@@ -31,14 +30,14 @@ FIELDS = (
 def read_days(body: Row, _: str) -> list[Day]:
     """Each day's lent shares: balance, which may be negative, its worth in KRW, new and repaid.
 
+    New less repaid is the change of the balance but on the day of a split: a check looks at it.
+
     Raises:
         UnexpectedAnswer: the balance at the close is not what KIS says it is worth.
     """
     found = [read(row, FIELDS) for row in dated(list_of(body, "output1", "output2"), "bsop_date")]
     for one in found:
-        close, change = one.pop("close"), one.pop("change")
-        if change is not None and one["new"] - one["repaid"] != change:
-            raise UnexpectedAnswer(f"{one['trading_day']}: new less repaid is not the change")
+        close = one.pop("close")
         worth = one["loan_balance"] * close / MILLION if close else None
         if worth is not None and abs(worth - one["loan_amount"]) > 1:
             raise UnexpectedAnswer(f"{one['trading_day']}: the balance is worth something else")

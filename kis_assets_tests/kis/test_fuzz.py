@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from kis_assets.errors import KISError
 from kis_assets_tests.support.fuzzing import PIECES, TARGETS, spoilt
 
-SECONDS = float(os.environ.get("FUZZ_SECONDS", "60"))
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "120"))
 GROWTH = 40.0
 """Megabytes by which the process may grow once every decoder has worked: what Python and Polars
 keep for themselves."""

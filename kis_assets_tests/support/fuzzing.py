@@ -21,19 +21,30 @@ from kis_assets.exchange import calendar
 from kis_assets.kis import calendar as kis_calendar
 from kis_assets.kis import (
     corporate_actions,
+    credit_balances,
     daily_candles,
+    etf_navs,
     fields,
+    financial_statements,
+    index_candles,
+    investor_flows,
+    market_flows,
     master_files,
     minute_candles,
     minute_days,
     order_books,
+    program_trades,
     quotes,
+    short_sales,
     stock_info,
+    stock_loans,
     stream_records,
+    valuations,
 )
 from kis_assets.kis.accounts import APPROVAL_PATH, TOKEN_PATH
 from kis_assets.kis.action_lists import ACTION_LISTS, ActionList
 from kis_assets.kis.client import Client
+from kis_assets.kis.daily_figures import DailyService
 from kis_assets.kis.master_files import parse  # as it is: tests keep what it gives
 from kis_assets.kis.stream_registrations import acknowledgement
 from kis_assets.kis.token import read_answer
@@ -42,11 +53,21 @@ from kis_assets.settings import Settings
 from kis_assets.simulator.wire import masterfiles
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
+    CREDIT_BALANCES,
     DAILY_CANDLES,
+    ETF_NAVS,
+    FINANCIAL_STATEMENTS,
+    INDEX_CANDLES,
+    INVESTOR_FLOWS,
+    MARKET_FLOWS,
     MINUTE_CANDLES,
     ORDER_BOOKS,
     PRICE_SNAPSHOTS,
+    PROGRAM_TRADES,
+    SHORT_SALES,
     STOCK_INFO,
+    STOCK_LOANS,
+    VALUATIONS,
     Table,
 )
 from kis_assets.transport.http import Wire, envelope, stated_at
@@ -54,6 +75,7 @@ from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING
 from kis_assets_tests.kis.test_master_files import record
 from kis_assets_tests.kis.test_stream import BOOK, TRADE
 from kis_assets_tests.krx.test_krx_source import ISSUE, ROW
+from kis_assets_tests.support import figure_answers as given
 
 SPECIAL = [
     *("null", "true", "[]", "{}", '""', '" "', '"-"', "0", '"0"', "-1", '"-1"', '"00000000"'),
@@ -210,6 +232,25 @@ def _actions(asked: ActionList) -> Target:
         return _stored(found.rows, CORPORATE_ACTIONS)
 
     return Target(_said(output1=rows, ctx_area_nk="A"), read)
+
+
+def _figures(
+    service: DailyService, table: Table, where: str, row: dict[str, str], **more: Any
+) -> Target:
+    about = "KOSPI" if table is MARKET_FLOWS else "0001" if table is INDEX_CANDLES else CODE
+
+    def read(content: bytes) -> object:
+        days = service.read(_body(content), about)
+        return _stored((row for day in days for row in service.spread(day)), table)
+
+    return Target(_said(**more, **{where: [row]}), read)
+
+
+def _read_statements(content: bytes) -> object:
+    rows = financial_statements.read_list(_body(content), financial_statements.INCOME)
+    single = financial_statements.single_quarters(rows, 12)
+    kept = [financial_statements.in_krw(row) for row in single]
+    return _stored((row | {"stock_code": CODE} for row in kept), FINANCIAL_STATEMENTS)
 
 
 def _read_many(content: bytes) -> object:
@@ -382,6 +423,24 @@ TARGETS: dict[str, Target] = {
         lambda it: kis_calendar.read_page(_body(it), (date(2026, 3, 16),)),
     ),
     **{asked.endpoint.name: _actions(asked) for asked in ACTION_LISTS},
+    "flows": _figures(investor_flows.SERVICE, INVESTOR_FLOWS, "output2", given.flows()),
+    "market flows": _figures(market_flows.SERVICE, MARKET_FLOWS, "output", given.market_flows()),
+    "programmes": _figures(program_trades.SERVICE, PROGRAM_TRADES, "output", given.PROGRAM),
+    "short sales": _figures(short_sales.SERVICE, SHORT_SALES, "output2", given.SHORT),
+    "loans": _figures(stock_loans.SERVICE, STOCK_LOANS, "output1", given.LOAN),
+    "credit": _figures(credit_balances.SERVICE, CREDIT_BALANCES, "output", given.CREDIT),
+    "an index": _figures(
+        index_candles.SERVICE, INDEX_CANDLES, "output2", given.INDEX, output1=given.INDEX_NOW
+    ),
+    "a fund": _figures(etf_navs.SERVICE, ETF_NAVS, "output", given.NAV),
+    "valuation": Target(
+        _said(output=given.VALUED),
+        lambda it: _stored([valuations.read_valuation(_body(it), CODE)], VALUATIONS),
+    ),
+    "statements": Target(
+        _said(output=[given.income("202606", "250.00", "40"), given.income("202603", "100", "20")]),
+        _read_statements,
+    ),
     "token": Target(
         _said(
             access_token="T",
