@@ -125,7 +125,10 @@ ANSWERS = {
 FETCHES: dict[str, tuple[str, list[str]]] = {
     "kis-assets run": ("2026-04-01", usual("kis")),
     # What can still be had of it.
-    "kis-assets run --date 2026-03-16": ("2026-03-16", ["market_days", "daily_candles"]),
+    "kis-assets run --date 2026-03-16": (
+        "2026-03-16",
+        ["market_days", "daily_candles", "adjustment_factors"],
+    ),
     "kis-assets run --source mock": ("2026-04-01", usual("kis")),
     "kis-assets run --table order_books --table minute_candles": (
         "2026-04-01",

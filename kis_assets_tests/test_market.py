@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -196,7 +197,7 @@ def test_what_was_known_earlier_is_read_from_tables_and_views(market: Market) ->
 
 
 def test_what_is_pruned_is_an_error_only_for_who_asks_for_it(tmp_path: Path) -> None:
-    moments = iter(datetime(2026, 3, day, tzinfo=UTC) for day in (1, 2, 20))
+    moments = (datetime(2026, 3, day, tzinfo=UTC) for day in chain((1, 2), repeat(20)))
     lake = Lake(tmp_path / "mock", source="mock", keep_days=1, clock=lambda: next(moments))
     for close in (100, 101):
         rows = frame(DAILY_CANDLES, candle(DAY, close, close, close, close))

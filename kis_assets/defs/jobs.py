@@ -15,6 +15,8 @@ reference_ingestion = dg.define_asset_job(
 corporate_action_ingestion = dg.define_asset_job(
     "corporate_action_ingestion", selection=["corporate_actions"]
 )
+# The lake makes factors whenever candles change: this records and checks them.
+price_adjustment = dg.define_asset_job("price_adjustment", selection=["adjustment_factors"])
 evening_report = dg.define_asset_job("evening_report", selection=["market_report"])
 krx_ingestion = dg.define_asset_job("krx_ingestion", selection=["krx_daily"])
 # In a session prices alone: master files that cannot be had must not cost a capture.
@@ -66,6 +68,7 @@ JOBS = [
     daily_candle_ingestion,
     minute_candle_ingestion,
     corporate_action_ingestion,
+    price_adjustment,
     evening_report,
     krx_ingestion,
     market_figure_ingestion,

@@ -26,6 +26,7 @@ from kis_assets.defs.jobs import (
     market_figure_ingestion,
     minute_candle_ingestion,
     order_book_capture,
+    price_adjustment,
     price_capture,
     reference_ingestion,
     running,
@@ -206,6 +207,7 @@ def plans(settings: Settings) -> list[Plan]:
         # Companies that were asked this month are left alone.
         Plan("statements_evening", statement_ingestion, evening(report), "month"),
         Plan("report_evening", evening_report, evening(report), "day"),
+        Plan("factors_morning", price_adjustment, at(REPORT_AGAIN), "year"),
         Plan("report_morning", evening_report, at(REPORT_AGAIN), "day", of_before=1),
     ]
     if settings.source_type == "krx":

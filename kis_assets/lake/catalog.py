@@ -12,8 +12,9 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from kis_assets.lake.scope import year_of
 from kis_assets.lake.views import MACROS, VIEWS, meaning
-from kis_assets.tables import TABLES, Column, Table
+from kis_assets.tables import ADJUSTMENT_FACTORS, DAILY_CANDLES, TABLES, Column, Table
 
 # DuckDB 1.2 and everything after it opens this; the format of 2.0 cannot be opened by 1.x.
 STORAGE_VERSION = "v1.2.0"
@@ -48,7 +49,7 @@ def statements(files: Files, folder: Path | None = None) -> dict[str, list[str]]
         folder: where the files lie, absolute; may be None when there are none.
     """
     where = _where(folder or Path())
-    macros = dict(MACROS)
+    macros = MACROS | {"factors_are_made()": _factors_are_made(files)}
     for name in sorted(set[str]().union(*(view.recent for view in VIEWS.values()))):
         newest = files.get(name, ())[-RECENT_UNITS:]
         macros[f"recent_{name}()"] = f"TABLE {_rows(TABLES[name], newest, where)}"
@@ -130,6 +131,22 @@ def _rows(table: Table, files: Sequence[Listed], where: str) -> str:
     # Who asks is told: fewer rows than there are would look like all.
     parts += [_nothing(table, unless=_failure(path, where)) for path in damaged]
     return " UNION ALL ".join(parts) or _nothing(table)
+
+
+def _factors_are_made(files: Files) -> str:
+    """SQL that is true, and fails where a year has candles and no adjustment factors.
+
+    They are made before a catalog is: but a folder from before there were any may not be writable.
+    """
+    years = {
+        table: {year_of(path) for path, _ in files.get(table, ())}
+        for table in (DAILY_CANDLES.name, ADJUSTMENT_FACTORS.name)
+    }
+    if not (without := years[DAILY_CANDLES.name] - years[ADJUSTMENT_FACTORS.name]):
+        return "true"
+    listed = ", ".join(map(str, sorted(without)))
+    said = f"no adjustment_factors of {listed} are stored; run: kis-assets run"
+    return f"CAST(error({_text(said)}) AS BOOLEAN)"
 
 
 def _failure(path: str, where: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Collection
@@ -13,7 +12,8 @@ import duckdb
 
 from kis_assets.lake import catalog, row_files
 from kis_assets.lake.damaged_files import damaged, is_database, rows_in
-from kis_assets.lake.versions import Versions, content, sync
+from kis_assets.lake.notes import digest, noted
+from kis_assets.lake.versions import Versions, sync
 from kis_assets.security.ownership import put, take_place, warn
 from kis_assets.tables import TABLES, Table
 
@@ -54,11 +54,11 @@ class Database:
             self._versions.sweep("market")
             views = self.views()
             # A view is made anew too when a table it reads has other columns.
-            every = _digest(catalog.statements({}))
-            marks = {name: f"{every} {_digest(sql)}" for name, sql in views.items()}
+            every = digest(catalog.statements({}))
+            marks = {name: f"{every} {digest(sql)}" for name, sql in views.items()}
             note = self._versions.folder / ".locks" / "published"
             is_there = is_database(self.path) and not self.path.is_symlink()
-            known = _marks(note) if only_if_stale and is_there else {}
+            known = noted(note) if only_if_stale and is_there else {}
             if known == marks:
                 return
             changed = {name: views[name] for name in marks if marks[name] != known.get(name)}
@@ -105,16 +105,3 @@ class Database:
             (path[start:], None if path in self._damaged else path.endswith(ending))
             for path in found
         ]
-
-
-def _digest(found: object) -> str:
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
-
-
-def _marks(note: Path) -> dict[str, str]:
-    """What is published, as `publish` noted it; nothing where that cannot be read."""
-    try:
-        found = json.loads(content(note))
-    except (ValueError, OSError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -7,6 +7,7 @@ a file is never changed, and is deleted only long after another took its place.
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Generator, Sequence
@@ -17,15 +18,25 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from kis_assets.lake import catalog, row_files, validation
+from kis_assets.lake import adjustment, catalog, row_files, validation
 from kis_assets.lake.damaged_files import damaged, rows_in, told
 from kis_assets.lake.database import Database
 from kis_assets.lake.diff import Change, compare
-from kis_assets.lake.scope import LakeError, Scope, day_of, order_of, rows_by_day, unit_of
+from kis_assets.lake.notes import digest, noted
+from kis_assets.lake.scope import (
+    LakeError,
+    Scope,
+    day_of,
+    order_of,
+    rows_by_day,
+    unit_of,
+    year_of,
+)
 from kis_assets.lake.validation import Refused
-from kis_assets.lake.versions import Versions
+from kis_assets.lake.versions import Versions, stamped_at
+from kis_assets.security.ownership import put, warn
 from kis_assets.security.text_input import plain_folder
-from kis_assets.tables import Table
+from kis_assets.tables import ADJUSTMENT_FACTORS, CORPORATE_ACTIONS, DAILY_CANDLES, Table
 
 __all__ = ["Change", "Lake", "LakeError", "Refused", "Scope"]
 
@@ -163,8 +174,65 @@ class Lake:
         with self._failures(self.database.name):
             if not only_if_stale:
                 self._versions.heal_all()
+            self._adjust()
             self._database.publish(only_if_stale=only_if_stale)
         return self.database
+
+    def factors(self, year: int, at: datetime | None = None) -> pl.DataFrame:
+        """Rows of `adjustment_factors` of a year, made of what is stored now; made `at`, or now.
+
+        Raises:
+            LakeError: a file is damaged.
+        """
+        scope = Scope.year(year)
+        firsts = [date(year - before, month, 1) for before in (1, 0) for month in range(1, 13)]
+        months = (
+            self.scan(DAILY_CANDLES, first=month.first, last=month.last)
+            .select(adjustment.INPUT)
+            .collect()
+            for month in map(Scope.month, firsts)
+        )
+        actions = self.scan(CORPORATE_ACTIONS, first=scope.first, last=scope.last).collect()
+        rows = adjustment.factors((it for it in months if it.height), actions, scope.first)
+        return adjustment.stored(rows, self.source, at or self.now())
+
+    def _adjust(self) -> None:
+        """Bring `adjustment_factors` up to date with the candles and actions they are made of."""
+        note = self.folder / ".locks" / "adjusted"
+        made_of: dict[int, list[str]] = {}
+        for table in (DAILY_CANDLES, CORPORATE_ACTIONS):
+            for path in self._versions.every_newest(table.name):
+                made_of.setdefault(year_of(path), []).append(path.rpartition("/versions/")[2])
+        # The first close of a year is held against the last one of the year before.
+        marks = {
+            str(year): digest([made_of.get(year - 1), files])
+            for year, files in sorted(made_of.items())
+        }
+        known = noted(note)
+        for year in [int(year) for year, mark in marks.items() if known.get(year) != mark]:
+            try:
+                rows = self.factors(year, max(map(stamped_at, made_of[year])))
+                self._store_factors(year, rows, made_of[year])
+            except LakeError as error:  # one file must not stop all
+                warn(str(error))
+                del marks[str(year)]
+        if known != marks:
+            put(note, json.dumps(marks).encode())
+
+    def _store_factors(self, year: int, rows: pl.DataFrame, made_of: list[str]) -> None:
+        """Store a year's factors as known since what they are made of is.
+
+        The first ones are as old as the first of that: before, nobody made any.
+        """
+        table, scope = ADJUSTMENT_FACTORS, Scope.year(year)
+        unit = scope.unit(table)
+        with self._versions.lock(table.name):
+            if self._versions.newest(table.name, unit):
+                self._replace(table, unit, scope, rows, max(map(stamped_at, made_of)))
+            else:  # also where there is none: a year in which nothing took effect is known as one
+                units = (path.split("/")[:2] for path in made_of)
+                self._add(table, unit, rows, min(self._versions.written_at(*it)[0] for it in units))
+            self._versions.heal(table.name, unit)
 
     def prune(self) -> int:
         """Delete versions that gave way to a newer one more than `keep_days` ago.
@@ -224,7 +292,14 @@ class Lake:
         """
         return [view for view, *_ in self._database.views(tables, as_of).values()]
 
-    def _replace(self, table: Table, unit: str, scope: Scope, rows: pl.DataFrame) -> Change:
+    def _replace(
+        self,
+        table: Table,
+        unit: str,
+        scope: Scope,
+        rows: pl.DataFrame,
+        known_at: datetime | None = None,
+    ) -> Change:
         before = row_files.load(table, self._versions.newest(table.name, unit))
         rest = table.empty()
         if not scope.is_whole_unit(table):
@@ -237,16 +312,17 @@ class Lake:
             if rest.height:
                 whole = pl.concat([rest, rows]).sort(order_of(table))
                 validation.refuse_shared_keys(table, whole)
-            path = self._versions.add(
-                table.name,
-                unit,
-                row_files.tag(table),
-                lambda target: row_files.write(table, whole, target),
-            )
+            path = self._add(table, unit, whole, known_at)
         days = rows_by_day(
             table, pl.concat([rows.lazy(), rest.lazy().filter(scope.days_of(table))])
         )
         return Change(table.name, unit, rows.height, days, added, removed, altered, samples, path)
+
+    def _add(self, table: Table, unit: str, rows: pl.DataFrame, known_at: datetime | None) -> Path:
+        def write(target: Path) -> None:
+            row_files.write(table, rows, target)
+
+        return self._versions.add(table.name, unit, row_files.tag(table), write, known_at)
 
     @contextmanager
     def _failures(self, what: str) -> Generator[None]:

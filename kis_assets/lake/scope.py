@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -11,6 +12,7 @@ import polars as pl
 from kis_assets.tables import Table
 
 STOCK = "stock_code"
+_UNIT = re.compile(r"\w=(\d{4})(-\d\d){0,2}/")
 CAPTURE = "captured_at"
 
 
@@ -135,6 +137,18 @@ def unit_of(table: Table, day: date) -> str:
     if table.unit == "month":
         return f"month={day.year:04d}-{day.month:02d}"
     return f"{table.clock}={day.isoformat()}"
+
+
+def year_of(path: str) -> int:
+    """The year that a file's storage unit lies in, by its path.
+
+    Raises:
+        LakeError: the path names no unit.
+    """
+    found = _UNIT.search(path)
+    if found is None:
+        raise LakeError(f"{path} lies in no storage unit")
+    return int(found[1])
 
 
 def order_of(table: Table) -> list[str]:

@@ -62,22 +62,28 @@ class Versions:
 
     def written_at(self, table: str, unit: str) -> list[datetime]:
         """When the versions of a unit that are still kept were written, oldest first."""
-        return [
-            datetime.strptime(name[:_STAMP_LENGTH], _STAMP).replace(tzinfo=UTC)
-            for name in self._names(table, unit)
-        ]
+        return [stamped_at(name) for name in self._names(table, unit)]
 
-    def add(self, table: str, unit: str, tag: str, write: Callable[[Path], None]) -> Path:
+    def add(
+        self,
+        table: str,
+        unit: str,
+        tag: str,
+        write: Callable[[Path], None],
+        known_at: datetime | None = None,
+    ) -> Path:
         """Let `write` make a file, and make that the newest version of the unit.
 
         Either the whole file is there under its final name, on the disk itself, or nothing is.
+        What follows from other rows is known since those are: `known_at`, now when None.
         """
         temporary = self.temporary(table, ".parquet")
         try:
             write(temporary)
             sync(temporary)
             folder = _make(self._folder(table) / unit)
-            name = f"{self._next_stamp(table, unit)}-{secrets.token_hex(4)}-{tag}.parquet"
+            stamp = self._next_stamp(table, unit, known_at or self._clock())
+            name = f"{stamp}-{secrets.token_hex(4)}-{tag}.parquet"
             target = folder / name
             temporary.replace(target)
             sync(folder)
@@ -216,13 +222,12 @@ class Versions:
                 stale.append(unit)
         return stale
 
-    def _next_stamp(self, table: str, unit: str) -> str:
+    def _next_stamp(self, table: str, unit: str, at: datetime) -> str:
         """A stamp after that of every other version of the unit, even if the clock went back."""
-        stamp = self._stamp(self._clock())
+        stamp = self._stamp(at)
         names = self._names(table, unit)
         if names and names[-1][:_STAMP_LENGTH] >= stamp:
-            newest = datetime.strptime(names[-1][:_STAMP_LENGTH], _STAMP).replace(tzinfo=UTC)
-            return self._stamp(newest + timedelta(microseconds=1))
+            return self._stamp(stamped_at(names[-1]) + timedelta(microseconds=1))
         return stamp
 
     def _stamp(self, at: datetime) -> str:
@@ -247,6 +252,12 @@ class Versions:
         if until and len(until) != _STAMP_LENGTH:
             raise LakeError(f"{note} is no note of this program: move it away")
         return until
+
+
+def stamped_at(version: str) -> datetime:
+    """When a version was written, by its name or its path."""
+    name = version.rpartition("/")[2]
+    return datetime.strptime(name[:_STAMP_LENGTH], _STAMP).replace(tzinfo=UTC)
 
 
 def content(note: Path) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from kis_assets.tables.candles import DAILY_CANDLES, KRX_DAILY, MINUTE_CANDLES
 from kis_assets.tables.columns import INSTANT, KRW, PERCENT, SHARES, Column
-from kis_assets.tables.corporate_actions import CORPORATE_ACTIONS
+from kis_assets.tables.corporate_actions import ADJUSTMENT_FACTORS, CORPORATE_ACTIONS
 from kis_assets.tables.flows import INVESTOR_FLOWS, MARKET_FLOWS, PROGRAM_TRADES
 from kis_assets.tables.fundamentals import FINANCIAL_STATEMENTS, VALUATIONS
 from kis_assets.tables.indices import ETF_NAVS, INDEX_CANDLES
@@ -19,6 +19,7 @@ from kis_assets.tables.reference import MARKET_DAYS, STOCK_INFO, STOCK_MASTER
 from kis_assets.tables.table import Cost, Preview, Table, Unit, partition_key
 
 __all__ = [
+    "ADJUSTMENT_FACTORS",
     "CORPORATE_ACTIONS",
     "CREDIT_BALANCES",
     "DAILY_CANDLES",
@@ -67,6 +68,7 @@ TABLES = {
         MINUTE_CANDLES,
         STOCK_INFO,
         CORPORATE_ACTIONS,
+        ADJUSTMENT_FACTORS,
         INDEX_CANDLES,
         MARKET_FLOWS,
         INVESTOR_FLOWS,

@@ -76,3 +76,38 @@ CORPORATE_ACTIONS = Table(
         *ORIGIN,
     ),
 )
+
+ADJUSTMENT_FACTORS = Table(
+    name="adjustment_factors",
+    description=(
+        "What a day did to all prices of a stock before it: one row where that is not nothing. "
+        "A recorded split, reverse split, bonus issue or capital reduction by its ratio, else the "
+        "base price over the previous close where they differ by more than a tick (rights issues, "
+        "mergers, spin-offs). Cash dividends do nothing. Made anew when candles or actions change."
+    ),
+    clock="effective_on",
+    key=("effective_on", "stock_code"),
+    partition="year",
+    unit="year",
+    may_be_empty=True,
+    is_usual=True,
+    preview=Preview("effective_on stock_code factor reason evidence", largest="effective_on"),
+    columns=(
+        day("effective_on", "First day of trading on the new basis"),
+        STOCK_CODE,
+        real("factor", "What all prices before the day are multiplied by: 0.1 for a split by ten"),
+        text(
+            "reason",
+            "The kind of the action, as in corporate_actions; several joined by +; unknown where "
+            "only the base price tells",
+        ),
+        text(
+            "evidence",
+            "What the factor is taken from: ratio (as announced), base_price (over the previous "
+            "close) or daily_chart (its split ratio)",
+        ),
+        integer("base_price", "Base price of the day (기준가)", KRW),
+        integer("previous_close", "Close of the day before, of the stock", KRW, nullable=True),
+        *ORIGIN,
+    ),
+)

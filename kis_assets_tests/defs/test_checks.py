@@ -28,6 +28,7 @@ from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.base import DataSource
 from kis_assets.sources.tables import TableSource
 from kis_assets.tables import (
+    ADJUSTMENT_FACTORS,
     CORPORATE_ACTIONS,
     DAILY_CANDLES,
     KRX_DAILY,
@@ -47,7 +48,7 @@ NOON = datetime(2026, 3, 17, 12, 40, tzinfo=calendar.SEOUL)
 CHECKS = {table.name: checks for table, checks in LISTED.items()}
 REPLAYED = (
     *(MARKET_DAYS, STOCK_MASTER, STOCK_INFO, PRICE_SNAPSHOTS, ORDER_BOOKS),
-    *(DAILY_CANDLES, MINUTE_CANDLES, CORPORATE_ACTIONS),
+    *(DAILY_CANDLES, MINUTE_CANDLES, CORPORATE_ACTIONS, ADJUSTMENT_FACTORS),
 )
 """The tables of which the replayed days have rows; `test_figure_checks` has the others."""
 WARNINGS = {c.name for checks in CHECKS.values() for c in checks if c.severity.value == "WARN"}
@@ -306,6 +307,14 @@ SPOILT: list[tuple[str, Table, Spoil]] = [
         PRICE_SNAPSHOTS,
         lambda rows: rows.with_columns(captured_at=pl.col("captured_at") + timedelta(hours=8)),
     ),
+    ("key_is_unique", ADJUSTMENT_FACTORS, doubled),
+    ("factors_are_possible", ADJUSTMENT_FACTORS, at(0, factor=0.0001)),
+    (
+        "factors_are_of_the_stored_candles",
+        ADJUSTMENT_FACTORS,
+        at(0, base_price=pl.col("base_price") * 10),
+    ),
+    ("moved_bases_have_a_factor", ADJUSTMENT_FACTORS, lambda rows: rows[1:]),
     ("key_is_unique", ORDER_BOOKS, doubled),
     ("universe_is_covered", ORDER_BOOKS, without_a_tenth),
     (

@@ -121,6 +121,7 @@ def test_the_official_prices_of_a_csat_day_are_captured_an_hour_later(
         ("20 08:00", "stock_master_ingestion", "2026-11-20"),
         ("20 08:00", "reference_ingestion", "2026-11-01"),
         ("20 08:30", "cache_warming", ""),
+        ("20 08:50", "price_adjustment", "2026"),
         ("20 08:50", "evening_report", "2026-11-19"),
     ]
 

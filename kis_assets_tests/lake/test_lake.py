@@ -173,7 +173,8 @@ def test_units_are_hive_styled_and_oldest_first(lake: Lake) -> None:
     assert lake.units(PRICE_SNAPSHOTS) == ["trading_day=2026-03-17"]
     assert lake.units(MARKET_DAYS) == ["year=2026"]
     assert lake.units(DAILY_CANDLES) == ["month=2025-12", "month=2026-03"]
-    assert len(files(lake, "parquet/*/*.parquet")) == 4
+    # Beside them the adjustment factors of two years, which follow the candles.
+    assert len(files(lake, "parquet/*/*.parquet")) == 4 + 2
     assert_healthy(lake)
 
 
@@ -790,7 +791,8 @@ def _killed_at(folder: Path, step: int) -> str:
     printed, errors = _run(_KILLED, folder, step).communicate()
     assert errors == ""
     whole = [{(DAY, SAMSUNG): n, (DAY, HYNIX): n} for n in (1, 2)]
-    for path in files(lake, "versions/**/*.parquet") + files(lake, "parquet/**/*.parquet"):
+    every = "daily_candles/**/*.parquet"
+    for path in files(lake, f"versions/{every}") + files(lake, f"parquet/{every}"):
         assert volumes(pl.read_parquet(path)) in whole
     with duckdb.connect(lake.database, read_only=True) as connection:
         found = connection.sql("SELECT DISTINCT volume, count(*) OVER () FROM daily_candles")

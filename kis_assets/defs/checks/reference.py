@@ -8,7 +8,8 @@ import polars as pl
 
 from kis_assets.defs.checks.check import Window
 from kis_assets.exchange import calendar, stocks
-from kis_assets.tables import STOCK_MASTER
+from kis_assets.lake.base_prices import moved_bases
+from kis_assets.tables import DAILY_CANDLES, STOCK_MASTER
 
 _FUND = re.compile(r"F\d{8}")
 
@@ -57,4 +58,35 @@ def actions_take_effect_on_sessions(_: Window, rows: pl.LazyFrame) -> pl.LazyFra
     days = [day for day in found if not calendar.is_trading_day(day)]
     return known.filter(pl.col("effective_on").is_in(days)).select(
         "effective_on", "stock_code", "kind", "origin"
+    )
+
+
+def factors_are_possible(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """A day multiplies the prices before it by no less than a thousandth and no more than 1,000."""
+    return rows.filter(~pl.col("factor").is_between(0.001, 1000)).select(
+        "effective_on", "stock_code", "factor", "reason"
+    )
+
+
+def factors_are_of_the_stored_candles(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """The base price of a factor is that of the day's candle."""
+    candles = window.rows(DAILY_CANDLES).select(
+        "stock_code", pl.col("trading_day").alias("effective_on"), candle="base_price"
+    )
+    return (
+        rows.join(candles, on=["stock_code", "effective_on"], how="left")
+        .filter(pl.col("candle").ne_missing(pl.col("base_price")))
+        .select("effective_on", "stock_code", "factor", "base_price", "candle")
+    )
+
+
+def moved_bases_have_a_factor(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Every base price more than a tick from the final close of the session before has one."""
+    first, last = max(window.first, calendar.FIRST_DAY), min(window.last, window.now.date())
+    candles = window.rows(DAILY_CANDLES, days_before=calendar.LONGEST_CLOSURE.days)
+    return (
+        moved_bases(candles, first, last)
+        .rename({"trading_day": "effective_on"})
+        .join(rows, on=["stock_code", "effective_on"], how="anti")
+        .select("effective_on", "stock_code", "previous_close", "base_price")
     )

@@ -18,6 +18,7 @@ from kis_assets.defs.checks import minute_candles as minutes
 from kis_assets.defs.checks import order_books as books
 from kis_assets.defs.checks.check import Check, asset_checks
 from kis_assets.tables import (
+    ADJUSTMENT_FACTORS,
     CORPORATE_ACTIONS,
     CREDIT_BALANCES,
     DAILY_CANDLES,
@@ -117,6 +118,12 @@ LISTED: dict[Table, list[Check]] = {
         Check(reference.ratios_are_positive),
         Check(reference.actions_take_effect_on_sessions, WARN),
         Check(cross_source.adjusted_series_is_that_of_kis, WARN),
+    ],
+    ADJUSTMENT_FACTORS: [
+        UNIQUE,
+        Check(reference.factors_are_possible, blocks=True),
+        Check(reference.factors_are_of_the_stored_candles),
+        Check(reference.moved_bases_have_a_factor),
     ],
     INDEX_CANDLES: [
         UNIQUE,
