@@ -13,6 +13,7 @@ import polars as pl
 from kis_assets.exchange import calendar
 from kis_assets.lake.lake import Lake
 from kis_assets.lake.universe import wanted
+from kis_assets.report.figures import Figures, figures
 from kis_assets.settings import Settings
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
@@ -71,6 +72,7 @@ class DayReport:
     actions: pl.DataFrame
     upcoming: pl.DataFrame
     without_price: pl.DataFrame
+    figures: Figures
     stored: pl.DataFrame
     condition: pl.DataFrame
 
@@ -106,6 +108,7 @@ def day_report(lake: Lake, day: date, settings: Settings) -> DayReport | None:
         actions=actions.filter(pl.col("effective_on") == day),
         upcoming=actions.filter(pl.col("effective_on") > day),
         without_price=_without_price(master, quotes, wanted(settings, lake)),
+        figures=figures(lake, day, dict(master.select("stock_code", "stock_name").iter_rows())),
         stored=_stored(lake, day),
         condition=_condition(lake, day),
     )

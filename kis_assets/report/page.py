@@ -13,6 +13,7 @@ import polars as pl
 from kis_assets.exchange.calendar import SEOUL
 from kis_assets.lake.lake import Lake
 from kis_assets.report.daily_report import WINDOW, DayReport
+from kis_assets.report.figures import WHO
 from kis_assets.security.ownership import put
 
 
@@ -62,6 +63,7 @@ def page(report: DayReport, source: str, pictures: Mapping[str, str]) -> str:
     return environment.get_template("page.html.jinja").render(
         report=report,
         window=WINDOW,
+        whom=list(WHO),
         source=source,
         is_mock=source.startswith("mock"),
         headline=f"{up:,} stocks rose, {down:,} fell"

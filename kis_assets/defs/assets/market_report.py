@@ -24,14 +24,20 @@ from kis_assets.report.page import drawn, page, store
         "daily_candles",
         "minute_candles",
         "corporate_actions",
+        "index_candles",
+        "market_flows",
+        "investor_flows",
+        "program_trades",
+        "short_sales",
     ],
     group_name="reports",
     owners=OWNERS,
     kinds={"python", "html"},
     description=(
-        "A page about a trading day: breadth, movers, turnover, new highs and lows, corporate "
-        "actions, and what is missing. Made of what is stored; nothing is asked of KIS. It lies in "
-        "data/<source>/reports and needs nothing but a browser."
+        "A page about a trading day: indices, who bought and sold, breadth, movers, turnover, "
+        "short sales, new highs and lows, corporate actions, and what is missing. Made of what is "
+        "stored; nothing is asked of KIS. It lies in data/<source>/reports and needs nothing but a "
+        "browser."
     ),
 )
 def market_report(

@@ -1,0 +1,157 @@
+"""Indices, flows, short sales and programme trades of a day, or of the newest one before it.
+
+They are published on the next morning: a page made in the evening has those of the session before,
+and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+
+from kis_assets.lake.lake import Lake
+from kis_assets.tables import (
+    INDEX_CANDLES,
+    INVESTOR_FLOWS,
+    MARKET_FLOWS,
+    PROGRAM_TRADES,
+    SHORT_SALES,
+    Table,
+)
+
+INDICES = {"0001": "KOSPI", "1001": "KOSDAQ", "2001": "KOSPI 200"}
+WHO = {
+    "individuals": ("individual",),
+    "foreigners": ("foreign_registered", "foreign_unregistered"),
+    "institutions": (
+        *("securities", "investment_trust", "private_fund", "bank"),
+        *("insurance", "merchant_bank", "pension"),
+    ),
+    "others": ("other_institution", "other_corporation"),
+}
+"""The classes of investors as a page names them."""
+LOOKED_BACK = timedelta(days=12)
+"""How old the newest figures may be: the longest closure of the exchange."""
+MOST = 10
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The stocks that stand first in something, and the day it is of."""
+
+    title: str
+    day: date
+    rows: pl.DataFrame
+    """stock_code, stock_name, value (KRW, signed) and, of short sales, ratio (% of the volume)."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is stored of figures; what is not is empty, and stands in `missing` by table."""
+
+    indices: pl.DataFrame
+    """A row an index: name, trading_day, close, change, rate (%), trading_value (KRW)."""
+    markets: pl.DataFrame
+    """A row a market: market, trading_day, and what each of `WHO` bought less sold (KRW)."""
+    rankings: list[Ranking]
+    missing: list[str]
+
+
+def figures(lake: Lake, day: date, names: Mapping[str, str]) -> Figures:
+    """The newest figures up to a day; `names` are the stocks' by code."""
+    found = {
+        table.name: _newest(lake, table, day)
+        for table in (INDEX_CANDLES, MARKET_FLOWS, INVESTOR_FLOWS, PROGRAM_TRADES, SHORT_SALES)
+    }
+    return Figures(
+        indices=_indices(found[INDEX_CANDLES.name]),
+        markets=_markets(found[MARKET_FLOWS.name]),
+        rankings=[
+            Ranking(title, rows["trading_day"][0], _named(rows, names))
+            for title, rows in (
+                *_of_investors(found[INVESTOR_FLOWS.name]),
+                *_short(found[SHORT_SALES.name]),
+                *_programmes(found[PROGRAM_TRADES.name]),
+            )
+            if rows.height
+        ],
+        missing=[name for name, rows in found.items() if rows.is_empty()],
+    )
+
+
+def _newest(lake: Lake, table: Table, day: date) -> pl.DataFrame:
+    rows = lake.scan(table, first=day - LOOKED_BACK, last=day)
+    return rows.filter(pl.col("trading_day") == pl.col("trading_day").max()).collect()
+
+
+def _indices(rows: pl.DataFrame) -> pl.DataFrame:
+    order = pl.Enum(list(INDICES))
+    return (
+        rows.filter(pl.col("index_code").is_in(list(INDICES)))
+        .sort(pl.col("index_code").cast(order))
+        .select(
+            name=pl.col("index_code").replace_strict(INDICES, return_dtype=pl.String),
+            trading_day="trading_day",
+            close="close",
+            change="change",
+            rate=100 * pl.col("change") / (pl.col("close") - pl.col("change")),
+            trading_value="trading_value",
+        )
+    )
+
+
+def _markets(rows: pl.DataFrame) -> pl.DataFrame:
+    return (
+        rows.group_by("market", "trading_day")
+        .agg(_net(classes).alias(who) for who, classes in WHO.items())
+        .sort("market", descending=True)
+    )
+
+
+def _net(classes: tuple[str, ...]) -> pl.Expr:
+    return pl.col("net_value").filter(pl.col("investor").is_in(classes)).sum()
+
+
+def _of_investors(rows: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+    found: list[tuple[str, pl.DataFrame]] = []
+    for who in ("foreigners", "institutions"):
+        nets = rows.group_by("trading_day", "stock_code").agg(value=_net(WHO[who]))
+        bought, sold = _both_ends(nets)
+        found += [(f"Bought most by {who}", bought), (f"Sold most by {who}", sold)]
+    return found
+
+
+def _programmes(rows: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+    bought, sold = _both_ends(rows.select("trading_day", "stock_code", value="net_value"))
+    return [("Bought most by programmes", bought), ("Sold most by programmes", sold)]
+
+
+def _short(rows: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+    shorted = rows.filter(pl.col("short_volume") > 0).select(
+        "trading_day", "stock_code", value="short_value", ratio="short_ratio"
+    )
+    known = shorted.filter(pl.col("ratio").is_not_null())
+    return [
+        ("Sold short most, by value", _first(shorted, "value")),
+        ("Sold short most, of the day's volume", _first(known, "ratio")),
+    ]
+
+
+def _both_ends(nets: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    bought = _first(nets.filter(pl.col("value") > 0), "value")
+    sold = nets.filter(pl.col("value") < 0).sort("value", "stock_code").head(MOST)
+    return bought, sold
+
+
+def _first(rows: pl.DataFrame, by: str) -> pl.DataFrame:
+    return rows.sort(by, "stock_code", descending=[True, False]).head(MOST)
+
+
+def _named(rows: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
+    code = pl.col("stock_code")
+    return rows.with_columns(
+        stock_name=code.replace_strict(names, default=code, return_dtype=pl.String)
+    )
