@@ -16,8 +16,30 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from kis_assets.exchange import stocks
-from kis_assets.lake.reader import CatalogReader, NotStored, NotStoredWarning, missing, spans
+from kis_assets.exchange import indices, stocks
+from kis_assets.lake.queries import (
+    NEWEST,
+    Day,
+    as_day,
+    benchmark,
+    conditions,
+    finding,
+    made_of,
+    minutes_of,
+    remedy,
+    rows_of,
+    screening,
+    span,
+    universe,
+)
+from kis_assets.lake.reader import (
+    CatalogReader,
+    NotStored,
+    NotStoredWarning,
+    SurvivorshipWarning,
+    missing,
+    spans,
+)
 from kis_assets.security.text_input import composed
 
 if TYPE_CHECKING:
@@ -25,28 +47,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 Codes = str | Iterable[str] | None
-Day = date | str
-Query = tuple[str, tuple[object, ...]]
 Rows = tuple[list[str], list[tuple[Any, ...]]]
 
+_OF_ALL = ("daily_candles", "daily_candles_adjusted", "total_return", "investor_flows")
 _NO_MASTER = "no stock_master is stored yet; run: kis-assets run"
-_MINUTES = {1: "minute_candles", 5: "candles_5m", 30: "candles_30m"}
-# The table that a view is made of, and the column that a stock's rows are in order of.
-_MADE_OF = {
-    **dict.fromkeys(
-        ("daily_candles", "daily_candles_adjusted", "weekly_candles", "monthly_candles"),
-        ("daily_candles", "trading_day"),
-    ),
-    **dict.fromkeys(_MINUTES.values(), ("minute_candles", "started_at")),
-    **dict.fromkeys(("price_snapshots", "latest_prices"), ("price_snapshots", "captured_at")),
-    "order_books": ("order_books", "captured_at"),
-}
-
-NEWEST = "trading_day = (SELECT max(trading_day) FROM stock_master)"
-_LISTED = (
-    "stock_code, stock_name, market, security_type, listed_shares, base_price, is_halted, "
-    "is_administrative, listed_on, trading_day"
-)
 
 
 class Market:
@@ -102,16 +106,61 @@ class Market:
         return self._rows(view, codes, start, end, as_of)
 
     def weekly_candles(
-        self, codes: Codes = None, start: Day | None = None, end: Day | None = None
+        self,
+        codes: Codes = None,
+        start: Day | None = None,
+        end: Day | None = None,
+        *,
+        adjusted: bool = False,
     ) -> pl.DataFrame:
-        """Raw candles of a week (주봉), dated by the last stored day in it."""
-        return self._rows("weekly_candles", codes, start, end)
+        """Candles of a week (주봉), dated by the last stored day in it; raw, or `adjusted`."""
+        view = "weekly_candles_adjusted" if adjusted else "weekly_candles"
+        return self._rows(view, codes, start, end)
 
     def monthly_candles(
+        self,
+        codes: Codes = None,
+        start: Day | None = None,
+        end: Day | None = None,
+        *,
+        adjusted: bool = False,
+    ) -> pl.DataFrame:
+        """Candles of a month (월봉), dated by the last stored day in it; raw, or `adjusted`."""
+        view = "monthly_candles_adjusted" if adjusted else "monthly_candles"
+        return self._rows(view, codes, start, end)
+
+    def total_return(
         self, codes: Codes = None, start: Day | None = None, end: Day | None = None
     ) -> pl.DataFrame:
-        """Raw candles of a month (월봉), dated by the last stored day in it."""
-        return self._rows("monthly_candles", codes, start, end)
+        """Adjusted closes with cash dividends reinvested (총수익), as the view says."""
+        return self._rows("total_return", codes, start, end)
+
+    def benchmark(
+        self,
+        codes: Codes = None,
+        start: Day | None = None,
+        end: Day | None = None,
+        *,
+        index: str = "KOSPI",
+    ) -> pl.DataFrame:
+        """Daily returns of stocks beside those of an index, as fractions: 0.01 is one percent.
+
+        Columns: trading_day, stock_code, stock_return (of adjusted closes), index_return and
+        excess_return, the one less the other. A day without its index has null.
+
+        Args:
+            codes: the stocks; None for all.
+            start: the first day; its return is against the session before.
+            end: the last one.
+            index: KOSPI, KOSDAQ, KOSPI 200, KOSDAQ 150, or a code of four digits.
+        """
+        first, last = span(start, end)
+        wanted, code = self._codes(codes), indices.code_of(index)
+        rows = self.sql(benchmark(wanted, first, last), code)
+        self._judge("daily_candles_adjusted", set(rows["stock_code"]), wanted, first, last)
+        if rows.is_empty() or rows["index_return"].null_count() == rows.height:
+            self._require("index_candles")
+        return rows
 
     def minutes(
         self,
@@ -121,11 +170,13 @@ class Market:
         every: int = 1,
         as_of: datetime | None = None,
     ) -> pl.DataFrame:
-        """Candles of 1, 5 or 30 minutes (분봉) of a day, or from one day to another, included."""
-        if every not in _MINUTES:
-            raise ValueError(f"candles of {every} minutes are not kept; 1, 5 and 30 are")
+        """Candles of so many minutes (분봉) of a day, or from one day to another, included.
+
+        Those of `every` whole number of minutes begin at the full day, so 09:00 begins one where
+        `every` divides an hour; the closing auction is a candle of its own.
+        """
         first, last = days if isinstance(days, tuple) else (days, days)
-        return self._rows(_MINUTES[every], codes, first, last, as_of)
+        return self._rows(minutes_of(every), codes, first, last, as_of)
 
     def snapshots(
         self,
@@ -150,17 +201,142 @@ class Market:
         return self._rows("order_books", codes, start, end, as_of)
 
     def prices(self, codes: Codes = None) -> pl.DataFrame:
-        """Each stock's price in the newest capture that has it."""
-        return self._rows("latest_prices", codes, None, None)
+        """Each stock's price in the newest capture that has it, with market, sector, industry."""
+        return self._rows("prices", codes, None, None)
 
-    def stocks(self, *, as_of: datetime | None = None) -> pl.DataFrame:
-        """What was listed on the newest stored day, by code: all columns of `stock_master`."""
-        rows = self.sql(
-            f"SELECT * FROM stock_master WHERE {NEWEST} ORDER BY stock_code",  # noqa: S608
-            as_of=as_of,
-        )
+    def stocks(self, day: Day | None = None, *, as_of: datetime | None = None) -> pl.DataFrame:
+        """What was listed, by code: names, market, sector, industry, shares and status.
+
+        Args:
+            day: a past day; the newest stored one when None. Its own list is given, as it was
+                stored on that day or as KRX published it, and never that of today.
+            as_of: read what was stored at that instant.
+
+        Raises:
+            NotStored: nobody stored which stocks were listed on that day; it says how to know.
+        """
+        on = as_day(day)
+        if on is None:
+            rows = self.sql("FROM stocks", as_of=as_of)
+            if rows.is_empty():
+                raise NotStored(_NO_MASTER)
+            return rows
+        rows = self.sql(universe("stock_master"), on, as_of=as_of)
+        krx = self._catalog.folder.parent / "krx"
+        if rows.is_empty() and (krx / "market.duckdb").exists():
+            with Market(krx) as beside:
+                rows = beside.sql(universe("krx_daily"), on)
         if rows.is_empty():
+            raise NotStored(
+                f"which stocks were listed on {on} is not stored, and the list of today lacks "
+                "those that are gone since; KRX tells: set KRX_API_KEY and run: "
+                f"kis-assets run --table krx_daily --date {on}"
+            )
+        return rows
+
+    def screen(
+        self,
+        condition: str = "true",
+        *,
+        columns: str = "*",
+        order_by: str = "stock_code",
+        limit: int | None = None,
+    ) -> pl.DataFrame:
+        """Stocks of today whose facts fulfil a condition: `per < 10 AND foreign_net_20d > 0`.
+
+        Args:
+            condition: SQL over the columns of the view `facts`, one row a stock.
+            columns: which of them to give.
+            order_by: SQL, such as `foreign_net_20d DESC`.
+            limit: how many at most.
+
+        Raises:
+            ValueError: the condition is no SQL of these columns; it names them.
+        """
+        import duckdb
+
+        try:
+            rows = self.sql(screening(condition, columns, order_by, limit))
+        except (duckdb.BinderException, duckdb.ParserException) as error:
+            _, known = self.rows("SELECT column_name FROM (DESCRIBE facts)")
+            listed = ", ".join(str(name) for (name,) in known)
+            raise ValueError(f"{error}; the columns are {listed}") from None
+        if rows.is_empty() and not self._catalog.units("stock_master"):
             raise NotStored(_NO_MASTER)
+        return rows
+
+    def index_candles(
+        self, index: str | None = None, start: Day | None = None, end: Day | None = None
+    ) -> pl.DataFrame:
+        """Daily bars of an index (지수) in points: KOSPI, KOSDAQ, KOSPI 200, a code; or of all."""
+        codes = None if index is None else [indices.code_of(index)]
+        return self._figures("index_candles", codes, start, end, "index_code")
+
+    def investor_flows(
+        self,
+        codes: Codes = None,
+        start: Day | None = None,
+        end: Day | None = None,
+        *,
+        wide: bool = False,
+    ) -> pl.DataFrame:
+        """Who bought and sold a stock (투자자별): twelve classes a day, four groups if `wide`."""
+        return self._rows("investor_flows_wide" if wide else "investor_flows", codes, start, end)
+
+    def market_flows(
+        self, market: str | None = None, start: Day | None = None, end: Day | None = None
+    ) -> pl.DataFrame:
+        """What each class of investors bought less sold on KOSPI or KOSDAQ, or on both."""
+        return self._figures("market_flows", [market] if market else None, start, end, "market")
+
+    def short_sales(
+        self, codes: Codes = None, start: Day | None = None, end: Day | None = None
+    ) -> pl.DataFrame:
+        """Short sales (공매도) by stock and day, in shares, KRW and percent of the volume."""
+        return self._rows("short_sales", codes, start, end)
+
+    def stock_loans(
+        self, codes: Codes = None, start: Day | None = None, end: Day | None = None
+    ) -> pl.DataFrame:
+        """Lent shares (대차) by stock and day: balance, new and given back."""
+        return self._rows("stock_loans", codes, start, end)
+
+    def program_trades(
+        self, codes: Codes = None, start: Day | None = None, end: Day | None = None
+    ) -> pl.DataFrame:
+        """Programme trades (프로그램 매매) by stock and day, in shares and KRW."""
+        return self._rows("program_trades", codes, start, end)
+
+    def credit_balances(
+        self, codes: Codes = None, start: Day | None = None, end: Day | None = None
+    ) -> pl.DataFrame:
+        """Shares bought on credit (신용융자) by stock and day of the deal."""
+        return self._rows("credit_balances", codes, start, end)
+
+    def valuations(
+        self, codes: Codes = None, start: Day | None = None, end: Day | None = None
+    ) -> pl.DataFrame:
+        """PER, PBR, foreign holding and extremes of each capture, by stock."""
+        return self._rows("valuations", codes, start, end)
+
+    def etf_navs(
+        self, codes: Codes = None, start: Day | None = None, end: Day | None = None
+    ) -> pl.DataFrame:
+        """Close and net asset value (순자산가치) of ETFs by day."""
+        return self._rows("etf_navs", codes, start, end)
+
+    def financial_statements(
+        self, codes: Codes = None, *, as_of: datetime | None = None
+    ) -> pl.DataFrame:
+        """Quarters and years of companies, as KIS had them in the newest month they were asked in.
+
+        `as_of` gives what was known at an earlier instant.
+        """
+        wanted = self._codes(codes)
+        query = rows_of("financial_statements", wanted, None, None)
+        rows = self.sql(query, as_of=as_of)
+        if rows.is_empty():
+            self._require("financial_statements")
         return rows
 
     def find(self, text: str) -> pl.DataFrame:
@@ -191,9 +367,9 @@ class Market:
 
     def bars(self, view: str, code: str, start: Day | None = None, end: Day | None = None) -> Rows:
         """A stock's candles of one view, oldest first, as `rows` gives them: needs no Polars."""
-        first, last = _span(start, end)
+        first, last = span(start, end)
         wanted = self._codes(code)
-        columns, rows = self.rows(_query(view, wanted, first, last))
+        columns, rows = self.rows(rows_of(view, wanted, first, last))
         place = columns.index("stock_code")
         self._judge(view, {row[place] for row in rows}, wanted, first, last)
         return columns, rows
@@ -250,12 +426,32 @@ class Market:
         end: Day | None,
         as_of: datetime | None = None,
     ) -> pl.DataFrame:
-        first, last = _span(start, end)
+        first, last = span(start, end)
         wanted = self._codes(codes)
-        rows = self.sql(_query(view, wanted, first, last), as_of=as_of)
+        rows = self.sql(rows_of(view, wanted, first, last), as_of=as_of)
         if as_of is None:
             self._judge(view, set(rows["stock_code"].unique()), wanted, first, last)
         return rows
+
+    def _figures(
+        self,
+        table: str,
+        wanted: list[str] | None,
+        start: Day | None,
+        end: Day | None,
+        subject: str,
+    ) -> pl.DataFrame:
+        """Rows of a table that is by index or market, no stock."""
+        first, last = span(start, end)
+        rows = self.sql(rows_of(table, wanted, first, last, subject))
+        if rows.is_empty():
+            self._require(table)
+        return rows
+
+    def _require(self, table: str) -> None:
+        """Say that a table has no row, where it has none at all."""
+        if not self._catalog.units(table):
+            raise NotStored(f"no {table} at all are stored yet; {remedy(table, [])}")
 
     def _codes(self, codes: Codes) -> list[str] | None:
         if codes is None:
@@ -277,90 +473,39 @@ class Market:
         last: date | None,
     ) -> None:
         """Say what is not there: an error when that is all that was asked for, else a warning."""
-        table, _ = _MADE_OF[view]
+        table, _ = made_of(view)
         units = self._catalog.units(table)
         absent = missing(table, units, first, last)
         if not found and (absent or not units):
             what = f" of {spans(absent)}" if absent else " at all"
-            raise NotStored(f"no {table}{what} are stored yet; {_remedy(table, absent)}")
+            raise NotStored(f"no {table}{what} are stored yet; {remedy(table, absent)}")
         without = sorted(set(wanted or ()) - found)
         for code in without:
             if not self._is_known(code):
                 raise NotStored(f"no stock has the code {code}{self._nearest('stock_code', code)}")
         if without:
             _warn(f"{', '.join(without[:5])}: no {table} in what is stored of these days")
+        if wanted is None and view in _OF_ALL:
+            self._warn_of_survivors(table, units, first)
         if absent:
-            _warn(f"no {table} of {spans(absent)} are stored; {_remedy(table, absent)}")
+            _warn(f"no {table} of {spans(absent)} are stored; {remedy(table, absent)}")
+
+    def _warn_of_survivors(self, table: str, units: list[str], first: date | None) -> None:
+        """Say so where nobody knows which stocks were listed when a frame of all begins."""
+        known = self._catalog.units("stock_master")
+        begins = str(first) if first else units[0]
+        if known and begins[:7] < known[0][:7]:
+            text = (
+                f"{table} before {known[0]} are of the stocks that were listed later: what was "
+                "delisted is missing, and results look better than they were. KRX knows: "
+                "KRX_API_KEY, docs/krx.md"
+            )
+            warnings.warn(text, SurvivorshipWarning, stacklevel=5)
 
     def _is_known(self, code: str) -> bool:
         # Without any master nobody can say that a code is wrong.
         query = "SELECT count(*) = 0 OR bool_or(stock_code = ?) FROM stock_master"
         return bool(self.rows(query, code)[1][0][0])
-
-
-def finding(text: str) -> Query:
-    """The query for stocks by a part of the name or the beginning of the code."""
-    word = composed(text)
-    return (
-        f"SELECT {_LISTED} FROM stock_master WHERE {NEWEST} "  # noqa: S608
-        "AND (contains(lower(nfc_normalize(stock_name)), lower(?)) "
-        "OR starts_with(stock_code, upper(?))) "
-        "ORDER BY nfc_normalize(stock_name) <> ?, length(stock_name), stock_code",
-        (word, word, word),
-    )
-
-
-def conditions(table: str | None, start: Day | None, end: Day | None) -> Query:
-    """The query for the condition of a table's days, or of all tables'."""
-    asked = {
-        "table_name = ?": table,
-        "trading_day >= ?": as_day(start),
-        "trading_day <= ?": as_day(end),
-    }
-    given = {test: value for test, value in asked.items() if value is not None}
-    where = " AND ".join(given) or "true"
-    query = f"SELECT * FROM dataset_condition WHERE {where} ORDER BY table_name, trading_day"  # noqa: S608
-    return query, tuple(given.values())
-
-
-def as_day(day: Day | None) -> date | None:
-    """The day that is meant by a date or by ISO text.
-
-    Raises:
-        ValueError: the text is no day.
-        TypeError: it is neither; of an instant, which day it is depends on its zone.
-    """
-    if isinstance(day, datetime):
-        raise TypeError(f"a day is wanted, not the instant {day.isoformat()}")
-    if isinstance(day, str):
-        try:
-            return date.fromisoformat(day)
-        except ValueError:
-            raise ValueError(f"{day!r} is no day; write it as 2026-03-17") from None
-    known: Any = day
-    if known is not None and not isinstance(known, date):
-        raise TypeError(f'a day is wanted, such as "2026-03-17", not {known!r}')
-    return day
-
-
-def _span(start: Day | None, end: Day | None) -> tuple[date | None, date | None]:
-    first, last = as_day(start), as_day(end)
-    if first is not None and last is not None and last < first:
-        raise ValueError(f"the span ends on {last}, before it starts on {first}")
-    return first, last
-
-
-def _query(view: str, wanted: list[str] | None, first: date | None, last: date | None) -> str:
-    # Literals, not parameters: DuckDB leaves files unopened by what it knows when it plans.
-    tests = [f"trading_day >= DATE '{first}'"] if first else []
-    tests += [f"trading_day <= DATE '{last}'"] if last else []
-    if wanted is not None:
-        # A code that a server gave may hold anything.
-        listed = ", ".join("'" + code.replace("'", "''") + "'" for code in wanted)
-        tests.append(f"stock_code IN ({listed})")
-    where = f"WHERE {' AND '.join(tests)} " if tests else ""
-    _, clock = _MADE_OF[view]
-    return f"SELECT * FROM {view} {where}ORDER BY stock_code, {clock}"  # noqa: S608
 
 
 def _frame(connection: duckdb.DuckDBPyConnection, query: str, params: list[object]) -> pl.DataFrame:
@@ -376,21 +521,6 @@ def _plain(connection: duckdb.DuckDBPyConnection, query: str, params: list[objec
     connection.execute("SET TimeZone = 'Asia/Seoul'")
     connection.execute(query, params)
     return [column[0] for column in connection.description or ()], connection.fetchall()
-
-
-def _remedy(name: str, absent: list[tuple[str, str]]) -> str:
-    from kis_assets.tables import TABLES
-
-    table = TABLES[name]
-    if table.live:
-        return (
-            "captures cannot be had later; the latest session's: "
-            f"run: kis-assets run --table {name}"
-        )
-    if not absent:
-        return "run: kis-assets run" + ("" if table.is_usual else f" --table {name}")
-    first, last = absent[0]
-    return f"run: kis-assets backfill {name} {first} {last}"
 
 
 def _warn(text: str) -> None:

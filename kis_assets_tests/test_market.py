@@ -102,9 +102,10 @@ def test_minutes_of_any_length_have_the_same_volume(market: Market, every: int) 
     assert str(found["started_at"].dtype.time_zone) == "UTC"  # type: ignore[attr-defined]
 
 
-def test_minutes_of_another_length_are_not_kept(market: Market) -> None:
-    with pytest.raises(ValueError, match="candles of 7 minutes are not kept; 1, 5 and 30 are"):
-        market.minutes(SAMSUNG, DAY, every=7)
+@pytest.mark.parametrize("every", [0, -5, 1441, 2.5, True])
+def test_minutes_are_of_a_whole_number(market: Market, every: Any) -> None:
+    with pytest.raises(ValueError, match="a whole number from 1 to 1440"):
+        market.minutes(SAMSUNG, DAY, every=every)
 
 
 def test_captures_prices_and_listings_are_there_as_well(market: Market) -> None:

@@ -110,7 +110,7 @@ def candles(
         raise stop("--adjusted is for stored daily candles: add --stored, and leave out --type")
     settings = settings_of()
     with plainly():
-        from kis_assets.market import as_day
+        from kis_assets.lake.queries import as_day
 
         span = as_day(first), as_day(last)
         if None not in span and span[1] < span[0]:  # type: ignore[operator]

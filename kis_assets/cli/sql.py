@@ -38,7 +38,7 @@ def condition(
     """Which days are available, degraded, pending or missing, and why; the newest day first."""
     machine(as_json, as_csv)
     with plainly(), market_of(settings_of()) as market:
-        from kis_assets.market import conditions
+        from kis_assets.lake.queries import conditions
 
         query, params = conditions(table, first, last)
         columns, rows = market.rows(query, *params)
@@ -59,7 +59,7 @@ def find(
     """Find stocks by name or code in the newest stored list."""
     machine(as_json, as_csv)
     with plainly(), market_of(settings_of()) as market:
-        from kis_assets.market import finding
+        from kis_assets.lake.queries import finding
 
         query, params = finding(text)
         columns, rows = market.rows(query, *params)

@@ -19,8 +19,8 @@ from kis_assets.tables import ADJUSTMENT_FACTORS, DAILY_CANDLES, TABLES, Column,
 # DuckDB 1.2 and everything after it opens this; the format of 2.0 cannot be opened by 1.x.
 STORAGE_VERSION = "v1.2.0"
 
-# How many of the newest units `recent_<table>()` reads.
-RECENT_UNITS = 10
+# How many of the newest units `recent_<table>()` reads: 252 sessions lie in 13 months.
+RECENT_UNITS = {"day": 10, "month": 14, "year": 3}
 
 _TYPES: dict[pl.DataType, str] = {
     pl.String(): "VARCHAR",
@@ -51,7 +51,7 @@ def statements(files: Files, folder: Path | None = None) -> dict[str, list[str]]
     where = _where(folder or Path())
     macros = MACROS | {"factors_are_made()": _factors_are_made(files)}
     for name in sorted(set[str]().union(*(view.recent for view in VIEWS.values()))):
-        newest = files.get(name, ())[-RECENT_UNITS:]
+        newest = files.get(name, ())[-RECENT_UNITS[TABLES[name].unit] :]
         macros[f"recent_{name}()"] = f"TABLE {_rows(TABLES[name], newest, where)}"
     made = {name: [f"CREATE OR REPLACE MACRO {name} AS {sql}"] for name, sql in macros.items()}
     for table in TABLES.values():

@@ -37,6 +37,10 @@ class NotStoredWarning(UserWarning):
     """A part of what was asked is not stored."""
 
 
+class SurvivorshipWarning(NotStoredWarning):
+    """Which stocks were listed on a past day is not stored: those that are gone are missing."""
+
+
 ALONE = "SET autoinstall_known_extensions = false; SET autoload_known_extensions = false"
 """A `market.duckdb` may come from elsewhere, and a view in it could read a file and an address."""
 

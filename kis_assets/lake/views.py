@@ -46,8 +46,10 @@ class View:
 
     @property
     def tables(self) -> set[str]:
-        """All tables that it reads."""
-        return self.recent | (TABLES.keys() & set(re.findall(r"\w+", self.sql)))
+        """All tables that it reads, itself or through other views."""
+        words = set(re.findall(r"\w+", self.sql))
+        of_views = (VIEWS[name].tables for name in words & VIEWS.keys())
+        return (self.recent | (TABLES.keys() & words)).union(*of_views)
 
 
 def meaning(column: Column) -> str:
@@ -68,7 +70,25 @@ def _view(text: str) -> View:
     return View(" ".join(about.split()), columns, sql.strip())
 
 
-VIEWS = {
-    file.name.removesuffix(".sql"): _view(file.read_text(encoding="utf-8"))
-    for file in sorted((files("kis_assets.lake") / "sql").iterdir(), key=lambda file: file.name)
-}
+def _in_order(views: dict[str, View]) -> dict[str, View]:
+    """Each view after those that it reads, which DuckDB must know before it."""
+    found: dict[str, View] = {}
+
+    def take(name: str) -> None:
+        others = set(re.findall(r"\w+", views[name].sql)) & views.keys() - {name}
+        for other in sorted(others - found.keys()):
+            take(other)
+        found.setdefault(name, views[name])
+
+    for name in sorted(views):
+        take(name)
+    return found
+
+
+VIEWS = _in_order(
+    {
+        file.name.removesuffix(".sql"): _view(file.read_text(encoding="utf-8"))
+        for file in (files("kis_assets.lake") / "sql").iterdir()
+        if file.name.endswith(".sql")
+    }
+)

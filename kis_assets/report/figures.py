@@ -12,6 +12,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
+from kis_assets.exchange import indices
 from kis_assets.lake.lake import Lake
 from kis_assets.tables import (
     INDEX_CANDLES,
@@ -22,7 +23,7 @@ from kis_assets.tables import (
     Table,
 )
 
-INDICES = {"0001": "KOSPI", "1001": "KOSDAQ", "2001": "KOSPI 200"}
+INDICES = {indices.CODES[name]: name for name in ("KOSPI", "KOSDAQ", "KOSPI 200")}
 WHO = {
     "individuals": ("individual",),
     "foreigners": ("foreign_registered", "foreign_unregistered"),

@@ -13,7 +13,7 @@ from kis_assets.defs.asset_metadata import escaped, markdown
 from kis_assets.defs.materialization import _missing
 from kis_assets.errors import UnexpectedAnswer
 from kis_assets.kis import master_files
-from kis_assets.market import _query
+from kis_assets.lake.queries import rows_of
 from kis_assets.monitoring import alerts
 from kis_assets.settings import Settings
 from kis_assets.sources.tables import Fetched
@@ -62,7 +62,7 @@ def test_a_code_that_is_none_is_no_sql() -> None:
             (["'); DROP TABLE daily_candles; --"], []),
             (["a'b", "005930"], ["005930", "a'b"]),
         ):
-            rows = connection.sql(_query("daily_candles", codes, None, None)).fetchall()
+            rows = connection.sql(rows_of("daily_candles", codes, None, None)).fetchall()
             assert [row[0] for row in rows] == found
 
 

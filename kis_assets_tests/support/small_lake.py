@@ -14,18 +14,37 @@ from typing import Any
 import polars as pl
 
 from kis_assets.exchange import calendar
+from kis_assets.kis import (
+    credit_balances,
+    index_candles,
+    investor_flows,
+    market_flows,
+    program_trades,
+    short_sales,
+    stock_loans,
+)
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.settings import Settings
 from kis_assets.sources.mock import MockDataSource
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
+    CREDIT_BALANCES,
     DAILY_CANDLES,
+    FINANCIAL_STATEMENTS,
+    INDEX_CANDLES,
+    INVESTOR_FLOWS,
     MARKET_DAYS,
+    MARKET_FLOWS,
     MINUTE_CANDLES,
     ORDER_BOOKS,
     PRICE_SNAPSHOTS,
+    PROGRAM_TRADES,
     QUALITY,
+    SHORT_SALES,
+    STOCK_INFO,
+    STOCK_LOANS,
     STOCK_MASTER,
+    VALUATIONS,
     Table,
 )
 
@@ -106,6 +125,7 @@ def build(data: Path) -> Path:
         if on_day.month == GAP.month
     ]
     second.replace(QUALITY, Scope.month(GAP), _rows(QUALITY, accounted))
+    _keep_figures(second, settings, few)
     # In the evening nobody quotes.
     with MockDataSource(settings.model_copy(update={"kis_replay_at": NOON})) as source:
         noon = NOON.astimezone(UTC)
@@ -113,6 +133,30 @@ def build(data: Path) -> Path:
         second.replace(ORDER_BOOKS, Scope.capture(DAY, noon), books)
     Lake(settings.source_dir, source="mock").publish()
     return settings.source_dir
+
+
+def _keep_figures(lake: Lake, settings: Settings, stocks: pl.DataFrame) -> None:
+    """What is published on the next morning, of March until the day before; and of this moment."""
+    services = {
+        INVESTOR_FLOWS: (investor_flows.SERVICE, CODES),
+        PROGRAM_TRADES: (program_trades.SERVICE, CODES),
+        SHORT_SALES: (short_sales.SERVICE, CODES),
+        STOCK_LOANS: (stock_loans.SERVICE, CODES),
+        CREDIT_BALANCES: (credit_balances.SERVICE, CODES),
+        INDEX_CANDLES: (index_candles.SERVICE, ("0001", "1001", "2001")),
+        MARKET_FLOWS: (market_flows.SERVICE, ("KOSPI", "KOSDAQ")),
+    }
+    before, at = calendar.previous_trading_day(DAY), EVENING.astimezone(UTC)
+    with MockDataSource(settings) as source:
+        for table, (service, codes) in services.items():
+            found = source.tables.daily_figures(table, service, codes, MONTHS[-1], before)
+            lake.replace(table, Scope.month(MONTHS[-1]), found.rows)
+        valued = source.tables.valuations(stocks, DAY, at).rows
+        lake.replace(VALUATIONS, Scope.capture(DAY, at), valued)
+        told = source.tables.financial_statements(stocks, MONTHS[-1]).rows
+        lake.replace(FINANCIAL_STATEMENTS, Scope.month(MONTHS[-1]), told)
+        info = source.tables.stock_info(stocks, MONTHS[-1]).rows
+        lake.replace(STOCK_INFO, Scope.month(MONTHS[-1]), info)
 
 
 def listing() -> pl.DataFrame:

@@ -14,16 +14,6 @@
 -- step: What this day did to all prices before it; 1 where nothing happened
 -- is_final: as in daily_candles
 
-WITH spans AS (
-    -- From one day of effect to the next all prices have the same factor.
-    SELECT
-        stock_code,
-        lag(effective_on, 1, DATE '0001-01-01') OVER by_day AS since,
-        effective_on AS until,
-        product(factor) OVER (by_day ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS factor
-    FROM adjustment_factors
-    WINDOW by_day AS (PARTITION BY stock_code ORDER BY effective_on)
-)
 SELECT
     daily_candles.trading_day,
     daily_candles.stock_code,
@@ -37,12 +27,12 @@ SELECT
     coalesce(effects.factor, 1.0) AS step,
     is_final
 FROM daily_candles
-LEFT JOIN spans
+LEFT JOIN adjustment_spans AS spans
     ON spans.stock_code = daily_candles.stock_code
     AND daily_candles.trading_day >= spans.since
     AND daily_candles.trading_day < spans.until
 LEFT JOIN adjustment_factors AS effects
     ON effects.stock_code = daily_candles.stock_code
     AND effects.effective_on = daily_candles.trading_day
--- Without the factors of a year nothing is adjusted, and nobody would see it.
+-- Without the factors of a year nothing would be adjusted, and nobody would see it.
 WHERE factors_are_made()

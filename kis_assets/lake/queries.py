@@ -1,0 +1,228 @@
+"""The queries behind `Market` and the commands that read, and what helps where rows are missing."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from kis_assets.exchange import calendar
+from kis_assets.security.text_input import composed
+
+Day = date | str
+Query = tuple[str, tuple[object, ...]]
+
+_MINUTES = {1: "minute_candles", 5: "candles_5m", 30: "candles_30m"}
+MADE_OF: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(
+        (
+            *("daily_candles", "daily_candles_adjusted", "total_return"),
+            *("weekly_candles", "weekly_candles_adjusted"),
+            *("monthly_candles", "monthly_candles_adjusted"),
+        ),
+        ("daily_candles", "trading_day"),
+    ),
+    **dict.fromkeys(_MINUTES.values(), ("minute_candles", "started_at")),
+    **dict.fromkeys(
+        ("price_snapshots", "latest_prices", "prices"), ("price_snapshots", "captured_at")
+    ),
+    **dict.fromkeys(("order_books", "valuations"), ("", "captured_at")),
+    "financial_statements": ("", "fiscal_month"),
+    "investor_flows_wide": ("investor_flows", "trading_day"),
+    **dict.fromkeys(
+        (
+            *("investor_flows", "short_sales", "stock_loans", "program_trades"),
+            *("credit_balances", "etf_navs", "index_candles", "market_flows"),
+        ),
+        ("", "trading_day"),
+    ),
+}
+"""The table that a view is made of, itself when empty, and the column its rows are in order of."""
+NEWEST = "trading_day = (SELECT max(trading_day) FROM stock_master)"
+_LISTED = (
+    "stock_code, stock_name, market, security_type, listed_shares, base_price, is_halted, "
+    "is_administrative, listed_on, trading_day"
+)
+
+
+def made_of(view: str) -> tuple[str, str]:
+    """The table that a view is made of, and the column its rows are in order of."""
+    table, clock = MADE_OF[_MINUTES[1] if view.startswith("(") else view]
+    return table or view, clock
+
+
+def finding(text: str) -> Query:
+    """The query for stocks by a part of the name or the beginning of the code."""
+    word = composed(text)
+    return (
+        f"SELECT {_LISTED} FROM stock_master WHERE {NEWEST} "  # noqa: S608
+        "AND (contains(lower(nfc_normalize(stock_name)), lower(?)) "
+        "OR starts_with(stock_code, upper(?))) "
+        "ORDER BY nfc_normalize(stock_name) <> ?, length(stock_name), stock_code",
+        (word, word, word),
+    )
+
+
+def conditions(table: str | None, start: Day | None, end: Day | None) -> Query:
+    """The query for the condition of a table's days, or of all tables'."""
+    asked = {
+        "table_name = ?": table,
+        "trading_day >= ?": as_day(start),
+        "trading_day <= ?": as_day(end),
+    }
+    given = {test: value for test, value in asked.items() if value is not None}
+    where = " AND ".join(given) or "true"
+    query = f"SELECT * FROM dataset_condition WHERE {where} ORDER BY table_name, trading_day"  # noqa: S608
+    return query, tuple(given.values())
+
+
+def as_day(day: Day | None) -> date | None:
+    """The day that is meant by a date or by ISO text.
+
+    Raises:
+        ValueError: the text is no day.
+        TypeError: it is neither; of an instant, which day it is depends on its zone.
+    """
+    if isinstance(day, datetime):
+        raise TypeError(f"a day is wanted, not the instant {day.isoformat()}")
+    if isinstance(day, str):
+        try:
+            return date.fromisoformat(day)
+        except ValueError:
+            raise ValueError(f"{day!r} is no day; write it as 2026-03-17") from None
+    known: Any = day
+    if known is not None and not isinstance(known, date):
+        raise TypeError(f'a day is wanted, such as "2026-03-17", not {known!r}')
+    return day
+
+
+def span(start: Day | None, end: Day | None) -> tuple[date | None, date | None]:
+    """The days that are meant by two; see `as_day`.
+
+    Raises:
+        ValueError: the second is before the first.
+    """
+    first, last = as_day(start), as_day(end)
+    if first is not None and last is not None and last < first:
+        raise ValueError(f"the span ends on {last}, before it starts on {first}")
+    return first, last
+
+
+def rows_of(
+    view: str,
+    wanted: list[str] | None,
+    first: date | None,
+    last: date | None,
+    subject: str = "stock_code",
+) -> str:
+    """The query for the rows of a view: of these stocks, or of all, from one day to another."""
+    # Literals, not parameters: DuckDB leaves files unopened by what it knows when it plans.
+    tests = [f"trading_day >= DATE '{first}'"] if first else []
+    tests += [f"trading_day <= DATE '{last}'"] if last else []
+    if wanted is not None:
+        # A code that a server gave may hold anything.
+        listed = ", ".join("'" + code.replace("'", "''") + "'" for code in wanted)
+        tests.append(f"{subject} IN ({listed})")
+    where = f"WHERE {' AND '.join(tests)} " if tests else ""
+    _, clock = made_of(view)
+    return f"SELECT * FROM {view} {where}ORDER BY {subject}, {clock}"  # noqa: S608
+
+
+def remedy(name: str, absent: list[tuple[str, str]]) -> str:
+    """What fetches the rows of a table that are not stored: of these spans, or any."""
+    from kis_assets.tables import TABLES
+
+    table = TABLES[name]
+    if table.live:
+        return (
+            "captures cannot be had later; the latest session's: "
+            f"run: kis-assets run --table {name}"
+        )
+    if not absent:
+        return "run: kis-assets run" + ("" if table.is_usual else f" --table {name}")
+    first, last = absent[0]
+    return f"run: kis-assets backfill {name} {first} {last}"
+
+
+def minutes_of(every: int) -> str:
+    """The view of candles of so many minutes, or what stands for one that there is not.
+
+    Raises:
+        ValueError: it is no whole number of minutes of a day.
+    """
+    if every in _MINUTES:
+        return _MINUTES[every]
+    known: Any = every
+    if isinstance(known, bool) or not isinstance(known, int) or not 1 <= known <= 1440:
+        raise ValueError(f"candles of {every!r} minutes: a whole number from 1 to 1440 is wanted")
+    return _OF_MINUTES.format(every=every)
+
+
+_OF_MINUTES = """(
+    SELECT
+        trading_day,
+        -- The closing auction is a candle of its own; others are counted from 09:00 in Seoul.
+        CASE
+            WHEN minutes.started_at >= closes_at AND session = 'regular' THEN minutes.started_at
+            ELSE time_bucket(
+                INTERVAL '{every} minutes',
+                minutes.started_at,
+                timezone('UTC', trading_day::TIMESTAMP)
+            )
+        END AS started_at,
+        stock_code,
+        session,
+        arg_min(open, minutes.started_at) AS open,
+        max(high) AS high,
+        min(low) AS low,
+        arg_max(close, minutes.started_at) AS close,
+        sum(volume)::BIGINT AS volume,
+        sum(trading_value)::BIGINT AS trading_value
+    FROM minute_candles AS minutes
+    LEFT JOIN market_days ON market_days.day = trading_day
+    GROUP BY ALL
+)"""
+
+
+def benchmark(wanted: list[str] | None, first: date | None, last: date | None) -> str:
+    """The query for returns of stocks beside those of the index whose code is its parameter."""
+    before = first - calendar.LONGEST_CLOSURE if first else None
+    closes = rows_of("daily_candles_adjusted", wanted, before, last)
+    since = f"AND trading_day >= DATE '{first}' " if first else ""
+    return (
+        "WITH stocks AS (SELECT trading_day, stock_code, close / nullif(lag(close) OVER "  # noqa: S608
+        "(PARTITION BY stock_code ORDER BY trading_day), 0) - 1 AS stock_return "
+        f"FROM ({closes})), points AS (SELECT trading_day, "
+        "change / nullif(close - change, 0) AS index_return FROM index_candles "
+        "WHERE index_code = ?) "
+        "SELECT trading_day, stock_code, stock_return, index_return, "
+        "stock_return - index_return AS excess_return "
+        "FROM stocks LEFT JOIN points USING (trading_day) "
+        f"WHERE stock_return IS NOT NULL {since}ORDER BY stock_code, trading_day"
+    )
+
+
+def universe(table: str) -> str:
+    """The query for what was listed on a day, its parameter, by stock_master or krx_daily."""
+    from kis_assets.lake.views import VIEWS  # takes Polars along
+
+    if table == "stock_master":
+        newest = "(SELECT max(trading_day) FROM recent_stock_master())"
+        return VIEWS["stocks"].sql.replace(newest, "?").replace("recent_stock_master()", table)
+    return (
+        "SELECT * FROM (SELECT * FROM stocks LIMIT 0) UNION ALL BY NAME SELECT trading_day, "  # noqa: S608
+        f"stock_code, stock_name, market, listed_shares FROM {table} WHERE trading_day = ? "
+        "ORDER BY stock_code"
+    )
+
+
+def screening(condition: str, columns: str, order_by: str, limit: int | None) -> str:
+    """The query for stocks whose facts fulfil a condition.
+
+    Raises:
+        ValueError: there is more than one statement in it.
+    """
+    if ";" in condition + columns + order_by:
+        raise ValueError("a condition is one expression, without a semicolon")
+    most = "" if limit is None else f" LIMIT {int(limit)}"
+    # A comment in the condition must not take what follows with it.
+    return f"SELECT {columns} FROM facts WHERE ({condition}\n) ORDER BY {order_by}{most}"  # noqa: S608

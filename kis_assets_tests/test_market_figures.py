@@ -1,0 +1,298 @@
+"""What analysts ask of `Market`, by value: returns, flows, screens, the universe of a past day."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from kis_assets import Market
+from kis_assets.exchange import calendar, indices
+from kis_assets.kis.investor_flows import CLASSES
+from kis_assets.lake.lake import Lake, Scope
+from kis_assets.lake.reader import NotStored, SurvivorshipWarning
+from kis_assets.tables import (
+    CORPORATE_ACTIONS,
+    DAILY_CANDLES,
+    FINANCIAL_STATEMENTS,
+    INDEX_CANDLES,
+    INVESTOR_FLOWS,
+    KRX_DAILY,
+    MARKET_FLOWS,
+    MINUTE_CANDLES,
+    SHORT_SALES,
+    STOCK_MASTER,
+    VALUATIONS,
+    Table,
+)
+from kis_assets_tests.support.small_lake import listing
+from kis_assets_tests.support.small_rows import based, candle, frame
+
+TODAY = date(2026, 3, 17)
+SESSIONS = calendar.trading_days(date(2026, 2, 2), TODAY)
+A, B = "005930", "000660"
+BILLION = 10**9
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    made = Lake(tmp_path / "mock", source="mock")
+    made.replace(STOCK_MASTER, Scope.day(TODAY), listing())
+    return made
+
+
+@pytest.fixture
+def market(lake: Lake) -> Iterator[Market]:
+    with Market(lake.folder) as opened:
+        yield opened
+
+
+def put(lake: Lake, table: Table, *rows: dict[str, Any]) -> None:
+    """Store rows, a month at a time; what they do not say is zero or null."""
+    blank = {it.name: 0 for it in table.columns if not it.nullable and it.dtype.is_numeric()}
+    blank |= {it.name: "" for it in table.columns if not it.nullable and it.dtype == pl.String()}
+    blank |= {"source": lake.source}
+    held = frame(table, *(blank | row for row in rows))
+    months = held[table.clock].dt.truncate("1mo").unique().to_list()
+    for month in months:
+        in_month = pl.col(table.clock).dt.truncate("1mo") == month
+        lake.replace(table, Scope.month(month), held.filter(in_month), publish=False)
+    lake.publish(only_if_stale=True)
+
+
+def test_a_week_with_a_split_is_on_one_basis(lake: Lake, market: Market) -> None:
+    monday, tuesday, wednesday = date(2026, 3, 9), date(2026, 3, 10), date(2026, 3, 11)
+    put(
+        lake,
+        DAILY_CANDLES,
+        candle(monday, 50_000, 52_000, 49_000, 50_000, volume=100),
+        candle(tuesday, 0, 0, 0, 50_000, volume=0, base_price=50_000),
+        candle(wednesday, 5_000, 5_300, 4_950, 5_100, volume=2_000, base_price=5_000),
+    )
+    for rows in (market.weekly_candles(A, adjusted=True), market.monthly_candles(A, adjusted=True)):
+        (row,) = rows.to_dicts()
+        assert [round(row[name], 6) for name in ("open", "high", "low", "close")] == [
+            *(5_000, 5_300, 4_900, 5_100)
+        ]
+        assert (row["volume"], row["days"]) == (3_000, 3)
+    assert market.weekly_candles(A)["high"].to_list() == [52_000]
+
+
+def test_a_dividend_buys_more_of_the_stock_on_its_day(lake: Lake, market: Market) -> None:
+    first, second, third = SESSIONS[-3:]
+    put(lake, DAILY_CANDLES, based(first, 10_000, 10_000), based(second, 9_500, 10_000),
+        based(third, 9_500, 9_500))  # fmt: skip
+    action = {"stock_code": A, "kind": "cash_dividend", "origin": "dividend"}
+    put(lake, CORPORATE_ACTIONS, action | {"effective_on": second, "amount": 500.0},
+        action | {"effective_on": third, "amount": None})  # fmt: skip
+    rows = market.total_return(A)
+    assert rows["dividend"].to_list() == [0, 500, 0]
+    kept = 9_500 * (1 + 500 / 9_500)
+    assert rows["total_return"].to_list() == pytest.approx([10_000, kept, kept])
+
+
+def test_a_dividend_before_a_split_counts_on_the_shares_of_its_day(
+    lake: Lake, market: Market
+) -> None:
+    first, second, third = SESSIONS[-3:]
+    put(lake, DAILY_CANDLES, based(first, 10_000, 10_000), based(second, 10_000, 10_000),
+        based(third, 1_000, 1_000))  # fmt: skip
+    paid = {"stock_code": A, "kind": "cash_dividend", "origin": "dividend", "amount": 1_000.0}
+    put(lake, CORPORATE_ACTIONS, paid | {"effective_on": second})
+    assert market.total_return(A)["growth"].to_list() == pytest.approx([1.0, 1.1, 1.1])
+
+
+def test_candles_of_any_number_of_minutes_are_counted_from_nine(lake: Lake, market: Market) -> None:
+    def minute(clock: str, close: int) -> dict[str, Any]:
+        at = datetime.fromisoformat(f"2026-03-17T{clock}+09:00").astimezone(UTC)
+        prices = dict.fromkeys(("open", "high", "low", "close"), close)
+        return {"trading_day": TODAY, "started_at": at, "stock_code": A, "session": "regular",
+                "volume": 1, "trading_value": close} | prices  # fmt: skip
+
+    closes = {"09:00": 100, "09:06": 106, "09:07": 107, "15:19": 200, "15:30": 210}
+    rows = [minute(clock, close) for clock, close in closes.items()]
+    lake.replace(MINUTE_CANDLES, Scope.day(TODAY), frame(MINUTE_CANDLES, *rows))
+    found = market.minutes(A, TODAY, every=7)
+    seoul = found["started_at"].dt.convert_time_zone("Asia/Seoul").dt.strftime("%H:%M").to_list()
+    assert seoul == ["09:00", "09:07", "15:18", "15:25"]
+    assert found["close"].to_list() == [106, 107, 200, 210]
+    assert market.minutes(A, TODAY, every=391)["volume"].to_list() == [5]
+
+
+def test_returns_stand_beside_those_of_an_index(lake: Lake, market: Market) -> None:
+    first, second = SESSIONS[-2:]
+    put(lake, DAILY_CANDLES, based(first, 10_000, 10_000), based(second, 10_300, 10_000))
+    bar = {"trading_day": second, "index_code": "0001", "open": 2600.0, "high": 2700.0,
+           "low": 2500.0, "close": 2626.0, "change": 26.0}  # fmt: skip
+    put(lake, INDEX_CANDLES, bar)
+    (row,) = market.benchmark(A, second).to_dicts()
+    assert row["stock_return"] == pytest.approx(0.03)
+    assert row["index_return"] == pytest.approx(0.01)
+    assert row["excess_return"] == pytest.approx(0.02)
+    with pytest.raises(ValueError, match="is no index"):
+        market.benchmark(A, index="DAX")
+
+
+def test_without_the_index_a_benchmark_says_how_to_get_it(lake: Lake, market: Market) -> None:
+    put(lake, DAILY_CANDLES, *(based(day, 10, 10) for day in SESSIONS[-2:]))
+    with pytest.raises(NotStored, match="kis-assets run --table index_candles"):
+        market.benchmark(A)
+
+
+def test_an_index_is_called_as_people_call_it() -> None:
+    assert [indices.code_of(name) for name in ("kospi", "KOSPI 200", "kosdaq150", "0013")] == [
+        *("0001", "2001", "3003", "0013")
+    ]
+
+
+def put_flows(lake: Lake, days: list[date]) -> None:
+    nets = {"individual": -3, "foreign_registered": 1, "foreign_unregistered": 1, "pension": 2,
+            "other_corporation": -1}  # fmt: skip
+    put(lake, INVESTOR_FLOWS, *(
+        {"trading_day": day, "stock_code": A, "investor": name,
+         "net_volume": nets.get(name, 0) * 100, "net_value": nets.get(name, 0) * BILLION}
+        for day in days for name in CLASSES
+    ))  # fmt: skip
+
+
+def test_twelve_classes_are_four_groups(lake: Lake, market: Market) -> None:
+    put_flows(lake, [TODAY])
+    (row,) = market.investor_flows(A, wide=True).to_dicts()
+    groups = ("individual", "foreign", "institution", "other")
+    assert [row[f"{name}_net_value"] // BILLION for name in groups] == [-3, 2, 2, -1]
+    assert [row[f"{name}_net_volume"] for name in groups] == [-300, 200, 200, -100]
+    assert market.investor_flows(A).height == 12
+
+
+def put_history(lake: Lake) -> None:
+    """At 20,000 for weeks, then at 22,000; today after a split by two from 11,000 to 12,000."""
+    closes = [20_000] * (len(SESSIONS) - 2) + [22_000, 11_000]
+    before = [20_000, *closes[:-1]]
+    rows = [
+        based(day, close, base, volume=100)
+        for day, close, base in zip(SESSIONS, closes, before, strict=True)
+    ]
+    rows[-1] = candle(TODAY, 11_500, 12_500, 10_900, 12_000, volume=500, base_price=11_000,
+                      change=1_000)  # fmt: skip
+    # A day without a trade: its low is 0 and is no low.
+    rows[5] = candle(SESSIONS[5], 0, 0, 0, 20_000, volume=0)
+    put(lake, DAILY_CANDLES, *rows)
+
+
+def test_facts_are_of_adjusted_prices_and_of_the_newest_sessions(
+    lake: Lake, market: Market
+) -> None:
+    put_history(lake)
+    put_flows(lake, SESSIONS[-26:-1])
+    put(lake, SHORT_SALES, *(
+        {"trading_day": day, "stock_code": A, "short_ratio": 2.0 if day == SESSIONS[-2] else 1.0}
+        for day in SESSIONS[-3:-1]
+    ))  # fmt: skip
+    put(lake, CORPORATE_ACTIONS, {"effective_on": SESSIONS[-4], "stock_code": A, "amount": 240.0,
+                                  "kind": "cash_dividend", "origin": "dividend"})  # fmt: skip
+    at = datetime(2026, 3, 17, 6, 50, tzinfo=UTC)
+    valued = {"captured_at": at, "trading_day": TODAY, "stock_code": A, "price": 12_000,
+              "per": 8.0, "pbr": 0.9}  # fmt: skip
+    lake.replace(VALUATIONS, Scope.capture(TODAY, at), frame(VALUATIONS, valued))
+    put(lake, FINANCIAL_STATEMENTS, *(
+        {"asked_month": date(2026, 3, 1), "stock_code": A, "fiscal_month": date(year, 12, 1),
+         "period": "annual", "roe": roe} for year, roe in ((2024, 5.0), (2025, 9.0))
+    ))  # fmt: skip
+    (row,) = market.screen(f"stock_code = '{A}'").to_dicts()
+    expected = {
+        "price": 12_000,
+        "return_5d": 20.0,
+        "return_20d": 20.0,
+        "week52_high": 12_500,
+        "week52_low": 10_000,
+        "volume_ratio": 500 / 200,
+        "foreign_net_20d": 40 * BILLION,
+        "institution_net_20d": 40 * BILLION,
+        "individual_net_20d": -60 * BILLION,
+        "short_ratio_20d": 1.5,
+        "dividend_yield": 2.0,
+        "per": 8.0,
+        "roe": 9.0,
+    }
+    assert {name: row[name] for name in expected} == pytest.approx(expected)
+    assert row["return_252d"] is None
+    assert row["candle_day"] == TODAY
+
+
+def test_a_screen_is_sql_over_the_facts(lake: Lake, market: Market) -> None:
+    put_history(lake)
+    found = market.screen("return_20d > 10 -- much", columns="stock_code, return_20d")
+    assert found.rows() == [(A, pytest.approx(20.0))]
+    assert market.screen("return_20d > 50").is_empty()
+    assert market.screen(order_by="stock_code DESC", limit=2)["stock_code"].to_list() == [
+        *("247540", "120540")
+    ]
+    with pytest.raises(ValueError, match=r"the columns are stock_code, .*foreign_net_20d"):
+        market.screen("pe < 10")
+    with pytest.raises(ValueError, match="without a semicolon"):
+        market.screen("true; DROP TABLE x")
+
+
+def test_the_universe_of_a_past_day_is_its_own_list(lake: Lake, market: Market) -> None:
+    assert market.stocks(TODAY)["stock_code"].to_list() == sorted(listing()["stock_code"])
+    assert market.stocks(TODAY).columns == market.stocks().columns
+    past = date(2024, 3, 15)
+    with pytest.raises(NotStored, match=r"KRX_API_KEY and run: .*krx_daily --date 2024-03-15"):
+        market.stocks(past)
+    beside = Lake(lake.folder.parent / "krx", source="krx")
+    gone = {"trading_day": past, "stock_code": "069420", "stock_name": "떠난회사",
+            "market": "KOSPI", "listed_shares": 5, "close": 10}  # fmt: skip
+    put(beside, KRX_DAILY, gone)
+    rows = market.stocks("2024-03-15")
+    assert rows.select("stock_code", "stock_name", "listed_shares").rows() == [
+        ("069420", "떠난회사", 5)
+    ]
+    assert rows.columns == market.stocks().columns
+
+
+def test_a_frame_of_all_stocks_says_that_the_delisted_are_missing(
+    lake: Lake, market: Market
+) -> None:
+    put(lake, DAILY_CANDLES, *(based(day, 10, 10) for day in (SESSIONS[0], TODAY)))
+    with pytest.warns(SurvivorshipWarning, match="KRX_API_KEY"):
+        market.daily_candles(None, SESSIONS[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SurvivorshipWarning)
+        market.daily_candles(A, SESSIONS[0])
+        market.daily_candles(None, TODAY.replace(day=2))
+
+
+def test_statements_can_be_read_as_they_were_known(tmp_path: Path) -> None:
+    clock = [datetime(2026, 3, 17, 12, tzinfo=UTC)]
+    lake = Lake(tmp_path / "mock", source="mock", clock=lambda: clock[0])
+    lake.replace(STOCK_MASTER, Scope.day(TODAY), listing())
+    row = {"asked_month": date(2026, 3, 1), "stock_code": A, "fiscal_month": date(2025, 12, 1),
+           "period": "annual"}  # fmt: skip
+    put(lake, FINANCIAL_STATEMENTS, row | {"revenue": 100})
+    then, clock[0] = clock[0], clock[0] + timedelta(days=1)
+    put(lake, FINANCIAL_STATEMENTS, row | {"revenue": 101})
+    with Market(lake.folder) as market:
+        assert market.financial_statements(A)["revenue"].to_list() == [101]
+        assert market.financial_statements(A, as_of=then)["revenue"].to_list() == [100]
+
+
+@pytest.mark.parametrize(
+    ("ask", "table"),
+    [
+        (lambda it: it.index_candles("KOSPI"), INDEX_CANDLES),
+        (lambda it: it.market_flows("KOSPI"), MARKET_FLOWS),
+        (lambda it: it.investor_flows(A), INVESTOR_FLOWS),
+        (lambda it: it.investor_flows(A, wide=True), INVESTOR_FLOWS),
+        (lambda it: it.short_sales(A), SHORT_SALES),
+        (lambda it: it.valuations(A), VALUATIONS),
+        (lambda it: it.financial_statements(A), FINANCIAL_STATEMENTS),
+    ],
+)
+def test_a_table_without_rows_says_what_fetches_it(market: Market, ask: Any, table: Table) -> None:
+    with pytest.raises(NotStored, match=f"run: kis-assets run --table {table.name}"):
+        ask(market)
