@@ -25,6 +25,7 @@ from kis_assets.tables import (
     KRX_DAILY,
     MARKET_FLOWS,
     MINUTE_CANDLES,
+    PRICE_SNAPSHOTS,
     SHORT_SALES,
     STOCK_MASTER,
     VALUATIONS,
@@ -296,3 +297,48 @@ def test_statements_can_be_read_as_they_were_known(tmp_path: Path) -> None:
 def test_a_table_without_rows_says_what_fetches_it(market: Market, ask: Any, table: Table) -> None:
     with pytest.raises(NotStored, match=f"run: kis-assets run --table {table.name}"):
         ask(market)
+
+
+def of_the_page(title: str) -> str:
+    """The query of docs/analysts.md under a title."""
+    page = (Path(__file__).parents[1] / "docs" / "analysts.md").read_text("utf-8")
+    return page.split(f"**{title}", 1)[1].split("```sql\n", 1)[1].split("```", 1)[0]
+
+
+def test_a_stock_at_its_limit_is_found(lake: Lake, market: Market) -> None:
+    at = datetime(2026, 3, 17, 6, 50, tzinfo=UTC)
+    same = {"captured_at": at, "trading_day": TODAY, "upper_limit": 13_000, "session": "regular"}
+    same |= dict.fromkeys(("open", "high", "low", "volume", "trading_value", "change"), 1)
+    same |= {"change_rate": 30.0, "stock_name": "가온"}
+    prices = ({"stock_code": A, "price": 13_000}, {"stock_code": B, "price": 12_990})
+    rows = frame(PRICE_SNAPSHOTS, *(same | price for price in prices))
+    lake.replace(PRICE_SNAPSHOTS, Scope.capture(TODAY, at), rows)
+    found = market.sql(of_the_page("Limit-up stocks"))
+    assert found["stock_code"].to_list() == [A]
+
+
+def test_the_queries_of_the_page_give_what_is_worked_out_by_hand(
+    lake: Lake, market: Market
+) -> None:
+    put_history(lake)
+    for bars in ((SESSIONS[0], 2_000.0), (TODAY, 2_100.0)):
+        day, close = bars
+        bar = dict.fromkeys(("open", "high", "low", "close"), close)
+        lake.replace(INDEX_CANDLES, Scope.day(day), frame(INDEX_CANDLES, bar | {
+            "trading_day": day, "index_code": "0001", "index_name": "종합", "volume": 1,
+            "trading_value": 1}))  # fmt: skip
+    # 20,000 before a split by two are 10,000; today closes at 12,000; the index rose by 5 %.
+    split = market.sql(of_the_page("Return over a split")).row(0)
+    assert split == (A, pytest.approx(20.0))
+    excess = market.sql(of_the_page("Excess return over KOSPI")).row(0)
+    assert excess == (A, pytest.approx(20.0 - 5.0))
+    (momentum,) = market.sql(of_the_page("20-day momentum")).select("return_20d").row(0)
+    assert momentum == pytest.approx(20.0)
+
+
+def test_each_of_the_sixteen_questions_is_six_lines_at_most() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "analysts.md").read_text("utf-8")
+    part = page.split("## Sixteen questions", 1)[1].split("\n## ", 1)[0]
+    queries = [block.split("```", 1)[0] for block in part.split("```sql\n")[1:]]
+    assert len(queries) == 16
+    assert max(len(query.strip().splitlines()) for query in queries) <= 6
