@@ -24,13 +24,14 @@ from kis_assets.lake.queries import (
     benchmark,
     conditions,
     finding,
+    listed_on,
     made_of,
     minutes_of,
     remedy,
     rows_of,
     screening,
     span,
-    universe,
+    traded_on,
 )
 from kis_assets.lake.reader import (
     CatalogReader,
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
 Codes = str | Iterable[str] | None
 Rows = tuple[list[str], list[tuple[Any, ...]]]
 
-_OF_ALL = ("daily_candles", "daily_candles_adjusted", "total_return", "investor_flows")
 _NO_MASTER = "no stock_master is stored yet; run: kis-assets run"
 
 
@@ -221,11 +221,11 @@ class Market:
             if rows.is_empty():
                 raise NotStored(_NO_MASTER)
             return rows
-        rows = self.sql(universe("stock_master"), on, as_of=as_of)
+        rows = self.sql(listed_on(), on, as_of=as_of)
         krx = self._catalog.folder.parent / "krx"
         if rows.is_empty() and (krx / "market.duckdb").exists():
             with Market(krx) as beside:
-                rows = beside.sql(universe("krx_daily"), on)
+                rows = beside.sql(traded_on(), on)
         if rows.is_empty():
             raise NotStored(
                 f"which stocks were listed on {on} is not stored, and the list of today lacks "
@@ -473,7 +473,7 @@ class Market:
         last: date | None,
     ) -> None:
         """Say what is not there: an error when that is all that was asked for, else a warning."""
-        table, _ = made_of(view)
+        table, clock = made_of(view)
         units = self._catalog.units(table)
         absent = missing(table, units, first, last)
         if not found and (absent or not units):
@@ -485,7 +485,7 @@ class Market:
                 raise NotStored(f"no stock has the code {code}{self._nearest('stock_code', code)}")
         if without:
             _warn(f"{', '.join(without[:5])}: no {table} in what is stored of these days")
-        if wanted is None and view in _OF_ALL:
+        if wanted is None and clock == "trading_day":
             self._warn_of_survivors(table, units, first)
         if absent:
             _warn(f"no {table} of {spans(absent)} are stored; {remedy(table, absent)}")

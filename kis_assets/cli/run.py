@@ -65,7 +65,10 @@ def run(
         from kis_assets.execution.dagster_home import in_process
         from kis_assets.tables import usual
     try:
-        tables = table or usual(settings.source_type)
+        tables = table or usual(
+            settings.source_type,
+            is_virtual=settings.source_type == "kis" and settings.environment == "virtual",
+        )
         for name in tables:
             runner.partition_of(name, day)
         home = runner.home(settings)

@@ -16,7 +16,9 @@ from kis_assets.defs.availability import live_session, master_day
 from kis_assets.defs.orphans import limit_pools
 from kis_assets.defs.resources import resources_of
 from kis_assets.errors import InvalidRequest
+from kis_assets.exchange import finality
 from kis_assets.execution.dagster_home import INSTANCE, check_own, failures, is_earlier, opened
+from kis_assets.lake.closed_days import closed_before
 from kis_assets.lake.lake import Lake
 from kis_assets.security.ownership import put
 from kis_assets.settings import Settings
@@ -111,15 +113,27 @@ def run_day(
 def not_to_be_had(
     tables: Sequence[str], day: date, settings: Settings, lake: Lake
 ) -> dict[str, str]:
-    """Those of the tables that live on a day's moment and cannot be fetched now, and why.
+    """Those of the tables that cannot be fetched now for a day, and why.
 
     Between midnight and the open quotes may be reset already, and from 07:30 on the master files
-    tell of the session to come.
+    tell of the session to come. Of a month's first session no figures are published before the
+    next one.
     """
     found: dict[str, str] = {}
     for table in tables:
         try:
-            if TABLES[table].live == "quotes":
+            if TABLES[table].final == "published":
+                settled = finality.newest_settled_day(
+                    settings.now(),
+                    TABLES[table].published_after,
+                    closed_before(lake, settings.now()),
+                )
+                if settled < day.replace(day=1):
+                    found[table] = (
+                        f"nothing of {day:%Y-%m} is published yet; figures of a session come on "
+                        "the morning of the next one"
+                    )
+            elif TABLES[table].live == "quotes":
                 live_session(day.isoformat(), settings.now(), lake, settings.kis_venue)
             elif TABLES[table].live == "files":
                 master_day(day.isoformat(), settings.now(), settings)

@@ -138,7 +138,9 @@ def remedy(name: str, absent: list[tuple[str, str]]) -> str:
             f"run: kis-assets run --table {name}"
         )
     if not absent:
-        return "run: kis-assets run" + ("" if table.is_usual else f" --table {name}")
+        # A run on the virtual server leaves out what is published on the next morning.
+        is_made = table.is_usual and table.final != "published"
+        return "run: kis-assets run" + ("" if is_made else f" --table {name}")
     first, last = absent[0]
     return f"run: kis-assets backfill {name} {first} {last}"
 
@@ -149,12 +151,10 @@ def minutes_of(every: int) -> str:
     Raises:
         ValueError: it is no whole number of minutes of a day.
     """
-    if every in _MINUTES:
-        return _MINUTES[every]
     known: Any = every
     if isinstance(known, bool) or not isinstance(known, int) or not 1 <= known <= 1440:
         raise ValueError(f"candles of {every!r} minutes: a whole number from 1 to 1440 is wanted")
-    return _OF_MINUTES.format(every=every)
+    return _MINUTES.get(every) or _OF_MINUTES.format(every=every)
 
 
 _OF_MINUTES = """(
@@ -201,16 +201,20 @@ def benchmark(wanted: list[str] | None, first: date | None, last: date | None) -
     )
 
 
-def universe(table: str) -> str:
-    """The query for what was listed on a day, its parameter, by stock_master or krx_daily."""
+def listed_on() -> str:
+    """The query for what was listed on a day, its parameter, as it was stored on that day."""
     from kis_assets.lake.views import VIEWS  # takes Polars along
 
-    if table == "stock_master":
-        newest = "(SELECT max(trading_day) FROM recent_stock_master())"
-        return VIEWS["stocks"].sql.replace(newest, "?").replace("recent_stock_master()", table)
+    newest = "(SELECT max(trading_day) FROM recent_stock_master())"
+    of_day = VIEWS["stocks"].sql.replace(newest, "?")
+    return of_day.replace("recent_stock_master()", "stock_master")
+
+
+def traded_on() -> str:
+    """The query for what KRX published of a day, its parameter, in the columns of `stocks`."""
     return (
-        "SELECT * FROM (SELECT * FROM stocks LIMIT 0) UNION ALL BY NAME SELECT trading_day, "  # noqa: S608
-        f"stock_code, stock_name, market, listed_shares FROM {table} WHERE trading_day = ? "
+        "SELECT * FROM (SELECT * FROM stocks LIMIT 0) UNION ALL BY NAME SELECT trading_day, "
+        "stock_code, stock_name, market, listed_shares FROM krx_daily WHERE trading_day = ? "
         "ORDER BY stock_code"
     )
 

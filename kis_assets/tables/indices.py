@@ -29,6 +29,7 @@ INDEX_CANDLES = Table(
     sources=("kis", "mock"),
     final="published",
     published_after=1,
+    is_usual=True,
     has_past=True,
     catch_up="market_figure_ingestion",
     preview=Preview("trading_day index_code index_name close change", largest="trading_value"),

@@ -124,9 +124,14 @@ def test_what_a_table_names_is_there(table: Table) -> None:
 
 
 def test_a_run_makes_of_a_source_what_that_source_has() -> None:
-    of_kis = ["market_days", "stock_master", "price_snapshots", "daily_candles"]
-    assert usual("kis") == usual("mock") == of_kis
-    assert usual("krx") == ["market_days", "stock_master", "krx_daily", "daily_candles"]
+    of_stocks = ["market_days", "stock_master", "price_snapshots", "daily_candles"]
+    of_figures = ["index_candles", "market_flows", "investor_flows"]
+    adjusted = "adjustment_factors"
+    assert usual("kis") == usual("mock") == [*of_stocks, adjusted, *of_figures]
+    # It lacks most figures, and takes one request a second.
+    assert usual("kis", is_virtual=True) == [*of_stocks, adjusted]
+    krx = ["market_days", "stock_master", "krx_daily", "daily_candles", adjusted]
+    assert usual("krx") == krx
 
 
 @pytest.mark.parametrize(
