@@ -1,10 +1,12 @@
-"""Names and codes of the invented market: a few real stocks people look for, the rest nonsense.
+"""Names and codes of the invented market: a few real stocks people look for, the rest invented.
 
-The invented names are pairs of syllables no company uses; what they sell is all they tell.
+The invented names are pairs of syllables that sound like a company's and that none on the exchange
+has, before what they sell.
 """
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 # code, name, market, usual price (KRW), shares (million), value traded a day (billion KRW)
@@ -48,8 +50,8 @@ KNOWN_PREFERRED: tuple[tuple[str, str, str, int, float, float], ...] = (
     ("00781K", "코리아써키트2우B", "", 6_000, 1.2, 0.05),
 )
 
-_FIRST = tuple("갑넉둥랍뭉벅슝옹잭쿵텁퐁훅곰늠덥릿멍봅숭엉짐캄톡풋헐")
-_SECOND = tuple("벼닥롱묵빗숫얌죽컹텅팡흑깃눌돈럭몽붐싹윰잣칭")
+_FIRST = tuple("슬벼윤솜늘찬별솔샘들봄여잎달강터맑물숲돌씨깃누해노두")
+_SECOND = tuple("담결온봄림뫼울람슬빛터샘솔누별재벗길잎숲돌내")
 TRADES: tuple[tuple[str, str, int], ...] = (
     ("전자", "전자부품 제조업", 13),
     ("화학", "화학제품 제조업", 8),
@@ -67,6 +69,33 @@ TRADES: tuple[tuple[str, str, int], ...] = (
     ("홀딩스", "기타 금융업", 26),
     ("A&B", "상품 종합 도매업", 16),
 )
+_IN_ENGLISH = {
+    "전자": "Electronics", "화학": "Chemical", "제약": "Pharm", "바이오": "Bio", "건설": "E&C",
+    "식품": "Foods", "금속": "Metal", "기계": "Machinery", "소프트": "Soft", "물류": "Logistics",
+    "금융": "Financial", "에너지": "Energy", "미디어": "Media", "홀딩스": "Holdings", "A&B": "A&B",
+    "리츠": "REIT", "인프라": "Infra", "인터내셔널": "International",
+}  # fmt: skip
+_KNOWN_IN_ENGLISH = {
+    "005930": "Samsung Electronics", "000660": "SK hynix", "005380": "Hyundai Motor",
+    "000270": "Kia", "068270": "Celltrion", "035720": "Kakao", "051910": "LG Chem",
+    "105560": "KB Financial Group", "055550": "Shinhan Financial Group",
+    "005490": "POSCO Holdings", "005935": "Samsung Electronics (1P)",
+}  # fmt: skip
+# Of a syllable, in the order of Unicode.
+_INITIAL = (
+    *("g", "kk", "n", "d", "tt", "r", "m", "b", "pp", "s", "ss", ""),
+    *("j", "jj", "ch", "k", "t", "p", "h"),
+)
+_VOWEL = (
+    *("a", "ae", "ya", "yae", "eo", "e", "yeo", "ye", "o", "wa", "wae", "oe", "yo", "u", "wo"),
+    *("we", "wi", "yu", "eu", "ui", "i"),
+)
+_FINAL = (
+    *("", "k", "k", "k", "n", "n", "n", "t", "l", "k", "m", "l", "l", "l", "p", "l", "m", "p"),
+    *("p", "t", "t", "ng", "t", "t", "k", "t", "p", "t"),
+)
+_CLASS = re.compile(r"(\d?)우[BC]?$")
+_SPAC = re.compile(r"제(\d+)호스팩$")
 
 
 class Names:
@@ -104,6 +133,33 @@ class Names:
             if code not in self.codes:
                 self.codes.add(code)
                 return code
+
+
+def english_of(code: str, name: str) -> str:
+    """The English name of an issue: a known one's own, else its syllables and what it sells."""
+    if code in _KNOWN_IN_ENGLISH:
+        return _KNOWN_IN_ENGLISH[code]
+    if found := _SPAC.search(name):
+        return f"{romanized(name[: found.start()])} SPAC {found[1]}"
+    if (found := _CLASS.search(name)) and code[5] != "0":
+        return f"{english_of('', name[: found.start()])} ({found[1] or 1}P)"
+    for trade, word in _IN_ENGLISH.items():
+        if name.endswith(trade) and len(name) > len(trade):
+            return f"{romanized(name.removesuffix(trade))} {word}"
+    return romanized(name)
+
+
+def romanized(text: str) -> str:
+    """Korean in Latin letters, syllable by syllable, each word with a capital."""
+    letters = ""
+    for character in text:
+        place = ord(character) - 0xAC00
+        if 0 <= place < 11_172:
+            initial, rest = divmod(place, 588)
+            letters += _INITIAL[initial] + _VOWEL[rest // 28] + _FINAL[rest % 28]
+        else:
+            letters += character
+    return " ".join(word[:1].upper() + word[1:] for word in letters.split(" "))
 
 
 def isin_of(body: str) -> str:

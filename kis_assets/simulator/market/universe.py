@@ -20,7 +20,7 @@ from kis_assets.simulator.market.names import KNOWN, KNOWN_PREFERRED, Names, isi
 _NEWCOMERS_FROM, _NEWCOMERS_UNTIL = 2020, 2036
 # KRX gives out codes with letters since 2024; the month is this simulator's choice.
 _LETTERS_FROM = date(2024, 6, 1)
-_NAME_TOO_LONG = "가상 글로벌 2차전지 밸류체인 액티브 레버리지(합성 H) 채권혼합 30"
+_NAME_TOO_LONG = "마중 글로벌 2차전지 밸류체인 액티브 레버리지(합성 H) 채권혼합 30"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +155,11 @@ class _Builder:
             self._fund(code, share_isin(code), name, group, 4_500, 7e8, face=500)
         for number in range(120):
             code = self.names.digits(6_000, 48_000)
-            name = _NAME_TOO_LONG if number == 0 else f"가상 {chance.choice(_THEMES)}{number}"
+            name = _NAME_TOO_LONG if number == 0 else f"마중 {chance.choice(_THEMES)}{number}"
             self._fund(code, isin_of(f"KR7{code}00"), name, "EF", 12_000, 3e9)
         for number in range(40):
             code = f"Q{500_000 + number * 7:06d}"
-            name = f"가상 {chance.choice(_THEMES)} ETN {number}"
+            name = f"마중 {chance.choice(_THEMES)} ETN {number}"
             self._fund(code, isin_of(f"KRG{code[1:]}00"), name, "EN", 10_000, 2e7)
         for number in range(12):
             code = f"58{number:03d}J"

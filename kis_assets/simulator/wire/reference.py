@@ -9,6 +9,7 @@ from datetime import date, timedelta
 
 from kis_assets.exchange import calendar
 from kis_assets.simulator.market.market import Stock
+from kis_assets.simulator.market.names import english_of
 from kis_assets.simulator.wire.wire import (
     FOUND,
     MORE,
@@ -100,11 +101,11 @@ def _product(request: Request) -> Stock | None:
 
 def _names(stock: Stock) -> Record:
     long = stock.name + ("보통주" if stock.group == "ST" and not stock.preferred else "")
+    english = english_of(stock.code, stock.name)
     return {
         "pdno": f"00000A{stock.code}", "prdt_type_cd": "300", "prdt_name": long,
-        "prdt_name120": long, "prdt_abrv_name": stock.name, "prdt_eng_name": f"ISSUE {stock.code}",
-        "prdt_eng_name120": f"ISSUE {stock.code}", "prdt_eng_abrv_name": f"I{stock.code}",
-        "std_pdno": stock.isin,
+        "prdt_name120": long, "prdt_abrv_name": stock.name, "prdt_eng_name": english,
+        "prdt_eng_name120": english, "prdt_eng_abrv_name": english[:30], "std_pdno": stock.isin,
     }  # fmt: skip
 
 
