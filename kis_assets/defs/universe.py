@@ -9,11 +9,12 @@ import polars as pl
 
 from kis_assets.defs.resources import KISResource
 from kis_assets.errors import InvalidRequest, KISError
+from kis_assets.exchange import calendar
 from kis_assets.krx import publication
 from kis_assets.lake.lake import Lake
 from kis_assets.lake.universe import wanted
 from kis_assets.settings import Settings
-from kis_assets.tables import PRICE_SNAPSHOTS, STOCK_MASTER
+from kis_assets.tables import DAILY_CANDLES, KRX_DAILY, PRICE_SNAPSHOTS, STOCK_MASTER
 
 
 def of_day(kis: KISResource, lake: Lake, trading_day: date) -> pl.DataFrame:
@@ -35,10 +36,11 @@ def of_month(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFr
 
     Stocks that were listed on any stored day of the month are in it, so that one delisted since
     keeps its candles. A month of which no day was stored has the stocks of today that were listed
-    by its end: delisted ones cannot be known then. KRX knows them: those of the month's first and
-    of its last day are asked for.
+    by its end, and those of which something stored says that they were: see `_gone_since`. KRX
+    knows all: as the source it is asked for the month's first and its last day.
     """
     rows = lake.scan(STOCK_MASTER, first=first, last=last).collect()
+    is_known = not rows.is_empty()
     if kis.settings.source_type == "krx":
         days = publication.days(first, last, kis.now())
         rows = pl.concat([rows, *map(kis.tables.stock_master, (days[0], days[-1]))])
@@ -46,10 +48,46 @@ def of_month(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFr
     if rows.is_empty() or first <= latest <= last:
         today = lake.scan(STOCK_MASTER, first=latest, last=latest).collect()
         rows = pl.concat([rows, kis.tables.stock_master(latest) if today.is_empty() else today])
+    if not is_known and not first <= latest <= last:
+        rows = pl.concat([_gone_since(lake, first, last, rows), rows])
     rows = rows.sort("trading_day").unique("stock_code", keep="last")
     return _chosen(kis, lake, rows).filter(
         pl.col("listed_on").is_null() | (pl.col("listed_on") <= last)
     )
+
+
+def _gone_since(lake: Lake, first: date, last: date, today: pl.DataFrame) -> pl.DataFrame:
+    """Rows of stocks that were listed in a month and are not today, as far as what is stored tells.
+
+    Stock masters of later days tell, KRX's own list of the month, which is the only one to have all
+    of them, and candles of the month. The history calls of KIS answer for delisted codes.
+    """
+    later = lake.scan(STOCK_MASTER, first=last).filter(pl.col("listed_on") <= last).collect()
+    krx = Lake(lake.folder.parent / "krx", source="krx")
+    listed = krx.scan(KRX_DAILY, first=first, last=last)
+    seen = [
+        listed.select("trading_day", "stock_code", "stock_name", "market").collect(),
+        lake.scan(DAILY_CANDLES, first=first, last=last)
+        .select("trading_day", "stock_code")
+        .collect(),
+    ]
+    if seen[0].is_empty():
+        session = calendar.next_trading_day(first - date.resolution)
+        dg.get_dagster_logger().warning(
+            f"which stocks were listed in {first:%Y-%m} is not stored: those that are gone since "
+            "are asked for only where something stored knows of them. KRX knows all: set "
+            f"KRX_API_KEY and run kis-assets run --table krx_daily --date {session}"
+        )
+    # A list of KRX has shares alone; a code that ends in 0 is a common one.
+    is_common = pl.col("stock_code").str.ends_with("0")
+    named = pl.concat(seen, how="diagonal").with_columns(
+        security_type=pl.when(is_common).then(pl.lit("common")).otherwise(pl.lit("preferred")),
+        security_group=pl.lit("ST"),
+    )
+    rows = pl.concat([named, later], how="diagonal_relaxed")
+    rows = pl.concat([STOCK_MASTER.empty(), rows], how="diagonal_relaxed")
+    gone = rows.join(today, on="stock_code", how="anti").select(STOCK_MASTER.schema.names())
+    return gone.sort("trading_day").unique("stock_code", keep="last")
 
 
 def of_span(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFrame:
@@ -134,8 +172,12 @@ def delisted(settings: Settings, lake: Lake, stocks: pl.DataFrame) -> list[str]:
 def _ever_stored(lake: Lake, codes: set[str]) -> pl.DataFrame:
     if not codes:
         return pl.DataFrame(schema={"stock_code": pl.String})
-    found = lake.scan(STOCK_MASTER).filter(pl.col("stock_code").is_in(sorted(codes)))
-    return found.select(pl.col("stock_code").unique()).collect(engine="streaming")
+    code = pl.col("stock_code")
+    found = [
+        lake.scan(table).filter(code.is_in(sorted(codes))).select(code.unique())
+        for table in (STOCK_MASTER, DAILY_CANDLES)
+    ]
+    return pl.concat(found).unique().collect(engine="streaming")
 
 
 def _is_known(kis: KISResource, code: str) -> bool:

@@ -14,6 +14,7 @@ import pytest
 
 from kis_assets.exchange import calendar
 from kis_assets.kis import investor_flows, market_flows, program_trades, short_sales, stock_loans
+from kis_assets.lake.lake import Lake
 from kis_assets.lake.scope import Scope
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.indices import indices_of
@@ -29,14 +30,17 @@ from kis_assets.sources.cached import open_store
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.tables import (
     CREDIT_BALANCES,
+    DAILY_CANDLES,
     ETF_NAVS,
     FINANCIAL_STATEMENTS,
     INDEX_CANDLES,
     INVESTOR_FLOWS,
+    KRX_DAILY,
     MARKET_FLOWS,
     PROGRAM_TRADES,
     SHORT_SALES,
     STOCK_LOANS,
+    STOCK_MASTER,
     VALUATIONS,
     Table,
 )
@@ -44,12 +48,14 @@ from kis_assets_tests.support.in_process import (
     alter,
     checks,
     failure,
+    in_memory,
     lake,
     materialize,
     metadata,
     point_at,
     rows,
 )
+from kis_assets_tests.support.small_rows import candle, frame
 
 MONTH, FIRST = "2026-11-01", date(2026, 11, 2)
 CODES = ("005930", "000660", "035720", "247540")
@@ -517,6 +523,64 @@ def test_a_split_changes_no_flow_of_before(
         assert new.equals(old.filter(pl.col("trading_day") <= eve)), table.name
     ratio = rows(SHORT_SALES).filter(pl.col("trading_day") < split.ex_day)["short_ratio"]
     assert ratio.drop_nulls().max() <= 100  # type: ignore[operator]
+
+
+OCTOBER, GONE = "2026-10-01", "439390"
+LAST_DAY = date(2026, 10, 23)
+"""The last session of a stock that is not listed any more."""
+
+
+def said(run_id: str) -> str:
+    return "\n".join(it.user_message for it in in_memory().all_logs(run_id) if it.level == 30)
+
+
+@pytest.mark.parametrize("evidence", ["a candle", "KRX's list", "a later master"])
+def test_a_backfill_asks_for_stocks_that_are_gone_since(
+    server: Simulator, monkeypatch: pytest.MonkeyPatch, evidence: str
+) -> None:
+    turn(server, monkeypatch, MORNING, codes=f"005930,{GONE}")
+    known = {"stock_code": GONE, "trading_day": LAST_DAY}
+    if evidence == "a candle":
+        row = candle(LAST_DAY, 10, 12, 9, 11, **known)
+        lake().replace(
+            DAILY_CANDLES, Scope.month(LAST_DAY), frame(DAILY_CANDLES, row, source="kis")
+        )
+    elif evidence == "KRX's list":
+        names = ("open", "high", "low", "close", "change", "volume", "trading_value", "market_cap")
+        row = known | dict.fromkeys((*names, "listed_shares"), 1)
+        row |= {"stock_name": "물봄A&B", "market": "KOSDAQ", "change_rate": 0.0}
+        beside = Lake(lake().folder.parent / "krx", source="krx")
+        beside.replace(KRX_DAILY, Scope.day(LAST_DAY), frame(KRX_DAILY, row, source="krx"))
+    else:
+        # It was listed when November began to be stored.
+        later = date(2026, 11, 2)
+        master = the_market().stocks(LAST_DAY)
+        (stock,) = [it for it in master if it.code == GONE]
+        row = {"stock_code": GONE, "trading_day": later, "isin": stock.isin, "market": "KOSDAQ",
+               "stock_name": stock.name, "security_type": "common", "is_halted": False,
+               "security_group": "ST", "listed_shares": 1,
+               "listed_on": stock.listed_on}  # fmt: skip
+        lake().replace(STOCK_MASTER, Scope.day(later), frame(STOCK_MASTER, row, source="kis"))
+    result = materialize("investor_flows", OCTOBER)
+    assert result.success, failure(result)
+    of_gone = rows(INVESTOR_FLOWS).filter(stock_code=GONE)
+    assert of_gone["trading_day"].max() == LAST_DAY
+    assert of_gone["trading_day"].n_unique() == len(
+        calendar.trading_days(date(2026, 10, 1), LAST_DAY)
+    )
+    # Without KRX's own list of the month nobody knows all who are gone.
+    is_unknown = "which stocks were listed in 2026-10 is not stored" in said(result.run_id)
+    assert is_unknown is (evidence != "KRX's list")
+
+
+def test_months_after_a_stock_is_gone_ask_nothing_of_it(
+    server: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn(server, monkeypatch, MORNING, codes=f"005930,{GONE}")
+    row = candle(LAST_DAY, 10, 12, 9, 11, stock_code=GONE)
+    lake().replace(DAILY_CANDLES, Scope.month(LAST_DAY), frame(DAILY_CANDLES, row, source="kis"))
+    materialize("investor_flows", MONTH)
+    assert asked(server, SERVICES["investor_flows"].endpoint.name) == 1
 
 
 def test_the_virtual_server_says_what_it_lacks(
