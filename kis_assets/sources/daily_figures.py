@@ -20,6 +20,8 @@ from kis_assets.sources.tables import Fetched
 from kis_assets.tables import Table
 from kis_assets.transport.fan_out import Progress, counted, each
 
+_TAIL = "end"
+"""What the span of a month is called of which the last days alone are kept."""
 NO_ROW = "KIS has no row of it in these days"
 
 
@@ -75,20 +77,25 @@ class DailyFigures:
     def _month(
         self, table: Table, service: DailyService, code: str, first: date, last: date
     ) -> list[Day]:
+        span = f"{table.name}:{first}:{last}"
         earlier: list[Day] = []
 
         def ask() -> list[Day]:
-            found = days(self._client, service, code, first, last)
+            # The end of the month may have come with the month after it.
+            tail = self._history.kept(code, f"{span}:{_TAIL}") or []
+            until = tail[-1]["trading_day"] - timedelta(days=1) if tail else last
+            found = days(self._client, service, code, first, until)
+            if tail and found:
+                service.compare(tail[-1], found[0])
             earlier.extend(day for day in found if day["trading_day"] < first)
-            return [day for day in found if day["trading_day"] >= first]
+            return [*tail, *(day for day in found if day["trading_day"] >= first)]
 
-        span = f"{table.name}:{first}:{last}"
         found = self._history.bars(code, span, last, ask)
         self._keep(table, code, first, earlier)
         return found
 
     def _keep(self, table: Table, code: str, first: date, earlier: list[Day]) -> None:
-        """Keep the whole months before `first` that an answer told of."""
+        """Keep what an answer told of months before `first`: whole ones and the end of one more."""
         if not earlier:
             return
         now = self._client.settings.now()
@@ -97,12 +104,16 @@ class DailyFigures:
         while True:
             begins = month_ends.replace(day=1)
             sessions = calendar.possible_trading_days(begins, month_ends)
-            # A month that begins before the oldest day told may lack days.
-            if not sessions or sessions[0] < oldest:
-                return
             inside = [day for day in earlier if begins <= day["trading_day"] <= month_ends]
+            if not sessions or not inside:
+                return
+            span = f"{table.name}:{begins}:{month_ends}"
+            # A month that begins before the oldest day told may lack days.
+            is_whole = sessions[0] >= oldest
             kept = [day | {"fetched_at": now} for day in inside]
-            self._history.keep({code: kept}, f"{table.name}:{begins}:{month_ends}", month_ends)
+            self._history.keep({code: kept}, span if is_whole else f"{span}:{_TAIL}", month_ends)
+            if not is_whole:
+                return
             month_ends = begins - timedelta(days=1)
 
 

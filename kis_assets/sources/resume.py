@@ -45,14 +45,11 @@ class History:
         lasts = self._lasts(last, now)
         if self._store is None or lasts <= 0:
             return ask()
-        key = _key(stock_code, span, now)
-        with suppress(ServiceUnavailable, msgspec.DecodeError, zlib.error, ValueError):
-            kept = self._store.get(key)
-            if kept is not None:
-                bars = _decoded(kept)
-                self._tally.cached("history")
-                return bars
-        fetched_at = self._settings.now()
+        kept = self.kept(stock_code, span)
+        if kept is not None:
+            self._tally.cached("history")
+            return kept
+        key, fetched_at = _key(stock_code, span, now), self._settings.now()
         bars = ask()
         # It may have taken past the moment at which the day's figures change.
         lasts -= (self._settings.now() - fetched_at).total_seconds()
@@ -61,6 +58,15 @@ class History:
             with suppress(ServiceUnavailable):
                 self._store.set({key: _encoded(bars, fetched_at)}, lasts)
         return bars
+
+    def kept(self, stock_code: str, span: str) -> list[Bar] | None:
+        """The bars of a span as they are kept; None where they are not."""
+        if self._store is None:
+            return None
+        with suppress(ServiceUnavailable, msgspec.DecodeError, zlib.error, ValueError):
+            kept = self._store.get(_key(stock_code, span, self._settings.now()))
+            return None if kept is None else _decoded(kept)
+        return None
 
     def keep(self, found: Mapping[str, list[Bar]], span: str, last: date) -> None:
         """Keep bars of a span, by stock, that came with those of a longer one.

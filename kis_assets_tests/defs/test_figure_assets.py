@@ -13,7 +13,14 @@ import polars as pl
 import pytest
 
 from kis_assets.exchange import calendar
-from kis_assets.kis import investor_flows, market_flows, program_trades, short_sales, stock_loans
+from kis_assets.kis import (
+    credit_balances,
+    investor_flows,
+    market_flows,
+    program_trades,
+    short_sales,
+    stock_loans,
+)
 from kis_assets.lake.lake import Lake
 from kis_assets.lake.scope import Scope
 from kis_assets.settings import Settings
@@ -389,9 +396,10 @@ def test_a_stock_is_asked_once_and_not_again_for_what_is_there(
     assert asked(server, path) == 2 * len(CODES)
 
 
-def test_an_answer_of_a_hundred_days_serves_the_months_before(
-    server: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def keeping(server: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes for earlier months is kept, as in a run."""
+
     def with_store(settings: Settings) -> KISDataSource:
         return KISDataSource(
             settings,
@@ -402,12 +410,37 @@ def test_an_answer_of_a_hundred_days_serves_the_months_before(
         )
 
     monkeypatch.setattr("kis_assets.defs.resources.create_data_source", with_store)
-    for month in ("2026-11-01", "2026-10-01", "2026-09-01", "2026-08-01", "2026-07-01"):
-        result = materialize("short_sales", month)
+
+
+HALF_A_YEAR = [f"2026-{month:02}-01" for month in (11, 10, 9, 8, 7, 6)]
+
+
+@pytest.mark.parametrize(
+    ("name", "days"), [("short_sales", 100), ("investor_flows", 30), ("credit_balances", 30)]
+)
+def test_no_day_is_asked_for_twice_on_the_way_back(
+    server: Simulator, keeping: None, name: str, days: int
+) -> None:
+    for month in HALF_A_YEAR:
+        result = materialize(name, month)
         assert result.success, failure(result)
-    # A hundred sessions reach back into June: July is whole in the first answer.
-    assert asked(server, "daily-short-sale") == len(CODES)
-    assert rows(SHORT_SALES)["trading_day"].unique().len() > 80
+    sessions = calendar.trading_days(date(2026, 6, 1), date(2026, 11, 17))
+    (table,) = [table for table in BY_STOCK if table.name == name]
+    service = {**SERVICES, "credit_balances": credit_balances.SERVICE}[name]
+    told = rows(table).group_by("stock_code").agg(pl.col("trading_day").n_unique())
+    # Credit is known three sessions later.
+    late = 2 if name == "credit_balances" else 0
+    assert set(told["trading_day"]) == {len(sessions) - late}
+    asked_for = asked(server, service.endpoint.name) / len(CODES)
+    assert asked_for <= -(-len(sessions) // days) + (1 if late else 0)
+
+
+def test_an_index_has_its_change_where_two_answers_meet(server: Simulator, keeping: None) -> None:
+    for month in HALF_A_YEAR:
+        materialize("index_candles", month)
+    bars = rows(INDEX_CANDLES).filter(index_code="0001").sort("trading_day")
+    change = bars["close"].diff().round(2)
+    assert bars["change"][1:].to_list() == pytest.approx(change[1:].to_list())
 
 
 # --- faults -----------------------------------------------------------------------------------
