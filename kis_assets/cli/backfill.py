@@ -26,7 +26,9 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before it beg
 
 @app.command()
 def backfill(
-    table: Annotated[str, typer.Argument(help="daily_candles or minute_candles.")],
+    table: Annotated[
+        str, typer.Argument(help="A table with a past: daily_candles, investor_flows, ...")
+    ],
     first: Annotated[str, typer.Argument(help="First month (2015-01) or day (2026-03-02).")],
     last: Annotated[str, typer.Argument(help="The last one, included.")],
     again: Annotated[bool, typer.Option(help="Fetch what is complete as well.")] = False,

@@ -94,7 +94,7 @@ def make_plan(
     """What lacks of a table from one month or day to another, and what it costs.
 
     Args:
-        table: daily_candles or minute_candles.
+        table: one with a past, such as daily_candles.
         first: the first month (2015-01) or day (2026-03-02).
         last: the last one, included.
         kis: asked for the master files, unless they are stored.
