@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. They need Python 3.11 or newer and make.
-.PHONY: run ui test test-all test-live test-clients test-browser advisories pins check format clean
+.PHONY: run ui bench test test-all test-live test-clients test-browser advisories pins check format clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
@@ -32,6 +32,9 @@ run: $(READY)  ## fetch, check and store the latest session
 
 ui: $(READY)  ## the Dagster UI on http://127.0.0.1:3000
 	@$(BIN)/kis-assets ui
+
+bench: $(READY)  ## how fast it is, beside what else could do the job; takes about ten minutes
+	@$(BIN)/python -m benchmarks
 
 test: $(READY)  ## every test that is quick, and how much of kis/ and sources/ they cover
 	@$(BIN)/pytest -q -n 2 --cov=kis_assets.kis --cov=kis_assets.krx --cov=kis_assets.sources \

@@ -165,6 +165,7 @@ MAKES = {
     "test-live": ".venv/bin/pytest -q -s -rs -m live",
     "test-clients": ".venv/bin/pytest -q -m clients",
     "test-browser": ".venv/bin/pytest -q -rs -m browser",
+    "bench": ".venv/bin/python -m benchmarks",
     "check": ".venv/bin/basedpyright",
     "advisories": ".venv/bin/python -m kis_assets_tests.advisories",
     "pins": "--generate-hashes",

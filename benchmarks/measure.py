@@ -1,0 +1,89 @@
+"""One measured line, how it is taken, and the table that a run prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+QUIET = 0.7
+"""Load of the machine, by its last minute, above which timings are not to be trusted."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What was measured: a median in a unit, and the floor or the peer it stands beside."""
+
+    group: str
+    name: str
+    value: float
+    unit: str = "ms"
+    aim: float | None = None
+    """No more than this, or no less where more is better; None: there is none."""
+    beside: str = ""
+    """What else was measured in the same run, with its values."""
+
+    @property
+    def verdict(self) -> str:
+        """Whether the aim is met; empty where there is none."""
+        if self.aim is None:
+            return ""
+        more_is_better = self.unit in ("rows/s", "% of the rate")
+        return (
+            "met"
+            if (self.value >= self.aim if more_is_better else self.value <= self.aim)
+            else "missed"
+        )
+
+
+def median(work: Callable[[], object], times: int = 5) -> float:
+    """Milliseconds that some work takes, the median of several; the first one does not count."""
+    work()
+    taken: list[float] = []
+    for _ in range(times):
+        started = time.perf_counter()
+        work()
+        taken.append((time.perf_counter() - started) * 1000)
+    return statistics.median(taken)
+
+
+def machine() -> dict[str, str]:
+    """On what and when it was measured."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "date": date.today().isoformat(),  # noqa: DTZ011  a day for people
+        "machine": f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}",
+        "python": platform.python_version(),
+        "load before": f"{os.getloadavg()[0]:.2f}",
+        "is quiet": str(os.getloadavg()[0] < QUIET),
+    }
+
+
+def table(lines: list[Line], about: dict[str, str]) -> str:
+    """The lines as a page of Markdown."""
+    rows = ["| what | measured | aim | | beside |", "| --- | --- | --- | --- | --- |"]
+    group = ""
+    for line in lines:
+        if line.group != group:
+            group = line.group
+            rows.append(f"| **{group}** | | | | |")
+        aim = "" if line.aim is None else f"{line.aim:,g}"
+        measured = f"{line.value:,.4g} {line.unit}"
+        cells = (line.name, measured, aim, line.verdict, line.beside)
+        rows.append(f"| {' | '.join(cells)} |")
+    said = "; ".join(f"{name}: {value}" for name, value in about.items())
+    return f"{said}\n\n" + "\n".join(rows) + "\n"
+
+
+def keep(lines: list[Line], about: dict[str, str], folder: Path) -> None:
+    """Write the table and the lines as JSON."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.md").write_text(table(lines, about), encoding="utf-8")
+    found = {"about": about, "lines": [asdict(line) | {"verdict": line.verdict} for line in lines]}
+    (folder / "results.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
