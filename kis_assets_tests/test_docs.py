@@ -9,14 +9,21 @@ import ast
 import os
 import re
 import runpy
+from datetime import date
+from itertools import takewhile
+from math import ceil
 from pathlib import Path
 
 import pytest
 
 from kis_assets.cli.docs_pages import checks_page, tables_page
+from kis_assets.defs.schedules import plans
+from kis_assets.exchange import calendar
 from kis_assets.kis.stream_records import TR_IDS
 from kis_assets.lake.views import VIEWS
-from kis_assets.tables import TABLES
+from kis_assets.monitoring.costs import requests_of
+from kis_assets.settings import Settings
+from kis_assets.tables import ETF_NAVS, TABLES, Table
 from kis_assets_tests.support.in_process import endpoints
 from kis_assets_tests.test_floors import FLOORS
 
@@ -190,3 +197,72 @@ def test_every_link_leads_somewhere() -> None:
         headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
         anchors = {re.sub(r"[^\w -]", "", it.lower()).replace(" ", "-") for it in headings}
         assert not anchor or anchor in anchors, f"{at.name}: {target}"
+
+
+# What an operator reads
+
+
+OPERATORS = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
+STOCKS, A_SECOND = 2_500, 18
+
+
+def rows_of(heading: str) -> list[list[str]]:
+    """The cells of the first table under a heading of operators.md, without its head."""
+    text = OPERATORS.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    table = list(takewhile(lambda line: line.count("|") == lines[0].count("|"), lines))
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
+
+
+def test_every_schedule_stands_there_with_its_time() -> None:
+    told = {
+        (time.partition(" with ")[0], job)
+        for when, job, _ in rows_of("Schedules")
+        for time in when.split(", ")
+    }
+    for plan in plans(Settings.load(krx_api_key="k")):
+        for tick in plan.moments.cron:
+            minute, hour, *_ = tick.split()
+            # On a day that ends an hour late, what follows its close comes an hour later.
+            time = f"{hour.partition(',')[0]:0>2}:{minute:0>2}"
+            when = time if minute.isdigit() else "every 30 minutes of the session"
+            assert (when, plan.job.name) in told, plan.name
+
+
+COSTLY = [table for table in TABLES.values() if table.cost is not None]
+
+
+@pytest.mark.parametrize("table", COSTLY, ids=lambda table: table.name)
+def test_the_requests_of_a_day_and_of_a_year_are_those_of_the_code(table: Table) -> None:
+    (cells,) = [
+        row for row in rows_of("An evening and a morning in requests") if row[0] == table.name
+    ]
+    _, _, _, a_day, takes, a_year, _ = cells
+    settings = Settings.load(
+        data_source_type="kis", kis_app_key="k", kis_app_secret="s", kis_use_virtual_server=False
+    )
+    stocks = 1_000 if table is ETF_NAVS else STOCKS
+    requests = requests_of(table.name, stocks, date(2026, 11, 17), settings)
+    assert sum(numbers(a_day)) == requests
+    seconds = round(requests / A_SECOND)
+    assert takes == (
+        f"{seconds // 60} min {seconds % 60:02} s" if seconds >= 60 else f"{seconds} s"
+    )
+    if not table.has_past:
+        assert a_year == "cannot be had"
+    elif table.final == "published" and table.cost is not None:
+        sessions = len(calendar.trading_days(date(2025, 1, 1), date(2025, 12, 31)))
+        assert numbers(a_year) == [ceil(sessions / table.cost.days) * stocks]
+
+
+def numbers(cell: str) -> list[int]:
+    return [int(it.replace(",", "")) for it in re.findall(r"\d[\d,]*", cell)]
+
+
+def test_what_the_virtual_server_lacks_is_named() -> None:
+    lacking = {table.name for table in COSTLY if table.cost and not table.cost.on_virtual}
+    text = OPERATORS.partition("\n## An evening and a morning in requests\n")[2].partition("\n## ")[
+        0
+    ]
+    (said,) = [part for part in text.split("\n\n") if part.startswith("The virtual server")]
+    assert lacking <= set(re.findall(r"\w+", said))
