@@ -65,6 +65,10 @@ def _table(table: Table, columns: list[tuple[str, str, str]]) -> str:
         f"Table. Key: {key}. One run makes a {table.partition}; "
         f"one file holds a {table.unit} (by `{table.clock}`)."
     )
+    if table.on_virtual == "lacking":
+        about += " Only the real server has it."
+    if table.on_virtual == "from_files":
+        about += " Of the virtual server it is what the master files tell."
     optional = {column.name for column in table.columns if column.nullable}
     return _section(table.name, table.description, about, columns, optional)
 

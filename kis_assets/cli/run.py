@@ -65,10 +65,7 @@ def run(
         from kis_assets.execution.dagster_home import in_process
         from kis_assets.tables import usual
     try:
-        tables = table or usual(
-            settings.source_type,
-            is_virtual=settings.source_type == "kis" and settings.environment == "virtual",
-        )
+        tables = table or usual(settings.source_type, is_virtual=settings.is_virtual)
         for name in tables:
             runner.partition_of(name, day)
         home = runner.home(settings)

@@ -4,6 +4,8 @@ import dagster as dg
 
 from kis_assets.defs.cache_warming import warm_cache
 from kis_assets.defs.candle_repair import fetch_provisional_candles_again
+from kis_assets.settings import Settings
+from kis_assets.tables import TABLES
 
 # A run has one kind of partition, so a day is several jobs.
 market_calendar = dg.define_asset_job("market_calendar", selection=["market_days"])
@@ -78,6 +80,15 @@ JOBS = [
     valuation_capture,
     statement_ingestion,
 ]
+
+
+def made_by(job: str, settings: Settings) -> list[dg.AssetKey] | None:
+    """What a run of a job makes where the virtual server lacks some of it; None: all of the job."""
+    tables = [table for table in TABLES.values() if table.catch_up == job]
+    had = [table for table in tables if table.on_virtual != "lacking"]
+    if not settings.is_virtual or len(had) == len(tables):
+        return None
+    return [dg.AssetKey(table.name) for table in had]
 
 
 def running(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:

@@ -22,6 +22,7 @@ from kis_assets.defs.jobs import (
     flow_ingestion,
     fund_ingestion,
     krx_ingestion,
+    made_by,
     market_calendar,
     market_figure_ingestion,
     minute_candle_ingestion,
@@ -230,7 +231,7 @@ def plans(settings: Settings) -> list[Plan]:
                 needless=krx_is_there,
             ),
         ]
-    return found
+    return [plan for plan in found if made_by(plan.job.name, settings) != []]
 
 
 def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
@@ -268,6 +269,7 @@ def _schedule(plan: Plan, settings: Settings) -> dg.ScheduleDefinition:
         return dg.RunRequest(
             run_key=f"{plan.name}-{tick:%Y-%m-%dT%H:%M}",
             partition_key=key,
+            asset_selection=made_by(plan.job.name, settings),
             tags={"dagster/priority": str(plan.priority)},
         )
 

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 import dagster as dg
 
 from kis_assets.defs import orphans
-from kis_assets.defs.jobs import JOBS, running
+from kis_assets.defs.jobs import JOBS, made_by, running
 from kis_assets.defs.resources import open_lake
 from kis_assets.defs.schedules import CATCH_UP, evening_of
 from kis_assets.exchange import calendar, finality
@@ -63,6 +63,8 @@ def missed(lake: Lake, settings: Settings, now: datetime) -> tuple[date | None, 
     missing: dict[Missed, None] = {}
     for table in CAUGHT_UP:
         if not (has_key if table.own_source else settings.source_type in table.sources):
+            continue
+        if settings.is_virtual and table.on_virtual == "lacking":
             continue
         conditions = known.get(table.name, {})
         if not conditions:
@@ -137,8 +139,7 @@ def _unknown_now(table: Table, conditions: dict[date, str], last: date) -> list[
 def _kept(table: Table, settings: Settings) -> int:
     """For how many sessions a missing day is asked for."""
     # Of what is forgotten the virtual server has the latest session alone.
-    is_virtual = settings.source_type == "kis" and settings.environment == "virtual"
-    return 1 if is_virtual and table.sessions_kept else table.sessions_kept or LOOKED_BACK
+    return 1 if settings.is_virtual and table.sessions_kept else table.sessions_kept or LOOKED_BACK
 
 
 def sensors(settings: Settings) -> list[dg.SensorDefinition]:
@@ -172,6 +173,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
                     job_name=table.catch_up,
                     partition_key=key,
                     run_key=f"catch_up-{evening}-{table.catch_up}-{key}",
+                    asset_selection=made_by(table.catch_up, settings),
                     tags={_TAG: str(evening), "dagster/priority": str(CATCH_UP)},
                 )
                 for table, key in taken

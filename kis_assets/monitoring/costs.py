@@ -27,11 +27,12 @@ COMPARED = 100
 def requests_of(table: str, stocks: int, day: date, settings: Settings) -> int:
     """Requests for a table's partition of that day, its checks included."""
     cost = TABLES[table].cost if table in TABLES else None
-    is_virtual = settings.environment == "virtual"
-    if settings.source_type != "kis" or cost is None or (is_virtual and not cost.on_virtual):
+    if settings.source_type != "kis" or cost is None:
+        return 0
+    if settings.is_virtual and TABLES[table].on_virtual != "served":
         return 0
     compared = min(COMPARED, stocks) if cost.is_compared else 0
-    if cost.in_bundles and not is_virtual:
+    if cost.in_bundles and not settings.is_virtual:
         return ceil(stocks / CODES_A_REQUEST) + compared
     return round(stocks * per_stock(TABLES[table], day)) + compared
 

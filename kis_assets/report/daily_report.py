@@ -108,7 +108,9 @@ def day_report(lake: Lake, day: date, settings: Settings) -> DayReport | None:
         actions=actions.filter(pl.col("effective_on") == day),
         upcoming=actions.filter(pl.col("effective_on") > day),
         without_price=_without_price(master, quotes, wanted(settings, lake)),
-        figures=figures(lake, day, dict(master.select("stock_code", "stock_name").iter_rows())),
+        figures=figures(
+            lake, day, dict(master.select("stock_code", "stock_name").iter_rows()), settings
+        ),
         stored=_stored(lake, day),
         condition=_condition(lake, day),
     )

@@ -14,12 +14,14 @@ import polars as pl
 
 from kis_assets.exchange import indices
 from kis_assets.lake.lake import Lake
+from kis_assets.settings import Settings
 from kis_assets.tables import (
     INDEX_CANDLES,
     INVESTOR_FLOWS,
     MARKET_FLOWS,
     PROGRAM_TRADES,
     SHORT_SALES,
+    TABLES,
     Table,
 )
 
@@ -58,15 +60,21 @@ class Figures:
     markets: pl.DataFrame
     """A row a market: market, trading_day, and what each of `WHO` bought less sold (KRW)."""
     rankings: list[Ranking]
+    earlier: list[date]
+    """The days before the page's own that any of this is of."""
     missing: list[str]
+    to_be_had: str
+    """What fetches `missing`, in words; empty where nothing is missing."""
 
 
-def figures(lake: Lake, day: date, names: Mapping[str, str]) -> Figures:
+def figures(lake: Lake, day: date, names: Mapping[str, str], settings: Settings) -> Figures:
     """The newest figures up to a day; `names` are the stocks' by code."""
     found = {
         table.name: _newest(lake, table, day)
         for table in (INDEX_CANDLES, MARKET_FLOWS, INVESTOR_FLOWS, PROGRAM_TRADES, SHORT_SALES)
     }
+    missing = [name for name, rows in found.items() if rows.is_empty()]
+    days = {rows["trading_day"][0] for rows in found.values() if rows.height}
     return Figures(
         indices=_indices(found[INDEX_CANDLES.name]),
         markets=_markets(found[MARKET_FLOWS.name]),
@@ -79,8 +87,23 @@ def figures(lake: Lake, day: date, names: Mapping[str, str]) -> Figures:
             )
             if rows.height
         ],
-        missing=[name for name, rows in found.items() if rows.is_empty()],
+        earlier=sorted(days - {day}),
+        missing=missing,
+        to_be_had=_to_be_had(missing, settings),
     )
+
+
+def _to_be_had(missing: list[str], settings: Settings) -> str:
+    lacking = [
+        name for name in missing if settings.is_virtual and TABLES[name].on_virtual == "lacking"
+    ]
+    had = [f"--table {name}" for name in missing if name not in lacking]
+    said: list[str] = []
+    if had:
+        said.append(f"kis-assets run {' '.join(had)} fetches what has been published.")
+    if lacking:
+        said.append(f"The virtual server has no {' and no '.join(lacking)}.")
+    return " ".join(said)
 
 
 def _newest(lake: Lake, table: Table, day: date) -> pl.DataFrame:

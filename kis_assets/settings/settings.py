@@ -139,6 +139,11 @@ class Settings(BaseModel):
         return "virtual"
 
     @property
+    def is_virtual(self) -> bool:
+        """Whether KIS's virtual server is the source."""
+        return self.source_type == "kis" and self.environment == "virtual"
+
+    @property
     def base_url(self) -> str:
         """REST address of the server in use."""
         if self.source_type == "krx":
@@ -166,8 +171,7 @@ class Settings(BaseModel):
         Where `KIS_UNIVERSE` is not set, the virtual server is asked for the most traded ones only.
         """
         if self.kis_universe is None:
-            is_slow = self.source_type == "kis" and self.environment == "virtual"
-            return Universe(("common",), MOST_TRADED if is_slow else None)
+            return Universe(("common",), MOST_TRADED if self.is_virtual else None)
         return kinds.universe_of(self.kis_universe)
 
     @property

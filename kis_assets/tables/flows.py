@@ -44,7 +44,8 @@ INVESTOR_FLOWS = Table(
     is_usual=True,
     has_past=True,
     catch_up="flow_ingestion",
-    cost=Cost(days=30, on_virtual=False),
+    on_virtual="lacking",
+    cost=Cost(days=30),
     preview=Preview(
         "trading_day stock_code investor buy_volume sell_volume net_value", largest="net_value"
     ),
@@ -77,6 +78,7 @@ MARKET_FLOWS = Table(
     is_usual=True,
     has_past=True,
     catch_up="market_figure_ingestion",
+    on_virtual="lacking",
     preview=Preview("trading_day market investor net_volume net_value", largest="trading_day"),
     columns=(
         TRADING_DAY,
@@ -104,7 +106,8 @@ PROGRAM_TRADES = Table(
     published_after=1,
     has_past=True,
     catch_up="flow_ingestion",
-    cost=Cost(days=30, on_virtual=False),
+    on_virtual="lacking",
+    cost=Cost(days=30),
     preview=Preview("trading_day stock_code buy_value sell_value net_value", largest="net_value"),
     columns=(
         TRADING_DAY,

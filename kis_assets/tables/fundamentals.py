@@ -102,7 +102,8 @@ FINANCIAL_STATEMENTS = Table(
     sources=("kis", "mock"),
     catch_up="statement_ingestion",
     tells_of_now=True,
-    cost=Cost(6.0, on_virtual=False),
+    on_virtual="lacking",
+    cost=Cost(6.0),
     preview=Preview(
         "stock_code fiscal_month period revenue operating_profit net_income eps roe",
         largest="revenue",

@@ -68,7 +68,8 @@ ETF_NAVS = Table(
     published_after=1,
     has_past=True,
     catch_up="fund_ingestion",
-    cost=Cost(days=100, on_virtual=False),
+    on_virtual="lacking",
+    cost=Cost(days=100),
     preview=Preview("trading_day stock_code close nav premium_rate", largest="trading_day"),
     columns=(
         TRADING_DAY,

@@ -32,7 +32,8 @@ SHORT_SALES = Table(
     published_after=1,
     has_past=True,
     catch_up="flow_ingestion",
-    cost=Cost(days=100, on_virtual=False),
+    on_virtual="lacking",
+    cost=Cost(days=100),
     preview=Preview(
         "trading_day stock_code short_volume short_value short_ratio", largest="short_value"
     ),
@@ -68,7 +69,8 @@ STOCK_LOANS = Table(
     published_after=1,
     has_past=True,
     catch_up="flow_ingestion",
-    cost=Cost(days=100, on_virtual=False),
+    on_virtual="lacking",
+    cost=Cost(days=100),
     preview=Preview(
         "trading_day stock_code loan_balance loan_amount new repaid", largest="loan_amount"
     ),
@@ -98,7 +100,9 @@ CREDIT_BALANCES = Table(
     published_after=3,
     has_past=True,
     catch_up="credit_ingestion",
-    cost=Cost(days=30, on_virtual=False),
+    on_virtual="lacking",
+    # Thirty by the day of settlement; the newest of them are of deals after the last day asked for.
+    cost=Cost(days=24),
     preview=Preview(
         "trading_day stock_code loan_balance loan_amount new repaid", largest="loan_amount"
     ),

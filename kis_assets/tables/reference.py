@@ -219,7 +219,8 @@ STOCK_INFO = Table(
     unit="month",
     catch_up="reference_ingestion",
     tells_of_now=True,
-    cost=Cost(on_virtual=False),
+    on_virtual="from_files",
+    cost=Cost(),
     preview=Preview("stock_code stock_name market industry listed_shares", largest="capital"),
     columns=(
         day("info_month", "First day of the month in which these facts held"),

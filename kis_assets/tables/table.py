@@ -26,8 +26,6 @@ class Cost:
     """Whether the real server answers for several stocks at once."""
     is_compared: bool = False
     """Whether a check asks a second service for a hundred of the stocks."""
-    on_virtual: bool = True
-    """Whether the virtual server has the service."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +66,8 @@ class Table:
     """Sessions after a day on whose morning its rows are published; none is stored before."""
     sessions_kept: int = 0
     """Sessions for which the source has a day of it, the latest one included; 0: for ever."""
+    on_virtual: Literal["served", "from_files", "lacking"] = "served"
+    """What a key of the virtual server gives of it: all, what the master files tell, nothing."""
     has_past: bool = False
     """Whether `kis-assets backfill` can fetch it for earlier days."""
     catch_up: str = ""

@@ -204,6 +204,44 @@ def test_a_table_that_was_never_stored_is_not_asked_for_unless_schedules_are_on(
     ]
 
 
+@pytest.fixture
+def virtual(real: Settings) -> Settings:
+    """The virtual server, with schedules on."""
+    return real.model_copy(update={"kis_use_virtual_server": True, "kis_schedules": True})
+
+
+def test_what_the_virtual_server_lacks_is_not_asked_of_it(virtual: Settings) -> None:
+    assert names(open_lake(virtual), virtual) == [
+        f"minute_candles {TODAY}",
+        "daily_candles 2026-03-01",
+        "index_candles 2026-03-01",
+        "market_days 2026",
+        "stock_info 2026-03-01",
+    ]
+
+
+def test_its_schedules_make_what_it_has(virtual: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calendar, "now", lambda: NIGHT)
+    on_virtual = {it.name: it for it in schedules(virtual)}
+    lacking = {it.name for it in schedules(Settings.load())} - set(on_virtual)
+    assert lacking == {"flows_morning", "credit_morning", "funds_morning", "statements_evening"}
+    tick = datetime(2026, 3, 17, 7, 45, tzinfo=calendar.SEOUL)
+    with dg.build_schedule_context(scheduled_execution_time=tick) as context:
+        request = on_virtual["market_figures_morning"](context)
+    assert isinstance(request, dg.RunRequest)
+    assert request.asset_selection == [dg.AssetKey("index_candles")]
+
+
+def test_its_sensor_asks_for_what_it_has(
+    virtual: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calendar, "now", lambda: NIGHT)
+    with dg.DagsterInstance.ephemeral() as instance:
+        asked = {it.job_name: it.asset_selection for it in Looks(virtual, instance)()}
+    assert asked["market_figure_ingestion"] == [dg.AssetKey("index_candles")]
+    assert asked["daily_candle_ingestion"] is None
+
+
 class Looks:
     """The sensor as Dagster evaluates it, with the cursor kept between."""
 

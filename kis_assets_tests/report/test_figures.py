@@ -64,9 +64,13 @@ def put_flows(lake: Lake, day: date) -> None:
     ))  # fmt: skip
 
 
+def told(lake: Lake) -> Figures:
+    return figures(lake, DAY, NAMES, Settings.load(data_source_type="mock"))
+
+
 def test_indices_come_as_people_name_them(lake: Lake) -> None:
     put_indices(lake, BEFORE, DAY)
-    found = figures(lake, DAY, NAMES).indices
+    found = told(lake).indices
     assert found["name"].to_list() == ["KOSPI", "KOSDAQ", "KOSPI 200"]
     assert found["rate"].to_list() == pytest.approx([1.0, -0.25, 100 / 349])
     assert found["trading_day"].unique().to_list() == [DAY]
@@ -74,7 +78,7 @@ def test_indices_come_as_people_name_them(lake: Lake) -> None:
 
 def test_foreigners_are_two_classes_and_institutions_seven(lake: Lake) -> None:
     put_flows(lake, DAY)
-    by_title = {it.title: it for it in figures(lake, DAY, NAMES).rankings}
+    by_title = {it.title: it for it in told(lake).rankings}
     value = {title: it.rows.select("stock_name", "value").rows() for title, it in by_title.items()}
     assert value == {
         "Bought most by foreigners": [("가온전자", 3 * BILLION)],
@@ -91,7 +95,7 @@ def test_markets_have_what_each_bought_less_sold(lake: Lake) -> None:
                        "other_corporation": 1}.get(name, 0) * BILLION}
         for name in CLASSES
     ))  # fmt: skip
-    (row,) = figures(lake, DAY, NAMES).markets.to_dicts()
+    (row,) = told(lake).markets.to_dicts()
     assert [row[who] // BILLION for who in ("individuals", "foreigners", "institutions")] == [
         *(-7, 4, 2)
     ]
@@ -105,7 +109,7 @@ def test_short_sales_are_told_by_value_and_by_share(lake: Lake) -> None:
          "short_value": value, "short_ratio": ratio}
         for code, value, ratio in shorted
     ))  # fmt: skip
-    by_value, by_share = figures(lake, DAY, NAMES).rankings
+    by_value, by_share = told(lake).rankings
     assert by_value.rows["stock_code"].to_list() == ["005930", "000660"]
     assert by_share.rows["stock_code"].to_list() == ["000660", "005930"]
 
@@ -115,7 +119,7 @@ def test_programmes_have_both_ends(lake: Lake) -> None:
         {"trading_day": DAY, "stock_code": code, "net_value": value}
         for code, value in (("005930", 10), ("000660", -20), ("035420", 0))
     ))  # fmt: skip
-    bought, sold = figures(lake, DAY, NAMES).rankings
+    bought, sold = told(lake).rankings
     assert (bought.title, bought.rows["stock_code"].to_list()) == (
         "Bought most by programmes",
         ["005930"],
@@ -126,21 +130,23 @@ def test_programmes_have_both_ends(lake: Lake) -> None:
 def test_a_day_without_figures_has_those_of_the_session_before(lake: Lake) -> None:
     put_indices(lake, BEFORE)
     put_flows(lake, BEFORE)
-    found = figures(lake, DAY, NAMES)
+    found = told(lake)
     assert found.indices["trading_day"].unique().to_list() == [BEFORE]
     assert {ranking.day for ranking in found.rankings} == {BEFORE}
 
 
 def test_figures_of_last_month_are_no_news(lake: Lake) -> None:
     put_indices(lake, date(2026, 3, 2))
-    found = figures(lake, DAY, NAMES)
+    found = told(lake)
     assert found.indices.is_empty()
     assert "index_candles" in found.missing
 
 
-def page_of(lake: Lake, tmp_path: Path) -> tuple[Figures, str]:
+def page_of(lake: Lake, tmp_path: Path, **given: Any) -> tuple[Figures, str]:
     put(lake, DAILY_CANDLES, candle(DAY, 10, 12, 9, 11))
-    settings = Settings.load(data_source_type="mock", kis_data_dir=tmp_path / "data")
+    settings = Settings.load(
+        **{"data_source_type": "mock", "kis_data_dir": tmp_path / "data"} | given
+    )
     report = day_report(lake, DAY, settings)
     assert report is not None
     return report.figures, page(report, "mock", drawn(report, print))
@@ -152,14 +158,42 @@ def test_the_page_says_of_which_day_its_figures_are(lake: Lake, tmp_path: Path) 
     _, html = page_of(lake, tmp_path)
     assert "2,626.00" in html
     assert "Bought most by foreigners" in html
-    assert html.count(f"of {BEFORE}") == 3 + 4  # three indices, four rankings
+    assert html.count(f"of {BEFORE}") == 1 + 3 + 4  # the reason, three indices, four rankings
     put_indices(lake, DAY)
     put_flows(lake, DAY)
     _, html = page_of(lake, tmp_path)
     assert f"of {BEFORE}" not in html
 
 
+EARLIER = "are published on the next morning: until then they are those of"
+
+
+def test_it_says_why_they_are_of_the_session_before(lake: Lake, tmp_path: Path) -> None:
+    put_indices(lake, BEFORE)
+    put_flows(lake, BEFORE)
+    assert f"{EARLIER} {BEFORE}." in page_of(lake, tmp_path)[1]
+    put_indices(lake, DAY)
+    put_flows(lake, DAY)
+    assert EARLIER not in page_of(lake, tmp_path)[1]
+
+
 def test_the_page_names_what_fetches_figures_that_are_missing(lake: Lake, tmp_path: Path) -> None:
+    put_indices(lake, DAY)
     found, html = page_of(lake, tmp_path)
-    assert len(found.missing) == 5
-    assert "kis-assets run --table index_candles" in html
+    assert found.missing == ["market_flows", "investor_flows", "program_trades", "short_sales"]
+    assert (
+        "kis-assets run --table market_flows --table investor_flows --table program_trades "
+        "--table short_sales"
+    ) in html
+
+
+def test_with_a_virtual_key_it_names_what_only_the_real_server_has(
+    lake: Lake, tmp_path: Path
+) -> None:
+    virtual = {"data_source_type": "kis", "kis_use_virtual_server": True}
+    _, html = page_of(lake, tmp_path, kis_app_key="k" * 36, kis_app_secret="s" * 180, **virtual)
+    assert "kis-assets run --table index_candles fetches what has been published." in html
+    assert (
+        "The virtual server has no market_flows and no investor_flows and no program_trades and "
+        "no short_sales."
+    ) in html
