@@ -146,7 +146,8 @@ class Market:
         """Daily returns of stocks beside those of an index, as fractions: 0.01 is one percent.
 
         Columns: trading_day, stock_code, stock_return (of adjusted closes), index_return and
-        excess_return, the one less the other. A day without its index has null.
+        excess_return, the one less the other. Both are from the stock's day before, so that they
+        are of the same span across a gap; without the index on either day it is null.
 
         Args:
             codes: the stocks; None for all.
@@ -172,8 +173,8 @@ class Market:
     ) -> pl.DataFrame:
         """Candles of so many minutes (분봉) of a day, or from one day to another, included.
 
-        Those of `every` whole number of minutes begin at the full day, so 09:00 begins one where
-        `every` divides an hour; the closing auction is a candle of its own.
+        Those of another number than 1, 5 and 30 are counted from the open of their session; the
+        closing auction is a candle of its own.
         """
         first, last = days if isinstance(days, tuple) else (days, days)
         return self._rows(minutes_of(every), codes, first, last, as_of)

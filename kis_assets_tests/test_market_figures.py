@@ -23,10 +23,12 @@ from kis_assets.tables import (
     INDEX_CANDLES,
     INVESTOR_FLOWS,
     KRX_DAILY,
+    MARKET_DAYS,
     MARKET_FLOWS,
     MINUTE_CANDLES,
     PRICE_SNAPSHOTS,
     SHORT_SALES,
+    STOCK_INFO,
     STOCK_MASTER,
     VALUATIONS,
     Table,
@@ -120,23 +122,59 @@ def test_candles_of_any_number_of_minutes_are_counted_from_nine(lake: Lake, mark
     lake.replace(MINUTE_CANDLES, Scope.day(TODAY), frame(MINUTE_CANDLES, *rows))
     found = market.minutes(A, TODAY, every=7)
     seoul = found["started_at"].dt.convert_time_zone("Asia/Seoul").dt.strftime("%H:%M").to_list()
-    assert seoul == ["09:00", "09:07", "15:18", "15:25"]
+    assert seoul == ["09:00", "09:07", "15:18", "15:30"]
     assert found["close"].to_list() == [106, 107, 200, 210]
-    assert market.minutes(A, TODAY, every=391)["volume"].to_list() == [5]
+    assert market.minutes(A, TODAY, every=391)["volume"].to_list() == [4, 1]
 
 
 def test_returns_stand_beside_those_of_an_index(lake: Lake, market: Market) -> None:
     first, second = SESSIONS[-2:]
     put(lake, DAILY_CANDLES, based(first, 10_000, 10_000), based(second, 10_300, 10_000))
-    bar = {"trading_day": second, "index_code": "0001", "open": 2600.0, "high": 2700.0,
-           "low": 2500.0, "close": 2626.0, "change": 26.0}  # fmt: skip
-    put(lake, INDEX_CANDLES, bar)
+    bar = {"index_code": "0001", "open": 2600.0, "high": 2700.0, "low": 2500.0}
+    put(lake, INDEX_CANDLES, bar | {"trading_day": first, "close": 2600.0},
+        bar | {"trading_day": second, "close": 2626.0})  # fmt: skip
     (row,) = market.benchmark(A, second).to_dicts()
     assert row["stock_return"] == pytest.approx(0.03)
     assert row["index_return"] == pytest.approx(0.01)
     assert row["excess_return"] == pytest.approx(0.02)
     with pytest.raises(ValueError, match="is no index"):
         market.benchmark(A, index="DAX")
+
+
+def test_across_a_gap_both_returns_are_of_the_same_span(lake: Lake, market: Market) -> None:
+    first, between, last = SESSIONS[-3:]
+    put(lake, DAILY_CANDLES, based(first, 10_000, 10_000), based(last, 10_300, 10_300),
+        based(between, 7, 7) | {"stock_code": B})  # fmt: skip
+    bar = {"index_code": "0001", "open": 2600.0, "high": 2700.0, "low": 2500.0}
+    put(lake, INDEX_CANDLES, *(
+        bar | {"trading_day": day, "close": close}
+        for day, close in ((first, 2_000.0), (between, 1_000.0), (last, 2_100.0))
+    ))  # fmt: skip
+    (row,) = market.benchmark(A).to_dicts()
+    assert row["index_return"] == pytest.approx(0.05)
+
+
+def test_on_a_day_that_opens_late_candles_are_counted_from_its_open(
+    lake: Lake, market: Market
+) -> None:
+    late = date(2026, 11, 19)
+    opens = datetime(2026, 11, 19, 1, 0, tzinfo=UTC)
+    day = {"day": late, "is_open": True, "opens_at": opens,
+           "closes_at": opens + timedelta(minutes=390), "note": "", "known_from": "computed",
+           "after_market_opens_at": opens + timedelta(hours=7)}  # fmt: skip
+    lake.replace(MARKET_DAYS, Scope.year(2026), frame(MARKET_DAYS, day))
+    same = {"trading_day": late, "stock_code": A, "volume": 1, "trading_value": 1}
+    same |= dict.fromkeys(("open", "high", "low", "close"), 100)
+    minutes = [
+        same | {"session": session, "started_at": opens + timedelta(minutes=after)}
+        for session, after in (("regular", 0), ("regular", 49), ("regular", 50),
+                               ("regular", 390), ("after_market", 420), ("after_market", 469))
+    ]  # fmt: skip
+    lake.replace(MINUTE_CANDLES, Scope.day(late), frame(MINUTE_CANDLES, *minutes))
+    found = market.minutes(A, late, every=50)
+    after = (found["started_at"] - opens).dt.total_minutes().to_list()
+    assert after == [0, 50, 390, 420]
+    assert found["volume"].to_list() == [2, 1, 1, 2]
 
 
 def test_without_the_index_a_benchmark_says_how_to_get_it(lake: Lake, market: Market) -> None:
@@ -235,8 +273,10 @@ def test_a_screen_is_sql_over_the_facts(lake: Lake, market: Market) -> None:
     ]
     with pytest.raises(ValueError, match=r"the columns are stock_code, .*foreign_net_20d"):
         market.screen("pe < 10")
-    with pytest.raises(ValueError, match="without a semicolon"):
-        market.screen("true; DROP TABLE x")
+    for wrong in ("true; DROP TABLE x", "true) OR (true"):
+        with pytest.raises(ValueError, match="the columns are"):
+            market.screen(wrong)
+    assert market.screen("stock_name = 'a;b'").is_empty()
 
 
 def test_the_universe_of_a_past_day_is_its_own_list(lake: Lake, market: Market) -> None:
@@ -254,6 +294,17 @@ def test_the_universe_of_a_past_day_is_its_own_list(lake: Lake, market: Market) 
         ("069420", "떠난회사", 5)
     ]
     assert rows.columns == market.stocks().columns
+
+
+@pytest.mark.parametrize(("small", "sector"), [("전기,전자", "전기,전자"), ("", "제조")])
+def test_a_sector_is_no_size_class(lake: Lake, market: Market, small: str, sector: str) -> None:
+    """KIS calls the size class the large class of sectors."""
+    info = {"info_month": TODAY.replace(day=1), "stock_code": A, "english_name": "Gaon",
+            "sector_large_name": "시가총액규모대", "sector_medium_name": "제조",
+            "sector_small_name": small, "industry": "반도체 제조업"}  # fmt: skip
+    put(lake, STOCK_INFO, info)
+    row = market.stocks().row(by_predicate=pl.col("stock_code") == A, named=True)
+    assert (row["sector"], row["english_name"]) == (sector, "Gaon")
 
 
 def test_a_frame_of_all_stocks_says_that_the_delisted_are_missing(

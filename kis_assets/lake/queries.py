@@ -158,15 +158,26 @@ def minutes_of(every: int) -> str:
 
 
 _OF_MINUTES = """(
+    WITH minutes AS (
+        SELECT
+            minute_candles.*,
+            -- Of a day that the calendar lacks, the usual hours.
+            coalesce(opens_at, timezone('UTC', trading_day::TIMESTAMP)) AS opens_at,
+            coalesce(closes_at, timezone('UTC', trading_day + INTERVAL 390 MINUTE)) AS closes_at,
+            coalesce(after_market_opens_at, timezone('UTC', trading_day + INTERVAL 420 MINUTE))
+                AS after_at
+        FROM minute_candles
+        LEFT JOIN market_days ON market_days.day = trading_day
+    )
     SELECT
         trading_day,
-        -- The closing auction is a candle of its own; others are counted from 09:00 in Seoul.
+        -- The closing auction is a candle of its own; others are counted from their open.
         CASE
-            WHEN minutes.started_at >= closes_at AND session = 'regular' THEN minutes.started_at
+            WHEN session = 'regular' AND minutes.started_at >= closes_at THEN minutes.started_at
             ELSE time_bucket(
                 INTERVAL '{every} minutes',
                 minutes.started_at,
-                timezone('UTC', trading_day::TIMESTAMP)
+                CASE session WHEN 'regular' THEN opens_at ELSE after_at END
             )
         END AS started_at,
         stock_code,
@@ -177,8 +188,7 @@ _OF_MINUTES = """(
         arg_max(close, minutes.started_at) AS close,
         sum(volume)::BIGINT AS volume,
         sum(trading_value)::BIGINT AS trading_value
-    FROM minute_candles AS minutes
-    LEFT JOIN market_days ON market_days.day = trading_day
+    FROM minutes
     GROUP BY ALL
 )"""
 
@@ -188,15 +198,16 @@ def benchmark(wanted: list[str] | None, first: date | None, last: date | None) -
     before = first - calendar.LONGEST_CLOSURE if first else None
     closes = rows_of("daily_candles_adjusted", wanted, before, last)
     since = f"AND trading_day >= DATE '{first}' " if first else ""
+    # Both from one day to the next that the stock has: across a gap as well.
     return (
-        "WITH stocks AS (SELECT trading_day, stock_code, close / nullif(lag(close) OVER "  # noqa: S608
-        "(PARTITION BY stock_code ORDER BY trading_day), 0) - 1 AS stock_return "
-        f"FROM ({closes})), points AS (SELECT trading_day, "
-        "change / nullif(close - change, 0) AS index_return FROM index_candles "
-        "WHERE index_code = ?) "
+        "WITH points AS (SELECT trading_day, close FROM index_candles WHERE index_code = ?), "  # noqa: S608
+        "moves AS (SELECT trading_day, stock_code, "
+        "stocks.close / nullif(lag(stocks.close) OVER by_day, 0) - 1 AS stock_return, "
+        "points.close / nullif(lag(points.close) OVER by_day, 0) - 1 AS index_return "
+        f"FROM ({closes}) AS stocks LEFT JOIN points USING (trading_day) "
+        "WINDOW by_day AS (PARTITION BY stock_code ORDER BY trading_day)) "
         "SELECT trading_day, stock_code, stock_return, index_return, "
-        "stock_return - index_return AS excess_return "
-        "FROM stocks LEFT JOIN points USING (trading_day) "
+        "stock_return - index_return AS excess_return FROM moves "
         f"WHERE stock_return IS NOT NULL {since}ORDER BY stock_code, trading_day"
     )
 
@@ -223,10 +234,14 @@ def screening(condition: str, columns: str, order_by: str, limit: int | None) ->
     """The query for stocks whose facts fulfil a condition.
 
     Raises:
-        ValueError: there is more than one statement in it.
+        duckdb.ParserException: the condition is no expression, or more than one.
+        ValueError: there is more than one statement in the rest.
     """
-    if ";" in condition + columns + order_by:
-        raise ValueError("a condition is one expression, without a semicolon")
+    import duckdb
+
+    duckdb.SQLExpression(condition)  # one expression, whose brackets are closed
+    if ";" in columns + order_by:
+        raise ValueError("columns and order_by are lists, without a semicolon")
     most = "" if limit is None else f" LIMIT {int(limit)}"
     # A comment in the condition must not take what follows with it.
     return f"SELECT {columns} FROM facts WHERE ({condition}\n) ORDER BY {order_by}{most}"  # noqa: S608

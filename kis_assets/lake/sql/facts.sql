@@ -5,7 +5,7 @@
 -- stock_code, stock_name: as in stock_master
 -- english_name: as in stock_info
 -- market, security_type: as in stock_master
--- sector: Name of the large sector (업종 대분류)
+-- sector: Sector of the index, the small class or else the middle one (지수업종)
 -- industry: as in stock_info
 -- is_halted, is_administrative, market_warning, is_spac: as in stock_master
 -- in_kospi200: Whether KOSPI 200 has it

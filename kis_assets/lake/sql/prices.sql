@@ -2,7 +2,7 @@
 --
 -- stock_code, stock_name: as in price_snapshots
 -- market: as in stock_master
--- sector: Name of the large sector (업종 대분류)
+-- sector: Sector of the index, the small class or else the middle one (지수업종)
 -- industry: as in stock_info
 -- price: as in price_snapshots
 -- regular_close: The official close of trading_day; see latest_prices (종가) [KRW]

@@ -20,7 +20,7 @@
 -- accounts_month, group_code, is_credit_limit_exceeded, is_lending_possible: as in stock_master
 -- is_stock_loan_possible, source, fetched_at: as in stock_master
 -- english_name: as in stock_info
--- sector: Name of the large sector (업종 대분류)
+-- sector: Sector of the index, the small class or else the middle one (지수업종)
 -- industry: as in stock_info
 
 SELECT
@@ -33,7 +33,10 @@ LEFT JOIN (
     SELECT
         stock_code,
         arg_max(english_name, info_month) AS english_name,
-        arg_max(sector_large_name, info_month) AS sector,
+        -- KIS calls the size class the large class of sectors.
+        arg_max(
+            coalesce(nullif(sector_small_name, ''), nullif(sector_medium_name, '')), info_month
+        ) AS sector,
         arg_max(industry, info_month) AS industry
     FROM stock_info
     GROUP BY stock_code
