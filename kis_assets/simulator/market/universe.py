@@ -170,14 +170,8 @@ class _Builder:
             self._fund(code, isin_of(f"KRG{code[1:]}00"), name, "EN", 10_000, 2e7)
         for number in range(12):
             code = f"58{number:03d}J"
-            self._fund(
-                code,
-                isin_of(f"KRA58{number:03d}000"),
-                f"마중{1_001 + number} KOSPI200 콜",
-                "EW",
-                300,
-                1e7,
-            )
+            name = f"마중{1_001 + number} KOSPI200 콜"
+            self._fund(code, isin_of(f"KRA58{number:03d}000"), name, "EW", 300, 1e7)
 
     def _fund(
         self, code: str, isin: str, name: str, group: str, price: int, value: float, face: int = 0
