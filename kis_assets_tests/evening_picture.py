@@ -21,8 +21,11 @@ from kis_assets.charts.canvas import font_file
 
 DOCS = Path(__file__).parents[1] / "docs"
 DAY = "2026-03-17"
-TABLES = ("market_days", "stock_master", "price_snapshots", "daily_candles", "market_report")
-WIDTH, HEIGHT, SCALE = 1080, 892, 1.25
+TABLES = (
+    *("market_days", "stock_master", "price_snapshots", "daily_candles", "index_candles"),
+    *("market_flows", "market_report"),
+)
+WIDTH, HEIGHT, SCALE = 1080, 1232, 1.25
 """As far down as the first picture of the page."""
 COLOURS = 64
 SCHEMES = {"evening.png": 1, "evening-dark.png": 0}

@@ -124,6 +124,9 @@ class Report:
         metadata = self._said(change, fetched if isinstance(found, Fetched) else None)
         if gone:
             metadata["delisted"] = ", ".join(gone)
+        if stocks is not None and table.partition == "month":
+            said = universe.unknown(self._kis, lake, scope.first, scope.last)
+            metadata |= {"universe": said} if said else {}
         metadata |= published | _page(lake, table, scope, fetched, stocks)
         metadata["seconds"] = round(time.monotonic() - self._started, 2)
         return dg.MaterializeResult(metadata=metadata)

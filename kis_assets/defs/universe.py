@@ -40,64 +40,86 @@ def of_month(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFr
     knows all: as the source it is asked for the month's first and its last day.
     """
     rows = lake.scan(STOCK_MASTER, first=first, last=last).collect()
-    is_known = not rows.is_empty()
     if kis.settings.source_type == "krx":
         days = publication.days(first, last, kis.now())
         rows = pl.concat([rows, *map(kis.tables.stock_master, (days[0], days[-1]))])
-    latest = kis.newest_day()
-    if rows.is_empty() or first <= latest <= last:
-        today = lake.scan(STOCK_MASTER, first=latest, last=latest).collect()
-        rows = pl.concat([rows, kis.tables.stock_master(latest) if today.is_empty() else today])
-    if not is_known and not first <= latest <= last:
-        rows = pl.concat([_gone_since(lake, first, last, rows), rows])
+    if first <= kis.newest_day() <= last:
+        rows = pl.concat([rows, _of_today(kis, lake)])
+    if rows.is_empty():
+        if said := unknown(kis, lake, first, last):
+            dg.get_dagster_logger().warning(said)
+        today = _of_today(kis, lake)
+        rows = pl.concat([_gone_since(lake, first, last, today), today])
     rows = rows.sort("trading_day").unique("stock_code", keep="last")
     return _chosen(kis, lake, rows).filter(
         pl.col("listed_on").is_null() | (pl.col("listed_on") <= last)
     )
 
 
-def _gone_since(lake: Lake, first: date, last: date, today: pl.DataFrame) -> pl.DataFrame:
-    """Rows of stocks that were listed in a month and are not today, as far as what is stored tells.
+def unknown(kis: KISResource, lake: Lake, first: date, last: date) -> str:
+    """That nobody knows which stocks were listed in a month, and who does; empty where it is known.
 
-    Stock masters of later days tell, KRX's own list of the month, which is the only one to have all
-    of them, and candles of the month. The history calls of KIS answer for delisted codes.
+    It is by a stock master of the month, or KRX's own list of it.
     """
-    later = lake.scan(STOCK_MASTER, first=last).filter(pl.col("listed_on") <= last).collect()
-    krx = Lake(lake.folder.parent / "krx", source="krx")
-    listed = krx.scan(KRX_DAILY, first=first, last=last)
-    seen = [
-        listed.select("trading_day", "stock_code", "stock_name", "market").collect(),
-        lake.scan(DAILY_CANDLES, first=first, last=last)
-        .select("trading_day", "stock_code")
-        .collect(),
+    if kis.settings.source_type == "krx" or first <= kis.newest_day() <= last:
+        return ""
+    for of_lake, table in ((lake, STOCK_MASTER), (_of_krx(lake), KRX_DAILY)):
+        if not of_lake.scan(table, first=first, last=last).head(1).collect().is_empty():
+            return ""
+    session = calendar.next_trading_day(first - date.resolution)
+    return (
+        f"which stocks were listed in {first:%Y-%m} is not stored: those that are gone since are "
+        "asked for only where something stored knows of them. KRX knows all: set KRX_API_KEY and "
+        f"run kis-assets run --table krx_daily --date {session}"
+    )
+
+
+def _of_krx(lake: Lake) -> Lake:
+    return Lake(lake.folder.parent / "krx", source="krx")
+
+
+def _of_today(kis: KISResource, lake: Lake) -> pl.DataFrame:
+    latest = kis.newest_day()
+    stored = lake.scan(STOCK_MASTER, first=latest, last=latest).collect()
+    return kis.tables.stock_master(latest) if stored.is_empty() else stored
+
+
+def _gone_since(lake: Lake, first: date, last: date, today: pl.DataFrame) -> pl.DataFrame:
+    """Rows of stocks that were listed in a span and are not today, as far as what is stored tells.
+
+    Stock masters of later days tell, KRX's own list of the span, which is the only one to have all
+    of them, and candles of the span. The history calls of KIS answer for delisted codes.
+    """
+    is_gone = ~pl.col("stock_code").is_in(today["stock_code"].implode())
+    later = lake.scan(STOCK_MASTER, first=last).filter(pl.col("listed_on") <= last)
+    names = ("trading_day", "stock_code", "stock_name", "market")
+    listed = _of_krx(lake).scan(KRX_DAILY, first=first, last=last).select(names)
+    traded = lake.scan(DAILY_CANDLES, first=first, last=last).select("trading_day", "stock_code")
+    # The latest day alone is kept of each: years of masters would not fit into memory.
+    found = [
+        rows.filter(is_gone)
+        .sort("trading_day")
+        .unique("stock_code", keep="last")
+        .collect(engine="streaming")
+        for rows in (listed, traded, later)
     ]
-    if seen[0].is_empty():
-        session = calendar.next_trading_day(first - date.resolution)
-        dg.get_dagster_logger().warning(
-            f"which stocks were listed in {first:%Y-%m} is not stored: those that are gone since "
-            "are asked for only where something stored knows of them. KRX knows all: set "
-            f"KRX_API_KEY and run kis-assets run --table krx_daily --date {session}"
-        )
     # A list of KRX has shares alone; a code that ends in 0 is a common one.
     is_common = pl.col("stock_code").str.ends_with("0")
-    named = pl.concat(seen, how="diagonal").with_columns(
+    named = pl.concat(found[:2], how="diagonal").with_columns(
         security_type=pl.when(is_common).then(pl.lit("common")).otherwise(pl.lit("preferred")),
         security_group=pl.lit("ST"),
     )
-    rows = pl.concat([named, later], how="diagonal_relaxed")
-    rows = pl.concat([STOCK_MASTER.empty(), rows], how="diagonal_relaxed")
-    gone = rows.join(today, on="stock_code", how="anti").select(STOCK_MASTER.schema.names())
+    rows = pl.concat([STOCK_MASTER.empty(), named, found[2]], how="diagonal_relaxed")
+    gone = rows.select(STOCK_MASTER.schema.names())
     return gone.sort("trading_day").unique("stock_code", keep="last")
 
 
 def of_span(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFrame:
     """One row of `stock_master` for each stock that `of_month` has in any month of a span."""
-    latest = kis.newest_day()
-    today = lake.scan(STOCK_MASTER, first=latest, last=latest).collect()
-    if today.is_empty():
-        today = kis.tables.stock_master(latest)
+    today = _of_today(kis, lake)
     stored = lake.scan(STOCK_MASTER, first=first, last=last).unique("stock_code", keep="any")
-    rows = pl.concat([today, stored.collect(engine="streaming")])
+    gone = _gone_since(lake, first, last, today)
+    rows = pl.concat([today, stored.collect(engine="streaming"), gone])
     rows = rows.unique("stock_code", keep="first", maintain_order=True)
     return _chosen(kis, lake, rows).filter(
         pl.col("listed_on").is_null() | (pl.col("listed_on") <= last)

@@ -602,8 +602,11 @@ def test_a_backfill_asks_for_stocks_that_are_gone_since(
         calendar.trading_days(date(2026, 10, 1), LAST_DAY)
     )
     # Without KRX's own list of the month nobody knows all who are gone.
-    is_unknown = "which stocks were listed in 2026-10 is not stored" in said(result.run_id)
-    assert is_unknown is (evidence != "KRX's list")
+    told = "which stocks were listed in 2026-10 is not stored"
+    is_unknown = evidence != "KRX's list"
+    assert (told in said(result.run_id)) is is_unknown
+    assert metadata(result).get("universe", "").startswith(told) is is_unknown
+    assert "KRX_API_KEY" in metadata(result).get("universe", "KRX_API_KEY")
 
 
 def test_months_after_a_stock_is_gone_ask_nothing_of_it(

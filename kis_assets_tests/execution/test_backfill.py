@@ -20,7 +20,7 @@ from kis_assets.execution import backfill
 from kis_assets.execution.plan import Plan, is_complete, make_plan, windows
 from kis_assets.execution.runner import Outcome
 from kis_assets.lake.quality import account, record
-from kis_assets.lake.scope import rows_by_day
+from kis_assets.lake.scope import Scope, rows_by_day
 from kis_assets.settings import Settings
 from kis_assets.simulator.server.faults import When
 from kis_assets.simulator.server.http import InProcessTransport
@@ -30,6 +30,7 @@ from kis_assets.state.cache import SqliteStore
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES
 from kis_assets_tests.conftest import EVENING
 from kis_assets_tests.support.in_process import point_at
+from kis_assets_tests.support.small_rows import candle, frame
 
 CODES = "005930,000660,035420,005380"
 
@@ -130,6 +131,17 @@ def test_years_cost_a_request_a_stock_for_each_hundred_sessions(desk: Desk) -> N
     left, right = (it.drop("fetched_at").sort(key) for it in (rows, whole))
     assert left.equals(right)
     assert desk.plan("2024-01", "2025-12").partitions == []
+
+
+def test_the_estimate_counts_stocks_that_are_gone_since(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KIS_STOCK_CODES", f"{CODES},440120")
+    seen = candle(date(2025, 3, 3), 10, 12, 9, 11, stock_code="440120")
+    rows = frame(DAILY_CANDLES, seen, source="kis")
+    desk.lake.replace(DAILY_CANDLES, Scope.month(date(2025, 3, 1)), rows)
+    assert desk.plan("2025-01", "2025-03", "investor_flows").stocks == 5
+    assert desk.plan("2025-05", "2025-06", "investor_flows").stocks == 4
 
 
 def test_a_backfill_that_was_stopped_goes_on_without_asking_again(desk: Desk) -> None:

@@ -7,6 +7,7 @@ has, before what they sell.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from random import Random
 
 # code, name, market, usual price (KRW), shares (million), value traded a day (billion KRW)
@@ -52,28 +53,48 @@ KNOWN_PREFERRED: tuple[tuple[str, str, str, int, float, float], ...] = (
 
 _FIRST = tuple("슬벼윤솜늘찬별솔샘들봄여잎달강터맑물숲돌씨깃누해노두")
 _SECOND = tuple("담결온봄림뫼울람슬빛터샘솔누별재벗길잎숲돌내")
-TRADES: tuple[tuple[str, str, int], ...] = (
-    ("전자", "전자부품 제조업", 13),
-    ("화학", "화학제품 제조업", 8),
-    ("제약", "의약품 제조업", 9),
-    ("바이오", "자연과학 연구개발업", 9),
-    ("건설", "건물 건설업", 18),
-    ("식품", "식료품 제조업", 5),
-    ("금속", "1차 철강 제조업", 11),
-    ("기계", "특수 목적용 기계 제조업", 12),
-    ("소프트", "소프트웨어 개발 및 공급업", 28),
-    ("물류", "도로 화물 운송업", 19),
-    ("금융", "기타 금융업", 21),
-    ("에너지", "전동기, 발전기 및 전기 변환장치 제조업", 17),
-    ("미디어", "영상 프로그램 제작 및 배급업", 27),
-    ("홀딩스", "기타 금융업", 26),
-    ("A&B", "상품 종합 도매업", 16),
-)
-_IN_ENGLISH = {
-    "전자": "Electronics", "화학": "Chemical", "제약": "Pharm", "바이오": "Bio", "건설": "E&C",
-    "식품": "Foods", "금속": "Metal", "기계": "Machinery", "소프트": "Soft", "물류": "Logistics",
-    "금융": "Financial", "에너지": "Energy", "미디어": "Media", "홀딩스": "Holdings", "A&B": "A&B",
-    "리츠": "REIT", "인프라": "Infra", "인터내셔널": "International",
+TRADES: tuple[tuple[int, tuple[tuple[str, str, str], ...]], ...] = (
+    (13, (("전자", "전자부품 제조업", "Electronics"), ("반도체", "반도체 제조업", "Semicon"),
+          ("테크", "통신 및 방송 장비 제조업", "Tech"))),
+    (8, (("화학", "화학제품 제조업", "Chemical"), ("소재", "플라스틱제품 제조업", "Materials"))),
+    (9, (("제약", "의약품 제조업", "Pharm"), ("약품", "기초 의약물질 제조업", "Pharmaceutical"))),
+    (9, (("바이오", "자연과학 연구개발업", "Bio"), ("메디칼", "의료용 기기 제조업", "Medical"),
+         ("생명과학", "자연과학 연구개발업", "Life Science"))),
+    (18, (("건설", "건물 건설업", "E&C"), ("토건", "토목 건설업", "Civil"))),
+    (5, (("식품", "식료품 제조업", "Foods"), ("제과", "기타 식품 제조업", "Confectionery"))),
+    (11, (("금속", "1차 비철금속 제조업", "Metal"), ("스틸", "1차 철강 제조업", "Steel"))),
+    (12, (("기계", "특수 목적용 기계 제조업", "Machinery"),
+          ("정밀", "일반 목적용 기계 제조업", "Precision"),
+          ("로보틱스", "특수 목적용 기계 제조업", "Robotics"))),
+    (28, (("소프트", "소프트웨어 개발 및 공급업", "Soft"),
+          ("시스템", "컴퓨터 프로그래밍, 시스템 통합 및 관리업", "Systems"),
+          ("게임즈", "소프트웨어 개발 및 공급업", "Games"))),
+    (19, (("물류", "도로 화물 운송업", "Logistics"), ("해운", "해상 운송업", "Shipping"))),
+    (21, (("금융", "기타 금융업", "Financial"), ("캐피탈", "기타 금융업", "Capital"))),
+    (17, (("에너지", "전동기, 발전기 및 전기 변환장치 제조업", "Energy"),
+          ("전력", "전기업", "Power"))),
+    (27, (("미디어", "영상 프로그램 제작 및 배급업", "Media"),
+          ("엔터", "오디오물 출판 및 원판 녹음업", "Entertainment"))),
+    (26, (("홀딩스", "기타 금융업", "Holdings"),)),
+    (16, (("A&B", "상품 종합 도매업", "A&B"), ("상사", "상품 종합 도매업", "Trading"),
+          ("유통", "종합 소매업", "Retail"))),
+)  # fmt: skip
+"""By sector number what its companies sell: the end of their names, their industry, in English."""
+_BRANDS = ("마중", "새울")
+"""Of funds; no issuer has them."""
+THEMES = {
+    "200": "200", "반도체": "Semiconductor", "고배당": "High Dividend", "국고채10년": "KTB 10Y",
+    "미국나스닥100": "US Nasdaq 100", "인버스": "Inverse", "골드선물(H)": "Gold Futures(H)",
+    "2차전지": "Secondary Battery",
+}  # fmt: skip
+_STYLES = {
+    "": "", "TR": "TR", "액티브": "Active", "TOP10": "TOP10", "플러스": "Plus", "ESG": "ESG",
+    "커버드콜": "Covered Call", "밸류": "Value", "모멘텀": "Momentum", "프리미엄": "Premium",
+    "타겟": "Target", "혼합": "Mixed", "알파": "Alpha", "인컴": "Income", "성장": "Growth",
+    "퀄리티": "Quality", "동일가중": "Equal Weight", "롱숏": "Long Short",
+}  # fmt: skip
+_IN_ENGLISH = {word: english for _, words in TRADES for word, _, english in words} | {
+    "리츠": "REIT", "인프라": "Infra",
 }  # fmt: skip
 _KNOWN_IN_ENGLISH = {
     "005930": "Samsung Electronics", "000660": "SK hynix", "005380": "Hyundai Motor",
@@ -81,6 +102,8 @@ _KNOWN_IN_ENGLISH = {
     "105560": "KB Financial Group", "055550": "Shinhan Financial Group",
     "005490": "POSCO Holdings", "005935": "Samsung Electronics (1P)",
 }  # fmt: skip
+_OF_FUNDS = THEMES | _STYLES | {"콜": "Call"}
+_ABROAD = "인터내셔널"
 # Of a syllable, in the order of Unicode.
 _INITIAL = (
     *("g", "kk", "n", "d", "tt", "r", "m", "b", "pp", "s", "ss", ""),
@@ -105,17 +128,26 @@ class Names:
         self._pairs = [first + second for first in _FIRST for second in _SECOND]
         chance.shuffle(self._pairs)
         self._chance = chance
-        self._given: set[str] = set()
+        self._given: set[tuple[str, object]] = set()
+        self._funds = Counter[tuple[str, str]]()
         self.codes = {row[0] for row in (*KNOWN, *KNOWN_PREFERRED)}
 
     def company(self) -> tuple[str, str, int]:
         """A new company: name, industry, sector number."""
         while True:
             pair = self._chance.choice(self._pairs)
-            trade, industry, sector = self._chance.choice(TRADES)
-            if pair + trade not in self._given:
-                self._given.add(pair + trade)
+            sector, words = self._chance.choice(TRADES)
+            if (pair, words) not in self._given:
+                self._given.add((pair, words))
+                trade, industry, _ = words[sum(map(ord, pair)) % len(words)]
                 return pair + trade, industry, sector
+
+    def fund(self, theme: str, ending: str = "") -> str:
+        """A new fund of a theme: every style of it comes once from each brand."""
+        style, brand = divmod(self._funds[theme, ending], len(_BRANDS))
+        self._funds[theme, ending] += 1
+        words = (_BRANDS[brand], theme, list(_STYLES)[style], ending)
+        return " ".join(word for word in words if word)
 
     def digits(self, first: int, last: int, suffix: str = "0") -> str:
         """A free code of digits; `first` and `last` bound its first five."""
@@ -143,6 +175,10 @@ def english_of(code: str, name: str) -> str:
         return f"{romanized(name[: found.start()])} SPAC {found[1]}"
     if (found := _CLASS.search(name)) and code[5] != "0":
         return f"{english_of('', name[: found.start()])} ({found[1] or 1}P)"
+    if name.startswith(_BRANDS):
+        return " ".join(_OF_FUNDS.get(word) or romanized(word) for word in name.split(" "))
+    if name.endswith(_ABROAD):
+        return f"{english_of('', name.removesuffix(_ABROAD))} International"
     for trade, word in _IN_ENGLISH.items():
         if name.endswith(trade) and len(name) > len(trade):
             return f"{romanized(name.removesuffix(trade))} {word}"

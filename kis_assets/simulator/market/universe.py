@@ -15,7 +15,14 @@ from random import Random
 from kis_assets.exchange import calendar
 from kis_assets.simulator.market.chance import key_of
 from kis_assets.simulator.market.market import Stock
-from kis_assets.simulator.market.names import KNOWN, KNOWN_PREFERRED, Names, isin_of, share_isin
+from kis_assets.simulator.market.names import (
+    KNOWN,
+    KNOWN_PREFERRED,
+    THEMES,
+    Names,
+    isin_of,
+    share_isin,
+)
 
 _NEWCOMERS_FROM, _NEWCOMERS_UNTIL = 2020, 2036
 # KRX gives out codes with letters since 2024; the month is this simulator's choice.
@@ -147,7 +154,7 @@ class _Builder:
             self.add(stock, math.log(2_500), 0.025, math.log(6e8))
 
     def funds(self) -> None:
-        chance = self.chance
+        chance, themes = self.chance, list(THEMES)
         for number in range(24):
             group = "IF" if number < 2 else "RT"
             name = f"{self.names.company()[0][:2]}{'인프라' if group == 'IF' else '리츠'}"
@@ -155,17 +162,16 @@ class _Builder:
             self._fund(code, share_isin(code), name, group, 4_500, 7e8, face=500)
         for number in range(120):
             code = self.names.digits(6_000, 48_000)
-            name = _NAME_TOO_LONG if number == 0 else f"마중 {chance.choice(_THEMES)}{number}"
+            name = _NAME_TOO_LONG if number == 0 else self.names.fund(chance.choice(themes))
             self._fund(code, isin_of(f"KR7{code}00"), name, "EF", 12_000, 3e9)
         for number in range(40):
             code = f"Q{500_000 + number * 7:06d}"
-            name = f"마중 {chance.choice(_THEMES)} ETN {number}"
+            name = self.names.fund(chance.choice(themes), "ETN")
             self._fund(code, isin_of(f"KRG{code[1:]}00"), name, "EN", 10_000, 2e7)
         for number in range(12):
             code = f"58{number:03d}J"
-            self._fund(
-                code, isin_of(f"KRA58{number:03d}000"), f"가상{number:04d}콜", "EW", 300, 1e7
-            )
+            name = f"마중{1_001 + number} KOSPI200 콜"
+            self._fund(code, isin_of(f"KRA58{number:03d}000"), name, "EW", 300, 1e7)
 
     def _fund(
         self, code: str, isin: str, name: str, group: str, price: int, value: float, face: int = 0
@@ -222,9 +228,6 @@ def _department(stock: Stock, key: int) -> str:
     if stock.is_administrative:
         return "관리종목(소속부없음)"
     return ("우량기업부", "벤처기업부", "중견기업부", "기술성장기업부")[key % 4]
-
-
-_THEMES = ("200", "반도체", "배당", "국고채", "미국나스닥", "인버스", "골드선물(H)", "2차전지")
 
 
 def _trading_day_after(day: date) -> date:
