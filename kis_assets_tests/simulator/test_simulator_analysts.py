@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -234,6 +234,19 @@ def test_an_index_is_free_of_splits_and_its_bars_have_no_change(desk: Desk) -> N
         assert low <= min(opened, close) <= max(opened, close) <= high
     closes = [float(row["bstp_nmix_prpr"]) for row in rows]
     assert max(abs(a / b - 1) for a, b in itertools.pairwise(closes)) < 0.06
+
+
+@pytest.mark.parametrize(("code", "market"), [("0001", "KOSPI"), ("1001", "KOSDAQ")])
+def test_an_index_trades_about_what_its_stocks_do(desk: Desk, code: str, market: str) -> None:
+    """Though its course is that of thirty stocks."""
+    rows = desk.get("inquire-daily-indexchartprice", INDEX | {"FID_INPUT_ISCD": code})["output2"]
+    first, last = (date.fromisoformat(rows[place]["stck_bsop_date"]) for place in (-1, 0))
+    stocks = [it for it in desk.market.stocks(last) if (it.market, it.group) == (market, "ST")]
+    traded = sum(
+        bar.trading_value for it in stocks for bar in desk.market.bars(it.code, first, last)
+    )
+    told = sum(number(row, "acml_tr_pbmn") for row in rows) * 1_000_000
+    assert 0.6 < told / traded < 1.6
 
 
 def test_bars_of_kosdaq_150_come_under_another_code_than_its_master_has(desk: Desk) -> None:

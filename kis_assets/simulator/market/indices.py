@@ -1,4 +1,7 @@
-"""Indices that follow the stocks: a basket by market value, free of splits and rights issues."""
+"""Indices that follow the stocks: a basket by market value, free of splits and rights issues.
+
+Thirty stocks make the course, and what they trade stands for what all do.
+"""
 
 from __future__ import annotations
 
@@ -89,6 +92,7 @@ class Indices:
         self._market = market
         self._basket = lru_cache(maxsize=64)(self._make_basket)
         self._start = lru_cache(maxsize=64)(self._value_at_start)
+        self.scale = lru_cache(maxsize=64)(self._scale)
 
     def bars(self, code: str, first: date, last: date) -> list[IndexBar]:
         """Bars of an index, oldest first, never beyond now; none of an unknown one."""
@@ -117,15 +121,32 @@ class Indices:
         return found
 
     def _make_basket(self, code: str) -> tuple[tuple[Stock, int], ...]:
-        market, index = self._market, INDICES[code]
-        listed = market.stocks(_REFERENCE) or market.stocks(market.now().date())
-        able = [
-            stock for stock in listed
-            if index.holds(stock) and stock.group == "ST" and not stock.preferred
-            and not stock.is_spac and stock.delisted_on is None
-        ]  # fmt: skip
+        index = INDICES[code]
+        able = [stock for stock in self._held(index) if stock.delisted_on is None]
         able.sort(key=lambda stock: (stock.on_nxt, stock.listed_shares), reverse=True)
         return tuple((stock, stock.listed_shares) for stock in able[:_BASKET])
+
+    def _held(self, index: Index) -> list[Stock]:
+        market = self._market
+        listed = market.stocks(_REFERENCE) or market.stocks(market.now().date())
+        return [
+            stock for stock in listed
+            if index.holds(stock) and stock.group == "ST" and not stock.preferred
+            and not stock.is_spac
+        ]  # fmt: skip
+
+    def _scale(self, code: str) -> float:
+        """How much more all stocks of an index trade than its basket, by days that never change."""
+        last = _REFERENCE if self._market.stocks(_REFERENCE) else self._market.now().date()
+        value = {
+            stock.code: sum(
+                bar.trading_value
+                for bar in self._market.bars(stock.code, last - timedelta(days=40), last)
+            )
+            for stock in self._held(INDICES[code])
+        }
+        of_basket = sum(value[stock.code] for stock, _ in self._basket(code))
+        return sum(value.values()) / of_basket if of_basket else 1.0
 
     def _bar(
         self,
@@ -151,7 +172,8 @@ class Indices:
         opened, high, low, close = (
             int(index.level * part / start) for part in (opened, high, low, close)
         )
-        return IndexBar(day, opened, high, low, close, volume, value)
+        scale = self.scale(index.code)
+        return IndexBar(day, opened, high, low, close, int(volume * scale), int(value * scale))
 
     def _value_at_start(self, code: str) -> Fraction:
         total = Fraction(0)

@@ -43,6 +43,10 @@ class Flow(NamedTuple):
     bought_value: int
     sold_value: int
 
+    def times(self, scale: float) -> Flow:
+        """So many times as much."""
+        return Flow(*(round(part * scale) for part in self))
+
     @property
     def net(self) -> int:
         """Shares bought less shares sold."""

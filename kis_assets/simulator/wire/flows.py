@@ -154,6 +154,7 @@ def inquire_investor_daily_by_market(request: Request) -> Answer:
     bars = indices.bars(priced, first, last)[-MARKET_ROWS:]
     is_known = _MARKETS.get(request["FID_INPUT_ISCD_1"], "?") == code[:1] and bars
     members = indices.members(code) if is_known else []
+    scale = indices.scale(code) if is_known else 1.0
     by_day: dict[date, list[tuple[str, Bar]]] = {}
     for member in members:
         for bar in request.market.bars(member, bars[0].day, last):
@@ -164,7 +165,8 @@ def inquire_investor_daily_by_market(request: Request) -> Answer:
         row = points(bar, before)
         row["stck_prdy_clpr"] = rate(before.close if before else bar.close)
         for prefix, names in _PREFIXES.items():
-            row |= _net(prefix, summed(one[name] for one in traded for name in names), 1_000)
+            flow = summed(one[name] for one in traded for name in names)
+            row |= _net(prefix, flow.times(scale), 1_000)
         rows.append(row)
     return Answer({"output": rows[::-1]})
 
