@@ -14,13 +14,17 @@ import warnings
 from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from kis_assets.exchange import indices, stocks
 from kis_assets.lake.queries import (
     NEWEST,
     Day,
+    Rows,
+    When,
     as_day,
+    as_frame,
+    as_rows,
     benchmark,
     conditions,
     finding,
@@ -44,11 +48,11 @@ from kis_assets.lake.reader import (
 from kis_assets.security.text_input import composed
 
 if TYPE_CHECKING:
-    import duckdb
     import polars as pl
 
+    Frame = pl.DataFrame
+
 Codes = str | Iterable[str] | None
-Rows = tuple[list[str], list[tuple[Any, ...]]]
 
 _NO_MASTER = "no stock_master is stored yet; run: kis-assets run"
 
@@ -90,12 +94,12 @@ class Market:
     def daily_candles(
         self,
         codes: Codes = None,
-        start: Day | None = None,
-        end: Day | None = None,
+        start: When = None,
+        end: When = None,
         *,
         adjusted: bool = False,
         as_of: datetime | None = None,
-    ) -> pl.DataFrame:
+    ) -> Frame:
         """Daily candles (일봉) by stock and day, both days included.
 
         Raw as stored, in whole KRW; `adjusted` puts prices and volumes on the share count of the
@@ -106,43 +110,26 @@ class Market:
         return self._rows(view, codes, start, end, as_of)
 
     def weekly_candles(
-        self,
-        codes: Codes = None,
-        start: Day | None = None,
-        end: Day | None = None,
-        *,
-        adjusted: bool = False,
-    ) -> pl.DataFrame:
+        self, codes: Codes = None, start: When = None, end: When = None, *, adjusted: bool = False
+    ) -> Frame:
         """Candles of a week (주봉), dated by the last stored day in it; raw, or `adjusted`."""
         view = "weekly_candles_adjusted" if adjusted else "weekly_candles"
         return self._rows(view, codes, start, end)
 
     def monthly_candles(
-        self,
-        codes: Codes = None,
-        start: Day | None = None,
-        end: Day | None = None,
-        *,
-        adjusted: bool = False,
-    ) -> pl.DataFrame:
+        self, codes: Codes = None, start: When = None, end: When = None, *, adjusted: bool = False
+    ) -> Frame:
         """Candles of a month (월봉), dated by the last stored day in it; raw, or `adjusted`."""
         view = "monthly_candles_adjusted" if adjusted else "monthly_candles"
         return self._rows(view, codes, start, end)
 
-    def total_return(
-        self, codes: Codes = None, start: Day | None = None, end: Day | None = None
-    ) -> pl.DataFrame:
+    def total_return(self, codes: Codes = None, start: When = None, end: When = None) -> Frame:
         """Adjusted closes with cash dividends reinvested (총수익), as the view says."""
         return self._rows("total_return", codes, start, end)
 
     def benchmark(
-        self,
-        codes: Codes = None,
-        start: Day | None = None,
-        end: Day | None = None,
-        *,
-        index: str = "KOSPI",
-    ) -> pl.DataFrame:
+        self, codes: Codes = None, start: When = None, end: When = None, *, index: str = "KOSPI"
+    ) -> Frame:
         """Daily returns of stocks beside those of an index, as fractions: 0.01 is one percent.
 
         Columns: trading_day, stock_code, stock_return (of adjusted closes), index_return and
@@ -166,11 +153,11 @@ class Market:
     def minutes(
         self,
         codes: Codes,
-        days: Day | tuple[Day | None, Day | None],
+        days: Day | tuple[When, When],
         *,
         every: int = 1,
         as_of: datetime | None = None,
-    ) -> pl.DataFrame:
+    ) -> Frame:
         """Candles of so many minutes (분봉) of a day, or from one day to another, included.
 
         Those of another number than 1, 5 and 30 are counted from the open of their session; the
@@ -182,30 +169,30 @@ class Market:
     def snapshots(
         self,
         codes: Codes = None,
-        start: Day | None = None,
-        end: Day | None = None,
+        start: When = None,
+        end: When = None,
         *,
         as_of: datetime | None = None,
-    ) -> pl.DataFrame:
+    ) -> Frame:
         """Prices (현재가) of all captures, by stock and capture."""
         return self._rows("price_snapshots", codes, start, end, as_of)
 
     def order_books(
         self,
         codes: Codes = None,
-        start: Day | None = None,
-        end: Day | None = None,
+        start: When = None,
+        end: When = None,
         *,
         as_of: datetime | None = None,
-    ) -> pl.DataFrame:
+    ) -> Frame:
         """Order books (호가) of all captures, ten levels a side in a row."""
         return self._rows("order_books", codes, start, end, as_of)
 
-    def prices(self, codes: Codes = None) -> pl.DataFrame:
+    def prices(self, codes: Codes = None) -> Frame:
         """Each stock's price in the newest capture that has it, with market, sector, industry."""
         return self._rows("prices", codes, None, None)
 
-    def stocks(self, day: Day | None = None, *, as_of: datetime | None = None) -> pl.DataFrame:
+    def stocks(self, day: When = None, *, as_of: datetime | None = None) -> Frame:
         """What was listed, by code: names, market, sector, industry, shares and status.
 
         Args:
@@ -242,7 +229,7 @@ class Market:
         columns: str = "*",
         order_by: str = "stock_code",
         limit: int | None = None,
-    ) -> pl.DataFrame:
+    ) -> Frame:
         """Stocks of today whose facts fulfil a condition: `per < 10 AND foreign_net_20d > 0`.
 
         Args:
@@ -267,68 +254,49 @@ class Market:
         return rows
 
     def index_candles(
-        self, index: str | None = None, start: Day | None = None, end: Day | None = None
-    ) -> pl.DataFrame:
+        self, index: str | None = None, start: When = None, end: When = None
+    ) -> Frame:
         """Daily bars of an index (지수) in points: KOSPI, KOSDAQ, KOSPI 200, a code; or of all."""
         codes = None if index is None else [indices.code_of(index)]
         return self._figures("index_candles", codes, start, end, "index_code")
 
     def investor_flows(
-        self,
-        codes: Codes = None,
-        start: Day | None = None,
-        end: Day | None = None,
-        *,
-        wide: bool = False,
-    ) -> pl.DataFrame:
+        self, codes: Codes = None, start: When = None, end: When = None, *, wide: bool = False
+    ) -> Frame:
         """Who bought and sold a stock (투자자별): twelve classes a day, four groups if `wide`."""
         return self._rows("investor_flows_wide" if wide else "investor_flows", codes, start, end)
 
     def market_flows(
-        self, market: str | None = None, start: Day | None = None, end: Day | None = None
-    ) -> pl.DataFrame:
+        self, market: str | None = None, start: When = None, end: When = None
+    ) -> Frame:
         """What each class of investors bought less sold on KOSPI or KOSDAQ, or on both."""
         return self._figures("market_flows", [market] if market else None, start, end, "market")
 
-    def short_sales(
-        self, codes: Codes = None, start: Day | None = None, end: Day | None = None
-    ) -> pl.DataFrame:
+    def short_sales(self, codes: Codes = None, start: When = None, end: When = None) -> Frame:
         """Short sales (공매도) by stock and day, in shares, KRW and percent of the volume."""
         return self._rows("short_sales", codes, start, end)
 
-    def stock_loans(
-        self, codes: Codes = None, start: Day | None = None, end: Day | None = None
-    ) -> pl.DataFrame:
+    def stock_loans(self, codes: Codes = None, start: When = None, end: When = None) -> Frame:
         """Lent shares (대차) by stock and day: balance, new and given back."""
         return self._rows("stock_loans", codes, start, end)
 
-    def program_trades(
-        self, codes: Codes = None, start: Day | None = None, end: Day | None = None
-    ) -> pl.DataFrame:
+    def program_trades(self, codes: Codes = None, start: When = None, end: When = None) -> Frame:
         """Programme trades (프로그램 매매) by stock and day, in shares and KRW."""
         return self._rows("program_trades", codes, start, end)
 
-    def credit_balances(
-        self, codes: Codes = None, start: Day | None = None, end: Day | None = None
-    ) -> pl.DataFrame:
+    def credit_balances(self, codes: Codes = None, start: When = None, end: When = None) -> Frame:
         """Shares bought on credit (신용융자) by stock and day of the deal."""
         return self._rows("credit_balances", codes, start, end)
 
-    def valuations(
-        self, codes: Codes = None, start: Day | None = None, end: Day | None = None
-    ) -> pl.DataFrame:
+    def valuations(self, codes: Codes = None, start: When = None, end: When = None) -> Frame:
         """PER, PBR, foreign holding and extremes of each capture, by stock."""
         return self._rows("valuations", codes, start, end)
 
-    def etf_navs(
-        self, codes: Codes = None, start: Day | None = None, end: Day | None = None
-    ) -> pl.DataFrame:
+    def etf_navs(self, codes: Codes = None, start: When = None, end: When = None) -> Frame:
         """Close and net asset value (순자산가치) of ETFs by day."""
         return self._rows("etf_navs", codes, start, end)
 
-    def financial_statements(
-        self, codes: Codes = None, *, as_of: datetime | None = None
-    ) -> pl.DataFrame:
+    def financial_statements(self, codes: Codes = None, *, as_of: datetime | None = None) -> Frame:
         """Quarters and years of companies, as KIS had them in the newest month they were asked in.
 
         `as_of` gives what was known at an earlier instant.
@@ -340,19 +308,17 @@ class Market:
             self._require("financial_statements")
         return rows
 
-    def find(self, text: str) -> pl.DataFrame:
+    def find(self, text: str) -> Frame:
         """Stocks whose name holds the text or whose code begins with it; the closest name first."""
         query, params = finding(text)
         return self.sql(query, *params)
 
-    def condition(
-        self, table: str | None = None, start: Day | None = None, end: Day | None = None
-    ) -> pl.DataFrame:
+    def condition(self, table: str | None = None, start: When = None, end: When = None) -> Frame:
         """What is known of a table's days: available, degraded, pending or missing, and why."""
         query, params = conditions(table, start, end)
         return self.sql(query, *params)
 
-    def sql(self, query: str, *params: object, as_of: datetime | None = None) -> pl.DataFrame:
+    def sql(self, query: str, *params: object, as_of: datetime | None = None) -> Frame:
         """The answer of one query; `?` in it stands for the next parameter.
 
         Raises:
@@ -360,13 +326,13 @@ class Market:
             NotStored: nothing at all is stored yet.
             LakeError: what was stored at `as_of` is not kept any more.
         """
-        return self._catalog.ask(query, params, _frame, as_of)
+        return self._catalog.ask(query, params, as_frame, as_of)
 
     def rows(self, query: str, *params: object) -> Rows:
         """Column names and plain rows of one query, instants in Seoul; needs no Polars."""
-        return self._catalog.ask(query, params, _plain)
+        return self._catalog.ask(query, params, as_rows)
 
-    def bars(self, view: str, code: str, start: Day | None = None, end: Day | None = None) -> Rows:
+    def bars(self, view: str, code: str, start: When = None, end: When = None) -> Rows:
         """A stock's candles of one view, oldest first, as `rows` gives them: needs no Polars."""
         first, last = span(start, end)
         wanted = self._codes(code)
@@ -420,13 +386,8 @@ class Market:
         return f"; nearest: {nearest}" if rows else f"; {_NO_MASTER}"
 
     def _rows(
-        self,
-        view: str,
-        codes: Codes,
-        start: Day | None,
-        end: Day | None,
-        as_of: datetime | None = None,
-    ) -> pl.DataFrame:
+        self, view: str, codes: Codes, start: When, end: When, as_of: datetime | None = None
+    ) -> Frame:
         first, last = span(start, end)
         wanted = self._codes(codes)
         rows = self.sql(rows_of(view, wanted, first, last), as_of=as_of)
@@ -435,13 +396,8 @@ class Market:
         return rows
 
     def _figures(
-        self,
-        table: str,
-        wanted: list[str] | None,
-        start: Day | None,
-        end: Day | None,
-        subject: str,
-    ) -> pl.DataFrame:
+        self, table: str, wanted: list[str] | None, start: When, end: When, subject: str
+    ) -> Frame:
         """Rows of a table that is by index or market, no stock."""
         first, last = span(start, end)
         rows = self.sql(rows_of(table, wanted, first, last, subject))
@@ -507,21 +463,6 @@ class Market:
         # Without any master nobody can say that a code is wrong.
         query = "SELECT count(*) = 0 OR bool_or(stock_code = ?) FROM stock_master"
         return bool(self.rows(query, code)[1][0][0])
-
-
-def _frame(connection: duckdb.DuckDBPyConnection, query: str, params: list[object]) -> pl.DataFrame:
-    connection.execute("SET TimeZone = 'UTC'")
-    # None where there are only blanks and comments, whatever its types say.
-    relation = cast("duckdb.DuckDBPyRelation | None", connection.sql(query, params=params))
-    if relation is None:
-        raise ValueError("the query is empty")
-    return relation.pl()
-
-
-def _plain(connection: duckdb.DuckDBPyConnection, query: str, params: list[object]) -> Rows:
-    connection.execute("SET TimeZone = 'Asia/Seoul'")
-    connection.execute(query, params)
-    return [column[0] for column in connection.description or ()], connection.fetchall()
 
 
 def _warn(text: str) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from kis_assets.exchange import calendar
 from kis_assets.security.text_input import composed
 
+if TYPE_CHECKING:
+    import duckdb
+    import polars as pl
+
 Day = date | str
+When = Day | None
 Query = tuple[str, tuple[object, ...]]
+Rows = tuple[list[str], list[tuple[Any, ...]]]
 
 _MINUTES = {1: "minute_candles", 5: "candles_5m", 30: "candles_30m"}
 MADE_OF: dict[str, tuple[str, str]] = {
@@ -245,3 +251,22 @@ def screening(condition: str, columns: str, order_by: str, limit: int | None) ->
     most = "" if limit is None else f" LIMIT {int(limit)}"
     # A comment in the condition must not take what follows with it.
     return f"SELECT {columns} FROM facts WHERE ({condition}\n) ORDER BY {order_by}{most}"  # noqa: S608
+
+
+def as_frame(
+    connection: duckdb.DuckDBPyConnection, query: str, params: list[object]
+) -> pl.DataFrame:
+    """The answer of a query as a frame, instants in UTC."""
+    connection.execute("SET TimeZone = 'UTC'")
+    # None where there are only blanks and comments, whatever its types say.
+    relation = cast("duckdb.DuckDBPyRelation | None", connection.sql(query, params=params))
+    if relation is None:
+        raise ValueError("the query is empty")
+    return relation.pl()
+
+
+def as_rows(connection: duckdb.DuckDBPyConnection, query: str, params: list[object]) -> Rows:
+    """Column names and plain rows of a query, instants in Seoul."""
+    connection.execute("SET TimeZone = 'Asia/Seoul'")
+    connection.execute(query, params)
+    return [column[0] for column in connection.description or ()], connection.fetchall()
