@@ -208,7 +208,8 @@ def plans(settings: Settings) -> list[Plan]:
         # Companies that were asked this month are left alone.
         Plan("statements_evening", statement_ingestion, evening(report), "month"),
         Plan("report_evening", evening_report, evening(report), "day"),
-        Plan("factors_morning", price_adjustment, at(REPORT_AGAIN), "year"),
+        # Of the year of the candles that the morning made final: a new one has none yet.
+        Plan("factors_morning", price_adjustment, at(REPORT_AGAIN), "year", of_before=1),
         Plan("report_morning", evening_report, at(REPORT_AGAIN), "day", of_before=1),
     ]
     if settings.source_type == "krx":

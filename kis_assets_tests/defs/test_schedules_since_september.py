@@ -96,6 +96,9 @@ def test_the_last_session_of_a_year_is_put_right_in_the_next_one(
         ("04 20:40", CANDLES, "2027-01-01"),
     ]
     assert final(made, date(2026, 12, 30), date(2027, 1, 4)) == [True, False]
+    # On the first morning of a year there is no candle of it.
+    factors = [asked for asked in made.asked if asked[1] == "price_adjustment"]
+    assert factors == [("04 08:50", "price_adjustment", "2026")]
 
 
 def test_the_official_prices_of_a_csat_day_are_captured_an_hour_later(
