@@ -17,26 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from kis_assets.exchange import indices, stocks
-from kis_assets.lake.queries import (
-    NEWEST,
-    Day,
-    Rows,
-    When,
-    as_day,
-    as_frame,
-    as_rows,
-    benchmark,
-    conditions,
-    finding,
-    listed_on,
-    made_of,
-    minutes_of,
-    remedy,
-    rows_of,
-    screening,
-    span,
-    traded_on,
-)
+from kis_assets.lake import queries
+from kis_assets.lake.queries import Day, Rows, When
 from kis_assets.lake.reader import (
     CatalogReader,
     NotStored,
@@ -142,9 +124,9 @@ class Market:
             end: the last one.
             index: KOSPI, KOSDAQ, KOSPI 200, KOSDAQ 150, or a code of four digits.
         """
-        first, last = span(start, end)
+        first, last = queries.span(start, end)
         wanted, code = self._codes(codes), indices.code_of(index)
-        rows = self.sql(benchmark(wanted, first, last), code)
+        rows = self.sql(queries.benchmark(wanted, first, last), code)
         self._judge("daily_candles_adjusted", set(rows["stock_code"]), wanted, first, last)
         if rows.is_empty() or rows["index_return"].null_count() == rows.height:
             self._require("index_candles")
@@ -164,7 +146,7 @@ class Market:
         closing auction is a candle of its own.
         """
         first, last = days if isinstance(days, tuple) else (days, days)
-        return self._rows(minutes_of(every), codes, first, last, as_of)
+        return self._rows(queries.minutes_of(every), codes, first, last, as_of)
 
     def snapshots(
         self,
@@ -203,17 +185,17 @@ class Market:
         Raises:
             NotStored: nobody stored which stocks were listed on that day; it says how to know.
         """
-        on = as_day(day)
+        on = queries.as_day(day)
         if on is None:
             rows = self.sql("FROM stocks", as_of=as_of)
             if rows.is_empty():
                 raise NotStored(_NO_MASTER)
             return rows
-        rows = self.sql(listed_on(), on, as_of=as_of)
+        rows = self.sql(queries.listed_on(), on, as_of=as_of)
         krx = self._catalog.folder.parent / "krx"
         if rows.is_empty() and (krx / "market.duckdb").exists():
             with Market(krx) as beside:
-                rows = beside.sql(traded_on(), on)
+                rows = beside.sql(queries.traded_on(), on)
         if rows.is_empty():
             raise NotStored(
                 f"which stocks were listed on {on} is not stored, and the list of today lacks "
@@ -244,11 +226,10 @@ class Market:
         import duckdb
 
         try:
-            rows = self.sql(screening(condition, columns, order_by, limit))
+            rows = self.sql(queries.screening(condition, columns, order_by, limit))
         except (duckdb.BinderException, duckdb.ParserException) as error:
-            _, known = self.rows("SELECT column_name FROM (DESCRIBE facts)")
-            listed = ", ".join(str(name) for (name,) in known)
-            raise ValueError(f"{error}; the columns are {listed}") from None
+            _, known = self.rows("SELECT string_agg(column_name, ', ') FROM (DESCRIBE facts)")
+            raise ValueError(f"{error}; the columns are {known[0][0]}") from None
         if rows.is_empty() and not self._catalog.units("stock_master"):
             raise NotStored(_NO_MASTER)
         return rows
@@ -301,8 +282,7 @@ class Market:
 
         `as_of` gives what was known at an earlier instant.
         """
-        wanted = self._codes(codes)
-        query = rows_of("financial_statements", wanted, None, None)
+        query = queries.rows_of("financial_statements", self._codes(codes), None, None)
         rows = self.sql(query, as_of=as_of)
         if rows.is_empty():
             self._require("financial_statements")
@@ -310,12 +290,12 @@ class Market:
 
     def find(self, text: str) -> Frame:
         """Stocks whose name holds the text or whose code begins with it; the closest name first."""
-        query, params = finding(text)
+        query, params = queries.finding(text)
         return self.sql(query, *params)
 
     def condition(self, table: str | None = None, start: When = None, end: When = None) -> Frame:
         """What is known of a table's days: available, degraded, pending or missing, and why."""
-        query, params = conditions(table, start, end)
+        query, params = queries.conditions(table, start, end)
         return self.sql(query, *params)
 
     def sql(self, query: str, *params: object, as_of: datetime | None = None) -> Frame:
@@ -326,17 +306,17 @@ class Market:
             NotStored: nothing at all is stored yet.
             LakeError: what was stored at `as_of` is not kept any more.
         """
-        return self._catalog.ask(query, params, as_frame, as_of)
+        return self._catalog.ask(query, params, queries.as_frame, as_of)
 
     def rows(self, query: str, *params: object) -> Rows:
         """Column names and plain rows of one query, instants in Seoul; needs no Polars."""
-        return self._catalog.ask(query, params, as_rows)
+        return self._catalog.ask(query, params, queries.as_rows)
 
     def bars(self, view: str, code: str, start: When = None, end: When = None) -> Rows:
         """A stock's candles of one view, oldest first, as `rows` gives them: needs no Polars."""
-        first, last = span(start, end)
+        first, last = queries.span(start, end)
         wanted = self._codes(code)
-        columns, rows = self.rows(rows_of(view, wanted, first, last))
+        columns, rows = self.rows(queries.rows_of(view, wanted, first, last))
         place = columns.index("stock_code")
         self._judge(view, {row[place] for row in rows}, wanted, first, last)
         return columns, rows
@@ -365,7 +345,7 @@ class Market:
         self.close()
 
     def _by_name(self, name: str) -> str:
-        query, params = finding(name)
+        query, params = queries.finding(name)
         _, found = self.rows(query, *params)
         exact = [row for row in found if composed(row[1]) == name]
         if len(exact or found) == 1:
@@ -378,7 +358,7 @@ class Market:
 
     def _nearest(self, column: str, text: str) -> str:
         _, rows = self.rows(
-            f"SELECT stock_name, stock_code FROM stock_master WHERE {NEWEST} "  # noqa: S608
+            f"SELECT stock_name, stock_code FROM stock_master WHERE {queries.NEWEST} "  # noqa: S608
             f"ORDER BY jaro_winkler_similarity({column}, ?) DESC, stock_code LIMIT 3",
             text,
         )
@@ -388,9 +368,9 @@ class Market:
     def _rows(
         self, view: str, codes: Codes, start: When, end: When, as_of: datetime | None = None
     ) -> Frame:
-        first, last = span(start, end)
+        first, last = queries.span(start, end)
         wanted = self._codes(codes)
-        rows = self.sql(rows_of(view, wanted, first, last), as_of=as_of)
+        rows = self.sql(queries.rows_of(view, wanted, first, last), as_of=as_of)
         if as_of is None:
             self._judge(view, set(rows["stock_code"].unique()), wanted, first, last)
         return rows
@@ -399,8 +379,8 @@ class Market:
         self, table: str, wanted: list[str] | None, start: When, end: When, subject: str
     ) -> Frame:
         """Rows of a table that is by index or market, no stock."""
-        first, last = span(start, end)
-        rows = self.sql(rows_of(table, wanted, first, last, subject))
+        first, last = queries.span(start, end)
+        rows = self.sql(queries.rows_of(table, wanted, first, last, subject))
         if rows.is_empty():
             self._require(table)
         return rows
@@ -408,7 +388,7 @@ class Market:
     def _require(self, table: str) -> None:
         """Say that a table has no row, where it has none at all."""
         if not self._catalog.units(table):
-            raise NotStored(f"no {table} at all are stored yet; {remedy(table, [])}")
+            raise NotStored(f"no {table} at all are stored yet; {queries.remedy(table, [])}")
 
     def _codes(self, codes: Codes) -> list[str] | None:
         if codes is None:
@@ -430,12 +410,12 @@ class Market:
         last: date | None,
     ) -> None:
         """Say what is not there: an error when that is all that was asked for, else a warning."""
-        table, clock = made_of(view)
+        table, clock = queries.made_of(view)
         units = self._catalog.units(table)
         absent = missing(table, units, first, last)
         if not found and (absent or not units):
             what = f" of {spans(absent)}" if absent else " at all"
-            raise NotStored(f"no {table}{what} are stored yet; {remedy(table, absent)}")
+            raise NotStored(f"no {table}{what} are stored yet; {queries.remedy(table, absent)}")
         without = sorted(set(wanted or ()) - found)
         for code in without:
             if not self._is_known(code):
@@ -445,7 +425,7 @@ class Market:
         if wanted is None and clock == "trading_day":
             self._warn_of_survivors(table, units, first)
         if absent:
-            _warn(f"no {table} of {spans(absent)} are stored; {remedy(table, absent)}")
+            _warn(f"no {table} of {spans(absent)} are stored; {queries.remedy(table, absent)}")
 
     def _warn_of_survivors(self, table: str, units: list[str], first: date | None) -> None:
         """Say so where nobody knows which stocks were listed when a frame of all begins."""
