@@ -33,6 +33,7 @@ from kis_assets.simulator.server.faults import When
 from kis_assets.simulator.server.http import InProcessTransport
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.simulator.wire.finance import nav_of
+from kis_assets.simulator.wire.wire import Refusal
 from kis_assets.sources.cached import open_store
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.tables import (
@@ -205,9 +206,13 @@ def test_short_sales_are_those_of_the_market_and_a_day_without_is_a_row_of_0(
     assert stored.filter(short_volume=0, short_value=0).height > 0
 
 
-def test_without_candles_there_is_no_short_ratio(server: Simulator) -> None:
+def test_without_candles_there_is_no_short_ratio_until_they_come(server: Simulator) -> None:
     materialize("short_sales", MONTH)
     assert rows(SHORT_SALES)["short_ratio"].null_count() == rows(SHORT_SALES).height
+    materialize("daily_candles", MONTH)
+    materialize("short_sales", MONTH)
+    assert rows(SHORT_SALES)["short_ratio"].null_count() == 0
+    assert asked(server, "daily-short-sale") == len(CODES)
 
 
 def test_lent_shares_are_those_of_the_market(server: Simulator) -> None:
@@ -503,15 +508,37 @@ def test_a_market_of_zeros_is_refused(server: Simulator, monkeypatch: pytest.Mon
     assert rows(MARKET_FLOWS)["market"].unique().to_list() == ["KOSPI"]
 
 
-def test_a_refused_second_page_stores_no_part_of_a_stock(server: Simulator) -> None:
-    server.faults.refuse_page = 2
-    # Far back a month takes more than one answer: the first one ends within it.
-    result = materialize("investor_flows", "2026-09-01")
-    assert result.success
+def test_a_refused_second_page_stores_no_part_of_a_stock(
+    server: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuses = [True]
+
+    def short(payload: dict[str, object]) -> None:
+        """A month takes two answers then, of which the second is refused."""
+        days = payload["output2"]
+        if days[0]["stck_bsop_date"] < "20261117" and refuses[0]:
+            raise Refusal("1", "OPSQ0001", "refused", 200)
+        payload["output2"] = days[:8]
+
+    alter(monkeypatch, investor_flows.SERVICE.endpoint, short)
+    assert "refused" in failure(materialize("investor_flows", MONTH))
+    assert rows(INVESTOR_FLOWS).is_empty()
+    refuses[0] = False
+    assert metadata(materialize("investor_flows", MONTH))["failed"] == 0
     days = rows(INVESTOR_FLOWS).group_by("stock_code").agg(pl.col("trading_day").n_unique())
-    assert set(days["trading_day"]) <= {
-        len(calendar.trading_days(date(2026, 9, 1), date(2026, 9, 30)))
-    }
+    assert days["trading_day"].to_list() == [12] * len(CODES)
+
+
+def test_a_second_page_that_is_refused_once_is_asked_for_again(
+    server: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(payload: dict[str, object]) -> None:
+        payload["output2"] = payload["output2"][:8]
+
+    alter(monkeypatch, investor_flows.SERVICE.endpoint, short)
+    server.faults.refuse_page = 2
+    assert metadata(materialize("investor_flows", MONTH))["failed"] == 0
+    assert rows(INVESTOR_FLOWS).height == len(CODES) * 12 * len(CLASSES)
 
 
 def test_two_stocks_never_have_the_same_loans(

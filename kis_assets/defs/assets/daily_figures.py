@@ -86,8 +86,9 @@ def daily_figures(
                     )
             if stored.is_empty():
                 refuse_nothing_stored(fetched, f"{table.name} of {first:%Y-%m}")
-            fetched.rows = finish(fetched.rows, lake.lake, first, last)
+            # What is stored as well: candles may have come since.
             fetched.rows = beside(stored, fetched.rows, table)
+            fetched.rows = finish(fetched.rows, lake.lake, first, last)
             scope = Scope.month(first).of(fetched.rows[subject].unique(), subject)
             stocks = asked if subject == "stock_code" else None
             result = report.store(lake.lake, table, scope, fetched, stocks)
