@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import warnings
@@ -379,6 +380,22 @@ def test_the_folder_is_that_of_the_settings(
     assert Market().folder == Market(source="mock").folder == small_lake
     with pytest.raises(SettingsError, match="needs KIS_APP_KEY"):
         Market(source="kis")
+
+
+def test_a_catalog_of_an_earlier_version_hides_nothing(small_lake: Path, tmp_path: Path) -> None:
+    """A package that is newer than the last run: the views are made of the files meanwhile."""
+    folder = tmp_path / "mock"
+    shutil.copytree(small_lake, folder)
+    with duckdb.connect(str(folder / "market.duckdb")) as connection:
+        for view in ("prices", "stocks", "facts", "investor_flows_wide", "investor_flows"):
+            connection.execute(f"DROP VIEW {view}")
+    with Market(folder) as market:
+        assert market.prices().height == len(CODES)
+        assert market.stocks().height > len(CODES)
+        assert market.investor_flows(SAMSUNG, wide=True).height > 0
+        assert market.screen("return_5d > -100").height > 0
+        with pytest.raises(duckdb.CatalogException, match="nobodys"):
+            market.sql("FROM nobodys")
 
 
 def test_a_day_that_lacks_a_stock_is_degraded_and_its_neighbours_are_not(market: Market) -> None:

@@ -63,8 +63,8 @@ class CatalogReader:
     ) -> T:
         """What `give` makes of a query, asked of what is published, or was stored at an instant.
 
-        Where `market.duckdb` cannot be read, or names files that are gone, the files that lie there
-        are asked.
+        Where `market.duckdb` cannot be read, names files that are gone, or is of an earlier version
+        and lacks a view, the files that lie there are asked.
 
         Raises:
             NotStored: nothing is stored, or the folder lacks the files of the rows.
@@ -80,9 +80,18 @@ class CatalogReader:
 
         try:
             if as_of is None and (published := self._published()) is not None:
-                with published as connection, self._plain_absence():
+                with published as connection:
                     try:
                         return answer(connection)
+                    except duckdb.CatalogException as error:
+                        # A run of an earlier version made the catalog, without this view.
+                        if not (name := _ours(error)):
+                            raise
+                        if not (self.folder / "versions").is_dir():
+                            file = self.folder / "market.duckdb"
+                            raise NotStored(
+                                f"{file} has no {name} yet; run: kis-assets run"
+                            ) from None
                     except duckdb.Error as error:
                         # A copy that was made while a run wrote has another catalog than files.
                         path = rows_in(error, self.folder)
@@ -157,20 +166,6 @@ class CatalogReader:
                 connection.execute(statement)
             connection.execute("SET VARIABLE replay_at = ?::TIMESTAMPTZ", [self.replay_at])
             yield connection
-
-    @contextmanager
-    def _plain_absence(self) -> Generator[None]:
-        """Say that `dataset_condition`, which older runs did not make, is not there yet."""
-        import duckdb
-
-        try:
-            yield
-        except duckdb.CatalogException as error:
-            if "dataset_condition does not exist" not in str(error):
-                raise
-            raise NotStored(
-                f"{self.folder / 'market.duckdb'} has no dataset_condition yet; run: kis-assets run"
-            ) from None
 
     def units(self, table: str) -> list[str]:
         """The days or months of a table that were ever written, oldest first, as ISO text."""
@@ -267,6 +262,15 @@ def _words(statement: str) -> list[str]:
         for (start, kind), end in zip(tokens, ends, strict=True)
         if kind in wanted
     ]
+
+
+def _ours(error: Exception) -> str:
+    """The table or view of ours that a catalog lacks, by DuckDB's words; else empty."""
+    from kis_assets.lake.views import VIEWS
+    from kis_assets.tables import TABLES
+
+    found = re.search(r"with name (\w+) does not exist", str(error))
+    return found[1] if found and found[1] in VIEWS.keys() | TABLES.keys() else ""
 
 
 def _tables_in(query: str) -> set[str]:
