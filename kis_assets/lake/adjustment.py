@@ -1,7 +1,7 @@
 """What each day did to the prices before it: `adjustment_factors`, out of candles and actions.
 
 They follow their candles: whoever publishes a lake brings them up to date first. So adjusted prices
-are a short join, and nobody reads new candles with old factors.
+are a short join, over factors of the candles beside them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ INPUT = (
     *("is_final", "ex_flag", "revaluation", "split_ratio"),
 )
 """The columns of `daily_candles` that factors are made of."""
-OF_SHARES = ("split", "reverse_split", "bonus_issue", "capital_reduction")
+_OF_SHARES = ("split", "reverse_split", "bonus_issue", "capital_reduction")
 """Kinds of actions whose ratio is that of the shares."""
 _NO_BASIS = ("cash_dividend", "stock_dividend")
 """Kinds that move no base price."""
 _NO_MARK = ("00", "02", "03", "05")
 """Marks of the daily chart that move none: none at all, and dividends."""
 _DAY = ["stock_code", "trading_day"]
-EMPTY = DAILY_CANDLES.empty().select(INPUT).with_columns(stretch=pl.lit(0, pl.Int64))
+_EMPTY = DAILY_CANDLES.empty().select(INPUT).with_columns(stretch=pl.lit(0, pl.Int64))
 
 
 def factors(months: Iterable[pl.DataFrame], actions: pl.DataFrame, first: date) -> pl.DataFrame:
@@ -55,7 +55,7 @@ def factors(months: Iterable[pl.DataFrame], actions: pl.DataFrame, first: date) 
             pl.exclude("stock_code").sort_by("trading_day").last()
         )
         newest = newest.select(known.columns)
-    return pl.concat(found) if found else _factors(EMPTY, recorded, first)
+    return pl.concat(found) if found else _factors(_EMPTY, recorded, first)
 
 
 def _with_stretches(month: pl.DataFrame, before: pl.DataFrame | None) -> pl.DataFrame:
@@ -124,7 +124,7 @@ def _recorded(actions: pl.DataFrame) -> pl.DataFrame:
     """Each day's recorded kinds, the ratio of its shares, and whether it moves a base price."""
     known = actions.rename({"effective_on": "trading_day"})
     ratios = (
-        known.filter(pl.col("kind").is_in(OF_SHARES), pl.col("ratio") > 0)
+        known.filter(pl.col("kind").is_in(_OF_SHARES), pl.col("ratio") > 0)
         .group_by(*_DAY, "kind")
         .agg(pl.max("ratio"))
         .group_by(_DAY)

@@ -197,8 +197,14 @@ class Lake:
         return adjustment.stored(rows, self.source, at or self.now())
 
     def _adjust(self) -> None:
-        """Bring `adjustment_factors` up to date with the candles and actions they are made of."""
-        note = self.folder / ".locks" / "adjusted"
+        """Bring `adjustment_factors` up to date with the candles and actions they are made of.
+
+        One at a time: else factors of older candles could be stored after those of newer ones.
+        """
+        with self._versions.lock("adjusted"):
+            self._adjust_alone(self.folder / ".locks" / "adjusted")
+
+    def _adjust_alone(self, note: Path) -> None:
         made_of: dict[int, list[str]] = {}
         for table in (DAILY_CANDLES, CORPORATE_ACTIONS):
             for path in self._versions.every_newest(table.name):

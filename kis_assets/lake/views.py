@@ -48,7 +48,8 @@ class View:
     def tables(self) -> set[str]:
         """All tables that it reads, itself or through other views."""
         words = set(re.findall(r"\w+", self.sql))
-        of_views = (VIEWS[name].tables for name in words & VIEWS.keys())
+        others = (VIEWS[name] for name in words & VIEWS.keys())
+        of_views = (view.tables for view in others if view is not self)
         return (self.recent | (TABLES.keys() & words)).union(*of_views)
 
 

@@ -63,6 +63,7 @@ def test_the_file_of_a_view_is_sql_that_market_duckdb_answers_as_it_is(
     [
         ("candles_30m", "candles_5m", ("30", "5")),
         ("monthly_candles", "weekly_candles", ("month", "week")),
+        ("monthly_candles_adjusted", "weekly_candles_adjusted", ("month", "week")),
     ],
 )
 def test_candles_of_two_lengths_are_made_alike(
@@ -70,6 +71,15 @@ def test_candles_of_two_lengths_are_made_alike(
 ) -> None:
     of_one, of_other = ((SQL / f"{name}.sql").read_text("utf-8") for name in (one, other))
     assert of_one.replace(*words) == of_other
+
+
+@pytest.mark.parametrize("name", ["weekly_candles", "monthly_candles"])
+def test_adjusted_candles_are_made_as_raw_ones(name: str) -> None:
+    raw, adjusted = (
+        (SQL / f"{it}.sql").read_text("utf-8").partition("\nSELECT")[2]
+        for it in (name, f"{name}_adjusted")
+    )
+    assert adjusted == raw.replace("FROM daily_candles AS", "FROM daily_candles_adjusted AS")
 
 
 def test_the_ticks_of_the_views_are_those_of_the_exchange(lake: Lake) -> None:
