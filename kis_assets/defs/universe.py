@@ -44,11 +44,11 @@ def of_month(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFr
         days = publication.days(first, last, kis.now())
         rows = pl.concat([rows, *map(kis.tables.stock_master, (days[0], days[-1]))])
     if first <= kis.newest_day() <= last:
-        rows = pl.concat([rows, _of_today(kis, lake)])
+        rows = pl.concat([rows, of_today(kis, lake)])
     if rows.is_empty():
         if said := unknown(kis, lake, first, last):
             dg.get_dagster_logger().warning(said)
-        today = _of_today(kis, lake)
+        today = of_today(kis, lake)
         rows = pl.concat([_gone_since(lake, first, last, today), today])
     rows = rows.sort("trading_day").unique("stock_code", keep="last")
     return _chosen(kis, lake, rows).filter(
@@ -78,7 +78,8 @@ def _of_krx(lake: Lake) -> Lake:
     return Lake(lake.folder.parent / "krx", source="krx")
 
 
-def _of_today(kis: KISResource, lake: Lake) -> pl.DataFrame:
+def of_today(kis: KISResource, lake: Lake) -> pl.DataFrame:
+    """Rows of `stock_master` of the newest day, of all that is listed: as stored, else as asked."""
     latest = kis.newest_day()
     stored = lake.scan(STOCK_MASTER, first=latest, last=latest).collect()
     return kis.tables.stock_master(latest) if stored.is_empty() else stored
@@ -116,7 +117,7 @@ def _gone_since(lake: Lake, first: date, last: date, today: pl.DataFrame) -> pl.
 
 def of_span(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFrame:
     """One row of `stock_master` for each stock that `of_month` has in any month of a span."""
-    today = _of_today(kis, lake)
+    today = of_today(kis, lake)
     stored = lake.scan(STOCK_MASTER, first=first, last=last).unique("stock_code", keep="any")
     gone = _gone_since(lake, first, last, today)
     rows = pl.concat([today, stored.collect(engine="streaming"), gone])

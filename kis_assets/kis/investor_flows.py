@@ -41,7 +41,7 @@ TOTALS = {
 }
 _REGISTERED = ("frgn_reg", "frgn_nreg")
 _IN_VOL = ("pe_fund", "etc_corp", "etc_orgt")
-_REGULAR = 0.5
+REGULAR = 0.5
 """The least part of a day's value that the regular session can be."""
 _ROUNDED = 4
 """Million KRW by which sums of rounded values may differ."""
@@ -112,7 +112,7 @@ def _judged(found: Day) -> Day:
     value = found.pop("value") / MILLION
     # In a row of zeros KIS may know nothing; a day of trades has who traded. Whether the classes
     # hold the after-market as the value does was seen of one stock alone.
-    least = value * _REGULAR if on >= calendar.AFTER_MARKET_SINCE else value
+    least = value * REGULAR if on >= calendar.AFTER_MARKET_SINCE else value
     if not least - _ROUNDED * 2 <= sums["sell_value"] <= value + _ROUNDED * 2:
         raise UnexpectedAnswer(
             f"{on}: the classes traded {sums['sell_value']} of {value:,.0f} million"

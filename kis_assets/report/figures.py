@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 import polars as pl
 
-from kis_assets.exchange import indices
+from kis_assets.exchange import calendar, indices
+from kis_assets.kis.investor_flows import TOTALS
 from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings
 from kis_assets.tables import (
@@ -28,16 +29,11 @@ from kis_assets.tables import (
 INDICES = {indices.CODES[name]: name for name in ("KOSPI", "KOSDAQ", "KOSPI 200")}
 WHO = {
     "individuals": ("individual",),
-    "foreigners": ("foreign_registered", "foreign_unregistered"),
-    "institutions": (
-        *("securities", "investment_trust", "private_fund", "bank"),
-        *("insurance", "merchant_bank", "pension"),
-    ),
-    "others": ("other_institution", "other_corporation"),
+    "foreigners": TOTALS["frgn"],
+    "institutions": TOTALS["orgn"],
+    "others": TOTALS["etc"],
 }
 """The classes of investors as a page names them."""
-LOOKED_BACK = timedelta(days=12)
-"""How old the newest figures may be: the longest closure of the exchange."""
 MOST = 10
 
 
@@ -107,7 +103,7 @@ def _to_be_had(missing: list[str], settings: Settings) -> str:
 
 
 def _newest(lake: Lake, table: Table, day: date) -> pl.DataFrame:
-    rows = lake.scan(table, first=day - LOOKED_BACK, last=day)
+    rows = lake.scan(table, first=day - calendar.LONGEST_CLOSURE, last=day)
     return rows.filter(pl.col("trading_day") == pl.col("trading_day").max()).collect()
 
 

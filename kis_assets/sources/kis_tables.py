@@ -341,7 +341,7 @@ class KISTables(TableSource):
         failed = self._each(
             stocks["stock_code"],
             lambda code: financial_statements.statements(
-                self._patient, code, int(ends[code] or 12)
+                self._patient, code, int(ends[code]) if (ends[code] or "").isdecimal() else 12
             ),
             take,
             progress,

@@ -136,7 +136,7 @@ def test_a_day_without_figures_has_those_of_the_session_before(lake: Lake) -> No
 
 
 def test_figures_of_last_month_are_no_news(lake: Lake) -> None:
-    put_indices(lake, date(2026, 3, 2))
+    put_indices(lake, date(2026, 3, 1))
     found = told(lake)
     assert found.indices.is_empty()
     assert "index_candles" in found.missing

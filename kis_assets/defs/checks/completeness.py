@@ -11,6 +11,7 @@ from kis_assets.defs.checks.check import NotComparable, Window
 from kis_assets.exchange import calendar
 from kis_assets.exchange.finality import newest_settled_day
 from kis_assets.lake import quality
+from kis_assets.lake.closed_days import closed_before
 from kis_assets.lake.diff import compare
 from kis_assets.lake.scope import day_of, order_of, unit_of
 from kis_assets.lake.universe import wanted
@@ -67,7 +68,9 @@ def every_session_is_present(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame
 
 def every_published_session_is_present(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Every session whose figures are published has rows, from the first one that is stored."""
-    published = newest_settled_day(window.now, window.table.published_after)
+    published = newest_settled_day(
+        window.now, window.table.published_after, closed_before(window.lake, window.now)
+    )
     missing = every_session_is_present(window, rows)
     return missing.filter(pl.col("trading_day") <= published)
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import polars as pl
 
 from kis_assets.defs.checks.check import NotComparable, Window
-from kis_assets.exchange import calendar
+from kis_assets.exchange import calendar, indices
+from kis_assets.kis.investor_flows import CLASSES, MILLION, REGULAR
+from kis_assets.kis.market_flows import THOUSAND
 from kis_assets.tables import DAILY_CANDLES
 
 _BOTH = ["trading_day", "stock_code"]
-_CLASSES = 12
-_THOUSAND, _MILLION = 1_000, 1_000_000
 _ROUNDED = 15
 """By how many units the sum of twelve rounded figures may differ from zero."""
-_KOSPI = "0001"
-_REGULAR = 0.5
-"""The least part of a day's volume that the regular session can be."""
 
 
 def final_candles(window: Window, *columns: str) -> pl.LazyFrame:
@@ -35,7 +32,9 @@ def all_bought_is_all_sold(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     return (
         rows.group_by(_BOTH)
         .agg(pl.sum("buy_volume"), pl.sum("sell_volume"), classes=pl.len())
-        .filter((pl.col("buy_volume") != pl.col("sell_volume")) | (pl.col("classes") != _CLASSES))
+        .filter(
+            (pl.col("buy_volume") != pl.col("sell_volume")) | (pl.col("classes") != len(CLASSES))
+        )
     )
 
 
@@ -43,7 +42,7 @@ def net_is_bought_less_sold(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Net volume is what was bought less what was sold, and so is net value to the million."""
     volume = pl.col("buy_volume") - pl.col("sell_volume") != pl.col("net_volume")
     value = pl.col("buy_value") - pl.col("sell_value") - pl.col("net_value")
-    return rows.filter(volume | (value.abs() > _MILLION)).select(
+    return rows.filter(volume | (value.abs() > MILLION)).select(
         *window.table.key, "buy_volume", "sell_volume", "net_volume", "net_value"
     )
 
@@ -54,9 +53,9 @@ def market_nets_are_zero(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
         rows.group_by("trading_day", "market")
         .agg(pl.sum("net_volume"), pl.sum("net_value"), classes=pl.len())
         .filter(
-            (pl.col("net_volume").abs() > _ROUNDED * _THOUSAND)
-            | (pl.col("net_value").abs() > _ROUNDED * _MILLION)
-            | (pl.col("classes") != _CLASSES)
+            (pl.col("net_volume").abs() > _ROUNDED * THOUSAND)
+            | (pl.col("net_value").abs() > _ROUNDED * MILLION)
+            | (pl.col("classes") != len(CLASSES))
         )
     )
 
@@ -69,7 +68,7 @@ def traded_is_the_volume_of_the_day(window: Window, rows: pl.LazyFrame) -> pl.La
     """
     sold = rows.group_by(_BOTH).agg(traded=pl.sum("sell_volume"))
     volume, since = pl.col("volume"), pl.lit(calendar.AFTER_MARKET_SINCE)
-    least = pl.when(pl.col("trading_day") < since).then(volume).otherwise(volume * _REGULAR)
+    least = pl.when(pl.col("trading_day") < since).then(volume).otherwise(volume * REGULAR)
     return sold.join(final_candles(window, "volume"), on=_BOTH).filter(
         ~pl.col("traded").is_between(least, volume)
     )
@@ -101,7 +100,7 @@ def index_bars_hold_together(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 def kospi_moves_with_its_stocks(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """KOSPI moves within 3 % of its stocks, weighted by what was traded of them."""
-    moved = rows.filter(pl.col("index_code") == _KOSPI).select(
+    moved = rows.filter(pl.col("index_code") == indices.CODES["KOSPI"]).select(
         "trading_day", index=pl.col("change") / (pl.col("close") - pl.col("change")) * 100
     )
     candles = window.rows(DAILY_CANDLES).filter(pl.col("volume") > 0)
