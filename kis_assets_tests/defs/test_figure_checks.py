@@ -26,6 +26,7 @@ from kis_assets.tables import (
     FINANCIAL_STATEMENTS,
     INDEX_CANDLES,
     INVESTOR_FLOWS,
+    MARKET_DAYS,
     MARKET_FLOWS,
     PROGRAM_TRADES,
     SHORT_SALES,
@@ -345,6 +346,16 @@ def test_flows_may_lack_the_after_market_since_there_is_one(
         lake.replace(table, Scope.month(days[0]), rows.cast(dict(table.schema)))
     found = broken(lake, INVESTOR_FLOWS, days[0], days[1], LATER.replace(month=9))
     assert ("traded_is_the_volume_of_the_day" not in found) is holds
+
+
+@pytest.mark.parametrize("is_called_off", [True, False])
+def test_a_session_that_was_called_off_makes_no_credit_due(lake: Lake, is_called_off: bool) -> None:
+    """Three sessions after the 17th it is the 20th, or a session later."""
+    day = {"day": date(2026, 3, 19), "is_open": not is_called_off, "known_from": "kis", "note": ""}
+    lake.replace(MARKET_DAYS, Scope.year(2026), frame(MARKET_DAYS, day))
+    spoil(lake, CREDIT_BALANCES, without_a_day)
+    found = broken(lake, CREDIT_BALANCES, now=datetime(2026, 3, 20, 9, tzinfo=calendar.SEOUL))
+    assert ("every_published_session_is_present" in found) is not is_called_off
 
 
 def test_every_check_of_figures_is_tried() -> None:
