@@ -10,7 +10,6 @@ Runs may write meanwhile: each call sees what was complete when it began.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
@@ -22,10 +21,10 @@ from kis_assets.lake.queries import Day, Rows, When
 from kis_assets.lake.reader import (
     CatalogReader,
     NotStored,
-    NotStoredWarning,
     SurvivorshipWarning,
     missing,
     spans,
+    tell,
 )
 from kis_assets.security.text_input import composed
 
@@ -421,11 +420,11 @@ class Market:
             if not self._is_known(code):
                 raise NotStored(f"no stock has the code {code}{self._nearest('stock_code', code)}")
         if without:
-            _warn(f"{', '.join(without[:5])}: no {table} in what is stored of these days")
+            tell(f"{', '.join(without[:5])}: no {table} in what is stored of these days")
         if wanted is None and clock == "trading_day":
             self._warn_of_survivors(table, units, first)
         if absent:
-            _warn(f"no {table} of {spans(absent)} are stored; {queries.remedy(table, absent)}")
+            tell(f"no {table} of {spans(absent)} are stored; {queries.remedy(table, absent)}")
 
     def _warn_of_survivors(self, table: str, units: list[str], first: date | None) -> None:
         """Say so where nobody knows which stocks were listed when a frame of all begins."""
@@ -437,14 +436,9 @@ class Market:
                 "delisted is missing, and results look better than they were. KRX knows: "
                 "KRX_API_KEY, docs/krx.md"
             )
-            warnings.warn(text, SurvivorshipWarning, stacklevel=5)
+            tell(text, SurvivorshipWarning)
 
     def _is_known(self, code: str) -> bool:
         # Without any master nobody can say that a code is wrong.
         query = "SELECT count(*) = 0 OR bool_or(stock_code = ?) FROM stock_master"
         return bool(self.rows(query, code)[1][0][0])
-
-
-def _warn(text: str) -> None:
-    # As seen from who called the public method.
-    warnings.warn(text, NotStoredWarning, stacklevel=5)

@@ -15,7 +15,7 @@ from kis_assets import Market
 from kis_assets.exchange import calendar, indices
 from kis_assets.kis.investor_flows import CLASSES
 from kis_assets.lake.lake import Lake, Scope
-from kis_assets.lake.reader import NotStored, SurvivorshipWarning
+from kis_assets.lake.reader import NotStored, NotStoredWarning, SurvivorshipWarning
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
     DAILY_CANDLES,
@@ -317,6 +317,29 @@ def test_a_frame_of_all_stocks_says_that_the_delisted_are_missing(
         warnings.simplefilter("error", SurvivorshipWarning)
         market.daily_candles(A, SESSIONS[0])
         market.daily_candles(None, TODAY.replace(day=2))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda it: it.daily_candles(A, SESSIONS[0]),
+        lambda it: it.benchmark(A, SESSIONS[0]),
+        lambda it: it.bars("daily_candles", A, SESSIONS[0]),
+        lambda it: it.daily_candles(None, SESSIONS[0]),
+    ],
+)
+def test_a_warning_points_at_who_asked(lake: Lake, market: Market, ask: Any) -> None:
+    put(lake, DAILY_CANDLES, *(based(day, 10, 10) for day in SESSIONS[-2:]))
+    bar = {"index_code": "0001", "close": 1.0}
+    put(lake, INDEX_CANDLES, *(bar | {"trading_day": day} for day in SESSIONS[-2:]))
+    with pytest.warns(NotStoredWarning) as told:
+        ask(market)
+    assert {Path(it.filename).name for it in told} == {Path(__file__).name}
+
+
+def test_facts_are_plain_numbers(market: Market) -> None:
+    kinds = {kind.base_type() for kind in market.screen().schema.values()}
+    assert kinds == {pl.String, pl.Int64, pl.Float64, pl.Boolean, pl.Date}
 
 
 def test_statements_can_be_read_as_they_were_known(tmp_path: Path) -> None:

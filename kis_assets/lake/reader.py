@@ -6,6 +6,7 @@ asks one question has to answer at once.
 
 from __future__ import annotations
 
+import inspect
 import re
 import shutil
 import tempfile
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import duckdb
 
 T = TypeVar("T")
+_PACKAGE = str(Path(__file__).parents[1])
 Give = Callable[["duckdb.DuckDBPyConnection", str, list[object]], T]
 
 
@@ -111,9 +113,7 @@ class CatalogReader:
             with self._lock:
                 return self._cursor()
         except Unfit as error:
-            text = f"{error}; the rows themselves are read meanwhile"
-            # As seen from who called a method of Market.
-            warnings.warn(text, NotStoredWarning, stacklevel=5)
+            tell(f"{error}; the rows themselves are read meanwhile")
             return None
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
@@ -262,6 +262,14 @@ def _words(statement: str) -> list[str]:
         for (start, kind), end in zip(tokens, ends, strict=True)
         if kind in wanted
     ]
+
+
+def tell(text: str, category: type[Warning] = NotStoredWarning) -> None:
+    """Warn as seen from who called this package, however deep that was."""
+    depth, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(text, category, stacklevel=depth)
 
 
 def _ours(error: Exception) -> str:

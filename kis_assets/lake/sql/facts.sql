@@ -80,13 +80,14 @@ WITH sessions AS (
     SELECT
         stock_code,
         max(trading_day) AS flow_day,
-        sum(net_value) FILTER (investor = 'individual') AS individual_net_20d,
-        sum(net_value) FILTER (starts_with(investor, 'foreign_')) AS foreign_net_20d,
-        sum(net_value) FILTER (
+        -- A sum of whole numbers is wider than they are, and no number in a frame.
+        sum(net_value) FILTER (investor = 'individual')::BIGINT AS individual_net_20d,
+        sum(net_value) FILTER (starts_with(investor, 'foreign_'))::BIGINT AS foreign_net_20d,
+        (sum(net_value) FILTER (
             investor <> 'individual'
             AND NOT starts_with(investor, 'foreign_')
             AND NOT starts_with(investor, 'other_')
-        ) AS institution_net_20d
+        ))::BIGINT AS institution_net_20d
     FROM recent_investor_flows()
     WHERE trading_day IN (FROM flow_days)
     GROUP BY stock_code
