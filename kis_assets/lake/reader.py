@@ -7,6 +7,7 @@ asks one question has to answer at once.
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import shutil
 import tempfile
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import duckdb
 
 T = TypeVar("T")
-_PACKAGE = str(Path(__file__).parents[1])
+_PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
 Give = Callable[["duckdb.DuckDBPyConnection", str, list[object]], T]
 
 
