@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kis_assets.cli import output
-from kis_assets.cli.common import INTERRUPTED, app, quieten, settings_of, stop
+from kis_assets.cli.common import INTERRUPTED, app, maintain, quieten, settings_of, stop
 
 if TYPE_CHECKING:
     from kis_assets.defs.resources import KISResource
@@ -119,6 +119,7 @@ def _run(plan: Plan, settings: Settings, home: Path, as_json: bool) -> None:
         TimeRemainingColumn,
     )
 
+    from kis_assets.defs.resources import open_lake
     from kis_assets.errors import KISError
     from kis_assets.execution import backfill
     from kis_assets.execution.dagster_home import in_process
@@ -164,6 +165,8 @@ def _run(plan: Plan, settings: Settings, home: Path, as_json: bool) -> None:
         stopped = "interrupted"
     except KISError as error:
         stopped = str(error)
+    if done:
+        maintain(console, open_lake(settings))
     if as_json:
         found = {"table": plan.table, "done": done, "failed": failed, "stopped": stopped}
         typer.echo(json.dumps(found | ({"stopped_at": at} if stopped else {}), ensure_ascii=False))

@@ -14,6 +14,9 @@ import typer
 from kis_assets.cli.ending import Program, note, stop
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from kis_assets.lake.lake import Lake
     from kis_assets.market import Market
     from kis_assets.settings import Settings
 
@@ -40,6 +43,17 @@ class Source(Enum):
 OtherSource = Annotated[
     Source | None, typer.Option(case_sensitive=False, help="Instead of DATA_SOURCE_TYPE.")
 ]
+
+
+def maintain(console: Console, lake: Lake) -> None:
+    """Maintain the lake after something was stored; what hinders that stops nothing."""
+    from kis_assets.lake.scope import LakeError
+
+    try:
+        with console.status("putting together what is closed"):
+            lake.maintain()
+    except LakeError as error:
+        note(str(error))
 
 
 def settings_of(source: Source | None = None) -> Settings:

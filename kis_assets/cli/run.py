@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kis_assets.cli import output
-from kis_assets.cli.common import INTERRUPTED, OtherSource, app, quieten, settings_of, stop
+from kis_assets.cli.common import (
+    INTERRUPTED,
+    OtherSource,
+    app,
+    maintain,
+    quieten,
+    settings_of,
+    stop,
+)
 
 if TYPE_CHECKING:
     from kis_assets.execution.runner import Outcome
@@ -102,6 +110,7 @@ def run(
                 f"Interrupted at {begun[-1]}. What is stored stays; the same command goes on."
             )
             raise typer.Exit(INTERRUPTED) from None
+    maintain(console, lake)
     _show(console, outcomes, settings, time.monotonic() - started)
     if any(outcome.error or _broken(outcome) for outcome in outcomes):
         raise typer.Exit(1)

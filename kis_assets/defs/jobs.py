@@ -4,6 +4,7 @@ import dagster as dg
 
 from kis_assets.defs.cache_warming import warm_cache
 from kis_assets.defs.candle_repair import fetch_provisional_candles_again
+from kis_assets.defs.lake_maintenance import maintain
 from kis_assets.settings import Settings
 from kis_assets.tables import TABLES
 
@@ -58,8 +59,15 @@ def candle_repair() -> None:
     fetch_provisional_candles_again()
 
 
+@dg.job(description="Delete old versions, and put what is closed together in larger files.")
+def lake_maintenance() -> None:
+    """One op, which changes no row."""
+    maintain()
+
+
 JOBS = [
     candle_repair,
+    lake_maintenance,
     market_calendar,
     stock_master_ingestion,
     reference_ingestion,

@@ -22,6 +22,7 @@ from kis_assets.defs.jobs import (
     flow_ingestion,
     fund_ingestion,
     krx_ingestion,
+    lake_maintenance,
     made_by,
     market_calendar,
     market_figure_ingestion,
@@ -119,6 +120,8 @@ PUBLISHED = time(8, 30)
 """When KRX's figures of the day before are there: it says 08:00."""
 PUBLISHED_LATE = (time(8, 45), time(9, 10), time(10, 10))
 """When they are asked for again where they were not."""
+MAINTENANCE = time(6, 30)
+"""When the lake is maintained: before all that the morning asks for."""
 CALENDAR_BEFORE = timedelta(minutes=10)
 """How long before the morning's candles KIS is asked whether the exchange opens."""
 DOUBTED = (time(8, 10), time(8, 40))
@@ -220,6 +223,7 @@ def plans(settings: Settings) -> list[Plan]:
             Plan("candles_morning", daily_candle_ingestion, at(PUBLISHED), "month", of_before=1),
             Plan("reference_morning", reference_ingestion, at(PUBLISHED), "month"),
         ]
+    found.insert(0, Plan("maintenance_morning", lake_maintenance, at(MAINTENANCE)))
     if settings.krx_api_key.get_secret_value():
         found += [
             Plan("krx_morning", krx_ingestion, at(PUBLISHED), "day", of_before=1),

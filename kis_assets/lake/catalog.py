@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from kis_assets.lake.scope import year_of
+from kis_assets.lake.scope import order_of, year_of
 from kis_assets.lake.views import MACROS, VIEWS, meaning
 from kis_assets.tables import ADJUSTMENT_FACTORS, DAILY_CANDLES, TABLES, Column, Table
 
@@ -41,12 +41,15 @@ Files = Mapping[str, Sequence[Listed]]
 _OF_A_SOURCE = r"(kis|krx|mock)(-\w+)?"
 
 
-def statements(files: Files, folder: Path | None = None) -> dict[str, list[str]]:
+def statements(
+    files: Files, folder: Path | None = None, larger: Files | None = None
+) -> dict[str, list[str]]:
     """The SQL of every macro and view by its name; the same for the same files.
 
     Args:
         files: what the views read.
         folder: where the files lie, absolute; may be None when there are none.
+        larger: files with the same rows that views of whole tables read instead; see `compaction`.
     """
     where = _where(folder or Path())
     macros = MACROS | {"factors_are_made()": _factors_are_made(files)}
@@ -55,12 +58,18 @@ def statements(files: Files, folder: Path | None = None) -> dict[str, list[str]]
         macros[f"recent_{name}()"] = f"TABLE {_rows(TABLES[name], newest, where)}"
     made = {name: [f"CREATE OR REPLACE MACRO {name} AS {sql}"] for name, sql in macros.items()}
     for table in TABLES.values():
-        rows = _rows(table, files.get(table.name, ()), where)
+        rows = _rows(table, (larger or files).get(table.name, ()), where)
         columns = {column.name: meaning(column) for column in table.columns}
         made[table.name] = _made(table.name, rows, table.description, columns)
     for name, view in VIEWS.items():
         made[name] = _made(name, view.sql, view.about, view.columns)
     return made
+
+
+def in_order(table: Table, files: Sequence[Listed], folder: Path) -> str:
+    """The query for the rows of these files in the order in which rows are stored."""
+    columns = ", ".join(map(_name, order_of(table)))
+    return f"{_rows(table, files, _text(f'{folder}/'))} ORDER BY {columns}"
 
 
 def _made(view: str, sql: str, about: str, columns: Mapping[str, str]) -> list[str]:

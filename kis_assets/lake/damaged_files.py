@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from kis_assets.lake.versions import Versions
 
 _PARQUET = re.compile(r"""["'](/[^"'\n]+\.parquet)["']""")
+COPIES = "compacted"
+"""The folder of larger files; see `compaction`."""
 _IN_THE_WAY = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
 
 
@@ -29,10 +31,17 @@ def rows_in(error: BaseException, folder: Path | None = None) -> Path | None:
     return None
 
 
+def is_copy(path: Path, folder: Path) -> bool:
+    """True for one of the larger files, whose rows lie elsewhere too; see `compaction`."""
+    return path.is_relative_to(folder / COPIES)
+
+
 def damaged(path: Path) -> str:
     """What to say of a file of rows that cannot be read."""
     if not os.path.lexists(path):
         return f"{path} is gone"
+    if COPIES in path.parts:
+        return f"{path} is damaged: delete it, and a run makes it anew"
     return (
         f"{path} is damaged or holds no rows: move it away, and the version of before counts again"
     )
@@ -82,7 +91,8 @@ def odd(versions: Versions) -> list[str]:
     for table in versions.tables():
         newest = versions.every_newest(table)
         found += [damaged(Path(path)) for path in newest if not is_whole(path)]
-    return found
+    copies = sorted((versions.folder / COPIES).glob("*/*/*.parquet"))
+    return found + [damaged(path) for path in copies if not is_whole(path)]
 
 
 def is_database(path: Path) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
 
 from kis_assets.lake import catalog, row_files
+from kis_assets.lake.compaction import Compaction
 from kis_assets.lake.damaged_files import damaged, is_database, rows_in
 from kis_assets.lake.notes import digest, noted
 from kis_assets.lake.versions import Versions, sync
@@ -27,14 +28,14 @@ class Database:
     def __init__(self, versions: Versions) -> None:
         self.path = versions.folder / "market.duckdb"
         self._versions = versions
+        self._compaction = Compaction(versions)
         self._damaged: set[str] = set()
 
     def views(
         self, tables: Collection[str] = tuple(TABLES), as_of: datetime | None = None
     ) -> _Views:
         """The SQL of every view; see `Lake.views`."""
-        files = {name: self._listed(TABLES[name], as_of) for name in tables}
-        return catalog.statements(files, self._versions.folder)
+        return catalog.statements(self._files(tables, as_of), self._versions.folder)
 
     def publish(self, *, only_if_stale: bool) -> None:
         """Publish, if need be with views that fail when asked: one file must not stop all."""
@@ -52,7 +53,12 @@ class Database:
         # Listing and renaming under one lock: the last publisher is always right.
         with self._versions.lock("market"):
             self._versions.sweep("market")
-            views = self.views()
+            files = self._files(TABLES)
+            larger = {
+                name: self._compaction.instead(TABLES[name], listed)
+                for name, listed in files.items()
+            }
+            views = catalog.statements(files, self._versions.folder, larger)
             # A view is made anew too when a table it reads has other columns.
             every = digest(catalog.statements({}))
             marks = {name: f"{every} {digest(sql)}" for name, sql in views.items()}
@@ -96,12 +102,45 @@ class Database:
         mine.with_name("market.duckdb.wal").unlink(missing_ok=True)
         take_place(fresh, mine)
 
-    def _listed(self, table: Table, as_of: datetime | None) -> list[catalog.Listed]:
-        ending = row_files.ending(table)
-        until = None if as_of is None else self._versions.known_until(table.name, as_of)
-        found = self._versions.every_newest(table.name, until)
+    def compact(self, today: date) -> int:
+        """Make the larger files of what is closed that are not there; how many.
+
+        Raises:
+            duckdb.Error: the disk is full.
+        """
+        made, wanted = 0, set[str]()
+        with self._versions.lock("compacted"):
+            self._versions.sweep("compacted")
+            for name, files in self._files(TABLES).items():
+                table = TABLES[name]
+                for larger, several in self._compaction.missing(table, files, today).items():
+                    made += self._compacted(larger, table, several)
+                wanted.update(path for path, _ in self._compaction.instead(table, files))
+            self._compaction.sweep(wanted)
+        return made
+
+    def _compacted(self, larger: str, table: Table, files: Sequence[catalog.Listed]) -> bool:
+        """Make one larger file; False where a file of it is damaged, which is told."""
+        try:
+            query = catalog.in_order(table, files, self._versions.folder)
+            self._compaction.make(larger, query)
+        except duckdb.Error as error:
+            if (path := rows_in(error, self._versions.folder)) is None:
+                raise
+            warn(damaged(path))
+            return False
+        return True
+
+    def _files(
+        self, tables: Collection[str], as_of: datetime | None = None
+    ) -> dict[str, list[catalog.Listed]]:
+        found: dict[str, list[catalog.Listed]] = {}
         start = len(f"{self._versions.folder}/")
-        return [
-            (path[start:], None if path in self._damaged else path.endswith(ending))
-            for path in found
-        ]
+        for name in tables:
+            ending = row_files.ending(TABLES[name])
+            until = None if as_of is None else self._versions.known_until(name, as_of)
+            found[name] = [
+                (path[start:], None if path in self._damaged else path.endswith(ending))
+                for path in self._versions.every_newest(name, until)
+            ]
+        return found

@@ -18,6 +18,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from kis_assets.exchange import calendar
 from kis_assets.lake import adjustment, catalog, row_files, validation
 from kis_assets.lake.damaged_files import damaged, rows_in, told
 from kis_assets.lake.database import Database
@@ -254,6 +255,20 @@ class Lake:
                 with self._versions.lock(table):
                     count += self._versions.prune(table, timedelta(days=self.keep_days))
         return count
+
+    def maintain(self) -> dict[str, int]:
+        """Prune versions that are old, and put what is closed together in larger files.
+
+        Returns:
+            How many versions were deleted, and how many larger files were made.
+
+        Raises:
+            LakeError: the disk is full or fails, or a file is damaged.
+        """
+        with self._failures("compacted"):
+            made = self._database.compact(self.now().astimezone(calendar.SEOUL).date())
+        # Afterwards, because it publishes what was made.
+        return {"deleted_versions": self.prune(), "larger_files": made}
 
     def read(self, sql: str, params: Sequence[object] = ()) -> pl.DataFrame:
         """The answer of one query through the views of `market.duckdb`; instants are in UTC.

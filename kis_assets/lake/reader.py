@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from kis_assets.exchange import calendar
-from kis_assets.lake.damaged_files import damaged, is_whole, of_database, rows_in
+from kis_assets.lake.damaged_files import damaged, is_copy, is_whole, of_database, rows_in
 from kis_assets.security.ownership import Unfit
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ class CatalogReader:
     ) -> T:
         """What `give` makes of a query, asked of what is published, or was stored at an instant.
 
-        Where `market.duckdb` cannot be read, names files that are gone, or is of an earlier version
-        and lacks a view, the files that lie there are asked.
+        Where `market.duckdb` cannot be read, names files that are gone or larger ones that are
+        damaged, or is of an earlier version and lacks a view, the files that lie there are asked.
 
         Raises:
             NotStored: nothing is stored, or the folder lacks the files of the rows.
@@ -98,7 +98,7 @@ class CatalogReader:
                     except duckdb.Error as error:
                         # A copy that was made while a run wrote has another catalog than files.
                         path = rows_in(error, self.folder)
-                        if path is None or path.exists():
+                        if path is None or (path.exists() and not is_copy(path, self.folder)):
                             raise
             with self._at(as_of, query) as connection:
                 return answer(connection)
@@ -139,6 +139,8 @@ class CatalogReader:
                     # Views alone are in it, and open files outlive their names.
                     self._connection = duckdb.connect(copy, read_only=True)
                     self._connection.execute(ALONE)
+                    # No file changes under its name: what stands at its end is read once.
+                    self._connection.execute("SET parquet_metadata_cache = true")
             except (OSError, duckdb.IOException) as error:
                 raise of_database(path, error) from None
             self._seen = (there.st_ino, there.st_mtime_ns)

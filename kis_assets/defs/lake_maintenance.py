@@ -1,0 +1,18 @@
+"""The job that keeps the lake small and fast: old versions go, what is closed lies together."""
+
+import dagster as dg
+
+from kis_assets.defs.resources import LakeResource, plain_failures
+from kis_assets.lake.lake import Lake
+
+
+@dg.op
+def maintain(context: dg.OpExecutionContext, lake: LakeResource) -> None:
+    """Maintain the lake of the source in use, and that of KRX's own figures beside it."""
+    with plain_failures():
+        own = lake.lake
+        found = own.maintain()
+        beside = Lake(own.folder.with_name("krx"), source="krx", keep_days=own.keep_days)
+        if beside.folder != own.folder and beside.folder.is_dir():
+            found = {name: count + found[name] for name, count in beside.maintain().items()}
+        context.add_output_metadata(found)
