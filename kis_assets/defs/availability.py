@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time
+from datetime import date, datetime
 
 from kis_assets.errors import InvalidRequest
 from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue, latest_session, venue_session
+from kis_assets.kis import master_files
 from kis_assets.krx import publication
 from kis_assets.lake.closed_days import said_closed
 from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings
-
-FILES_ARE_NEW = time(7, 30)
-"""From when on a trading day the master files are those of that day: KIS rebuilds them before the
-open, at an hour that it does not state; the official advice is to download at 08:00 or later."""
 
 
 def live_session(
@@ -87,7 +84,7 @@ def master_day(partition_key: str, now: datetime, settings: Settings) -> date:
         return day
     if not calendar.is_trading_day(day):
         raise InvalidRequest(f"{day} is no trading day of KRX; choose a trading day")
-    is_new = calendar.is_trading_day(now.date()) and now.time() >= FILES_ARE_NEW
+    is_new = calendar.is_trading_day(now.date()) and now.time() >= master_files.ARE_NEW
     of = now.date() if is_new else calendar.latest_session(now).day
     if day != of:
         raise InvalidRequest(f"the master files of this moment tell of {of}, not of {day}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from datetime import time
 from typing import Any
 
 import polars as pl
@@ -29,6 +30,10 @@ NXT_FILES: dict[Market, str] = {"KOSPI": "nxt_kospi_code.mst", "KOSDAQ": "nxt_ko
 """The stocks that NXT trades; how their records go on after the code is not known."""
 SECTORS = "idxcode.mst"
 """Names of indices and sectors: a digit for the market, a code of four, a name of 40 bytes."""
+
+ARE_NEW = time(7, 30)
+"""From when on a trading day the files are those of that day: KIS rebuilds them before the open, at
+an hour that it does not state; the official advice is to download at 08:00 or later."""
 
 _CODE = re.compile(rb"Q?[0-9A-Z]{6}")
 

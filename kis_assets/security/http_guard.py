@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -92,6 +91,9 @@ def _is_graphql(scope: Scope) -> bool:
 
 def _changes(query: str) -> bool:
     """Whether it is more than a query; what is no GraphQL at all is Dagster's to refuse."""
+    # Imported here: the simulator refuses by the same rules, and need not wait for it.
+    from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
+
     try:
         document = parse(query)
     except GraphQLError:

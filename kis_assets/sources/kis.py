@@ -34,8 +34,9 @@ from kis_assets.transport.fan_out import Progress
 class KISDataSource(DataSource):
     """Market data of KIS's real or virtual server.
 
-    `workers` bounds the requests in flight, `store` keeps history that was fetched lest a run die,
-    and the rest is what `Client` is opened with.
+    `workers` bounds the requests in flight. `store` keeps history that was fetched lest a run die,
+    and which stocks are listed, unless `listed` keeps these. The rest is what `Client` is opened
+    with.
     """
 
     _tables: type[KISTables] = KISTables
@@ -46,11 +47,12 @@ class KISDataSource(DataSource):
         *,
         workers: int = 10,
         store: Store | None = None,
+        listed: Store | None = None,
         **of_client: Any,
     ) -> None:
         self._settings = settings
         self._client = Client(settings, **of_client)
-        self._listing = Listing(self._client)
+        self._listing = Listing(self._client, listed or store)
         self._workers = workers
         self.tally = self._client.tally
         history = History(settings, store, self.tally)

@@ -1,20 +1,26 @@
-"""What KIS's master files say of single stocks: read once a day, names of sectors once."""
+"""What KIS's master files say of single stocks: read once a day by all processes together."""
 
 from __future__ import annotations
 
+import io
+import json
 import logging
 import time
 from collections.abc import Iterator
-from datetime import date
+from contextlib import suppress
+from datetime import datetime
 from threading import Lock
 from typing import Any
 
 import polars as pl
 
 from kis_assets.errors import InvalidRequest, KISError, ServiceUnavailable, UnexpectedAnswer
+from kis_assets.exchange import calendar
 from kis_assets.kis import master_files
 from kis_assets.kis.client import Client
 from kis_assets.sources.record_types import StockInfo
+from kis_assets.state.cache import Store
+from kis_assets.tables import STOCK_MASTER
 
 log = logging.getLogger(__name__)
 
@@ -22,12 +28,21 @@ RESTS = 60.0
 """Seconds for which names are done without after the master files could not be had."""
 
 
-class Listing:
-    """The listed stocks of today. Thread-safe."""
+_DAY = 86_400.0
+_TOLD = STOCK_MASTER.schema.keys() - {"trading_day", "source", "fetched_at"}
+"""The columns that the files tell."""
 
-    def __init__(self, client: Client) -> None:
+
+class Listing:
+    """The listed stocks of today. Thread-safe.
+
+    `store` keeps them for other processes; without one each reads the files anew.
+    """
+
+    def __init__(self, client: Client, store: Store | None = None) -> None:
         self._client = client
-        self._master: tuple[date, pl.DataFrame] | None = None
+        self._store = store
+        self._master: tuple[str, pl.DataFrame] | None = None
         self._sectors: dict[str, str] | None = None
         self._lock = Lock()
         self._rests_until = 0.0
@@ -54,9 +69,9 @@ class Listing:
             InvalidRequest: it is not listed.
             KISError: the files cannot be had or read.
         """
-        today = self._client.settings.now().date()
-        if self._master is None or self._master[0] != today:
-            self._master = (today, master_files.issues(self._client))
+        since = _files_of(self._client.settings.now())
+        if self._master is None or self._master[0] != since:
+            self._master = (since, self._issues(since))
         found = self._master[1].filter(pl.col("stock_code") == stock_code)
         if found.is_empty():
             raise InvalidRequest("no stock of this code is listed", stock_code=stock_code)
@@ -81,15 +96,54 @@ class Listing:
                 "on_nxt": None if traded_on_nxt is None else row["stock_code"] in traded_on_nxt,
             }
 
+    def _issues(self, since: str) -> pl.DataFrame:
+        """What the master files hold, as another process has read them, if one has."""
+        if (kept := self._kept(f"listing:{since}")) is not None:
+            with suppress(pl.exceptions.PolarsError, OSError):
+                rows = pl.read_ipc(io.BytesIO(kept), use_pyarrow=False)
+                if set(rows.columns) >= _TOLD:
+                    return rows  # else of an earlier version of this program
+        rows = master_files.issues(self._client)
+        written = io.BytesIO()
+        rows.write_ipc(written, compression="zstd")
+        self._keep(f"listing:{since}", written.getvalue())
+        return rows
+
+    def _kept(self, key: str) -> bytes | None:
+        try:
+            return None if self._store is None else self._store.get(key)
+        except ServiceUnavailable:
+            return None
+
+    def _keep(self, key: str, value: bytes) -> None:
+        if self._store is not None:
+            with suppress(ServiceUnavailable):
+                self._store.set({key: value}, _DAY)
+
     def _with_sectors(self, row: dict[str, Any]) -> dict[str, Any]:
         """A row of the master files with the names of its sectors, where they can be had."""
         if self._sectors is None:
-            try:
-                self._sectors = master_files.sector_names(self._client)
-            except KISError as error:
-                log.warning("no names of sectors: %s", error)
-                self._sectors = {}
+            self._sectors = self._sector_names()
         sizes = ("large", "medium", "small")
         return row | {
             f"sector_{size}_name": self._sectors.get(row[f"sector_{size}"] or "") for size in sizes
         }
+
+    def _sector_names(self) -> dict[str, str]:
+        key = f"sectors:{_files_of(self._client.settings.now())}"
+        if (kept := self._kept(key)) is not None:
+            with suppress(ValueError):
+                return dict(json.loads(kept))
+        try:
+            names = master_files.sector_names(self._client)
+        except KISError as error:
+            log.warning("no names of sectors: %s", error)
+            return {}
+        self._keep(key, json.dumps(names).encode())
+        return names
+
+
+def _files_of(now: datetime) -> str:
+    """Which master files there are at a moment: of a day, before or after they are new."""
+    seoul = now.astimezone(calendar.SEOUL)
+    return f"{seoul.date()}:{'new' if seoul.time() >= master_files.ARE_NEW else 'old'}"

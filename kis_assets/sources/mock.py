@@ -6,6 +6,7 @@ Only what differs from KIS stands here: where requests go, and that no limit hol
 from __future__ import annotations
 
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,6 +20,7 @@ from kis_assets.simulator.server.http import InProcessTransport
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.sources.kis_tables import KISTables
+from kis_assets.state.cache import SqliteStore
 
 IN_PROCESS = {
     "kis_app_key": SecretStr("MOCK" * 9),
@@ -42,6 +44,9 @@ def in_process(settings: Settings, folder: str, seed: int = 0) -> dict[str, Any]
         "settings": settings.model_copy(update=IN_PROCESS | {"data_source_type": "mock"}),
         "transport": InProcessTransport(simulator),
         "state_dir": Path(folder),
+        "listed": SqliteStore(
+            settings.state_dir / "listing.sqlite", f"{version('kis-assets')}:{seed}:"
+        ),
         "workers": 1,
         "has_quota": False,
     }
