@@ -21,7 +21,7 @@ FLOORS = (
     {"kis", "lake"},  # a protocol; Parquet and the catalog
     {"krx"},  # reads its fields as KIS's are read
     {"monitoring", "simulator", "charts"},
-    {"sources", "report"},
+    {"sources", "report", "ticks"},
     {"defs"},  # Dagster's objects
     {"definitions"},
     {"execution", "market"},

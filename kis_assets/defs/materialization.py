@@ -114,22 +114,38 @@ class Report:
             fetched.absent = explained(fetched.absent, stocks, scope)
             gone = universe.delisted(self._kis.settings, lake, stocks)
             fetched.absent |= dict.fromkeys(gone, "delisted")
-        # A calendar has no stocks to account for.
-        is_accounted = table.partition != "year"
-        change = lake.replace(table, scope, fetched.rows, publish=not is_accounted)
-        if is_accounted:
-            rows = self._rows_of_days(table, scope, change)
-            record(lake, table, [account(rows, fetched.absent, fetched.failed)])
-        published = self._published(lake, table, change.unit)
-        metadata = self._said(change, fetched if isinstance(found, Fetched) else None)
+        # Where `quality` is written too, that publishes both.
+        change = lake.replace(table, scope, fetched.rows, publish=not _is_accounted(table))
+        asked = fetched if isinstance(found, Fetched) else None
+        metadata = self._accounted(lake, table, scope, change, asked)
         if gone:
             metadata["delisted"] = ", ".join(gone)
         if stocks is not None and table.partition == "month":
             said = universe.unknown(self._kis, lake, scope.first, scope.last)
             metadata |= {"universe": said} if said else {}
-        metadata |= published | _page(lake, table, scope, fetched, stocks)
+        metadata |= _page(lake, table, scope, fetched, stocks)
         metadata["seconds"] = round(time.monotonic() - self._started, 2)
         return dg.MaterializeResult(metadata=metadata)
+
+    def stored(
+        self, lake: Lake, table: Table, scope: Scope, change: Change, shown: pl.DataFrame
+    ) -> dg.MaterializeResult[Any]:
+        """Say what came of rows that are stored already; `shown` are some of them."""
+        metadata = self._accounted(lake, table, scope, change, None)
+        metadata |= _page(lake, table, scope, Fetched(shown), None)
+        metadata["seconds"] = round(time.monotonic() - self._started, 2)
+        return dg.MaterializeResult(metadata=metadata)
+
+    def _accounted(
+        self, lake: Lake, table: Table, scope: Scope, change: Change, asked: Fetched | None
+    ) -> dict[str, Any]:
+        """Keep in `quality` what there is of each day, publish to others, and say it."""
+        if _is_accounted(table):
+            rows = self._rows_of_days(table, scope, change)
+            found = asked or Fetched(table.empty())
+            record(lake, table, [account(rows, found.absent, found.failed)])
+        published = self._published(lake, table, change.unit)
+        return self._said(change, asked) | published
 
     def _published(self, lake: Lake, table: Table, unit: str) -> dict[str, Any]:
         """Where the unit was published, or why not; the rows are stored either way."""
@@ -176,6 +192,11 @@ class Report:
         if change.path is not None:
             metadata["path"] = dg.MetadataValue.path(str(change.path))
         return metadata
+
+
+def _is_accounted(table: Table) -> bool:
+    # A calendar has no stocks to account for.
+    return table.partition != "year"
 
 
 def _page(

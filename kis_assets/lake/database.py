@@ -13,6 +13,7 @@ import duckdb
 from kis_assets.lake import catalog, row_files
 from kis_assets.lake.compaction import Compaction
 from kis_assets.lake.damaged_files import damaged, is_database, rows_in
+from kis_assets.lake.live_parts import patterns
 from kis_assets.lake.notes import digest, noted
 from kis_assets.lake.versions import Versions, sync
 from kis_assets.security.ownership import put, take_place, warn
@@ -143,4 +144,6 @@ class Database:
                 (path[start:], None if path in self._damaged else path.endswith(ending))
                 for path in self._versions.every_newest(name, until)
             ]
+            if until is None:
+                found[name] += [(it, True) for it in patterns(self._versions, name)]
         return found

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from kis_assets.lake.scope import rows_by_day
 from kis_assets.tables import Table
 
 SAMPLE_ROWS = 20
@@ -35,6 +36,41 @@ class Change:
     altered: int
     samples: pl.DataFrame
     path: Path | None
+
+
+class Told:
+    """What a write changed that comes piece by piece."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._rows = self._added = self._removed = self._altered = 0
+        self._days: dict[date, int] = {}
+        self._samples = no_samples(table)
+
+    def add(self, before: pl.DataFrame, after: pl.DataFrame) -> None:
+        """Count what one piece changed; both in stored order."""
+        added, removed, altered, samples = compare(self._table, before, after)
+        self._rows += after.height
+        self._added += added
+        self._removed += removed
+        self._altered += altered
+        self._samples = pl.concat([self._samples, samples]).head(SAMPLE_ROWS)
+        for day, count in rows_by_day(self._table, after.lazy()).items():
+            self._days[day] = self._days.get(day, 0) + count
+
+    def gone(self, rows: int) -> None:
+        """Count rows that no piece has any more."""
+        self._removed += rows
+
+    @property
+    def anything(self) -> bool:
+        """Whether anything changed."""
+        return bool(self._added or self._removed or self._altered)
+
+    def change(self, unit: str, path: Path | None) -> Change:
+        """All pieces together."""
+        counts = self._added, self._removed, self._altered
+        return Change(self._table.name, unit, self._rows, self._days, *counts, self._samples, path)
 
 
 def compare(

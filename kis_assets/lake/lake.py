@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -22,7 +22,8 @@ from kis_assets.exchange import calendar
 from kis_assets.lake import adjustment, catalog, row_files, validation
 from kis_assets.lake.damaged_files import damaged, rows_in, told
 from kis_assets.lake.database import Database
-from kis_assets.lake.diff import Change, compare
+from kis_assets.lake.diff import Change, Told, compare
+from kis_assets.lake.live_parts import LiveParts, sweep
 from kis_assets.lake.notes import digest, noted
 from kis_assets.lake.scope import (
     LakeError,
@@ -44,6 +45,10 @@ __all__ = ["Change", "Lake", "LakeError", "Refused", "Scope"]
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+class _Unchanged(Exception):
+    """What was to be written is there already."""
 
 
 class Lake:
@@ -119,6 +124,47 @@ class Lake:
             self.publish(only_if_stale=True)
         return change
 
+    def replace_stocks(
+        self, table: Table, scope: Scope, pieces: Iterable[pl.DataFrame], *, publish: bool = True
+    ) -> Change:
+        """Replace a whole storage unit by rows that come a stock at a time; see `replace`.
+
+        Args:
+            table: a table with stocks.
+            scope: a whole unit.
+            pieces: all rows of a stock each, by code. No more than one is in memory.
+            publish: see `replace`.
+        """
+        unit = scope.unit(table)
+        told, stocks = Told(table), list[str]()
+        with self._failures(table.name), self._versions.lock(table.name):
+            self._versions.sweep(table.name)
+            newest = self._versions.newest(table.name, unit)
+            before = row_files.scan(table, [newest] if newest else [])
+
+            def accepted() -> Iterator[pl.DataFrame]:
+                for piece in pieces:
+                    rows = validation.accept(table, scope, self.source, piece)
+                    stocks.append(rows["stock_code"][0])
+                    mine = before.filter(pl.col("stock_code") == stocks[-1]).collect()
+                    told.add(mine.sort(order_of(table)), rows)
+                    yield rows
+                others = before.filter(~pl.col("stock_code").is_in(stocks))
+                told.gone(others.select(pl.len()).collect().item())
+
+            def write(target: Path) -> None:
+                row_files.write_pieces(table, accepted(), target)
+                if newest is not None and not told.anything:
+                    raise _Unchanged
+
+            path = None
+            with suppress(_Unchanged):
+                path = self._versions.add(table.name, unit, row_files.tag(table), write)
+            self._versions.heal(table.name, unit)
+        if publish:
+            self.publish(only_if_stale=True)
+        return told.change(unit, path)
+
     def scan(
         self,
         table: Table,
@@ -154,6 +200,10 @@ class Lake:
         if last is not None:
             rows = rows.filter(day_of(table) <= last)
         return rows
+
+    def live_parts(self, table: Table, day: date) -> LiveParts:
+        """What the views read of a day of a table while it is recorded."""
+        return LiveParts(self._versions, table, day)
 
     def units(self, table: Table) -> list[str]:
         """The storage units ever written, oldest first; one that was emptied is among them."""
@@ -268,6 +318,7 @@ class Lake:
         with self._failures("compacted"):
             made = self._database.compact(self.now().astimezone(calendar.SEOUL).date())
         # Afterwards, because it publishes what was made.
+        sweep(self._versions)
         return {"deleted_versions": self.prune(), "larger_files": made}
 
     def read(self, sql: str, params: Sequence[object] = ()) -> pl.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,18 @@ def write(table: Table, rows: pl.DataFrame, path: Path) -> None:
         metadata={"table": table.name, "description": table.description},
         arrow_schema=_arrow_schema(table),
     )
+
+
+def write_pieces(table: Table, pieces: Iterable[pl.DataFrame], path: Path) -> None:
+    """Make a file of rows that come piece by piece, a group of rows each; see `write`."""
+    from pyarrow.parquet import ParquetWriter
+
+    schema = _arrow_schema(table)
+    about = {"table": table.name, "description": table.description}
+    with ParquetWriter(path, schema, compression="zstd", compression_level=3) as writer:
+        writer.add_key_value_metadata(about)
+        for rows in pieces:
+            writer.write_table(rows.to_arrow().cast(schema))
 
 
 def scan(table: Table, paths: list[Path]) -> pl.LazyFrame:

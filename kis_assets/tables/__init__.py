@@ -17,6 +17,7 @@ from kis_assets.tables.operations import QUALITY, REQUESTS
 from kis_assets.tables.quotes import LEVELS, ORDER_BOOKS, PRICE_SNAPSHOTS
 from kis_assets.tables.reference import MARKET_DAYS, STOCK_INFO, STOCK_MASTER
 from kis_assets.tables.table import Cost, Preview, Table, Unit, partition_key
+from kis_assets.tables.ticks import ORDER_BOOK_TICKS, STREAM_GAPS, TRADES
 
 __all__ = [
     "ADJUSTMENT_FACTORS",
@@ -35,6 +36,7 @@ __all__ = [
     "MARKET_FLOWS",
     "MINUTE_CANDLES",
     "ORDER_BOOKS",
+    "ORDER_BOOK_TICKS",
     "PERCENT",
     "PRICE_SNAPSHOTS",
     "PROGRAM_TRADES",
@@ -45,7 +47,9 @@ __all__ = [
     "STOCK_INFO",
     "STOCK_LOANS",
     "STOCK_MASTER",
+    "STREAM_GAPS",
     "TABLES",
+    "TRADES",
     "VALUATIONS",
     "Column",
     "Cost",
@@ -79,6 +83,9 @@ TABLES = {
         VALUATIONS,
         FINANCIAL_STATEMENTS,
         ETF_NAVS,
+        TRADES,
+        ORDER_BOOK_TICKS,
+        STREAM_GAPS,
         QUALITY,
         REQUESTS,
     )

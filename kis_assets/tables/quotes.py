@@ -89,7 +89,7 @@ LEVELS = 10
 """Levels that an order book has on either side."""
 
 
-def _levels(side: str, korean: str) -> tuple[Column, ...]:
+def levels(side: str, korean: str) -> tuple[Column, ...]:
     """Price and volume of each level of a side, the best one first."""
     prices = (
         integer(
@@ -140,8 +140,8 @@ ORDER_BOOKS = Table(
         instant("captured_at", "When the capture started; the same for all its rows"),
         STOCK_CODE,
         SESSION,
-        *_levels("ask", "매도"),
-        *_levels("bid", "매수"),
+        *levels("ask", "매도"),
+        *levels("bid", "매수"),
         integer(
             "total_ask_volume",
             "Shares on the ask side in all, beyond ten levels too (총매도호가잔량)",

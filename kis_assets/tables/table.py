@@ -56,9 +56,9 @@ class Table:
     sources: tuple[str, ...] = ("kis", "krx", "mock")
     """The sources that have it. What only one has is fetched from there, and lies in that source's
     folder, whatever source is in use."""
-    live: Literal["quotes", "files"] | None = None
-    """What of this moment it shows, the market's quotes or the day's master files: a day that was
-    missed is gone for good. None: it can be had later."""
+    live: Literal["quotes", "files", "stream"] | None = None
+    """What of this moment it shows, the market's quotes, the day's master files or the real-time
+    feed: a day that was missed is gone for good. None: it can be had later."""
     final: Literal["when_fetched", "after_hours", "next_morning", "published"] = "when_fetched"
     """When the rows of a day change no more: as soon as they are fetched, when the after-market is
     over, on the morning of the next session, or once they are published."""

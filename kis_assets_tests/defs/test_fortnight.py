@@ -64,6 +64,7 @@ def ordinary(day: str, *, hours_later: int = 0) -> list[Asked]:
     jobs = ("market_figure_ingestion", "flow_ingestion", "fund_ingestion")
     figures = [*((job, month) for job in jobs), ("credit_ingestion", credit)]
     return [
+        (f"{day} 06:30", "lake_maintenance", ""),
         (f"{day} 07:30", "daily_candle_ingestion", month),
         (f"{day} 07:20", "market_calendar", "2025"),
         (f"{day} 08:00", "stock_master_ingestion", today),
@@ -123,7 +124,8 @@ def test_a_fortnight_with_two_holidays_a_csat_day_and_two_days_without_power(
         ("20 07:10", "minute_candle_ingestion", "2025-11-19"),
         ("20 07:10", "daily_candle_ingestion", month),
         ("20 07:10", "market_figure_ingestion", month),
-        *ordinary("20"),
+        ("20 07:00", "lake_maintenance", ""),
+        *ordinary("20")[1:],
         *ordinary("21"),
     ]
     assert sorted(fortnight.asked) == sorted(expected)

@@ -1,0 +1,106 @@
+"""A recorded day into the lake: small files meanwhile, and one for each table at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+import polars as pl
+
+from kis_assets.lake.lake import Change, Lake, Scope
+from kis_assets.tables import ORDER_BOOK_TICKS, STREAM_GAPS, TRADES, Table
+from kis_assets.ticks.journal import Journal, instant
+
+_AT_ONCE = 400_000
+"""Rows that are in memory together; of one stock there may be more."""
+_ONE_TRADE = ("traded_at", "price", "quantity", "volume")
+
+
+def show(lake: Lake, journal: Journal) -> None:
+    """Put what is recorded since the last time where the views read it."""
+    for table in RECORDED:
+        parts = lake.live_parts(table, journal.day)
+        with parts.lock():
+            parts.begin()
+            last = parts.last()
+            found = list(journal.frames(table, lake.source, after=last))
+            if found:
+                rows = pl.concat([rows for _, rows in found])
+                parts.add(last + 1, found[-1][0], rows)
+
+
+def store(lake: Lake, table: Table, day: date) -> Change:
+    """Store a recorded day of a table as one file, and publish.
+
+    Raises:
+        FileNotFoundError: nothing was recorded on that day.
+        LakeError: the disk is full or fails.
+    """
+    journal = Journal(lake.folder, day)
+    if not journal.path.exists():
+        raise FileNotFoundError(f"nothing was recorded on {day}: {journal.path} is not there")
+    show(lake, journal)
+    rows = lake.live_parts(table, day).scan()
+    return lake.replace_stocks(table, Scope.day(day), RECORDED[table](rows, journal, lake.source))
+
+
+def _trades(rows: pl.LazyFrame, _: Journal, __: str) -> Iterator[pl.DataFrame]:
+    for piece in _by_stock(rows):  # some records came twice, long after the first
+        yield piece.unique(_ONE_TRADE, keep="first", maintain_order=True)
+
+
+def _books(rows: pl.LazyFrame, _: Journal, __: str) -> Iterator[pl.DataFrame]:
+    yield from _by_stock(rows)
+
+
+def _by_stock(rows: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    """All rows of a stock at a time, as they came."""
+    counted = rows.group_by("stock_code").len().collect(engine="streaming").sort("stock_code")
+    several: list[str] = []
+    total = 0
+    for code, count in counted.iter_rows():
+        if several and total + count > _AT_ONCE:
+            yield from _of(rows, several)
+            several, total = [], 0
+        several.append(code)
+        total += count
+    if several:
+        yield from _of(rows, several)
+
+
+def _of(rows: pl.LazyFrame, codes: list[str]) -> list[pl.DataFrame]:
+    found = rows.filter(pl.col("stock_code").is_in(codes)).collect().sort("stock_code", "sequence")
+    return found.partition_by("stock_code", maintain_order=True)
+
+
+def _gaps(rows: pl.LazyFrame, journal: Journal, source: str) -> Iterator[pl.DataFrame]:
+    """The gaps of a day, those included that no trade has ended: nobody knows what is missing."""
+    known = rows.collect()
+    state = journal.state()
+    number = known.height
+    open_ones: list[dict[str, object]] = []
+    for code, (_, _, gap) in state.get("stocks", {}).items():
+        if gap is not None and gap[2] != "late_start":
+            since, until, reason = gap
+            number += 1
+            open_ones.append(
+                {
+                    "trading_day": journal.day,
+                    "stock_code": code,
+                    "sequence": number,
+                    "since": instant(since),
+                    "until": None if until is None else instant(until),
+                    "missing_volume": None,
+                    "reason": reason,
+                    "source": source,
+                    "fetched_at": instant(state["alive_at"]),
+                }
+            )
+    everything = pl.concat([known, pl.DataFrame(open_ones, STREAM_GAPS.schema)])
+    yield from everything.sort("stock_code", "sequence").partition_by(
+        "stock_code", maintain_order=True
+    )
+
+
+RECORDED = {TRADES: _trades, ORDER_BOOK_TICKS: _books, STREAM_GAPS: _gaps}
+"""The tables that a stream records, and what gives the rows of a day of each."""

@@ -1,0 +1,284 @@
+"""Records of the real-time feed into the journal of their day: each once, in order, gaps noted.
+
+A trade tells the shares traded so far on the day. So what lies between two trades that follow each
+other is known to the share, whatever became of the connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from kis_assets.exchange import calendar
+from kis_assets.kis.stream_records import BookUpdate, RealTime, Trade
+from kis_assets.lake.lake import Lake
+from kis_assets.tables import LEVELS, ORDER_BOOK_TICKS, STREAM_GAPS, TRADES, Table
+from kis_assets.ticks.compaction import RECORDED, show
+from kis_assets.ticks.journal import Journal, Row, instant, microseconds
+
+log = logging.getLogger(__name__)
+
+EVERY = 1.0
+"""Seconds between two commits: what a process that is killed loses at most."""
+PARTS_EVERY = 60
+"""Commits between two files that the views read."""
+_REMEMBERED = 500
+"""Records of a stock that are remembered, to know them again when they are sent twice."""
+_RESENT = 120
+"""Batches of before that are read for that when a process begins."""
+_LEVEL_COLUMNS = [
+    f"{side}_{what}_{n}"
+    for side in ("ask", "bid")
+    for what in ("price", "volume")
+    for n in range(1, LEVELS + 1)
+]
+
+
+@dataclass
+class _Gap:
+    """A time in which a stock was not followed; it ends with the first trade after it."""
+
+    since: int
+    until: int | None
+    reason: str
+
+
+@dataclass
+class _Followed:
+    """What is known of a stock."""
+
+    volume: int = 0
+    traded_at: int | None = None
+    gap: _Gap | None = None
+    seen: deque[Any] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    is_after_break: bool = False
+    """Whether order books are held against those of before: KIS may send some again."""
+
+
+class Recorder:
+    """The records of one day. Thread-safe. Call `commit` every second, or `start` a thread for it.
+
+    Args:
+        lake: where the day is recorded.
+        day: the trading day; records of another one are left out and counted.
+        now: the present instant.
+
+    Raises:
+        sqlite3.Error: by every method that commits, where the disk is full or fails.
+    """
+
+    def __init__(self, lake: Lake, day: date, now: Callable[[], datetime] = calendar.now) -> None:
+        self.day, self.lake, self._now = day, lake, now
+        self.duplicates = self.strays = 0
+        self._lock = threading.Lock()
+        self._committing = threading.Lock()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._stocks: dict[str, _Followed] = {}
+        self._followed: set[str] = set()
+        self._rows: dict[Table, list[Row]] = {table: [] for table in RECORDED}
+        self._journal = Journal(lake.folder, day, writes=True)
+        self._commits = 0
+        self._stopped_at: int | None = None
+        self.counts = {table: self._journal.count(table) for table in RECORDED}
+        self._remember(self._journal.state())
+        show(lake, self._journal)
+        lake.publish(only_if_stale=True)
+
+    def _remember(self, state: dict[str, Any]) -> None:
+        """Go on where another process ended, however it did."""
+        for code, (volume, traded_at, gap) in state.get("stocks", {}).items():
+            stock = self._stocks[code] = _Followed(volume, traded_at)
+            stock.gap = _Gap(*gap) if gap else None
+        self._stopped_at = state.get("alive_at")
+        was_followed = set(state.get("followed", ()))
+        if self._stopped_at is not None:
+            for code in was_followed:
+                stock = self._stocks.setdefault(code, _Followed())
+                stock.gap = stock.gap or _Gap(self._stopped_at, None, "stopped")
+        for table, key in ((TRADES, _trade_key), (ORDER_BOOK_TICKS, _book_key)):
+            for _, rows in self._journal.frames(table, self.lake.source, newest=_RESENT):
+                for row in rows.iter_rows(named=True):
+                    self._stocks.setdefault(row["stock_code"], _Followed()).seen.append(key(row))
+
+    def follow(self, codes: Collection[str]) -> None:
+        """Follow these stocks from now on, and no others; what was missed of them is noted."""
+        now = microseconds(self._now())
+        session = calendar.session(self.day)
+        opened = now if session is None else microseconds(session.opens_at)
+        with self._lock:
+            for code in set(codes) - self._followed:
+                stock = self._stocks.get(code)
+                if stock is None:
+                    stock = self._stocks[code] = _Followed()
+                    stock.gap = _Gap(opened, now, "late_start") if now > opened else None
+                elif stock.gap is not None:
+                    stock.gap.until = now
+                stock.is_after_break = True
+            for code in self._followed - set(codes):
+                stock = self._stocks[code]
+                stock.gap = stock.gap or _Gap(now, None, "left_out")
+            self._followed = set(codes)
+
+    def broke(self, codes: Iterable[str], at: datetime) -> None:
+        """The connection that brought these stocks broke; `at` it was last known to work."""
+        with self._lock:
+            for code in self._followed.intersection(codes):
+                stock = self._stocks[code]
+                stock.gap = stock.gap or _Gap(microseconds(at), None, "disconnected")
+
+    def opened(self, codes: Iterable[str], at: datetime) -> None:
+        """These stocks are followed again since then."""
+        with self._lock:
+            for code in self._followed.intersection(codes):
+                stock = self._stocks[code]
+                stock.is_after_break = True
+                if stock.gap is not None:
+                    stock.gap.until = microseconds(at)
+
+    def take(self, record: RealTime) -> None:
+        """Keep a record until the next commit; one that is there already is left out."""
+        if isinstance(record, Trade):
+            self._take_trade(record)
+        else:
+            self._take_book(record)
+
+    def _take_trade(self, trade: Trade) -> None:
+        if trade.traded_at.astimezone(calendar.SEOUL).date() != self.day:
+            self.strays += 1
+            return
+        at, received = microseconds(trade.traded_at), microseconds(trade.received_at)
+        key = (at, trade.price, trade.quantity, trade.volume)
+        with self._lock:
+            stock = self._stocks.setdefault(trade.stock_code, _Followed())
+            if trade.volume <= stock.volume and key in stock.seen:
+                self.duplicates += 1
+                return
+            stock.seen.append(key)
+            self._note(trade, stock, at)
+            stock.volume, stock.traded_at = trade.volume, at
+            self._add(
+                TRADES,
+                trade.stock_code,
+                *(at, trade.session, trade.price, trade.quantity, trade.side, trade.volume),
+                *(trade.trading_value, trade.change, trade.best_ask, trade.best_bid),
+                *(trade.is_halted, received),
+            )
+
+    def _note(self, trade: Trade, stock: _Followed, at: int) -> None:
+        """Note what was missed before a trade, by the shares traded so far."""
+        missing = trade.volume - trade.quantity - stock.volume
+        gap, stock.gap = stock.gap, None
+        if gap is None and missing > 0:
+            gap = _Gap(at if stock.traded_at is None else stock.traded_at, at, "unexplained")
+        if gap is not None and (missing > 0 or gap.reason != "late_start"):
+            self._add_gap(trade.stock_code, gap, max(0, missing))
+
+    def _take_book(self, book: BookUpdate) -> None:
+        if book.booked_at.astimezone(calendar.SEOUL).date() != self.day:
+            self.strays += 1
+            return
+        at, received = microseconds(book.booked_at), microseconds(book.received_at)
+        levels: list[int | None] = []
+        for side in (book.asks, book.bids):
+            blank = [None] * (LEVELS - len(side))
+            levels += [level.price for level in side] + blank
+            levels += [level.volume for level in side] + blank
+        totals = book.total_ask_volume, book.total_bid_volume
+        key = _hashed(at, levels, totals)
+        with self._lock:
+            stock = self._stocks.setdefault(book.stock_code, _Followed())
+            if stock.is_after_break and key in stock.seen:
+                self.duplicates += 1
+                return
+            # The first new book ends what a server may send again.
+            stock.is_after_break = False
+            stock.seen.append(key)
+            self._add(
+                ORDER_BOOK_TICKS,
+                book.stock_code,
+                *(at, book.session, *levels, *totals),
+                *(book.expected_price, book.expected_volume, received),
+            )
+
+    def _add(self, table: Table, code: str, *values: Any) -> None:
+        self.counts[table] += 1
+        self._rows[table].append((code, self.counts[table], *values))
+
+    def _add_gap(self, code: str, gap: _Gap, missing: int) -> None:
+        now = microseconds(self._now())
+        self._add(STREAM_GAPS, code, gap.since, gap.until, missing, gap.reason, now)
+        log.info("%s: %s from %s", code, gap.reason, instant(gap.since))
+
+    def commit(self) -> None:
+        """Have all that was taken on the disk."""
+        with self._committing:
+            with self._lock:
+                rows, self._rows = self._rows, {table: [] for table in RECORDED}
+                state = self._state()
+            try:
+                self._journal.add(rows, state)
+            except BaseException:
+                with self._lock:  # they are kept for the next time
+                    for table, several in rows.items():
+                        self._rows[table][:0] = several
+                raise
+            self._commits += 1
+            if self._commits % PARTS_EVERY == 0:
+                show(self.lake, self._journal)
+
+    def _state(self) -> dict[str, Any]:
+        stocks = {
+            code: (
+                stock.volume,
+                stock.traded_at,
+                stock.gap and (stock.gap.since, stock.gap.until, stock.gap.reason),
+            )
+            for code, stock in self._stocks.items()
+        }
+        alive_at = microseconds(self._now())
+        return {"alive_at": alive_at, "stocks": stocks, "followed": sorted(self._followed)}
+
+    def start(self) -> None:
+        """Commit every second in a thread, until `close`; what fails is logged and tried again."""
+        self._thread = threading.Thread(target=self._run, name="tick commits", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        failing = False
+        while not self._ended.wait(EVERY):
+            try:
+                self.commit()
+            except Exception as error:
+                if not failing:
+                    log.exception("ticks cannot be stored now and are kept meanwhile: %s", error)
+                failing = True
+            else:
+                failing = False
+
+    def close(self) -> None:
+        """End the thread and commit. What goes on from here notes the time between as a gap."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+        self.commit()
+        show(self.lake, self._journal)
+
+
+def _trade_key(row: dict[str, Any]) -> tuple[int, int, int, int]:
+    return microseconds(row["traded_at"]), row["price"], row["quantity"], row["volume"]
+
+
+def _book_key(row: dict[str, Any]) -> int:
+    totals = row["total_ask_volume"], row["total_bid_volume"]
+    return _hashed(microseconds(row["booked_at"]), [row[name] for name in _LEVEL_COLUMNS], totals)
+
+
+def _hashed(at: int, levels: Iterable[int | None], totals: tuple[int, int]) -> int:
+    # Of whole numbers alone, whose hash is the same in every process.
+    return hash((at, *(value or 0 for value in levels), *totals))
