@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from itertools import pairwise
 
 import pytest
 
@@ -11,7 +12,7 @@ from kis_assets.simulator.wire.flows import program_trade_by_stock_daily
 from kis_assets.simulator.wire.indices import inquire_daily_indexchartprice
 from kis_assets.simulator.wire.quotes import inquire_price
 from kis_assets_tests.simulator.test_simulator_feed import Desk
-from kis_assets_tests.support.market_clock import BUSY, FRIDAY, Clock
+from kis_assets_tests.support.market_clock import BUSY, FRIDAY, Clock, shares
 
 PHASES = [
     ("110", "311"), ("112", "112"), ("121", "121"), ("129", "129"), ("140", ""), ("149", ""),
@@ -65,6 +66,24 @@ def test_programme_trades_are_those_of_the_rest_answer() -> None:
         # Nothing is said twice.
         assert desk.rows(FRIDAY, *hour, 20) == []
     assert desk.rows(FRIDAY, 20, 30) == []
+
+
+def test_running_totals_of_programmes_never_fall() -> None:
+    """Of a stock whose price falls: what was bought so far is not worth less for that."""
+    desk = opened(8)
+    stock = next(
+        stock for stock, bar in shares(desk.clock.market, FRIDAY)
+        if 1_000 < bar.volume < 20_000 and bar.change_rate < -200
+    )  # fmt: skip
+    desk.hear("H0STPGM0", stock.code)
+    rows = [
+        [int(word) for word in (*row[2:6], *row[8:10])]
+        for minute in range(9 * 60, 16 * 60)
+        for row in desk.rows(FRIDAY, minute // 60, minute % 60)
+    ]
+    assert len(rows) > 30
+    for before, after in pairwise(rows):
+        assert all(earlier <= later for earlier, later in zip(before, after, strict=True))
 
 
 def clock_row(desk: Desk) -> dict[str, str]:
