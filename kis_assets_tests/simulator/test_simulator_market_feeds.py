@@ -86,6 +86,17 @@ def test_running_totals_of_programmes_never_fall() -> None:
         assert all(earlier <= later for earlier, later in zip(before, after, strict=True))
 
 
+@pytest.mark.parametrize(("feed", "code"), [("H0STPGM0", BUSY), ("H0UPCNT0", "0001")])
+def test_what_is_registered_again_is_told_again(feed: str, code: str) -> None:
+    desk = opened(10)
+    desk.hear(feed, code)
+    (first,) = desk.rows(FRIDAY, 10)
+    assert desk.hear(feed, code, "2") == "OPSP0001"
+    assert desk.hear(feed, code) == "OPSP0000"
+    (again,) = desk.rows(FRIDAY, 10)
+    assert again == first
+
+
 def clock_row(desk: Desk) -> dict[str, str]:
     return desk.clock.rows(
         program_trade_by_stock_daily, "output", FID_INPUT_DATE_1=f"{FRIDAY:%Y%m%d}"

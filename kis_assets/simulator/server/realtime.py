@@ -120,6 +120,7 @@ class Session:
         if tr_type == "2":
             if self._registered.pop(wanted, None) is None:
                 return "1", "OPSP0003", "UNSUBSCRIBE ERROR(not found!)"
+            self._said.pop(wanted, None)
             return "0", "OPSP0001", "UNSUBSCRIBE SUCCESS"
         if tr_type != "1":
             return "1", "OPSP8997", "INVALID tr_type"
