@@ -39,26 +39,27 @@ def followed(desk: Desk, first: datetime, last: datetime, seconds: int) -> Itera
         at += timedelta(seconds=seconds)
 
 
-def stocks_of_each_kind(market: ModelMarket) -> dict[str, str]:
-    traded = [(stock, bar) for stock, bar in shares(market, FRIDAY) if bar.volume > 100]
-    funds = [stock.code for stock in market.stocks(FRIDAY) if stock.group in ETP_GROUPS]
-    return {
-        "busy": BUSY,
-        "thin": min(traded, key=lambda it: it[1].volume if it[1].after else 10**9)[0].code,
-        "without an after-market": next(stock.code for stock, bar in traded if not bar.after),
-        "a fund": next(code for code in funds if market.trades(code, FRIDAY)),
-    }
+def a_stock(market: ModelMarket, kind: str) -> str:
+    if kind == "busy":
+        return BUSY
+    if kind == "a fund":
+        funds = (it.code for it in market.stocks(FRIDAY) if it.group in ETP_GROUPS)
+        return next(code for code in funds if market.trades(code, FRIDAY))
+    traded = ((it.code, bar) for it, bar in shares(market, FRIDAY) if bar.volume > 100)
+    if kind == "thin":
+        return next(code for code, bar in traded if bar.after and bar.volume < 10_000)
+    return next(code for code, bar in traded if not bar.after)
 
 
 @pytest.mark.parametrize("kind", ["busy", "thin", "without an after-market", "a fund"])
 def test_the_trades_of_a_day_add_up_to_its_minutes_and_to_its_candle(kind: str) -> None:
     """Pages of minutes, the price answer and the daily candle are asked for on the evening."""
     clock = Clock()
-    code = stocks_of_each_kind(clock(FRIDAY, 21))[kind]
+    code = a_stock(clock(FRIDAY, 21), kind)
     clock(FRIDAY, 8)
     desk = Desk(clock)
     desk.hear("H0STCNT0", code)
-    rows = list(followed(desk, moment(FRIDAY, 8, 30), moment(FRIDAY, 20, 30), 12))
+    rows = list(followed(desk, moment(FRIDAY, 8, 30), moment(FRIDAY, 20, 30), 36))
     found = [streamed(row) for row in rows]
     assert found == [true(trade) for trade in clock.market.trades(code, FRIDAY)]
 
