@@ -86,9 +86,12 @@ def _print_csv(records: Iterable[RealTime]) -> None:
 
 
 def _print_lines(records: Iterable[RealTime]) -> None:
-    from kis_assets.kis.stream_records import Trade
+    from kis_assets.kis.stream_records import BookUpdate, Trade
 
     for record in records:
+        if not isinstance(record, Trade | BookUpdate):
+            print(dump(record.row()), flush=True)  # noqa: T201
+            continue
         if isinstance(record, Trade):
             text = (
                 f"{record.traded_at:%H:%M:%S}  {record.stock_code}  {record.price:>11,} KRW  "

@@ -1,4 +1,4 @@
-"""KIS's real-time feed (WebSocket): trades and order books of a watch list, as they happen.
+"""KIS's real-time feed (WebSocket): trades, order books and more of a watch list, as they happen.
 
     with Stream(Settings.load(), ["005930", "000660"]) as stream:
         for record in stream:
@@ -35,12 +35,13 @@ from kis_assets.errors import (
     UnexpectedAnswer,
 )
 from kis_assets.exchange import calendar
+from kis_assets.exchange.stocks import is_stock_code
 from kis_assets.exchange.venues import Venue
 from kis_assets.kis.approval import ApprovalKey
 from kis_assets.kis.client import Client
 from kis_assets.kis.error_codes import Then, policy
 from kis_assets.kis.stream_connection import connected
-from kis_assets.kis.stream_records import Kind, RealTime, records
+from kis_assets.kis.stream_records import Kind, RealTime, code_of, records
 from kis_assets.kis.stream_registrations import (
     PING,
     acknowledgement,
@@ -78,16 +79,18 @@ class Stream:
 
     Args:
         settings: which server, whose credentials; of several app keys the first one is used.
-        codes: stock codes; one may be given as it is.
-        kinds: `trade`, `book` or both.
+        codes: stock codes, and index codes for the kind `index`; one may be given as it is.
+        kinds: `trade` and `book`; `state` (halts and phases of the market), `program` (programme
+            trades) and `index`, of which the virtual server has none. Each code gets those that it
+            can have.
         client: asks for the approval key; one of its own unless given, closed with the stream.
         sleep: waits that many seconds, or less once the stream is closed.
         silence: seconds without a word after which the connection counts as dead.
 
     Raises:
-        InvalidRequest: a code is none, none is given, or they are more than a session takes; or on
-            another venue than KRX a stock that NXT does not trade.
-        NotSupported: the virtual server has KRX's feed alone.
+        InvalidRequest: a code is none of a kind asked for, none is given, or they are more than a
+            session takes; or on another venue than KRX a stock that NXT does not trade.
+        NotSupported: the virtual server has KRX's trades and books alone.
         AuthenticationFailed: there are no credentials.
     """
 
@@ -121,7 +124,7 @@ class Stream:
         """Records of stocks or feeds that were not asked for, and were left out."""
         if settings.kis_venue is not Venue.KRX:
             try:
-                refuse_what_nxt_lacks(self._client, asked)
+                refuse_what_nxt_lacks(self._client, tuple(filter(is_stock_code, asked)))
             except InvalidRequest:
                 self.close()
                 raise
@@ -228,7 +231,7 @@ class Stream:
             self._discard(str(error))
             return []
         tr_id = frame.split("|", 2)[1]
-        asked = [record for record in found if (tr_id, record.stock_code) in self._asked]
+        asked = [record for record in found if (tr_id, code_of(record)) in self._asked]
         if len(asked) < len(found):
             if not self.unasked:
                 log.warning("real-time session: left out: a stock that was not asked for")

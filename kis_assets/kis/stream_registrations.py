@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from typing import NamedTuple
 
 from kis_assets.errors import InvalidRequest, KISError, NotSupported, UnexpectedAnswer
@@ -15,7 +16,7 @@ from kis_assets.exchange.venues import Venue
 from kis_assets.kis import master_files
 from kis_assets.kis.client import Client
 from kis_assets.kis.fields import plain, refusal
-from kis_assets.kis.stream_records import TR_IDS, Kind
+from kis_assets.kis.stream_records import KINDS, TR_IDS, Kind
 from kis_assets.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 REGISTRATIONS = 41
 """What a session takes of all feeds together; the 42nd was refused in 2026."""
 PING = "PINGPONG"
+_INDEX_CODE = re.compile(r"[0-9]{4}")
 _LONGEST_PING = 1_000
 """Characters of a message that is sent back."""
 
@@ -30,26 +32,43 @@ _LONGEST_PING = 1_000
 def registrations(
     settings: Settings, codes: tuple[str, ...], kinds: tuple[Kind, ...]
 ) -> list[tuple[str, str]]:
-    """The registrations of these stocks, each a feed and a code.
+    """The registrations of these stocks and indices, each a feed and a code.
 
     Raises:
-        InvalidRequest: a code is none, none is given, or they are more than a session takes.
-        NotSupported: the virtual server has KRX's feed alone.
+        InvalidRequest: a code is none of a kind asked for, a kind has no code, none is given, or
+            they are more than a session takes.
+        NotSupported: the virtual server has KRX's trades and books alone.
     """
-    wrong = [code for code in codes if not stocks.is_stock_code(code)]
-    if wrong or not codes or not kinds:
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise InvalidRequest(f"{unknown[0]!r} is no kind of record: {', '.join(KINDS)}")
+    if not codes or not kinds:
+        raise InvalidRequest("no stock or kind is given")
+    pairs: list[tuple[Kind, str]]
+    pairs = [(kind, code) for code in codes for kind in kinds if _suits(kind, code)]
+    if wrong := [code for code in codes if code not in {code for _, code in pairs}]:
         raise InvalidRequest(
-            f"{wrong[0]!r} is no stock code" if wrong else "no stock or kind is given"
+            f"{wrong[0]!r} is no {'index' if kinds == ('index',) else 'stock'} code"
         )
-    if settings.kis_venue is not Venue.KRX and settings.environment == "virtual":
-        raise NotSupported("the virtual server has the feed of KRX alone (KIS_VENUE=krx)")
-    wanted = [(TR_IDS[kind, settings.kis_venue], code) for code in codes for kind in kinds]
+    if idle := set(kinds) - {kind for kind, _ in pairs}:
+        raise InvalidRequest(f"no code is given for the kind {min(idle)}")
+    if settings.environment == "virtual":
+        if settings.kis_venue is not Venue.KRX:
+            raise NotSupported("the virtual server has the feed of KRX alone (KIS_VENUE=krx)")
+        if beyond := [kind for kind in kinds if kind not in ("trade", "book")]:
+            raise NotSupported(f"the virtual server has trades and books alone, not {beyond[0]}")
+    wanted = [(TR_IDS[kind, settings.kis_venue], code) for kind, code in pairs]
     if len(wanted) > REGISTRATIONS:
         raise InvalidRequest(
-            f"{len(codes)} stocks with {' and '.join(kinds)} are {len(wanted)} registrations, and "
+            f"{len(codes)} codes with {' and '.join(kinds)} are {len(wanted)} registrations, and "
             f"KIS takes {REGISTRATIONS} a session"
         )
     return wanted
+
+
+def _suits(kind: Kind, code: object) -> bool:
+    if kind == "index":
+        return isinstance(code, str) and _INDEX_CODE.fullmatch(code) is not None
+    return stocks.is_stock_code(code)
 
 
 def refuse_what_nxt_lacks(client: Client, codes: tuple[str, ...]) -> None:

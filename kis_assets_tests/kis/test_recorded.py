@@ -225,6 +225,13 @@ def test_23_a_frame_of_three_trades(recorded: Recorded) -> None:
         assert (trade.stock_code, trade.traded_at) == (SAMSUNG, seoul(2025, 7, 30, 9, 47, 51))
         assert (trade.price, trade.quantity) == (int(record[2]), int(record[12]))
         assert (trade.volume, trade.session) == (int(record[13]), None)
+        assert (trade.sell_count, trade.buy_count) == (int(record[15]), int(record[16]))
+        assert (trade.best_ask_volume, trade.best_bid_volume) == (int(record[36]), int(record[37]))
+        assert trade.average_price == float(record[6])
+        assert trade.buy_volume
+        assert trade.sell_volume
+        strength = 100 * trade.buy_volume / trade.sell_volume
+        assert trade.strength == pytest.approx(strength, abs=0.006)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +242,7 @@ def test_24_and_26_frames_of_books_have_grown(
     recorded: Recorded, number: int, booked_at: datetime
 ) -> None:
     told = values(recorded(number))
-    assert len(told) > len(stream_records.BOOK_FIELDS)
+    assert len(told) > stream_records.BOOK.least
     (book,) = stream_records.records(recorded(number).strip(), booked_at.date(), booked_at)
     assert isinstance(book, stream_records.BookUpdate)
     assert (book.stock_code, book.booked_at, book.session) == (SAMSUNG, booked_at, None)

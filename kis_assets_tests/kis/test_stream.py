@@ -28,7 +28,8 @@ from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue
 from kis_assets.kis import approval
 from kis_assets.kis.stream import Stream
-from kis_assets.kis.stream_records import BookUpdate, Level, RealTime, Trade, records
+from kis_assets.kis.stream_records import BookUpdate, RealTime, Trade, records
+from kis_assets.kis.stream_stocks import Level
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.faults import When
@@ -119,6 +120,9 @@ def test_a_trade_is_read_with_its_instant_in_seoul() -> None:
         stock_code="900110", traded_at=NOW, price=71200, quantity=15, side="buy", change=1200,
         change_rate=1.71, open=70300, high=71500, low=69900, best_ask=71200, best_bid=71100,
         volume=1234567, trading_value=87592837000, is_halted=False, session=None, received_at=NOW,
+        average_price=70950.25, buy_count=4015, sell_count=3120, buy_volume=652010,
+        sell_volume=580120, strength=112.4, best_ask_volume=1520, best_bid_volume=980,
+        total_ask_volume=49770, total_bid_volume=51893, hour_class="in_session", phase_code="20",
     )  # fmt: skip
     assert trade.traded_at.isoformat() == "2026-09-22T10:30:15+09:00"
 
@@ -615,10 +619,12 @@ def test_a_day_of_frames_adds_up_to_the_days_minutes() -> None:
     desk.market.at = MORNING.replace(hour=8, minute=59)
     desk.say()
     desk.market.at = MORNING.replace(hour=15, minute=31)
-    (text,) = desk.session.frames()
-    _, _, count, content = text.split("|")
-    assert len(content.split("^")) == int(count) * 46
-    trades = records(text, MORNING.date(), NOW)
+    frames = desk.session.frames()
+    for text in frames:
+        _, _, count, content = text.split("|")
+        assert len(count) == 3
+        assert len(content.split("^")) == int(count) * 46
+    trades = [it for text in frames for it in records(text, MORNING.date(), NOW)]
     minutes = desk.market.model.minutes("005930", MORNING.date())
     last = trades[-1]
     assert isinstance(last, Trade)
@@ -647,7 +653,7 @@ def test_an_evening_of_frames_is_of_the_after_market() -> None:
     assert {it.session for it in trades if it.traded_at <= auction} == {"regular"}
     assert {it.session for it in trades if it.traded_at.hour >= 16} == {"after_market"}
     others = [it.session for it in trades if it.traded_at > auction and it.traded_at.hour < 16]
-    assert others == ["closing_price"]
+    assert others == ["closing_price"] * 20
     assert [it.session for it in found if isinstance(it, BookUpdate)] == ["after_market"]
 
 

@@ -11,7 +11,7 @@ from kis_assets.simulator.server.faults import Faults
 from kis_assets.simulator.server.server import Simulator
 from kis_assets_tests.support.market_clock import BUSY, FRIDAY, Clock, shares
 
-HOUR, QUANTITY, VOLUME, CODE, CLASS = 1, 12, 13, 34, 46
+HOUR, VOLUME, CODE, CLASS = 1, 13, 34, 46
 
 
 class Desk:
@@ -23,10 +23,10 @@ class Desk:
         self.server.tokens.approval_window = 0.0
         self.session = self.server.realtime.open()
 
-    def hear(self, tr_id: str, code: str = BUSY) -> str:
+    def hear(self, tr_id: str, code: str = BUSY, tr_type: str = "1") -> str:
         form = {"grant_type": "client_credentials", "appkey": "P" * 36, "secretkey": "s" * 180}
         reply = self.server.handle("POST", "/oauth2/Approval", [], {}, json.dumps(form).encode())
-        header = {"approval_key": json.loads(reply.body)["approval_key"], "tr_type": "1"}
+        header = {"approval_key": json.loads(reply.body)["approval_key"], "tr_type": tr_type}
         body = {"input": {"tr_id": tr_id, "tr_key": code}}
         (answer,) = self.session.hear(json.dumps({"header": header, "body": body}))
         return json.loads(answer)["body"]["msg_cd"]
@@ -72,27 +72,12 @@ def test_a_trades_class_says_which_session_it_is_of() -> None:
     print_of_auction = desk.rows(FRIDAY, 15, 35)
     assert [(row[HOUR], row[CLASS]) for row in print_of_auction] == [("153000", "2")]
     at_close = desk.rows(FRIDAY, 15, 50)
-    assert [(row[HOUR], row[CLASS]) for row in at_close] == [("155000", "5")]
-    assert at_close[0][2] == print_of_auction[0][2]
-    rest = desk.rows(FRIDAY, 16, 1)
-    assert [row[CLASS] for row in rest[:2]] == ["5", "3"]
-
-
-def test_the_running_volume_has_every_trade() -> None:
-    clock = Clock()
-    clock(FRIDAY, 15, 29)
-    desk = Desk(clock)
-    desk.hear("H0STCNT0")
-    before: int | None = None
-    rows = [
-        row for hour in ((15, 31), (15, 44), (16, 0), (16, 3)) for row in desk.rows(FRIDAY, *hour)
-    ]
-    for row in rows:
-        volume, quantity = int(row[VOLUME]), int(row[QUANTITY])
-        if before is not None:
-            # The last second at the closing price is left out.
-            assert 0 <= volume - before - quantity <= volume // 10_000
-        before = volume
+    assert (at_close[0][HOUR], at_close[-1][HOUR]) == ("154000", "155000")
+    assert {row[CLASS] for row in at_close} == {"5"}
+    assert {row[2] for row in at_close} == {print_of_auction[0][2]}
+    rest = desk.rows(FRIDAY, 16, 0, 59)
+    assert [row[CLASS] for row in rest if row[HOUR] < "160000"] == ["5"] * 9
+    assert {row[CLASS] for row in rest if row[HOUR] >= "160000"} == {"3"}
 
 
 @pytest.mark.parametrize(("tr_id", "fields"), [("H0STASP0", 63), ("H0UNASP0", 66)])

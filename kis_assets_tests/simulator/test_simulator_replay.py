@@ -293,3 +293,18 @@ def test_minutes_of_a_running_session_end_where_the_snapshot_was_taken(
     assert quote is not None
     assert minutes[-1].started_at <= taken_at
     assert minutes[-1].close == quote.price
+
+
+def test_derived_trades_add_up_to_the_minutes_and_end_where_the_clock_stands(
+    market: ReplayMarket, daily: pl.DataFrame
+) -> None:
+    for row in daily.filter((pl.col("date") == LAST) & (pl.col("volume") > 0)).to_dicts()[::50]:
+        trades, minutes = market.trades(row["code"], LAST), market.minutes(row["code"], LAST)
+        assert sum(trade.quantity for trade in trades) == sum(it.volume for it in minutes)
+        assert trades[-1].value == sum(minute.trading_value for minute in minutes)
+        assert (trades[-1].high, trades[-1].low) == (row["high"], row["low"])
+    CLOCK.at = at(17, 12, 0)
+    trades = market.trades("005930", LAST)
+    assert trades
+    assert trades[-1].at <= CLOCK.at
+    assert market.trades("999999", LAST) == []

@@ -74,6 +74,7 @@ from kis_assets.transport.http import Wire, envelope, stated_at
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING
 from kis_assets_tests.kis.test_master_files import record
 from kis_assets_tests.kis.test_stream import BOOK, TRADE
+from kis_assets_tests.kis.test_stream_records import INDEX, PROGRAM, STATE
 from kis_assets_tests.krx.test_krx_source import ISSUE, ROW
 from kis_assets_tests.support import figure_answers as given
 
@@ -461,6 +462,9 @@ TARGETS: dict[str, Target] = {
     "trades": _frame("H0STCNT0", TRADE),
     "a book": _frame("H0STASP0", BOOK),
     "a book of all": _frame("H0UNASP0", BOOK),
+    "a market state": _frame("H0STMKO0", STATE),
+    "programme trades": _frame("H0STPGM0", PROGRAM),
+    "an index tick": _frame("H0UPCNT0", INDEX),
     "acknowledgement": Target(
         lambda: json.dumps(ACKNOWLEDGED).encode(),
         lambda it: acknowledgement(it.decode("utf-8", "replace")),

@@ -32,7 +32,7 @@ from kis_assets.settings import Settings
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.http import InProcessTransport
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.simulator.wire.stream import book_fields, trade_fields, trades
+from kis_assets.simulator.wire.stream import book_fields, trade_fields
 from kis_assets.sources.kis import KISDataSource
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET
 
@@ -203,7 +203,7 @@ def _three_trades() -> str:
     market = ModelMarket(seed=0, clock=lambda: at)
     quote = market.quote(SAMSUNG, at)
     assert quote
-    made = list(trades(market.minutes(SAMSUNG, at.date())))[-3:]
+    made = market.trades(SAMSUNG, at.date())[-3:]
     book = market.book(SAMSUNG, at)
     return _frame(
         "H0STCNT0", *(trade_fields(trade._replace(at=at), quote, book, "") for trade in made)

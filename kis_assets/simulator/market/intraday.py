@@ -14,7 +14,7 @@ from random import Random
 from kis_assets.exchange.calendar import Session
 from kis_assets.simulator.market.chance import random_for, unit
 from kis_assets.simulator.market.market import Piece
-from kis_assets.simulator.market.stretches import divide, join
+from kis_assets.simulator.market.stretches import LEAST, divide, join
 
 _BLOCK = 30
 _AUCTION = timedelta(minutes=10)
@@ -61,7 +61,7 @@ class Course:
         pieces = divide(chance, whole, parts, tick, exact=exact)
         self._blocks = [
             # Moved to where it is dearer, a stretch may have fewer shares left than minutes.
-            (place, min(counts[place], piece.volume), piece)
+            (place, min(counts[place], max(1, piece.volume // LEAST)), piece)
             for place, piece in zip(used, pieces, strict=True)
         ]
 

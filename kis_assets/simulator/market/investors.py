@@ -100,8 +100,11 @@ def _priced(parts: dict[str, int], bar: Bar) -> dict[str, int]:
 def programme(code: str, bar: Bar) -> Flow:
     """What of a day's trading programmes did."""
     key = key_of("programme", code, bar.day)
-    bought, sold = (int(bar.volume * 0.3 * unit(key, stream) ** 2) for stream in (1, 2))
-    if not bar.volume:
-        return Flow(0, 0, 0, 0)
-    value = bar.trading_value
-    return Flow(bought, sold, value * bought // bar.volume, value * sold // bar.volume)
+    shares = [0.3 * unit(key, stream) ** 2 for stream in (1, 2)]
+    bought, sold = (int(bar.volume * share) for share in shares)
+    # A part of the day's value, and no price times shares: neither may fall while the day goes on.
+    values = (
+        int(bar.trading_value * share) if count else 0
+        for share, count in zip(shares, (bought, sold), strict=True)
+    )
+    return Flow(bought, sold, *values)

@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from fractions import Fraction
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from kis_assets.exchange import calendar
+
+if TYPE_CHECKING:
+    from kis_assets.simulator.market.trades import Trade
 
 ROLLOVER = time(7, 0)
 """From this time of a trading day on, KIS shows the coming session instead of the last one.
@@ -209,6 +212,10 @@ class Market(Protocol):
 
     def minutes(self, code: str, day: date) -> list[Minute]:
         """Raw minutes with trades, oldest first, never beyond now."""
+        ...
+
+    def trades(self, code: str, day: date) -> list[Trade]:
+        """Every trade of a day, oldest first, never beyond now: what the real-time feed streams."""
         ...
 
     def book(self, code: str, at: datetime) -> Book | None:

@@ -40,6 +40,7 @@ from kis_assets.simulator.market.moments import (
 )
 from kis_assets.simulator.market.prices import grid_of, has_month, index_of, prices_of
 from kis_assets.simulator.market.stretches import join
+from kis_assets.simulator.market.trades import Trade, minutes_of, so_far, trades_of
 from kis_assets.simulator.market.universe import Issue, universe
 
 _LIQUIDATION_DAYS = 10
@@ -75,6 +76,7 @@ class ModelMarket:
         self._following = lru_cache(maxsize=64)(calendar.next_trading_day)
         # A day of minutes is asked for page by page.
         self._minutes = lru_cache(maxsize=64)(self._make_minutes)
+        self._trades = lru_cache(maxsize=64)(self._make_trades)
         # An order book starts from the same quote as the price beside it.
         self._quote = lru_cache(maxsize=1_024)(self._make_quote)
         self._shown = lru_cache(maxsize=1_024)(self._make_shown)
@@ -184,19 +186,20 @@ class ModelMarket:
 
     def _make_minutes(self, code: str, day: date) -> list[Minute]:
         bar = self._bar_and_before(code, day)[0]
-        found = [
-            Minute(started_at, *piece) for started_at, piece in self._course(code, day).minutes()
-        ]
-        if bar is None or bar.after is None:
-            return found
-        regular = before_after_market(bar)
-        # What was traded at the closing price is in no minute.
-        volume = regular.volume - sum(minute.volume for minute in found)
-        value = regular.trading_value - sum(minute.trading_value for minute in found)
-        for started_at, piece in self._after_market(code, day).minutes():
-            found.append(Minute(started_at, *piece, volume, value))
-            volume = value = 0
-        return found
+        if bar is None:
+            return []
+        after = self._after_market(code, day).minutes() if bar.after else ()
+        return minutes_of(bar, self._course(code, day).minutes(), after)
+
+    def trades(self, code: str, day: date) -> list[Trade]:
+        """The trades of a day, oldest first, never beyond now."""
+        return so_far(self._trades(code, day), self.now())
+
+    def _make_trades(self, code: str, day: date) -> list[Trade]:
+        bar, session = self._bar_and_before(code, day)[0], self._session(day)
+        if bar is None or session is None or not bar.volume:
+            return []
+        return trades_of(bar, self._minutes(code, day), session)
 
     def book(self, code: str, at: datetime) -> Book | None:
         """The order book, None outside the session and for what does not trade."""
@@ -290,10 +293,8 @@ class ModelMarket:
             price = math.exp(issue.level) * self._prices.factor(stock.code, days[-1])
             amount = max(10, int(price * 0.02) // 10 * 10)
             shares, face = stock.listed_shares, stock.face_value
-            found.append(
-                Action(
-                    "dividend", stock.code, stock.name, stock.market, days[-1], days[-2], None,
-                    Fraction(1), shares, shares, face, face, amount,
-                )
-            )  # fmt: skip
+            found.append(Action(
+                "dividend", stock.code, stock.name, stock.market, days[-1], days[-2], None,
+                Fraction(1), shares, shares, face, face, amount,
+            ))  # fmt: skip
         return found

@@ -32,12 +32,20 @@ def as_far(bar: Bar, seen: Piece, lower: int, upper: int) -> Bar:
 def at_closing_price(bar: Bar, seen: Piece, session: Session, at: datetime) -> Bar:
     """While stocks can be traded at the closing price; `seen` is the regular session."""
     bar = before_after_market(bar)
-    begins = session.closes_at + CLOSING_PRICE_TRADES_AFTER
-    share = max((at - begins) / (session.closing_price_until - begins), 0.0)
+    moments = closing_price_moments(session)
+    begun = sum(moment <= at for moment in moments)
     volume, value = bar.volume - seen.volume, bar.trading_value - seen.value
     return bar._replace(
-        volume=seen.volume + int(volume * share), trading_value=seen.value + int(value * share)
+        volume=seen.volume + volume * begun // len(moments),
+        trading_value=seen.value + value * begun // len(moments),
     )
+
+
+def closing_price_moments(session: Session) -> list[datetime]:
+    """When stocks change hands at the closing price: once a minute."""
+    begins = session.closes_at + CLOSING_PRICE_TRADES_AFTER
+    count = (session.closing_price_until - begins) // timedelta(minutes=1)
+    return [begins + timedelta(minutes=number) for number in range(count)]
 
 
 def before_after_market(bar: Bar) -> Bar:

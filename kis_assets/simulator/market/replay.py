@@ -38,6 +38,7 @@ from kis_assets.simulator.market.market import (
     business_day,
 )
 from kis_assets.simulator.market.replay_rows import bar_of, group_of, limits_of, market_of, unopened
+from kis_assets.simulator.market.trades import Trade, so_far, trades_of
 
 
 class ReplayMarket:
@@ -142,6 +143,13 @@ class ReplayMarket:
         until = None if now >= session.closes_at else self._newest(day, now)
         course = Intraday(key_of("replay", code, day), session, whole, tick, until=until)
         return [Minute(started_at, *piece) for started_at, piece in course.minutes()]
+
+    def trades(self, code: str, day: date) -> list[Trade]:
+        """Trades that add up to the minutes; in a session each snapshot makes them anew."""
+        now, session, bar = self.now(), calendar.session(day), self.final_bar(code, day)
+        if session is None or bar is None:
+            return []
+        return so_far(trades_of(bar, self.minutes(code, day), session), now)
 
     def book(self, code: str, at: datetime) -> Book | None:
         """A plausible book around the price, None outside the session."""

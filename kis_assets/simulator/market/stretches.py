@@ -8,6 +8,9 @@ from random import Random
 
 from kis_assets.simulator.market.market import Piece
 
+LEAST = 4
+"""Shares in which a stretch can have an open, a high, a low and a close."""
+
 
 def join(pieces: Sequence[Piece]) -> Piece:
     """Several stretches as one."""
@@ -35,7 +38,13 @@ def divide(
     volumes = _volumes(whole.volume, weights)
     start, high, low, end = whole[:4]
     if low == high:
-        return [Piece(low, low, low, low, volume, volume * low) for volume in volumes]
+        values = [volume * low for volume in volumes]
+        if exact:
+            values[volumes.index(max(volumes))] += whole.value - sum(values)
+        return [
+            Piece(low, low, low, low, volume, value)
+            for volume, value in zip(volumes, values, strict=True)
+        ]
     draw = chance.random
     step = (high - low) * 1.7 / math.sqrt(count)
     wick = step * 0.4 / tick
@@ -67,9 +76,15 @@ def divide(
 
 
 def _volumes(total: int, weights: Sequence[float]) -> list[int]:
-    spare = total - len(weights)
-    scale = spare / sum(weights)
-    volumes = [1 + int(weight * scale) for weight in weights]
+    volumes = _shared(total, weights, 1)
+    if min(volumes) < LEAST <= total // len(weights):
+        return _shared(total, weights, LEAST)
+    return volumes
+
+
+def _shared(total: int, weights: Sequence[float], least: int) -> list[int]:
+    scale = (total - least * len(weights)) / sum(weights)
+    volumes = [least + int(weight * scale) for weight in weights]
     volumes[0] += total - sum(volumes)
     return volumes
 
@@ -117,7 +132,7 @@ def _shift_volume(pieces: list[list[int]], missing: int) -> None:
         gain -= (giver[0] + giver[1] + giver[2] + giver[3]) // 4
         if not gain or (gain > 0) != (missing > 0):
             return
-        moved = min(giver[4] * 3 // 4, missing // gain + 1)
+        moved = max(0, min(giver[4] * 3 // 4, giver[4] - LEAST, missing // gain + 1))
         giver[4] -= moved
         taker[4] += moved
         missing -= moved * gain

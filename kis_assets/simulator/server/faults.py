@@ -112,9 +112,18 @@ class Faults:
     published_early: Switch = False
     """A day is there from its close on, not only from the next trading day at 08:00."""
 
-    # The real-time feed; `extra_fields` is heeded there as well.
+    # The real-time feed; `extra_fields` is heeded there as well. Those of a frame have the path
+    # `/tryitout/H0STCNT0/005930`, so that they can be turned on for a feed or a stock.
     stream_drop: Switch = False
     """The connection is torn when there are frames to send, without a word."""
+    stream_silence: Switch = False
+    """No frames and no pings for `seconds`; what happens in them is never sent."""
+    stream_half_frame: Switch = False
+    """A frame is cut in the middle; what stood in it is never sent again."""
+    stream_repeat: Switch = False
+    """The last frame of a stock is sent again when it is registered anew."""
+    stream_stranger: Switch = False
+    """After a frame its records come once more, as those of a stock that nobody asked for."""
 
     # A success that lies.
     missing_optional_fields: Switch = False

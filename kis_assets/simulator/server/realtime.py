@@ -7,27 +7,31 @@ and so is the unified feed of a stock that is not on NXT.
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from kis_assets.simulator.market.market import Book, business_day
-from kis_assets.simulator.wire.stream import (
-    Trade,
-    book_fields,
-    closing_price_trade,
-    trade_fields,
-    trades,
-)
+from kis_assets.exchange import calendar
+from kis_assets.simulator.market.market import Stock, business_day
+from kis_assets.simulator.wire.stream import book_fields, trade_fields
+from kis_assets.simulator.wire.stream_market import index_fields, program_fields, state_rows
 
 if TYPE_CHECKING:
     from kis_assets.simulator.server.server import Simulator
 
 PATH = "/tryitout"
 REGISTRATIONS = 41
+_OF_A_STOCK = ("CNT0", "ASP0", "MKO0", "PGM0")
 _KRX_FEEDS = ("H0STCNT0", "H0STASP0")
-_FEEDS = (*_KRX_FEEDS, "H0NXCNT0", "H0NXASP0", "H0UNCNT0", "H0UNASP0")
+_INDICES = "H0UPCNT0"
+_FEEDS = (
+    *(f"H0{venue}{what}" for venue in ("ST", "NX", "UN") for what in _OF_A_STOCK),
+    _INDICES,
+)
+_MOST_RECORDS = 999
+"""In a frame: their number has three digits."""
 _PING = "PINGPONG"
 _UNANNOUNCED = ["7", "", "X1"]
 
@@ -44,6 +48,8 @@ class Realtime:
         self.ping_every = 10.0
         self.pongs = 0
         self.opened = 0
+        self.sent: dict[tuple[str, ...], str] = {}
+        """The last frame that was sent of a registration, by app key, feed and code."""
         self._holders: dict[str, Session] = {}
         self._lock = Lock()
 
@@ -72,10 +78,12 @@ class Session:
         self._all, self._simulator = realtime, realtime.simulator
         self._market = realtime.simulator.market
         self._registered: dict[tuple[str, str], datetime] = {}
-        self._books: dict[tuple[str, str], Book] = {}
-        self._days: dict[str, tuple[datetime, list[Trade]]] = {}
+        self._said: dict[tuple[str, str], list[str]] = {}
+        self._again: list[str] = []
+        self._app_key = ""
         self._lock = Lock()
         self._spoke_at = self._simulator.monotonic()
+        self._silent_until = 0.0
         self.is_over = self.is_torn = False
 
     def close(self) -> None:
@@ -104,6 +112,7 @@ class Session:
             return [_told("(null)", "", "9", "OPSP8996", "ALREADY IN USE appkey")]
         if tr_id not in (_FEEDS if self._simulator.environment == "real" else _KRX_FEEDS):
             return [_told(tr_id, code, "1", "OPSP8991", "INVALID tr_id")]
+        self._app_key = app_key
         with self._lock:
             return [_told(tr_id, code, *self._register(tr_type, (tr_id, code)))]
 
@@ -111,6 +120,7 @@ class Session:
         if tr_type == "2":
             if self._registered.pop(wanted, None) is None:
                 return "1", "OPSP0003", "UNSUBSCRIBE ERROR(not found!)"
+            self._said.pop(wanted, None)
             return "0", "OPSP0001", "UNSUBSCRIBE SUCCESS"
         if tr_type != "1":
             return "1", "OPSP8997", "INVALID tr_type"
@@ -119,59 +129,113 @@ class Session:
         if len(self._registered) >= REGISTRATIONS:
             return "1", "OPSP0008", "MAX SUBSCRIBE OVER"
         self._registered[wanted] = self._market.now()
+        again = self._all.sent.get((self._app_key, *wanted))
+        if again and self._simulator.faults.strikes("stream_repeat", f"{PATH}/{'/'.join(wanted)}"):
+            self._again.append(again)
         return "0", "OPSP0000", "SUBSCRIBE SUCCESS"
 
     def frames(self) -> list[str]:
         """What has happened since the last time, or a ping when nothing has for long."""
-        now, tick = self._market.now(), self._simulator.monotonic()
+        tick, faults = self._simulator.monotonic(), self._simulator.faults
         with self._lock:
+            # Inside the lock: what is registered from now on begins after what is told now.
+            now = self._market.now()
             since, self._registered = self._registered, dict.fromkeys(self._registered, now)
-        found = [
-            frame
-            for (tr_id, code), then in since.items()
-            for frame in self._frame(tr_id, code, then, now)
-        ]
-        if found and self._simulator.faults.strikes("stream_drop", PATH):
+            found, self._again = self._again, []
+        for wanted, then in since.items():
+            found += self._frames(*wanted, then, now)
+        if tick < self._silent_until:
+            return []
+        if found and faults.strikes("stream_drop", PATH):
             self.is_torn = True
             return []
         if not found and tick - self._spoke_at >= self._all.ping_every:
             header = {"tr_id": _PING, "datetime": f"{now:%Y%m%d%H%M%S}"}
             found = [json.dumps({"header": header})]
+        if found and (silence := faults.strikes("stream_silence", PATH)):
+            self._silent_until = tick + silence.seconds
+            return []
+        for frame in found:
+            if frame.startswith("0|"):
+                _, tr_id, _, content = frame.split("|", 3)
+                self._all.sent[self._app_key, tr_id, content.split("^", 1)[0]] = frame
         if found:
             self._spoke_at = tick
         return found
 
-    def _frame(self, tr_id: str, code: str, then: datetime, now: datetime) -> Iterator[str]:
-        stock = self._market.stock(code)
-        quote = self._market.quote(code, now) if stock else None
-        if stock is None or quote is None or not (stock.on_nxt or tr_id in _KRX_FEEDS):
-            return
-        book = self._market.book(code, now)
-        if tr_id.endswith("CNT0"):
-            happened = [one for one in self._trades(code, now) if then < one.at <= now]
-            happened += closing_price_trade(self._market, code, then, now)
-            happened.sort(key=lambda one: one.at)
-            phase_code = self._simulator.faults.after_market_code
-            rows = [trade_fields(trade, quote, book, phase_code) for trade in happened]
-        else:
-            is_news = book is not None and book != self._books.get((tr_id, code))
-            rows = [book_fields(tr_id, quote, book)] if is_news and book else []
-            if book:
-                self._books[tr_id, code] = book
-        if rows:
-            more = _UNANNOUNCED if self._simulator.faults.strikes("extra_fields", PATH) else []
-            values = [value for row in rows for value in (*row, *more)]
-            yield f"0|{tr_id}|{len(rows):03d}|{'^'.join(values)}"
+    def _frames(self, tr_id: str, code: str, then: datetime, now: datetime) -> Iterator[str]:
+        faults, path = self._simulator.faults, f"{PATH}/{tr_id}/{code}"
+        rows = self._rows(tr_id, code, then, now)
+        for start in range(0, len(rows), _MOST_RECORDS):
+            some = rows[start : start + _MOST_RECORDS]
+            if faults.strikes("extra_fields", path):
+                some = [[*row, *_UNANNOUNCED] for row in some]
+            frame = _frame(tr_id, some)
+            cut = faults.strikes("stream_half_frame", path)
+            yield frame[: len(frame) // 2] if cut else frame
+            if faults.strikes("stream_stranger", path):
+                yield _frame(tr_id, [[self._stranger(), *row[1:]] for row in some])
 
-    def _trades(self, code: str, now: datetime) -> list[Trade]:
-        minute = now.replace(second=0, microsecond=0)
-        made_at, found = self._days.get(code, (None, []))
-        if made_at != minute:
-            found = list(
-                trades(self._market.minutes(code, business_day(now, self._market.rolls_at)))
-            )
-            self._days[code] = minute, found
-        return found
+    def _stranger(self) -> str:
+        """A stock that is not registered."""
+        asked = {code for _, code in self._registered}
+        listed = self._market.stocks(business_day(self._market.now(), self._market.rolls_at))
+        return next(stock.code for stock in listed if stock.code not in asked)
+
+    def _rows(self, tr_id: str, code: str, then: datetime, now: datetime) -> list[list[str]]:
+        """The records of a registration between two moments."""
+        key, is_over = (tr_id, code), not _is_open(now, tr_id)
+        if tr_id == _INDICES:
+            row = [] if is_over else index_fields(self._market, code, now, self._said.get(key))
+            # What was traded since the last tick is no news of its own.
+            return self._news(key, row, slice(2, 7))
+        stock = self._market.stock(code)
+        if stock is None or not (stock.on_nxt or tr_id.startswith("H0ST")):
+            return []
+        if tr_id.endswith("MKO0"):
+            return state_rows(stock, then, now, of_nxt=tr_id.startswith("H0NX"))
+        if tr_id.endswith("CNT0"):
+            return self._trades(stock, then, now)
+        quote, row = self._market.quote(code, now), []
+        if quote and tr_id.endswith("PGM0"):
+            row = [] if is_over or not quote.bar.volume else program_fields(quote)
+        elif quote and (book := self._market.book(code, now)):
+            row = book_fields(tr_id, quote, book)
+        return self._news(key, row, slice(2, None))
+
+    def _trades(self, stock: Stock, then: datetime, now: datetime) -> list[list[str]]:
+        market, code = self._market, stock.code
+        found = market.trades(code, business_day(now, market.rolls_at))
+        first, last = (bisect_right(found, it, key=lambda trade: trade.at) for it in (then, now))
+        quote = market.quote(code, now) if first < last else None
+        if quote is None:
+            return []
+        phase_code = self._simulator.faults.after_market_code
+        return [
+            trade_fields(trade, quote, market.book(code, trade.at), phase_code)
+            for trade in found[first:last]
+        ]
+
+    def _news(self, key: tuple[str, str], row: list[str], what: slice) -> list[list[str]]:
+        """The record, where it says anything but the time that the last one did not."""
+        last = self._said.get(key)
+        if not row or (last and row[what] == last[what]):
+            return []
+        self._said[key] = row
+        return [row]
+
+
+def _is_open(now: datetime, tr_id: str) -> bool:
+    """Whether figures that run through the day still do, until a minute after the last trade."""
+    session = calendar.session(now.date())
+    if session is None or now < session.opens_at:
+        return False
+    ends = session.closes_at if tr_id == _INDICES else session.over_at
+    return now < ends + timedelta(minutes=1)
+
+
+def _frame(tr_id: str, rows: list[list[str]]) -> str:
+    return f"0|{tr_id}|{len(rows):03d}|{'^'.join(value for row in rows for value in row)}"
 
 
 def _told(tr_id: str, code: str, rt_cd: str, msg_cd: str, text: str) -> str:

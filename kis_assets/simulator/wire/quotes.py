@@ -68,6 +68,15 @@ def _nothing(code: str) -> Record:
     return _price(stock, Quote(code, _NO_TIME, empty, 0, 0, None), [], None)
 
 
+def status_code(stock: Stock) -> str:
+    """`iscd_stat_cls_code` of a stock: the most important of what may be said of it."""
+    if stock.is_halted:
+        return "58"
+    if stock.is_administrative:
+        return "51"
+    return "54" if stock.warning == "01" else "55" if stock.on_nxt else "00"
+
+
 def _price(stock: Stock, quote: Quote, past: list[Bar], accounts: Accounts | None) -> Record:
     bar, key = quote.bar, key_of("ratios", stock.code)
     previous = quote.previous
@@ -78,8 +87,7 @@ def _price(stock: Stock, quote: Quote, past: list[Bar], accounts: Accounts | Non
     pivot = (high + low + close) // 3
     capital = stock.face_value * stock.listed_shares
     return {
-        "iscd_stat_cls_code": "58" if stock.is_halted else "51" if stock.is_administrative
-        else "54" if stock.warning == "01" else "55" if stock.on_nxt else "00",
+        "iscd_stat_cls_code": status_code(stock),
         "marg_rate": "20.00" if stock.on_nxt else "100.00" if stock.is_administrative else "40.00",
         "rprs_mrkt_kor_name": market_name(stock),
         "bstp_kor_isnm": sector_name(stock) if stock.name else "",
