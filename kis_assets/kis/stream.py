@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from datetime import datetime
 from random import random
 
 from websockets.exceptions import (
@@ -86,6 +87,10 @@ class Stream:
         client: asks for the approval key; one of its own unless given, closed with the stream.
         sleep: waits that many seconds, or less once the stream is closed.
         silence: seconds without a word after which the connection counts as dead.
+        clock: the present instant; without one, records are received by the clock on the wall,
+            and their day is that of the settings, which may replay one.
+        on_open: told the moment at which a session has all its registrations, each time anew.
+        on_lost: told the moment of the last word of a session that broke off.
 
     Raises:
         InvalidRequest: a code is none of a kind asked for, none is given, or they are more than a
@@ -103,10 +108,20 @@ class Stream:
         client: Client | None = None,
         sleep: Callable[[float], object] | None = None,
         silence: float = SILENCE,
+        clock: Callable[[], datetime] | None = None,
+        on_open: Callable[[datetime], object] = lambda _: None,
+        on_lost: Callable[[datetime], object] = lambda _: None,
     ) -> None:
+        self._kinds = tuple(kinds)
         asked = tuple(dict.fromkeys([codes] if isinstance(codes, str) else codes))
-        self._wanted = registrations(settings, asked, tuple(kinds))
+        self._wanted = registrations(settings, asked, self._kinds)
         self._asked = frozenset(self._wanted)
+        self._on_open, self._on_lost = on_open, on_lost
+        self._clock, self._replayed = clock or calendar.now, clock or settings.now
+        self._heard_at: datetime | None = None
+        self._pending = set[tuple[str, str]]()
+        self._answer_by = 0.0
+        self._changing = threading.Lock()
         self._settings = settings
         self._client = client or Client(settings)
         self._owned = None if client else self._client
@@ -134,6 +149,33 @@ class Stream:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def change(self, codes: Iterable[str]) -> None:
+        """Follow these codes from now on, from any thread; those that stay lose no record.
+
+        Raises:
+            InvalidRequest: as at the start; then nothing changes.
+        """
+        wanted = registrations(self._settings, tuple(dict.fromkeys(codes)), self._kinds)
+        with self._changing:
+            gone = [it for it in self._wanted if it not in wanted]
+            new = [it for it in wanted if it not in self._asked]
+            # What has been given up may be under way: it was asked for when it was sent.
+            self._wanted, self._asked = wanted, self._asked | frozenset(new)
+            self._await(new)
+            connection = self._connection
+            if connection is None:
+                return
+            key = self._key.get().get_secret_value()
+            # What has been given up first: the session may be full.
+            with suppress(OSError, WebSocketException):  # the next session asks for all anew
+                for message, ends in [*((it, True) for it in gone), *((it, False) for it in new)]:
+                    connection.send(subscription(key, *message, ends=ends))
+                    self._sleep(_SPACING)
+
+    def _await(self, registered: Iterable[tuple[str, str]]) -> None:
+        self._answer_by = time.monotonic() + self._silence
+        self._pending |= set(registered)
 
     def close(self) -> None:
         """End the iteration, from any thread, and the session with KIS."""
@@ -169,6 +211,9 @@ class Stream:
                 held = isinstance(dropped.error, SessionInUse)
                 if not self._ever_open and (held or failures > self._settings.kis_api_max_retries):
                     raise dropped.error from None
+                if self._heard_at is not None:
+                    self._on_lost(self._heard_at)
+                    self._heard_at = None
                 # KIS may hold a session that broke off for a minute or so.
                 wait = min(_LONGEST_WAIT, 2.0 ** min(failures - 1, 6)) * (0.5 + random() / 2)
                 if isinstance(dropped.error, RateLimited):
@@ -188,13 +233,16 @@ class Stream:
             connection = connected(self._settings)
         except (OSError, WebSocketException) as error:
             raise _Dropped(self._unreachable(error)) from None
-        self._connection = connection
         if self._closing.is_set():  # it was closed while this was opening
             connection.close()
         try:
-            for message in self._wanted:
-                connection.send(subscription(key.get_secret_value(), *message))
-                self._sleep(_SPACING)
+            with self._changing:
+                self._connection = connection
+                self._pending.clear()
+                self._await(self._wanted)
+                for message in self._wanted:
+                    connection.send(subscription(key.get_secret_value(), *message))
+                    self._sleep(_SPACING)
             yield from self._listen(connection)
         except ConnectionClosed as error:
             raise _Dropped(self._unreachable(error)) from None
@@ -203,8 +251,6 @@ class Stream:
                 connection.close()
 
     def _listen(self, connection: ClientConnection) -> Iterator[RealTime]:
-        pending = set(self._wanted)
-        deadline = time.monotonic() + self._silence
         while True:
             try:
                 message = connection.recv(timeout=self._silence)
@@ -212,21 +258,23 @@ class Stream:
                 raise _Dropped(
                     ServiceUnavailable(f"not a word for {self._silence:.0f} s", passing=True)
                 ) from None
+            self._heard_at = self._clock()
             frame = message if isinstance(message, str) else message.decode("utf-8", "replace")
-            if frame.startswith("{"):
-                answered = self._heed(connection, frame)
-                pending.discard(answered)
-                self._ever_open = self._ever_open or not pending
-            else:
+            if not frame.startswith("{"):
                 yield from self._read(frame)
-            if pending and time.monotonic() > deadline:
+            elif (answered := self._heed(connection, frame)) in self._pending:
+                self._pending.discard(answered)
+                if not self._pending:
+                    self._ever_open = True
+                    self._on_open(self._heard_at)
+            if self._pending and time.monotonic() > self._answer_by:
                 raise _Dropped(
-                    ServiceUnavailable(f"KIS did not answer {len(pending)} registrations")
+                    ServiceUnavailable(f"KIS did not answer {len(self._pending)} registrations")
                 )
 
     def _read(self, frame: str) -> list[RealTime]:
         try:
-            found = records(frame, self._settings.now().date(), calendar.now())
+            found = records(frame, self._replayed().date(), self._heard_at or self._clock())
         except UnexpectedAnswer as error:
             self._discard(str(error))
             return []

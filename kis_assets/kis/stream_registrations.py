@@ -119,12 +119,12 @@ def acknowledgement(message: str) -> Acknowledgement:
     return told
 
 
-def subscription(approval_key: str, tr_id: str, stock_code: str) -> str:
-    """The message that registers a stock for a feed."""
+def subscription(approval_key: str, tr_id: str, stock_code: str, *, ends: bool = False) -> str:
+    """The message that registers a stock for a feed, or ends that."""
     header = {
         "approval_key": approval_key,
         "custtype": "P",
-        "tr_type": "1",
+        "tr_type": "2" if ends else "1",
         "content-type": "utf-8",
     }
     return json.dumps({"header": header, "body": {"input": {"tr_id": tr_id, "tr_key": stock_code}}})

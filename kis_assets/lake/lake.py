@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -204,6 +204,23 @@ class Lake:
     def live_parts(self, table: Table, day: date) -> LiveParts:
         """What the views read of a day of a table while it is recorded."""
         return LiveParts(self._versions, table, day)
+
+    @contextmanager
+    def recording(self, day: date) -> Generator[None]:
+        """Be the one process that records a day.
+
+        Raises:
+            LakeError: another one does.
+        """
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._versions.lock("recording", seconds=0))
+            except LakeError as error:
+                raise LakeError(
+                    f"another process records {day} in {self.folder}: stop it, or let it follow "
+                    "these stocks too"
+                ) from error
+            yield
 
     def units(self, table: Table) -> list[str]:
         """The storage units ever written, oldest first; one that was emptied is among them."""

@@ -173,19 +173,19 @@ class Versions:
             path.unlink(missing_ok=True)
 
     @contextmanager
-    def lock(self, name: str) -> Generator[None]:
+    def lock(self, name: str, seconds: float = _LOCK_SECONDS) -> Generator[None]:
         """Hold a lock among all processes and threads; it dies with its holder.
 
         Raises:
-            LakeError: somebody has held it for ten minutes.
+            LakeError: somebody has held it for so many seconds.
         """
         path = _make(self.folder / ".locks") / f"{name}.lock"
-        held = filelock.FileLock(path, timeout=_LOCK_SECONDS, poll_interval=0.01)
+        held = filelock.FileLock(path, timeout=seconds, poll_interval=0.01, thread_local=False)
         try:
             held.acquire()
         except filelock.Timeout:
             raise LakeError(
-                f"{name}: another process has held {path} for {_LOCK_SECONDS} s; "
+                f"{name}: another process has held {path} for {seconds:.0f} s; "
                 "find the run that hangs and stop it"
             ) from None
         try:

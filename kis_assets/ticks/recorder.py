@@ -142,10 +142,10 @@ class Recorder:
                     stock.gap.until = microseconds(at)
 
     def take(self, record: RealTime) -> None:
-        """Keep a record until the next commit; one that is there already is left out."""
+        """Keep a trade or a book until the next commit; one that is there already is left out."""
         if isinstance(record, Trade):
             self._take_trade(record)
-        else:
+        elif isinstance(record, BookUpdate):
             self._take_book(record)
 
     def _take_trade(self, trade: Trade) -> None:
@@ -155,7 +155,9 @@ class Recorder:
         at, received = microseconds(trade.traded_at), microseconds(trade.received_at)
         key = (at, trade.price, trade.quantity, trade.volume)
         with self._lock:
-            stock = self._stocks.setdefault(trade.stock_code, _Followed())
+            stock = self._stocks.get(trade.stock_code)
+            if stock is None or trade.stock_code not in self._followed:
+                return  # it was given up a moment ago
             if trade.volume <= stock.volume and key in stock.seen:
                 self.duplicates += 1
                 return
@@ -192,7 +194,9 @@ class Recorder:
         totals = book.total_ask_volume, book.total_bid_volume
         key = _hashed(at, levels, totals)
         with self._lock:
-            stock = self._stocks.setdefault(book.stock_code, _Followed())
+            stock = self._stocks.get(book.stock_code)
+            if stock is None or book.stock_code not in self._followed:
+                return
             if stock.is_after_break and key in stock.seen:
                 self.duplicates += 1
                 return

@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 
 from kis_assets.exchange import calendar
-from kis_assets.kis.stream_records import BookUpdate, Level, Trade
+from kis_assets.kis.stream_records import BookUpdate, Trade
+from kis_assets.kis.stream_stocks import Level
 from kis_assets.lake import live_parts
 from kis_assets.lake.lake import Lake
 from kis_assets.tables import ORDER_BOOK_TICKS, STREAM_GAPS, TRADES, Table

@@ -1,0 +1,155 @@
+"""Records of a watch list over all app keys: KIS allows each one session of 41 registrations."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from kis_assets.errors import InvalidRequest
+from kis_assets.kis.stream import Stream
+from kis_assets.kis.stream_records import Kind, RealTime
+from kis_assets.kis.stream_registrations import REGISTRATIONS
+from kis_assets.settings import Settings
+
+
+class Feed:
+    """The real-time records of some stocks, each key with its share of them, in a thread each.
+
+    Args:
+        settings: which server, whose credentials.
+        codes: stock codes.
+        kinds: what is registered of each; see `Stream`.
+        take: told each record, by several threads.
+        on_open: told the codes whose session is open, and since when; each time anew.
+        on_lost: told the codes whose session broke off, and when its last word came.
+        clock: see `Stream`.
+
+    Raises:
+        InvalidRequest: as of `Stream`; or the codes are more than all keys take.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        codes: Iterable[str],
+        kinds: Sequence[Kind],
+        take: Callable[[RealTime], object],
+        *,
+        on_open: Callable[[list[str], datetime], object] = lambda _codes, _at: None,
+        on_lost: Callable[[list[str], datetime], object] = lambda _codes, _at: None,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self._settings, self._kinds, self._take, self._clock = settings, tuple(kinds), take, clock
+        self._on_open, self._on_lost = on_open, on_lost
+        self._each = REGISTRATIONS // max(1, len(self._kinds))
+        self._keys = [
+            settings.model_copy(update={"kis_app_key": it.app_key, "kis_app_secret": it.app_secret})
+            for it in settings.credentials
+        ] or [settings]
+        self._shares: list[list[str]] = [[] for _ in self._keys]
+        self._streams: list[Stream | None] = [None] * len(self._keys)
+        self._threads: list[threading.Thread] = []
+        self._ended = threading.Event()
+        self._failed: BaseException | None = None
+        try:
+            self.change(codes)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def capacity(self) -> int:
+        """How many stocks all keys take together."""
+        return self._each * len(self._keys)
+
+    @property
+    def reconnects(self) -> int:
+        """How often sessions were opened anew."""
+        return sum(it.reconnects for it in self._streams if it)
+
+    @property
+    def discarded(self) -> int:
+        """Frames that could not be read, and were left out."""
+        return sum(it.discarded for it in self._streams if it)
+
+    def change(self, codes: Iterable[str]) -> None:
+        """Follow these stocks from now on. One that stays keeps its session, and loses no record.
+
+        Raises:
+            InvalidRequest: a code is none, or they are more than all keys take; nothing changes.
+        """
+        wanted = list(dict.fromkeys(codes))
+        if len(wanted) > self.capacity:
+            raise InvalidRequest(
+                f"{len(wanted)} stocks are more than the {self.capacity} that {len(self._keys)} "
+                f"app key{'s' * (len(self._keys) != 1)} can follow with {len(self._kinds)} "
+                f"registration{'s' * (len(self._kinds) != 1)} each"
+            )
+        stay = [[code for code in share if code in wanted] for share in self._shares]
+        for code in wanted:
+            if not any(code in share for share in stay):
+                min(stay, key=len).append(code)
+        for number, share in enumerate(stay):
+            before, self._shares[number] = self._shares[number], share
+            stream = self._streams[number]
+            if not share or share == before:
+                continue  # a key without a stock keeps those of before: it is heard by nobody
+            if stream is None:
+                self._open(number)
+            else:
+                stream.change(share)
+
+    def _open(self, number: int) -> None:
+        stream = Stream(
+            self._keys[number],
+            self._shares[number],
+            self._kinds,
+            clock=self._clock,
+            on_open=lambda at: self._on_open(list(self._shares[number]), at),
+            on_lost=lambda at: self._on_lost(list(self._shares[number]), at),
+        )
+        self._streams[number] = stream
+
+        def listen() -> None:
+            try:
+                for record in stream:
+                    self._take(record)
+            except BaseException as error:  # told by `wait`, whatever it is
+                self._failed = self._failed or error
+            finally:
+                self._ended.set()
+
+        thread = threading.Thread(
+            target=listen, name=f"real-time session {number + 1}", daemon=True
+        )
+        self._threads.append(thread)
+        thread.start()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until it is closed or fails; False when the time is up before.
+
+        Raises:
+            KISError: a session failed for good; see `Stream`.
+        """
+        ended = self._ended.wait(seconds)
+        if self._failed is not None:
+            self.close()
+            raise self._failed
+        return ended
+
+    def close(self) -> None:
+        """End all sessions."""
+        self._ended.set()
+        for stream in self._streams:
+            if stream is not None:
+                stream.close()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout=5)
+
+    def __enter__(self) -> Feed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,110 @@
+"""A watch list, followed and recorded: the feed of all keys into the journal of the day."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from datetime import datetime
+
+from kis_assets.errors import InvalidRequest
+from kis_assets.exchange import calendar
+from kis_assets.kis.feed import Feed
+from kis_assets.kis.stream_records import Kind, RealTime, Trade
+from kis_assets.lake.lake import Lake
+from kis_assets.settings import Settings
+from kis_assets.tables import ORDER_BOOK_TICKS, STREAM_GAPS, TRADES
+from kis_assets.ticks.recorder import Recorder
+
+
+class Following:
+    """Trades of some stocks, and their order books if wanted, on the disk within a second.
+
+    Args:
+        settings: which server, whose credentials.
+        lake: where it is recorded.
+        codes: stock codes; see `Feed`.
+        with_books: whether order books are followed too: then a key takes 20 stocks, else 41.
+        clock: the present instant, by which the day is.
+        listener: told each record, by several threads.
+
+    Raises:
+        InvalidRequest: as of `Feed`; or there is no session on the day.
+        LakeError: another process records this day.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        lake: Lake,
+        codes: Iterable[str],
+        *,
+        with_books: bool = True,
+        clock: Callable[[], datetime] = calendar.now,
+        listener: Callable[[RealTime], object] = lambda _: None,
+    ) -> None:
+        self.day = clock().astimezone(calendar.SEOUL).date()
+        if calendar.session(self.day) is None:
+            raise InvalidRequest(f"{self.day} is no trading day of KRX: nothing can be recorded")
+        self.codes = list(dict.fromkeys(codes))
+        self.last: dict[str, Trade] = {}
+        """The newest trade of each stock."""
+        self.records: Counter[str] = Counter()
+        """How many records of each stock came."""
+        self._listener = listener
+        kinds: tuple[Kind, ...] = ("trade", "book") if with_books else ("trade",)
+        with ExitStack() as held:
+            held.enter_context(lake.recording(self.day))
+            self.recorder = Recorder(lake, self.day, clock)
+            self.recorder.follow(self.codes)
+            self.feed = Feed(
+                settings,
+                self.codes,
+                kinds,
+                self._take,
+                on_open=self.recorder.opened,
+                on_lost=self.recorder.broke,
+                clock=clock,
+            )
+            held.callback(self.recorder.close)
+            held.callback(self.feed.close)
+            self._held = held.pop_all()
+        self.recorder.start()
+
+    def _take(self, record: RealTime) -> None:
+        self.recorder.take(record)
+        if isinstance(record, Trade):
+            self.last[record.stock_code] = record
+        self.records[getattr(record, "stock_code", "")] += 1
+        self._listener(record)
+
+    def change(self, codes: Iterable[str]) -> None:
+        """Follow these stocks from now on; those that stay lose no record. See `Feed.change`."""
+        wanted = list(dict.fromkeys(codes))
+        # New ones before the first record, the others after the last one.
+        self.recorder.follow([*self.codes, *wanted])
+        self.feed.change(wanted)
+        self.recorder.follow(wanted)
+        self.codes = wanted
+
+    @property
+    def stored(self) -> dict[str, int]:
+        """Rows of each table that the day has so far."""
+        return {
+            table.name: self.recorder.counts[table]
+            for table in (TRADES, ORDER_BOOK_TICKS, STREAM_GAPS)
+        }
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """See `Feed.wait`."""
+        return self.feed.wait(seconds)
+
+    def close(self) -> None:
+        """End it; all that came is on the disk then."""
+        self._held.close()
+
+    def __enter__(self) -> Following:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
