@@ -10,9 +10,15 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from multiprocessing import get_context
 from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 QUIET = 0.7
 """Load of the machine, by its last minute, above which timings are not to be trusted."""
@@ -48,7 +54,6 @@ class Line:
             else "missed"
         )
 
-
     @property
     def measured(self) -> str:
         """The value with its unit, or that there is none."""
@@ -74,6 +79,12 @@ def median(work: Callable[[], object], times: int = 5) -> float:
         work()
         taken.append((time.perf_counter() - started) * 1000)
     return statistics.median(taken)
+
+
+def alone(work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    """What work gives in a process of its own, whose memory nothing else has filled."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, *given, **named).result()
 
 
 def peak() -> float:
