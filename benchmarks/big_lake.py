@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -32,53 +33,70 @@ def _filled(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(more).select(table.schema.names()).cast(dict(table.schema))
 
 
-def build(folder: Path, stocks: int, years: int, minute_days: int) -> list[Line]:
-    """Write it; how fast that was."""
-    lake, chance = Lake(folder, source="mock"), np.random.default_rng(0)
+@dataclass
+class Built:
+    """How much was written, and how long that took."""
+
+    days: int = 0
+    days_seconds: float = 0.0
+    days_bytes: int = 0
+    minutes: int = 0
+    minutes_seconds: float = 0.0
+    publish_seconds: float = 0.0
+
+    def lines(self) -> list[Line]:
+        """As lines of the table."""
+        lines = [
+            Line("writing", f"daily candles, {self.days:,} rows", self.days / self.days_seconds,
+                 "rows/s"),
+            Line("writing", "daily candles on disk", self.days_bytes / self.days, "bytes/row"),
+        ]  # fmt: skip
+        if self.minutes:
+            speed = self.minutes / self.minutes_seconds
+            lines.append(Line("writing", f"minutes, {self.minutes:,} rows", speed, "rows/s"))
+        name = "publishing with all factors made"
+        return [*lines, Line("writing", name, self.publish_seconds * 1000)]
+
+
+def build(folder: Path, stocks: int, years: int, minute_days: int) -> Built:
+    """Write it; how fast the lake was, without the making of the rows."""
+    lake, chance, built = Lake(folder, source="mock"), np.random.default_rng(0), Built()
+
+    def write(table: Table, scope: Scope, rows: pl.DataFrame) -> float:
+        began = time.perf_counter()
+        lake.replace(table, scope, rows, publish=False)
+        return time.perf_counter() - began
+
     codes = [f"{number:06d}" for number in range(10, 10 + 10 * stocks, 10)]
     first = LAST.replace(year=LAST.year - years + 1, month=1, day=1)
     days = calendar.trading_days(max(first, calendar.FIRST_DAY), LAST)
     walk = np.cumsum(chance.normal(0, 0.02, (stocks, len(days))), axis=1)
     close = np.maximum(500, (10_000 * np.exp(walk)).round()).astype(np.int64)
-    written, began = 0, time.perf_counter()
-    months = sorted({day.replace(day=1) for day in days})
-    for month in months:
+    for month in sorted({day.replace(day=1) for day in days}):
         places = [n for n, day in enumerate(days) if day.replace(day=1) == month]
-        lake.replace(
-            DAILY_CANDLES, Scope.month(month), _days(codes, days, close, places), publish=False
-        )
-        written += stocks * len(places)
-    taken = time.perf_counter() - began
-    size = sum(path.stat().st_size for path in (folder / "parquet").rglob("*.parquet"))
-    lines = [
-        Line("writing", f"daily candles, {written:,} rows", written / taken, "rows/s"),
-        Line("writing", "daily candles on disk", size / written, "bytes/row"),
-    ]
-    began, minutes = time.perf_counter(), 0
+        rows = _days(codes, days, close, places)
+        built.days_seconds += write(DAILY_CANDLES, Scope.month(month), rows)
+        built.days += rows.height
+    built.days_bytes = sum(path.stat().st_size for path in (folder / "parquet").rglob("*.parquet"))
     for day in days[-minute_days:]:
-        rows = _minutes(codes, day, close[:, days.index(day)])
-        lake.replace(MINUTE_CANDLES, Scope.day(day), rows, publish=False)
-        minutes += rows.height
-    if minutes:
-        speed = minutes / (time.perf_counter() - began)
-        lines.append(Line("writing", f"minutes, {minutes:,} rows", speed, "rows/s"))
+        rows = minutes_of(codes, day, close[:, days.index(day)])
+        built.minutes_seconds += write(MINUTE_CANDLES, Scope.day(day), rows)
+        built.minutes += rows.height
     names = pl.DataFrame({"stock_code": codes}).with_columns(
         trading_day=pl.lit(LAST), isin=pl.lit("KR7000010009"), stock_name="stock_code",
         market=pl.lit("KOSPI"), security_type=pl.lit("common"), security_group=pl.lit("ST"),
         listed_shares=pl.lit(10**7), source=pl.lit("mock"), fetched_at=pl.lit(FETCHED),
     )  # fmt: skip
-    lake.replace(STOCK_MASTER, Scope.day(LAST), _filled(STOCK_MASTER, names), publish=False)
+    write(STOCK_MASTER, Scope.day(LAST), _filled(STOCK_MASTER, names))
     opened = pl.DataFrame({"day": days[-240:]}).with_columns(
         is_open=pl.lit(value=True), source=pl.lit("mock"), fetched_at=pl.lit(FETCHED)
     )
     opened = opened.filter(pl.col("day").dt.year() == LAST.year)
-    lake.replace(MARKET_DAYS, Scope.year(LAST.year), _filled(MARKET_DAYS, opened), publish=False)
+    write(MARKET_DAYS, Scope.year(LAST.year), _filled(MARKET_DAYS, opened))
     began = time.perf_counter()
     lake.publish(only_if_stale=True)
-    lines.append(
-        Line("writing", "publishing with all factors made", (time.perf_counter() - began) * 1000)
-    )
-    return lines
+    built.publish_seconds = time.perf_counter() - began
+    return built
 
 
 def _days(codes: list[str], days: list[date], close: np.ndarray, places: list[int]) -> pl.DataFrame:
@@ -105,7 +123,8 @@ def _days(codes: list[str], days: list[date], close: np.ndarray, places: list[in
     ))  # fmt: skip
 
 
-def _minutes(codes: list[str], day: date, close: np.ndarray) -> pl.DataFrame:
+def minutes_of(codes: list[str], day: date, close: np.ndarray) -> pl.DataFrame:
+    """Rows of `minute_candles` of a day, at one price for each stock."""
     opens = datetime.combine(day, datetime.min.time(), UTC)
     starts = [opens + timedelta(minutes=number) for number in range(MINUTES)]
     prices = np.repeat(close, MINUTES)

@@ -19,17 +19,17 @@ from threading import Lock
 from typing import Any
 
 from benchmarks.measure import Line, alone, peak
-from benchmarks.server import AT, served, settings
+from benchmarks.server import AT, listed, served, settings
 
 TABLES = ("price_snapshots", "order_books", "daily_candles", "minute_candles")
 PARTS = ("client", "decode", "store", "check", "publish", "the rest")
 GROUP = "an evening without limit"
 
 
-def evening(folder: Path, codes: list[str]) -> list[Line]:
-    """The four tables of these stocks, in a process of its own."""
+def evening(folder: Path, stocks: int) -> list[Line]:
+    """The four tables of so many stocks, in a process of its own."""
     with served(None, 0) as url:
-        return alone(_run, folder, url, codes)
+        return alone(_run, folder, url, listed(folder, url, stocks))
 
 
 class Watch:

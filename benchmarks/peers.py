@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.clients import CLIENTS
 from benchmarks.measure import Line, share
 from benchmarks.processes import run
-from benchmarks.server import RATE, Counted, served
+from benchmarks.server import RATE, Counted, listed, served
 
 OURS, *PEERS = CLIENTS
 JOBS = {"prices": "prices", "books": "order books", "days": "a month of days"}
@@ -16,10 +17,11 @@ COLD = 6.0
 """Seconds in which processes that begin without a token are to get their first answer."""
 
 
-def side_by_side(url: str | None, codes: Sequence[str], seconds: float) -> list[Line]:
+def side_by_side(folder: Path, url: str | None, stocks: int, seconds: float) -> list[Line]:
     """Each job by each client in one process, then by two and four processes on one key."""
     lines: list[Line] = []
     with served(url, RATE) as address:
+        codes = listed(folder, address, stocks)
         for job, name in JOBS.items():
             of_job = f"{name} of {len(codes)} stocks"
             lines += _compared(

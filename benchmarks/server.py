@@ -19,6 +19,7 @@ from urllib.error import URLError
 
 from kis_assets.exchange import calendar
 from kis_assets.settings import Settings
+from kis_assets.sources.kis import KISDataSource
 
 AT = datetime(2026, 3, 17, 20, 50, tzinfo=calendar.SEOUL)
 RATE = 18.0
@@ -91,3 +92,10 @@ def counted(url: str) -> Counted | None:
         return None
     asked = sum(calls for path, calls in paths if path.startswith("/uapi/"))
     return Counted(asked, told["refusals"], told["tokens_issued"])
+
+
+def listed(folder: Path, url: str, stocks: int) -> list[str]:
+    """The codes of so many shares that trade there, by the master files."""
+    with KISDataSource(settings(folder, url)) as source:
+        master = source.tables.stock_master(AT.date())
+    return master.filter(security_type="common", is_halted=False)["stock_code"].to_list()[:stocks]
