@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks.server import AT, SECRET, settings
+from benchmarks.setting import AT, SECRET
 
 ACCOUNT = "00000000-01"
 MONTH = (date(AT.year, AT.month, 1), AT.date())
@@ -39,6 +39,7 @@ def one_by_one(ask: Callable[[str], Any]) -> Work:
 
 def kis_assets(url: str, key: str) -> dict[str, Work]:
     """This project, by what its assets fetch with."""
+    from benchmarks.server import settings
     from kis_assets.sources.kis import KISDataSource
 
     source = KISDataSource(settings(Path("data"), url, kis_app_key=key))

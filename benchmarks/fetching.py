@@ -13,7 +13,8 @@ from typing import Any
 
 from benchmarks.cached_quotes import quotes
 from benchmarks.measure import Line, alone, peak, share
-from benchmarks.server import AT, RATE, served, settings
+from benchmarks.server import served, settings
+from benchmarks.setting import AT, RATE
 from kis_assets.sources.kis import KISDataSource
 
 FREE = 1_000.0

@@ -17,7 +17,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.server import Counted, counted, new_key
+from benchmarks.server import Counted, counted
+from benchmarks.setting import new_key
 
 LIMIT = 90.0
 """Seconds more than it was given after which a process is ended."""

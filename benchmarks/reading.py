@@ -18,7 +18,7 @@ MOMENTUM = (
     "FROM {table} GROUP BY stock_code"
 )
 QUERIES = {
-    "one stock, ten years of days": (
+    "one stock, all days": (
         f"SELECT * FROM {{table}} WHERE stock_code = '{STOCK}' ORDER BY trading_day",
         40.0, {"stock_code": STOCK}),
     "all stocks, one day": (
@@ -27,7 +27,7 @@ QUERIES = {
     "momentum of all stocks, raw": (MOMENTUM, 1_000.0, {}),
 }  # fmt: skip
 OF_VIEWS = {
-    "one stock, ten years adjusted": (
+    "one stock, all days, adjusted": (
         f"SELECT * FROM daily_candles_adjusted WHERE stock_code = '{STOCK}' ORDER BY 1", 60.0),
     "all stocks, one day, adjusted": (
         f"SELECT * FROM daily_candles_adjusted WHERE trading_day = DATE '{LAST}'", 60.0),

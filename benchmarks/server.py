@@ -9,22 +9,15 @@ import json
 import subprocess
 import sys
 import urllib.request
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from urllib.error import URLError
 
-from kis_assets.exchange import calendar
+from benchmarks.setting import AT, RATE, SECRET, new_key
 from kis_assets.settings import Settings
 from kis_assets.sources.kis import KISDataSource
-
-AT = datetime(2026, 3, 17, 20, 50, tzinfo=calendar.SEOUL)
-RATE = 18.0
-"""Requests a second that the server allows an app key."""
-SECRET = "s" * 180
 
 
 @contextmanager
@@ -44,11 +37,6 @@ def served(url: str | None, rate: float) -> Iterator[str]:
                     break
         finally:
             process.terminate()
-
-
-def new_key() -> str:
-    """An app key that nobody has used: what one client did is no matter of the next one."""
-    return str(uuid.uuid4())
 
 
 def settings(folder: Path, url: str, rate: float = RATE, **more: object) -> Settings:
