@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15, help="of processes on one key")
     parser.add_argument("--evening-stocks", type=int, default=500)
     parser.add_argument("--growth-stocks", type=int, default=300, help="to begin with")
+    parser.add_argument("--starts", type=int, default=5, help="of each command")
     parser.add_argument("--url", help="a KIS-shaped server instead of the simulator")
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
     parser.add_argument("--parts", help="some of them, such as reading,growth; all unless given")
@@ -61,7 +62,7 @@ def _parts(given: argparse.Namespace, scratch: Path) -> dict[str, Callable[[], l
         "reading": read,
         "publishing": lambda: publishing.publish(scratch / "files" / "mock", given.files),
         "growth": lambda: growth.grow(scratch / "growth", given.growth_stocks, 1, 2),
-        "starting": lambda: starting.start(lake),
+        "starting": lambda: starting.start(lake, given.starts),
         "fetching": lambda: fetching.fetch(scratch, given.stocks, given.url),
         "peers": lambda: peers.side_by_side(
             scratch / "peers", given.url, given.peer_stocks, given.seconds

@@ -18,7 +18,7 @@ from kis_assets_tests.conftest import Clock
 
 SHORT = {
     "stocks": 40, "years": 1, "minute-days": 1, "files": 20, "growth-stocks": 10,
-    "peer-stocks": 3, "seconds": 1, "evening-stocks": 4,
+    "peer-stocks": 3, "seconds": 1, "evening-stocks": 4, "starts": 1,
 }  # fmt: skip
 GROUPS = {
     "writing", "reading", "publishing", "growth with the stocks", "growth with the days",
