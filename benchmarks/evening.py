@@ -6,15 +6,14 @@ It is `kis-assets run` of the four tables that ask for every stock, in one proce
 from __future__ import annotations
 
 import os
-import time
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.measure import Line, alone, peak
 from benchmarks.server import listed, served, settings
-from benchmarks.setting import AT
+from benchmarks.setting import AT, RATE
 from benchmarks.watch import Watch, set_up
 
 TABLES = ("price_snapshots", "order_books", "daily_candles", "minute_candles")
@@ -27,18 +26,9 @@ def evening(folder: Path, stocks: int) -> list[Line]:
         return alone(_run, folder, url, listed(folder, url, stocks))
 
 
-@dataclass
-class _Cost:
-    parts: dict[str, float]
-    said: str
-
-    @property
-    def all(self) -> float:
-        return sum(self.parts.values())
-
-    def line(self, name: str) -> Line:
-        of = ", ".join(f"{part} {seconds:.2f}" for part, seconds in self.parts.items())
-        return Line(GROUP, name, self.all, "s of CPU", beside=f"{of}; {self.said}")
+def _line(name: str, parts: Mapping[str, float], said: str) -> Line:
+    of = ", ".join(f"{part} {seconds:.2f}" for part, seconds in parts.items())
+    return Line(GROUP, name, sum(parts.values()), "s of CPU", beside=f"{of}; {said}")
 
 
 def _run(folder: Path, url: str, codes: list[str]) -> list[Line]:
@@ -55,22 +45,31 @@ def _run(folder: Path, url: str, codes: list[str]) -> list[Line]:
     given = settings(folder, url, 1_000.0, kis_stock_codes=codes)
     watch, lines, whole = Watch(), list[Line](), Counter[str]()
     set_up(watch)
-    before, began = peak(), time.monotonic()
+    before, asked = peak(), 0
     with in_process(runner.home(given)) as instance:
         runner.run_day(AT.date(), instance, given, ["stock_master"])
         watch.take()
         for table in TABLES:
             (found,) = runner.run_day(AT.date(), instance, given, [table])
+            spent, told = watch.take(), found.metadata
             if found.error:
                 lines.append(Line(GROUP, table, None, beside=f"cannot: {found.error}"))
                 continue
-            cost = _Cost(watch.take(), f"{found.metadata['requests']:,} requests, "
-                                       f"{found.metadata['dagster/row_count']:,} rows, "
-                                       f"{found.metadata['seconds']} s")  # fmt: skip
-            whole.update(cost.parts)
-            lines.append(cost.line(f"{table} of {len(codes)} stocks"))
-    total = _Cost(dict(whole), f"{time.monotonic() - began:.0f} s with Dagster's start")
-    lines.append(total.line("all four"))
-    lines.append(Line(GROUP, "peak memory of its process", peak(), "MB", aim=400.0,
-                      beside=f"{before:.0f} with all imported"))  # fmt: skip
-    return lines
+            requests, rows = told["requests"], told["dagster/row_count"]
+            said = f"{requests:,} requests, {rows:,} rows, {told['seconds']} s"
+            lines.append(_line(f"{table} of {len(codes)} stocks", spent, said))
+            whole.update(spent)
+            asked += requests
+    quota = f"at {RATE:g} a second its {asked:,} requests take {asked / RATE:.0f} s"
+    return [
+        *lines,
+        _line("all four", whole, quota),
+        Line(
+            GROUP,
+            "peak memory of its process",
+            peak(),
+            "MB",
+            aim=400.0,
+            beside=f"{before:.0f} with all imported",
+        ),
+    ]

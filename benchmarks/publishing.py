@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from benchmarks.big_lake import LAST, minutes_of
+from benchmarks.invented_rows import LAST, minutes_of
 from benchmarks.measure import Line, median
 from kis_assets.exchange import calendar
 from kis_assets.lake.lake import Lake, Scope

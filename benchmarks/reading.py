@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.big_lake import LAST
+from benchmarks.invented_rows import LAST
 from benchmarks.measure import Line, median
 from benchmarks.others import Others
 from kis_assets import Market
