@@ -14,13 +14,21 @@ from typing import Any
 
 from benchmarks.clients import CLIENTS, MODULES
 
+BATCH = {"kis_assets": 36}
+"""Stocks that a client is asked for at once while a time runs."""
+
 
 class Cannot(Exception):
     """A client has no such thing, and why."""
 
 
 def run(name: str, job: str, url: str, key: str, seconds: float, codes: Sequence[str]) -> Any:
-    """Do a job once, or again and again until a time is over; what came of it."""
+    """Do a job once, or again and again until a time is over; what came of it.
+
+    Returns:
+        `asked` and `came`, in stocks; `failed_starts`; `first`, the seconds until something came;
+        `from` and `until`, when it was at work, by the clock that processes share.
+    """
     began, starts, work = time.monotonic(), 0, None
     while work is None:
         try:
@@ -37,15 +45,17 @@ def run(name: str, job: str, url: str, key: str, seconds: float, codes: Sequence
                 raise Cannot(f"did not start: {type(error).__name__}: {error}"[:200]) from None
             time.sleep(1)
     asked = came = 0
-    at_once = 36 if name == "kis_assets" and seconds else len(codes) if not seconds else 1
+    first: float | None = None
+    # This project asks for many at once, the others for one stock after another.
+    at_once = BATCH.get(name, 1) if seconds else len(codes)
     working = time.monotonic()
-    while not asked or time.monotonic() - began < seconds:
-        some = [codes[(asked + place) % len(codes)] for place in range(at_once)]
-        came += work(some)
+    while not asked or time.monotonic() - working < seconds:
+        came += work([codes[(asked + place) % len(codes)] for place in range(at_once)])
         asked += at_once
-    ended = time.monotonic()
-    return {"asked": asked, "came": came, "failed_starts": starts, "seconds": ended - working,
-            "whole": ended - began, "cpu": time.process_time()}  # fmt: skip
+        if came and first is None:
+            first = time.monotonic() - began
+    return {"asked": asked, "came": came, "failed_starts": starts, "first": first,
+            "from": working, "until": time.monotonic()}  # fmt: skip
 
 
 def main() -> None:
@@ -53,8 +63,8 @@ def main() -> None:
     name, job, url, key, seconds, *codes = sys.argv[1:]
     try:
         __import__(MODULES[name])
-    except ImportError:
-        print("not installed", flush=True)
+    except ImportError as error:
+        print(f"not installed: {error.name}", flush=True)
         return
     print("ready", flush=True)
     sys.stdin.readline()

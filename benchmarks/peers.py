@@ -56,7 +56,7 @@ def _one(client: str, job: str, url: str, codes: Sequence[str]) -> Line | str:
     (found,), delta = run(client, job, url, codes, 1, 0.0)
     if "cannot" in found:
         return f"cannot: {found['cannot']}"
-    seconds = found["seconds"]
+    seconds = found["until"] - found["from"]
     said = [f"{found['came']} of {found['asked']} came in {seconds:.1f} s", *_counts(delta)]
     if delta is not None:
         said.append(f"{share(delta.requests - delta.refused, seconds, RATE):.0f} % of the rate")
@@ -69,10 +69,11 @@ def _several(
     """Which share of the allowed rate processes use together that have a token already."""
     job = _job(client)
     found, delta = run(client, job, url, codes, processes, seconds, has_token=True)
-    came = [it.get("came", 0) for it in found]
     if reason := _reason(found):
         return reason
-    whole = max(it.get("whole", 0.0) for it in found)
+    came = [it.get("came", 0) for it in found]
+    worked = [it for it in found if "until" in it]
+    whole = max(it["until"] for it in worked) - min(it["from"] for it in worked)
     said = [f"{JOBS[job]} of {sum(came)} stocks came", *_counts(delta)]
     said.append(f"least by most of them {min(came) / max(1, *came):.2f}")
     used = sum(came) if delta is None else delta.requests - delta.refused
@@ -89,7 +90,10 @@ def _cold(
     said = [f"{delta.tokens} tokens issued"] if delta is not None else []
     if failed := sum(it.get("failed_starts", 1) for it in found):
         said.append(f"{failed} starts failed and were made again")
-    working = sum(it.get("came", 0) > 0 for it in found)
+    firsts = [it["first"] for it in found if it.get("first") is not None]
+    working = sum(first <= seconds for first in firsts)
+    if firsts:
+        said.append(f"the last of them after {max(firsts):.1f} s")
     return Line(
         "", "", working, f"of {processes} work within {seconds:g} s", beside=", ".join(said)
     )

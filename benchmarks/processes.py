@@ -81,8 +81,8 @@ def _together(
 
 
 def _told(first: str, rest: str) -> dict[str, Any]:
-    if first == "not installed":
-        return {"cannot": "not installed; make bench installs it"}
+    if first.startswith("not installed"):
+        return {"cannot": f"{first}; make bench installs it"}
     try:
         return json.loads(rest.strip().splitlines()[-1])
     except (IndexError, ValueError):
