@@ -50,8 +50,10 @@ def run(name: str, job: str, url: str, key: str, seconds: float, codes: Sequence
     at_once = BATCH.get(name, 1) if seconds else len(codes)
     working = time.monotonic()
     while not asked or time.monotonic() - working < seconds:
-        came += work([codes[(asked + place) % len(codes)] for place in range(at_once)])
-        asked += at_once
+        # The first of all alone, to know when it came.
+        count = at_once if asked or not seconds else 1
+        came += work([codes[(asked + place) % len(codes)] for place in range(count)])
+        asked += count
         if came and first is None:
             first = time.monotonic() - began
     return {"asked": asked, "came": came, "failed_starts": starts, "first": first,
