@@ -1,15 +1,15 @@
-"""Queries of the lake, and the same over a native DuckDB table, SQLite, and pandas."""
+"""Queries of the lake, and the same rows asked of native DuckDB, SQLite and pandas."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 
-from benchmarks.big_lake import LAST
+from benchmarks.invented_rows import LAST
 from benchmarks.measure import Line, median
+from benchmarks.others import Others
 from kis_assets import Market
 
 STOCK = "000100"
@@ -18,13 +18,16 @@ MOMENTUM = (
     "FROM {table} GROUP BY stock_code"
 )
 QUERIES = {
-    "one stock, ten years of days": (
-        f"SELECT * FROM {{table}} WHERE stock_code = '{STOCK}' ORDER BY trading_day", 40.0),
-    "all stocks, one day": (f"SELECT * FROM {{table}} WHERE trading_day = DATE '{LAST}'", 15.0),
-    "momentum of all stocks, raw": (MOMENTUM, 1_000.0),
+    "one stock, all days": (
+        f"SELECT * FROM {{table}} WHERE stock_code = '{STOCK}' ORDER BY trading_day",
+        40.0, {"stock_code": STOCK}),
+    "all stocks, one day": (
+        f"SELECT * FROM {{table}} WHERE trading_day = DATE '{LAST}'",
+        15.0, {"trading_day": str(LAST)}),
+    "momentum of all stocks, raw": (MOMENTUM, 1_000.0, {}),
 }  # fmt: skip
 OF_VIEWS = {
-    "one stock, ten years adjusted": (
+    "one stock, all days, adjusted": (
         f"SELECT * FROM daily_candles_adjusted WHERE stock_code = '{STOCK}' ORDER BY 1", 60.0),
     "all stocks, one day, adjusted": (
         f"SELECT * FROM daily_candles_adjusted WHERE trading_day = DATE '{LAST}'", 60.0),
@@ -43,15 +46,15 @@ def read(folder: Path, scratch: Path) -> list[Line]:
     catalog = folder / "market.duckdb"
     opened = median(lambda: duckdb.connect(catalog, read_only=True).close())
     lines.append(Line("reading", "opening market.duckdb", opened, aim=50.0))
-    others = _others(folder, scratch)
     with duckdb.connect(catalog, read_only=True) as lake:
-        for name, (query, aim) in QUERIES.items():
+        others = Others(lake, scratch)
+        for name, (query, aim, wanted) in QUERIES.items():
             taken = median(lambda query=query: lake.sql(query.format(table="daily_candles")).pl())
-            beside = {
-                other: median(lambda it=ask, q=query: it(q), 3) for other, ask in others.items()
-            }
-            said = ", ".join(f"{other} {value:,.1f}" for other, value in beside.items())
-            lines.append(Line("reading", name, taken, aim=aim, beside=said))
+            beside = others.ask(query, wanted, csv=bool(wanted))
+            lines.append(
+                Line("reading", name, taken, aim=aim, others=beside, beside=others.why_no_pandas)
+            )
+        others.close()
         for name, (query, aim) in OF_VIEWS.items():
             lines.append(Line("reading", name, median(lambda q=query: lake.sql(q).pl()), aim=aim))
     with Market(folder) as market:
@@ -63,36 +66,3 @@ def read(folder: Path, scratch: Path) -> list[Line]:
         }  # fmt: skip
         lines += [Line("reading", name, median(ask), aim=aim) for name, (ask, aim) in calls.items()]
     return lines
-
-
-def _others(folder: Path, scratch: Path) -> dict[str, Callable[[str], object]]:
-    """The same daily rows in a native DuckDB table and in SQLite: what asks them."""
-    glob = folder / "parquet" / "daily_candles" / "*.parquet"
-    native = duckdb.connect(scratch / "native.duckdb")
-    native.execute(
-        f"CREATE OR REPLACE TABLE candles AS FROM read_parquet('{glob}', "
-        "hive_partitioning = false) ORDER BY stock_code, trading_day"
-    )
-    lite = sqlite3.connect(scratch / "rows.sqlite")
-    lite.execute("DROP TABLE IF EXISTS candles")
-    lite.execute("CREATE TABLE candles (stock_code TEXT, trading_day TEXT, close INTEGER)")
-    rows = native.sql("SELECT stock_code, trading_day::VARCHAR, close FROM candles").fetchall()
-    lite.executemany("INSERT INTO candles VALUES (?, ?, ?)", rows)
-    lite.execute("CREATE INDEX by_stock ON candles (stock_code, trading_day)")
-    lite.execute("CREATE INDEX by_day ON candles (trading_day)")
-    lite.commit()
-
-    def ask_lite(query: str) -> object:
-        if "arg_max" in query:
-            # SQLite gives the other columns of the row that has the one maximum or minimum.
-            return lite.execute(
-                "SELECT a.stock_code, a.close * 1.0 / b.close FROM (SELECT stock_code, close, "
-                "max(trading_day) FROM candles GROUP BY stock_code) a JOIN (SELECT stock_code, "
-                "close, min(trading_day) FROM candles GROUP BY stock_code) b USING (stock_code)"
-            ).fetchall()
-        return lite.execute(query.format(table="candles").replace("DATE ", "")).fetchall()
-
-    return {
-        "native DuckDB": lambda query: native.sql(query.format(table="candles")).pl(),
-        "SQLite": ask_lite,
-    }

@@ -18,8 +18,8 @@ COMMANDS = {
 }
 
 
-def start(folder: Path) -> list[Line]:
-    """The commands, and the definitions beyond the import of Dagster."""
+def start(folder: Path, times: int) -> list[Line]:
+    """The commands, and the definitions beyond the import of Dagster; the median of `times`."""
     given = {**os.environ, "KIS_DATA_DIR": str(folder.parent), "DATA_SOURCE_TYPE": "mock"}
 
     def run(*words: str) -> None:
@@ -30,11 +30,13 @@ def start(folder: Path) -> list[Line]:
 
     lines = [
         Line("starting", f"kis-assets {' '.join(words)}",
-             median(lambda words=words: run("-m", "kis_assets.cli", *words)), aim=aim)
+             median(lambda words=words: run("-m", "kis_assets.cli", *words), times), aim=aim)
         for words, aim in COMMANDS.items()
     ]  # fmt: skip
-    bare = median(lambda: run("-c", "import dagster"), 3)
-    whole = median(lambda: run("-c", "from kis_assets import definitions; definitions.load()"), 3)
+    bare = median(lambda: run("-c", "import dagster"), times)
+    whole = median(
+        lambda: run("-c", "from kis_assets import definitions; definitions.load()"), times
+    )
     lines.append(
         Line("starting", "definitions beyond importing Dagster", whole - bare, aim=1_000.0,
              beside=f"importing Dagster {bare:,.0f}")
