@@ -33,7 +33,7 @@ run: $(READY)  ## fetch, check and store the latest session
 ui: $(READY)  ## the Dagster UI on http://127.0.0.1:3000
 	@$(BIN)/kis-assets ui
 
-bench: $(READY)  ## how fast it is, beside what else could do the job; takes about ten minutes
+bench: $(MORE)  ## how fast it is, beside what else could do the job; takes about ten minutes
 	@$(BIN)/python -m benchmarks
 
 test: $(READY)  ## every test that is quick, and how much of kis/ and sources/ they cover
@@ -59,7 +59,7 @@ advisories: $(MORE)  ## whether an advisory is known of anything that is pinned
 pins:  ## constraints anew, with their hashes, for what pyproject.toml asks; newer ones with UPGRADE=--upgrade
 	@command -v uv >/dev/null || { echo "uv is needed: pip install uv" >&2; exit 1; }
 	@$(PINS) --extra redis --extra delta --extra dev pyproject.toml -o constraints.txt
-	@$(PINS) --group browser --group clients --group advisories -c constraints.txt -o constraints-more.txt
+	@$(PINS) --group browser --group clients --group advisories --group bench -c constraints.txt -o constraints-more.txt
 
 check: $(READY)  ## format, lint, types, definitions
 	@$(BIN)/ruff format --check

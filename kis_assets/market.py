@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from kis_assets.exchange import indices, stocks
 from kis_assets.lake import queries
-from kis_assets.lake.queries import Day, Rows, When
+from kis_assets.lake.queries import At, Days, Rows, When
 from kis_assets.lake.reader import (
     CatalogReader,
     NotStored,
@@ -131,43 +131,38 @@ class Market:
             self._require("index_candles")
         return rows
 
-    def minutes(
-        self,
-        codes: Codes,
-        days: Day | tuple[When, When],
-        *,
-        every: int = 1,
-        as_of: datetime | None = None,
-    ) -> Frame:
+    def minutes(self, codes: Codes, days: Days, *, every: int = 1, as_of: At = None) -> Frame:
         """Candles of so many minutes (분봉) of a day, or from one day to another, included.
 
         Those of another number than 1, 5 and 30 are counted from the open of their session; the
         closing auction is a candle of its own.
         """
-        first, last = days if isinstance(days, tuple) else (days, days)
-        return self._rows(queries.minutes_of(every), codes, first, last, as_of)
+        return self._rows(queries.minutes_of(every), codes, *queries.both(days), as_of)
 
     def snapshots(
-        self,
-        codes: Codes = None,
-        start: When = None,
-        end: When = None,
-        *,
-        as_of: datetime | None = None,
+        self, codes: Codes = None, start: When = None, end: When = None, *, as_of: At = None
     ) -> Frame:
         """Prices (현재가) of all captures, by stock and capture."""
         return self._rows("price_snapshots", codes, start, end, as_of)
 
     def order_books(
-        self,
-        codes: Codes = None,
-        start: When = None,
-        end: When = None,
-        *,
-        as_of: datetime | None = None,
+        self, codes: Codes = None, start: When = None, end: When = None, *, as_of: At = None
     ) -> Frame:
         """Order books (호가) of all captures, ten levels a side in a row."""
         return self._rows("order_books", codes, start, end, as_of)
+
+    def trades(self, codes: Codes, days: Days, *, seconds: int | None = None) -> Frame:
+        """Recorded trades (체결) of a day, or from one day to another, by stock as they came.
+
+        With `seconds` they are bars of so many, with what buyers and sellers began. What is missing
+        is in the table stream_gaps. Of today the newest minute is not there yet.
+        """
+        view = "trades" if seconds is None else f"trade_bars({int(seconds)})"
+        return self._rows(view, codes, *queries.both(days))
+
+    def order_book_ticks(self, codes: Codes, days: Days) -> Frame:
+        """Recorded order books (호가) of a day, or from one day to another, as they came."""
+        return self._rows("order_book_ticks", codes, *queries.both(days))
 
     def prices(self, codes: Codes = None) -> Frame:
         """Each stock's price in the newest capture that has it, with market, sector, industry."""

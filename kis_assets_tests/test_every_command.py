@@ -597,8 +597,8 @@ def test_every_piece_of_python_runs(
         simulator.environment = "virtual"
         server = serve(simulator)
     with server as there:
-        if isinstance(there, Settings):
-            monkeypatch.setattr(Settings, "load", lambda **_: there)
+        if isinstance(there, tuple):
+            monkeypatch.setattr(Settings, "load", lambda **_: there[0])
         elif there:
             for name in ("KIS_API_BASE_URL_VIRTUAL", "KIS_MASTER_BASE_URL"):
                 monkeypatch.setenv(name, there)

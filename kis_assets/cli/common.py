@@ -151,3 +151,15 @@ def codes_of(stocks: Iterable[str], settings: Settings) -> list[str]:
             return list(dict.fromkeys(market.code(stock) for stock in stocks))
         except NotStored as error:
             raise NotStored(f"{error} (names are looked up in what is stored)") from None
+
+
+def most_traded(settings: Settings, count: int) -> list[str]:
+    """The codes of the stocks that were traded most in the newest capture.
+
+    Raises:
+        InvalidRequest: nothing was captured yet.
+    """
+    from kis_assets.defs import universe
+    from kis_assets.defs.resources import open_lake
+
+    return universe.most_traded(open_lake(settings), count)

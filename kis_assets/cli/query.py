@@ -14,6 +14,7 @@ from kis_assets.cli.common import (
     app,
     codes_of,
     market_of,
+    most_traded,
     note,
     note_stale,
     plainly,
@@ -169,7 +170,7 @@ def warm(
         from kis_assets.monitoring.costs import LONG, duration
         from kis_assets.monitoring.status import granted
 
-        codes = codes_of(stocks, settings) if stocks else _most_traded(settings, top or 0)
+        codes = codes_of(stocks, settings) if stocks else most_traded(settings, top or 0)
         # One request for each: prices come thirty at once from the real server alone.
         seconds = len(codes) * len(wanted) / granted(settings)
         if settings.source_type == "kis" and seconds >= LONG:
@@ -219,10 +220,3 @@ _FIRST = (
     *("volume", "trading_value"),
 )
 """What people look for first: a narrow terminal leaves out the rest."""
-
-
-def _most_traded(settings: Settings, count: int) -> list[str]:
-    from kis_assets.defs.resources import open_lake
-    from kis_assets.defs.universe import most_traded
-
-    return most_traded(open_lake(settings), count)

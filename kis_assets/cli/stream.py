@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kis_assets.cli.common import app, settings_of, stop
+from kis_assets.cli.common import app, codes_of, most_traded, note, settings_of, stop
 from kis_assets.cli.output import dump
 
 if TYPE_CHECKING:
@@ -23,40 +23,126 @@ if TYPE_CHECKING:
 
 @app.command()
 def stream(
-    codes: Annotated[list[str], typer.Argument(help="Stock codes, such as 005930.")],
+    stocks: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CODE]...", help="Codes such as 005930, or names."),
+    ] = None,
+    codes: Annotated[str, typer.Option(help="The same with commas between: 005930,000660.")] = "",
+    top: Annotated[
+        int, typer.Option(min=0, help="The stocks that were traded most in the newest capture.")
+    ] = 0,
     books: Annotated[bool, typer.Option("--books", help="Order books too.")] = False,
+    store: Annotated[
+        bool, typer.Option("--store", help="Record them: tables trades, order_book_ticks.")
+    ] = False,
+    service: Annotated[
+        bool, typer.Option("--service", help="Record every session from now on.")
+    ] = False,
     seconds: Annotated[
         float | None, typer.Option(min=0, help="End after so long; with Ctrl-C unless given.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="One row a record.")] = False,
 ) -> None:
-    """Print trades of some stocks as they happen: a watch list of up to 41, 20 with order books."""
+    """Follow trades of some stocks as they happen: up to 41 a key, 20 with order books."""
+    import sqlite3
+
+    from kis_assets.cli import stream_store
+    from kis_assets.defs.resources import open_lake
     from kis_assets.errors import KISError
-    from kis_assets.kis.stream import Stream
+    from kis_assets.exchange import calendar
+    from kis_assets.lake.scope import LakeError
     from kis_assets.settings import SettingsError
 
     show = _printer(as_json, as_csv, books)
-    settings = settings_of()
+    given = settings = settings_of()
+    words = [*(stocks or ()), *filter(None, codes.split(","))]
+    if not words and not top:
+        raise typer.BadParameter("which stocks? Give codes or names, or --top 20")
+    clock = calendar.now
     with ExitStack() as stack:
         try:
             if settings.source_type == "krx":
                 raise SettingsError("DATA_SOURCE_TYPE=krx has no real-time feed: use kis or mock")
+            if service and settings.source_type == "mock":
+                raise SettingsError(
+                    "the invented market has no sessions to wait for: take --store without "
+                    "--service, or set KIS_APP_KEY"
+                )
+
+            def watch_list() -> list[str]:
+                found = codes_of(words, given)
+                return list(dict.fromkeys([*found, *(most_traded(given, top) if top else ())]))
+
+            wanted = watch_list()
             if settings.source_type == "mock":
-                settings = stack.enter_context(_mock(settings))
-            found = stack.enter_context(
-                Stream(settings, codes, ("trade", "book") if books else ("trade",))
-            )
-            timer = threading.Timer(seconds or 0, found.close)
-            timer.daemon = True
-            if seconds is not None:
-                timer.start()
-                stack.callback(timer.cancel)
-            show(found)
+                settings, clock = stack.enter_context(_mock(settings))
+            names = _known(settings, wanted)
+            if service:
+                stream_store.serve(settings, open_lake(given), watch_list, with_books=books)
+            elif store:
+                stream_store.record(
+                    settings,
+                    open_lake(given),
+                    wanted,
+                    names,
+                    with_books=books,
+                    seconds=seconds,
+                    clock=clock,
+                )
+            else:
+                _print(settings, wanted, books, seconds, show)
+        except (LookupError, LakeError, sqlite3.Error) as error:
+            raise stop(str(error), 1) from None
         except (KISError, SettingsError) as error:
             raise stop(str(error), 2 if isinstance(error, ValueError) else 1) from None
         except KeyboardInterrupt:
             return
+
+
+def _print(
+    settings: Settings,
+    codes: list[str],
+    books: bool,
+    seconds: float | None,
+    show: Callable[[Iterable[RealTime]], None],
+) -> None:
+    from kis_assets.kis.stream import Stream
+
+    with Stream(settings, codes, ("trade", "book") if books else ("trade",)) as found:
+        timer = threading.Timer(seconds or 0, found.close)
+        timer.daemon = True
+        if seconds is not None:
+            timer.start()
+        try:
+            show(found)
+        finally:
+            timer.cancel()
+
+
+def _known(settings: Settings, codes: list[str]) -> dict[str, str]:
+    """The names of stocks, as far as the master files can be had.
+
+    Raises:
+        InvalidRequest: one of them is not listed: its registration would be taken, and no record
+            would ever come.
+    """
+    from kis_assets.errors import InvalidRequest, KISError
+    from kis_assets.kis.client import Client
+    from kis_assets.sources.cached import open_store
+    from kis_assets.sources.listing import Listing
+
+    client = Client(settings)
+    try:
+        listing = Listing(client, open_store(settings))
+        return {code: listing.info(code).stock_name or "" for code in codes}
+    except InvalidRequest:
+        raise
+    except KISError as error:
+        note(f"not known which of these stocks are listed: {error}")
+        return {}
+    finally:
+        client.close()
 
 
 def _printer(as_json: bool, as_csv: bool, books: bool) -> Callable[[Iterable[RealTime]], None]:
@@ -117,8 +203,8 @@ _FASTER = 10
 
 
 @contextmanager
-def _mock(settings: Settings) -> Generator[Settings]:
-    """Settings for an invented market that a server in this process puts on the wire.
+def _mock(settings: Settings) -> Generator[tuple[Settings, Callable[[], datetime]]]:
+    """Settings for an invented market that a server in this process puts on the wire; its clock.
 
     It goes on from 10:00 of its latest session, so that there is something to see at any hour, and
     fast, because a stock there trades three times a minute.
@@ -144,12 +230,10 @@ def _mock(settings: Settings) -> Generator[Settings]:
     )
     server = Simulator(ModelMarket(clock=clock), rate_limit=0, clock=calendar.now)
     with TemporaryDirectory(prefix="kis-assets-mock-") as folder, serve(server) as url:
-        yield settings.model_copy(
-            update=IN_PROCESS
-            | {
-                "kis_api_base_url_real": url,
-                "kis_master_base_url": url,
-                "kis_ws_url_real": url.replace("http", "ws", 1),
-                "kis_data_dir": Path(folder),
-            }
-        )
+        changed = {
+            "kis_api_base_url_real": url,
+            "kis_master_base_url": url,
+            "kis_ws_url_real": url.replace("http", "ws", 1),
+            "kis_data_dir": Path(folder),
+        }
+        yield settings.model_copy(update=IN_PROCESS | changed), clock

@@ -47,6 +47,12 @@ valuation_capture = dg.define_asset_job("valuation_capture", selection=["valuati
 statement_ingestion = dg.define_asset_job("statement_ingestion", selection=["financial_statements"])
 
 
+# The journal of a stream becomes tables when the day is over.
+tick_compaction = dg.define_asset_job(
+    "tick_compaction", selection=["trades", "order_book_ticks", "stream_gaps"]
+)
+
+
 @dg.job(description="Ask now for the stocks that are traded most, for programs that ask later.")
 def cache_warming() -> None:
     """One op, which stores nothing."""
@@ -87,6 +93,7 @@ JOBS = [
     fund_ingestion,
     valuation_capture,
     statement_ingestion,
+    tick_compaction,
 ]
 
 

@@ -35,7 +35,7 @@ FEW = 5
 
 
 def asset_of(
-    table: Table, group: str, *, pool: str | None = None, deps: Sequence[str] = ()
+    table: Table, group: str, *, pool: str | None = None, deps: Sequence[str | dg.AssetSpec] = ()
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """The decorator that makes a function the asset of a table: named and described as that is."""
     return dg.asset(

@@ -34,6 +34,7 @@ from kis_assets.defs.jobs import (
     running,
     statement_ingestion,
     stock_master_ingestion,
+    tick_compaction,
     valuation_capture,
 )
 from kis_assets.defs.resources import open_lake
@@ -43,6 +44,7 @@ from kis_assets.lake.closed_days import previous_session
 from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings
 from kis_assets.tables import DAILY_CANDLES, KRX_DAILY, Unit, partition_key
+from kis_assets.ticks.journal import Journal
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,8 @@ PUBLISHED = time(8, 30)
 """When KRX's figures of the day before are there: it says 08:00."""
 PUBLISHED_LATE = (time(8, 45), time(9, 10), time(10, 10))
 """When they are asked for again where they were not."""
+TICKS = time(20, 15)
+"""When what a stream has recorded is stored: its last record comes at 20:00."""
 MAINTENANCE = time(6, 30)
 """When the lake is maintained: before all that the morning asks for."""
 CALENDAR_BEFORE = timedelta(minutes=10)
@@ -151,6 +155,12 @@ def krx_is_there(lake: Lake, day: date) -> str:
     beside = Lake(lake.folder.parent / "krx", source="krx")
     rows = beside.scan(KRX_DAILY, first=day, last=day).select("stock_code").collect()
     return "" if rows.is_empty() else f"KRX's figures of {day} are stored"
+
+
+def nothing_was_recorded(lake: Lake, day: date) -> str:
+    """Why there is no stream of a day to be stored."""
+    journal = Journal(lake.folder, day)
+    return "" if journal.path.exists() else f"nothing was recorded on {day}"
 
 
 @dataclass(frozen=True)
@@ -205,6 +215,9 @@ def plans(settings: Settings) -> list[Plan]:
         Plan("valuations_close", valuation_capture, after_close(), "day", CAPTURE),
         # All trades of the day are over at 20:00: its volume is final, its close is provisional.
         Plan("prices_evening", daily_price_ingestion, evening(over), "day", CAPTURE),
+        Plan(
+            "ticks_evening", tick_compaction, evening(TICKS), "day", needless=nothing_was_recorded
+        ),
         Plan("candles_evening", daily_candle_ingestion, evening(over), "month"),
         Plan("minutes_evening", minute_candle_ingestion, evening(over), "day"),
         Plan("actions_evening", corporate_action_ingestion, evening(report), "month"),

@@ -13,7 +13,7 @@ import duckdb
 import polars as pl
 
 from kis_assets.lake.scope import order_of, year_of
-from kis_assets.lake.views import MACROS, VIEWS, meaning
+from kis_assets.lake.views import FUNCTIONS, MACROS, VIEWS, meaning
 from kis_assets.tables import ADJUSTMENT_FACTORS, DAILY_CANDLES, TABLES, Column, Table
 
 # DuckDB 1.2 and everything after it opens this; the format of 2.0 cannot be opened by 1.x.
@@ -63,6 +63,8 @@ def statements(
         made[table.name] = _made(table.name, rows, table.description, columns)
     for name, view in VIEWS.items():
         made[name] = _made(name, view.sql, view.about, view.columns)
+    for name, sql in FUNCTIONS.items():
+        made[name] = [f"CREATE OR REPLACE MACRO {name} AS TABLE {sql}"]
     return made
 
 

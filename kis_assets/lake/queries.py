@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Day = date | str
 When = Day | None
+At = datetime | None
+Days = Day | tuple[When, When]
 Query = tuple[str, tuple[object, ...]]
 Rows = tuple[list[str], list[tuple[Any, ...]]]
 
@@ -32,6 +34,8 @@ MADE_OF: dict[str, tuple[str, str]] = {
         ("price_snapshots", "latest_prices", "prices"), ("price_snapshots", "captured_at")
     ),
     **dict.fromkeys(("order_books", "valuations"), ("", "captured_at")),
+    **dict.fromkeys(("trades", "order_book_ticks", "stream_gaps"), ("", "sequence")),
+    "order_book_spreads": ("order_book_ticks", "sequence"),
     "financial_statements": ("", "fiscal_month"),
     "investor_flows_wide": ("investor_flows", "trading_day"),
     **dict.fromkeys(
@@ -52,6 +56,8 @@ _LISTED = (
 
 def made_of(view: str) -> tuple[str, str]:
     """The table that a view is made of, and the column its rows are in order of."""
+    if view.startswith("trade_bars("):
+        return "trades", "started_at"
     table, clock = MADE_OF[_MINUTES[1] if view.startswith("(") else view]
     return table or view, clock
 
@@ -101,6 +107,11 @@ def as_day(day: Day | None) -> date | None:
     return day
 
 
+def both(days: Days) -> tuple[When, When]:
+    """The first and the last of a day, or of two."""
+    return days if isinstance(days, tuple) else (days, days)
+
+
 def span(start: Day | None, end: Day | None) -> tuple[date | None, date | None]:
     """The days that are meant by two; see `as_day`.
 
@@ -138,6 +149,8 @@ def remedy(name: str, absent: list[tuple[str, str]]) -> str:
     from kis_assets.tables import TABLES
 
     table = TABLES[name]
+    if table.live == "stream":
+        return "what was not recorded is gone; run: kis-assets stream --store"
     if table.live:
         return (
             "captures cannot be had later; the latest session's: "

@@ -172,10 +172,10 @@ class CatalogReader:
 
     def units(self, table: str) -> list[str]:
         """The days or months of a table that were ever written, oldest first, as ISO text."""
-        folder = self.folder / "versions" / table
-        if not folder.is_dir():
-            return []
-        return sorted(path.name.partition("=")[2] for path in folder.iterdir() if "=" in path.name)
+        # Days that are being recorded are there too, before they are stored as others are.
+        folders = [self.folder / kind / table for kind in ("versions", "live")]
+        found = (path.name for folder in folders if folder.is_dir() for path in folder.iterdir())
+        return sorted({name.partition("=")[2] for name in found if "=" in name})
 
     def close(self) -> None:
         """Close what is open. Whoever has a cursor of it keeps that."""

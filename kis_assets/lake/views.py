@@ -86,10 +86,17 @@ def _in_order(views: dict[str, View]) -> dict[str, View]:
     return found
 
 
+_SQL = files("kis_assets.lake") / "sql"
 VIEWS = _in_order(
     {
         file.name.removesuffix(".sql"): _view(file.read_text(encoding="utf-8"))
-        for file in (files("kis_assets.lake") / "sql").iterdir()
+        for file in _SQL.iterdir()
         if file.name.endswith(".sql")
     }
 )
+FUNCTIONS = {
+    "trade_bars(seconds)": _view(
+        (_SQL / "functions" / "trade_bars.sql").read_text(encoding="utf-8")
+    ).sql,
+}
+"""Views with a parameter, which DuckDB knows as table macros: FROM trade_bars(10)."""

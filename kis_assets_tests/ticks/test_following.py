@@ -236,11 +236,15 @@ def test_twenty_stocks_for_ten_minutes_at_sixty_times_speed(
     with place(settings, tmp_path, 60) as made:
         codes = [it.code for it in made.market.stocks(DAY)[:20]]
         with made.follow(codes) as following:
+            [session] = following.feed._streams
+            assert session is not None
             for number in range(breaks):
+                made.until(lambda: session._ever_open and not session._pending)
                 made.until(lambda n=number: made.now() > TEN + timedelta(minutes=1 + 2 * n))
                 made.simulator.faults.stream_drop = When(calls=1)
                 made.until(lambda n=number: following.feed.reconnects > n)
-            made.until(lambda: made.now() > TEN + timedelta(minutes=11 if not breaks else 13))
+            until = made.now() + timedelta(minutes=5 if breaks else 10)
+            made.until(lambda: made.now() > until)
         seen = [code for code in codes if code in following.last]
         made.holds(seen)
         gaps = made.recorded(STREAM_GAPS).filter(reason="disconnected")

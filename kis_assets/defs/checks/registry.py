@@ -12,6 +12,7 @@ from kis_assets.defs.checks import (
     lending,
     prices,
     reference,
+    ticks,
 )
 from kis_assets.defs.checks import daily_candles as candles
 from kis_assets.defs.checks import minute_candles as minutes
@@ -30,6 +31,7 @@ from kis_assets.tables import (
     MARKET_DAYS,
     MARKET_FLOWS,
     MINUTE_CANDLES,
+    ORDER_BOOK_TICKS,
     ORDER_BOOKS,
     PRICE_SNAPSHOTS,
     PROGRAM_TRADES,
@@ -37,6 +39,8 @@ from kis_assets.tables import (
     STOCK_INFO,
     STOCK_LOANS,
     STOCK_MASTER,
+    STREAM_GAPS,
+    TRADES,
     VALUATIONS,
     Table,
 )
@@ -79,6 +83,23 @@ LISTED: dict[Table, list[Check]] = {
         Check(books.totals_cover_levels, WARN),
         Check(books.levels_have_shares, WARN),
     ],
+    TRADES: [
+        UNIQUE,
+        Check(ticks.records_are_of_their_day, blocks=True),
+        Check(ticks.records_are_in_order, WARN),
+        Check(ticks.running_volume_never_falls, WARN),
+        Check(ticks.trades_and_gaps_make_the_running_volume),
+        Check(ticks.trades_make_the_minutes, WARN),
+        Check(ticks.the_last_trade_has_the_volume_of_the_day, WARN),
+    ],
+    ORDER_BOOK_TICKS: [
+        UNIQUE,
+        Check(ticks.records_are_of_their_day, blocks=True),
+        Check(ticks.records_are_in_order, WARN),
+        Check(books.asks_rise_and_bids_fall, WARN),
+        Check(ticks.bids_lie_below_asks, WARN),
+    ],
+    STREAM_GAPS: [UNIQUE, Check(ticks.nothing_is_missing, WARN)],
     DAILY_CANDLES: [
         UNIQUE,
         AS_MANY,

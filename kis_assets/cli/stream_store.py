@@ -1,0 +1,107 @@
+"""`kis-assets stream --store`: what is followed is recorded, and a terminal shows how it goes."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from kis_assets.cli import output
+
+if TYPE_CHECKING:
+    from kis_assets.lake.lake import Lake
+    from kis_assets.settings import Settings
+    from kis_assets.ticks.following import Following
+
+_LINE_EVERY = 60.0
+"""Seconds between two lines where there is no terminal."""
+
+
+def record(
+    settings: Settings,
+    lake: Lake,
+    codes: list[str],
+    names: dict[str, str],
+    *,
+    with_books: bool,
+    seconds: float | None,
+    clock: Callable[[], datetime],
+) -> None:
+    """Record stocks until the time is up or somebody ends it; show rates, prices and gaps.
+
+    Raises:
+        KISError: a session failed for good.
+        LakeError: another process records this day.
+    """
+    from rich.live import Live
+
+    from kis_assets.ticks.following import Following
+
+    console = output.console()
+    ends = time.monotonic() + (seconds if seconds is not None else float("inf"))
+    with Following(settings, lake, codes, with_books=with_books, clock=clock) as following:
+        console.print(f"recording {len(codes)} stocks in {lake.folder / 'live'}", highlight=False)
+        said = time.monotonic()
+        if console.is_terminal:
+            with Live(console=console, refresh_per_second=2) as live:
+                while time.monotonic() < ends and not following.wait(0.5):
+                    live.update(_page(following, names))
+        else:
+            while time.monotonic() < ends and not following.wait(min(1.0, ends - time.monotonic())):
+                if time.monotonic() - said >= _LINE_EVERY:
+                    said = time.monotonic()
+                    console.print(_line(following), highlight=False)
+    console.print(_line(following), highlight=False)
+
+
+def serve(
+    settings: Settings, lake: Lake, watch_list: Callable[[], list[str]], *, with_books: bool
+) -> None:
+    """Record every session from now on, until SIGTERM or Ctrl-C.
+
+    Raises:
+        KISError: the watch list cannot be followed.
+    """
+    from kis_assets.execution.recording import Recording
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    recording = Recording(settings, lake, watch_list, with_books=with_books)
+
+    def stop(_number: int, _frame: object) -> None:
+        recording.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    recording.run()
+
+
+def _line(following: Following) -> str:
+    stored = following.stored
+    return (
+        f"{stored['trades']:,} trades and {stored['order_book_ticks']:,} order books of "
+        f"{following.day} stored, {stored['stream_gaps']} gaps, "
+        f"{following.feed.reconnects} reconnects"
+    )
+
+
+def _page(following: Following, names: dict[str, str]) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 1, 0, 0), caption=_line(following), caption_justify="left")
+    for name in ("code", "name", "time", "price", "change", "volume", "records"):
+        is_text = name in ("code", "name", "time")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
+    for code in following.codes:
+        trade = following.last.get(code)
+        known = ("", "", "", "")
+        if trade is not None:
+            known = (
+                f"{trade.traded_at:%H:%M:%S}",
+                f"{trade.price:,}",
+                f"{trade.change_rate:+.2f} %",
+                f"{trade.volume:,}",
+            )
+        table.add_row(code, names.get(code, ""), *known, f"{following.records[code]:,}")
+    return table

@@ -1,0 +1,70 @@
+"""A recorded day of the real-time feed: stored when its last trade is over."""
+
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from kis_assets.defs.materialization import Report, asset_of
+from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
+from kis_assets.errors import InvalidRequest
+from kis_assets.exchange import calendar
+from kis_assets.lake.scope import Scope
+from kis_assets.tables import ORDER_BOOK_TICKS, STREAM_GAPS, TRADES, Table
+from kis_assets.ticks import compaction
+
+_SHOWN = 100_000
+"""Rows of a day that are looked at for its page."""
+
+feed = dg.AssetSpec(
+    "real_time_feed",
+    group_name="ticks",
+    kinds={"websocket"},
+    description=(
+        "Trades and order books as KIS sends them (WebSocket), recorded by `kis-assets stream "
+        "--store`; docs/stream.md. What was not recorded is gone."
+    ),
+)
+
+
+@asset_of(TRADES, "ticks", deps=[feed])
+def trades(
+    context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
+) -> dg.MaterializeResult[Any]:
+    """The trades of a day, out of its journal."""
+    return _stored(context, kis, lake, TRADES)
+
+
+@asset_of(ORDER_BOOK_TICKS, "ticks", deps=[feed])
+def order_book_ticks(
+    context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
+) -> dg.MaterializeResult[Any]:
+    """The order books of a day, out of its journal."""
+    return _stored(context, kis, lake, ORDER_BOOK_TICKS)
+
+
+@asset_of(STREAM_GAPS, "ticks", deps=[feed])
+def stream_gaps(
+    context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
+) -> dg.MaterializeResult[Any]:
+    """What the journal of a day misses."""
+    return _stored(context, kis, lake, STREAM_GAPS)
+
+
+def _stored(
+    context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource, table: Table
+) -> dg.MaterializeResult[Any]:
+    with plain_failures():
+        day = date.fromisoformat(context.partition_key)
+        session = calendar.session(day)
+        if session is None or kis.now() < session.over_at:
+            raise InvalidRequest(
+                f"the trading of {day} is not over: meanwhile the views show what is recorded"
+            )
+        report = Report(kis)
+        try:
+            change = compaction.store(lake.lake, table, day)
+        except FileNotFoundError as error:
+            raise InvalidRequest(f"{error}; run: kis-assets stream --store") from None
+        shown = lake.lake.scan(table, first=day, last=day).head(_SHOWN).collect()
+        return report.stored(lake.lake, table, Scope.day(day), change, shown)

@@ -1,0 +1,136 @@
+"""The service that records the feed: it opens before a session, and stores the day after it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime, time, timedelta
+
+from kis_assets.errors import InvalidRequest, KISError
+from kis_assets.exchange import calendar
+from kis_assets.execution import runner
+from kis_assets.execution.dagster_home import in_process
+from kis_assets.execution.runner import Outcome
+from kis_assets.lake.closed_days import said_closed
+from kis_assets.lake.lake import Lake
+from kis_assets.settings import Settings
+from kis_assets.ticks.compaction import RECORDED
+from kis_assets.ticks.following import Following
+
+log = logging.getLogger(__name__)
+
+OPENS = time(7, 50)
+"""When the service is there: NXT opens at 08:00."""
+CLOSES_AFTER = timedelta(minutes=5)
+"""How long after the last trade of the day it stays."""
+LISTED_AGAIN = time(12, 0)
+"""When the watch list is made anew."""
+_LOOK = 5.0
+"""Seconds between two looks at the clock."""
+_TRY_AGAIN = 60.0
+"""Seconds after a session that failed for good, such as one that another program holds."""
+
+
+class Recording:
+    """Records day after day, until it is told to stop.
+
+    Args:
+        settings: which server, whose credentials.
+        lake: where the days are recorded and stored.
+        watch_list: gives the stocks to follow; asked at the start of a day and at noon.
+        with_books: whether order books are followed too.
+        clock: the present instant.
+        look: seconds of the machine's own time between two looks at the clock.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        lake: Lake,
+        watch_list: Callable[[], list[str]],
+        *,
+        with_books: bool = True,
+        clock: Callable[[], datetime] = calendar.now,
+        look: float = _LOOK,
+    ) -> None:
+        self.settings, self.lake, self._watch_list = settings, lake, watch_list
+        self._with_books, self._clock, self._look = with_books, clock, look
+        self.following: Following | None = None
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """End it, from any thread or a signal."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Record every session from now on; returns once it is stopped."""
+        while not self._stopping.is_set():
+            session = self._next()
+            opens = datetime.combine(session.day, OPENS, calendar.SEOUL)
+            if self._clock() < opens:
+                log.info("the next session is on %s: waiting until %s", session.day, OPENS)
+            while self._clock() < opens and not self._stopping.wait(self._look):
+                pass
+            if self._stopping.is_set():
+                return
+            self._record(session)
+            if not self._stopping.is_set():
+                self.store(session)
+
+    def _next(self) -> calendar.Session:
+        """The session of today while it lasts, else the next one that is not called off."""
+        now = self._clock().astimezone(calendar.SEOUL)
+        session = calendar.session(now.date())
+        day = now.date()
+        while session is None or now >= session.over_at + CLOSES_AFTER or self._is_off(session):
+            day = calendar.next_trading_day(day)
+            session = calendar.session(day)
+        return session
+
+    def _is_off(self, session: calendar.Session) -> bool:
+        return session.day in said_closed(self.lake, session.day, session.day)
+
+    def _record(self, session: calendar.Session) -> None:
+        until = session.over_at + CLOSES_AFTER
+        noon = datetime.combine(session.day, LISTED_AGAIN, calendar.SEOUL)
+        is_new = self._clock() >= noon
+        while self._clock() < until and not self._stopping.is_set():
+            try:
+                with Following(
+                    self.settings,
+                    self.lake,
+                    self._watch_list(),
+                    with_books=self._with_books,
+                    clock=self._clock,
+                ) as self.following:
+                    log.info("recording %s stocks", len(self.following.codes))
+                    while self._clock() < until and not self._stopping.is_set():
+                        if self.following.wait(self._look):
+                            return
+                        if not is_new and self._clock() >= noon:
+                            is_new = True
+                            self._list_again(self.following)
+            except KISError as error:
+                if isinstance(error, InvalidRequest):
+                    raise
+                log.error("%s; trying again in %.0f s", error, _TRY_AGAIN)
+                self._stopping.wait(_TRY_AGAIN)
+
+    def _list_again(self, following: Following) -> None:
+        try:
+            following.change(self._watch_list())
+        except KISError as error:
+            log.warning("the watch list stays as it is: %s", error)
+
+    def store(self, session: calendar.Session) -> list[Outcome]:
+        """Store a recorded day and check it, by runs of Dagster in this process."""
+        names = [table.name for table in RECORDED]
+        with in_process(runner.home(self.settings)) as instance:
+            outcomes = runner.run_day(session.day, instance, self.settings, names)
+        for it in outcomes:
+            if it.error:
+                log.error("%s of %s: %s", it.table, it.partition, it.error)
+            else:
+                log.info("%s of %s is stored", it.table, it.partition)
+        return outcomes
