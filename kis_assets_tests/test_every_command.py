@@ -117,6 +117,8 @@ ANSWERS = {
     "kis-assets condition daily_candles": "was not fetched",
     "kis-assets diff daily_candles 2026-03": "0 rows added, 0 removed, 1 altered",
     "kis-assets stream 005930": " KRW ",
+    "kis-assets stream 005930 000660 --store --books": "recording 2 stocks in",
+    "kis-assets stream --top 20 --store": "recording 5 stocks in",
     "kis-assets warm --top 100": "5 stocks in",
     "kis-assets status": "no credentials",
     "kis-assets doctor": "005930 costs",
@@ -637,6 +639,7 @@ TREE: Any = typer.main.get_command(app)
 PHRASES = {
     *("retry( circuit breaker( rate limiter( send )))", "kill -9"),
     *("source = 'krx'", "started_at AT TIME ZONE 'Asia/Seoul'", "TIMESTAMP WITH TIME ZONE"),
+    *('{"stream_drop": {"calls": 1}}', '{"stream_half_frame": {"path": "H0STCNT0/005930"}}'),
     *("POST /simulator/faults", '{"text": "kis_assets: ... failed: ... (run ...)"}'),
     *("Market(...).daily_candles(..., as_of=...)", "python -P"),
     *("git rev-parse HEAD",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 
 import polars as pl
@@ -11,6 +11,10 @@ from kis_assets.lake.lake import Change, Lake, Scope
 from kis_assets.tables import ORDER_BOOK_TICKS, STREAM_GAPS, TRADES, Table
 from kis_assets.ticks.journal import Journal, instant
 
+RECORDED = (TRADES, ORDER_BOOK_TICKS, STREAM_GAPS)
+"""The tables that a stream records."""
+Pieces = Callable[[pl.LazyFrame, Journal, str], Iterator[pl.DataFrame]]
+"""Gives the rows of a day, a stock at a time, out of those recorded, its journal and the source."""
 _AT_ONCE = 400_000
 """Rows that are in memory together; of one stock there may be more."""
 _ONE_TRADE = ("traded_at", "price", "quantity", "volume")
@@ -29,8 +33,14 @@ def show(lake: Lake, journal: Journal) -> None:
                 parts.add(last + 1, found[-1][0], rows)
 
 
-def store(lake: Lake, table: Table, day: date) -> Change:
+def store(lake: Lake, table: Table, day: date, pieces: Pieces) -> Change:
     """Store a recorded day of a table as one file, and publish.
+
+    Args:
+        lake: where it was recorded.
+        table: the table.
+        day: the trading day.
+        pieces: what gives its rows a stock at a time: `trades`, `books` or `gaps`.
 
     Raises:
         FileNotFoundError: nothing was recorded on that day.
@@ -41,15 +51,17 @@ def store(lake: Lake, table: Table, day: date) -> Change:
         raise FileNotFoundError(f"nothing was recorded on {day}: {journal.path} is not there")
     show(lake, journal)
     rows = lake.live_parts(table, day).scan()
-    return lake.replace_stocks(table, Scope.day(day), RECORDED[table](rows, journal, lake.source))
+    return lake.replace_stocks(table, Scope.day(day), pieces(rows, journal, lake.source))
 
 
-def _trades(rows: pl.LazyFrame, _: Journal, __: str) -> Iterator[pl.DataFrame]:
-    for piece in _by_stock(rows):  # some records came twice, long after the first
+def trades(rows: pl.LazyFrame, _: Journal, __: str) -> Iterator[pl.DataFrame]:
+    """All trades of a stock at a time, each once."""
+    for piece in _by_stock(rows):  # some came twice, long after the first
         yield piece.unique(_ONE_TRADE, keep="first", maintain_order=True)
 
 
-def _books(rows: pl.LazyFrame, _: Journal, __: str) -> Iterator[pl.DataFrame]:
+def books(rows: pl.LazyFrame, _: Journal, __: str) -> Iterator[pl.DataFrame]:
+    """All order books of a stock at a time."""
     yield from _by_stock(rows)
 
 
@@ -73,7 +85,7 @@ def _of(rows: pl.LazyFrame, codes: list[str]) -> list[pl.DataFrame]:
     return found.partition_by("stock_code", maintain_order=True)
 
 
-def _gaps(rows: pl.LazyFrame, journal: Journal, source: str) -> Iterator[pl.DataFrame]:
+def gaps(rows: pl.LazyFrame, journal: Journal, source: str) -> Iterator[pl.DataFrame]:
     """The gaps of a day, those included that no trade has ended: nobody knows what is missing."""
     known = rows.collect()
     state = journal.state()
@@ -100,7 +112,3 @@ def _gaps(rows: pl.LazyFrame, journal: Journal, source: str) -> Iterator[pl.Data
     yield from everything.sort("stock_code", "sequence").partition_by(
         "stock_code", maintain_order=True
     )
-
-
-RECORDED = {TRADES: _trades, ORDER_BOOK_TICKS: _books, STREAM_GAPS: _gaps}
-"""The tables that a stream records, and what gives the rows of a day of each."""

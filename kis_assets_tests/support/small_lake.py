@@ -36,6 +36,7 @@ from kis_assets.tables import (
     MARKET_DAYS,
     MARKET_FLOWS,
     MINUTE_CANDLES,
+    ORDER_BOOK_TICKS,
     ORDER_BOOKS,
     PRICE_SNAPSHOTS,
     PROGRAM_TRADES,
@@ -44,6 +45,8 @@ from kis_assets.tables import (
     STOCK_INFO,
     STOCK_LOANS,
     STOCK_MASTER,
+    STREAM_GAPS,
+    TRADES,
     VALUATIONS,
     Table,
 )
@@ -131,8 +134,28 @@ def build(data: Path) -> Path:
         noon = NOON.astimezone(UTC)
         books = source.tables.order_books(few, DAY, noon).rows
         second.replace(ORDER_BOOKS, Scope.capture(DAY, noon), books)
+    _keep_ticks(second, books)
     Lake(settings.source_dir, source="mock").publish()
     return settings.source_dir
+
+
+def _keep_ticks(lake: Lake, books: pl.DataFrame) -> None:
+    """A book and two trades of each stock, as a stream would have recorded them at noon."""
+    ticks = books.with_columns(sequence=pl.int_range(1, pl.len() + 1))
+    wanted = ORDER_BOOK_TICKS.schema.names()
+    booked = ticks.with_columns(booked_at="captured_at").select(wanted)
+    lake.replace(ORDER_BOOK_TICKS, Scope.day(DAY), booked.cast(dict(ORDER_BOOK_TICKS.schema)))
+    rows = [
+        {"trading_day": DAY, "stock_code": code, "sequence": number, "side": side, "quantity": 10,
+         "traded_at": NOON.astimezone(UTC), "price": 1_000 * number, "volume": 10 * number,
+         "trading_value": 10_000, "change": 0, "is_halted": False}
+        for code in CODES for number, side in ((1, "buy"), (2, "sell"))
+    ]  # fmt: skip
+    lake.replace(TRADES, Scope.day(DAY), _rows(TRADES, rows))
+    gap = {"trading_day": DAY, "stock_code": SAMSUNG, "sequence": 1, "reason": "disconnected",
+           "since": NOON.astimezone(UTC), "until": EVENING.astimezone(UTC),
+           "missing_volume": 100}  # fmt: skip
+    lake.replace(STREAM_GAPS, Scope.day(DAY), _rows(STREAM_GAPS, [gap]))
 
 
 def _keep_figures(lake: Lake, settings: Settings, stocks: pl.DataFrame) -> None:

@@ -148,7 +148,7 @@ def test_the_list_changes_and_what_stays_loses_nothing(fast: Place) -> None:
     reasons = fast.recorded(STREAM_GAPS).select("stock_code", "reason").rows()
     assert sorted(reasons) == sorted((code, "late_start") for code in CODES)
     # Of the one that left nothing is known from then on, and that is told.
-    compaction.store(fast.lake, STREAM_GAPS, DAY)
+    compaction.store(fast.lake, STREAM_GAPS, DAY, compaction.gaps)
     rows = fast.lake.scan(STREAM_GAPS).filter(reason="left_out").collect()
     assert rows.select("stock_code", "until", "missing_volume").rows() == [(CODES[0], None, None)]
 

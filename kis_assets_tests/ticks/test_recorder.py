@@ -327,7 +327,7 @@ def test_views_show_a_day_while_it_is_recorded_and_one_file_when_it_is_stored(
     rows = [(SAMSUNG, 1, 10), (SAMSUNG, 2, 20), (HYNIX, 3, 30)]
     assert shown(lake, query) == rows
     made.close()
-    change = compaction.store(lake, TRADES, DAY)
+    change = compaction.store(lake, TRADES, DAY, compaction.trades)
     assert (change.rows, change.added) == (3, 3)
     assert shown(lake, query) == rows
     [path] = (lake.folder / "parquet" / "trades").iterdir()
@@ -337,13 +337,13 @@ def test_views_show_a_day_while_it_is_recorded_and_one_file_when_it_is_stored(
 def test_what_is_stored_again_makes_no_second_version(lake: Lake, recording: Recorder) -> None:
     recording.take(trade("09:00:01", 10))
     recording.commit()
-    first = compaction.store(lake, TRADES, DAY)
-    again = compaction.store(lake, TRADES, DAY)
+    first = compaction.store(lake, TRADES, DAY, compaction.trades)
+    again = compaction.store(lake, TRADES, DAY, compaction.trades)
     assert first.path is not None
     assert (again.path, again.added, again.rows) == (None, 0, 1)
     recording.take(trade("09:00:02", 20))
     recording.commit()
-    assert compaction.store(lake, TRADES, DAY).added == 1
+    assert compaction.store(lake, TRADES, DAY, compaction.trades).added == 1
 
 
 def test_a_gap_that_no_trade_ended_is_stored_without_a_volume(
@@ -352,7 +352,7 @@ def test_a_gap_that_no_trade_ended_is_stored_without_a_volume(
     recording.take(trade("09:00:01", 10))
     recording.broke([SAMSUNG], at("15:29:00"))
     recording.commit()
-    compaction.store(lake, STREAM_GAPS, DAY)
+    compaction.store(lake, STREAM_GAPS, DAY, compaction.gaps)
     query = "SELECT stock_code, until, missing_volume, reason FROM stream_gaps"
     assert shown(lake, query) == [(SAMSUNG, None, None, "disconnected")]
 
@@ -366,7 +366,7 @@ def test_a_record_that_came_twice_long_after_the_first_is_stored_once(
         made.take(record)
     made.close()
     assert stored(lake, TRADES).height == 3
-    compaction.store(lake, TRADES, DAY)
+    compaction.store(lake, TRADES, DAY, compaction.trades)
     assert shown(lake, "SELECT volume FROM trades ORDER BY sequence") == [(10,), (20,)]
 
 
@@ -375,7 +375,7 @@ def test_small_files_go_a_day_after_the_day_is_stored(
 ) -> None:
     recording.take(trade("09:00:01", 10))
     recording.commit()
-    compaction.store(lake, TRADES, DAY)
+    compaction.store(lake, TRADES, DAY, compaction.trades)
     folder = lake.folder / "live" / "trades"
     lake.maintain()
     assert list(folder.iterdir())
@@ -389,7 +389,7 @@ def test_small_files_go_a_day_after_the_day_is_stored(
 
 def test_a_day_that_nobody_recorded_cannot_be_stored(lake: Lake) -> None:
     with pytest.raises(FileNotFoundError, match="nothing was recorded on 2026-03-17"):
-        compaction.store(lake, TRADES, DAY)
+        compaction.store(lake, TRADES, DAY, compaction.trades)
     assert days(lake.folder) == []
 
 

@@ -32,7 +32,7 @@ def trades(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
     """The trades of a day, out of its journal."""
-    return _stored(context, kis, lake, TRADES)
+    return _stored(context, kis, lake, TRADES, compaction.trades)
 
 
 @asset_of(ORDER_BOOK_TICKS, "ticks", deps=[feed])
@@ -40,7 +40,7 @@ def order_book_ticks(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
     """The order books of a day, out of its journal."""
-    return _stored(context, kis, lake, ORDER_BOOK_TICKS)
+    return _stored(context, kis, lake, ORDER_BOOK_TICKS, compaction.books)
 
 
 @asset_of(STREAM_GAPS, "ticks", deps=[feed])
@@ -48,11 +48,15 @@ def stream_gaps(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
     """What the journal of a day misses."""
-    return _stored(context, kis, lake, STREAM_GAPS)
+    return _stored(context, kis, lake, STREAM_GAPS, compaction.gaps)
 
 
 def _stored(
-    context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource, table: Table
+    context: dg.AssetExecutionContext,
+    kis: KISResource,
+    lake: LakeResource,
+    table: Table,
+    pieces: compaction.Pieces,
 ) -> dg.MaterializeResult[Any]:
     with plain_failures():
         day = date.fromisoformat(context.partition_key)
@@ -63,7 +67,7 @@ def _stored(
             )
         report = Report(kis)
         try:
-            change = compaction.store(lake.lake, table, day)
+            change = compaction.store(lake.lake, table, day, pieces)
         except FileNotFoundError as error:
             raise InvalidRequest(f"{error}; run: kis-assets stream --store") from None
         shown = lake.lake.scan(table, first=day, last=day).head(_SHOWN).collect()
