@@ -49,7 +49,7 @@ statement_ingestion = dg.define_asset_job("statement_ingestion", selection=["fin
 
 # The journal of a stream becomes tables when the day is over.
 tick_compaction = dg.define_asset_job(
-    "tick_compaction", selection=["trades", "order_book_ticks", "stream_gaps"]
+    "tick_compaction", selection=["stream_gaps", "trades", "order_book_ticks"]
 )
 
 

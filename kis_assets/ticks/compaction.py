@@ -11,8 +11,8 @@ from kis_assets.lake.lake import Change, Lake, Scope
 from kis_assets.tables import ORDER_BOOK_TICKS, STREAM_GAPS, TRADES, Table
 from kis_assets.ticks.journal import Journal, instant
 
-RECORDED = (TRADES, ORDER_BOOK_TICKS, STREAM_GAPS)
-"""The tables that a stream records."""
+RECORDED = (STREAM_GAPS, TRADES, ORDER_BOOK_TICKS)
+"""The tables that a stream records; trades are held against the gaps."""
 Pieces = Callable[[pl.LazyFrame, Journal, str], Iterator[pl.DataFrame]]
 """Gives the rows of a day, a stock at a time, out of those recorded, its journal and the source."""
 _AT_ONCE = 400_000

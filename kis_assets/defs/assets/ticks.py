@@ -27,7 +27,7 @@ feed = dg.AssetSpec(
 )
 
 
-@asset_of(TRADES, "ticks", deps=[feed])
+@asset_of(TRADES, "ticks", deps=[feed, "stream_gaps"])
 def trades(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:

@@ -17,7 +17,7 @@ def _steps(side: str, what: str) -> list[tuple[str, str]]:
     return [(f"{side}_{what}_{n}", f"{side}_{what}_{n + 1}") for n in _PLACES[:-1]]
 
 
-def asks_rise_and_bids_fall(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
+def asks_rise_and_bids_fall(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Every level is further from the middle than the one before it, and none is left out."""
     wrong = [
         pl.col(better).is_null() & pl.col(worse).is_not_null()
@@ -26,7 +26,8 @@ def asks_rise_and_bids_fall(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     ]
     wrong += [pl.col(better) >= pl.col(worse) for better, worse in _steps("ask", "price")]
     wrong += [pl.col(better) <= pl.col(worse) for better, worse in _steps("bid", "price")]
-    return rows.filter(pl.any_horizontal(wrong)).select(*KEY, "^(ask|bid)_price_.*$")
+    prices = "^(ask|bid)_price_.*$"
+    return rows.filter(pl.any_horizontal(wrong)).select(*window.table.key, prices)
 
 
 def best_bid_is_below_best_ask(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
