@@ -10,7 +10,17 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import big_lake, evening, fetching, growth, peers, publishing, reading, starting
+from benchmarks import (
+    big_lake,
+    evening,
+    fetching,
+    growth,
+    peers,
+    publishing,
+    reading,
+    starting,
+    streaming,
+)
 from benchmarks.measure import Line, keep, machine, table
 
 
@@ -26,6 +36,8 @@ def main() -> None:
     parser.add_argument("--evening-stocks", type=int, default=500)
     parser.add_argument("--growth-stocks", type=int, default=300, help="to begin with")
     parser.add_argument("--starts", type=int, default=5, help="of each command")
+    parser.add_argument("--trades-a-second", type=float, default=5_000)
+    parser.add_argument("--stream-seconds", type=float, default=60)
     parser.add_argument("--url", help="a KIS-shaped server instead of the simulator")
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
     parser.add_argument("--parts", help="some of them, such as reading,growth; all unless given")
@@ -71,6 +83,9 @@ def _parts(given: argparse.Namespace, scratch: Path) -> dict[str, Callable[[], l
         "fetching": lambda: fetching.fetch(scratch, given.stocks, given.url),
         "peers": lambda: peers.side_by_side(
             scratch / "peers", given.url, given.peer_stocks, given.seconds
+        ),
+        "streaming": lambda: streaming.stream(
+            scratch / "streaming", given.trades_a_second, given.stream_seconds
         ),
         "evening": lambda: evening.evening(scratch / "evening", given.evening_stocks),
     }

@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import polars as pl
 
@@ -20,9 +20,13 @@ from kis_assets.sources.record_types import (
     PriceType,
     StockInfo,
 )
+from kis_assets.sources.streamed import OnBook, OnTrade
 from kis_assets.sources.tables import TableSource
 from kis_assets.transport.fan_out import Progress
 from kis_assets.transport.stats import Tally
+
+if TYPE_CHECKING:
+    from kis_assets.kis.feed import Feed
 
 T = TypeVar("T")
 
@@ -180,6 +184,33 @@ class DataSource(ABC):
             result[kind] = {"succeeded": stats["succeeded"], "failed": stats["failed"]}
         result["total_duration_seconds"] = round(time.monotonic() - started, 2)
         return result
+
+    def stream(
+        self,
+        stock_codes: Iterable[str],
+        *,
+        on_trade: OnTrade | None = None,
+        on_order_book: OnBook | None = None,
+    ) -> Feed:
+        """Trades and order books as they happen, handed to functions until the feed is closed.
+
+        With a cache in front, quotes of these stocks stay up to date: who asks for one costs no
+        request.
+
+        Args:
+            stock_codes: up to 41 a key with one function, 20 with both.
+            on_trade: told each trade, in a thread of the feed.
+            on_order_book: told each order book.
+
+        Returns:
+            The feed: `change(codes)` follows others, `wait(seconds)` waits for its end, and
+            `close()` or leaving a `with` ends it.
+
+        Raises:
+            InvalidRequest: a code is none, or they are more than the keys take.
+            NotSupported: the source has no feed.
+        """
+        raise self.tables.lacks("a real-time feed")
 
     def keep_prices(  # noqa: B027 - most keep nothing
         self, rows: pl.DataFrame, captured_at: datetime

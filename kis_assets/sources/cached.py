@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from kis_assets.exchange.venues import Venue
+from kis_assets.kis.stream_records import Trade
 from kis_assets.settings import Settings
 from kis_assets.sources.bars import refuse_unless_bars
 from kis_assets.sources.base import DataSource
@@ -26,9 +27,13 @@ from kis_assets.sources.record_types import (
     PriceType,
     StockInfo,
 )
+from kis_assets.sources.streamed import OnBook, OnTrade, Refresher
 from kis_assets.state.cache import Statistics, Store
 from kis_assets.state.shared import open_state
 from kis_assets.transport.fan_out import Progress
+
+if TYPE_CHECKING:
+    from kis_assets.kis.feed import Feed
 
 
 def namespace(settings: Settings) -> str:
@@ -143,6 +148,31 @@ class CachedDataSource(DataSource):
             lambda codes: self.source.get_chart_data_batch(codes, period, count, max_workers),
             self._settings.kis_cache_ttl_chart,
         )
+
+    def stream(
+        self,
+        stock_codes: Iterable[str],
+        *,
+        on_trade: OnTrade | None = None,
+        on_order_book: OnBook | None = None,
+    ) -> Feed:
+        """See `DataSource.stream`; each second the newest trade of a stock is its quote."""
+
+        def put(quote: CurrentPrice) -> None:
+            kept = {self._price_key(quote.stock_code): quote}
+            ttl, venue = self._settings.kis_cache_ttl_price, self._settings.kis_venue
+            self._records.put(kept, ttl, self._settings.now(), venue)
+
+        refresher = Refresher(self.get_current_price, put)
+
+        def take(trade: Trade) -> None:
+            refresher.take(trade)
+            if on_trade:
+                on_trade(trade)
+
+        is_of_books = on_order_book is not None and on_trade is None
+        trades = None if is_of_books else take
+        return self.source.stream(stock_codes, on_trade=trades, on_order_book=on_order_book)
 
     # What is known beside
 

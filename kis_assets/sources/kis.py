@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kis_assets.errors import NotSupported
 from kis_assets.exchange import calendar
@@ -26,9 +26,13 @@ from kis_assets.sources.record_types import (
     StockInfo,
 )
 from kis_assets.sources.resume import History
+from kis_assets.sources.streamed import Listener, OnBook, OnTrade
 from kis_assets.state.cache import Store
 from kis_assets.tables import LEVELS
 from kis_assets.transport.fan_out import Progress
+
+if TYPE_CHECKING:
+    from kis_assets.kis.feed import Feed
 
 
 class KISDataSource(DataSource):
@@ -124,6 +128,19 @@ class KISDataSource(DataSource):
             expected_price=book["expected_price"],
             expected_volume=book["expected_volume"],
         )
+
+    def stream(
+        self,
+        stock_codes: Iterable[str],
+        *,
+        on_trade: OnTrade | None = None,
+        on_order_book: OnBook | None = None,
+    ) -> Feed:
+        """See `DataSource.stream`."""
+        from kis_assets.kis.feed import Feed  # takes the library of web sockets along
+
+        listener = Listener(on_trade, on_order_book)
+        return Feed(self._settings, map(checked, stock_codes), listener.kinds, listener.take)
 
     def get_chart_data(
         self,

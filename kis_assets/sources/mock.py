@@ -5,11 +5,12 @@ Only what differs from KIS stands here: where requests go, and that no limit hol
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
@@ -20,7 +21,11 @@ from kis_assets.simulator.server.http import InProcessTransport
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.sources.kis_tables import KISTables
+from kis_assets.sources.streamed import OnBook, OnTrade
 from kis_assets.state.cache import SqliteStore
+
+if TYPE_CHECKING:
+    from kis_assets.kis.feed import Feed
 
 IN_PROCESS = {
     "kis_app_key": SecretStr("MOCK" * 9),
@@ -70,6 +75,19 @@ class MockDataSource(KISDataSource):
     def __init__(self, settings: Settings, *, seed: int = 0) -> None:
         self._folder = TemporaryDirectory(prefix="kis-assets-mock-")
         super().__init__(**in_process(settings, self._folder.name, seed))
+
+    def stream(
+        self,
+        stock_codes: Iterable[str],
+        *,
+        on_trade: OnTrade | None = None,
+        on_order_book: OnBook | None = None,
+    ) -> Feed:
+        """Nothing: a feed needs a server."""
+        raise NotSupported(
+            "the mock market in this process has no feed; `kis-assets simulate` serves one, and "
+            "prints the settings for it"
+        )
 
     def standing(self) -> dict[str, Any]:
         """Nothing: no other process shares the invented server."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -28,6 +29,8 @@ CREATE TABLE IF NOT EXISTS batch (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL, rows INTEGER NOT NULL, content BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
+_AT_ONCE = 250
+"""Rows of a batch at most. To make one takes a millisecond in which no other thread goes on."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -73,9 +76,9 @@ class Journal:
     def add(self, rows: Mapping[Table, Sequence[Row]], state: Mapping[str, Any]) -> None:
         """Add rows and replace what is known, all or nothing, on the disk when this returns."""
         batches = [
-            (table.name, len(several), _packed(columns_of(table), several))
+            (table.name, len(some), _packed(columns_of(table), some))
             for table, several in rows.items()
-            if several
+            for some in _pieces(several)
         ]
         values = [(key, json.dumps(value)) for key, value in state.items()]
         with closing(self._open()) as connection, connection:
@@ -120,6 +123,13 @@ class Journal:
 
     def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=30)
+
+
+def _pieces(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """The rows of a commit in pieces, between which other threads of the process go on."""
+    for start in range(0, len(rows), _AT_ONCE):
+        yield rows[start : start + _AT_ONCE]
+        time.sleep(0)
 
 
 def _packed(names: list[str], rows: Sequence[Row]) -> bytes:
