@@ -39,7 +39,7 @@ def main() -> None:
         _send(connection, codes, rate, seconds)
 
     with serve(talk, "127.0.0.1", 0, compression=None) as server:
-        print(server.socket.getsockname()[1], flush=True)  # noqa: T201
+        print(server.socket.getsockname()[1], flush=True)
         server.serve_forever()
 
 
