@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +48,11 @@ def record(
         said = time.monotonic()
         if console.is_terminal:
             with Live(console=console, refresh_per_second=2) as live:
+                window = deque([(time.monotonic(), following.records.copy())], maxlen=20)
                 while time.monotonic() < ends and not following.wait(0.5):
-                    live.update(_page(following, names))
+                    since, before = window[0]
+                    live.update(_page(following, names, before, time.monotonic() - since))
+                    window.append((time.monotonic(), following.records.copy()))
         else:
             while time.monotonic() < ends and not following.wait(min(1.0, ends - time.monotonic())):
                 if time.monotonic() - said >= _LINE_EVERY:
@@ -86,11 +90,14 @@ def _line(following: Following) -> str:
     )
 
 
-def _page(following: Following, names: dict[str, str]) -> Any:
+def _page(
+    following: Following, names: dict[str, str], before: Mapping[str, int], seconds: float
+) -> Any:
+    """What is known of each stock, and how many records came since `before`."""
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 1, 0, 0), caption=_line(following), caption_justify="left")
-    for name in ("code", "name", "time", "price", "change", "volume", "records"):
+    for name in ("code", "name", "time", "price", "change", "volume", "records", "a second"):
         is_text = name in ("code", "name", "time")
         table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
     for code in following.codes:
@@ -103,5 +110,7 @@ def _page(following: Following, names: dict[str, str]) -> Any:
                 f"{trade.change_rate:+.2f} %",
                 f"{trade.volume:,}",
             )
-        table.add_row(code, names.get(code, ""), *known, f"{following.records[code]:,}")
+        count = following.records[code]
+        rate = f"{(count - before.get(code, 0)) / seconds:.1f}"
+        table.add_row(code, names.get(code, ""), *known, f"{count:,}", rate)
     return table

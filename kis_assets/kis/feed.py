@@ -73,11 +73,11 @@ class Feed:
         """Frames that could not be read, and were left out."""
         return sum(it.discarded for it in self._streams if it)
 
-    def change(self, codes: Iterable[str]) -> None:
-        """Follow these stocks from now on. One that stays keeps its session, and loses no record.
+    def plan(self, codes: Iterable[str]) -> list[list[str]]:
+        """Which key would follow which of these stocks; one that stays keeps its session.
 
         Raises:
-            InvalidRequest: a code is none, or they are more than all keys take; nothing changes.
+            InvalidRequest: a code is none, or they are more than all keys take.
         """
         wanted = list(dict.fromkeys(codes))
         if len(wanted) > self.capacity:
@@ -86,11 +86,22 @@ class Feed:
                 f"app key{'s' * (len(self._keys) != 1)} can follow with {len(self._kinds)} "
                 f"registration{'s' * (len(self._kinds) != 1)} each"
             )
-        stay = [[code for code in share if code in wanted] for share in self._shares]
+        shares = [[code for code in share if code in wanted] for share in self._shares]
         for code in wanted:
-            if not any(code in share for share in stay):
-                min(stay, key=len).append(code)
-        for number, share in enumerate(stay):
+            if not any(code in share for share in shares):
+                min(shares, key=len).append(code)
+        for stream, share in zip(self._streams, shares, strict=True):
+            if stream is not None and share:
+                stream.check(share)
+        return shares
+
+    def change(self, codes: Iterable[str]) -> None:
+        """Follow these stocks from now on. One that stays keeps its session, and loses no record.
+
+        Raises:
+            InvalidRequest: see `plan`; nothing changes.
+        """
+        for number, share in enumerate(self.plan(codes)):
             before, self._shares[number] = self._shares[number], share
             stream = self._streams[number]
             if not share or share == before:

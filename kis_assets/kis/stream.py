@@ -137,12 +137,11 @@ class Stream:
         """Frames that could not be read, and were left out."""
         self.unasked = 0
         """Records of stocks or feeds that were not asked for, and were left out."""
-        if settings.kis_venue is not Venue.KRX:
-            try:
-                refuse_what_nxt_lacks(self._client, tuple(filter(is_stock_code, asked)))
-            except InvalidRequest:
-                self.close()
-                raise
+        try:
+            self.check(asked)
+        except InvalidRequest:
+            self.close()
+            raise
 
     def __enter__(self) -> Stream:
         return self
@@ -150,13 +149,25 @@ class Stream:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def check(self, codes: Iterable[str]) -> list[tuple[str, str]]:
+        """The registrations of codes that could be followed.
+
+        Raises:
+            InvalidRequest: as at the start.
+        """
+        asked = tuple(dict.fromkeys(codes))
+        wanted = registrations(self._settings, asked, self._kinds)
+        if self._settings.kis_venue is not Venue.KRX:
+            refuse_what_nxt_lacks(self._client, tuple(filter(is_stock_code, asked)))
+        return wanted
+
     def change(self, codes: Iterable[str]) -> None:
         """Follow these codes from now on, from any thread; those that stay lose no record.
 
         Raises:
             InvalidRequest: as at the start; then nothing changes.
         """
-        wanted = registrations(self._settings, tuple(dict.fromkeys(codes)), self._kinds)
+        wanted = self.check(codes)
         with self._changing:
             gone = [it for it in self._wanted if it not in wanted]
             new = [it for it in wanted if it not in self._asked]

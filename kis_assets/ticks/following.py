@@ -81,6 +81,7 @@ class Following:
     def change(self, codes: Iterable[str]) -> None:
         """Follow these stocks from now on; those that stay lose no record. See `Feed.change`."""
         wanted = list(dict.fromkeys(codes))
+        self.feed.plan(wanted)
         # New ones before the first record, the others after the last one.
         self.recorder.follow([*self.codes, *wanted])
         self.feed.change(wanted)

@@ -250,3 +250,19 @@ def test_twenty_stocks_for_ten_minutes_at_sixty_times_speed(
         gaps = made.recorded(STREAM_GAPS).filter(reason="disconnected")
         assert len(seen) > 15
         assert bool(gaps.height) == bool(breaks)
+
+
+def test_a_list_that_cannot_be_followed_changes_nothing(fast: Place) -> None:
+    with fast.follow() as following:
+        fast.until(lambda: len(following.last) == 3)
+        with pytest.raises(InvalidRequest, match="'nothing' is no stock code"):
+            following.change([*CODES, "nothing"])
+        with pytest.raises(InvalidRequest, match="21 stocks are more than the 20"):
+            following.change([f"{number:06d}" for number in range(0, 210, 10)])
+        assert following.codes == CODES
+        before = following.stored["trades"]
+        fast.until(lambda: following.stored["trades"] > before + 10)
+    fast.holds()
+    assert set(fast.recorded(STREAM_GAPS)["reason"]) == {"late_start"}
+    compaction.store(fast.lake, STREAM_GAPS, DAY, compaction.gaps)
+    assert set(fast.lake.scan(STREAM_GAPS).collect()["stock_code"]) <= set(CODES)
