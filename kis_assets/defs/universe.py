@@ -153,7 +153,7 @@ def most_traded(lake: Lake, count: int, day: date | None = None) -> list[str]:
     when = f"on {day}" if day is not None else "yet"
     raise InvalidRequest(
         f"no price was captured {when}, so there is no saying which stocks are traded most; "
-        "materialize price_snapshots first"
+        "run: kis-assets run --table price_snapshots"
     )
 
 

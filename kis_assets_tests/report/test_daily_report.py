@@ -301,7 +301,7 @@ def test_the_asset_writes_the_page_of_its_day_and_refuses_a_day_it_knows_nothing
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATA_SOURCE_TYPE", "mock")
-    assert "materialize price_snapshots or daily_candles first" in failure(
+    assert "so there is nothing to report; run: kis-assets run" in failure(
         materialize("market_report", DAY.isoformat())
     )
     put_master(lake)

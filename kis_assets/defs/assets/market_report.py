@@ -50,7 +50,7 @@ def market_report(
         if report is None:
             raise InvalidRequest(
                 f"neither prices nor daily candles of {day} are stored, so there is nothing to "
-                "report; materialize price_snapshots or daily_candles first"
+                "report; run: kis-assets run"
             )
         pictures = drawn(report, context.log.warning)
         html = page(report, lake.lake.source, pictures)
