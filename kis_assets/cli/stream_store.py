@@ -39,26 +39,38 @@ def record(
     """
     from rich.live import Live
 
-    from kis_assets.ticks.following import Following
+    from kis_assets.exchange import calendar
+    from kis_assets.ticks.following import STAYS, Following
 
     console = output.console()
-    ends = time.monotonic() + (seconds if seconds is not None else float("inf"))
+    given = time.monotonic() + (seconds if seconds is not None else float("inf"))
     with Following(settings, lake, codes, with_books=with_books, clock=clock) as following:
         console.print(f"recording {len(codes)} stocks in {lake.folder / 'live'}", highlight=False)
         said = time.monotonic()
+        session = calendar.session(following.day)
+        until = session.over_at + STAYS if session else clock()
+
+        def is_going_on() -> bool:
+            return time.monotonic() < given and clock() < until
+
         if console.is_terminal:
             with Live(console=console, refresh_per_second=2) as live:
                 window = deque([(time.monotonic(), following.records.copy())], maxlen=20)
-                while time.monotonic() < ends and not following.wait(0.5):
+                while is_going_on() and not following.wait(0.5):
                     since, before = window[0]
                     live.update(_page(following, names, before, time.monotonic() - since))
                     window.append((time.monotonic(), following.records.copy()))
         else:
-            while time.monotonic() < ends and not following.wait(min(1.0, ends - time.monotonic())):
+            while is_going_on() and not following.wait(min(1.0, given - time.monotonic())):
                 if time.monotonic() - said >= _LINE_EVERY:
                     said = time.monotonic()
                     console.print(_line(following), highlight=False)
     console.print(_line(following), highlight=False)
+    if clock() >= until:
+        console.print(
+            f"The trading of {following.day} is over; to store it: kis-assets run "
+            f"--date {following.day} --table stream_gaps --table trades --table order_book_ticks"
+        )
 
 
 def serve(
@@ -87,6 +99,7 @@ def _line(following: Following) -> str:
         f"{stored['trades']:,} trades and {stored['order_book_ticks']:,} order books of "
         f"{following.day} stored, {stored['stream_gaps']} gaps, "
         f"{following.feed.reconnects} reconnects"
+        + (f", {strays} records left out" if (strays := following.recorder.strays) else "")
     )
 
 

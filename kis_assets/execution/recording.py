@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
+import time as wall
 from collections.abc import Callable
-from datetime import datetime, time, timedelta
+from datetime import datetime, time
 
-from kis_assets.errors import InvalidRequest, KISError
+from kis_assets.errors import KISError
 from kis_assets.exchange import calendar
 from kis_assets.execution import runner
 from kis_assets.execution.dagster_home import in_process
 from kis_assets.execution.runner import Outcome
 from kis_assets.lake.closed_days import said_closed
-from kis_assets.lake.lake import Lake
+from kis_assets.lake.lake import Lake, LakeError
 from kis_assets.settings import Settings
 from kis_assets.ticks.compaction import RECORDED
-from kis_assets.ticks.following import Following
+from kis_assets.ticks.following import STAYS, Following
+from kis_assets.ticks.journal import days
 
 log = logging.getLogger(__name__)
 
 OPENS = time(7, 50)
 """When the service is there: NXT opens at 08:00."""
-CLOSES_AFTER = timedelta(minutes=5)
-"""How long after the last trade of the day it stays."""
 LISTED_AGAIN = time(12, 0)
 """When the watch list is made anew."""
 _LOOK = 5.0
@@ -58,6 +59,7 @@ class Recording:
         self._with_books, self._clock, self._look = with_books, clock, look
         self.following: Following | None = None
         self._stopping = threading.Event()
+        self._retry_at = 0.0
 
     def stop(self) -> None:
         """End it, from any thread or a signal."""
@@ -66,6 +68,7 @@ class Recording:
     def run(self) -> None:
         """Record every session from now on; returns once it is stopped."""
         while not self._stopping.is_set():
+            self._store_what_is_left()
             session = self._next()
             opens = datetime.combine(session.day, OPENS, calendar.SEOUL)
             if self._clock() < opens:
@@ -75,7 +78,14 @@ class Recording:
             if self._stopping.is_set():
                 return
             self._record(session)
-            if not self._stopping.is_set():
+
+    def _store_what_is_left(self) -> None:
+        """Store the days that are over and recorded and not stored: today's, or of before."""
+        for day in days(self.lake.folder):
+            session = calendar.session(day)
+            is_over = session is not None and self._clock() >= session.over_at
+            units = [self.lake.units(table) for table in RECORDED]
+            if session and is_over and not all(f"trading_day={day}" in it for it in units):
                 self.store(session)
 
     def _next(self) -> calendar.Session:
@@ -83,7 +93,7 @@ class Recording:
         now = self._clock().astimezone(calendar.SEOUL)
         session = calendar.session(now.date())
         day = now.date()
-        while session is None or now >= session.over_at + CLOSES_AFTER or self._is_off(session):
+        while session is None or now >= session.over_at + STAYS or self._is_off(session):
             day = calendar.next_trading_day(day)
             session = calendar.session(day)
         return session
@@ -92,7 +102,7 @@ class Recording:
         return session.day in said_closed(self.lake, session.day, session.day)
 
     def _record(self, session: calendar.Session) -> None:
-        until = session.over_at + CLOSES_AFTER
+        until = session.over_at + STAYS
         noon = datetime.combine(session.day, LISTED_AGAIN, calendar.SEOUL)
         is_new = self._clock() >= noon
         while self._clock() < until and not self._stopping.is_set():
@@ -108,19 +118,24 @@ class Recording:
                     while self._clock() < until and not self._stopping.is_set():
                         if self.following.wait(self._look):
                             return
+                        self._retry(self.following)
                         if not is_new and self._clock() >= noon:
                             is_new = True
                             self._list_again(self.following)
-            except KISError as error:
-                if isinstance(error, InvalidRequest):
-                    raise
+            except (KISError, LakeError, OSError, sqlite3.Error) as error:
                 log.error("%s; trying again in %.0f s", error, _TRY_AGAIN)
                 self._stopping.wait(_TRY_AGAIN)
+
+    def _retry(self, following: Following) -> None:
+        """Open sessions again that ended for good, such as one whose key another program held."""
+        if following.feed.failed and wall.monotonic() >= self._retry_at:
+            self._retry_at = wall.monotonic() + _TRY_AGAIN
+            following.feed.retry()
 
     def _list_again(self, following: Following) -> None:
         try:
             following.change(self._watch_list())
-        except KISError as error:
+        except (KISError, LakeError) as error:
             log.warning("the watch list stays as it is: %s", error)
 
     def store(self, session: calendar.Session) -> list[Outcome]:

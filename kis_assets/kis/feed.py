@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from kis_assets.errors import InvalidRequest
+from kis_assets.exchange import calendar
 from kis_assets.kis.stream import Stream
 from kis_assets.kis.stream_records import Kind, RealTime
 from kis_assets.kis.stream_registrations import REGISTRATIONS
 from kis_assets.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 class Feed:
@@ -51,7 +55,7 @@ class Feed:
         self._streams: list[Stream | None] = [None] * len(self._keys)
         self._threads: list[threading.Thread] = []
         self._ended = threading.Event()
-        self._failed: BaseException | None = None
+        self._failures: dict[int, BaseException] = {}
         try:
             self.change(codes)
         except BaseException:
@@ -62,6 +66,16 @@ class Feed:
     def capacity(self) -> int:
         """How many stocks all keys take together."""
         return self._each * len(self._keys)
+
+    @property
+    def codes(self) -> list[str]:
+        """The stocks that are followed."""
+        return [code for share in self._shares for code in share]
+
+    @property
+    def failed(self) -> dict[int, BaseException]:
+        """The keys, by their number, whose session ended for good, and why; see `retry`."""
+        return dict(self._failures)
 
     @property
     def reconnects(self) -> int:
@@ -100,16 +114,17 @@ class Feed:
 
         Raises:
             InvalidRequest: see `plan`; nothing changes.
+            KISError: a key could not be asked; `codes` says what is followed.
         """
         for number, share in enumerate(self.plan(codes)):
-            before, self._shares[number] = self._shares[number], share
             stream = self._streams[number]
-            if not share or share == before:
-                continue  # a key without a stock keeps those of before: it is heard by nobody
-            if stream is None:
+            if stream is None and share:
+                self._shares[number] = share
                 self._open(number)
-            else:
+            elif stream is not None and share and share != self._shares[number]:
                 stream.change(share)
+            # A key without a stock keeps those of before, which nobody hears.
+            self._shares[number] = share
 
     def _open(self, number: int) -> None:
         stream = Stream(
@@ -127,8 +142,13 @@ class Feed:
                 for record in stream:
                     self._take(record)
             except BaseException as error:  # told by `wait`, whatever it is
-                self._failed = self._failed or error
-            finally:
+                log.error("the session of app key %d ended: %s", number + 1, error)
+                self._on_lost(list(self._shares[number]), (self._clock or calendar.now)())
+                self._failures[number] = error
+            else:
+                self._ended.set()
+            # The other keys go on.
+            if len(self._failures) == sum(it is not None for it in self._streams):
                 self._ended.set()
 
         thread = threading.Thread(
@@ -138,16 +158,22 @@ class Feed:
         thread.start()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until it is closed or fails; False when the time is up before.
+        """Wait until it is closed or every key has failed; False when the time is up before.
 
         Raises:
-            KISError: a session failed for good; see `Stream`.
+            KISError: the sessions failed for good; see `Stream`.
         """
         ended = self._ended.wait(seconds)
-        if self._failed is not None:
+        if ended and self._failures:
             self.close()
-            raise self._failed
+            raise next(iter(self._failures.values()))
         return ended
+
+    def retry(self) -> None:
+        """Open the sessions again that ended for good, as when another program held the key."""
+        for number in list(self._failures):
+            del self._failures[number]
+            self._open(number)
 
     def close(self) -> None:
         """End all sessions."""

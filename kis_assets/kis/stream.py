@@ -168,16 +168,16 @@ class Stream:
             InvalidRequest: as at the start; then nothing changes.
         """
         wanted = self.check(codes)
+        key = self._key.get().get_secret_value()
         with self._changing:
             gone = [it for it in self._wanted if it not in wanted]
-            new = [it for it in wanted if it not in self._asked]
+            new = [it for it in wanted if it not in self._wanted]
             # What has been given up may be under way: it was asked for when it was sent.
             self._wanted, self._asked = wanted, self._asked | frozenset(new)
             self._await(new)
             connection = self._connection
             if connection is None:
                 return
-            key = self._key.get().get_secret_value()
             # What has been given up first: the session may be full.
             with suppress(OSError, WebSocketException):  # the next session asks for all anew
                 for message, ends in [*((it, True) for it in gone), *((it, False) for it in new)]:

@@ -47,8 +47,7 @@ class Compaction:
             return list(files)
         found: list[Listed] = []
         for larger, several in _groups(table, files):
-            is_there = (self._folder / larger).is_file()
-            found += [(larger, True)] if is_there else several
+            found += [(larger, True)] if is_whole(self._folder / larger) else several
         return found
 
     def missing(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from kis_assets.lake.versions import Versions
 
 _PARQUET = re.compile(r"""["'](/[^"'\n]+\.parquet)["']""")
+LIVE = "live"
+"""The folder of days that are being recorded; see `live_parts`."""
 COPIES = "compacted"
 """The folder of larger files; see `compaction`."""
 _IN_THE_WAY = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
@@ -32,8 +34,8 @@ def rows_in(error: BaseException, folder: Path | None = None) -> Path | None:
 
 
 def is_copy(path: Path, folder: Path) -> bool:
-    """True for one of the larger files, whose rows lie elsewhere too; see `compaction`."""
-    return path.is_relative_to(folder / COPIES)
+    """True for a file whose rows lie elsewhere too; see `compaction` and `live_parts`."""
+    return any(path.is_relative_to(folder / place) for place in (COPIES, LIVE))
 
 
 def damaged(path: Path) -> str:

@@ -12,7 +12,7 @@ import duckdb
 
 from kis_assets.lake import catalog, row_files
 from kis_assets.lake.compaction import Compaction
-from kis_assets.lake.damaged_files import damaged, is_database, rows_in
+from kis_assets.lake.damaged_files import damaged, is_copy, is_database, rows_in
 from kis_assets.lake.live_parts import patterns
 from kis_assets.lake.notes import digest, noted
 from kis_assets.lake.versions import Versions, sync
@@ -47,6 +47,9 @@ class Database:
                 path = rows_in(error, self._versions.folder)
                 if path is None or str(path) in self._damaged:
                     raise
+                if is_copy(path, self._versions.folder):
+                    path.unlink(missing_ok=True)  # its rows lie elsewhere
+                    continue
                 self._damaged.add(str(path))
                 warn(damaged(path))
 
@@ -145,5 +148,5 @@ class Database:
                 for path in self._versions.every_newest(name, until)
             ]
             if until is None:
-                found[name] += [(it, True) for it in patterns(self._versions, name)]
+                found[name] += patterns(self._versions, TABLES[name])
         return found

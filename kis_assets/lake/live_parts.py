@@ -11,19 +11,22 @@ import shutil
 import time
 from contextlib import AbstractContextManager
 from datetime import date
+from pathlib import Path
 
 import polars as pl
 
 from kis_assets.lake import row_files
+from kis_assets.lake.damaged_files import LIVE, is_whole
 from kis_assets.lake.versions import Versions, sync
 from kis_assets.tables import TABLES, Table
 
-PLACE = "live"
+PLACE = LIVE
+STORING = "storing"
+"""The lock of who stores a day out of these files, or deletes them."""
 READ_FOR = 24 * 3600.0
 """Seconds for which files of a day that is stored stay: a reader may have an older catalog."""
 
-_EMPTY = "0-0.parquet"
-_PART = re.compile(r"(\d+)-(\d+)\.parquet")
+_PART = re.compile(r"(\d+)-(\d+)-([0-9a-f]{6})\.parquet")
 _DAY = re.compile(r"trading_day=\d{4}-\d\d-\d\d")
 
 
@@ -39,45 +42,86 @@ class LiveParts:
         """Held by who adds rows, among all processes."""
         return self._versions.lock(PLACE)
 
+    def storing(self) -> AbstractContextManager[None]:
+        """Held by who stores a day out of these files: none of them is deleted meanwhile."""
+        return self._versions.lock(STORING)
+
     def begin(self) -> None:
-        """Be there, without a row: a view that found no file would fail."""
+        """Be there, without a row: a view that found no file would fail.
+
+        What is damaged goes, and what follows a stretch that is gone: the rows are in the journal.
+        """
+        self._versions.sweep(PLACE)
         self._folder.mkdir(parents=True, exist_ok=True)
-        if not (self._folder / _EMPTY).exists():
-            self._put(_EMPTY, self._table.empty())
+        end = 0
+        for path, first, last in self._parts():
+            if first in (0, end + 1) and is_whole(path):
+                end = last
+            else:
+                path.unlink(missing_ok=True)
+        self._put(0, 0, self._table.empty())
 
     def add(self, first: int, last: int, rows: pl.DataFrame) -> None:
         """Add the rows of a stretch, known by its first and last number."""
-        self._put(f"{first}-{last}.parquet", rows)
+        self._put(first, last, rows)
 
     def scan(self) -> pl.LazyFrame:
         """All rows, in no order."""
         return row_files.scan(self._table, sorted(self._folder.glob("*.parquet")))
 
+    def rows(self) -> int:
+        """The highest sequence that a row has."""
+        if not self._folder.is_dir():
+            return 0
+        return self.scan().select(pl.col("sequence").max()).collect().item() or 0
+
     def last(self) -> int:
         """The last number that a file holds; 0 without any."""
-        found = (_PART.fullmatch(path.name) for path in self._folder.glob("*.parquet"))
-        return max((int(it[2]) for it in found if it), default=0)
+        return max((last for _, _, last in self._parts()), default=0)
 
-    def _put(self, name: str, rows: pl.DataFrame) -> None:
+    def _parts(self) -> list[tuple[Path, int, int]]:
+        found = ((path, _PART.fullmatch(path.name)) for path in self._folder.glob("*.parquet"))
+        parts = [(path, int(it[1]), int(it[2])) for path, it in found if it]
+        return sorted(parts, key=lambda part: part[1])
+
+    def _put(self, first: int, last: int, rows: pl.DataFrame) -> None:
+        target = self._folder / f"{first}-{last}{row_files.ending(self._table)}"
+        if target.exists():
+            return
         temporary = self._versions.temporary(PLACE, ".parquet")
         try:
             row_files.write(self._table, rows, temporary)
             sync(temporary)
-            temporary.replace(self._folder / name)
+            temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
 
 
-def patterns(versions: Versions, table: str) -> list[str]:
-    """What the views read of a table's days that are not stored yet, relative to the lake."""
-    folder = versions.folder / PLACE / table
-    stored = set(versions.units(table))
-    found = (path.name for path in folder.glob("trading_day=*") if _DAY.fullmatch(path.name))
-    return [f"{PLACE}/{table}/{day}/*.parquet" for day in sorted(found) if day not in stored]
+def patterns(versions: Versions, table: Table) -> list[tuple[str, bool]]:
+    """What the views read of a table's days that are not stored yet, relative to the lake.
+
+    Each with whether it was written with the columns that the table has today.
+    """
+    found: list[tuple[str, bool]] = []
+    of_today = row_files.ending(table)
+    for folder in sorted((versions.folder / PLACE / table.name).glob("trading_day=*")):
+        if not _DAY.fullmatch(folder.name) or versions.newest(table.name, folder.name):
+            continue
+        parts = (_PART.fullmatch(path.name) for path in folder.glob("*.parquet"))
+        for tag in sorted({part[3] for part in parts if part}):
+            ending = f"-{tag}.parquet"
+            name = f"{PLACE}/{table.name}/{folder.name}/*{ending}"
+            found.append((name, ending == of_today))
+    return found
 
 
 def sweep(versions: Versions) -> None:
-    """Delete the files of days that have been stored for a day."""
+    """Delete the files of days that have been stored for a day; not while one is being stored."""
+    with versions.lock(STORING):
+        _sweep(versions)
+
+
+def _sweep(versions: Versions) -> None:
     for table in TABLES:
         for unit in versions.units(table):
             folder = versions.folder / PLACE / table / unit

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from kis_assets.exchange import calendar
-from kis_assets.lake.damaged_files import damaged, is_copy, is_whole, of_database, rows_in
+from kis_assets.lake.damaged_files import COPIES, damaged, is_copy, is_whole, of_database, rows_in
 from kis_assets.security.ownership import Unfit
 
 if TYPE_CHECKING:
@@ -98,7 +98,9 @@ class CatalogReader:
                     except duckdb.Error as error:
                         # A copy that was made while a run wrote has another catalog than files.
                         path = rows_in(error, self.folder)
-                        if path is None or (path.exists() and not is_copy(path, self.folder)):
+                        if path is None and not self._may_be_damaged(error):
+                            raise
+                        if path and path.exists() and not is_copy(path, self.folder):
                             raise
             with self._at(as_of, query) as connection:
                 return answer(connection)
@@ -107,6 +109,11 @@ class CatalogReader:
             if path is None or is_whole(path):
                 raise
             raise Unfit(damaged(path)) from error
+
+    def _may_be_damaged(self, error: Exception) -> bool:
+        """Whether a larger file may be damaged inside, of which DuckDB does not say the name."""
+        kinds = ("Error", "IOException", "InvalidInputException", "SerializationException")
+        return type(error).__name__ in kinds and (self.folder / COPIES).is_dir()
 
     def _published(self) -> duckdb.DuckDBPyConnection | None:
         """A connection to what is published; None where that cannot be read, which is told."""
@@ -174,8 +181,10 @@ class CatalogReader:
         """The days or months of a table that were ever written, oldest first, as ISO text."""
         # Days that are being recorded are there too, before they are stored as others are.
         folders = [self.folder / kind / table for kind in ("versions", "live")]
-        found = (path.name for folder in folders if folder.is_dir() for path in folder.iterdir())
-        return sorted({name.partition("=")[2] for name in found if "=" in name})
+        found = (path for folder in folders if folder.is_dir() for path in folder.iterdir())
+        # A folder without a file is what a process left that was killed.
+        named = {path.name.partition("=")[2] for path in found if "=" in path.name and any_in(path)}
+        return sorted(named)
 
     def close(self) -> None:
         """Close what is open. Whoever has a cursor of it keeps that."""
@@ -265,6 +274,15 @@ def _words(statement: str) -> list[str]:
         for (start, kind), end in zip(tokens, ends, strict=True)
         if kind in wanted
     ]
+
+
+def any_in(folder: Path) -> bool:
+    """Whether a folder holds a file of rows."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(it.name.endswith(".parquet") for it in entries)
+    except OSError:
+        return False
 
 
 def tell(text: str, category: type[Warning] = NotStoredWarning) -> None:

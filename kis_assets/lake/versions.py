@@ -19,6 +19,7 @@ from pathlib import Path
 
 import filelock
 
+from kis_assets.lake.damaged_files import is_whole
 from kis_assets.lake.scope import LakeError
 from kis_assets.security.ownership import explained, put, take_place, warn
 
@@ -135,7 +136,10 @@ class Versions:
         doomed: list[Path] = []
         until = self._pruned_until(table)
         for unit in self.units(table):
-            for old, newer in pairwise(self._names(table, unit)):
+            names = self._names(table, unit)
+            if names and not is_whole(self._folder(table) / unit / names[-1]):
+                continue  # the one before it is the newest that can be read
+            for old, newer in pairwise(names):
                 # What counts is since when it is superseded, not when it was written.
                 if newer[:_STAMP_LENGTH] < limit:
                     doomed.append(self._folder(table) / unit / old)

@@ -44,14 +44,15 @@ def store(lake: Lake, table: Table, day: date, pieces: Pieces) -> Change:
 
     Raises:
         FileNotFoundError: nothing was recorded on that day.
-        LakeError: the disk is full or fails.
+        LakeError: the day is being recorded, or the disk is full or fails.
     """
     journal = Journal(lake.folder, day)
     if not journal.path.exists():
         raise FileNotFoundError(f"nothing was recorded on {day}: {journal.path} is not there")
-    show(lake, journal)
-    rows = lake.live_parts(table, day).scan()
-    return lake.replace_stocks(table, Scope.day(day), pieces(rows, journal, lake.source))
+    with lake.recording(day), lake.live_parts(table, day).storing():
+        show(lake, journal)
+        rows = lake.live_parts(table, day).scan()
+        return lake.replace_stocks(table, Scope.day(day), pieces(rows, journal, lake.source))
 
 
 def trades(rows: pl.LazyFrame, _: Journal, __: str) -> Iterator[pl.DataFrame]:
@@ -91,8 +92,8 @@ def gaps(rows: pl.LazyFrame, journal: Journal, source: str) -> Iterator[pl.DataF
     state = journal.state()
     number = known.height
     open_ones: list[dict[str, object]] = []
-    for code, (_, _, gap) in state.get("stocks", {}).items():
-        if gap is not None and gap[2] != "late_start":
+    for code, (_, _, gap, _, _) in state.get("stocks", {}).items():
+        if gap is not None:
             since, until, reason = gap
             number += 1
             open_ones.append(

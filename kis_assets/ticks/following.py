@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from kis_assets.errors import InvalidRequest
 from kis_assets.exchange import calendar
@@ -15,6 +15,9 @@ from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings
 from kis_assets.tables import ORDER_BOOK_TICKS, STREAM_GAPS, TRADES
 from kis_assets.ticks.recorder import Recorder
+
+STAYS = timedelta(minutes=5)
+"""How long after the last trade of a day its recording goes on."""
 
 
 class Following:
@@ -84,9 +87,11 @@ class Following:
         self.feed.plan(wanted)
         # New ones before the first record, the others after the last one.
         self.recorder.follow([*self.codes, *wanted])
-        self.feed.change(wanted)
-        self.recorder.follow(wanted)
-        self.codes = wanted
+        try:
+            self.feed.change(wanted)
+        finally:
+            self.codes = self.feed.codes
+            self.recorder.follow(self.codes)
 
     @property
     def stored(self) -> dict[str, int]:

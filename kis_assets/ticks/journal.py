@@ -73,6 +73,14 @@ class Journal:
             with closing(self._open()) as connection:
                 connection.executescript(_SCHEMA)
 
+    def begin_after(self, number: int) -> bool:
+        """Count batches on from a number where none is there yet; whether none is there."""
+        with closing(self._open()) as connection, connection:
+            is_new = connection.execute("SELECT max(id) FROM batch").fetchone()[0] is None
+            if is_new and number:
+                connection.execute("INSERT INTO batch VALUES (?, '', 0, x'')", (number,))
+        return is_new
+
     def add(self, rows: Mapping[Table, Sequence[Row]], state: Mapping[str, Any]) -> None:
         """Add rows and replace what is known, all or nothing, on the disk when this returns."""
         batches = [
@@ -89,7 +97,7 @@ class Journal:
 
     def state(self) -> dict[str, Any]:
         """What was known at the last commit; nothing without one."""
-        if not self.path.exists():
+        if not self._is_there():
             return {}
         with closing(self._open()) as connection:
             return {
@@ -104,7 +112,7 @@ class Journal:
 
         They are those of one moment, whatever is added meanwhile.
         """
-        if not self.path.exists():
+        if not self._is_there():
             return
         query = (
             "SELECT id, content FROM (SELECT id, content FROM batch WHERE name = ? AND id > ? "
@@ -120,6 +128,13 @@ class Journal:
         with closing(self._open()) as connection:
             query = "SELECT coalesce(sum(rows), 0) FROM batch WHERE name = ?"
             return int(connection.execute(query, (table.name,)).fetchone()[0])
+
+    def _is_there(self) -> bool:
+        if not self.path.exists():
+            return False
+        with closing(self._open()) as connection:  # it may just be made
+            names = connection.execute("SELECT name FROM sqlite_master").fetchall()
+        return {("batch",), ("state",)} <= set(names)
 
     def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=30)

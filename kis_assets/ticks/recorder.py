@@ -7,7 +7,9 @@ other is known to the share, whatever became of the connection.
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -27,6 +29,8 @@ EVERY = 1.0
 """Seconds between two commits: what a process that is killed loses at most."""
 PARTS_EVERY = 60
 """Commits between two files that the views read."""
+_LAST_TRIES = 60
+"""How often a commit is tried when a recording ends: a disk may be freed meanwhile."""
 _REMEMBERED = 500
 """Records of a stock that are remembered, to know them again when they are sent twice."""
 _RESENT = 120
@@ -46,6 +50,8 @@ class _Gap:
     since: int
     until: int | None
     reason: str
+    is_over: bool = False
+    """Whether the stock is followed again."""
 
 
 @dataclass
@@ -55,7 +61,8 @@ class _Followed:
     volume: int = 0
     traded_at: int | None = None
     gap: _Gap | None = None
-    seen: deque[Any] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    trades: deque[Any] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    books: deque[Any] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     is_after_break: bool = False
     """Whether order books are held against those of before: KIS may send some again."""
 
@@ -82,29 +89,40 @@ class Recorder:
         self._stocks: dict[str, _Followed] = {}
         self._followed: set[str] = set()
         self._rows: dict[Table, list[Row]] = {table: [] for table in RECORDED}
+        parts = {table: lake.live_parts(table, day) for table in RECORDED}
         self._journal = Journal(lake.folder, day, writes=True)
+        is_new = self._journal.begin_after(max(it.last() for it in parts.values()))
         self._commits = 0
         self._stopped_at: int | None = None
         self.counts = {table: self._journal.count(table) for table in RECORDED}
+        if is_new:  # where the journal of the day was lost, what the views show of it stays
+            self.counts = {table: parts[table].rows() for table in RECORDED}
         self._remember(self._journal.state())
         show(lake, self._journal)
         lake.publish(only_if_stale=True)
 
     def _remember(self, state: dict[str, Any]) -> None:
         """Go on where another process ended, however it did."""
-        for code, (volume, traded_at, gap) in state.get("stocks", {}).items():
+        for code, (volume, traded_at, gap, trade, book) in state.get("stocks", {}).items():
             stock = self._stocks[code] = _Followed(volume, traded_at)
             stock.gap = _Gap(*gap) if gap else None
+            # However long ago they came: a server may begin with them.
+            stock.trades.extend([tuple(trade)] if trade else ())
+            stock.books.extend([book] if book else ())
         self._stopped_at = state.get("alive_at")
         was_followed = set(state.get("followed", ()))
         if self._stopped_at is not None:
             for code in was_followed:
                 stock = self._stocks.setdefault(code, _Followed())
                 stock.gap = stock.gap or _Gap(self._stopped_at, None, "stopped")
-        for table, key in ((TRADES, _trade_key), (ORDER_BOOK_TICKS, _book_key)):
-            for _, rows in self._journal.frames(table, self.lake.source, newest=_RESENT):
-                for row in rows.iter_rows(named=True):
-                    self._stocks.setdefault(row["stock_code"], _Followed()).seen.append(key(row))
+        for _, rows in self._journal.frames(TRADES, self.lake.source, newest=_RESENT):
+            for row in rows.iter_rows(named=True):
+                stock = self._stocks.setdefault(row["stock_code"], _Followed())
+                stock.trades.append(_trade_key(row))
+        for _, rows in self._journal.frames(ORDER_BOOK_TICKS, self.lake.source, newest=_RESENT):
+            for row in rows.iter_rows(named=True):
+                stock = self._stocks.setdefault(row["stock_code"], _Followed())
+                stock.books.append(_book_key(row))
 
     def follow(self, codes: Collection[str]) -> None:
         """Follow these stocks from now on, and no others; what was missed of them is noted."""
@@ -131,6 +149,7 @@ class Recorder:
             for code in self._followed.intersection(codes):
                 stock = self._stocks[code]
                 stock.gap = stock.gap or _Gap(microseconds(at), None, "disconnected")
+                stock.gap.is_over = False
 
     def opened(self, codes: Iterable[str], at: datetime) -> None:
         """These stocks are followed again since then."""
@@ -138,8 +157,8 @@ class Recorder:
             for code in self._followed.intersection(codes):
                 stock = self._stocks[code]
                 stock.is_after_break = True
-                if stock.gap is not None:
-                    stock.gap.until = microseconds(at)
+                if stock.gap is not None and not stock.gap.is_over:
+                    stock.gap.until, stock.gap.is_over = microseconds(at), True
 
     def take(self, record: RealTime) -> None:
         """Keep a trade or a book until the next commit; one that is there already is left out."""
@@ -149,7 +168,8 @@ class Recorder:
             self._take_book(record)
 
     def _take_trade(self, trade: Trade) -> None:
-        if trade.traded_at.astimezone(calendar.SEOUL).date() != self.day:
+        # A price of zero could never be stored, and would keep all others out.
+        if trade.traded_at.astimezone(calendar.SEOUL).date() != self.day or trade.price < 1:
             self.strays += 1
             return
         at, received = microseconds(trade.traded_at), microseconds(trade.received_at)
@@ -158,12 +178,15 @@ class Recorder:
             stock = self._stocks.get(trade.stock_code)
             if stock is None or trade.stock_code not in self._followed:
                 return  # it was given up a moment ago
-            if trade.volume <= stock.volume and key in stock.seen:
+            if trade.volume <= stock.volume and key in stock.trades:
                 self.duplicates += 1
                 return
-            stock.seen.append(key)
+            stock.trades.append(key)
             self._note(trade, stock, at)
-            stock.volume, stock.traded_at = trade.volume, at
+            stock.traded_at = at
+            # One that comes late is older than what is known; a first one begins a new count.
+            is_first = trade.volume == trade.quantity
+            stock.volume = trade.volume if is_first else max(stock.volume, trade.volume)
             self._add(
                 TRADES,
                 trade.stock_code,
@@ -192,17 +215,17 @@ class Recorder:
             levels += [level.price for level in side] + blank
             levels += [level.volume for level in side] + blank
         totals = book.total_ask_volume, book.total_bid_volume
-        key = _hashed(at, levels, totals)
+        key = _hashed(at, levels, (*totals, book.expected_price, book.expected_volume))
         with self._lock:
             stock = self._stocks.get(book.stock_code)
             if stock is None or book.stock_code not in self._followed:
                 return
-            if stock.is_after_break and key in stock.seen:
+            if stock.is_after_break and key in stock.books:
                 self.duplicates += 1
                 return
             # The first new book ends what a server may send again.
             stock.is_after_break = False
-            stock.seen.append(key)
+            stock.books.append(key)
             self._add(
                 ORDER_BOOK_TICKS,
                 book.stock_code,
@@ -242,6 +265,8 @@ class Recorder:
                 stock.volume,
                 stock.traded_at,
                 stock.gap and (stock.gap.since, stock.gap.until, stock.gap.reason),
+                stock.trades[-1] if stock.trades else None,
+                stock.books[-1] if stock.books else None,
             )
             for code, stock in self._stocks.items()
         }
@@ -270,7 +295,16 @@ class Recorder:
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
-        self.commit()
+        for left in reversed(range(_LAST_TRIES)):
+            try:
+                self.commit()
+                break
+            except sqlite3.Error as error:
+                lost = sum(map(len, self._rows.values()))
+                log.error("%d rows of %s are not on the disk: %s", lost, self.day, error)
+                if not left:
+                    raise
+                time.sleep(EVERY)
         show(self.lake, self._journal)
 
 
@@ -279,10 +313,11 @@ def _trade_key(row: dict[str, Any]) -> tuple[int, int, int, int]:
 
 
 def _book_key(row: dict[str, Any]) -> int:
-    totals = row["total_ask_volume"], row["total_bid_volume"]
-    return _hashed(microseconds(row["booked_at"]), [row[name] for name in _LEVEL_COLUMNS], totals)
+    levels = [row[name] for name in _LEVEL_COLUMNS]
+    rest = ("total_ask_volume", "total_bid_volume", "expected_price", "expected_volume")
+    return _hashed(microseconds(row["booked_at"]), levels, [row[name] for name in rest])
 
 
-def _hashed(at: int, levels: Iterable[int | None], totals: tuple[int, int]) -> int:
+def _hashed(at: int, levels: Iterable[int | None], rest: Iterable[int | None]) -> int:
     # Of whole numbers alone, whose hash is the same in every process.
-    return hash((at, *(value or 0 for value in levels), *totals))
+    return hash((at, *(value or 0 for value in (*levels, *rest))))

@@ -160,6 +160,11 @@ def test_two_keys_share_the_stocks(fast: Place) -> None:
         assert following.feed.capacity == 82
         fast.until(lambda: len(fast.simulator.realtime._holders) == 2)
         fast.until(lambda: len(following.last) > 30)
+        before = {code: n for n, share in enumerate(following.feed._shares) for code in share}
+        following.change([*codes[11:], "005380"])
+        after = {code: n for n, share in enumerate(following.feed._shares) for code in share}
+        assert set(after) == {*codes[11:], "005380"}
+        assert all(before[code] == after[code] for code in set(before) & set(after))
     fast.holds([code for code in codes if code in following.last])
 
 

@@ -326,12 +326,15 @@ def test_views_show_a_day_while_it_is_recorded_and_one_file_when_it_is_stored(
     made.commit()
     rows = [(SAMSUNG, 1, 10), (SAMSUNG, 2, 20), (HYNIX, 3, 30)]
     assert shown(lake, query) == rows
+    made.take(trade("09:00:03", 30))
     made.close()
+    rows.append((SAMSUNG, 4, 30))
+    assert shown(lake, query) == rows  # each in one of the small files
     change = compaction.store(lake, TRADES, DAY, compaction.trades)
-    assert (change.rows, change.added) == (3, 3)
+    assert (change.rows, change.added) == (4, 4)
     assert shown(lake, query) == rows
     [path] = (lake.folder / "parquet" / "trades").iterdir()
-    assert pl.read_parquet(path)["stock_code"].to_list() == [HYNIX, SAMSUNG, SAMSUNG]
+    assert pl.read_parquet(path)["stock_code"].to_list() == [HYNIX, SAMSUNG, SAMSUNG, SAMSUNG]
 
 
 def test_what_is_stored_again_makes_no_second_version(lake: Lake, recording: Recorder) -> None:
