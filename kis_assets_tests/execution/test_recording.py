@@ -18,6 +18,7 @@ from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.http import serve
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.tables import MARKET_DAYS, STREAM_GAPS, TRADES
+from kis_assets.ticks.journal import Journal
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET
 from kis_assets_tests.support.small_rows import frame
 
@@ -66,6 +67,19 @@ def test_a_session_that_kis_called_off_is_left_out(lake: Lake) -> None:
            "known_from": "kis"}  # fmt: skip
     lake.replace(MARKET_DAYS, Scope.year(2026), frame(MARKET_DAYS, day, source="kis"))
     assert str(service(lake, Clock("2026-11-26T05:00:00", 0))._next().day) == "2026-11-27"
+
+
+def test_a_day_that_is_left_is_stored_when_the_service_begins(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in ("2026-11-25", "2026-11-26"):
+        Journal(lake.folder, datetime.fromisoformat(day).date(), writes=True)
+    stored: list[str] = []
+    monkeypatch.setattr(Recording, "store", lambda _, session: stored.append(str(session.day)))
+    service(lake, Clock("2026-11-26T19:00:00", 0))._store_what_is_left()
+    assert stored == ["2026-11-25"]
+    service(lake, Clock("2026-11-26T20:30:00", 0))._store_what_is_left()
+    assert stored[1:] == ["2026-11-25", "2026-11-26"]
 
 
 @pytest.fixture

@@ -252,3 +252,34 @@ def test_old_versions_are_deleted(lake: Lake) -> None:
     put(lake, MONTHS[0], 2)
     at[0] += timedelta(days=31)
     assert lake.maintain()["deleted_versions"] == 1
+
+
+def test_a_damaged_larger_file_stops_no_writer(filled: Lake) -> None:
+    filled.maintain()
+    [path] = (filled.folder / "compacted").glob("*/*/*.parquet")
+    path.write_bytes(b"PAR1" + b"x" * 500 + b"PAR1")
+    put(filled, date(2026, 3, 2), 5)
+    assert ("005930", date(2026, 3, 2), 5) in read(filled)
+    assert filled.maintain()["larger_files"] == 1
+    assert len(read(filled)) == 2 * (len(MONTHS) + 1)
+
+
+def test_one_that_is_damaged_inside_stops_no_reader_of_market(filled: Lake) -> None:
+    filled.maintain()
+    [path] = (filled.folder / "compacted").glob("*/*/*.parquet")
+    content = bytearray(path.read_bytes())
+    content[4:400] = os.urandom(396)
+    path.write_bytes(content)
+    with Market(filled.folder) as market:
+        assert market.daily_candles("005930")["close"].to_list() == [100, 101, 102, 103, 104]
+
+
+def test_the_version_that_can_be_read_is_not_deleted(lake: Lake) -> None:
+    at = [NOW]
+    lake = Lake(lake.folder, source="mock", clock=lambda: at[0], keep_days=30)
+    put(lake, MONTHS[0], 1)
+    put(lake, MONTHS[0], 2)
+    newest = max((lake.folder / "versions" / "daily_candles").glob("*/*.parquet"))
+    newest.write_bytes(b"")  # the disk has failed
+    at[0] += timedelta(days=31)
+    assert lake.maintain()["deleted_versions"] == 0

@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 from pydantic import SecretStr
 
-from kis_assets.errors import InvalidRequest
+from kis_assets.errors import InvalidRequest, ServiceUnavailable
 from kis_assets.exchange import calendar
 from kis_assets.lake.lake import Lake, LakeError
 from kis_assets.settings import Settings
@@ -271,3 +271,48 @@ def test_a_list_that_cannot_be_followed_changes_nothing(fast: Place) -> None:
     assert set(fast.recorded(STREAM_GAPS)["reason"]) == {"late_start"}
     compaction.store(fast.lake, STREAM_GAPS, DAY, compaction.gaps)
     assert set(fast.lake.scan(STREAM_GAPS).collect()["stock_code"]) <= set(CODES)
+
+
+def test_a_stock_that_comes_back_is_followed_again(fast: Place) -> None:
+    with fast.follow(CODES[:2], with_books=False) as following:
+        fast.until(lambda: set(following.last) == set(CODES[:2]))
+        following.change(CODES[:1])
+        following.change(CODES[:2])
+        before = following.records[CODES[1]]
+        fast.until(lambda: following.records[CODES[1]] > before + 5)
+
+
+def test_a_key_that_cannot_be_asked_changes_nothing(
+    fast: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fast.follow(CODES[:2], with_books=False) as following:
+        fast.until(lambda: len(following.last) == 2)
+        [session] = following.feed._streams
+        assert session is not None
+        with monkeypatch.context() as broken:
+
+            def failing() -> None:
+                raise ServiceUnavailable("the key cannot be had")
+
+            broken.setattr(session._key, "get", failing)
+            with pytest.raises(ServiceUnavailable):
+                following.change(CODES)
+        assert following.codes == CODES[:2]
+        following.change(CODES)
+        fast.until(lambda: CODES[2] in following.last)
+
+
+def test_a_key_that_fails_stops_no_other_and_is_tried_again(fast: Place) -> None:
+    fast.settings = fast.settings.model_copy(update=TWO_KEYS)
+    other = object()
+    fast.simulator.realtime._holders[APP_KEY[::-1]] = other  # type: ignore[assignment]
+    with fast.follow(CODES[:2], with_books=False) as following:
+        fast.until(lambda: bool(following.feed.failed))
+        before = following.records[CODES[0]]
+        fast.until(lambda: following.records[CODES[0]] > before + 5)
+        assert not following.wait(0.01)
+        assert CODES[1] not in following.last
+        del fast.simulator.realtime._holders[APP_KEY[::-1]]
+        following.feed.retry()
+        fast.until(lambda: CODES[1] in following.last)
+    fast.holds(CODES[:2])

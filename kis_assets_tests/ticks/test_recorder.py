@@ -16,7 +16,7 @@ from kis_assets.exchange import calendar
 from kis_assets.kis.stream_records import BookUpdate, Trade
 from kis_assets.kis.stream_stocks import Level
 from kis_assets.lake import live_parts
-from kis_assets.lake.lake import Lake
+from kis_assets.lake.lake import Lake, LakeError
 from kis_assets.tables import ORDER_BOOK_TICKS, STREAM_GAPS, TRADES, Table
 from kis_assets.ticks import compaction, recorder
 from kis_assets.ticks.journal import Journal, days
@@ -414,3 +414,190 @@ def test_many_threads_lose_nothing(lake: Lake, recording: Recorder) -> None:
     for code in (SAMSUNG, HYNIX):
         found = rows.filter(stock_code=code)["volume"].to_list()
         assert found == [10 * number for number in range(1, 301)]
+
+
+# What was found by trying to break it
+
+
+def volumes(lake: Lake) -> list[object]:
+    return [row[0] for row in shown(lake, "SELECT volume FROM trades ORDER BY sequence")]
+
+
+@pytest.mark.parametrize("harm", ["cut", "deleted"])
+def test_a_small_file_that_is_damaged_or_gone_is_made_again(
+    lake: Lake, recording: Recorder, harm: str
+) -> None:
+    for number in (1, 2, 3):
+        recording.take(trade(f"09:00:0{number}", 10 * number))
+        recording.commit()
+        compaction.show(lake, Journal(lake.folder, DAY))
+    [path] = (lake.folder / "live" / "trades").glob("*/2-2-*.parquet")
+    if harm == "cut":
+        path.write_bytes(path.read_bytes()[:-20])
+    else:
+        path.unlink()
+    compaction.store(lake, TRADES, DAY, compaction.trades)
+    assert volumes(lake) == [10, 20, 30]
+
+
+def test_a_folder_without_a_version_hides_no_day(lake: Lake, recording: Recorder) -> None:
+    recording.take(trade("09:00:01", 10))
+    recording.close()
+    # What a process leaves that is killed before its first version has its name.
+    (lake.folder / "versions" / "trades" / f"trading_day={DAY}").mkdir(parents=True)
+    lake.publish()
+    assert volumes(lake) == [10]
+
+
+def test_nothing_is_deleted_while_a_day_is_stored(
+    lake: Lake, recording: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording.take(trade("09:00:01", 10))
+    recording.close()
+    compaction.store(lake, TRADES, DAY, compaction.trades)
+    monkeypatch.setattr(live_parts, "READ_FOR", -1.0)
+    held: list[str] = []
+
+    def meanwhile(rows: pl.LazyFrame, journal: Journal, source: str) -> Iterator[pl.DataFrame]:
+        sweeper = threading.Thread(target=lake.maintain, daemon=True)
+        sweeper.start()
+        sweeper.join(0.3)
+        held.append("waits" if sweeper.is_alive() else "swept")
+        yield from compaction.trades(rows, journal, source)
+
+    compaction.store(lake, TRADES, DAY, meanwhile)
+    assert (held, volumes(lake)) == (["waits"], [10])
+
+
+def test_a_day_that_is_recorded_is_not_stored(lake: Lake, recording: Recorder) -> None:
+    with lake.recording(DAY), pytest.raises(LakeError, match="another process records"):
+        compaction.store(lake, TRADES, DAY, compaction.trades)
+
+
+def test_a_price_that_cannot_be_keeps_no_other_out(lake: Lake, recording: Recorder) -> None:
+    recording.take(trade("09:00:01", 10))
+    recording.take(trade("09:00:02", 20, price=0))
+    recording.close()
+    compaction.store(lake, TRADES, DAY, compaction.trades)
+    assert (volumes(lake), recording.strays) == ([10], 1)
+
+
+def test_records_that_come_late_make_no_gap(lake: Lake, recording: Recorder) -> None:
+    for volume in (10, 30, 20, 40):
+        recording.take(trade("09:00:01", volume))
+    recording.commit()
+    # What the late one brings was told missing before it came.
+    assert [missing for *_, missing, _ in gaps(lake)] == [10]
+
+
+def test_a_count_that_begins_anew_is_followed(lake: Lake, recording: Recorder) -> None:
+    for volume in (10, 20, 10, 20, 50):
+        recording.take(trade(f"09:00:0{volume // 10}", volume))
+    recording.commit()
+    assert [missing for *_, missing, _ in gaps(lake)] == [20]
+
+
+def test_books_push_no_trade_out_of_what_is_remembered(lake: Lake, recording: Recorder) -> None:
+    recording.take(trade("09:00:01", 10))
+    for total in range(1, 600):
+        recording.take(book("09:00:02", total))
+    recording.broke([SAMSUNG], at("09:00:03"))
+    recording.opened([SAMSUNG], at("09:00:04"))
+    recording.take(trade("09:00:01", 10))
+    recording.take(trade("09:00:05", 50))
+    recording.commit()
+    assert stored(lake, TRADES)["volume"].to_list() == [10, 50]
+    assert gaps(lake) == [(SAMSUNG, "09:00:03", "09:00:04", 30, "disconnected")]
+
+
+def test_the_last_book_of_long_ago_is_known_again(lake: Lake, clock: Clock) -> None:
+    first = begun(lake, clock)
+    first.take(book("09:00:01", 1))
+    for number in range(recorder._RESENT + 10):
+        first.take(trade("09:00:02", 10 * (number + 1), code=HYNIX))
+        first.take(book("09:00:02", number, code=HYNIX))
+        first.commit()
+    first.close()
+    second = begun(lake, clock)
+    second.take(book("09:00:01", 1))
+    second.close()
+    assert stored(lake, ORDER_BOOK_TICKS).filter(stock_code=SAMSUNG).height == 1
+
+
+def test_an_expected_price_that_changes_is_a_new_book(lake: Lake, recording: Recorder) -> None:
+    recording.take(book("09:00:01", 1))
+    changed = book("09:00:01", 1)
+    recording.take(
+        BookUpdate(**{name: getattr(changed, name) for name in BookUpdate.__slots__}
+                   | {"expected_price": 100})
+    )  # fmt: skip
+    recording.commit()
+    assert stored(lake, ORDER_BOOK_TICKS).height == 2
+
+
+def test_a_gap_that_is_over_stays_as_it_is(lake: Lake, recording: Recorder) -> None:
+    recording.take(trade("09:00:01", 10))
+    recording.broke([SAMSUNG], at("09:10:00"))
+    recording.opened([SAMSUNG], at("09:10:30"))
+    recording.opened([SAMSUNG, HYNIX], at("11:00:00"))  # the list of its key has changed
+    recording.take(trade("11:00:01", 30))
+    recording.commit()
+    assert gaps(lake) == [(SAMSUNG, "09:10:00", "09:10:30", 10, "disconnected")]
+
+
+def test_a_late_start_of_a_stock_that_never_trades_again_is_told(lake: Lake, clock: Clock) -> None:
+    clock.now = at("10:00:00")
+    begun(lake, clock, SAMSUNG).close()
+    compaction.store(lake, STREAM_GAPS, DAY, compaction.gaps)
+    found = shown(lake, "SELECT stock_code, missing_volume, reason FROM stream_gaps")
+    assert found == [(SAMSUNG, None, "late_start")]
+
+
+def test_a_disk_that_is_full_at_the_end_is_waited_for(
+    lake: Lake, recording: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add, tries = Journal.add, iter([True, True, False])
+
+    def full(self: Journal, *given: object) -> None:
+        if next(tries):
+            raise sqlite3.OperationalError("database or disk is full")
+        add(self, *given)  # type: ignore[arg-type]
+
+    slept: list[float] = []
+    monkeypatch.setattr(Journal, "add", full)
+    monkeypatch.setattr(recorder.time, "sleep", slept.append)
+    recording.take(trade("09:00:01", 10))
+    recording.close()
+    monkeypatch.setattr(Journal, "add", add)
+    assert (stored(lake, TRADES).height, slept.count(recorder.EVERY)) == (1, 2)
+
+
+def test_a_journal_that_was_lost_goes_on_after_what_the_views_show(
+    lake: Lake, clock: Clock
+) -> None:
+    first = begun(lake, clock)
+    for volume in (10, 20, 30):
+        first.take(trade("09:00:01", volume))
+        first.commit()
+    first.close()
+    for path in (lake.folder / "live").glob("*.sqlite*"):
+        path.unlink()
+    second = begun(lake, clock)
+    second.take(trade("09:00:05", 40))
+    second.close()
+    assert volumes(lake) == [10, 20, 30, 40]
+    compaction.store(lake, TRADES, DAY, compaction.trades)
+    assert volumes(lake) == [10, 20, 30, 40]
+
+
+def test_rows_of_earlier_columns_are_read_while_a_day_is_not_stored(
+    lake: Lake, recording: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording.take(trade("09:00:01", 10))
+    recording.close()
+    for path in (lake.folder / "live" / "trades").glob("*/*.parquet"):
+        fewer = pl.read_parquet(path, hive_partitioning=False).drop("change")
+        fewer.write_parquet(path.with_name(path.name.replace(path.stem[-6:], "0ddba1")))
+        path.unlink()
+    lake.publish()
+    assert shown(lake, "SELECT volume, change FROM trades") == [(10, None)]
