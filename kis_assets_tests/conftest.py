@@ -17,7 +17,9 @@ from datetime import date, datetime
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
+import duckdb
 import filelock
 import pytest
 import stamina
@@ -136,18 +138,45 @@ def empty_catalog(_views: str) -> bytes:
         return path.read_bytes()
 
 
+@cache
+def opened_once() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(":memory:", config={"threads": 1})
+
+
+@contextmanager
+def same_connection(*_: object, **__: object) -> Iterator[duckdb.DuckDBPyConnection]:
+    """One for all catalogs of a process, as long as none fails: most of the time goes into it."""
+    with _ONE_AT_A_TIME:
+        connection = opened_once()
+        try:
+            yield connection
+        except BaseException:
+            opened_once.cache_clear()
+            connection.close()
+            raise
+
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
 @pytest.fixture(autouse=True)
 def quick_catalogs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lake's first catalog out of an empty one: hundreds of tests make one from nothing."""
 
     def build(path: Path, views: dict[str, list[str]]) -> None:
-        empty = catalog.statements({})
-        if not path.exists() and views.keys() == empty.keys():
+        if not path.exists() and views.keys() == (empty := catalog.statements({})).keys():
             path.write_bytes(empty_catalog(str(empty)))
             views = {name: sql for name, sql in views.items() if sql != empty[name]}
         BUILD(path, views)
 
     monkeypatch.setattr(catalog, "build", build)
+    monkeypatch.setattr(catalog, "duckdb", SimpleNamespace(connect=same_connection))
+
+
+@pytest.fixture(autouse=True)
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits for the disk: no test takes the power away."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @pytest.fixture(autouse=True)
