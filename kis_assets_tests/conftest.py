@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
-from functools import cache
+from functools import cache, partialmethod
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +27,7 @@ import stamina
 from kis_assets.exchange import calendar
 from kis_assets.kis import master_files
 from kis_assets.lake import catalog
+from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.http import InProcessTransport
@@ -171,6 +172,15 @@ def quick_catalogs(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(catalog, "build", build)
     monkeypatch.setattr(catalog, "duckdb", SimpleNamespace(connect=same_connection))
+
+
+@pytest.fixture
+def published_when_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A catalog that is made when `Lake.read` needs it and not at each write.
+
+    For tests of rows: that a write publishes is held by those of the lake and of a whole run.
+    """
+    monkeypatch.setattr(Lake, "replace", partialmethod(Lake.replace, publish=False))
 
 
 @pytest.fixture(autouse=True)

@@ -65,6 +65,8 @@ from kis_assets_tests.support.in_process import (
 )
 from kis_assets_tests.support.small_rows import candle, frame
 
+pytestmark = pytest.mark.usefixtures("published_when_read")
+
 MONTH, FIRST = "2026-11-01", date(2026, 11, 2)
 CODES = ("005930", "000660", "035720", "247540")
 MORNING = datetime(2026, 11, 18, 7, 45, tzinfo=calendar.SEOUL)
