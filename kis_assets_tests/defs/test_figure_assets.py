@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -24,7 +25,7 @@ from kis_assets.kis import (
 from kis_assets.lake.lake import Lake
 from kis_assets.lake.scope import Scope
 from kis_assets.settings import Settings
-from kis_assets.simulator.market.indices import indices_of
+from kis_assets.simulator.market.indices import Index, IndexBar, Indices, indices_of
 from kis_assets.simulator.market.investors import CLASSES, flows, programme
 from kis_assets.simulator.market.lending import lent, margin_loan, short_sale
 from kis_assets.simulator.market.market import Bar
@@ -82,6 +83,26 @@ class Clock:
 @cache
 def the_market() -> ModelMarket:
     return ModelMarket(seed=0, clock=lambda: Clock.at)
+
+
+FLOWS, BAR = cache(flows), Indices._bar
+BARS: dict[tuple[str, date], IndexBar | None] = {}
+
+
+def bar_of(self: Indices, index: Index, basket: Any, members: Any, day: date) -> IndexBar | None:
+    """The bar of an index; that of a day that changes no more is worked out once a process."""
+    if day > Clock.at.date() - timedelta(days=7):
+        return BAR(self, index, basket, members, day)
+    if (index.code, day) not in BARS:
+        BARS[index.code, day] = BAR(self, index, basket, members, day)
+    return BARS[index.code, day]
+
+
+@pytest.fixture(autouse=True)
+def quick_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A market is thirty stocks on three hundred days in each answer; most tests ask the same."""
+    monkeypatch.setattr("kis_assets.simulator.wire.flows.flows", FLOWS)
+    monkeypatch.setattr(Indices, "_bar", bar_of)
 
 
 @pytest.fixture
