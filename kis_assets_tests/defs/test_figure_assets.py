@@ -380,7 +380,7 @@ def test_what_was_known_of_a_company_in_a_month_stays(
     [
         ("2026-11-18 07:39", 16, 12),
         ("2026-11-18 07:40", 17, 13),
-        ("2026-11-18 12:00", 17, 13),
+        pytest.param("2026-11-18 12:00", 17, 13, marks=pytest.mark.slow),
         ("2026-11-18 23:30", 17, 13),
         ("2026-11-21 12:00", 19, 17),  # a Saturday: Friday's are final on Monday
     ],
@@ -446,7 +446,12 @@ HALF_A_YEAR = [f"2026-{month:02}-01" for month in (11, 10, 9, 8, 7, 6)]
 
 
 @pytest.mark.parametrize(
-    ("name", "days"), [("short_sales", 100), ("investor_flows", 30), ("credit_balances", 30)]
+    ("name", "days"),
+    [
+        ("short_sales", 100),
+        pytest.param("investor_flows", 30, marks=pytest.mark.slow),
+        ("credit_balances", 30),
+    ],
 )
 def test_no_day_is_asked_for_twice_on_the_way_back(
     server: Simulator, keeping: None, name: str, days: int
@@ -476,7 +481,11 @@ def test_an_index_has_its_change_where_two_answers_meet(server: Simulator, keepi
 # --- faults -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("table", [*BY_STOCK[:4], MARKET_FLOWS], ids=lambda table: table.name)
+@pytest.mark.parametrize(
+    "table",
+    [*BY_STOCK[:4], pytest.param(MARKET_FLOWS, marks=pytest.mark.slow)],
+    ids=lambda table: table.name,
+)
 def test_an_empty_answer_is_told_and_repaired_and_takes_nothing_away(
     server: Simulator, monkeypatch: pytest.MonkeyPatch, table: Table
 ) -> None:
