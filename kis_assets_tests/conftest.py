@@ -13,11 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
-from functools import cache
+from datetime import datetime
+from functools import cache, partialmethod
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
+import duckdb
 import filelock
 import pytest
 import stamina
@@ -25,10 +27,13 @@ import stamina
 from kis_assets.exchange import calendar
 from kis_assets.kis import master_files
 from kis_assets.lake import catalog
+from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings
+from kis_assets.simulator.market.market import Market, business_day
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.server.http import InProcessTransport
 from kis_assets.simulator.server.server import Simulator
+from kis_assets.simulator.wire.masterfiles import master_file
 from kis_assets.sources.kis import KISDataSource
 
 EXTRACT = Path(__file__).parent / "extract"
@@ -136,24 +141,85 @@ def empty_catalog(_views: str) -> bytes:
         return path.read_bytes()
 
 
+@cache
+def opened_once() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(":memory:", config={"threads": 1})
+
+
+@contextmanager
+def same_connection(*_: object, **__: object) -> Iterator[duckdb.DuckDBPyConnection]:
+    """One for all catalogs of a process, as long as none fails: most of the time goes into it."""
+    with _ONE_AT_A_TIME:
+        connection = opened_once()
+        try:
+            yield connection
+        except BaseException:
+            opened_once.cache_clear()
+            connection.close()
+            raise
+
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
 @pytest.fixture(autouse=True)
 def quick_catalogs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lake's first catalog out of an empty one: hundreds of tests make one from nothing."""
 
     def build(path: Path, views: dict[str, list[str]]) -> None:
-        empty = catalog.statements({})
-        if not path.exists() and views.keys() == empty.keys():
+        if not path.exists() and views.keys() == (empty := catalog.statements({})).keys():
             path.write_bytes(empty_catalog(str(empty)))
             views = {name: sql for name, sql in views.items() if sql != empty[name]}
         BUILD(path, views)
 
     monkeypatch.setattr(catalog, "build", build)
+    monkeypatch.setattr(catalog, "duckdb", SimpleNamespace(connect=same_connection))
+
+
+@pytest.fixture
+def published_when_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A catalog that is made when `Lake.read` needs it and not at each write.
+
+    For tests of rows: that a write publishes is held by those of the lake and of a whole run.
+    """
+    monkeypatch.setattr(Lake, "replace", partialmethod(Lake.replace, publish=False))
+
+
+@pytest.fixture(autouse=True)
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits for the disk: no test takes the power away."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @pytest.fixture(autouse=True)
 def quick_masters(monkeypatch: pytest.MonkeyPatch) -> None:
     """Equal master files read once a process: most tests of a source need the same three."""
     monkeypatch.setattr(master_files, "parse", PARSE)
+
+
+MASTER_FILE = master_file
+_FILES: dict[tuple[object, ...], bytes] = {}
+
+
+@pytest.fixture(autouse=True)
+def quick_master_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulator's master files of a day made once a process: two thousand quotes are in them.
+
+    A file is as it was before the open, at whatever moment of its day it is asked for.
+    """
+
+    def once(market: Market, name: str) -> bytes:
+        if type(market) is not ModelMarket:
+            return MASTER_FILE(market, name)
+        now = market.now()
+        day = business_day(now, market.rolls_at)
+        at = now if now.date() != day else None
+        key = (market.seed, market._correction, market.rolls_at, name, day, at)
+        if key not in _FILES:
+            _FILES[key] = MASTER_FILE(market, name)
+        return _FILES[key]
+
+    monkeypatch.setattr("kis_assets.simulator.server.server.master_file", once)
 
 
 @pytest.fixture(autouse=True)
@@ -199,9 +265,7 @@ def market() -> ModelMarket:
 @pytest.fixture
 def simulator(market: ModelMarket) -> Simulator:
     """A KIS server over that market, without a rate limit; it issues tokens whenever asked."""
-    made = Simulator(market, rate_limit=0, token_window=0.0)
-    made._masters = master_files_at(EVENING)
-    return made
+    return Simulator(market, rate_limit=0, token_window=0.0)
 
 
 @pytest.fixture
@@ -238,7 +302,6 @@ def at(settings: Settings) -> Iterator[OpenAt]:
             rate_limit=0,
             token_window=0.0,
         )
-        simulator._masters = master_files_at(moment)
         there = {
             "kis_replay_at": moment,
             "kis_data_dir": settings.kis_data_dir / str(len(opened)),
@@ -260,12 +323,6 @@ def at(settings: Settings) -> Iterator[OpenAt]:
 def market_at(moment: datetime) -> ModelMarket:
     """The invented market at a moment. It never changes, so all tests share it."""
     return ModelMarket(seed=0, clock=lambda: moment)
-
-
-@cache
-def master_files_at(moment: datetime) -> dict[tuple[str, date], bytes]:
-    """The master files of that market, once they are made; most of the time of a test else."""
-    return {}
 
 
 def simulator_of(source: KISDataSource) -> Simulator:

@@ -43,6 +43,8 @@ from kis_assets.tables import (
 )
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, open_source
 
+pytestmark = pytest.mark.usefixtures("published_when_read")
+
 DAY, DAY_BEFORE = date(2026, 3, 17), date(2026, 3, 16)
 NOON = datetime(2026, 3, 17, 12, 40, tzinfo=calendar.SEOUL)
 CHECKS = {table.name: checks for table, checks in LISTED.items()}

@@ -28,6 +28,8 @@ from kis_assets_tests.support.in_process import (
     rows,
 )
 
+pytestmark = pytest.mark.usefixtures("published_when_read")
+
 DAY, MONTH = EVENING.date(), "2026-03-01"
 GONE = "999999"
 OTHERS = sorted(FEW.split(","))

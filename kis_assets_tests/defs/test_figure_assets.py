@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -24,7 +25,7 @@ from kis_assets.kis import (
 from kis_assets.lake.lake import Lake
 from kis_assets.lake.scope import Scope
 from kis_assets.settings import Settings
-from kis_assets.simulator.market.indices import indices_of
+from kis_assets.simulator.market.indices import Index, IndexBar, Indices, indices_of
 from kis_assets.simulator.market.investors import CLASSES, flows, programme
 from kis_assets.simulator.market.lending import lent, margin_loan, short_sale
 from kis_assets.simulator.market.market import Bar
@@ -65,6 +66,8 @@ from kis_assets_tests.support.in_process import (
 )
 from kis_assets_tests.support.small_rows import candle, frame
 
+pytestmark = pytest.mark.usefixtures("published_when_read")
+
 MONTH, FIRST = "2026-11-01", date(2026, 11, 2)
 CODES = ("005930", "000660", "035720", "247540")
 MORNING = datetime(2026, 11, 18, 7, 45, tzinfo=calendar.SEOUL)
@@ -80,6 +83,26 @@ class Clock:
 @cache
 def the_market() -> ModelMarket:
     return ModelMarket(seed=0, clock=lambda: Clock.at)
+
+
+FLOWS, BAR = cache(flows), Indices._bar
+BARS: dict[tuple[str, date], IndexBar | None] = {}
+
+
+def bar_of(self: Indices, index: Index, basket: Any, members: Any, day: date) -> IndexBar | None:
+    """The bar of an index; that of a day that changes no more is worked out once a process."""
+    if day > Clock.at.date() - timedelta(days=7):
+        return BAR(self, index, basket, members, day)
+    if (index.code, day) not in BARS:
+        BARS[index.code, day] = BAR(self, index, basket, members, day)
+    return BARS[index.code, day]
+
+
+@pytest.fixture(autouse=True)
+def quick_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A market is thirty stocks on three hundred days in each answer; most tests ask the same."""
+    monkeypatch.setattr("kis_assets.simulator.wire.flows.flows", FLOWS)
+    monkeypatch.setattr(Indices, "_bar", bar_of)
 
 
 @pytest.fixture
@@ -357,7 +380,7 @@ def test_what_was_known_of_a_company_in_a_month_stays(
     [
         ("2026-11-18 07:39", 16, 12),
         ("2026-11-18 07:40", 17, 13),
-        ("2026-11-18 12:00", 17, 13),
+        pytest.param("2026-11-18 12:00", 17, 13, marks=pytest.mark.slow),
         ("2026-11-18 23:30", 17, 13),
         ("2026-11-21 12:00", 19, 17),  # a Saturday: Friday's are final on Monday
     ],
@@ -423,7 +446,12 @@ HALF_A_YEAR = [f"2026-{month:02}-01" for month in (11, 10, 9, 8, 7, 6)]
 
 
 @pytest.mark.parametrize(
-    ("name", "days"), [("short_sales", 100), ("investor_flows", 30), ("credit_balances", 30)]
+    ("name", "days"),
+    [
+        ("short_sales", 100),
+        pytest.param("investor_flows", 30, marks=pytest.mark.slow),
+        ("credit_balances", 30),
+    ],
 )
 def test_no_day_is_asked_for_twice_on_the_way_back(
     server: Simulator, keeping: None, name: str, days: int
@@ -453,7 +481,11 @@ def test_an_index_has_its_change_where_two_answers_meet(server: Simulator, keepi
 # --- faults -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("table", [*BY_STOCK[:4], MARKET_FLOWS], ids=lambda table: table.name)
+@pytest.mark.parametrize(
+    "table",
+    [*BY_STOCK[:4], pytest.param(MARKET_FLOWS, marks=pytest.mark.slow)],
+    ids=lambda table: table.name,
+)
 def test_an_empty_answer_is_told_and_repaired_and_takes_nothing_away(
     server: Simulator, monkeypatch: pytest.MonkeyPatch, table: Table
 ) -> None:

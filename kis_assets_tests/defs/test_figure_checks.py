@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -158,23 +159,31 @@ def filled(table: Table) -> pl.DataFrame:
     return frame(table, *(blank | row for row in ROWS[table]))
 
 
-@pytest.fixture
-def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    """Two stocks on two days, in all tables."""
-    monkeypatch.setenv("KIS_STOCK_CODES", ",".join(CODES))
-    made = Lake(tmp_path / "lake", source="mock")
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a lake with two stocks on two days, in all tables."""
+    made = Lake(tmp_path_factory.mktemp("written") / "lake", source="mock")
     for table in ROWS:
         held = filled(table)
         if table is VALUATIONS:
             for at in held["captured_at"].unique():
                 scope = Scope.capture(at.astimezone(calendar.SEOUL).date(), at)
-                made.replace(table, scope, held.filter(captured_at=at))
+                made.replace(table, scope, held.filter(captured_at=at), publish=False)
         elif table is STOCK_MASTER:
             for day in DAYS:
-                made.replace(table, Scope.day(day), held.filter(trading_day=day))
+                scope = Scope.day(day)
+                made.replace(table, scope, held.filter(trading_day=day), publish=False)
         else:
-            made.replace(table, Scope.month(DAYS[0]), held)
-    return made
+            made.replace(table, Scope.month(DAYS[0]), held, publish=False)
+    made.publish()
+    return made.folder
+
+
+@pytest.fixture
+def lake(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """A lake of its own for each test, because some spoil it."""
+    monkeypatch.setenv("KIS_STOCK_CODES", ",".join(CODES))
+    return Lake(shutil.copytree(written, tmp_path / "lake"), source="mock")
 
 
 def spoil(lake: Lake, table: Table, change: Spoil) -> None:

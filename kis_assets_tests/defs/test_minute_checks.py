@@ -18,6 +18,8 @@ from kis_assets.lake.lake import Lake, Scope
 from kis_assets.lake.quality import account, record
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES, PRICE_SNAPSHOTS, Table
 
+pytestmark = pytest.mark.usefixtures("published_when_read")
+
 DAY = date(2026, 9, 22)
 NEXT = date(2026, 9, 23)
 BEFORE = date(2026, 9, 11)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import date, datetime
+from functools import cache
 from pathlib import Path
 
 import dagster as dg
@@ -53,25 +55,40 @@ def at(moment: str) -> datetime:
     return datetime.fromisoformat(f"{moment}:00+09:00")
 
 
+class Clock:
+    """The market's time, which a test sets."""
+
+    at = at(MORNING)
+
+
+@cache
+def the_market() -> ModelMarket:
+    """All tests of a process share it: most of their time goes into its master files else."""
+    return ModelMarket(0, lambda: Clock.at)
+
+
 class Past:
     """A server at a moment, and a lake that an older version has written since September."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self._monkeypatch, self._folder = monkeypatch, folder
-        self.now = at(MORNING)
-        self.server = Simulator(
-            ModelMarket(0, lambda: self.now), rate_limit=0, token_window=0.0, clock=REAL
-        )
+        self.server = Simulator(the_market(), rate_limit=0, token_window=0.0, clock=REAL)
         monkeypatch.setattr(calendar, "now", lambda: self.now)
+
+    def live(self) -> None:
+        """What the older version did."""
         for moment, codes in EVENINGS.items():
             self.turn(moment, codes)
             month = f"{self.now:%Y-%m}-01"
             assert materialize("daily_candles", month).success
             self._forget_what_is_final(date.fromisoformat(month))
-        self.turn(MORNING, CODES[:-1])
+
+    @property
+    def now(self) -> datetime:
+        return Clock.at
 
     def turn(self, moment: str, codes: tuple[str, ...]) -> None:
-        self.now = at(moment)
+        Clock.at = at(moment)
         point_at(self.server, self._monkeypatch, self.now, KIS_STOCK_CODES=",".join(codes))
         for module in ("execution.backfill", "defs.resources"):
             self._monkeypatch.setattr(
@@ -113,9 +130,23 @@ class Past:
         }
 
 
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test leaves the past for the others, which copy it."""
+    return tmp_path_factory.mktemp("past") / "lived"
+
+
 @pytest.fixture
-def past(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Past:
-    return Past(monkeypatch, tmp_path)
+def past(lived: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Past:
+    made = Past(monkeypatch, tmp_path)
+    if lived.exists():
+        shutil.copytree(lived, tmp_path, dirs_exist_ok=True)
+    else:
+        made.live()
+        # Without the token, which another server does not know.
+        shutil.copytree(tmp_path, lived, ignore=shutil.ignore_patterns("state"))
+    made.turn(MORNING, CODES[:-1])
+    return made
 
 
 def conditions(lake: Lake) -> dict[date, str]:

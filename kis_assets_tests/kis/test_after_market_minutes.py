@@ -24,6 +24,8 @@ from kis_assets.tables import MINUTE_CANDLES
 from kis_assets_tests.conftest import OpenAt, market_at, simulator_of
 from kis_assets_tests.support.in_process import checks, materialize, point_at
 
+pytestmark = pytest.mark.usefixtures("published_when_read")
+
 SAMSUNG, ETF, KONEX = "005930", "180210", "373640"
 PAST, TODAY = "inquire-time-dailychartprice", "inquire-time-itemchartprice"
 TUESDAY = date(2026, 9, 22)

@@ -33,6 +33,8 @@ from kis_assets.tables import CORPORATE_ACTIONS, DAILY_CANDLES
 from kis_assets_tests.conftest import EVENING, market_at
 from kis_assets_tests.support.in_process import checks, failure, lake, materialize, point_at, rows
 
+pytestmark = pytest.mark.usefixtures("published_when_read")
+
 MONTH = date(2026, 3, 1)
 KEY = MONTH.isoformat()
 LISTS = {asked.endpoint.name: asked for asked in ACTION_LISTS}

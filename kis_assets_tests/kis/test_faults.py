@@ -94,11 +94,16 @@ def some(market: ModelMarket, tmp_path_factory: pytest.TempPathFactory) -> list[
     return master.filter(pl.col("security_type") == "common")["stock_code"].head(120).to_list()
 
 
+_RIGHT: dict[tuple[str, ...], pl.DataFrame] = {}
+
+
 def right(market: ModelMarket, settings: Settings, some: list[str]) -> pl.DataFrame:
-    """The rows without any trouble."""
-    with open_source(Simulator(market, rate_limit=0), settings) as opened:
-        rows = opened.tables.daily_candles(some, FIRST, LAST).rows
-    return rows.drop("fetched_at").sort(KEY)
+    """The rows without any trouble, asked for once: the market is the same in all tests."""
+    if (codes := tuple(some)) not in _RIGHT:
+        with open_source(Simulator(market, rate_limit=0), settings) as opened:
+            rows = opened.tables.daily_candles(codes, FIRST, LAST).rows
+        _RIGHT[codes] = rows.drop("fetched_at").sort(KEY)
+    return _RIGHT[codes]
 
 
 TROUBLES = {
@@ -113,7 +118,14 @@ TROUBLES = {
 }
 
 
-@pytest.mark.parametrize("trouble", TROUBLES)
+ALIKE = ("connections reset", "gzip garbage", "503")
+"""Like a connection that is refused, an answer that is cut off, and a 500."""
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [pytest.param(it, marks=pytest.mark.slow if it.startswith(ALIKE) else ()) for it in TROUBLES],
+)
 def test_trouble_in_mid_run_loses_no_row_and_makes_none_wrong(
     source: KISDataSource,
     way: Way,

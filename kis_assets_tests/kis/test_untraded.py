@@ -25,6 +25,8 @@ from kis_assets_tests.kis.test_answers import bar, many, quote, read
 from kis_assets_tests.support.in_process import alter, checks, materialize, point_at, rows
 from kis_assets_tests.support.small_rows import candle, frame
 
+pytestmark = pytest.mark.usefixtures("published_when_read")
+
 DAY = EVENING.date()
 MONTH = date(2026, 3, 1)
 SAMSUNG = "005930"

@@ -32,6 +32,8 @@ from kis_assets_tests.support.in_process import (
     rows,
 )
 
+pytestmark = pytest.mark.usefixtures("published_when_read")
+
 DAY = EVENING.date()
 SAMSUNG = "005930"
 REAL_ONLY = [endpoint for endpoint in endpoints() if not endpoint.virtual]

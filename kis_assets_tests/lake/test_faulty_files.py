@@ -45,12 +45,19 @@ def closes(lake: Lake) -> list[int]:
     return found["close"].to_list()
 
 
-@pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    """Two months of candles: a close of 10 in March and of 20 in April."""
-    made = Lake(tmp_path / "mock", source="mock")
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = Lake(tmp_path_factory.mktemp("written") / "mock", source="mock")
     write(made, MARCH, 10)
     write(made, APRIL, 20)
+    return made.folder
+
+
+@pytest.fixture
+def lake(written: Path, tmp_path: Path) -> Lake:
+    """Two months of candles: a close of 10 in March and of 20 in April; each test has its own."""
+    made = Lake(shutil.copytree(written, tmp_path / "mock"), source="mock")
+    made.publish()
     return made
 
 

@@ -31,8 +31,6 @@ FEW = "005930,000660,035420,005380,035720,068270,247540,086520"
 Alter = Callable[[dict[str, Any]], object]
 """Changes the payload of an answer in place."""
 
-_MASTERS: dict[Any, dict[Any, bytes]] = {}
-
 
 def set_source(
     url: str, monkeypatch: pytest.MonkeyPatch, now: datetime = EVENING, **settings: str
@@ -62,8 +60,6 @@ def point_at(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch, now: datetime = EVENING, **settings: str
 ) -> None:
     """An environment whose source is that server, in this process, at that moment."""
-    # Master files take a second to make: servers of one market share them.
-    simulator._masters = _MASTERS.setdefault(simulator.market, {})
     is_virtual = str(simulator.environment == "virtual").lower()
     given = {"KIS_USE_VIRTUAL_SERVER": is_virtual, **settings}
     set_source("http://kis.test", monkeypatch, now, **given)

@@ -237,6 +237,7 @@ def is_final(day: str) -> bool:
     return bool(of_day["is_final"].all())
 
 
+@pytest.mark.slow
 def test_a_friday_that_ends_a_month_and_its_weekend(walk: Walk) -> None:
     walk.begins("2026-10-30 15:35")
     walk.machine.walk(at("2026-10-30 15:40"), at("2026-10-30 15:50"))
