@@ -43,7 +43,7 @@ def load() -> dg.Definitions:
     # Read here as well: whether schedules run from the start, and when, is part of what they are.
     settings = Settings.load()
     return dg.Definitions(
-        assets=dg.load_assets_from_package_module(assets),
+        assets=dg.load_assets_from_package_module(assets, include_specs=True),
         asset_checks=CHECKS,
         jobs=JOBS,
         schedules=schedules(settings),

@@ -108,6 +108,7 @@ COVERING = (
         "resume",
     ),
     *("shared_redis", "status", "stream", "token"),
+    *("following", "listing", "stream_faults", "stream_records", "streamed"),
 )
 """Whose tests `make test` takes the coverage of kis/ and sources/ from."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kis_assets.cli.common import app, codes_of, most_traded, note, settings_of, stop
+from kis_assets.cli.common import app, codes_of, most_traded, note, plainly, settings_of, stop
 from kis_assets.cli.output import dump
 
 if TYPE_CHECKING:
@@ -49,9 +49,7 @@ def stream(
 
     from kis_assets.cli import stream_store
     from kis_assets.defs.resources import open_lake
-    from kis_assets.errors import KISError
     from kis_assets.exchange import calendar
-    from kis_assets.lake.scope import LakeError
     from kis_assets.settings import SettingsError
 
     show = _printer(as_json, as_csv, books)
@@ -60,7 +58,7 @@ def stream(
     if not words and not top:
         raise typer.BadParameter("which stocks? Give codes or names, or --top 20")
     clock = calendar.now
-    with ExitStack() as stack:
+    with plainly(), ExitStack() as stack:
         try:
             if settings.source_type == "krx":
                 raise SettingsError("DATA_SOURCE_TYPE=krx has no real-time feed: use kis or mock")
@@ -92,10 +90,8 @@ def stream(
                 )
             else:
                 _print(settings, wanted, books, seconds, show)
-        except (LookupError, LakeError, sqlite3.Error) as error:
+        except sqlite3.Error as error:
             raise stop(str(error), 1) from None
-        except (KISError, SettingsError) as error:
-            raise stop(str(error), 2 if isinstance(error, ValueError) else 1) from None
         except KeyboardInterrupt:
             return
 

@@ -100,12 +100,12 @@ class Listing:
         """What the master files hold, as another process has read them, if one has."""
         if (kept := self._kept(f"listing:{since}")) is not None:
             with suppress(pl.exceptions.PolarsError, OSError):
-                rows = pl.read_ipc(io.BytesIO(kept), use_pyarrow=False)
+                rows = pl.read_parquet(io.BytesIO(kept))
                 if set(rows.columns) >= _TOLD:
                     return rows  # else of an earlier version of this program
         rows = master_files.issues(self._client)
         written = io.BytesIO()
-        rows.write_ipc(written, compression="zstd")
+        rows.write_parquet(written)
         self._keep(f"listing:{since}", written.getvalue())
         return rows
 

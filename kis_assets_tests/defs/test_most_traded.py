@@ -48,7 +48,7 @@ def test_without_a_snapshot_it_is_said_what_to_do(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     point_at(simulator, monkeypatch)
-    with pytest.raises(InvalidRequest, match=r"no price was captured yet.*materialize price_snap"):
+    with pytest.raises(InvalidRequest, match=r"no price was captured yet.*run: kis-assets run"):
         most_traded(lake(), 20)
     with pytest.raises(InvalidRequest, match="no price was captured on 2026-03-17"):
         most_traded(lake(), 20, DAY)

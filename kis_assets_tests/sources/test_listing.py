@@ -110,7 +110,7 @@ class Fewer(SqliteStore):
         if not key.startswith("listing"):
             return None
         found = io.BytesIO()
-        pl.DataFrame({"stock_code": [SAMSUNG]}).write_ipc(found)
+        pl.DataFrame({"stock_code": [SAMSUNG]}).write_parquet(found)
         return found.getvalue()
 
 

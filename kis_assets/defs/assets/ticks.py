@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from kis_assets.defs.materialization import Report, asset_of
+from kis_assets.defs.materialization import OWNERS, Report, asset_of
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.errors import InvalidRequest
 from kis_assets.exchange import calendar
@@ -19,6 +19,7 @@ _SHOWN = 100_000
 feed = dg.AssetSpec(
     "real_time_feed",
     group_name="ticks",
+    owners=OWNERS,
     kinds={"websocket"},
     description=(
         "Trades and order books as KIS sends them (WebSocket), recorded by `kis-assets stream "
