@@ -17,6 +17,8 @@ Pieces = Callable[[pl.LazyFrame, Journal, str], Iterator[pl.DataFrame]]
 """Gives the rows of a day, a stock at a time, out of those recorded, its journal and the source."""
 _AT_ONCE = 400_000
 """Rows that are in memory together; of one stock there may be more."""
+_OF_A_PART = 50_000
+"""Rows of a small file at most: a busy minute of many stocks is several."""
 _ONE_TRADE = ("traded_at", "price", "quantity", "volume")
 
 
@@ -26,11 +28,15 @@ def show(lake: Lake, journal: Journal) -> None:
         parts = lake.live_parts(table, journal.day)
         with parts.lock():
             parts.begin()
-            last = parts.last()
-            found = list(journal.frames(table, lake.source, after=last))
-            if found:
-                rows = pl.concat([rows for _, rows in found])
-                parts.add(last + 1, found[-1][0], rows)
+            last, waiting = parts.last(), list[pl.DataFrame]()
+            number = last
+            for number, rows in journal.frames(table, lake.source, after=last):
+                waiting.append(rows)
+                if sum(it.height for it in waiting) >= _OF_A_PART:
+                    parts.add(last + 1, number, pl.concat(waiting))
+                    last, waiting = number, []
+            if waiting:
+                parts.add(last + 1, number, pl.concat(waiting))
 
 
 def store(lake: Lake, table: Table, day: date, pieces: Pieces) -> Change:

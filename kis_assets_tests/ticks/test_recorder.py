@@ -601,3 +601,16 @@ def test_rows_of_earlier_columns_are_read_while_a_day_is_not_stored(
         path.unlink()
     lake.publish()
     assert shown(lake, "SELECT volume, change FROM trades") == [(10, None)]
+
+
+def test_a_busy_minute_is_several_small_files(
+    lake: Lake, recording: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "_OF_A_PART", 2)
+    for volume in range(10, 60, 10):
+        recording.take(trade("09:00:01", volume))
+        recording.commit()
+    compaction.show(lake, Journal(lake.folder, DAY))
+    parts = sorted(path.name[:3] for path in (lake.folder / "live" / "trades").glob("*/*.parquet"))
+    assert parts == ["0-0", "1-2", "3-4", "5-5"]
+    assert volumes(lake) == [10, 20, 30, 40, 50]
