@@ -26,6 +26,9 @@ STORING = "storing"
 READ_FOR = 24 * 3600.0
 """Seconds for which files of a day that is stored stay: a reader may have an older catalog."""
 
+JOURNAL_FOR = 7 * READ_FOR
+"""Seconds for which the journal of a day that is stored stays: it could be stored again."""
+
 _PART = re.compile(r"(\d+)-(\d+)-([0-9a-f]{6})\.parquet")
 _DAY = re.compile(r"trading_day=\d{4}-\d\d-\d\d")
 
@@ -116,7 +119,7 @@ def patterns(versions: Versions, table: Table) -> list[tuple[str, bool]]:
 
 
 def sweep(versions: Versions) -> None:
-    """Delete the files of days that have been stored for a day; not while one is being stored."""
+    """Delete small files a day, and journals a week, after their day is stored."""
     with versions.lock(STORING):
         _sweep(versions)
 
@@ -128,3 +131,9 @@ def _sweep(versions: Versions) -> None:
             newest = versions.newest(table, unit)
             if newest and folder.is_dir() and time.time() - newest.stat().st_mtime > READ_FOR:
                 shutil.rmtree(folder, ignore_errors=True)
+    for journal in (versions.folder / PLACE).glob("*.sqlite*"):
+        unit = f"trading_day={journal.name.partition('.')[0]}"
+        recorded = [table.name for table in TABLES.values() if table.live == "stream"]
+        is_stored = all(versions.newest(name, unit) for name in recorded)
+        if is_stored and time.time() - journal.stat().st_mtime > JOURNAL_FOR:
+            journal.unlink(missing_ok=True)

@@ -614,3 +614,23 @@ def test_a_busy_minute_is_several_small_files(
     parts = sorted(path.name[:3] for path in (lake.folder / "live" / "trades").glob("*/*.parquet"))
     assert parts == ["0-0", "1-2", "3-4", "5-5"]
     assert volumes(lake) == [10, 20, 30, 40, 50]
+
+
+def test_a_journal_goes_a_week_after_all_of_its_day_is_stored(
+    lake: Lake, recording: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording.take(trade("09:00:01", 10))
+    recording.commit()
+    compaction.store(lake, TRADES, DAY, compaction.trades)
+    compaction.store(lake, ORDER_BOOK_TICKS, DAY, compaction.books)
+    monkeypatch.setattr(live_parts, "JOURNAL_FOR", -1.0)
+    lake.maintain()
+    assert days(lake.folder) == [DAY]  # the gaps are not stored
+    compaction.store(lake, STREAM_GAPS, DAY, compaction.gaps)
+    monkeypatch.setattr(live_parts, "JOURNAL_FOR", 3600.0)
+    lake.maintain()
+    assert days(lake.folder) == [DAY]
+    monkeypatch.setattr(live_parts, "JOURNAL_FOR", -1.0)
+    lake.maintain()
+    assert days(lake.folder) == []
+    Journal(lake.folder, DAY, writes=True)  # for the fixture, which closes the recording
