@@ -85,11 +85,7 @@ def serve(
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     recording = Recording(settings, lake, watch_list, with_books=with_books)
-
-    def stop(_number: int, _frame: object) -> None:
-        recording.stop()
-
-    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C ends it
     recording.run()
 
 

@@ -121,9 +121,11 @@ class Feed:
             if stream is None and share:
                 self._shares[number] = share
                 self._open(number)
-            elif stream is not None and share and share != self._shares[number]:
+            elif stream is not None and not share:
+                self._streams[number] = None  # else what it had would come twice, by another key
+                stream.close()
+            elif stream is not None and share != self._shares[number]:
                 stream.change(share)
-            # A key without a stock keeps those of before, which nobody hears.
             self._shares[number] = share
 
     def _open(self, number: int) -> None:
@@ -146,9 +148,10 @@ class Feed:
                 self._on_lost(list(self._shares[number]), (self._clock or calendar.now)())
                 self._failures[number] = error
             else:
-                self._ended.set()
+                if self._streams[number] is stream:  # else it was given up: see `change`
+                    self._ended.set()
             # The other keys go on.
-            if len(self._failures) == sum(it is not None for it in self._streams):
+            if self._failures and len(self._failures) == sum(map(bool, self._streams)):
                 self._ended.set()
 
         thread = threading.Thread(
@@ -171,9 +174,15 @@ class Feed:
 
     def retry(self) -> None:
         """Open the sessions again that ended for good, as when another program held the key."""
-        for number in list(self._failures):
+        for number, error in list(self._failures.items()):
+            if (ended := self._streams[number]) is not None:
+                ended.close()
             del self._failures[number]
-            self._open(number)
+            try:
+                self._open(number)
+            except BaseException:
+                self._failures[number] = error
+                raise
 
     def close(self) -> None:
         """End all sessions."""

@@ -60,6 +60,7 @@ class Following:
             held.enter_context(lake.recording(self.day))
             self.recorder = Recorder(lake, self.day, clock)
             self.recorder.follow(self.codes)
+            self.recorder.commit()  # a session that never opens leaves gaps, and no empty day
             self.feed = Feed(
                 settings,
                 self.codes,

@@ -55,7 +55,8 @@ def columns_of(table: Table) -> list[str]:
 
 def days(folder: Path) -> list[date]:
     """The days of a lake that have a journal."""
-    return sorted(date.fromisoformat(path.stem) for path in (folder / PLACE).glob("*.sqlite"))
+    found = (folder / PLACE).glob("????-??-??.sqlite")
+    return sorted(date.fromisoformat(path.stem) for path in found)
 
 
 class Journal:

@@ -132,11 +132,8 @@ class Recorder:
         with self._lock:
             for code in set(codes) - self._followed:
                 stock = self._stocks.get(code)
-                if stock is None:
-                    stock = self._stocks[code] = _Followed()
-                    stock.gap = _Gap(opened, now, "late_start") if now > opened else None
-                elif stock.gap is not None:
-                    stock.gap.until = now
+                if stock is None:  # it is followed once its session is open: see `opened`
+                    stock = self._stocks[code] = _Followed(gap=_Gap(opened, None, "late_start"))
                 stock.is_after_break = True
             for code in self._followed - set(codes):
                 stock = self._stocks[code]
@@ -157,8 +154,11 @@ class Recorder:
             for code in self._followed.intersection(codes):
                 stock = self._stocks[code]
                 stock.is_after_break = True
-                if stock.gap is not None and not stock.gap.is_over:
-                    stock.gap.until, stock.gap.is_over = microseconds(at), True
+                gap = stock.gap
+                if gap is not None and not gap.is_over:
+                    gap.until, gap.is_over = microseconds(at), True
+                    if gap.reason == "late_start" and gap.until <= gap.since:
+                        stock.gap = None  # nothing was traded yet
 
     def take(self, record: RealTime) -> None:
         """Keep a trade or a book until the next commit; one that is there already is left out."""

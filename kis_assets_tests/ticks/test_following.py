@@ -316,3 +316,32 @@ def test_a_key_that_fails_stops_no_other_and_is_tried_again(fast: Place) -> None
         following.feed.retry()
         fast.until(lambda: CODES[1] in following.last)
     fast.holds(CODES[:2])
+
+
+def test_a_feed_that_cannot_be_opened_leaves_no_empty_day(
+    fast: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise ServiceUnavailable("no session can be opened")
+
+    monkeypatch.setattr("kis_assets.ticks.following.Feed", failing)
+    with pytest.raises(ServiceUnavailable):
+        fast.follow()
+    compaction.store(fast.lake, STREAM_GAPS, DAY, compaction.gaps)
+    rows = fast.lake.scan(STREAM_GAPS).collect()
+    assert sorted(rows["stock_code"]) == sorted(CODES)
+    assert rows["missing_volume"].null_count() == rows.height
+
+
+def test_a_key_without_stocks_sends_nothing_twice(fast: Place) -> None:
+    fast.settings = fast.settings.model_copy(update=TWO_KEYS)
+    with fast.follow(CODES[:2], with_books=False) as following:
+        fast.until(lambda: len(following.last) == 2)
+        following.change(CODES[:1])
+        assert len([it for it in following.feed._streams if it]) == 1
+        fast.until(lambda: len(fast.simulator.realtime._holders) == 1)
+        following.change(CODES[:2])
+        before = following.records[CODES[1]]
+        fast.until(lambda: following.records[CODES[1]] > before + 5)
+        assert not following.wait(0.01)
+    fast.holds(CODES[:2])

@@ -60,6 +60,8 @@ def recording(lake: Lake, clock: Clock) -> Iterator[Recorder]:
 def begun(lake: Lake, clock: Clock, *codes: str) -> Recorder:
     made = Recorder(lake, DAY, clock)
     made.follow(codes or (SAMSUNG, HYNIX))
+    if clock.now < at("09:00:00"):
+        made.opened(codes or (SAMSUNG, HYNIX), clock.now)
     return made
 
 
@@ -211,6 +213,7 @@ def test_a_day_that_is_followed_from_before_the_open_has_no_gap(
 def test_a_late_start_is_a_gap_from_the_open_with_what_was_traded(lake: Lake, clock: Clock) -> None:
     clock.now = at("10:00:00")
     late = begun(lake, clock)
+    late.opened([SAMSUNG, HYNIX], at("10:00:00"))
     late.take(trade("10:00:05", 5_010, quantity=10))
     late.take(trade("10:00:05", 20, quantity=20, code=HYNIX))
     late.close()
@@ -298,6 +301,7 @@ def test_a_stock_that_leaves_the_list_and_comes_back_has_a_gap(lake: Lake, clock
     made.follow([HYNIX])
     clock.now = at("13:00:00")
     made.follow([HYNIX, SAMSUNG])
+    made.opened([HYNIX, SAMSUNG], at("13:00:00"))
     made.take(trade("13:00:01", 110, quantity=10))
     made.close()
     assert gaps(lake) == [(SAMSUNG, "12:00:00", "13:00:00", 90, "left_out")]
@@ -634,3 +638,21 @@ def test_a_journal_goes_a_week_after_all_of_its_day_is_stored(
     lake.maintain()
     assert days(lake.folder) == []
     Journal(lake.folder, DAY, writes=True)  # for the fixture, which closes the recording
+
+
+def test_a_session_that_opens_late_is_a_late_start(lake: Lake, clock: Clock) -> None:
+    made = Recorder(lake, DAY, clock)
+    made.follow([SAMSUNG])  # before the open, and nobody can be reached
+    made.opened([SAMSUNG], at("11:00:00"))
+    made.take(trade("11:00:01", 510, quantity=10))
+    made.close()
+    assert gaps(lake) == [(SAMSUNG, "09:00:00", "11:00:00", 500, "late_start")]
+
+
+def test_a_session_that_never_opens_is_told(lake: Lake, clock: Clock) -> None:
+    made = Recorder(lake, DAY, clock)
+    made.follow([SAMSUNG])
+    made.commit()  # the process ends with it
+    compaction.store(lake, STREAM_GAPS, DAY, compaction.gaps)
+    found = shown(lake, "SELECT stock_code, until, missing_volume, reason FROM stream_gaps")
+    assert found == [(SAMSUNG, None, None, "late_start")]
