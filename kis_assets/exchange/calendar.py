@@ -1,7 +1,8 @@
 """Trading days and session times of KRX. Pure: no network.
 
-The closed days come from the `holidays` package (its XKRX calendar), corrected by the rows of
-`krx_sessions.csv`, which also holds the days with unusual hours. A session is the regular one, from
+The closed days come from `krx_holidays.csv` for the years that it holds, and from the `holidays`
+package (its XKRX calendar) for later ones. The rows of `krx_sessions.csv` correct both, and hold
+the days with unusual hours. A session is the regular one, from
 the opening auction's print to the closing auction's; since 2026-09-14 an after-market follows it.
 
 Every function takes and gives days of Seoul. A day outside the calendar's range is a ValueError;
@@ -12,9 +13,11 @@ from __future__ import annotations
 
 import csv
 from bisect import bisect_left, bisect_right
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -29,6 +32,7 @@ LONGEST_CLOSURE = timedelta(days=15)
 """KRX was never closed for longer: the session before a day lies within it."""
 
 _SPECIAL_DAYS = Path(__file__).with_name("krx_sessions.csv")
+_HOLIDAYS = Path(__file__).with_name("krx_holidays.csv")
 
 _OPENS = time(9, 0)
 _OPENS_FIRST_DAY = time(10, 0)
@@ -285,11 +289,26 @@ def _special_days() -> dict[date, _Special]:
 
 
 @cache
-def _ordered_days(year: int) -> list[date]:
-    # Imported here: it takes a quarter of a second, and many users of this module need no calendar.
+def _listed_holidays() -> dict[int, frozenset[date]]:
+    """The holidays on weekdays of the years that are listed, by year."""
+    with _HOLIDAYS.open(encoding="utf-8", newline="") as file:
+        days = [date.fromisoformat(row["day"]) for row in csv.DictReader(file)]
+    return {year: frozenset(days) for year, days in groupby(days, lambda day: day.year)}
+
+
+def _holidays(year: int) -> Container[date]:
+    listed = _listed_holidays()
+    if year in listed:
+        return listed[year]
+    # The package takes 0.3 s to import: it brings the holidays of every country.
     import holidays
 
-    closed = holidays.financial_holidays("XKRX", years=year)
+    return holidays.financial_holidays("XKRX", years=year)
+
+
+@cache
+def _ordered_days(year: int) -> list[date]:
+    closed = _holidays(year)
     special = _special_days()
     days: list[date] = []
     for day in _calendar_days(date(year, 1, 1), date(year, 12, 31)):

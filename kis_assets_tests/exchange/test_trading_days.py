@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+import holidays
 import polars as pl
 import pytest
 from hypothesis import given
@@ -256,4 +257,21 @@ def test_now_is_aware_and_today_is_its_day_in_seoul() -> None:
 
 def test_importing_the_module_builds_no_calendar() -> None:
     code = "import sys, kis_assets.exchange.calendar; assert 'holidays' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_the_listed_holidays_are_those_of_the_package_for_every_year_that_has_begun() -> None:
+    # Each January the list wants the lines of the new year: what this test names.
+    with (Path(calendar.__file__).with_name("krx_holidays.csv")).open(encoding="utf-8") as file:
+        listed = {date.fromisoformat(row["day"]) for row in csv.DictReader(file)}
+    years = range(2000, max(listed).year + 1)
+    known = holidays.financial_holidays("XKRX", years=years)
+    assert listed == {day for day in known if day.weekday() < 5 and day.year in years}
+
+
+def test_the_days_of_listed_years_need_no_package() -> None:
+    code = (
+        "import sys; from datetime import date; from kis_assets.exchange import calendar; "
+        "assert calendar.is_trading_day(date(2026, 11, 27)); assert 'holidays' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -22,6 +22,7 @@ from kis_assets.simulator.market.universe import Issue
 KINDS = ("split", "reverse_split", "bonus", "rights", "reduction")
 FIRST_YEAR = 2000
 _HALT = 3
+_SETTLES = timedelta(days=200)  # a price is left alone so long before its next action
 
 
 @lru_cache(maxsize=4_096)
@@ -109,21 +110,26 @@ class Actions:
         self, kind: str, issue: Issue, index: int, days: tuple[date, ...], attempt: int
     ) -> Action | None:
         stock, past = issue.stock, self._by_code.get(issue.stock.code, [])
+        # Most are refused here, by the whole month, before anything is computed.
+        shares, face = stock.listed_shares, stock.face_value
+        if past:
+            shares, face = past[-1].shares_after, past[-1].face_after
+        latest = days[-1] - _SETTLES
+        if not _face_allows(kind, face) or stock.listed_on is None or stock.listed_on > latest:
+            return None
+        if past and past[-1].ex_day > latest:
+            return None
         # Inside the month with room for the halt before it and for the price to settle after it.
         place = _HALT + 2 + int(unit(issue.key, 20, index) * (len(days) - _HALT - 9))
         day = days[min(place, len(days) - 4)]
-        settled = day - timedelta(days=200)
-        if stock.listed_on is None or stock.listed_on > settled:
+        settled = day - _SETTLES
+        if stock.listed_on > settled:
             return None
         if stock.delisted_on and stock.delisted_on < day + timedelta(days=90):
             return None
         if (past and past[-1].ex_day > settled) or self._rests(issue, index):
             return None
-        shares, face = stock.listed_shares, stock.face_value
-        factor_so_far = Fraction(1)
-        for action in past:
-            shares, face = action.shares_after, action.face_after
-            factor_so_far *= action.factor
+        factor_so_far = math.prod((action.factor for action in past), start=Fraction(1))
         price = math.exp(self._anchor(issue, index)) * factor_so_far
         luck = unit(issue.key, 21, index)
         found = _terms(kind, float(price), face, luck, attempt)
@@ -141,18 +147,24 @@ class Actions:
         )  # fmt: skip
 
 
+def _face_allows(kind: str, face: int) -> bool:
+    if kind == "split":
+        return face >= 1_000 and face % 5 == 0
+    return kind != "reverse_split" or face <= 500
+
+
 def _terms(
     kind: str, price: float, face: int, luck: float, attempt: int
 ) -> tuple[Fraction, Fraction, int, int] | None:
     """Shares after per share before, price factor, new face value, issue price."""
     desperate = attempt > 200
     if kind == "split":
-        if face < 1_000 or face % 5 or (price < 20_000 and not desperate):
+        if price < 20_000 and not desperate:
             return None
         parts = 10 if face % 10 == 0 and luck < 0.5 else 5
         return Fraction(parts), Fraction(1, parts), face // parts, 0
     if kind == "reverse_split":
-        if face > 500 or (price > 3_000 and not desperate):
+        if price > 3_000 and not desperate:
             return None
         parts = 10 if luck < 0.3 else 5
         return Fraction(1, parts), Fraction(parts), face * parts, 0
