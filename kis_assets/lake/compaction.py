@@ -30,6 +30,11 @@ _LARGER = {"day": ("month", len("2026-03")), "month": ("year", len("2026"))}
 READ_FOR = 24 * 3600.0
 """How many seconds a file that another has replaced stays: a reader may have an older catalog."""
 
+_ROWS = {"month": 122_880, "year": 20_480}
+"""Rows of a group, by the larger unit. A query for one stock reads whole groups: a year of days has
+about 80 stocks in one of these, and is read in half the time of 122,880. A month of minutes would
+get a thousand groups, whose statistics cost more than they save."""
+
 # Sorting takes no more than that, and goes to the disk with the rest.
 _LIMITS = "SET threads = 1; SET memory_limit = '128MB'"
 
@@ -75,12 +80,14 @@ class Compaction:
         temporary = self._versions.temporary(COPIES, ".parquet")
         spilled = self._folder / ".tmp" / "spilled"
         target = self._folder / larger
+        kind = target.parent.name.partition("=")[0]
         try:
             with duckdb.connect() as connection:
                 connection.execute(_LIMITS)
                 connection.execute(f"SET temp_directory = '{spilled}'")
                 connection.execute(
-                    f"COPY ({query}) TO '{temporary}' (FORMAT parquet, COMPRESSION zstd)"
+                    f"COPY ({query}) TO '{temporary}' "
+                    f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROWS[kind]})"
                 )
             sync(temporary)
             target.parent.mkdir(parents=True, exist_ok=True)
