@@ -18,7 +18,7 @@ from kis_assets.exchange import indices
 from kis_assets.exchange.days import Days, When, as_day, both, span
 from kis_assets.lake import naming, queries
 from kis_assets.lake.queries import At, Rows
-from kis_assets.lake.reader import NotStored
+from kis_assets.lake.reader import NotStored, tables_in
 from kis_assets.lake.stored_rows import Codes, Columns, StoredRows
 
 if TYPE_CHECKING:
@@ -332,7 +332,8 @@ class Market(StoredRows):
     def find(self, text: str) -> Frame:
         """Stocks whose name holds the text or whose code begins with it; the closest name first."""
         query, params = naming.finding(text)
-        return self.sql(query, *params)
+        with self.needing("stock_master"):
+            return self.sql(query, *params)
 
     def condition(self, table: str | None = None, start: When = None, end: When = None) -> Frame:
         """What is known of a table's days: available, degraded, pending or missing, and why."""
@@ -353,13 +354,26 @@ class Market(StoredRows):
 
     def answers(self, query: str) -> list[Rows]:
         """The answers of several queries with semicolons between, as `rows` gives them."""
-        return self._ask(query, (), queries.as_answers)
+        try:
+            return self._ask(query, (), queries.as_answers)
+        except NotStored:
+            if (self.folder / "market.duckdb").exists():
+                raise
+            how = self.remedy(query)
+            raise NotStored(f"nothing is stored in {self.folder} yet; {how}") from None
+
+    def remedy(self, query: str) -> str:
+        """What fetches the tables of a query that have no rows; empty where all have some."""
+        absent = [name for name in tables_in(query) if not self._catalog.units(name)]
+        is_there = (self.folder / "market.duckdb").exists()
+        return queries.remedies(absent) if absent or not is_there else ""
 
     def bars(self, view: str, code: str, start: When = None, end: When = None) -> Rows:
         """A stock's candles of one view, oldest first, as `rows` gives them: needs no Polars."""
         first, last = span(start, end)
         wanted = self._codes(code)
-        columns, rows = self.rows(queries.rows_of(view, wanted, first, last))
+        with self.needing(queries.made_of(view)[0], first, last):
+            columns, rows = self.rows(queries.rows_of(view, wanted, first, last))
         place = columns.index("stock_code")
         self._judge(view, {row[place] for row in rows}, wanted, first, last)
         return columns, rows

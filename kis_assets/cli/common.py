@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     cls=Program,
-    help="Korean stock market data one can trust: KIS Open API into Parquet and DuckDB.",
-    no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
 

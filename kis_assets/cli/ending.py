@@ -6,6 +6,8 @@ import io
 import os
 import sys
 import traceback
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,22 @@ class Program(TyperGroup):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
+        if is_plain():
+            from typer import rich_utils
+
+            rich_utils.COLOR_SYSTEM = None  # else no colour, but bold and dim
         return super().main(*args, **given)
+
+    def make_context(self, *args: Any, **given: Any) -> Any:
+        """Read what stands before the name of a command.
+
+        Raises:
+            typer.Exit: it is wrong, and was told.
+        """
+        if is_plain():
+            given["color"] = False
+        with _as_a_sentence():
+            return super().make_context(*args, **given)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that is asked for.
@@ -56,7 +73,8 @@ class Program(TyperGroup):
             typer.Exit: something went wrong, and was told.
         """
         try:
-            result = super().invoke(ctx)
+            with _as_a_sentence():
+                result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
             # What is still to be written would be tried again when Python ends.
@@ -68,6 +86,25 @@ class Program(TyperGroup):
                 raise
             raise stop(_sentence(error), 1) from None
         return result
+
+
+@contextmanager
+def _as_a_sentence() -> Generator[None]:
+    """What is typed wrong in one sentence, as all errors are: Typer draws a box around its own."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(said := getattr(error, "format_message", None), Callable):
+            raise
+        text = " ".join(str(said()).split()).removesuffix(".").replace("Value error, ", "")
+        ctx: Any = getattr(error, "ctx", None)
+        command = ctx.command_path if ctx else "kis-assets"
+        raise stop(f"{text}; {command} --help tells what it takes") from None
+
+
+def is_plain() -> bool:
+    """Whether neither colour nor style is wanted: `NO_COLOR` is set."""
+    return bool(os.environ.get("NO_COLOR"))
 
 
 def _sentence(error: Exception) -> str:

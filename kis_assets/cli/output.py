@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kis_assets.cli.common import note, stop
-from kis_assets.cli.ending import CLOSED_PIPE
+from kis_assets.cli.ending import CLOSED_PIPE, is_plain
 from kis_assets.security.text_input import escaped, visible
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def console(*, stderr: bool = False) -> Console:
                 super().on_broken_pipe()
             raise SystemExit(CLOSED_PIPE)
 
-    return Plain(stderr=stderr)
+    return Plain(stderr=stderr, color_system=None if is_plain() else "auto")
 
 
 class _Lines(list[str]):

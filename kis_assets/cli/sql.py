@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from kis_assets.cli.answer import Answer, reads
-from kis_assets.cli.common import FirstDay, TableName, app, market_of, plainly, settings_of, stop
+from kis_assets.cli.common import (
+    FirstDay,
+    TableName,
+    app,
+    market_of,
+    note,
+    plainly,
+    settings_of,
+    stop,
+)
 
 
 @app.command()
@@ -24,15 +33,18 @@ def sql(
     settings = settings_of()
     with plainly(), market_of(settings) as market:
         found = market.answers(text)
+        missing = "" if any(rows for _, rows in found) else market.remedy(text)
     if len(found) > 1 and not answer.is_for_people:
         raise stop(
-            f"{len(found)} queries have {len(found)} answers, and --json, --csv or --to FILE is "
+            f"{len(found)} queries have as many answers, and --json, --csv or --to FILE is "
             "one: ask them one by one"
         )
     for number, (columns, rows) in enumerate(found):
         if number:
             typer.echo()
         answer.rows(columns, rows, "" if number else settings.source_name, of_query=True)
+    if missing:
+        note(f"what is asked for is not stored yet; {missing}")
 
 
 @app.command()
@@ -69,7 +81,8 @@ def find(
         from kis_assets.lake.naming import finding
 
         query, params = finding(text)
-        columns, rows = market.rows(query, *params)
+        with market.needing("stock_master"):
+            columns, rows = market.rows(query, *params)
         answer.rows(columns, rows, settings.source_name)
     if not rows:
         raise typer.Exit(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -109,8 +109,21 @@ def remedy(name: str, absent: list[tuple[str, str]]) -> str:
         # A run on the virtual server leaves out what is published on the next morning.
         is_made = table.is_usual and table.final != "published"
         return "run: kis-assets run" + ("" if is_made else f" --table {name}")
+    if not table.has_past:
+        return f"of past days it cannot be had; today's: run: kis-assets run --table {name}"
     first, last = absent[0]
     return f"run: kis-assets backfill {name} {first} {last}"
+
+
+def remedies(names: Iterable[str]) -> str:
+    """What fetches several tables, or the first of them that needs another command."""
+    from kis_assets.tables import TABLES
+
+    found = {remedy(name, []): name for name in sorted(names) if name in TABLES}
+    single = [name for how, name in found.items() if how.endswith(f" --table {name}")]
+    if len(single) == len(found) > 1:
+        return "run: kis-assets run" + "".join(f" --table {name}" for name in single)
+    return next(iter(sorted(found, key=len, reverse=True)), "run: kis-assets run")
 
 
 def minutes_of(every: int) -> str:

@@ -6,7 +6,8 @@ columns, and judge what came back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -62,6 +63,10 @@ class StoredRows:
         """Column names and plain rows of one query, instants in Seoul; needs no Polars."""
         return self._ask(query, params, queries.as_rows)
 
+    def units(self, table: str) -> list[str]:
+        """The days, months or years of a table that are stored, oldest first, as ISO text."""
+        return self._catalog.units(table)
+
     def code(self, stock: Code) -> str:
         """The code of a stock that is given by its code, its name or a part only it has.
 
@@ -69,7 +74,8 @@ class StoredRows:
             NotStored: nothing fits, or several do; it names the nearest.
             TypeError: it is neither a text nor a whole number.
         """
-        return naming.code_of(self.rows, stock)
+        with self.needing("stock_master"):
+            return naming.code_of(self.rows, stock)
 
     def _ask(
         self, query: str, params: Sequence[object], give: Give[T], as_of: datetime | None = None
@@ -133,7 +139,8 @@ class StoredRows:
 
         give = queries.as_frame
         try:
-            rows = self._ask(query, (), give, as_of)
+            with self.needing(queries.made_of(view)[0], first, last):
+                rows = self._ask(query, (), give, as_of)
         except duckdb.BinderException as error:
             known = self._ask(f"FROM {view} LIMIT 0", (), give, as_of).columns
             unknown = [name for name in chosen or () if name not in known]
@@ -143,6 +150,18 @@ class StoredRows:
                 f"there is no column {unknown[0]!r}; there are {', '.join(known)}"
             ) from error
         return rows, rows.columns if chosen is None else chosen
+
+    @contextmanager
+    def needing(self, table: str, first: When = None, last: When = None) -> Generator[None]:
+        """Name what fetches this very table, where nothing at all is stored."""
+        try:
+            yield
+        except NotStored:
+            if (self.folder / "market.duckdb").exists():
+                raise
+            absent = missing(table, [], *span(first, last))
+            how = queries.remedy(table, absent)
+            raise NotStored(f"nothing is stored in {self.folder} yet; {how}") from None
 
     def _require(self, table: str) -> None:
         """Say that a table has no row, where it has none at all."""
