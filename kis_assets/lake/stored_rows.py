@@ -228,6 +228,6 @@ def _names(columns: str | Iterable[str]) -> list[str]:
     """Names of columns, given with commas between or one by one."""
     listed = columns.split(",") if isinstance(columns, str) else columns
     names = list(dict.fromkeys(name.strip() for name in listed))
-    if not all(names):
+    if not names or not all(names):
         raise ValueError("columns names no column; None stands for all")
     return names

@@ -506,6 +506,7 @@ def test_the_shell_can_complete_commands(monkeypatch: pytest.MonkeyPatch) -> Non
 
 LOADS: dict[tuple[str, ...], set[str]] = {
     ("--help",): set(),
+    (): {"pydantic", "duckdb"},
     ("status",): {"pydantic", "filelock", "msgspec"},
     ("sql", "SELECT count(*) FROM daily_candles"): {"pydantic", "duckdb"},
     ("find", "삼성"): {"pydantic", "duckdb"},
