@@ -1,9 +1,10 @@
 """What is stored, for people: a stock's candles, minutes and prices in one call. Reads only.
 
 `from kis_assets import Market`. Every answer is a Polars frame in the columns of `docs/tables.md`;
-`.to_pandas()` gives a pandas one where pandas is installed. Days are days in Seoul, given as dates
-or as ISO text; instants are UTC. A stock is its code or a name that fits it alone; several are a
-list; None is all. `as_of` reads what was stored at an earlier instant, as far as it is still kept.
+`.to_pandas()` gives a pandas one where pandas is installed. Days are days in Seoul, given as dates,
+timestamps at midnight or text, a month or a year as text too; instants are UTC. A stock is its code
+or a name that fits it alone; several are a list; None is all. `columns` are names, in a list or
+with commas between; None is all. `as_of` reads what was stored at an earlier instant, as far as it is still kept.
 
 Runs may write meanwhile: each call sees what was complete when it began.
 """
