@@ -100,14 +100,15 @@ def remedy(name: str, absent: list[tuple[str, str]]) -> str:
     table = TABLES[name]
     if table.live == "stream":
         return "what was not recorded is gone; run: kis-assets stream --store"
-    if table.live:
+    if table.live and absent:
         return (
             "captures cannot be had later; the latest session's: "
             f"run: kis-assets run --table {name}"
         )
     if not absent:
         # A run on the virtual server leaves out what is published on the next morning.
-        is_made = table.is_usual and table.final != "published"
+        # The list of stocks alone is there in seconds, and names need no more.
+        is_made = table.is_usual and table.final != "published" and table.live != "files"
         return "run: kis-assets run" + ("" if is_made else f" --table {name}")
     if not table.has_past:
         return f"of past days it cannot be had; today's: run: kis-assets run --table {name}"
@@ -119,11 +120,11 @@ def remedies(names: Iterable[str]) -> str:
     """What fetches several tables, or the first of them that needs another command."""
     from kis_assets.tables import TABLES
 
-    found = {remedy(name, []): name for name in sorted(names) if name in TABLES}
-    single = [name for how, name in found.items() if how.endswith(f" --table {name}")]
-    if len(single) == len(found) > 1:
-        return "run: kis-assets run" + "".join(f" --table {name}" for name in single)
-    return next(iter(sorted(found, key=len, reverse=True)), "run: kis-assets run")
+    known = [name for name in sorted(names) if name in TABLES]
+    found = list(dict.fromkeys(remedy(name, []) for name in known))
+    if len(found) > 1 and all(how.startswith("run: kis-assets run") for how in found):
+        return "run: kis-assets run" + "".join(f" --table {name}" for name in known)
+    return max(found, key=len, default="run: kis-assets run")
 
 
 def minutes_of(every: int) -> str:
