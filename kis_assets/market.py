@@ -4,7 +4,8 @@
 `.to_pandas()` gives a pandas one where pandas is installed. Days are days in Seoul, given as dates,
 timestamps at midnight or text, a month or a year as text too; instants are UTC. A stock is its code
 or a name that fits it alone; several are a list; None is all. `columns` are names, in a list or
-with commas between; None is all. `as_of` reads what was stored at an earlier instant, as far as it is still kept.
+with commas between; None is all. `as_of` reads what was stored at an earlier instant, as far as it
+is still kept.
 
 Runs may write meanwhile: each call sees what was complete when it began.
 """
