@@ -62,7 +62,7 @@ advisories: $(MORE)  ## whether an advisory is known of anything that is pinned
 
 pins:  ## constraints anew, with their hashes, for what pyproject.toml asks; newer ones with UPGRADE=--upgrade
 	@command -v uv >/dev/null || { echo "uv is needed: pip install uv" >&2; exit 1; }
-	@$(PINS) --extra redis --extra delta --extra mcp --extra pandas --extra dev pyproject.toml -o constraints.txt
+	@$(PINS) --all-extras pyproject.toml -o constraints.txt
 	@$(PINS) --group browser --group clients --group advisories --group bench -c constraints.txt -o constraints-more.txt
 
 check: $(READY)  ## format, lint, types, definitions

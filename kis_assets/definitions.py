@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
+from kis_assets.exchange.venues import mark_of
 from kis_assets.settings import Settings
 
 _ALLOCATOR = "dirty_decay_ms:0,muzzy_decay_ms:0"
@@ -42,6 +43,7 @@ def load() -> dg.Definitions:
 
     # Read here as well: whether schedules run from the start, and when, is part of what they are.
     settings = Settings.load()
+    name = settings.source_name
     return dg.Definitions(
         assets=dg.load_assets_from_package_module(assets, include_specs=True),
         asset_checks=CHECKS,
@@ -62,6 +64,7 @@ def load() -> dg.Definitions:
                 connection_config={"access_mode": "READ_ONLY"},
             ),
         },
+        metadata={"source": " - ".join(filter(None, (name, mark_of(name))))},
         # One process a run: the source is opened once, and a run is as cheap as it can be.
         executor=dg.in_process_executor,
     )

@@ -267,7 +267,7 @@ def test_a_question_that_cannot_be_right_is_a_value_error(
         question(market)
 
 
-ODD = (5930, 5930.0, ["005930", None], b"005930", [b"005930"], (5930,))
+ODD = (5930.5, 5930.0, ["005930", None], b"005930", [b"005930"], True)
 
 
 @pytest.mark.parametrize("codes", ODD, ids=repr)

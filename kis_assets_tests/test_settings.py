@@ -76,7 +76,7 @@ def test_several_keys_need_as_many_secrets() -> None:
         ("DATA_SOURCE_TYPE", "yahoo", "DATA_SOURCE_TYPE=yahoo.*'kis', 'krx' or 'mock'"),
         ("DATA_SOURCE_TYPE", "kis", "needs KIS_APP_KEY"),
         ("KIS_UNIVERSE", "everything", "KIS_UNIVERSE=everything.*common, preferred"),
-        ("KIS_STOCK_CODES", "5930", "'5930' is none"),
+        ("KIS_STOCK_CODES", "Samsung", "'Samsung' is none"),
         ("KIS_STOCK_CODES", "@nowhere", "cannot be read"),
         ("KIS_API_BASE_URL_REAL", "openapi", "KIS_API_BASE_URL_REAL=openapi.*https://host:port"),
         ("KIS_REPLAY_AT", "2026-03-17T15:40", "KIS_REPLAY_AT=.*time zone"),

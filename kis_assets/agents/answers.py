@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
+from kis_assets.exchange import days
 from kis_assets.lake import queries
 from kis_assets.lake.locked import LockedReader, Refused
 from kis_assets.lake.reader import NotStoredWarning
@@ -162,7 +163,7 @@ class Answers:
         self, table: str | None = None, start: str | None = None, end: str | None = None
     ) -> Answer:
         """Which days of a table can be relied on, the newest first; of all tables how many days."""
-        query, params = queries.conditions(table, *queries.span(start, end))
+        query, params = queries.conditions(table, *days.span(start, end))
         if table is None:
             query = (
                 "SELECT table_name, condition, count(*) AS days, min(trading_day) AS first_day, "  # noqa: S608

@@ -7,11 +7,13 @@ import warnings
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kis_assets.cli.ending import Program, note, stop
+from kis_assets.security.text_input import start_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     cls=Program,
-    help="Korean stock market data one can trust: KIS Open API into Parquet and DuckDB.",
-    no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
 
@@ -42,6 +42,22 @@ class Source(Enum):
 
 OtherSource = Annotated[
     Source | None, typer.Option(case_sensitive=False, help="Instead of DATA_SOURCE_TYPE.")
+]
+
+
+def _tables(incomplete: str) -> list[str]:
+    """The tables whose names begin so, for the shell that completes them."""
+    from kis_assets.tables import TABLES
+
+    return [name for name in TABLES if name.startswith(incomplete)]
+
+
+TableName = typer.Argument(
+    metavar="TABLE", help="A table of docs/tables.md.", autocompletion=_tables
+)
+FirstDay = Annotated[
+    str | None,
+    typer.Option("--from", help="First day: 2026-03-17; 2026-03 or 2026 begin on their first."),
 ]
 
 
@@ -67,6 +83,8 @@ def settings_of(source: Source | None = None) -> Settings:
         settings = Settings.load(data_source_type=source and source.value)
     except SettingsError as error:
         raise stop(str(error)) from None
+    if (folder := start_folder()) != Path.cwd():
+        note(f"settings and data are those of {folder}, a folder of this project above this one")
     if settings.source_type != "mock":
         from kis_assets.monitoring.exposure import exposed
 
@@ -77,8 +95,12 @@ def settings_of(source: Source | None = None) -> Settings:
 
 def market_of(settings: Settings) -> Market:
     """What is stored of the source in use."""
+    import logging
+
     from kis_assets.market import Market
 
+    # A command says it itself, with its answer.
+    logging.getLogger("kis_assets.market").setLevel(logging.ERROR)
     return Market(settings.source_dir, replay_at=settings.kis_replay_at)
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kis_assets.cli.common import app, plainly, settings_of, stop
-from kis_assets.cli.output import AsCsv, AsJson, machine, show
+from kis_assets.cli.answer import Answer, reads
+from kis_assets.cli.common import TableName, app, plainly, settings_of, stop
 
 if TYPE_CHECKING:
     from kis_assets.lake.lake import Lake
@@ -16,24 +16,27 @@ if TYPE_CHECKING:
 
 
 @app.command()
+@reads
 def diff(
-    name: Annotated[str, typer.Argument(metavar="TABLE")],
+    name: Annotated[str, TableName],
     partition: Annotated[
         str, typer.Argument(help="A stored day, month or year: 2026-03-17, 2026-03, 2026.")
     ],
+    answer: Answer,
     since: Annotated[
         str | None,
         typer.Option(help="Compare with what was stored then (an instant or a day, in Seoul)."),
     ] = None,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="End with status 1 when there are changes.")
+    ] = False,
 ) -> None:
     """What changed in stored rows: added, removed, and altered cells with old and new values.
 
     Compares the newest version with the one before, or with what was known at --since. When a row
-    was fetched (fetched_at) is no change. The status is 0 whether there are changes or not.
+    was fetched (fetched_at) is no change. The status is 0 whether there are changes or not, unless
+    --exit-code is given.
     """
-    machine(as_json, as_csv)
     settings = settings_of()
     from kis_assets.lake.diff import compare
     from kis_assets.lake.lake import Lake
@@ -53,14 +56,16 @@ def diff(
         # A cell a line, for all columns of all rows at most.
         most = (before.height + after.height + 1) * len(table.columns)
         added, removed, altered, found = compare(table, before, after, most)
-    show(found.columns, found.rows(), as_json=as_json, as_csv=as_csv)
-    if not (as_json or as_csv):
+    answer.rows(found.columns, found.rows(), settings.source_name)
+    if answer.is_for_people:
         when = "%Y-%m-%d %H:%M:%S"
         typer.echo(
             f"{name} {partition}: {added:,} rows added, {removed:,} removed, {altered:,} altered "
             f"from {before_at.astimezone(settings.now().tzinfo):{when}} "
             f"to {newest_at.astimezone(settings.now().tzinfo):{when}} (Seoul)"
         )
+    if exit_code and not found.is_empty():
+        raise typer.Exit(1)
 
 
 def _span(partition: str, table: Table) -> tuple[date, date]:
@@ -85,19 +90,17 @@ def _instants(lake: Lake, table: Table, day: date, since: str | None) -> tuple[d
         NotStored: there is nothing, or nothing older, to compare.
     """
     from kis_assets.exchange import calendar
+    from kis_assets.lake.queries import remedy
     from kis_assets.lake.reader import NotStored
 
     written = lake.written_at(table, day)
     if not written:
-        how = "run: kis-assets run"
-        if table.has_past:
-            key = f"{day:%Y-%m}" if table.partition == "month" else str(day)
-            how = f"run: kis-assets backfill {table.name} {key} {key}"
+        key = f"{day:%Y-%m}" if table.partition == "month" else str(day)
+        how = remedy(table.name, [(key, key)])
         raise NotStored(f"no {table.name} of {day} are stored; {how}")
     if since is None:
-        if len(written) == 1:
-            raise NotStored(f"{table.name} of {day} were stored once and nothing changed since")
-        return written[-2], written[-1]
+        # Of what was stored once nothing changed: it is compared with itself.
+        return written[-2:][0], written[-1]
     try:
         instant = datetime.fromisoformat(since)
     except ValueError:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import typer
 
+from kis_assets.cli.answer import Answer, reads
 from kis_assets.cli.common import app, settings_of
-from kis_assets.cli.output import AsCsv, AsJson, machine, show
 
 if TYPE_CHECKING:
     from kis_assets.settings import Settings
@@ -33,18 +33,18 @@ class Finding(NamedTuple):
 
 
 @app.command()
-def doctor(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
+@reads
+def doctor(answer: Answer) -> None:
     """Look at settings, clock, disk, ports and Redis, and ask the source one question.
 
     Ends with status 1 when something fails; a warning is none.
     """
-    machine(as_json, as_csv)
     settings = settings_of()
     # What is retried and fails in the end is a line of the answer.
     for name in ("dagster", "stamina"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     found = list(examine(settings))
-    show(Finding._fields, found, as_json=as_json, as_csv=as_csv)
+    answer.rows(Finding._fields, found)
     if any(line.state == "fail" for line in found):
         raise typer.Exit(1)
 

@@ -6,14 +6,14 @@ import io
 import os
 import sys
 import traceback
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
-import typer.main
 from typer.core import TyperGroup
 
-from kis_assets import __version__
 from kis_assets.security.text_input import visible
 
 CLOSED_PIPE = 141
@@ -40,10 +40,6 @@ def note(message: str) -> None:
 class Program(TyperGroup):
     """The commands. Each names what can go wrong with it; what is left is named here."""
 
-    def __init__(self, *args: Any, **given: Any) -> None:
-        super().__init__(*args, **given)
-        self.params += _own_options()
-
     def main(self, *args: Any, **given: Any) -> Any:
         r"""Run a command; letters that the output cannot take are written as `\uc0bc`."""
         if sys.stdout is None:  # it was closed by whoever started this
@@ -53,7 +49,22 @@ class Program(TyperGroup):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
+        if is_plain():
+            from typer import rich_utils
+
+            rich_utils.COLOR_SYSTEM = None  # else no colour, but bold and dim
         return super().main(*args, **given)
+
+    def make_context(self, *args: Any, **given: Any) -> Any:
+        """Read what stands before the name of a command.
+
+        Raises:
+            typer.Exit: it is wrong, and was told.
+        """
+        if is_plain():
+            given["color"] = False
+        with _as_a_sentence():
+            return super().make_context(*args, **given)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that is asked for.
@@ -62,7 +73,8 @@ class Program(TyperGroup):
             typer.Exit: something went wrong, and was told.
         """
         try:
-            result = super().invoke(ctx)
+            with _as_a_sentence():
+                result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
             # What is still to be written would be tried again when Python ends.
@@ -76,31 +88,23 @@ class Program(TyperGroup):
         return result
 
 
-def _own_options() -> list[Any]:
-    """The options of the program itself, made by Typer as those of a command are."""
-    program = typer.Typer(add_completion=False)
-
-    @program.callback()
-    def options(  # pyright: ignore[reportUnusedFunction]
-        version: Annotated[
-            bool,
-            typer.Option(
-                "--version",
-                is_eager=True,
-                expose_value=False,
-                callback=_say_version,
-                help="Say the version and end.",
-            ),
-        ] = False,
-    ) -> None: ...
-
-    return typer.main.get_group(program).params
+@contextmanager
+def _as_a_sentence() -> Generator[None]:
+    """What is typed wrong in one sentence, as all errors are: Typer draws a box around its own."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(said := getattr(error, "format_message", None), Callable):
+            raise
+        text = " ".join(str(said()).split()).removesuffix(".").replace("Value error, ", "")
+        ctx: Any = getattr(error, "ctx", None)
+        command = ctx.command_path if ctx else "kis-assets"
+        raise stop(f"{text}; {command} --help tells what it takes") from None
 
 
-def _say_version(is_asked: bool) -> None:
-    if is_asked:
-        typer.echo(f"kis-assets {__version__}")
-        raise typer.Exit
+def is_plain() -> bool:
+    """Whether neither colour nor style is wanted: `NO_COLOR` is set."""
+    return bool(os.environ.get("NO_COLOR"))
 
 
 def _sentence(error: Exception) -> str:

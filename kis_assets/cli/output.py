@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kis_assets.cli.common import note, stop
-from kis_assets.cli.ending import CLOSED_PIPE
+from kis_assets.cli.ending import CLOSED_PIPE, is_plain
 from kis_assets.security.text_input import escaped, visible
 
 if TYPE_CHECKING:
@@ -45,24 +45,27 @@ def show(
     as_json: bool = False,
     as_csv: bool = False,
     most: int = ROWS,
+    newest: bool = False,
 ) -> None:
     """Print rows: as JSON, as CSV, or as a table that fits the terminal.
 
     A table leaves out what does not fit, rows past `most` and columns on the right, and says so; a
-    single row that is too wide stands upright.
+    single row that is too wide stands upright. With `newest` the last rows are shown, and not the
+    first.
     """
     if machine(as_json, as_csv):
         if as_json:
             typer.echo(dump([dict(zip(columns, row, strict=True)) for row in rows]))
         else:
-            text = _csv(columns, rows)
+            # Excel takes a file without a mark for cp949. Programs that read a pipe need none.
+            text = csv_text(columns, rows, mark="\ufeff" if _is_new_file() else "")
             typer.echo(visible(text) if sys.stdout.isatty() else text, nl=False)
         return
     columns = [visible(name) for name in columns]
     if not rows:
         typer.echo("no rows")
         return
-    shown = [[_text(cell) for cell in row] for row in rows[:most]]
+    shown = [[_text(cell) for cell in row] for row in (rows[-most:] if newest else rows[:most])]
     widths = [
         max(_width(name), *(_width(row[place]) for row in shown))
         for place, name in enumerate(columns)
@@ -75,9 +78,10 @@ def show(
     _print(table, [_is_number(rows, place) for place in range(fitting)])
     if fitting < len(columns):
         names = ", ".join(columns[fitting:])
-        note(f"too narrow for {names}: a wider terminal, --json or --csv has them")
+        note(f"too narrow for {names}: a wider terminal, --columns, --json or --csv has them")
     if len(rows) > most:
-        note(f"the first {most} of {len(rows):,} rows: --json or --csv has all")
+        which = "newest" if newest else "first"
+        note(f"the {which} {most} of {len(rows):,} rows: --json, --csv or --to FILE has all")
 
 
 def record(found: dict[str, Any], *, as_json: bool = False, as_csv: bool = False) -> None:
@@ -180,7 +184,7 @@ def console(*, stderr: bool = False) -> Console:
                 super().on_broken_pipe()
             raise SystemExit(CLOSED_PIPE)
 
-    return Plain(stderr=stderr)
+    return Plain(stderr=stderr, color_system=None if is_plain() else "auto")
 
 
 class _Lines(list[str]):
@@ -190,9 +194,9 @@ class _Lines(list[str]):
         self.append(line.removesuffix("\r\n") + "\n")
 
 
-def _csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    # Excel takes a file without a mark for cp949. Programs that read a pipe are not given one.
-    lines = _Lines(["\ufeff"] if _is_new_file() else [])
+def csv_text(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, mark: str = "") -> str:
+    """CSV with a header, after a mark; a text in it is no formula for a spreadsheet."""
+    lines = _Lines([mark])
     csv.writer(lines).writerows([_inert(cell) for cell in row] for row in (columns, *rows))
     return "".join(lines)
 

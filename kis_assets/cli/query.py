@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kis_assets.cli import bars
+from kis_assets.cli.answer import Answer, reads
 from kis_assets.cli.bars import Period
 from kis_assets.cli.common import (
+    FirstDay,
     app,
     codes_of,
     market_of,
@@ -22,7 +24,6 @@ from kis_assets.cli.common import (
     settings_of,
     stop,
 )
-from kis_assets.cli.output import AsCsv, AsJson, machine, record, show
 
 if TYPE_CHECKING:
     from kis_assets.settings import Settings
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 _STOCK = "Code such as 005930, or a name, or a part that one name has alone."
 One = Annotated[str, typer.Argument(metavar="CODE", help=_STOCK)]
 Several = Annotated[list[str], typer.Argument(metavar="CODE...", help=_STOCK)]
-First = Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD.")]
-Last = Annotated[str | None, typer.Option("--to", help="Last day, included.")]
 
 
 class Kind(Enum):
@@ -46,18 +45,19 @@ class Kind(Enum):
 
 
 @app.command()
-def quote(stocks: Several, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
+@reads
+def quote(stocks: Several, answer: Answer) -> None:
     """Prices now (현재가), from the source or its cache."""
-    machine(as_json, as_csv)
     settings = settings_of()
     with plainly(), _source(settings) as source:
-        _batch(source.get_current_prices_batch(codes_of(stocks, settings)), as_json, as_csv)
+        found = source.get_current_prices_batch(codes_of(stocks, settings))
+        _batch(found, answer, settings.source_name)
 
 
 @app.command()
-def book(stock: One, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
+@reads
+def book(stock: One, answer: Answer) -> None:
     """The order book now (호가): asks on top, the best ones in the middle."""
-    machine(as_json, as_csv)
     settings = settings_of()
     with plainly(), _source(settings) as source:
         found = source.get_order_book(codes_of([stock], settings)[0])
@@ -68,23 +68,25 @@ def book(stock: One, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
         for number, level in enumerate(levels, start=1)
     ]
     columns = ("side", "level", "price", "volume")
-    if as_json:
-        record(asdict(found), as_json=True)
-    elif as_csv:
-        show(columns, ladder, as_csv=True)
+    if answer.as_json:
+        answer.record(asdict(found), settings.source_name)
+    elif not answer.is_for_people:
+        answer.rows(columns, ladder, settings.source_name)
     else:
         note_stale([found])
         # A person reads it from the highest price down.
-        show(columns, sorted(ladder, key=lambda level: -level[2]))
-        about = asdict(found)
-        record({name: about[name] for name in about if not name.endswith(_UNSAID)})
+        answer.rows(columns, sorted(ladder, key=lambda level: -level[2]), settings.source_name)
+        if answer.chosen is None:
+            about = asdict(found)
+            answer.record({name: about[name] for name in about if not name.endswith(_UNSAID)})
 
 
 @app.command()
+@reads
 def candles(
-    stock: One,
-    first: First = None,
-    last: Last = None,
+    stocks: Several,
+    answer: Answer,
+    first: FirstDay = None,
     period: Annotated[
         Period, typer.Option("--type", case_sensitive=False, help="Period of a candle.")
     ] = Period.DAILY,
@@ -98,50 +100,55 @@ def candles(
         bool, typer.Option("--stored", help="Read what is stored instead of asking the source.")
     ] = False,
     count: Annotated[int, typer.Option(min=1, help="How many of the newest, without --from.")] = 30,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
 ) -> None:
     """Candles (봉), oldest first: asked of the source, or with --stored read from the disk.
 
     Asked of the source, prices are raw (minutes on the split-adjusted axis of now) and nothing is
     stored; answers are cached for a while.
     """
-    machine(as_json, as_csv)
     if adjusted and not (stored and period is Period.DAILY):
         raise stop("--adjusted is for stored daily candles: add --stored, and leave out --type")
     settings = settings_of()
     with plainly():
-        from kis_assets.lake.queries import as_day
+        from kis_assets.exchange.days import span
 
-        span = as_day(first), as_day(last)
-        if None not in span and span[1] < span[0]:  # type: ignore[operator]
-            raise ValueError(f"--to {span[1]} lies before --from {span[0]}")
-        (code,) = codes_of([stock], settings)
+        days = span(first, answer.last)
+        codes = codes_of(stocks, settings)
+        found: list[tuple[list[str], list[list[Any]]]] = []
         if stored:
             with market_of(settings) as market:
-                columns, rows = bars.stored(market, code, period, span, adjusted)
+                found = [bars.stored(market, code, period, days, adjusted) for code in codes]
         else:
             today = settings.now().date()
             with _source(settings) as source:
-                columns, rows = bars.asked(source, code, period, span, today, count)
-    if span[0] is None:
-        rows = rows[-count:]
-    show(columns, rows, as_json=as_json, as_csv=as_csv, most=max(count, 100))
+                found = [bars.asked(source, code, period, days, today, count) for code in codes]
+    rows = [
+        [code, *row]
+        for code, (_, of_stock) in zip(codes, found, strict=True)
+        for row in (of_stock if days[0] else of_stock[-count:])
+    ]
+    columns = ["stock_code", *found[0][0]]
+    if answer.is_for_people and answer.chosen is None and len(codes) == 1:
+        columns, rows = columns[1:], [row[1:] for row in rows]
+    most = max(count, 100) * len(codes)
+    answer.rows(columns, rows, settings.source_name, most=most, newest=True)
 
 
 @app.command()
-def info(stocks: Several, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
+@reads
+def info(stocks: Several, answer: Answer) -> None:
     """Slow facts of stocks: market, sector, industry, shares (종목정보)."""
-    machine(as_json, as_csv)
     settings = settings_of()
     with plainly(), _source(settings) as source:
         found = [source.get_stock_info(code) for code in codes_of(stocks, settings)]
     rows = [_record(facts) for facts in found]
-    show(list(rows[0]), [list(row.values()) for row in rows], as_json=as_json, as_csv=as_csv)
+    answer.rows(list(rows[0]), [list(row.values()) for row in rows], settings.source_name)
 
 
 @app.command()
+@reads
 def warm(
+    answer: Answer,
     stocks: Annotated[list[str] | None, typer.Argument(metavar="[CODE]...", help=_STOCK)] = None,
     top: Annotated[
         int | None,
@@ -155,11 +162,8 @@ def warm(
             help="What to ask; may be given several times. Default: all but orderbook.",
         ),
     ] = None,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
 ) -> None:
     """Fill the cache, so that a program that asks later has its answer at once."""
-    machine(as_json, as_csv)
     if bool(stocks) == bool(top):
         raise stop("say which stocks: codes or names, or --top 100")
     settings = settings_of()
@@ -177,8 +181,8 @@ def warm(
             note(f"this takes up to {duration(seconds)}, at the rate that KIS grants")
         result = source.warm_cache(codes, wanted)
     rows = [(kind, result[kind]["succeeded"], result[kind]["failed"]) for kind in wanted]
-    show(("type", "succeeded", "failed"), rows, as_json=as_json, as_csv=as_csv)
-    if not (as_json or as_csv):
+    answer.rows(("type", "succeeded", "failed"), rows)
+    if answer.is_for_people:
         typer.echo(f"{len(codes)} stocks in {result['total_duration_seconds']} s")
     if any(failed for _, _, failed in rows):
         raise typer.Exit(1)
@@ -191,13 +195,13 @@ def _source(settings: Settings) -> DataSource:
     return create_data_source(settings=settings)
 
 
-def _batch(result: BatchResult[Any], as_json: bool, as_csv: bool) -> None:
+def _batch(result: BatchResult[Any], answer: Answer, source: str) -> None:
     """Print the records of a batch, and what failed on standard error; the status says so too."""
     found = list(result["success"].values())
     rows = [_record(one) for one in found]
     if rows:
         note_stale(found)
-        show(list(rows[0]), [list(row.values()) for row in rows], as_json=as_json, as_csv=as_csv)
+        answer.rows(list(rows[0]), [list(row.values()) for row in rows], source)
     for code, error in result["failed"].items():
         stop(str(error) if code in str(error) else f"{code}: {error}")
     if result["failed"]:

@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
+from kis_assets.cli.answer import Answer, reads
 from kis_assets.cli.common import app, no_port, note, settings_of, stop
-from kis_assets.cli.output import dump, record
+from kis_assets.cli.output import dump
 
 
 @app.command()
-def status(
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
-) -> None:
+@reads
+def status(answer: Answer) -> None:
     """What processes share now: quota, token, breaker, cache. KIS is not asked."""
     settings = settings_of()
     from kis_assets.errors import KISError
@@ -25,7 +25,8 @@ def status(
         found = snapshot(settings)
     except (KISError, OSError) as error:
         raise stop(error, 1) from None
-    if as_json:
+    found = {"source": settings.source_name, **found}
+    if answer.as_json and answer.chosen is None:
         typer.echo(dump(found, default=str))
         return
     flat: dict[str, object] = {}
@@ -37,7 +38,7 @@ def status(
             shown = facts if isinstance(facts, dict) else {"": facts}
             for label, fact in shown.items():
                 flat[" ".join(filter(None, (name, inner, label)))] = str(fact)
-    record(flat)
+    answer.record(flat)
     if not settings.credentials:
         note("no credentials: KIS is not asked, so there is no quota, token or breaker to show")
 
@@ -105,7 +106,7 @@ def simulate(
         raise stop("--replay needs --at: the moment of the market to replay")
     try:
         start(
-            replay and expanded(replay),
+            replay and expanded(replay, Path.cwd()),
             moment,
             port=port,
             virtual=virtual,

@@ -6,64 +6,84 @@ from typing import Annotated
 
 import typer
 
-from kis_assets.cli.common import app, market_of, plainly, settings_of, stop
-from kis_assets.cli.output import AsCsv, AsJson, machine, show
+from kis_assets.cli.answer import Answer, reads
+from kis_assets.cli.common import (
+    FirstDay,
+    TableName,
+    app,
+    market_of,
+    note,
+    plainly,
+    settings_of,
+    stop,
+)
 
 
 @app.command()
+@reads
 def sql(
-    query: Annotated[str, typer.Argument(help="One query; - reads it from standard input.")],
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
+    query: Annotated[str, typer.Argument(help="A query; - reads it from standard input.")],
+    answer: Answer,
 ) -> None:
     """Ask what is stored in SQL; `SHOW TABLES` names what there is, docs/tables.md explains it."""
-    machine(as_json, as_csv)
     with plainly():
         text = typer.get_text_stream("stdin").read() if query == "-" else query
     if not text.strip():
         raise stop("the query is empty")
-    with plainly(), market_of(settings_of()) as market:
-        columns, rows = market.rows(text)
-        show(columns, rows, as_json=as_json, as_csv=as_csv)
+    settings = settings_of()
+    with plainly(), market_of(settings) as market:
+        found = market.answers(text)
+        missing = "" if any(rows for _, rows in found) else market.remedy(text)
+    if len(found) > 1 and not answer.is_for_people:
+        raise stop(
+            f"{len(found)} queries have as many answers, and --json, --csv or --to FILE is "
+            "one: ask them one by one"
+        )
+    for number, (columns, rows) in enumerate(found):
+        if number:
+            typer.echo()
+        answer.rows(columns, rows, "" if number else settings.source_name, of_query=True)
+    if missing:
+        note(f"what is asked for is not stored yet; {missing}")
 
 
 @app.command()
+@reads
 def condition(
-    table: Annotated[str | None, typer.Argument(help="One table; all when left out.")] = None,
-    first: Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD.")] = None,
-    last: Annotated[str | None, typer.Option("--to", help="Last day, included.")] = None,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
+    answer: Answer,
+    table: Annotated[str | None, TableName] = None,
+    first: FirstDay = None,
 ) -> None:
     """Which days are available, degraded, pending or missing, and why; the newest day first."""
-    machine(as_json, as_csv)
-    with plainly(), market_of(settings_of()) as market:
+    settings = settings_of()
+    with plainly(), market_of(settings) as market:
         from kis_assets.lake.queries import conditions
 
-        query, params = conditions(table, first, last)
+        query, params = conditions(table, first, answer.last)
         columns, rows = market.rows(query, *params)
         if table is not None and not rows:
             _, known = market.rows("SELECT DISTINCT table_name FROM dataset_condition ORDER BY 1")
             names = [name for (name,) in known]
             if table not in names:
                 raise ValueError(f"no condition is kept of {table!r}; of {', '.join(names)} it is")
-        show(columns, rows[::-1], as_json=as_json, as_csv=as_csv)
+        answer.rows(columns, rows[::-1], settings.source_name)
 
 
 @app.command()
+@reads
 def find(
     text: Annotated[str, typer.Argument(help="A part of a name, or how a code begins.")],
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
+    answer: Answer,
 ) -> None:
-    """Find stocks by name or code in the newest stored list."""
-    machine(as_json, as_csv)
-    with plainly(), market_of(settings_of()) as market:
-        from kis_assets.lake.queries import finding
+    """Find stocks by name, in Korean or English, or by code in the newest stored list."""
+    settings = settings_of()
+    with plainly(), market_of(settings) as market:
+        from kis_assets.lake.naming import finding
 
         query, params = finding(text)
-        columns, rows = market.rows(query, *params)
-        show(columns, rows, as_json=as_json, as_csv=as_csv)
+        with market.needing("stock_master"):
+            columns, rows = market.rows(query, *params)
+        answer.rows(columns, rows, settings.source_name)
     if not rows:
         raise typer.Exit(1)
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -52,8 +53,8 @@ def stream(
     from kis_assets.exchange import calendar
     from kis_assets.settings import SettingsError
 
-    show = _printer(as_json, as_csv, books)
     given = settings = settings_of()
+    show = _printer(as_json, as_csv, books, settings.source_name)
     words = [*(stocks or ()), *filter(None, codes.split(","))]
     if not words and not top:
         raise typer.BadParameter("which stocks? Give codes or names, or --top 20")
@@ -141,25 +142,29 @@ def _known(settings: Settings, codes: list[str]) -> dict[str, str]:
         client.close()
 
 
-def _printer(as_json: bool, as_csv: bool, books: bool) -> Callable[[Iterable[RealTime]], None]:
+def _printer(
+    as_json: bool, as_csv: bool, books: bool, source: str
+) -> Callable[[Iterable[RealTime]], None]:
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv cannot both be given")
     if as_csv and books:
         raise typer.BadParameter("trades and order books have other columns: take --json")
-    return _print_json if as_json else _print_csv if as_csv else _print_lines
+    if not (as_json or as_csv):
+        return _print_lines
+    return partial(_print_json if as_json else _print_csv, source=source)
 
 
-def _print_json(records: Iterable[RealTime]) -> None:
+def _print_json(records: Iterable[RealTime], source: str) -> None:
     for record in records:
-        print(dump(record.row()), flush=True)  # noqa: T201
+        print(dump({**record.row(), "source": source}), flush=True)  # noqa: T201
 
 
-def _print_csv(records: Iterable[RealTime]) -> None:
+def _print_csv(records: Iterable[RealTime], source: str) -> None:
     import csv
 
     writer: csv.DictWriter[str] | None = None
     for record in records:
-        row = {name: _text(value) for name, value in record.row().items()}
+        row = {name: _text(value) for name, value in record.row().items()} | {"source": source}
         if writer is None:
             writer = csv.DictWriter(sys.stdout, list(row), lineterminator="\n")
             writer.writeheader()

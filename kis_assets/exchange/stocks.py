@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import operator
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 if TYPE_CHECKING:
     import polars as pl
 
 _STOCK_CODE = re.compile(r"Q?[0-9A-Z]{6}")
+_WRITTEN = re.compile(
+    r"(?:(?:KRX|XKRX|KOSPI|KOSDAQ|KONEX):)?(?:A(?=[0-9A-Z]{6}(?:\.|$)))?"
+    r"(Q?[0-9A-Z]{6}|[0-9]{1,5})(?:\.K[SQN])?"
+)
+"""As TradingView and Google (KRX:005930), KRX itself (A005930) and Yahoo (005930.KS) write codes,
+and as a spreadsheet leaves them (5930)."""
 
 _SECURITY_TYPES = {
     "FS": "foreign",
@@ -30,6 +38,23 @@ _SECURITY_TYPES = {
 def is_stock_code(code: object) -> bool:
     """True for a short code: a text of six digits or capital letters, or Q and six for an ETN."""
     return isinstance(code, str) and _STOCK_CODE.fullmatch(code) is not None
+
+
+def code_of(given: object) -> str | None:
+    """The code that is meant, however it is written: 005930, 5930, 005930.KS, KRX:005930, A005930.
+
+    None where it is no code; then it may be a name. Every code has a digit, which tells it from
+    names of six letters.
+    """
+    known: Any = given
+    if not isinstance(known, str):
+        if isinstance(known, bool) or not hasattr(known, "__index__"):
+            return None
+        known = str(operator.index(known))
+    found = _WRITTEN.fullmatch(normalize("NFKC", known).strip().upper())
+    if found is None or not any(map(str.isdigit, found[1])):
+        return None
+    return found[1].zfill(6)
 
 
 def security_type() -> pl.Expr:

@@ -25,6 +25,16 @@ class Venue(Enum):
         return source if self is Venue.KRX else f"{source}-{self.value}"
 
 
+MOCK = "MOCK DATA - an invented market; nothing in it is real"
+"""What whoever reads rows that no exchange made is told."""
+
+
+def mark_of(source: str) -> str:
+    """The mark of rows of a source: empty where they are KIS's or KRX's own, on whatever venue."""
+    is_real = source in {venue.named(name) for venue in Venue for name in ("kis", "krx")}
+    return "" if is_real else MOCK
+
+
 class Phase(NamedTuple):
     """One span of trading of a day; the instants are aware, in Seoul."""
 

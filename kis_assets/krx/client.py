@@ -20,7 +20,7 @@ from kis_assets.kis.error_codes import Then, policy
 from kis_assets.kis.fields import plain
 from kis_assets.security.redaction import is_echoed, redact_answer
 from kis_assets.settings import Settings
-from kis_assets.settings.agreement import NO_KRX_KEY
+from kis_assets.settings.agreement import no_krx_key
 from kis_assets.state.shared import open_state
 from kis_assets.transport.http import LONGEST_FILE, Wire, envelope
 from kis_assets.transport.retry import retrying
@@ -55,7 +55,7 @@ class KRXClient:
     ) -> None:
         key = settings.krx_api_key.get_secret_value()
         if not key:
-            raise AuthenticationFailed(NO_KRX_KEY)
+            raise AuthenticationFailed(no_krx_key())
         self.tally = Tally()
         self._settings = settings
         self._clock, self._wall_clock = clock, wall_clock

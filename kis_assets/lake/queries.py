@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from kis_assets.exchange import calendar
-from kis_assets.security.text_input import composed
+from kis_assets.exchange import calendar, days
+from kis_assets.exchange.days import When
 
 if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
-Day = date | str
-When = Day | None
 At = datetime | None
-Days = Day | tuple[When, When]
 Query = tuple[str, tuple[object, ...]]
 Rows = tuple[list[str], list[tuple[Any, ...]]]
 
@@ -47,11 +45,6 @@ MADE_OF: dict[str, tuple[str, str]] = {
     ),
 }
 """The table that a view is made of, itself when empty, and the column its rows are in order of."""
-NEWEST = "trading_day = (SELECT max(trading_day) FROM stock_master)"
-_LISTED = (
-    "stock_code, stock_name, market, security_type, listed_shares, base_price, is_halted, "
-    "is_administrative, listed_on, trading_day"
-)
 
 
 def made_of(view: str) -> tuple[str, str]:
@@ -62,66 +55,14 @@ def made_of(view: str) -> tuple[str, str]:
     return table or view, clock
 
 
-def finding(text: str) -> Query:
-    """The query for stocks by a part of the name or the beginning of the code."""
-    word = composed(text)
-    return (
-        f"SELECT {_LISTED} FROM stock_master WHERE {NEWEST} "  # noqa: S608
-        "AND (contains(lower(nfc_normalize(stock_name)), lower(?)) "
-        "OR starts_with(stock_code, upper(?))) "
-        "ORDER BY nfc_normalize(stock_name) <> ?, length(stock_name), stock_code",
-        (word, word, word),
-    )
-
-
-def conditions(table: str | None, start: Day | None, end: Day | None) -> Query:
+def conditions(table: str | None, start: When, end: When) -> Query:
     """The query for the condition of a table's days, or of all tables'."""
-    asked = {
-        "table_name = ?": table,
-        "trading_day >= ?": as_day(start),
-        "trading_day <= ?": as_day(end),
-    }
+    first, last = days.span(start, end)
+    asked = {"table_name = ?": table, "trading_day >= ?": first, "trading_day <= ?": last}
     given = {test: value for test, value in asked.items() if value is not None}
     where = " AND ".join(given) or "true"
     query = f"SELECT * FROM dataset_condition WHERE {where} ORDER BY table_name, trading_day"  # noqa: S608
     return query, tuple(given.values())
-
-
-def as_day(day: Day | None) -> date | None:
-    """The day that is meant by a date or by ISO text.
-
-    Raises:
-        ValueError: the text is no day.
-        TypeError: it is neither; of an instant, which day it is depends on its zone.
-    """
-    if isinstance(day, datetime):
-        raise TypeError(f"a day is wanted, not the instant {day.isoformat()}")
-    if isinstance(day, str):
-        try:
-            return date.fromisoformat(day)
-        except ValueError:
-            raise ValueError(f"{day!r} is no day; write it as 2026-03-17") from None
-    known: Any = day
-    if known is not None and not isinstance(known, date):
-        raise TypeError(f'a day is wanted, such as "2026-03-17", not {known!r}')
-    return day
-
-
-def both(days: Days) -> tuple[When, When]:
-    """The first and the last of a day, or of two."""
-    return days if isinstance(days, tuple) else (days, days)
-
-
-def span(start: Day | None, end: Day | None) -> tuple[date | None, date | None]:
-    """The days that are meant by two; see `as_day`.
-
-    Raises:
-        ValueError: the second is before the first.
-    """
-    first, last = as_day(start), as_day(end)
-    if first is not None and last is not None and last < first:
-        raise ValueError(f"the span ends on {last}, before it starts on {first}")
-    return first, last
 
 
 def rows_of(
@@ -130,8 +71,12 @@ def rows_of(
     first: date | None,
     last: date | None,
     subject: str = "stock_code",
+    columns: Sequence[str] | None = None,
 ) -> str:
-    """The query for the rows of a view: of these stocks, or of all, from one day to another."""
+    """The query for the rows of a view: of these stocks, or of all, from one day to another.
+
+    Of the columns that are asked for it gives those, after `subject`.
+    """
     # Literals, not parameters: DuckDB leaves files unopened by what it knows when it plans.
     tests = [f"trading_day >= DATE '{first}'"] if first else []
     tests += [f"trading_day <= DATE '{last}'"] if last else []
@@ -141,7 +86,11 @@ def rows_of(
         tests.append(f"{subject} IN ({listed})")
     where = f"WHERE {' AND '.join(tests)} " if tests else ""
     _, clock = made_of(view)
-    return f"SELECT * FROM {view} {where}ORDER BY {subject}, {clock}"  # noqa: S608
+    chosen = "*"
+    if columns is not None:
+        named = (name.replace('"', '""') for name in dict.fromkeys((subject, *columns)))
+        chosen = ", ".join(f'"{name}"' for name in named)
+    return f"SELECT {chosen} FROM {view} {where}ORDER BY {subject}, {clock}"  # noqa: S608
 
 
 def remedy(name: str, absent: list[tuple[str, str]]) -> str:
@@ -151,17 +100,31 @@ def remedy(name: str, absent: list[tuple[str, str]]) -> str:
     table = TABLES[name]
     if table.live == "stream":
         return "what was not recorded is gone; run: kis-assets stream --store"
-    if table.live:
+    if table.live and absent:
         return (
             "captures cannot be had later; the latest session's: "
             f"run: kis-assets run --table {name}"
         )
     if not absent:
         # A run on the virtual server leaves out what is published on the next morning.
-        is_made = table.is_usual and table.final != "published"
+        # The list of stocks alone is there in seconds, and names need no more.
+        is_made = table.is_usual and table.final != "published" and table.live != "files"
         return "run: kis-assets run" + ("" if is_made else f" --table {name}")
+    if not table.has_past:
+        return f"of past days it cannot be had; today's: run: kis-assets run --table {name}"
     first, last = absent[0]
     return f"run: kis-assets backfill {name} {first} {last}"
+
+
+def remedies(names: Iterable[str]) -> str:
+    """What fetches several tables, or the first of them that needs another command."""
+    from kis_assets.tables import TABLES
+
+    known = [name for name in sorted(names) if name in TABLES]
+    found = list(dict.fromkeys(remedy(name, []) for name in known))
+    if len(found) > 1 and all(how.startswith("run: kis-assets run") for how in found):
+        return "run: kis-assets run" + "".join(f" --table {name}" for name in known)
+    return max(found, key=len, default="run: kis-assets run")
 
 
 def minutes_of(every: int) -> str:
@@ -270,6 +233,7 @@ def as_frame(
     connection: duckdb.DuckDBPyConnection, query: str, params: list[object]
 ) -> pl.DataFrame:
     """The answer of a query as a frame, instants in UTC."""
+    _refuse_several(query)
     connection.execute("SET TimeZone = 'UTC'")
     # None where there are only blanks and comments, whatever its types say.
     relation = cast("duckdb.DuckDBPyRelation | None", connection.sql(query, params=params))
@@ -280,6 +244,41 @@ def as_frame(
 
 def as_rows(connection: duckdb.DuckDBPyConnection, query: str, params: list[object]) -> Rows:
     """Column names and plain rows of a query, instants in Seoul."""
+    _refuse_several(query)
     connection.execute("SET TimeZone = 'Asia/Seoul'")
     connection.execute(query, params)
     return [column[0] for column in connection.description or ()], connection.fetchall()
+
+
+def as_answers(connection: duckdb.DuckDBPyConnection, query: str, _: list[object]) -> list[Rows]:
+    """What `as_rows` gives, of each query in a text; what has no answer (`SET`) gives none."""
+    import duckdb
+
+    connection.execute("SET TimeZone = 'Asia/Seoul'")
+    found: list[Rows] = []
+    for statement in duckdb.extract_statements(query):
+        connection.execute(statement)
+        if _has_answer(statement):
+            columns = [column[0] for column in connection.description or ()]
+            found.append((columns, connection.fetchall()))
+    return found
+
+
+def _refuse_several(query: str) -> None:
+    """Refuse several questions at once, of which only the last would be answered.
+
+    Raises:
+        ValueError: they are several.
+    """
+    import duckdb
+
+    if ";" in query:
+        count = sum(map(_has_answer, duckdb.extract_statements(query)))
+        if count > 1:
+            raise ValueError(f"these are {count} queries, and one is answered: ask them one by one")
+
+
+def _has_answer(statement: duckdb.Statement) -> bool:
+    import duckdb
+
+    return duckdb.ExpectedResultType.QUERY_RESULT in statement.expected_result_type

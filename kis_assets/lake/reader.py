@@ -176,7 +176,7 @@ class CatalogReader:
             )
         lake = Lake(self.folder, source=self.folder.name)
         with duckdb.connect(":memory:") as connection:
-            for statement in lake.views(_tables_in(query), as_of):
+            for statement in lake.views(tables_in(query), as_of):
                 connection.execute(statement)
             self._prepare(connection)
             connection.execute("SET VARIABLE replay_at = ?::TIMESTAMPTZ", [self.replay_at])
@@ -307,7 +307,7 @@ def _ours(error: Exception) -> str:
     return found[1] if found and found[1] in VIEWS.keys() | TABLES.keys() else ""
 
 
-def _tables_in(query: str) -> set[str]:
+def tables_in(query: str) -> set[str]:
     """The tables that a query reads, directly or through views."""
     from kis_assets.lake.views import VIEWS
     from kis_assets.tables import TABLES

@@ -114,6 +114,12 @@ def _take(path: Path, found: os.stat_result, mode: int) -> None:
             path.chmod(mode)
 
 
+def is_own(path: Path) -> bool:
+    """Whether a file or folder is this user's, and not everybody may write to it."""
+    found = path.stat()
+    return not HAS_OWNERS or (found.st_uid == os.geteuid() and not found.st_mode & stat.S_IWOTH)
+
+
 def is_refused(error: BaseException) -> bool:
     """True when it is about whose a file is, whatever library says so."""
     return isinstance(error, PermissionError | Unfit) or bool(_REFUSED.search(str(error)))

@@ -14,11 +14,13 @@ import stat
 from pathlib import Path
 from unicodedata import normalize
 
-from kis_assets.security.ownership import whose
+from kis_assets.security.ownership import is_own, whose
 
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters, and those that turn the direction of what follows."""
 _PATTERNS = set("*?[\\")
+_DESCRIBED = ("workspace.yaml", "pyproject.toml")
+_OURS = re.compile(r"kis[-_]assets|^\s*(?:export\s+)?(?:KIS_|KRX_|DATA_SOURCE_TYPE)", re.MULTILINE)
 _LARGEST = 2**20
 """Bytes of a text that somebody wrote."""
 _MARKED = {
@@ -91,24 +93,52 @@ def _blank_lines(text: str) -> int:
 
 
 def start_folder() -> Path:
-    """Where `.env` lies and relative paths begin: `KIS_FOLDER`, else the current folder.
+    """Where `.env` lies and relative paths of settings begin.
 
-    The processes of Dagster run elsewhere, so that Dagster reads no `.env` by itself.
+    `KIS_FOLDER`, else the current folder, else the next folder above it that is one of this
+    project and of this user alone (see `_is_project`). The processes of Dagster run elsewhere, so
+    that Dagster reads no `.env` by itself.
     """
-    return Path(os.environ.get("KIS_FOLDER") or ".").absolute()
+    if named := os.environ.get("KIS_FOLDER"):
+        return Path(named).absolute()
+    here = Path.cwd()
+    if (here / ".env").exists():
+        return here
+    return next(filter(_is_project, (here, *here.parents)), here)
 
 
-def expanded(path: Path | str) -> Path:
+def _is_project(folder: Path) -> bool:
+    """Whether a folder is where somebody uses this program: by `.env`, by a description, by rows.
+
+    A folder that others may write to could hold anybody's `.env`.
+    """
+    try:
+        if not is_own(folder):
+            return False
+        if any(path.is_file() for path in folder.glob("data/*/market.duckdb")):
+            return True
+        texts = (folder / name for name in (".env", *_DESCRIBED))
+        return any(is_own(path) and _OURS.search(text_of(path)) for path in texts if path.exists())
+    except (OSError, ValueError):
+        return False
+
+
+def expanded(path: Path | str, start: Path | None = None) -> Path:
     """The path from `start_folder`, with the home folder in the place of `~` or `~user`.
+
+    Args:
+        path: as somebody wrote it.
+        start: where a relative one begins, where that is not `start_folder`.
 
     Raises:
         ValueError: nobody's home folder is known by that name.
     """
     try:
         found = Path(path).expanduser()
-        return start_folder() / found if os.environ.get("KIS_FOLDER") else found
     except RuntimeError:
         raise ValueError("begins with ~ and a name, and no such user has a home folder") from None
+    begin = start_folder() if start is None else start
+    return found if begin == Path.cwd() else begin / found
 
 
 def plain_folder(path: Path) -> Path:

@@ -9,15 +9,26 @@ from urllib.parse import urlsplit
 
 from kis_assets.exchange.venues import Venue
 from kis_assets.security import hosts
+from kis_assets.security.text_input import start_folder
 from kis_assets.settings.kinds import words
 
 if TYPE_CHECKING:
     from kis_assets.settings.settings import Settings
 
-NO_KRX_KEY = (
-    "DATA_SOURCE_TYPE=krx and the table krx_daily need KRX_API_KEY in the environment or in .env; "
-    "https://openapi.krx.co.kr gives keys"
-)
+
+def no_krx_key() -> str:
+    """What to do about a key of KRX that is not set."""
+    return (
+        f"DATA_SOURCE_TYPE=krx and the table krx_daily need KRX_API_KEY {_places()}; "
+        "https://openapi.krx.co.kr gives keys"
+    )
+
+
+def _places() -> str:
+    """Where settings are looked for, in words."""
+    file = start_folder() / ".env"
+    there = "" if file.exists() else " (there is none, here or in a folder of this project above)"
+    return f"in the environment or in {file}{there}"
 
 
 def check_agreement(settings: Settings) -> None:
@@ -46,12 +57,12 @@ def check_agreement(settings: Settings) -> None:
             raise ValueError("DATA_SOURCE_TYPE=kis and ENABLE_KIS_API=false contradict each other")
         if not keys:
             raise ValueError(
-                "DATA_SOURCE_TYPE=kis needs KIS_APP_KEY and KIS_APP_SECRET in the environment "
-                "or in .env; without them set DATA_SOURCE_TYPE=mock"
+                f"DATA_SOURCE_TYPE=kis needs KIS_APP_KEY and KIS_APP_SECRET {_places()}; without "
+                "them set DATA_SOURCE_TYPE=mock"
             )
     if settings.data_source_type == "krx":
         if not settings.krx_api_key.get_secret_value():
-            raise ValueError(NO_KRX_KEY)
+            raise ValueError(no_krx_key())
         if settings.kis_venue is not Venue.KRX:
             venue = settings.kis_venue.value
             raise ValueError(f"DATA_SOURCE_TYPE=krx and KIS_VENUE={venue} contradict each other")

@@ -173,17 +173,18 @@ def _codes(value: object) -> object:
             text = text_of(expanded(value[1:]))
         except ValueError as error:
             raise ValueError(f"the file {error}") from None
-        found = [line.split("#")[0].strip().upper() for line in text.splitlines()]
+        found = [line.split("#")[0].strip() for line in text.splitlines()]
     else:
-        found = [word.strip().upper() for word in value.split(",")]
+        found = [word.strip() for word in value.split(",")]
+    meant = {word: stocks.code_of(word) for word in found if word}
     for number, word in enumerate(found, start=1):
-        if word and not stocks.is_stock_code(word):
+        if word and meant[word] is None:
             # The file may be another one than was meant, and hold a secret.
             which = f"line {number}" if value.startswith("@") else repr(word)
             raise ValueError(
                 f"must be stock codes of six characters such as 005930, and {which} is none"
             )
-    codes = tuple(dict.fromkeys(word for word in found if word))
+    codes = tuple(dict.fromkeys(filter(None, meant.values())))
     if not codes:
         raise ValueError("holds no stock code")
     return codes

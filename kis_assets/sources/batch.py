@@ -40,18 +40,19 @@ class BatchResult(TypedDict, Generic[T]):
     stats: BatchStats
 
 
-def checked(stock_code: str) -> str:
-    """The code itself.
+def checked(stock_code: str | int) -> str:
+    """The code that is meant; see `exchange.stocks.code_of`.
 
     Raises:
         InvalidRequest: it is none.
     """
-    if not stocks.is_stock_code(stock_code):
+    code = stocks.code_of(stock_code)
+    if code is None:
         raise InvalidRequest(
             f"{stock_code!r} is no stock code: it is a text of six digits or capital letters, such "
             'as "005930"'
         )
-    return stock_code
+    return code
 
 
 def several(stock_codes: Iterable[str]) -> list[str]:
@@ -77,16 +78,19 @@ class Batch(Generic[T]):
     ) -> None:
         self._started = time.monotonic()
         self._what, self._progress = what, progress
-        codes = several(stock_codes)
-        self._total, self._completed = len(codes), 0
         self._success: dict[str, T] = {}
         self._failed: dict[str, KISError] = {}
-        self.codes: list[str] = []
-        for code in codes:
+        meant: dict[str, None] = {}
+        wrong: dict[str, KISError] = {}
+        for code in several(stock_codes):
             try:
-                self.codes.append(checked(code))
+                meant[checked(code)] = None
             except InvalidRequest as error:
-                self.refused(code, error)
+                wrong[code] = error
+        self.codes = list(meant)
+        self._total, self._completed = len(meant) + len(wrong), 0
+        for code, error in wrong.items():
+            self.refused(code, error)
 
     def run(self, ask: Callable[[str], T], workers: int, rest: Callable[[], None]) -> None:
         """Ask for every code that is left, `workers` at a time."""

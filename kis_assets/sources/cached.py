@@ -59,8 +59,9 @@ class CachedDataSource(DataSource):
 
     def get_current_price(self, stock_code: str, venue: Venue | None = None) -> CurrentPrice:
         """See `DataSource.get_current_price`."""
+        stock_code = checked(stock_code)
         return self._records.one(
-            self._price_key(checked(stock_code), venue),
+            self._price_key(stock_code, venue),
             CurrentPrice,
             lambda: self.source.get_current_price(stock_code, venue),
             self._settings.kis_cache_ttl_price,
@@ -69,8 +70,9 @@ class CachedDataSource(DataSource):
 
     def get_order_book(self, stock_code: str, venue: Venue | None = None) -> OrderBook:
         """See `DataSource.get_order_book`."""
+        stock_code = checked(stock_code)
         return self._records.one(
-            self._book_key(checked(stock_code), venue),
+            self._book_key(stock_code, venue),
             OrderBook,
             lambda: self.source.get_order_book(stock_code, venue),
             self._settings.kis_cache_ttl_orderbook,
@@ -85,8 +87,9 @@ class CachedDataSource(DataSource):
         venue: Venue | None = None,
     ) -> list[ChartData]:
         """See `DataSource.get_chart_data`."""
+        stock_code = checked(stock_code)
         return self._records.one(
-            self._chart_key(checked(stock_code), period, count, venue),
+            self._chart_key(stock_code, period, count, venue),
             list[ChartData],
             lambda: self.source.get_chart_data(stock_code, period, count, venue),
             self._settings.kis_cache_ttl_chart,
@@ -95,8 +98,9 @@ class CachedDataSource(DataSource):
 
     def get_stock_info(self, stock_code: str) -> StockInfo:
         """See `DataSource.get_stock_info`."""
+        stock_code = checked(stock_code)
         return self._records.one(
-            f"stock:{checked(stock_code)}:info",
+            f"stock:{stock_code}:info",
             StockInfo,
             lambda: self.source.get_stock_info(stock_code),
             self._settings.kis_cache_ttl_stock_info,

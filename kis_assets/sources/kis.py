@@ -72,8 +72,9 @@ class KISDataSource(DataSource):
 
     def get_current_price(self, stock_code: str, venue: Venue | None = None) -> CurrentPrice:
         """The quote of one stock now; name and market cap come from the master files."""
+        stock_code = checked(stock_code)
         client = self._client.asking(venue=venue)
-        quote = quotes.price(client, checked(stock_code))
+        quote = quotes.price(client, stock_code)
         return self._current_price(stock_code, quote, client.venue)
 
     def get_current_prices_batch(
@@ -114,7 +115,7 @@ class KISDataSource(DataSource):
 
     def get_order_book(self, stock_code: str, venue: Venue | None = None) -> OrderBook:
         """The order book of one stock now; the name comes from the master files."""
-        checked(stock_code)
+        stock_code = checked(stock_code)
         day = calendar.latest_session(self._settings.now()).day
         book = order_books.order_book(self._client.asking(venue=venue), stock_code, day)
         return OrderBook(
@@ -150,7 +151,7 @@ class KISDataSource(DataSource):
         venue: Venue | None = None,
     ) -> list[ChartData]:
         """The newest `count` bars, newest first; only what they need is asked for."""
-        checked(stock_code)
+        stock_code = checked(stock_code)
         refuse_unless_bars(period, count)
         client = self._client.asking(venue=venue)
         if period in BUCKETS:
@@ -162,7 +163,7 @@ class KISDataSource(DataSource):
 
     def get_stock_info(self, stock_code: str) -> StockInfo:
         """Slow facts of one stock; from the master files of today where KIS has no such service."""
-        checked(stock_code)
+        stock_code = checked(stock_code)
         try:
             facts = stock_info.stock_info(self._client, stock_code)
         except NotSupported:

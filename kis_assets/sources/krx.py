@@ -70,7 +70,7 @@ class KRXDataSource(DataSource):
             NotSupported: minutes, or another venue.
             InvalidRequest: the stock is not listed on the newest day.
         """
-        checked(stock_code)
+        stock_code = checked(stock_code)
         refuse_unless_bars(period, count)
         if period in BUCKETS:
             raise self.tables.lacks("minutes")
@@ -115,7 +115,7 @@ class KRXDataSource(DataSource):
 
     def get_stock_info(self, stock_code: str) -> StockInfo:
         """Slow facts of one stock on the newest published day; KRX states no sector or industry."""
-        checked(stock_code)
+        stock_code = checked(stock_code)
         day = publication.newest(self._settings.now())
         for market in markets_on(day):
             rows = self._markets.answer((client.ISSUES[market], day))

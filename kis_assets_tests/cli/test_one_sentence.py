@@ -23,6 +23,7 @@ from kis_assets.cli import app
 from kis_assets.cli.doctor import Finding
 from kis_assets.cli.ending import CLOSED_PIPE, TRACE, note, stop
 from kis_assets.cli.output import console
+from kis_assets.exchange.venues import MOCK
 from kis_assets_tests.cli.test_reading_commands import Said
 from kis_assets_tests.conftest import EVENING
 
@@ -247,17 +248,17 @@ def test_a_pipe_that_nobody_reads_ends_a_command_quietly(
     os.close(reading)
     done = _process(*words, stdout=writing)
     os.close(writing)
-    assert (done.returncode, done.stderr) == (CLOSED_PIPE, "")
+    assert (done.returncode, done.stderr.removeprefix(f"{MOCK}\n")) == (CLOSED_PIPE, "")
 
 
 def test_an_output_without_room_or_closed_is_no_trace(stored: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = _process("sql", "SELECT 1", stdout=full.fileno())
-    assert done.stderr == "error: No space left on device\n"
+    assert done.stderr == f"{MOCK}\nerror: No space left on device\n"
     command = [sys.executable, "-m", "kis_assets.cli", "sql", "SELECT 1"]
     for_nobody = ["sh", "-c", 'exec "$@" >&-', "sh", *command]
     done = subprocess.run(for_nobody, capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.returncode, done.stderr.decode()) == (0, f"{MOCK}\n")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
@@ -272,7 +273,7 @@ def test_an_output_that_cannot_take_hangul_gets_something_else(stored: Path, enc
         )
         assert done.stdout
         if option == ("--json",):
-            assert json.loads(done.stdout) == [{"이름": "삼성·é\u200f"}]
+            assert json.loads(done.stdout)[0]["이름"] == "삼성·é\u200f"
             assert done.stdout.isascii()
 
 
@@ -300,7 +301,7 @@ def test_a_name_steers_no_terminal(stored: Path, capsys: pytest.CaptureFixture[s
     assert not set(said) & set(STEERING) - set("[31mJ2")
     assert Said("sql", query).out.count(SEEN) == 2
     (row,) = Said("sql", query, "--json").json
-    assert row == {"name": f"삼{STEERING}성", STEERING: 1}
+    assert row == {"name": f"삼{STEERING}성", STEERING: 1, "source": "mock"}
     assert not set(Said("sql", query, "--json").out) & set("\x1b\x9b\u202e")
     assert SEEN in Said("candles", STEERING, "--stored").error
     console().print(f"삼{STEERING}성")

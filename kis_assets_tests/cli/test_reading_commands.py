@@ -99,7 +99,7 @@ def test_instants_are_told_in_seoul(stored: Path) -> None:
 
 
 def test_a_query_may_come_from_standard_input(stored: Path) -> None:
-    assert Said("sql", "-", "--json", given="SELECT 1 AS one").json == [{"one": 1}]
+    assert Said("sql", "-", "--json", given="SELECT 1 AS one").json[0]["one"] == 1
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_candles_that_are_not_stored_are_named_with_what_to_run(stored: Path) ->
     [
         (("candles", SAMSUNG, "--adjusted"), "add --stored"),
         (("candles", SAMSUNG, "--stored", "--from", "May"), "'May' is no day"),
-        (("candles", SAMSUNG, "--from", "2026-03-02", "--to", "2026-03-01"), "lies before"),
+        (("candles", SAMSUNG, "--from", "2026-03-02", "--to", "2026-03-01"), "before it starts"),
         (("candles", "999999", "--stored"), "no stock has the code 999999"),
         (("candles", "삼성", "--stored"), "fits several stocks"),
         (("quote", "nobody"), "no stock is called 'nobody'"),
@@ -239,7 +239,6 @@ def test_candles_that_are_not_stored_are_named_with_what_to_run(stored: Path) ->
         (("diff", "daily_candles", "March"), "'March' is no month of daily_candles"),
         (("diff", "daily_candles", "2026"), "'2026' is no month of daily_candles"),
         (("diff", "daily_candles", "2025-03"), "no daily_candles of 2025-03-01 are stored"),
-        (("diff", "daily_candles", "2026-02"), "stored once and nothing changed since"),
         (("diff", "daily_candles", "2026-03", "--since", "noon"), "'noon' is no instant"),
         (("diff", "daily_candles", "2026-03", "--since", "2026-01-01"), "no version of daily"),
     ],
@@ -507,6 +506,7 @@ def test_the_shell_can_complete_commands(monkeypatch: pytest.MonkeyPatch) -> Non
 
 LOADS: dict[tuple[str, ...], set[str]] = {
     ("--help",): set(),
+    (): {"pydantic", "duckdb"},
     ("status",): {"pydantic", "filelock", "msgspec"},
     ("sql", "SELECT count(*) FROM daily_candles"): {"pydantic", "duckdb"},
     ("find", "삼성"): {"pydantic", "duckdb"},

@@ -125,7 +125,7 @@ def test_without_a_key_one_sentence_says_what_to_set(
 ) -> None:
     monkeypatch.delenv("KRX_API_KEY")
     sentence = failure(materialize("krx_daily", str(DAY)))
-    assert "KRX_API_KEY in the environment or in .env" in sentence
+    assert f"KRX_API_KEY in the environment or in {Path.cwd() / '.env'}" in sentence
     assert server.log == []
 
 

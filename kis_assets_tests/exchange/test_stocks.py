@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -20,6 +21,34 @@ def test_codes_of_shares_and_notes_are_codes(code: str) -> None:
 )
 def test_anything_else_is_no_code(code: str) -> None:
     assert not stocks.is_stock_code(code)
+
+
+WRITTEN = (
+    *("005930", "5930", 5930, np.int64(5930), " 005930 ", "００５９３０"),
+    *("005930.KS", "005930.kq", "5930.KS", "KRX:005930", "krx:5930", "KOSDAQ:005930"),
+    *("A005930", "a005930.ks"),
+)
+
+
+@pytest.mark.parametrize("given", WRITTEN, ids=repr)
+def test_a_code_is_read_as_other_programs_and_spreadsheets_write_it(given: object) -> None:
+    assert stocks.code_of(given) == "005930"
+
+
+@pytest.mark.parametrize(
+    ("given", "code"), [("q500001", "Q500001"), ("0011a0.KS", "0011A0"), ("A12345", "A12345")]
+)
+def test_a_code_with_letters_keeps_them(given: str, code: str) -> None:
+    assert stocks.code_of(given) == code
+
+
+@pytest.mark.parametrize(
+    "given",
+    [*("", "삼성전자", "NAVERS", "1234567", "005930.T", "NYSE:005930"), -5930, 5930.0, True, None],
+    ids=repr,
+)
+def test_what_is_no_code_is_none(given: object) -> None:
+    assert stocks.code_of(given) is None
 
 
 def test_every_listed_share_has_a_code(days_folder: Path) -> None:

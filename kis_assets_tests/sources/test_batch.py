@@ -32,7 +32,7 @@ from kis_assets.sources.kis import KISDataSource
 from kis_assets_tests.conftest import APP_KEY, EVENING, OpenAt, open_source, simulator_of
 
 GOOD = ["005930", "000660", "035420", "005380"]
-MALFORMED, UNKNOWN = "5930", "999999"
+MALFORMED, UNKNOWN = "0059300", "999999"
 
 
 def batch(source: KISDataSource, what: str, codes: Any, **options: Any) -> Any:
@@ -137,14 +137,14 @@ def test_every_hundred_stocks_there_is_a_line(caplog: pytest.LogCaptureFixture) 
     ]
 
 
-@pytest.mark.parametrize("codes", [[], ["005930", "005930"], [None, 5930, "", "삼성전자"]])
+@pytest.mark.parametrize("codes", [[], ["005930", "005930"], [None, 5930.0, "", "삼성전자"]])
 def test_odd_lists_are_answered(at: OpenAt, codes: list[Any]) -> None:
     stats = at(EVENING).get_current_prices_batch(codes)["stats"]
     assert stats["total"] == len(set(codes))
     assert stats["succeeded"] == ("005930" in codes)
 
 
-@pytest.mark.parametrize("code", [5930, 5930.0, None, b"005930"])
+@pytest.mark.parametrize("code", [5930.5, 5930.0, None, b"005930", True])
 @pytest.mark.parametrize("is_cached", [False, True])
 def test_a_code_that_is_no_text_is_refused_by_every_question(
     at: OpenAt, settings: Settings, code: Any, is_cached: bool

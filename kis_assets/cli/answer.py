@@ -1,0 +1,165 @@
+"""What every command that reads has in common: the form of its answer, and where that goes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from kis_assets.cli.ending import note, stop
+from kis_assets.cli.output import ROWS, AsCsv, AsJson, machine, record, show
+from kis_assets.exchange.venues import mark_of
+
+KINDS = (".parquet", ".csv", ".xlsx")
+
+To = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FILE", help="Write a file: .parquet, .csv or .xlsx."),
+]
+ToDayOrFile = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="DAY|FILE",
+        help="Last day, included; or a file to write: .parquet, .csv or .xlsx. May be given twice.",
+    ),
+]
+Columns = Annotated[
+    str | None, typer.Option(help="Which columns to give, with commas between: close,volume.")
+]
+
+
+class Answer(NamedTuple):
+    """The form of one answer: for people, as JSON, as CSV, or as a file."""
+
+    as_json: bool
+    as_csv: bool
+    file: Path | None
+    chosen: tuple[str, ...] | None
+    last: str | None
+    """The last day, where `--to` takes one."""
+
+    @property
+    def is_for_people(self) -> bool:
+        """Whether a person reads it."""
+        return not (self.as_json or self.as_csv or self.file)
+
+    def rows(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        source: str = "",
+        *,
+        of_query: bool = False,
+        newest: bool = False,
+        most: int = ROWS,
+    ) -> None:
+        """Give rows of a source; its mark goes to standard error.
+
+        JSON says the source in every record. So do CSV and files, unless the user chose the
+        columns: in a query or by `--columns`.
+        """
+        columns = list(columns)
+        if self.chosen is not None:
+            columns, rows = _chosen(columns, rows, self.chosen)
+        has_source = self.as_json or not (self.is_for_people or of_query or self.chosen)
+        if source and has_source and "source" not in columns:
+            columns, rows = [*columns, "source"], [[*row, source] for row in rows]
+        if source:
+            say_mark(source)
+        if self.file is None:
+            show(columns, rows, as_json=self.as_json, as_csv=self.as_csv, newest=newest, most=most)
+            return
+        from kis_assets.cli.answer_files import write
+
+        write(self.file, columns, rows)
+        note(f"{len(rows):,} rows are in {self.file}")
+
+    def record(self, found: dict[str, Any], source: str = "") -> None:
+        """Give one thing: as rows of one, but always upright for people."""
+        if not self.is_for_people or self.chosen is not None:
+            self.rows(list(found), [list(found.values())], source)
+            return
+        if source:
+            say_mark(source)
+        record(found)
+
+
+def say_mark(source: str) -> None:
+    """Say on standard error that rows are invented, where they are."""
+    if mark := mark_of(source):
+        typer.secho(mark, fg="yellow", err=True)
+
+
+def reads(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of all that read, and hand it their meaning as `answer`.
+
+    A command with a first day takes the last one by `--to` as well.
+    """
+    own = inspect.signature(command, eval_str=True)
+    takes_days = "first" in own.parameters
+
+    @wraps(command)
+    def run(
+        *,
+        to: list[str] | None,
+        columns: str | None,
+        as_json: bool,
+        as_csv: bool,
+        **given: Any,
+    ) -> None:
+        command(**given, answer=_answer(to or [], columns, as_json, as_csv, takes_days))
+
+    options: dict[str, tuple[Any, Any]] = {
+        "to": (ToDayOrFile if takes_days else To, None),
+        "columns": (Columns, None),
+        "as_json": (AsJson, False),
+        "as_csv": (AsCsv, False),
+    }
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in options.items()
+    ]
+    kept = [it for it in own.parameters.values() if it.name != "answer"]
+    run.__signature__ = own.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
+    run.__annotations__ = {it.name: it.annotation for it in (*kept, *added)}
+    return run
+
+
+def _answer(
+    to: list[str], columns: str | None, as_json: bool, as_csv: bool, takes_days: bool
+) -> Answer:
+    machine(as_json, as_csv)
+    files = [word for word in to if Path(word).suffix.lower() in KINDS]
+    days = [word for word in to if word not in files]
+    if len(files) > 1:
+        raise stop("--to names two files: choose one")
+    if len(days) > takes_days:
+        kinds = ", ".join(KINDS)
+        raise stop(f"--to {days[-1]} is no file that can be written: its name ends with {kinds}")
+    if files and (as_json or as_csv):
+        raise stop("--to FILE and --json or --csv are two answers: choose one")
+    chosen = columns and tuple(filter(None, (name.strip() for name in columns.split(","))))
+    if columns is not None and not chosen:
+        raise stop("--columns names no column")
+    return Answer(
+        as_json, as_csv, Path(files[0]).expanduser() if files else None, chosen or None,
+        days[0] if days else None,
+    )  # fmt: skip
+
+
+def _chosen(
+    columns: list[str], rows: Sequence[Sequence[Any]], chosen: tuple[str, ...]
+) -> tuple[list[str], list[list[Any]]]:
+    """Those columns, in the order asked for.
+
+    Raises:
+        typer.Exit: one of them is none.
+    """
+    if unknown := [name for name in chosen if name not in columns]:
+        raise stop(f"there is no column {unknown[0]!r}; there are {', '.join(columns)}")
+    places = [columns.index(name) for name in chosen]
+    return list(chosen), [[row[place] for place in places] for row in rows]

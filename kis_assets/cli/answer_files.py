@@ -1,0 +1,76 @@
+"""The answer of a command as a file: Parquet, CSV, or a sheet of Excel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import polars as pl
+
+from kis_assets.cli.ending import stop
+from kis_assets.cli.output import csv_text
+from kis_assets.security.ownership import take_place
+
+_MOST = 1_048_575
+"""Rows of a sheet below its header."""
+
+
+def write(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write rows, whole or not at all, over what stands there.
+
+    Codes are text with their zeros, days are days. Excel has no zones: there instants are those of
+    a clock in Seoul.
+
+    Raises:
+        OSError: it cannot be written.
+        typer.Exit: a sheet cannot have so many rows, or the package that writes sheets is missing.
+    """
+    kind = path.suffix.lower()
+    if kind == ".xlsx" and len(rows) > _MOST:
+        raise stop(f"{len(rows):,} rows are more than a sheet of Excel takes: write .parquet")
+    if not path.parent.is_dir():
+        raise stop(f"{path.parent} is no folder: make it first")
+    # Beside its place, so that it can take it in one step.
+    with NamedTemporaryFile(dir=path.parent, suffix=f".{os.getpid()}.new", delete=False) as file:
+        aside = Path(file.name)
+    try:
+        if kind == ".csv":
+            aside.write_text(csv_text(columns, rows, mark="\ufeff"), encoding="utf-8", newline="")
+        elif kind == ".parquet":
+            _frame(columns, rows).write_parquet(aside)
+        else:
+            _write_sheet(aside, columns, rows)
+        mask = os.umask(0)
+        os.umask(mask)
+        aside.chmod(0o666 & ~mask)
+        take_place(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _frame(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pl.DataFrame:
+    names = list(dict.fromkeys(columns))
+    if len(names) < len(columns):
+        raise stop("two columns have one name: give each its own with AS")
+    return pl.DataFrame(rows, names, orient="row", infer_schema_length=None)
+
+
+def _write_sheet(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    try:
+        import xlsxwriter  # noqa: F401  # type: ignore[import-not-found]
+    except ImportError:
+        raise stop("a sheet of Excel needs one more package: pip install xlsxwriter") from None
+    plain = [
+        [cell.replace(tzinfo=None) if isinstance(cell, datetime) else cell for cell in row]
+        for row in rows
+    ]
+    _frame(columns, plain).write_excel(
+        path,
+        autofit=True,
+        dtype_formats={pl.Date: "yyyy-mm-dd", pl.Datetime: "yyyy-mm-dd hh:mm:ss"},
+        freeze_panes=(1, 0),
+    )

@@ -1,0 +1,101 @@
+"""`kis-assets` alone: what is stored, from which source, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kis_assets import __version__
+from kis_assets.cli.answer import say_mark
+from kis_assets.cli.common import app, market_of, note, plainly, settings_of
+from kis_assets.cli.output import show
+
+if TYPE_CHECKING:
+    from kis_assets.market import Market
+    from kis_assets.settings import Settings
+
+_DAY = len("2026-03-17")
+
+
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"kis-assets {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def overview(
+    ctx: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            expose_value=False,
+            callback=_say_version,
+            help="Say the version and end.",
+        ),
+    ] = False,
+) -> None:
+    """Korean stock market data one can trust: KIS Open API into Parquet and DuckDB.
+
+    Alone it shows what is stored. An error is one sentence on standard error, also with --json.
+
+    Ends with 0; 1: it failed, or is not there; 2: what was typed or set is wrong; 130: Ctrl-C.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    settings = settings_of()
+    folder = settings.source_dir
+    say_mark(settings.source_name)
+    typer.echo(f"source {settings.source_name}: {settings.source_reason}")
+    typer.echo(f"data   {folder}")
+    if not (folder / "market.duckdb").exists():
+        typer.echo("\nnothing is stored yet\nnext   kis-assets run")
+        return
+    with plainly(), market_of(settings) as market:
+        rows = list(_tables(market))
+        stored = {name: newest for name, newest, _ in rows}
+        latest = _latest_session(market, settings) if "market_days" in stored else ""
+    typer.echo()
+    show(("table", "newest", "rows"), rows)
+    typer.echo()
+    if stored.get("price_snapshots", "") < latest:
+        typer.echo("next   kis-assets run")
+    else:
+        typer.echo('next   kis-assets ui, or kis-assets sql "FROM latest_prices LIMIT 5"')
+    note("kis-assets --help names all commands")
+
+
+def _latest_session(market: Market, settings: Settings) -> str:
+    """The day of the latest session that has begun, by what is stored of the calendar."""
+    from kis_assets.exchange import calendar
+
+    query = "SELECT max(day)::VARCHAR FROM market_days WHERE is_open AND opens_at <= ?"
+    _, ((latest,),) = market.rows(query, settings.kis_replay_at or calendar.now())
+    return latest or ""
+
+
+def _tables(market: Market) -> Iterator[tuple[str, str, int]]:
+    """Each table that has rows, its newest day and how many they are."""
+    # The list of tables in the code takes Polars along, which takes longer than all of this.
+    _, known = market.rows(
+        "SELECT table_name, first(column_name ORDER BY column_index) FROM duckdb_columns() "
+        "WHERE data_type = 'DATE' GROUP BY table_name"
+    )
+    parts: list[str] = []
+    for name, clock in sorted(known):
+        if not (units := market.units(name)):
+            continue
+        newest = f"'{units[-1]}'"
+        if len(units[-1]) < _DAY:
+            # No older file than that of the newest month or year need be opened.
+            first = f"{units[-1]}-01-01"[:_DAY]
+            since = f"FROM {name} WHERE {clock} >= DATE '{first}'"
+            newest = f"(SELECT max({clock})::VARCHAR {since})"
+        parts.append(f"SELECT '{name}', {newest}, (SELECT count(*) FROM {name})")  # noqa: S608
+    found: list[tuple[Any, ...]] = market.rows(" UNION ALL ".join(parts))[1] if parts else []
+    for name, newest, count in found:
+        yield name, newest or "", count
