@@ -66,8 +66,9 @@ class Desk:
             kis.close()
 
     def run(self, plan: Plan, **options: Any) -> list[str]:
-        found = backfill.run(plan, self.settings, instance(), make=self.make, **options)
-        return [outcome.partition for outcome in found]
+        with dg.DagsterInstance.ephemeral() as instance:
+            found = backfill.run(plan, self.settings, instance, make=self.make, **options)
+            return [outcome.partition for outcome in found]
 
     def make(self, table: str, key: str, *_: Any) -> Outcome:
         if key in self.broken:
@@ -85,10 +86,6 @@ class Desk:
     @property
     def asked(self) -> int:
         return self.simulator.calls("itemchartprice")
-
-
-def instance() -> dg.DagsterInstance:
-    return None  # type: ignore[return-value]  # it is handed to `make` alone
 
 
 @pytest.fixture
