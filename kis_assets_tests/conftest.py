@@ -62,7 +62,7 @@ EVENING = datetime(2026, 3, 17, 20, 50, tzinfo=calendar.SEOUL)
 """A Tuesday after the last trade, the last of the market days."""
 
 
-_QUIETENED = ("dagster", "kis_assets", "kis_assets.files", "kis_assets.kis.token", "stamina")
+_QUIETENED = ("dagster", "kis_assets", "kis_assets.files", "kis_assets.kis.token")
 
 
 class Clock:

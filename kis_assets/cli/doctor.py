@@ -41,7 +41,7 @@ def doctor(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
     machine(as_json, as_csv)
     settings = settings_of()
     # What is retried and fails in the end is a line of the answer.
-    for name in ("dagster", "stamina"):
+    for name in ("dagster", "kis_assets.transport.retry"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     found = list(examine(settings))
     show(Finding._fields, found, as_json=as_json, as_csv=as_csv)

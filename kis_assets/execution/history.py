@@ -88,7 +88,7 @@ def execute(
     silent = copy(run, run_config=_SILENT)
     try:
         for event in execute_run_iterator(InMemoryJob(here), silent, instance):
-            if is_interrupt(event):
+            if event.is_step_failure and is_interrupt(event):
                 instance.report_run_canceling(run)
             yield event
     except KeyboardInterrupt:
@@ -119,12 +119,10 @@ def _alone(job: str, key: dg.AssetKey, resources: Mapping[str, object]) -> dg.Jo
 
 
 def is_interrupt(event: dg.DagsterEvent) -> bool:
-    """Whether a step ended by Ctrl-C, which Dagster takes for a failure like any other."""
-    error = event.step_failure_data.error if event.is_step_failure else None
-    return error is not None and error.cls_name in (
-        "KeyboardInterrupt",
-        "DagsterExecutionInterruptedError",
-    )
+    """Whether a step or the run ended by Ctrl-C, which Dagster takes for a failure like any."""
+    error = getattr(event.event_specific_data, "error", None)
+    name = getattr(error, "cls_name", None)
+    return name in ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
 
 
 @dataclass

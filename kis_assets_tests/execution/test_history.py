@@ -8,10 +8,13 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.scheduler.instigation import TickStatus
 
 from kis_assets.errors import KISError
 from kis_assets.execution import backfill, history, runner
+from kis_assets.execution.dagster_home import opened
 from kis_assets.execution.plan import Plan
 from kis_assets.execution.runner import Outcome
 from kis_assets.settings import Settings
@@ -175,3 +178,23 @@ def test_a_run_of_a_backfill_carries_its_tag(instance: dg.DagsterInstance, given
     tags = {"dagster/backfill": "abcdefgh"}
     outcome = runner.materialize("market_days", "2026", instance, given, None, tags)
     assert (outcome.error, only(instance).tags["dagster/backfill"]) == ("", "abcdefgh")
+
+
+def test_with_a_run_dagster_forgets_its_partition_so_none_is_deleted_by_itself(
+    instance: dg.DagsterInstance, given: Settings
+) -> None:
+    """Once this fails, old runs can be deleted: see docs/operators.md."""
+    run, key = made("market_days", instance, given), dg.AssetKey("market_days")
+    assert instance.get_materialized_partitions(key) == {"2026"}
+    instance.delete_run(run.run_id)
+    assert instance.get_materialized_partitions(key) == set()
+
+
+def test_ticks_are_deleted_by_dagster_itself(settings: Settings) -> None:
+    with opened(runner.home(settings)) as instance:
+        kept = {
+            kind: instance.get_tick_retention_settings(kind)
+            for kind in (InstigatorType.SCHEDULE, InstigatorType.SENSOR)
+        }
+    assert kept[InstigatorType.SCHEDULE][TickStatus.SUCCESS] == 90
+    assert kept[InstigatorType.SENSOR][TickStatus.SKIPPED] == 1
