@@ -64,7 +64,6 @@ EVENING = datetime(2026, 3, 17, 20, 50, tzinfo=calendar.SEOUL)
 
 _QUIETENED = (
     *("dagster", "kis_assets", "kis_assets.files", "kis_assets.kis.token", "kis_assets.market"),
-    "stamina",
 )
 
 

@@ -353,7 +353,7 @@ def test_what_fetches_the_past_says_what_it_costs_and_begins(
 
 
 def test_the_cost_of_ten_years_is_the_one_told() -> None:
-    (told,) = (block.code for block in of("text") if "requests:" in block.code)
+    (told,) = (block.code for block in of("text") if " requests at " in block.code)
     months = MONTHS.get_partition_keys_in_range(
         type("Range", (), {"start": "2016-01-01", "end": "2025-12-01"})()  # type: ignore[arg-type]
     )

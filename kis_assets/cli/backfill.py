@@ -100,13 +100,19 @@ def estimate(plan: Plan) -> str:
     left_out = f"; {plan.complete} are complete and left out" if plan.complete else ""
     if not plan.partitions:
         return f"{plan.table}: nothing to fetch{left_out}"
-    hours, minutes = divmod(round(plan.seconds / 60), 60)
-    took = f"{hours} h {minutes:02} min" if hours else f"{max(1, minutes)} min"
+    from kis_assets.monitoring.costs import duration
+
+    things = {"etf_navs": "ETFs", "index_candles": "indices", "market_flows": "markets"}
+    how = "made here, without a request"
+    if plan.requests:
+        how = (
+            f"about {plan.requests:,} requests at {plan.rate:g} a second; longer while captures go "
+            "first, and while rows are written"
+        )
     return (
         f"{plan.table}: {_counted(plan.partitions)} from {plan.partitions[0]} to "
         f"{plan.partitions[-1]}{left_out}\n"
-        f"{plan.stocks:,} stocks, about {plan.requests:,} requests: {took} at {plan.rate:g} a "
-        "second, more while captures go first; writing comes on top"
+        f"{plan.stocks:,} {things.get(plan.table, 'stocks')}, about {duration(plan.seconds)}: {how}"
     )
 
 
@@ -135,7 +141,7 @@ def _run(plan: Plan, settings: Settings, home: Path, as_json: bool) -> None:
         console=console,
     )
     task = bar.add_task(plan.table, total=plan.steps, done=0)
-    at, before = "", 0
+    at, before = plan.partitions[0], 0
     done: list[str] = []
     failed: dict[str, str] = {}
     stopped = ""

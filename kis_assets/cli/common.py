@@ -124,7 +124,7 @@ def quieten() -> None:
     """
     import logging
 
-    for name, level in (("dagster", "CRITICAL"), ("kis_assets", "ERROR"), ("stamina", "ERROR")):
+    for name, level in (("dagster", "CRITICAL"), ("kis_assets", "ERROR")):
         logging.getLogger(name).setLevel(level)
     for name in ("kis_assets.kis.token", "kis_assets.files"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -41,7 +41,7 @@ def doctor(answer: Answer) -> None:
     """
     settings = settings_of()
     # What is retried and fails in the end is a line of the answer.
-    for name in ("dagster", "stamina"):
+    for name in ("dagster", "kis_assets.transport.retry"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     found = list(examine(settings))
     answer.rows(Finding._fields, found)

@@ -80,6 +80,11 @@ class Program(TyperGroup):
             # What is still to be written would be tried again when Python ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(CLOSED_PIPE) from None
+        except KeyboardInterrupt:
+            from kis_assets.cli.common import INTERRUPTED
+
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
             is_told = isinstance(error, typer.Abort) or hasattr(error, "exit_code")
             if is_told or os.environ.get(TRACE):

@@ -227,6 +227,8 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
             console.print(f"[red]{outcome.table}:[/] check failed: {name}")
         for name in outcome.warnings:
             console.print(f"[yellow]{outcome.table}:[/] worth a look: {name}")
+        if page := outcome.metadata.get("path"):
+            console.print(f"{outcome.table}: {escape(str(page))}", soft_wrap=True, highlight=False)
         if gone := outcome.metadata.get("delisted"):
             console.print(f"[yellow]{outcome.table}:[/] delisted, not asked for: {gone}")
         if outcome.metadata.get("failures"):

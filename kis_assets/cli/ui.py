@@ -18,6 +18,8 @@ import kis_assets
 from kis_assets.cli.common import INTERRUPTED, OtherSource, app, no_port, settings_of
 from kis_assets.security.text_input import start_folder
 
+_DAGSTERS = "ignore::DeprecationWarning:dagster._core.remote_representation.external_data"
+"""Dagster uses what it has deprecated itself, and would say so before anything else."""
 _SERVER = "import sys; sys.path.insert(0, {!r}); from kis_assets.cli import main; main()"
 
 
@@ -45,6 +47,8 @@ def ui(
         # None of them imports a module that lies in the folder it was started in.
         here = str(start_folder())
         with TemporaryDirectory(prefix="kis-assets-") as folder, chdir(folder):
+            told = filter(None, (os.environ.get("PYTHONWARNINGS"), _DAGSTERS))  # the last one wins
+            given |= {"PYTHONWARNINGS": ",".join(told)}
             given |= {"KIS_FOLDER": here, "TMPDIR": folder, "PYTHONSAFEPATH": "1"}
             status = _serve([str(port), *(allow_host or ())], given)
     except KeyboardInterrupt:

@@ -20,7 +20,12 @@ import dagster as dg
 from filelock import FileLock, Timeout
 
 TAG = "kis_assets/process"
-"""On a run: the host, the start of its system, and the lock that its process holds."""
+"""On a run: the host, the start of its system, the lock that its process holds, and the run itself.
+
+Dagster copies tags to a run that is started again, where they are not true.
+"""
+SOURCE = "kis_assets/source"
+"""On a run: where its rows are from."""
 POOLS = ("kis_live", "kis_history", "krx")
 _LAUNCHED = ".dagster/grpc_info"
 """On a run that Dagster started in a process of its own."""
@@ -33,8 +38,8 @@ _GONE = "its process is gone: it was killed, or the machine went down or was res
 _held: dict[Path, FileLock] = {}
 
 
-def mark(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Hold this process's lock from now on, and have the run name it."""
+def mark(instance: dg.DagsterInstance, run_id: str, source: str = "") -> None:
+    """Hold this process's lock from now on, and have the run name it, and its source if given."""
     if instance.is_ephemeral:  # nobody else knows of the run
         return
     folder = _folder(instance)
@@ -44,8 +49,8 @@ def mark(instance: dg.DagsterInstance, run_id: str) -> None:
         lock.acquire()
         _held[folder] = lock
     name = Path(_held[folder].lock_file).name
-    tag = {"host": socket.gethostname(), "boot": _boot(), "lock": name}
-    instance.add_run_tags(run_id, {TAG: json.dumps(tag)})
+    tag = {"host": socket.gethostname(), "boot": _boot(), "lock": name, "run": run_id}
+    instance.add_run_tags(run_id, {TAG: json.dumps(tag)} | ({SOURCE: source} if source else {}))
 
 
 def end(
@@ -87,8 +92,8 @@ def end(
 def _is_gone(
     instance: dg.DagsterInstance, run: dg.DagsterRun, location: str | None, loaded_at: float
 ) -> bool:
-    if TAG in run.tags:
-        tag = json.loads(run.tags[TAG])
+    tag = json.loads(run.tags.get(TAG, "{}"))
+    if tag and tag.get("run", run.run_id) == run.run_id:
         # Containers of one machine have names of their own, and its locks in common.
         if tag["host"] != socket.gethostname() and (not tag["boot"] or tag["boot"] != _boot()):
             return False

@@ -93,7 +93,9 @@ class KISResource(dg.ConfigurableResource[Any]):
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Let others see for how long this process lives."""
         if context.run is not None and context.instance is not None:
-            orphans.mark(context.instance, context.run.run_id)
+            # KRX beside another source says nothing of where the rows are from.
+            source = "" if self.source_type else self.settings.source_name
+            orphans.mark(context.instance, context.run.run_id, source)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Store what was asked of the source, and close it."""

@@ -5,7 +5,7 @@ What a window of daily candles brings is kept, and the run of each month finds i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 
 import dagster as dg
@@ -15,7 +15,7 @@ from kis_assets.defs.availability import month
 from kis_assets.defs.resources import open_lake
 from kis_assets.errors import KISError
 from kis_assets.exchange import calendar
-from kis_assets.execution import runner
+from kis_assets.execution import history, runner
 from kis_assets.execution.plan import Plan, Window
 from kis_assets.execution.runner import Outcome
 from kis_assets.lake import requests
@@ -27,7 +27,9 @@ from kis_assets.transport.fan_out import Progress
 FAILURES = 3
 """Partitions that may fail one after the other; then it is no use going on."""
 
-Make = Callable[[str, str, dg.DagsterInstance, Settings, Progress | None], Outcome]
+Make = Callable[
+    [str, str, dg.DagsterInstance, Settings, Progress | None, Mapping[str, str]], Outcome
+]
 
 
 def run(
@@ -62,22 +64,24 @@ def run(
     def made(key: str, listener: Progress | None) -> Outcome:
         nonlocal failures
         starting(key)
-        outcome = make(plan.table, key, instance, settings, listener)
+        outcome = make(plan.table, key, instance, settings, listener, at_work.tags)
         failures = failures + 1 if outcome.error else 0
+        at_work.has_failures |= bool(outcome.error)
         return outcome
 
     def go_on() -> None:
         if failures >= FAILURES:
             raise KISError(f"{FAILURES} partitions failed one after the other")
 
-    if plan.windows:
-        for key in _fetched(plan, settings, left, starting, progress):
-            yield made(key, None)
+    with history.backfill(plan.table, plan.partitions, settings, instance) as at_work:
+        if plan.windows:
+            for key in _fetched(plan, settings, left, starting, progress):
+                yield made(key, None)
+                go_on()
+                left.remove(key)
+        for key in left:
+            yield made(key, progress)
             go_on()
-            left.remove(key)
-    for key in left:
-        yield made(key, progress)
-        go_on()
 
 
 def _fetched(

@@ -34,12 +34,20 @@ run_monitoring:
   # It cannot tell whether a run is alive; the sensor `orphaned_runs` can, on this machine. This
   # ends what neither can judge, such as a run whose machine is no more.
   max_runtime_seconds: 86400
+retention:
+  # Of ticks. Runs stay: with a run Dagster would forget that its partition was ever made.
+  schedule:
+    purge_after_days: 90
+  sensor:
+    # `orphaned_runs` looks twice a minute.
+    purge_after_days: {skipped: 1, success: 90, failure: 90}
 nux:
   enabled: false
 """
 _EARLIER = (
     "0ed518083f370ed4676646335dbe73aab6d0ac8f77af5372a728f59794440a2d",
     "9119a3f2e0b0797536b5f5fb32bfc50d3c3581f59f337e931e5f2e14adc15e6d",
+    "b0bc40058db96c8b7777e6d0f9e06c26a35145aeb02951dbf7e130ff3bd81f7e",
 )
 """SHA-256 of what earlier versions wrote there. Another file is its owner's, and left alone."""
 _IN_AN_ADDRESS = re.compile(r"%[0-9a-fA-F]{2}|\?")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -17,6 +17,7 @@ from kis_assets.defs.orphans import limit_pools
 from kis_assets.defs.resources import resources_of
 from kis_assets.errors import InvalidRequest
 from kis_assets.exchange import finality
+from kis_assets.execution import history
 from kis_assets.execution.dagster_home import INSTANCE, check_own, failures, is_earlier, opened
 from kis_assets.lake.closed_days import closed_before
 from kis_assets.lake.lake import Lake
@@ -142,60 +143,43 @@ def not_to_be_had(
     return found
 
 
-def definitions_of(table: str) -> list[Any]:
-    """An asset and its checks alone: Dagster goes over all it is given, which takes seconds."""
-    key, defs = dg.AssetKey(table), definitions.load()
-    of_asset = [it for it in defs.assets or () if isinstance(it, dg.AssetsDefinition)]
-    of_checks = [it for it in defs.asset_checks or () if isinstance(it, dg.AssetChecksDefinition)]
-    return [
-        *(it for it in of_asset if it.key == key),
-        *(it for it in of_checks if key in {check.asset_key for check in it.check_keys}),
-    ]
-
-
 def materialize(
     table: str,
     partition: str,
     instance: dg.DagsterInstance,
     settings: Settings,
     progress: Progress | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Materialize and check one partition of one asset; what goes wrong is in the outcome.
 
+    `tags` are put on the run beside those that every run has.
+
     Raises:
-        KeyboardInterrupt: it was ended by Ctrl-C, which Dagster takes for a failure like any other.
+        KeyboardInterrupt: it was ended by Ctrl-C.
     """
     outcome = Outcome(table, partition)
-    result = dg.materialize(
-        definitions_of(table),
-        partition_key=partition,
-        resources={**(definitions.load().resources or {}), **resources_of(settings, progress)},
-        instance=instance,
-        raise_on_error=False,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-    )
-    for event in result.get_asset_materialization_events():
-        outcome.metadata = {
-            name: value.value for name, value in event.materialization.metadata.items()
-        }
-    for check in result.get_asset_check_evaluations():
-        outcome.checks[check.check_name] = check.passed
-        if not check.passed and check.severity == dg.AssetCheckSeverity.WARN:
-            outcome.warnings.append(check.check_name)
-    for event in result.all_events:
-        if _is_interrupt(event):
-            raise KeyboardInterrupt
+    resources = {**(definitions.load().resources or {}), **resources_of(settings, progress)}
+    all_tags = history.tags_of(table, settings) | dict(tags or {})
+    is_interrupted = has_ended = False
+    for event in history.execute(table, partition, instance, resources, all_tags):
+        is_interrupted |= history.is_interrupt(event)
+        has_ended |= event.is_job_success
         if event.is_step_failure and not outcome.error:
             outcome.error = _sentence(event.step_failure_data)
-    if not result.success and not outcome.error:
+        elif event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
+            metadata = event.step_materialization_data.materialization.metadata
+            outcome.metadata = {name: value.value for name, value in metadata.items()}
+        elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            check = event.asset_check_evaluation_data
+            outcome.checks[check.check_name] = check.passed
+            if not check.passed and check.severity == dg.AssetCheckSeverity.WARN:
+                outcome.warnings.append(check.check_name)
+    if is_interrupted:
+        raise KeyboardInterrupt
+    if not has_ended and not outcome.error:
         outcome.error = "the run failed before a step began; see the Dagster UI"
     return outcome
-
-
-def _is_interrupt(event: dg.DagsterEvent) -> bool:
-    error = getattr(event.event_specific_data, "error", None)
-    name = getattr(error, "cls_name", None)
-    return name in ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
 
 
 def _sentence(failure: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -10,10 +11,18 @@ import stamina
 from kis_assets.errors import KISError
 from kis_assets.transport.stats import Tally
 
-# Where structlog is installed, stamina would write of every retry to standard output.
-stamina.instrumentation.set_on_retry_hooks([stamina.instrumentation.LoggingOnRetryHook])
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+def _tell(details: stamina.instrumentation.RetryDetails) -> None:
+    """Say once what is tried again, and why: stamina would say of each try that there is one."""
+    if details.retry_num == 1:
+        log.warning("%s; trying again", details.caused_by)
+
+
+stamina.instrumentation.set_on_retry_hooks([_tell])
 
 
 def retrying(attempt: Callable[[], T], name: str, tally: Tally, retries: int) -> T:

@@ -170,10 +170,32 @@ def test_the_run_of_a_process_that_was_killed_ends_as_failed_and_the_next_one_st
 def test_every_run_of_a_process_names_the_same_lock(instance: dg.DagsterInstance) -> None:
     for run_id in (first := begun(instance), second := begun(instance)):
         orphans.mark(instance, run_id)
-    tags = [run.tags[orphans.TAG] for run in instance.get_runs()]
-    assert tags[0] == tags[1]
+    tags = [json.loads(run.tags[orphans.TAG]) for run in instance.get_runs()]
+    assert tags[0]["lock"] == tags[1]["lock"]
     assert end(instance) == []
     assert {status(instance, it) for it in (first, second)} == {STARTED}
+
+
+def test_a_run_that_is_started_again_is_not_judged_by_the_process_of_the_first(
+    instance: dg.DagsterInstance,
+) -> None:
+    """Dagster copies the tags of the run that it starts again, as soon as it is asked for."""
+    process = Process(instance)
+    tag = json.loads(process.tags[orphans.TAG]) | {"run": begun(instance)}
+    process.die()
+    again = begun(instance, STARTING, {orphans.TAG: json.dumps(tag)})
+    assert again not in end(instance)
+    assert status(instance, again) == STARTING
+
+
+def test_a_run_that_is_started_again_names_its_own_source(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATA_SOURCE_TYPE", "mock")
+    copied = {orphans.SOURCE: "kis"}
+    runner.materialize("market_days", "2026", instance, Settings.load(), None, copied)
+    (run,) = instance.get_runs()
+    assert run.tags[orphans.SOURCE] == "mock"
 
 
 def test_an_asset_marks_its_run(

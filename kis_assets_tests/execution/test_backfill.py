@@ -14,6 +14,7 @@ from kis_assets.cli.backfill import estimate
 from kis_assets.defs.availability import month
 from kis_assets.defs.partitions import MONTHS
 from kis_assets.defs.resources import KISResource, open_lake
+from kis_assets.defs.universe import of_today
 from kis_assets.errors import KISError
 from kis_assets.exchange import calendar
 from kis_assets.execution import backfill
@@ -66,8 +67,9 @@ class Desk:
             kis.close()
 
     def run(self, plan: Plan, **options: Any) -> list[str]:
-        found = backfill.run(plan, self.settings, instance(), make=self.make, **options)
-        return [outcome.partition for outcome in found]
+        with dg.DagsterInstance.ephemeral() as instance:
+            found = backfill.run(plan, self.settings, instance, make=self.make, **options)
+            return [outcome.partition for outcome in found]
 
     def make(self, table: str, key: str, *_: Any) -> Outcome:
         if key in self.broken:
@@ -85,10 +87,6 @@ class Desk:
     @property
     def asked(self) -> int:
         return self.simulator.calls("itemchartprice")
-
-
-def instance() -> dg.DagsterInstance:
-    return None  # type: ignore[return-value]  # it is handed to `make` alone
 
 
 @pytest.fixture
@@ -240,6 +238,36 @@ def test_days_of_minutes_cost_what_they_cost_on_a_real_day(desk: Desk) -> None:
     plan = desk.plan("2026-03-09", "2026-03-13", table="minute_candles")
     assert plan.requests == 52  # 5 days, 4 stocks, 2.6 requests
     assert "5 partitions from 2026-03-09 to 2026-03-13" in estimate(plan)
+
+
+def test_the_estimate_counts_what_the_table_is_of(desk: Desk) -> None:
+    """Funds, indices and markets are asked for whatever the universe is, which has four stocks."""
+    kis = KISResource()
+    listed = {
+        "etf_navs": of_today(kis, desk.lake).filter(pl.col("security_type") == "etf").height,
+        "index_candles": len(kis.tables.indices()),
+        "market_flows": 2,
+    }
+    kis.close()
+    assert listed["etf_navs"] > 4
+    for table, count in listed.items():
+        plan = desk.plan("2026-01", "2026-02", table)
+        assert (plan.table, plan.stocks) == (table, count)
+    assert "2 markets, about " in estimate(plan)
+    assert "investor_flows" in estimate(flows := desk.plan("2026-01", "2026-02", "investor_flows"))
+    assert flows.stocks == 4
+
+
+def test_the_invented_market_is_asked_without_a_request() -> None:
+    """At the virtual server's one request a second a month would be three quarters of an hour."""
+    settings = Settings.load(data_source_type="mock", kis_replay_at=EVENING)
+    kis = KISResource.of(settings)
+    plan = make_plan("daily_candles", "2026-01", "2026-02", kis, open_lake(settings))
+    kis.close()
+    assert plan.stocks > 2000
+    assert plan.requests == 0
+    assert 10 < plan.seconds < 60  # they took 25 seconds
+    assert estimate(plan).endswith(": made here, without a request")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 from kis_assets import kis
 from kis_assets.definitions import defs
 from kis_assets.defs.resources import open_lake
-from kis_assets.execution.runner import definitions_of
+from kis_assets.execution.history import definitions_of
 from kis_assets.kis.endpoint import Endpoint
 from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings

@@ -1,0 +1,180 @@
+"""What Dagster's history tells of runs in this process: job, assets, source, backfill.
+
+With that the UI shows a run that was typed on the timeline and among the runs of its job, and
+starts it again. What Dagster has for runs in a process, such as `dg.materialize`, leaves it out.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run_iterator
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.execution.execute_in_process import merge_run_tags
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemotePartitionSetOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.remote_representation.external_data import partition_set_snap_name_for_job_name
+from dagster._core.storage.tags import BACKFILL_ID_TAG
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.utils import make_new_backfill_id
+from dagster_shared.error import SerializableErrorInfo
+from dagster_shared.record import copy
+
+from kis_assets import definitions
+from kis_assets.defs.orphans import SOURCE
+from kis_assets.errors import KISError
+from kis_assets.settings import Settings
+from kis_assets.tables import TABLES
+
+LOCATION = "kis_assets.definitions"
+"""The code location, as the UI and `workspace.yaml` name it."""
+_SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def job_of(table: str) -> dg.JobDefinition:
+    """The smallest job that makes a table; where none does, the one that Dagster has for all."""
+    repository, key = definitions.load().get_repository_def(), dg.AssetKey(table)
+    jobs = [
+        job
+        for job in repository.get_all_jobs()
+        if job.name != IMPLICIT_ASSET_JOB_NAME and key in job.asset_layer.selected_asset_keys
+    ]
+    if not jobs:
+        return repository.get_job(IMPLICIT_ASSET_JOB_NAME)
+    return min(jobs, key=lambda job: (len(job.asset_layer.selected_asset_keys), job.name))
+
+
+def tags_of(table: str, settings: Settings) -> dict[str, str]:
+    """What to look for runs by: the table and its source."""
+    own = TABLES[table].own_source if table in TABLES else ""
+    return {SOURCE: own or settings.source_name, "kis_assets/table": table}
+
+
+def execute(
+    table: str,
+    partition: str,
+    instance: dg.DagsterInstance,
+    resources: Mapping[str, object],
+    tags: Mapping[str, str],
+) -> Iterator[dg.DagsterEvent]:
+    """Run a table's job for it and one partition in this process; what is interrupted is canceled.
+
+    Yields:
+        The run's events. What goes wrong is among them.
+
+    Raises:
+        KeyboardInterrupt: it came while no step was at work.
+    """
+    job, key = job_of(table), dg.AssetKey(table)
+    run = instance.create_run_for_job(
+        job_def=job,
+        asset_selection=frozenset([key]),
+        tags=merge_run_tags(job, partition, tags, [key], instance, run_config=None),
+        remote_job_origin=_repository().get_job_origin(job.name),
+    )
+    here = _alone(job.name, key, resources)
+    # That the console is silent is true of here, and not of a run that the UI starts again.
+    silent = copy(run, run_config=_SILENT)
+    try:
+        for event in execute_run_iterator(InMemoryJob(here), silent, instance):
+            if event.is_step_failure and is_interrupt(event):
+                instance.report_run_canceling(run)
+            yield event
+    except KeyboardInterrupt:
+        instance.report_run_canceled(run)
+        raise
+
+
+def definitions_of(table: str) -> list[Any]:
+    """An asset and its checks alone: Dagster goes over all it is given, which takes seconds."""
+    key, defs = dg.AssetKey(table), definitions.load()
+    of_asset = [it for it in defs.assets or () if isinstance(it, dg.AssetsDefinition)]
+    of_checks = [it for it in defs.asset_checks or () if isinstance(it, dg.AssetChecksDefinition)]
+    return [
+        *(it for it in of_asset if it.key == key),
+        *(it for it in of_checks if key in {check.asset_key for check in it.check_keys}),
+    ]
+
+
+def _alone(job: str, key: dg.AssetKey, resources: Mapping[str, object]) -> dg.JobDefinition:
+    """A job by that name of one asset, with these resources: those of a real job are fixed."""
+    is_implicit = job == IMPLICIT_ASSET_JOB_NAME
+    defs = dg.Definitions(
+        assets=definitions_of(key.to_user_string()),
+        jobs=[] if is_implicit else [dg.define_asset_job(job, selection=[key])],
+        resources=resources,
+    )
+    return defs.resolve_job_def(job).as_ephemeral_job(resource_defs={}, input_values={})
+
+
+def is_interrupt(event: dg.DagsterEvent) -> bool:
+    """Whether a step or the run ended by Ctrl-C, which Dagster takes for a failure like any."""
+    error = getattr(event.event_specific_data, "error", None)
+    name = getattr(error, "cls_name", None)
+    return name in ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
+
+
+@dataclass
+class Backfill:
+    """A backfill in Dagster's history, while it is at work."""
+
+    tags: Mapping[str, str]
+    """Of its runs."""
+    has_failures: bool = False
+
+
+@contextmanager
+def backfill(
+    table: str, partitions: Sequence[str], settings: Settings, instance: dg.DagsterInstance
+) -> Generator[Backfill]:
+    """Record a backfill with the block, and how it ended: the UI lists its runs under it."""
+    job = job_of(table)
+    has_partitions = job.name != IMPLICIT_ASSET_JOB_NAME
+    name = partition_set_snap_name_for_job_name(job.name)
+    recorded = PartitionBackfill(
+        make_new_backfill_id(),
+        # "All runs are asked for": with REQUESTED, Dagster's daemon would start them as well.
+        BulkActionStatus.COMPLETED,
+        from_failure=False,
+        tags=tags_of(table, settings),
+        backfill_timestamp=time.time(),
+        asset_selection=[dg.AssetKey(table)],
+        partition_set_origin=RemotePartitionSetOrigin(
+            repository_origin=_repository(), partition_set_name=name
+        )
+        if has_partitions
+        else None,
+        partition_names=partitions,
+    )
+    instance.add_backfill(recorded)
+    at_work = Backfill({BACKFILL_ID_TAG: recorded.backfill_id})
+    status = BulkActionStatus.CANCELED
+    try:
+        yield at_work
+        failed = at_work.has_failures
+        status = BulkActionStatus.COMPLETED_FAILED if failed else BulkActionStatus.COMPLETED_SUCCESS
+    except KISError as error:
+        status = BulkActionStatus.FAILED
+        why = SerializableErrorInfo(str(error), [], type(error).__name__)
+        recorded = recorded.with_error(why)
+        raise
+    finally:
+        ended = recorded.with_status(status).with_end_timestamp(time.time())
+        instance.update_backfill(ended)
+
+
+def _repository() -> RemoteRepositoryOrigin:
+    target = LoadableTargetOrigin(executable_path=sys.executable, module_name=LOCATION)
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(target, LOCATION)
+    return RemoteRepositoryOrigin(location, definitions.load().get_repository_def().name)

@@ -1,0 +1,69 @@
+"""What `run` and `backfill` say at their end: where things are, and what to type next."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kis_assets_tests.cli.test_reading_commands import Said
+from kis_assets_tests.conftest import ENVIRONMENT, EVENING
+
+pytestmark = pytest.mark.usefixtures("narrow_terminal")
+
+
+@pytest.fixture
+def written(stored: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Settings whose data is a lake of the test's own, with rows in it."""
+    shutil.copytree(stored, tmp_path / "data" / "mock")
+    monkeypatch.setenv("KIS_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_a_run_of_the_report_says_where_the_page_is(written: Path) -> None:
+    said = Said("run", "--table", "market_report", "--date", str(EVENING.date()))
+    assert said.status == 0, said.out
+    (path,) = re.findall(r"^market_report: (\S+\.html)$", said.out, re.MULTILINE)
+    assert "<html" in Path(path).read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_what_a_run_says_to_type_next_works_as_it_stands(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = Said("run", "--table", "market_days")
+    looked, queried = said.out.split("Next:\n")[1].strip().splitlines()
+    program, command = looked.split("#")[0].split()
+    assert (Path(program).name, command) == ("kis-assets", "ui")
+    subprocess.run([program, command, "--help"], check=True, capture_output=True)
+    done = subprocess.run(queried, shell=True, env=ENVIRONMENT, capture_output=True, text=True)
+    assert "삼성전자" in done.stdout, done.stderr
+
+
+def test_ctrl_c_anywhere_ends_a_command_with_one_word(
+    stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kis_assets.cli.sql.market_of", interrupted)
+    said = Said("sql", "SELECT 1")
+    assert (said.status, said.out, said.err) == (130, "", "interrupted\n")
+
+
+def test_a_backfill_that_is_interrupted_at_once_says_where_it_was(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kis_assets.execution.backfill.run", interrupted)
+    said = Said("backfill", "daily_candles", "2025-11", "2025-12", "--yes")
+    assert said.status == 130
+    assert "stopped at 2025-11-01 (interrupted): 0 of 2 partitions are stored" in said.err
