@@ -15,7 +15,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from kis_assets.exchange import indices, stocks
+from kis_assets.exchange import indices, stocks, venues
 from kis_assets.lake import queries
 from kis_assets.lake.queries import At, Days, Rows, When
 from kis_assets.lake.reader import (
@@ -186,7 +186,7 @@ class Market:
                 raise NotStored(_NO_MASTER)
             return rows
         rows = self.sql(queries.listed_on(), on, as_of=as_of)
-        krx = self._catalog.folder.parent / "krx"
+        krx = self._catalog.folder.parent / venues.krx_beside(self._catalog.folder.name)
         if rows.is_empty() and (krx / "market.duckdb").exists():
             with Market(krx) as beside:
                 rows = beside.sql(queries.traded_on(), on)

@@ -83,7 +83,7 @@ def test_a_week_with_a_split_is_on_one_basis(lake: Lake, market: Market) -> None
             *(5_000, 5_300, 4_900, 5_100)
         ]
         assert (row["volume"], row["days"]) == (3_000, 3)
-    assert market.weekly_candles(A)["high"].to_list() == [52_000]
+    assert market.weekly_candles(A)["high"].to_list() == [5_300]
 
 
 def test_a_dividend_buys_more_of_the_stock_on_its_day(lake: Lake, market: Market) -> None:

@@ -12,6 +12,19 @@ from typing import NamedTuple
 
 from kis_assets.exchange import calendar
 
+SIMULATED = "simulated_"
+"""How a source is called that a server of this machine stands in for: `simulated_kis`."""
+
+
+def is_invented(source: str) -> bool:
+    """Whether rows of a source, by its name, are of an invented market and not of a real one."""
+    return source.startswith(("mock", SIMULATED))
+
+
+def krx_beside(source: str) -> str:
+    """What KRX's own figures are called that belong beside rows of a source."""
+    return f"{SIMULATED}krx" if source.startswith(SIMULATED) else "krx"
+
 
 class Venue(Enum):
     """The market that a quote is of; UNIFIED is KRX and NXT together."""
