@@ -127,8 +127,8 @@ class Market:
         wanted, code = self._codes(codes), indices.code_of(index)
         rows = self.sql(queries.benchmark(wanted, first, last), code)
         self._judge("daily_candles_adjusted", set(rows["stock_code"]), wanted, first, last)
-        if rows.is_empty() or rows["index_return"].null_count() == rows.height:
-            self._require("index_candles")
+        is_empty = rows["index_return"].null_count() == rows.height
+        self._judge_figures("index_candles", first, last, is_empty=is_empty)
         return rows
 
     def minutes(self, codes: Codes, days: Days, *, every: int = 1, as_of: At = None) -> Frame:
@@ -375,9 +375,17 @@ class Market:
         """Rows of a table that is by index or market, no stock."""
         first, last = queries.span(start, end)
         rows = self.sql(queries.rows_of(table, wanted, first, last, subject))
-        if rows.is_empty():
-            self._require(table)
+        self._judge_figures(table, first, last, is_empty=rows.is_empty())
         return rows
+
+    def _judge_figures(
+        self, table: str, first: date | None, last: date | None, *, is_empty: bool
+    ) -> None:
+        """As `_judge`, of a table whose files hold a year: its months are those that have rows."""
+        month = "strftime(trading_day, '%Y-%m')"
+        _, found = self.rows(f"SELECT DISTINCT {month} FROM {table} ORDER BY 1")  # noqa: S608
+        absent = missing(table, [name for (name,) in found], first, last)
+        _tell_absent(table, absent, is_all=is_empty and bool(absent or not found))
 
     def _require(self, table: str) -> None:
         """Say that a table has no row, where it has none at all."""
@@ -408,8 +416,7 @@ class Market:
         units = self._catalog.units(table)
         absent = missing(table, units, first, last)
         if not found and (absent or not units):
-            what = f" of {spans(absent)}" if absent else " at all"
-            raise NotStored(f"no {table}{what} are stored yet; {queries.remedy(table, absent)}")
+            _tell_absent(table, absent, is_all=True)
         without = sorted(set(wanted or ()) - found)
         for code in without:
             if not self._is_known(code):
@@ -418,8 +425,7 @@ class Market:
             tell(f"{', '.join(without[:5])}: no {table} in what is stored of these days")
         if wanted is None and clock == "trading_day":
             self._warn_of_survivors(table, units, first)
-        if absent:
-            tell(f"no {table} of {spans(absent)} are stored; {queries.remedy(table, absent)}")
+        _tell_absent(table, absent, is_all=False)
 
     def _warn_of_survivors(self, table: str, units: list[str], first: date | None) -> None:
         """Say so where nobody knows which stocks were listed when a frame of all begins."""
@@ -437,3 +443,16 @@ class Market:
         # Without any master nobody can say that a code is wrong.
         query = "SELECT count(*) = 0 OR bool_or(stock_code = ?) FROM stock_master"
         return bool(self.rows(query, code)[1][0][0])
+
+
+def _tell_absent(table: str, absent: list[tuple[str, str]], *, is_all: bool) -> None:
+    """Say which spans of a table are not stored and what fetches them; `is_all` that was asked for.
+
+    Raises:
+        NotStored: all of it.
+    """
+    what = f" of {spans(absent)}" if absent else " at all"
+    if is_all:
+        raise NotStored(f"no {table}{what} are stored yet; {queries.remedy(table, absent)}")
+    if absent:
+        tell(f"no {table}{what} are stored; {queries.remedy(table, absent)}")

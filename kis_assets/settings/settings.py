@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -100,6 +101,19 @@ class Settings(BaseModel):
         file, written = dot_env()
         found: dict[str, Any] = {**given(written, cls.model_fields.keys())}
         found |= {name: value for name, value in overrides.items() if value is not None}
+        return cls._checked(found, file, written)
+
+    def with_source(self, source_type: str) -> Settings:
+        """These settings with another source.
+
+        Raises:
+            SettingsError: it cannot be had with them.
+        """
+        given = self.model_dump(exclude_unset=True) | {"data_source_type": source_type}
+        return self._checked(given, *dot_env())
+
+    @classmethod
+    def _checked(cls, found: dict[str, Any], file: Path, written: Mapping[str, str]) -> Settings:
         try:
             settings = cls(**found)
             check_trust(settings, file, written)
