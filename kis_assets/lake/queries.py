@@ -152,10 +152,8 @@ def remedy(name: str, absent: list[tuple[str, str]]) -> str:
     if table.live == "stream":
         return "what was not recorded is gone; run: kis-assets stream --store"
     if table.live:
-        return (
-            "captures cannot be had later; the latest session's: "
-            f"run: kis-assets run --table {name}"
-        )
+        when = "while the market is open" if name == "order_books" else "the latest session's"
+        return f"captures cannot be had later; {when}: run: kis-assets run --table {name}"
     if not absent:
         # A run on the virtual server leaves out what is published on the next morning.
         is_made = table.is_usual and table.final != "published"
