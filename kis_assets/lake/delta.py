@@ -46,7 +46,7 @@ def publish(lake: Lake, table: Table, unit: str, url: str) -> str:
         from deltalake import write_deltalake
     except ModuleNotFoundError:
         raise PublishError(
-            "KIS_LAKE_URL needs the package deltalake: pip install 'kis-assets[delta]'"
+            "KIS_LAKE_URL needs the package deltalake: pip install 'deltalake>=1.6'"
         ) from None
     key = unit.partition("=")[2]
     first, last = table.span(key)

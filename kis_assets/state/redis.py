@@ -68,7 +68,7 @@ class Redis:
         except ImportError:
             raise SettingsError(
                 "REDIS_URL is set and the package redis is missing: "
-                "pip install 'kis-assets[redis]', or unset REDIS_URL"
+                "pip install 'redis>=8.1', or unset REDIS_URL"
             ) from None
         self._errors: tuple[type[Exception], ...] = (redis.RedisError, OSError)
         self.client: Any = redis.Redis.from_url(
