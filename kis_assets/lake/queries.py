@@ -152,7 +152,9 @@ def remedy(name: str, absent: list[tuple[str, str]]) -> str:
     if table.live == "stream":
         return "what was not recorded is gone; run: kis-assets stream --store"
     if table.live:
-        when = "while the market is open" if name == "order_books" else "the latest session's"
+        # Nobody quotes while it is closed, and prices are there all evening.
+        are_books = "ask_price_1" in table.schema
+        when = "while the market is open" if are_books else "the latest session's"
         return f"captures cannot be had later; {when}: run: kis-assets run --table {name}"
     if not absent:
         # A run on the virtual server leaves out what is published on the next morning.

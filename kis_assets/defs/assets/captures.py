@@ -65,13 +65,14 @@ def _capture(
         report = Report(kis)
         stocks = universe.of_day(kis, lake.lake, day)
         ask = fetch(kis.tables)
-        if table is ORDER_BOOKS and session_at(day, captured_at, venue) == "closed":
+        are_books = "ask_price_1" in table.schema
+        if are_books and session_at(day, captured_at, venue) == "closed":
             # Few requests tell: whether KIS shows books after the last trade is not documented.
             few = ask(stocks.head(_ASKED_FIRST), day, captured_at, _unseen)
             _refuse_empty(few, captured_at, venue)
         foretell(context, kis, table, stocks)
         fetched = ask(stocks, day, captured_at, logged(context.log.info, kis.listener))
-        if table is ORDER_BOOKS:
+        if are_books:
             _refuse_empty(fetched, captured_at, venue)
         if "price" in table.schema:
             kis.source.keep_prices(fetched.rows, captured_at)
