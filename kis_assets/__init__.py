@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         SessionInUse,
         UnexpectedAnswer,
     )
+    from kis_assets.lake.reader import NotStored
     from kis_assets.market import Market
     from kis_assets.sources.client import KISAPIClient, PriceType
     from kis_assets.sources.factory import create_data_source
@@ -31,6 +32,7 @@ __all__ = [
     "KISAPIClient",
     "KISError",
     "Market",
+    "NotStored",
     "NotSupported",
     "PriceType",
     "RateLimited",
@@ -41,6 +43,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "NotStored": "lake.reader",
     "Market": "market",
     "KISAPIClient": "sources.client",
     "PriceType": "sources.client",

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from kis_assets.exchange import indices
+from kis_assets.exchange import indices, venues
 from kis_assets.exchange.days import Days, When, as_day, both, span
 from kis_assets.lake import naming, queries
 from kis_assets.lake.queries import At, Rows
@@ -128,8 +128,8 @@ class Market(StoredRows):
         wanted, code = self._codes(codes), indices.code_of(index)
         rows = self.sql(queries.benchmark(wanted, first, last), code)
         self._judge("daily_candles_adjusted", set(rows["stock_code"]), wanted, first, last)
-        if rows.is_empty() or rows["index_return"].null_count() == rows.height:
-            self._require("index_candles")
+        is_empty = rows["index_return"].null_count() == rows.height
+        self._judge_figures("index_candles", first, last, is_empty=is_empty)
         return rows
 
     def minutes(
@@ -203,7 +203,7 @@ class Market(StoredRows):
                 raise NotStored(naming.NO_MASTER)
             return rows
         rows = self.sql(queries.listed_on(), on, as_of=as_of)
-        krx = self._catalog.folder.parent / "krx"
+        krx = self._catalog.folder.parent / venues.krx_beside(self._catalog.folder.name)
         if rows.is_empty() and (krx / "market.duckdb").exists():
             with Market(krx) as beside:
                 rows = beside.sql(queries.traded_on(), on)
@@ -356,13 +356,7 @@ class Market(StoredRows):
 
     def answers(self, query: str) -> list[Rows]:
         """The answers of several queries with semicolons between, as `rows` gives them."""
-        try:
-            return self._ask(query, (), queries.as_answers)
-        except NotStored:
-            if (self.folder / "market.duckdb").exists():
-                raise
-            how = self.remedy(query)
-            raise NotStored(f"nothing is stored in {self.folder} yet; {how}") from None
+        return self._ask(query, (), queries.as_answers)
 
     def remedy(self, query: str) -> str:
         """What fetches the tables of a query that have no rows; empty where all have some."""

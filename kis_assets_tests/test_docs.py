@@ -6,9 +6,7 @@ The commands, queries and Python of all pages: `test_every_command.py`.
 from __future__ import annotations
 
 import ast
-import os
 import re
-import runpy
 from datetime import date
 from itertools import takewhile
 from math import ceil
@@ -48,21 +46,6 @@ def test_the_data_dictionary_names_every_table_view_and_column() -> None:
 def test_the_page_of_checks_is_that_of_the_code() -> None:
     stored = (ROOT / "docs" / "trust.md").read_text(encoding="utf-8")
     assert stored == checks_page(), "stale: kis-assets docs checks > docs/trust.md"
-
-
-@pytest.mark.slow
-def test_the_notebook_runs_as_a_script(
-    small_lake: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pytest.importorskip("marimo", reason="marimo is not installed: pip install 'kis-assets[dev]'")
-    monkeypatch.setenv("KIS_DATA_DIR", str(small_lake.parent))
-    monkeypatch.setenv("POLARS_FMT_MAX_ROWS", "20")
-    runpy.run_path(str(ROOT / "notebooks" / "start.py"), run_name="__main__")
-    said = capsys.readouterr().out
-    assert f"{small_lake}{os.sep}"[:-1] in said
-    for column in ("percent", "clock", "basis_points"):
-        assert column in said
-    assert "15:30" in said
 
 
 # What is not known

@@ -230,7 +230,7 @@ Question = Callable[[Market], object]
         (
             lambda it: it.order_books(SAMSUNG, "2026-03-16", "2026-03-16"),
             "no order_books of 2026-03-16 are stored yet; captures cannot be had later; "
-            "the latest session's: run: kis-assets run --table order_books",
+            "while the market is open: run: kis-assets run --table order_books",
         ),
         (lambda it: it.daily_candles("nobody"), "no stock is called 'nobody'; nearest: "),
         (lambda it: it.daily_candles("005931"), "no stock has the code 005931; nearest: 삼성전자"),

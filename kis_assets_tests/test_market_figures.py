@@ -83,7 +83,7 @@ def test_a_week_with_a_split_is_on_one_basis(lake: Lake, market: Market) -> None
             *(5_000, 5_300, 4_900, 5_100)
         ]
         assert (row["volume"], row["days"]) == (3_000, 3)
-    assert market.weekly_candles(A)["high"].to_list() == [52_000]
+    assert market.weekly_candles(A)["high"].to_list() == [5_300]
 
 
 def test_a_dividend_buys_more_of_the_stock_on_its_day(lake: Lake, market: Market) -> None:
@@ -371,6 +371,40 @@ def test_statements_can_be_read_as_they_were_known(tmp_path: Path) -> None:
 def test_a_table_without_rows_says_what_fetches_it(market: Market, ask: Any, table: Table) -> None:
     with pytest.raises(NotStored, match=f"run: kis-assets run --table {table.name}"):
         ask(market)
+
+
+JANUARY, MARCH = date(2026, 1, 5), date(2026, 3, 3)
+OF_A_YEAR = {
+    INDEX_CANDLES: (lambda it, *span: it.index_candles("KOSPI", *span), {"index_code": "0001"}),
+    MARKET_FLOWS: (lambda it, *span: it.market_flows("KOSPI", *span), {"market": "KOSPI"}),
+}
+"""Tables of which a file holds a year, so that it does not tell which months are stored."""
+
+
+@pytest.mark.parametrize("table", OF_A_YEAR, ids=lambda table: table.name)
+def test_a_month_that_is_missing_inside_a_stored_year_is_named(
+    lake: Lake, market: Market, table: Table
+) -> None:
+    ask, row = OF_A_YEAR[table]
+    put(lake, table, row | {"trading_day": JANUARY}, row | {"trading_day": MARCH})
+    said = f"no {table.name} of 2026-02 are stored; run: kis-assets backfill {table.name} 2026-02"
+    with pytest.warns(NotStoredWarning, match=said):
+        assert ask(market, "2026-01-02", "2026-03-31").height == 2
+    with pytest.raises(NotStored, match=f"no {table.name} of 2026-02 are stored yet"):
+        ask(market, "2026-02-02", "2026-02-27")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ask(market, "2026-03-02").height == 1
+        assert ask(market).height == 2
+
+
+def test_a_benchmark_names_the_months_that_its_index_lacks(lake: Lake, market: Market) -> None:
+    bar = {"index_code": "0001", "open": 2600.0, "high": 2700.0, "low": 2500.0, "close": 2600.0}
+    put(lake, INDEX_CANDLES, bar | {"trading_day": MARCH}, bar | {"trading_day": TODAY})
+    days = (date(2026, 2, 26), date(2026, 2, 27), MARCH, TODAY)
+    put(lake, DAILY_CANDLES, *(based(day, 10_000, 10_000) for day in days))
+    with pytest.warns(NotStoredWarning, match="no index_candles of 2026-02 are stored"):
+        market.benchmark(A, "2026-02-26")
 
 
 def of_the_page(title: str) -> str:

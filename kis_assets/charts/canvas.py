@@ -16,6 +16,8 @@ from typing import Any
 
 import polars as pl
 
+from kis_assets.exchange import venues
+
 UP, DOWN, FLAT = "#d8323c", "#2461c6", "#9aa0a8"
 """Red is up and blue is down, as on every Korean screen."""
 INK, MUTED, LINE = "#1d232b", "#69717c", "#e4e7eb"
@@ -44,8 +46,9 @@ class Canvas:
         self._height = height
         self._write(headline, 0.20, size=13, color=INK, font=_bold())
         self._write(facts, 0.46, size=9, color=MUTED)
-        if "source" in rows.columns and rows["source"].str.starts_with("mock").any():
-            self._write("invented market (mock)", 0.20, x=8.4, ha="right", size=9, color=UP)
+        named = rows["source"].drop_nulls().unique() if "source" in rows.columns else ()
+        if invented := next(filter(venues.is_invented, named), None):
+            self._write(f"invented market ({invented})", 0.20, x=8.4, ha="right", size=9, color=UP)
 
     def _write(
         self, text: str, down: float, *, x: float = 0.2, font: Path | None = None, **how: Any

@@ -49,7 +49,7 @@ def candlestick(candles: pl.DataFrame, name: str = "") -> bytes:
     )
     at = range(rows.height)
     opens, closes = rows["open"].to_list(), rows["close"].to_list()
-    traded = [volume > 0 for volume in rows["volume"]]
+    traded = [opened > 0 for opened in opens]  # off-hours trades alone make no open
     colours = [
         colour_of(c - o) if t else FLAT for o, c, t in zip(opens, closes, traded, strict=True)
     ]

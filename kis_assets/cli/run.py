@@ -21,6 +21,7 @@ from kis_assets.cli.common import (
     settings_of,
     stop,
 )
+from kis_assets.exchange.venues import Venue, is_invented
 
 if TYPE_CHECKING:
     from kis_assets.execution.runner import Outcome
@@ -46,8 +47,6 @@ def run(
     given = settings = settings_of(source)
     reason = settings.source_reason
     if table and _are_of_krx(table):
-        from kis_assets.exchange.venues import Venue
-
         of_krx: dict[str, Any] = {"data_source_type": "krx", "kis_venue": Venue.KRX}
         settings = settings.model_copy(update=of_krx)
         reason = f"{' and '.join(dict.fromkeys(table))} is KRX's own"
@@ -179,6 +178,12 @@ def _banner(settings: Settings, reason: str) -> str:
         return (
             "[bold yellow]MOCK DATA[/] - an invented market, because "
             f"{reason}. Nothing in it is real."
+        )
+    if is_invented(settings.source_name):
+        return (
+            f"[bold yellow]SIMULATED[/] - {settings.base_url} is no server of "
+            f"{settings.source_type.upper()}'s own ({reason}). Its rows are called "
+            f"{settings.source_name} and lie in {settings.source_dir}"
         )
     server = "Open API" if settings.source_type == "krx" else f"{settings.environment} server"
     replay = f", replay at {settings.kis_replay_at}" if settings.kis_replay_at else ""

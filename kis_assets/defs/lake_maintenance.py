@@ -3,6 +3,7 @@
 import dagster as dg
 
 from kis_assets.defs.resources import LakeResource, plain_failures
+from kis_assets.exchange import venues
 from kis_assets.lake.lake import Lake
 
 
@@ -12,7 +13,8 @@ def maintain(context: dg.OpExecutionContext, lake: LakeResource) -> None:
     with plain_failures():
         own = lake.lake
         found = own.maintain()
-        beside = Lake(own.folder.with_name("krx"), source="krx", keep_days=own.keep_days)
+        name = venues.krx_beside(own.source)
+        beside = Lake(own.folder.with_name(name), source=name, keep_days=own.keep_days)
         if beside.folder != own.folder and beside.folder.is_dir():
             found = {name: count + found[name] for name, count in beside.maintain().items()}
         context.add_output_metadata(found)

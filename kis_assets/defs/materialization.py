@@ -18,6 +18,7 @@ from kis_assets.defs.asset_metadata import SHOWN, markdown, standing
 from kis_assets.defs.partitions import partitions_of
 from kis_assets.defs.resources import KISResource
 from kis_assets.exchange import calendar
+from kis_assets.exchange.venues import is_invented
 from kis_assets.lake.delta import Published, PublishError
 from kis_assets.lake.lake import Change, Lake, Scope
 from kis_assets.lake.quality import account, record
@@ -173,7 +174,7 @@ class Report:
     def _said(self, change: Change, fetched: Fetched | None) -> dict[str, Any]:
         metadata: dict[str, Any] = {}
         source = self._kis.source.name
-        if source.startswith("mock"):
+        if is_invented(source):
             metadata["MOCK DATA"] = "an invented market; nothing in it is real"
         metadata |= {
             "source": source,

@@ -39,7 +39,7 @@ from kis_assets.defs.jobs import (
 )
 from kis_assets.defs.resources import open_lake
 from kis_assets.errors import InvalidRequest
-from kis_assets.exchange import calendar
+from kis_assets.exchange import calendar, venues
 from kis_assets.lake.closed_days import previous_session
 from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings
@@ -152,7 +152,8 @@ def all_final(lake: Lake, day: date) -> str:
 
 def krx_is_there(lake: Lake, day: date) -> str:
     """Why KRX's figures of a day need not be asked for again."""
-    beside = Lake(lake.folder.parent / "krx", source="krx")
+    name = venues.krx_beside(lake.source)
+    beside = Lake(lake.folder.parent / name, source=name)
     rows = beside.scan(KRX_DAILY, first=day, last=day).select("stock_code").collect()
     return "" if rows.is_empty() else f"KRX's figures of {day} are stored"
 

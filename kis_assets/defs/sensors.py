@@ -56,7 +56,8 @@ def missed(lake: Lake, settings: Settings, now: datetime) -> tuple[date | None, 
     known = _conditions(lake)
     is_krx = settings.source_type == "krx"
     has_key = bool(settings.krx_api_key.get_secret_value())
-    beside = Lake(settings.kis_data_dir / "krx", source="krx")
+    of_krx = settings.named("krx")
+    beside = Lake(settings.kis_data_dir / of_krx, source=of_krx)
     if has_key and beside.folder.exists():
         found = _conditions(beside)
         known |= {it.name: found.get(it.name, {}) for it in CAUGHT_UP if it.own_source}

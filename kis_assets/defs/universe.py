@@ -9,7 +9,7 @@ import polars as pl
 
 from kis_assets.defs.resources import KISResource
 from kis_assets.errors import InvalidRequest, KISError
-from kis_assets.exchange import calendar
+from kis_assets.exchange import calendar, venues
 from kis_assets.krx import publication
 from kis_assets.lake.lake import Lake
 from kis_assets.lake.universe import wanted
@@ -75,7 +75,8 @@ def unknown(kis: KISResource, lake: Lake, first: date, last: date) -> str:
 
 
 def _of_krx(lake: Lake) -> Lake:
-    return Lake(lake.folder.parent / "krx", source="krx")
+    name = venues.krx_beside(lake.source)
+    return Lake(lake.folder.parent / name, source=name)
 
 
 def of_today(kis: KISResource, lake: Lake) -> pl.DataFrame:

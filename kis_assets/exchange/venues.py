@@ -12,6 +12,14 @@ from typing import NamedTuple
 
 from kis_assets.exchange import calendar
 
+SIMULATED = "simulated_"
+"""How a source is called that a server of this machine stands in for: `simulated_kis`."""
+
+
+def krx_beside(source: str) -> str:
+    """What KRX's own figures are called that belong beside rows of a source."""
+    return f"{SIMULATED}krx" if source.startswith(SIMULATED) else "krx"
+
 
 class Venue(Enum):
     """The market that a quote is of; UNIFIED is KRX and NXT together."""
@@ -29,10 +37,14 @@ MOCK = "MOCK DATA - an invented market; nothing in it is real"
 """What whoever reads rows that no exchange made is told."""
 
 
+def is_invented(source: str) -> bool:
+    """Whether rows of a source, by its name, are not those of KIS or KRX, on whatever venue."""
+    return source not in {venue.named(name) for venue in Venue for name in ("kis", "krx")}
+
+
 def mark_of(source: str) -> str:
-    """The mark of rows of a source: empty where they are KIS's or KRX's own, on whatever venue."""
-    is_real = source in {venue.named(name) for venue in Venue for name in ("kis", "krx")}
-    return "" if is_real else MOCK
+    """The mark of rows of a source: empty where they are KIS's or KRX's own."""
+    return MOCK if is_invented(source) else ""
 
 
 class Phase(NamedTuple):

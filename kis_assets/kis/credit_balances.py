@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from kis_assets.errors import UnexpectedAnswer
-from kis_assets.kis.daily_figures import DailyService, Day, dated, list_of
+from kis_assets.kis.daily_figures import DailyService, Day, days_of, list_of
 from kis_assets.kis.endpoint import Endpoint
 from kis_assets.kis.fields import Field, Row, amount, day, read
 
@@ -32,13 +32,16 @@ def read_days(body: Row, _: str) -> list[Day]:
     Raises:
         UnexpectedAnswer: a day is settled before it, or much later.
     """
-    found = [read(row, FIELDS) for row in dated(list_of(body, "output"), "deal_date")]
-    for one in found:
-        wait = one["settled_on"] - one["trading_day"]
-        if not timedelta() <= wait <= SETTLED_WITHIN + timedelta(days=5):
-            raise UnexpectedAnswer(f"{one['trading_day']} is settled on {one['settled_on']}")
-        one["loan_amount"] *= TEN_THOUSAND
-    return found
+    return days_of(list_of(body, "output"), "deal_date", _judged)
+
+
+def _judged(row: Row) -> Day:
+    one = read(row, FIELDS)
+    wait = one["settled_on"] - one["trading_day"]
+    if not timedelta() <= wait <= SETTLED_WITHIN + timedelta(days=5):
+        raise UnexpectedAnswer(f"{one['trading_day']}: settled on {one['settled_on']}")
+    one["loan_amount"] *= TEN_THOUSAND
+    return one
 
 
 def _parameters(code: str, _: date, last: date, market: str) -> dict[str, str]:

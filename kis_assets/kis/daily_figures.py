@@ -16,10 +16,12 @@ from kis_assets.errors import UnexpectedAnswer
 from kis_assets.exchange import calendar
 from kis_assets.kis.client import Client
 from kis_assets.kis.endpoint import Endpoint
-from kis_assets.kis.fields import Row, plain
+from kis_assets.kis.fields import Field, Row, day, plain, read
 
 Day = dict[str, Any]
-"""What a service tells of a day: `trading_day`, and its columns."""
+"""What a service tells of a day: `trading_day`, and its columns; of an odd one `ODD` alone."""
+ODD = "odd"
+"""Why a day cannot be right, in place of its columns."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +108,39 @@ def days(
     if not found and code in service.other_codes:
         return days(client, service, service.other_codes[code], first, last)
     for newer, older in pairwise(found):
-        service.compare(newer, older)
+        compared(service, newer, older)
     return found
 
 
-def dated(rows: list[Row], kis: str) -> list[Row]:
-    """The rows with a day: others are padding."""
-    return [row for row in rows if plain(row.get(kis))]
+def compared(service: DailyService, newer: Day, older: Day) -> None:
+    """Add to a day what follows from the one before it, where both are known."""
+    if ODD not in newer and ODD not in older:
+        service.compare(newer, older)
+
+
+def days_of(rows: list[Row], kis: str, judge: Callable[[Row], Day]) -> list[Day]:
+    """The days of the rows that have one in that field: others are padding.
+
+    One row that cannot be right takes none of the others along: its day has `ODD` alone.
+
+    Raises:
+        UnexpectedAnswer: none of the rows can be right, or a day cannot be read.
+    """
+    found: list[Day] = []
+    errors: list[UnexpectedAnswer] = []
+    for row in rows:
+        if not plain(row.get(kis)):
+            continue
+        try:
+            found.append(judge(row))
+        except UnexpectedAnswer as error:
+            on = read(row, (Field("trading_day", kis, day),))
+            said = error.message.removeprefix(f"{on['trading_day']}: ")
+            found.append(on | {ODD: said})
+            errors.append(error)
+    if errors and len(errors) == len(found):
+        raise errors[0]
+    return found
 
 
 def list_of(body: Row, *names: str) -> list[Row]:

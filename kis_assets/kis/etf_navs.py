@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from kis_assets.errors import UnexpectedAnswer
-from kis_assets.kis.daily_figures import DailyService, Day, dated, list_of
+from kis_assets.kis.daily_figures import DailyService, Day, days_of, list_of
 from kis_assets.kis.endpoint import Endpoint
 from kis_assets.kis.fields import Field, Row, amount, day, decimal, read
 
@@ -25,15 +25,18 @@ def read_days(body: Row, _: str) -> list[Day]:
     Raises:
         UnexpectedAnswer: a net asset value is 0, or is not what KIS says it differs by.
     """
-    found = [read(row, FIELDS) for row in dated(list_of(body, "output"), "stck_bsop_date")]
-    for one in found:
-        difference = one.pop("difference")
-        if one["nav"] <= 0:
-            raise UnexpectedAnswer(f"{one['trading_day']}: the net asset value is {one['nav']}")
-        if difference is not None and abs(one["close"] - one["nav"] - difference) > 0.02:
-            raise UnexpectedAnswer(f"{one['trading_day']}: close less net asset value differs")
-        one["premium_rate"] = (one["close"] / one["nav"] - 1) * 100
-    return found
+    return days_of(list_of(body, "output"), "stck_bsop_date", _judged)
+
+
+def _judged(row: Row) -> Day:
+    one = read(row, FIELDS)
+    difference = one.pop("difference")
+    if one["nav"] <= 0:
+        raise UnexpectedAnswer(f"{one['trading_day']}: the net asset value is {one['nav']}")
+    if difference is not None and abs(one["close"] - one["nav"] - difference) > 0.02:
+        raise UnexpectedAnswer(f"{one['trading_day']}: close less net asset value differs")
+    one["premium_rate"] = (one["close"] / one["nav"] - 1) * 100
+    return one
 
 
 def _parameters(code: str, first: date, last: date, market: str) -> dict[str, str]:

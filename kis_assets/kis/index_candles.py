@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from kis_assets.errors import UnexpectedAnswer
-from kis_assets.kis.daily_figures import DailyService, Day, dated, list_of
+from kis_assets.kis.daily_figures import DailyService, Day, days_of, list_of
 from kis_assets.kis.endpoint import Endpoint
 from kis_assets.kis.fields import Field, Row, amount, day, decimal, output, plain, read
 from kis_assets.kis.investor_flows import MILLION
@@ -41,15 +41,19 @@ def read_days(body: Row, code: str) -> list[Day]:
     answered = plain(about.get("bstp_cls_code"))
     if answered and answered != code:
         raise UnexpectedAnswer(f"the answer is about the index {answered[:10]}")
-    found = [read(row, FIELDS) for row in dated(list_of(body, "output2"), "stck_bsop_date")]
-    for one in found:
-        prices = one["open"], one["close"]
-        if not 0 < one["low"] <= min(prices) <= max(prices) <= one["high"]:
-            raise UnexpectedAnswer(f"{one['trading_day']}: high and low do not cover the bar")
-        one["volume"] *= THOUSAND
-        one["trading_value"] *= MILLION
-        one["index_name"] = plain(about.get("hts_kor_isnm"))
-    return found
+    named = plain(about.get("hts_kor_isnm"))
+    rows = list_of(body, "output2")
+    return days_of(rows, "stck_bsop_date", lambda row: _judged(row) | {"index_name": named})
+
+
+def _judged(row: Row) -> Day:
+    one = read(row, FIELDS)
+    prices = one["open"], one["close"]
+    if not 0 < one["low"] <= min(prices) <= max(prices) <= one["high"]:
+        raise UnexpectedAnswer(f"{one['trading_day']}: high and low do not cover the bar")
+    one["volume"] *= THOUSAND
+    one["trading_value"] *= MILLION
+    return one
 
 
 def _compare(day: Day, before: Day) -> None:

@@ -10,7 +10,7 @@ from datetime import date
 
 from kis_assets.errors import UnexpectedAnswer
 from kis_assets.exchange import calendar
-from kis_assets.kis.daily_figures import DailyService, Day, dated, list_of
+from kis_assets.kis.daily_figures import DailyService, Day, days_of, list_of
 from kis_assets.kis.endpoint import Endpoint
 from kis_assets.kis.fields import Field, Row, amount, day, read, whole
 
@@ -87,10 +87,11 @@ def read_days(body: Row, _: str) -> list[Day]:
         UnexpectedAnswer: a class has not bought less sold as its net, the classes of a total do
             not add up to it, what all bought is not what all sold, or nobody traded what was.
     """
-    return [_judged(read(row, FIELDS)) for row in dated(list_of(body, "output2"), "stck_bsop_date")]
+    return days_of(list_of(body, "output2"), "stck_bsop_date", _judged)
 
 
-def _judged(found: Day) -> Day:
+def _judged(row: Row) -> Day:
+    found = read(row, FIELDS)
     on = found["trading_day"]
     for name in CLASSES:
         bought, sold = found[f"{name}.buy_volume"], found[f"{name}.sell_volume"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date
 
 from kis_assets.errors import UnexpectedAnswer
-from kis_assets.kis.daily_figures import DailyService, Day, dated, list_of
+from kis_assets.kis.daily_figures import DailyService, Day, days_of, list_of
 from kis_assets.kis.endpoint import Endpoint
 from kis_assets.kis.fields import Field, Row, day, read
 from kis_assets.kis.investor_flows import CLASSES, MILLION, net_fields, spread
@@ -31,17 +31,20 @@ def read_days(body: Row, market: str) -> list[Day]:
     Raises:
         UnexpectedAnswer: no class traded on a day, or what all bought is not what all sold.
     """
-    found = [read(row, FIELDS) for row in dated(list_of(body, "output"), "stck_bsop_date")]
-    for one in found:
-        for column, unit in (("net_volume", THOUSAND), ("net_value", MILLION)):
-            figures = [one[f"{name}.{column}"] for name in CLASSES]
-            if not any(figures):
-                raise UnexpectedAnswer(f"nobody traded on {market} on {one['trading_day']}")
-            if abs(sum(figures)) > _ROUNDED:
-                raise UnexpectedAnswer(f"{one['trading_day']}: the classes do not add up to zero")
-            for name in CLASSES:
-                one[f"{name}.{column}"] *= unit
-    return found
+    return days_of(list_of(body, "output"), "stck_bsop_date", lambda row: _judged(row, market))
+
+
+def _judged(row: Row, market: str) -> Day:
+    one = read(row, FIELDS)
+    for column, unit in (("net_volume", THOUSAND), ("net_value", MILLION)):
+        figures = [one[f"{name}.{column}"] for name in CLASSES]
+        if not any(figures):
+            raise UnexpectedAnswer(f"{one['trading_day']}: nobody traded on {market}")
+        if abs(sum(figures)) > _ROUNDED:
+            raise UnexpectedAnswer(f"{one['trading_day']}: the classes do not add up to zero")
+        for name in CLASSES:
+            one[f"{name}.{column}"] *= unit
+    return one
 
 
 def _parameters(name: str, _: date, last: date, __: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from kis_assets.errors import UnexpectedAnswer
-from kis_assets.kis.daily_figures import DailyService, Day, dated, list_of
+from kis_assets.kis.daily_figures import DailyService, Day, days_of, list_of
 from kis_assets.kis.endpoint import Endpoint
 from kis_assets.kis.fields import Field, Row, amount, day, read, whole
 
@@ -27,15 +27,18 @@ def read_days(body: Row, _: str) -> list[Day]:
     Raises:
         UnexpectedAnswer: bought less sold is not the net, or programmes traded more than all.
     """
-    found = [read(row, FIELDS) for row in dated(list_of(body, "output"), "stck_bsop_date")]
-    for one in found:
-        value = one.pop("value")
-        for what in ("volume", "value"):
-            if one[f"buy_{what}"] - one[f"sell_{what}"] != one[f"net_{what}"]:
-                raise UnexpectedAnswer(f"{one['trading_day']}: bought less sold is not the net")
-        if max(one["buy_value"], one["sell_value"]) > value:
-            raise UnexpectedAnswer(f"{one['trading_day']}: programmes traded more than all did")
-    return found
+    return days_of(list_of(body, "output"), "stck_bsop_date", _judged)
+
+
+def _judged(row: Row) -> Day:
+    one = read(row, FIELDS)
+    value = one.pop("value")
+    for what in ("volume", "value"):
+        if one[f"buy_{what}"] - one[f"sell_{what}"] != one[f"net_{what}"]:
+            raise UnexpectedAnswer(f"{one['trading_day']}: bought less sold is not the net")
+    if max(one["buy_value"], one["sell_value"]) > value:
+        raise UnexpectedAnswer(f"{one['trading_day']}: programmes traded more than all did")
+    return one
 
 
 def _parameters(code: str, _: date, last: date, market: str) -> dict[str, str]:

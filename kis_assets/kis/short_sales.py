@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 
 from kis_assets.errors import UnexpectedAnswer
-from kis_assets.kis.daily_figures import DailyService, Day, dated, list_of
+from kis_assets.kis.daily_figures import DailyService, Day, days_of, list_of
 from kis_assets.kis.endpoint import Endpoint
 from kis_assets.kis.fields import Field, Row, amount, day, read
 
@@ -28,15 +28,18 @@ def read_days(body: Row, _: str) -> list[Day]:
     Raises:
         UnexpectedAnswer: a volume without a value, or the other way round; more than was traded.
     """
-    found = [read(row, FIELDS) for row in dated(list_of(body, "output2"), "stck_bsop_date")]
-    for one in found:
-        volume, value, average = one["short_volume"], one["short_value"], one.pop("average")
-        # An average of 0 says that there was none.
-        if bool(volume) != bool(value) or bool(volume) != bool(average):
-            raise UnexpectedAnswer(f"{one['trading_day']}: {volume} sold short for {value} KRW")
-        if (volume and abs(value / volume - average) > 1) or value > one.pop("value"):
-            raise UnexpectedAnswer(f"{one['trading_day']}: {value} KRW sold short cannot be right")
-    return found
+    return days_of(list_of(body, "output2"), "stck_bsop_date", _judged)
+
+
+def _judged(row: Row) -> Day:
+    one = read(row, FIELDS)
+    volume, value, average = one["short_volume"], one["short_value"], one.pop("average")
+    # An average of 0 says that there was none.
+    if bool(volume) != bool(value) or bool(volume) != bool(average):
+        raise UnexpectedAnswer(f"{one['trading_day']}: {volume} sold short for {value} KRW")
+    if (volume and abs(value / volume - average) > 1) or value > one.pop("value"):
+        raise UnexpectedAnswer(f"{one['trading_day']}: {value} KRW sold short cannot be right")
+    return one
 
 
 def _parameters(code: str, first: date, last: date, market: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 
 from kis_assets.errors import UnexpectedAnswer
-from kis_assets.kis.daily_figures import DailyService, Day, dated, list_of
+from kis_assets.kis.daily_figures import DailyService, Day, days_of, list_of
 from kis_assets.kis.endpoint import Endpoint
 from kis_assets.kis.fields import Field, Row, amount, day, decimal, read, whole
 from kis_assets.kis.investor_flows import MILLION
@@ -35,14 +35,17 @@ def read_days(body: Row, _: str) -> list[Day]:
     Raises:
         UnexpectedAnswer: the balance at the close is not what KIS says it is worth.
     """
-    found = [read(row, FIELDS) for row in dated(list_of(body, "output1", "output2"), "bsop_date")]
-    for one in found:
-        close = one.pop("close")
-        worth = one["loan_balance"] * close / MILLION if close else None
-        if worth is not None and abs(worth - one["loan_amount"]) > 1:
-            raise UnexpectedAnswer(f"{one['trading_day']}: the balance is worth something else")
-        one["loan_amount"] *= MILLION
-    return found
+    return days_of(list_of(body, "output1", "output2"), "bsop_date", _judged)
+
+
+def _judged(row: Row) -> Day:
+    one = read(row, FIELDS)
+    close = one.pop("close")
+    worth = one["loan_balance"] * close / MILLION if close else None
+    if worth is not None and abs(worth - one["loan_amount"]) > 1:
+        raise UnexpectedAnswer(f"{one['trading_day']}: the balance is worth something else")
+    one["loan_amount"] *= MILLION
+    return one
 
 
 def _parameters(code: str, _: date, last: date, __: str) -> dict[str, str]:

@@ -61,7 +61,7 @@ class KRXClient:
         self._clock, self._wall_clock = clock, wall_clock
         self._wire = Wire(settings.kis_api_timeout, transport=transport, clock=clock)
         # Not that of the source in use: a key has its calls once, whoever makes them.
-        folder = (settings.kis_data_dir / "krx" / "state").absolute()
+        folder = (settings.kis_data_dir / settings.named("krx") / "state").absolute()
         self._state = open_state(settings, folder).state
         self._calls = f"krx-calls-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 

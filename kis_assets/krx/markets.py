@@ -85,7 +85,7 @@ class Markets:
         if rows.is_empty():
             self._refuse_nothing(api, day)
         rows = rows.with_columns(
-            source=pl.lit("krx"),
+            source=pl.lit(self._settings.named("krx")),
             fetched_at=pl.lit(self._settings.now().astimezone(UTC), KRX_DAILY.schema["fetched_at"]),
         )
         with self._lock:

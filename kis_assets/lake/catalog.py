@@ -38,7 +38,7 @@ Listed = tuple[str, bool | None]
 Files = Mapping[str, Sequence[Listed]]
 
 # What the folders of sources are called; see `Settings.source_name`.
-_OF_A_SOURCE = r"(kis|krx|mock)(-\w+)?"
+_OF_A_SOURCE = r"((?:simulated_)?(?:kis|krx)|mock)(-\w+)?"
 
 
 def statements(

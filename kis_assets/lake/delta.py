@@ -54,7 +54,7 @@ class Published:
             import_module("deltalake")
         except ModuleNotFoundError:
             raise PublishError(
-                "KIS_LAKE_URL needs the package deltalake: pip install 'kis-assets[delta]'"
+                "KIS_LAKE_URL needs the package deltalake: pip install 'deltalake>=1.6'"
             ) from None
         root = url.rstrip("/") if urlsplit(url).scheme else str(Path(url).absolute())
         self.address = f"{root}/{lake.source}/{table.name}"

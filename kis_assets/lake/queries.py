@@ -101,10 +101,10 @@ def remedy(name: str, absent: list[tuple[str, str]]) -> str:
     if table.live == "stream":
         return "what was not recorded is gone; run: kis-assets stream --store"
     if table.live and absent:
-        return (
-            "captures cannot be had later; the latest session's: "
-            f"run: kis-assets run --table {name}"
-        )
+        # Nobody quotes while it is closed, and prices are there all evening.
+        are_books = "ask_price_1" in table.schema
+        when = "while the market is open" if are_books else "the latest session's"
+        return f"captures cannot be had later; {when}: run: kis-assets run --table {name}"
     if not absent:
         # A run on the virtual server leaves out what is published on the next morning.
         # The list of stocks alone is there in seconds, and names need no more.

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from kis_assets.exchange import calendar
+from kis_assets.lake import queries
 from kis_assets.lake.damaged_files import COPIES, damaged, is_copy, is_whole, of_database, rows_in
 from kis_assets.security.ownership import Unfit
 
@@ -82,7 +83,7 @@ class CatalogReader:
             return give(connection, query, list(params))
 
         try:
-            if as_of is None and (published := self._published()) is not None:
+            if as_of is None and (published := self._published(query)) is not None:
                 with published as connection:
                     try:
                         return answer(connection)
@@ -115,16 +116,16 @@ class CatalogReader:
         kinds = ("Error", "IOException", "InvalidInputException", "SerializationException")
         return type(error).__name__ in kinds and (self.folder / COPIES).is_dir()
 
-    def _published(self) -> duckdb.DuckDBPyConnection | None:
+    def _published(self, query: str) -> duckdb.DuckDBPyConnection | None:
         """A connection to what is published; None where that cannot be read, which is told."""
         try:
             with self._lock:
-                return self._cursor()
+                return self._cursor(query)
         except Unfit as error:
             tell(f"{error}; the rows themselves are read meanwhile")
             return None
 
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
+    def _cursor(self, query: str) -> duckdb.DuckDBPyConnection:
         import duckdb
 
         path = self.folder / "market.duckdb"
@@ -133,9 +134,9 @@ class CatalogReader:
         except FileNotFoundError:
             if path.is_symlink():
                 raise Unfit(f"{path} is a link to nothing: delete it") from None
-            raise NotStored(
-                f"nothing is stored in {self.folder} yet; run: kis-assets run"
-            ) from None
+            # Whatever a query reads beside it: every run makes the calendar.
+            how = queries.remedies(tables_in(query) - {"market_days"})
+            raise NotStored(f"nothing is stored in {self.folder} yet; {how}") from None
         if self._connection is None or self._seen != (there.st_ino, there.st_mtime_ns):
             self._close()
             # A copy, because DuckDB gives a process that has the file open the catalog of that

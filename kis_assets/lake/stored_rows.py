@@ -114,9 +114,20 @@ class StoredRows:
         """Rows of a table in which a stock may be missing for good reasons, or that is by none."""
         first, last = span(start, end)
         rows, chosen = self._frame(table, wanted, first, last, subject, columns, as_of)
-        if rows.is_empty():
+        if subject != "stock_code":
+            self._judge_figures(table, first, last, is_empty=rows.is_empty())
+        elif rows.is_empty():
             self._require(table)
         return rows.select(chosen)
+
+    def _judge_figures(
+        self, table: str, first: date | None, last: date | None, *, is_empty: bool
+    ) -> None:
+        """As `_judge`, of a table whose files hold a year: its months are those that have rows."""
+        month = "strftime(trading_day, '%Y-%m')"
+        _, found = self.rows(f"SELECT DISTINCT {month} FROM {table} ORDER BY 1")  # noqa: S608
+        absent = missing(table, [name for (name,) in found], first, last)
+        _tell_absent(table, absent, is_all=is_empty and bool(absent or not found))
 
     def _frame(
         self,
@@ -192,8 +203,7 @@ class StoredRows:
         units = self._catalog.units(table)
         absent = missing(table, units, first, last)
         if not found and (absent or not units):
-            what = f" of {spans(absent)}" if absent else " at all"
-            raise NotStored(f"no {table}{what} are stored yet; {queries.remedy(table, absent)}")
+            _tell_absent(table, absent, is_all=True)
         without = sorted(set(wanted or ()) - found)
         for code in without:
             if not self._is_known(code):
@@ -203,8 +213,7 @@ class StoredRows:
             tell(f"{', '.join(without[:5])}: no {table} in what is stored of these days")
         if wanted is None and clock == "trading_day":
             self._warn_of_survivors(table, units, first)
-        if absent:
-            tell(f"no {table} of {spans(absent)} are stored; {queries.remedy(table, absent)}")
+        _tell_absent(table, absent, is_all=False)
 
     def _warn_of_survivors(self, table: str, units: list[str], first: date | None) -> None:
         """Say so where nobody knows which stocks were listed when a frame of all begins."""
@@ -231,3 +240,16 @@ def _names(columns: str | Iterable[str]) -> list[str]:
     if not names or not all(names):
         raise ValueError("columns names no column; None stands for all")
     return names
+
+
+def _tell_absent(table: str, absent: list[tuple[str, str]], *, is_all: bool) -> None:
+    """Say which spans of a table are not stored and what fetches them; `is_all` that was asked for.
+
+    Raises:
+        NotStored: all of it.
+    """
+    what = f" of {spans(absent)}" if absent else " at all"
+    if is_all:
+        raise NotStored(f"no {table}{what} are stored yet; {queries.remedy(table, absent)}")
+    if absent:
+        tell(f"no {table}{what} are stored; {queries.remedy(table, absent)}")

@@ -23,7 +23,8 @@ def snapshot(settings: Settings) -> dict[str, Any]:
     """What processes of these settings share now.
 
     Returns:
-        `shared_in` (where it lies), `accounts` (for each app key, named by its hash: `rate_limit`,
+        `source` and `rows_in`, what rows are called and their folder, `shared_in` (where the rest
+        lies), `accounts` (for each app key, named by its hash: `rate_limit`,
         `rate` and `granted` in requests a second, set, allowed now and found to be granted;
         `grant`, a sentence on it where less than is set is granted, else empty; `last_second`,
         requests sent in it;
@@ -34,6 +35,8 @@ def snapshot(settings: Settings) -> dict[str, Any]:
     shared = open_state(settings)
     store = shared.store("")
     result: dict[str, Any] = {
+        "source": settings.source_name,
+        "rows_in": str(settings.source_dir),
         "shared_in": shared.where,
         "environment": settings.environment,
         "accounts": {},

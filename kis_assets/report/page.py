@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from kis_assets.exchange.calendar import SEOUL
+from kis_assets.exchange.venues import is_invented
 from kis_assets.lake.lake import Lake
 from kis_assets.report.daily_report import WINDOW, DayReport
 from kis_assets.report.figures import WHO
@@ -65,7 +66,7 @@ def page(report: DayReport, source: str, pictures: Mapping[str, str]) -> str:
         window=WINDOW,
         whom=list(WHO),
         source=source,
-        is_mock=source.startswith("mock"),
+        is_mock=is_invented(source),
         headline=f"{up:,} stocks rose, {down:,} fell"
         + (f"; {leader} was traded most" if leader else ""),
         told_by=told_by(report),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,7 +20,7 @@ from pydantic import (
 )
 
 from kis_assets.exchange import calendar, venues
-from kis_assets.security.hosts import Untrusted
+from kis_assets.security.hosts import Untrusted, is_loopback
 from kis_assets.security.redaction import remember
 from kis_assets.security.text_input import expanded
 from kis_assets.settings import kinds
@@ -100,6 +101,19 @@ class Settings(BaseModel):
         file, written = dot_env()
         found: dict[str, Any] = {**given(written, cls.model_fields.keys())}
         found |= {name: value for name, value in overrides.items() if value is not None}
+        return cls._checked(found, file, written)
+
+    def with_source(self, source_type: str) -> Settings:
+        """These settings with another source.
+
+        Raises:
+            SettingsError: it cannot be had with them.
+        """
+        given = self.model_dump(exclude_unset=True) | {"data_source_type": source_type}
+        return self._checked(given, *dot_env())
+
+    @classmethod
+    def _checked(cls, found: dict[str, Any], file: Path, written: Mapping[str, str]) -> Settings:
         try:
             settings = cls(**found)
             check_trust(settings, file, written)
@@ -198,10 +212,24 @@ class Settings(BaseModel):
             reason = "KIS_APP_KEY is set" if self.credentials else "no KIS_APP_KEY is set"
         return f"{reason}; {self._read_from} was read" if self._read_from else reason
 
+    def named(self, source_type: SourceType) -> str:
+        """What a source is called, `simulated_kis` or so where this machine answers in its place.
+
+        No server of this machine is KIS's or KRX's own. One elsewhere that the user names in
+        `KIS_TRUSTED_HOSTS` is taken for a gateway to it. The mock market asks no server.
+        """
+        asked = {
+            "mock": (),
+            "krx": (self.krx_api_base_url,),
+            "kis": (self.base_url, self.ws_url, self.kis_master_base_url),
+        }[source_type]
+        is_here = any(is_loopback(urlsplit(url).hostname or "") for url in asked)
+        return f"{venues.SIMULATED}{source_type}" if is_here else source_type
+
     @property
     def source_name(self) -> str:
         """What stands in the column `source`: the source in use, and its venue unless KRX."""
-        return self.kis_venue.named(self.source_type)
+        return self.kis_venue.named(self.named(self.source_type))
 
     @property
     def source_dir(self) -> Path:
@@ -211,7 +239,7 @@ class Settings(BaseModel):
     @property
     def state_dir(self) -> Path:
         """Where processes share token, quota and breaker: an account has them once, not a venue."""
-        return (self.kis_data_dir / self.source_type / "state").absolute()
+        return (self.kis_data_dir / self.named(self.source_type) / "state").absolute()
 
     @property
     def dagster_home(self) -> Path:

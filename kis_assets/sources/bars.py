@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from itertools import groupby, islice
+from itertools import groupby, islice, pairwise
 from typing import Any
 
 from kis_assets.errors import InvalidRequest
+from kis_assets.exchange.prices import tick_size
 from kis_assets.sources.record_types import ChartData, PriceType
 
 Bar = dict[str, Any]
@@ -56,8 +57,10 @@ def join(bars: list[Bar]) -> Bar:
     """Bars that follow one another, newest first, as one; it is dated like the newest.
 
     Days without a trade, or with off-hours trades alone, have no prices but the close: they are
-    left out unless all are such.
+    left out unless all are such. Days before a split or the like are put on the share count after
+    it.
     """
+    bars = _rebased(bars)
     traded = [bar for bar in bars if bar["open"]] or bars
     return (
         bars[0]
@@ -70,6 +73,23 @@ def join(bars: list[Bar]) -> Bar:
         }
         | ({"is_final": all(bar["is_final"] for bar in bars)} if "is_final" in bars[0] else {})
     )
+
+
+def _rebased(bars: list[Bar]) -> list[Bar]:
+    """The bars on the share count of the newest one.
+
+    A base price that is another than the close before it tells of a split or the like; minutes have
+    none. A close that is not final may be the after-market's, which is no base.
+    """
+    made, factor = bars[:1], 1.0
+    for newer, older in pairwise(bars):
+        base, close = newer.get("base_price"), older["close"]
+        if base and close and older.get("is_final", True):
+            is_other = abs(base - close) > tick_size(close, newer["trading_day"])
+            factor *= base / close if is_other else 1.0
+        prices = {name: round(older[name] * factor) for name in ("open", "high", "low", "close")}
+        made.append(older | prices | {"volume": round(older["volume"] / factor)})
+    return made
 
 
 def bucket(started_at: datetime, period: PriceType) -> datetime:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import date, timedelta
+from itertools import takewhile
 from typing import Any
 
 from kis_assets.errors import KISError, UnexpectedAnswer
 from kis_assets.exchange import calendar
 from kis_assets.kis.client import Client
-from kis_assets.kis.daily_figures import DailyService, Day, days
+from kis_assets.kis.daily_figures import ODD, DailyService, Day, compared, days
 from kis_assets.kis.fields import frame
 from kis_assets.sources.resume import History
 from kis_assets.sources.tables import Fetched
@@ -61,8 +62,14 @@ class DailyFigures:
                 )
                 return
             fetched_at = found[0].get("fetched_at") or self._client.settings.now()
+            if odd := [f"{day['trading_day']}: {day[ODD]}" for day in found if ODD in day]:
+                more = f", and {len(odd) - 1} more days" if len(odd) > 1 else ""
+                failed[code] = UnexpectedAnswer(
+                    f"KIS's row of {odd[0]}{more}; the other days are stored", stock_code=code
+                )
             own = {subject: code, "source": self._source, "fetched_at": fetched_at}
-            rows.extend(row | own for day in found for row in service.spread(day))
+            known = (day for day in found if ODD not in day)
+            rows.extend(row | own for day in known for row in service.spread(day))
 
         failed |= each(
             codes,
@@ -86,8 +93,10 @@ class DailyFigures:
             until = tail[-1]["trading_day"] - timedelta(days=1) if tail else last
             found = days(self._client, service, code, first, until)
             if tail and found:
-                service.compare(tail[-1], found[0])
-            earlier.extend(day for day in found if day["trading_day"] < first)
+                compared(service, tail[-1], found[0])
+            before = (day for day in found if day["trading_day"] < first)
+            # What is beyond a row that cannot be right is asked for again.
+            earlier.extend(takewhile(lambda day: ODD not in day, before))
             return [*tail, *(day for day in found if day["trading_day"] >= first)]
 
         found = self._history.bars(code, span, last, ask)

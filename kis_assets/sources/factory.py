@@ -25,13 +25,19 @@ def create_data_source(
 ) -> DataSource:
     """The source asked for, else that of `DATA_SOURCE_TYPE`, else KIS with credentials, else mock.
 
+    Args:
+        source_type: kis, krx or mock, instead of what the settings say.
+        settings: those to take; the environment's and `.env`'s when None.
+
     Raises:
         SettingsError: the source cannot be had with these settings; the message says why.
     """
     if isinstance(source_type, DataSourceType):
         source_type = source_type.value
-    if settings is None or source_type is not None:
+    if settings is None:
         settings = Settings.load(data_source_type=source_type or None)
+    elif source_type:
+        settings = settings.with_source(source_type)
     log.info("data source: %s (%s)", settings.source_type, settings.source_reason)
     if settings.source_type != "mock":
         exposure.warn(settings)

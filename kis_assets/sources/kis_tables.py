@@ -69,7 +69,7 @@ class KISTables(TableSource):
         self._client, self._settings = client, client.settings
         self._listing, self._history, self._workers = listing, history, workers
         self._patient = client.asking(patience=PATIENCE)
-        self.name = self._settings.kis_venue.named(self.name)
+        self.name = self._settings.source_name
         self._recent_of: tuple[date, date] | None = None
         self._recent: dict[str, list[dict[str, Any]]] = {}
 

@@ -24,6 +24,7 @@ class KRXTables(TableSource):
 
     def __init__(self, settings: Settings, markets: Markets) -> None:
         self._settings = settings
+        self.name = settings.named("krx")
         self._markets = markets
 
     def lacks(self, what: str) -> NotSupported:

@@ -68,7 +68,7 @@ class Redis:
         except ImportError:
             raise SettingsError(
                 "REDIS_URL is set and the package redis is missing: "
-                "pip install 'kis-assets[redis]', or unset REDIS_URL"
+                "pip install 'redis>=8.1', or unset REDIS_URL"
             ) from None
         self._errors: tuple[type[Exception], ...] = (redis.RedisError, OSError)
         self.client: Any = redis.Redis.from_url(
@@ -137,8 +137,9 @@ class Redis:
 class RedisState:
     """Shared values on a Redis server; see `sqlite.State`."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, redis: Redis, prefix: str = "") -> None:
+        """`prefix` keeps what a simulator is asked apart from what KIS is."""
+        self._redis, self._prefix = redis, prefix
         # Threads that take turns need not try again because of each other.
         self._turn = threading.Lock()
         self._written: dict[str, bytes] = {}
@@ -146,6 +147,7 @@ class RedisState:
     def update(self, key: str, change: Change[T], clock: Callable[[], float]) -> T:
         """See `sqlite.State.update`; the time is the server's, whatever `clock` says."""
         del clock
+        key = self._prefix + key
         with self._turn:
             supposed: float | None = None
             if value := self._written.pop(key, b""):

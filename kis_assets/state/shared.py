@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kis_assets.exchange.venues import is_invented
 from kis_assets.settings import Settings
 from kis_assets.state.cache import SqliteStore, Store
 from kis_assets.state.redis import Redis, RedisState, RedisVault
@@ -46,10 +47,11 @@ def open_state(settings: Settings, folder: Path | None = None) -> Shared:
             now=None,
         )
     redis = Redis(settings.redis_url)
+    origin = settings.named(settings.source_type)
     return Shared(
         where=redis.where,
         is_new=False,
-        state=RedisState(redis),
+        state=RedisState(redis, f"{origin}:" if is_invented(origin) else ""),
         store=lambda namespace: RedisStore(redis, namespace),
         vault=lambda name, seal: RedisVault(redis, f"{name}-{seal}", bare=name),
         now=redis.now,

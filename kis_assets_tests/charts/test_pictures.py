@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 
 from kis_assets.charts import canvas, of_tables
@@ -91,6 +92,16 @@ def test_a_stock_that_never_traded_is_drawn_at_the_price_it_carries() -> None:
     halted = picture(candlestick(candles([5_000] * 10, volume=0)))
     assert not has(halted, canvas.UP)
     assert not has(halted, canvas.DOWN)
+
+
+def test_off_hours_trades_alone_draw_no_line_down_to_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such a day has a volume, and 0 as its open, high and low."""
+    lowest: list[int] = []
+    monkeypatch.setattr(Axes, "vlines", lambda _axes, _at, lows, *_, **__: lowest.extend(lows))
+    candlestick(candles([5_000] * 10, volume=0).with_columns(volume=7))
+    assert min(lowest) == 5_000
 
 
 def test_no_rows_make_a_picture_that_says_so() -> None:

@@ -76,7 +76,7 @@ def test_a_day_goes_from_kis_to_the_lake_and_its_checks_pass(server: Simulator) 
     assert rows(STOCK_MASTER).height > 2600
     assert sorted(rows(PRICE_SNAPSHOTS)["stock_code"]) == sorted(FEW.split(","))
     candles = rows(DAILY_CANDLES)
-    assert set(candles["source"]) == {"kis"}
+    assert set(candles["source"]) == {"simulated_kis"}
     assert candles["trading_day"].max() == date(2026, 3, 17)
     metadata = result.asset_materializations_for_node("daily_candles")[0].metadata
     assert metadata["dagster/row_count"].value == candles.height

@@ -16,6 +16,7 @@ import pytest
 from kis_assets.exchange import calendar
 from kis_assets.kis import (
     credit_balances,
+    index_candles,
     investor_flows,
     market_flows,
     program_trades,
@@ -50,6 +51,7 @@ from kis_assets.tables import (
     SHORT_SALES,
     STOCK_LOANS,
     STOCK_MASTER,
+    TABLES,
     VALUATIONS,
     Table,
 )
@@ -531,6 +533,38 @@ def test_flows_without_the_after_market_are_stored(
     alter(monkeypatch, investor_flows.SERVICE.endpoint, whole_day)
     materialize("investor_flows", MONTH)
     assert rows(INVESTOR_FLOWS).is_empty() is not stored
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "field"),
+    [
+        ("investor_flows", "output2", "prsn_ntby_qty"),
+        ("index_candles", "output2", "bstp_nmix_hgpr"),
+    ],
+)
+def test_a_day_that_cannot_be_right_is_left_out_and_said(
+    server: Simulator, monkeypatch: pytest.MonkeyPatch, name: str, where: str, field: str
+) -> None:
+    """Of the stock's other days nothing was stored, for a row of another month as well."""
+    odd = ["20261112"]
+
+    def spoil(payload: dict[str, object]) -> None:
+        for row in payload[where]:
+            if row["stck_bsop_date"] in (*odd, "20261029"):
+                row[field] = "1"
+
+    service = {"investor_flows": investor_flows, "index_candles": index_candles}[name].SERVICE
+    alter(monkeypatch, service.endpoint, spoil)
+    result = materialize(name, MONTH)
+    asked = metadata(result)["failed"]
+    assert asked > 0
+    assert "KIS's row of 2026-11-12: " in str(metadata(result)["failures"])
+    days = set(rows(TABLES[name])["trading_day"])
+    assert len(days) == 11
+    assert date(2026, 11, 12) not in days
+    odd.clear()
+    assert metadata(materialize(name, MONTH))["failed"] == 0
+    assert len(set(rows(TABLES[name])["trading_day"])) == 12
 
 
 def test_a_market_of_zeros_is_refused(server: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:

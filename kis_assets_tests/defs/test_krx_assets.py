@@ -42,6 +42,8 @@ from kis_assets_tests.support.in_process import (
 )
 
 FRIDAY = "2026-03-13"
+KRX, KIS = "simulated_krx", "simulated_kis"
+"""What servers of this machine are called."""
 CODES = "005930,000660,005935"
 
 
@@ -72,7 +74,7 @@ def krx_is_the_source(server: Simulator, monkeypatch: pytest.MonkeyPatch) -> Sim
     return server
 
 
-def stored(table: Table, source: str = "krx") -> pl.DataFrame:
+def stored(table: Table, source: str = KRX) -> pl.DataFrame:
     return Lake(Path("data") / source, source=source).scan(table).collect()
 
 
@@ -86,12 +88,12 @@ def test_krxs_figures_lie_in_krxs_folder_while_kis_is_the_source(
     told = metadata(result)
     rows = stored(KRX_DAILY)
     assert rows.height == told["dagster/row_count"] == told["added"] > 60
-    assert (told["source"], told["requests"]) == ("krx", 3)
-    assert set(rows["source"]) == {"krx"}
+    assert (told["source"], told["requests"]) == (KRX, 3)
+    assert set(rows["source"]) == {KRX}
     assert set(rows["market"]) == {"KOSPI", "KOSDAQ", "KONEX"}
-    assert sorted(path.name for path in Path("data").iterdir()) == ["krx"]
+    assert sorted(path.name for path in Path("data").iterdir()) == [KRX]
     assert stored(REQUESTS)["requests"].sum() == 3
-    with duckdb.connect("data/krx/market.duckdb", read_only=True) as connection:
+    with duckdb.connect(f"data/{KRX}/market.duckdb", read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM krx_daily").fetchone() == (rows.height,)
 
 
@@ -176,7 +178,7 @@ def test_with_krx_as_the_source_past_tables_are_filled(krx_is_the_source: Simula
     assert candles.height == 3 * len(calendar.trading_days(DAY.replace(day=1), DAY))
     assert candles["ex_flag"].null_count() == candles.height
     assert stored(CORPORATE_ACTIONS).is_empty()
-    adjusted = Lake(Path("data/krx"), source="krx").read("FROM daily_candles_adjusted")
+    adjusted = Lake(Path("data") / KRX, source=KRX).read("FROM daily_candles_adjusted")
     assert adjusted.height == candles.height
 
 

@@ -100,9 +100,10 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[S
 
 @pytest.mark.slow
 def test_a_day_from_morning_to_night(
-    lake: Lake, machine: tuple[Settings, Clock], monkeypatch: pytest.MonkeyPatch
+    machine: tuple[Settings, Clock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, clock = machine
+    lake = Lake(settings.source_dir, source=settings.source_name)
     lists = iter([CODES, ["000660", "035420"]])
     made = Recording(settings, lake, lambda: next(lists), clock=clock, look=0.02)
     stored: list[str] = []

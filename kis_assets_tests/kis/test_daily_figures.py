@@ -22,7 +22,7 @@ from kis_assets.kis import (
     stock_loans,
     valuations,
 )
-from kis_assets.kis.daily_figures import DailyService, Day
+from kis_assets.kis.daily_figures import ODD, DailyService, Day
 from kis_assets.kis.financial_statements import single_quarters
 from kis_assets_tests.support import figure_answers as given
 
@@ -224,6 +224,27 @@ def test_a_row_that_cannot_be_right_is_refused(name: str, spoilt: dict[str, str]
     now = {"output1": given.INDEX_NOW} if name == "index_candles" else {}
     with pytest.raises(UnexpectedAnswer):
         service.read(now | {where: [row | spoilt]}, code)
+
+
+@pytest.mark.parametrize(("name", "spoilt"), WRONG, ids=[f"{n}-{next(iter(s))}" for n, s in WRONG])
+def test_one_row_that_cannot_be_right_takes_no_other_along(
+    name: str, spoilt: dict[str, str]
+) -> None:
+    service, where, row = ROWS[name]
+    code = "0001" if name == "index_candles" else CODE
+    now = {"output1": given.INDEX_NOW} if name == "index_candles" else {}
+    good, odd = service.read(now | {where: [row, row | spoilt]}, code)
+    assert good == service.read(now | {where: [row]}, code)[0]
+    assert set(odd) == {"trading_day", ODD}
+    assert str(odd["trading_day"]) not in odd[ODD]
+
+
+def test_a_row_without_a_figure_is_odd_and_one_without_a_readable_day_is_refused() -> None:
+    row = given.flows()
+    _, odd = investor_flows.SERVICE.read({"output2": [row, row | {"prsn_ntby_qty": ""}]}, CODE)
+    assert odd[ODD] == "the answer lacks prsn_ntby_qty"
+    with pytest.raises(UnexpectedAnswer, match="stck_bsop_date"):
+        investor_flows.SERVICE.read({"output2": [row, row | {"stck_bsop_date": "yesterday"}]}, CODE)
 
 
 def test_an_answer_about_another_index_is_refused() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 import polars as pl
@@ -361,11 +361,15 @@ def test_books_go_through_the_lakes_door_and_their_checks_pass(at: OpenAt, tmp_p
         assert check(span, rows).collect().is_empty(), check.__name__
 
 
+NOON_UTC = datetime(2026, 3, 17, 3, tzinfo=UTC)
+
+
 def span_of(lake: Lake) -> Window:
     return Window(lake, ORDER_BOOKS, DAY, DAY, TEN, lambda: pytest.fail("no source is asked"))
 
 
 CHECKS = (
+    checks.captures_are_made_while_people_quote,
     checks.asks_rise_and_bids_fall,
     checks.best_bid_is_below_best_ask,
     checks.totals_cover_levels,
@@ -391,6 +395,22 @@ def test_a_check_tells_what_fails_it(
     rows = rows.with_columns(pl.lit(v, types[name]).alias(name) for name, v in spoilt.items())
     span = span_of(Lake(tmp_path / "kis", source="kis"))
     assert check(span, rows.lazy()).collect().height == 1
+
+
+@pytest.mark.parametrize(("empty", "fails"), [(1, 0), (2, 0), (3, 3), (4, 4)])
+def test_a_capture_of_which_most_is_empty_fails_its_check(
+    at: OpenAt, tmp_path: Any, empty: int, fails: int
+) -> None:
+    """A halted stock has no quotes either; of a closed market there are hardly any."""
+    four = pl.concat([capture(at(TEN), SAMSUNG).rows] * 4).with_row_index("number")
+    sides = [f"{side}_price_1" for side in ("ask", "bid")]
+    rows = four.with_columns(
+        pl.when(pl.col("number") >= empty).then(name).alias(name) for name in sides
+    )
+    span = span_of(Lake(tmp_path / "kis", source="kis"))
+    whole = pl.concat([rows, four.with_columns(captured_at=pl.lit(NOON_UTC))])
+    found = checks.captures_are_made_while_people_quote(span, whole.lazy())
+    assert found.collect().height == fails
 
 
 @pytest.mark.parametrize("phase", [{"market_phase": "00"}, {"vi_code": "Y"}])

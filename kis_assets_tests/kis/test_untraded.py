@@ -102,7 +102,7 @@ def test_a_day_of_the_after_market_alone_has_no_open_and_may_have_a_high(
     tmp_path: Path, high_and_low: tuple[int, int]
 ) -> None:
     lake = Lake(tmp_path, source="kis")
-    unopened = candle(SINCE, 0, *high_and_low, 4_960)
+    unopened = candle(SINCE, 0, *high_and_low, 4_960, base_price=5_000)
     monday = candle(date(2026, 9, 14), 5_000, 5_010, 4_990, 5_000)
     assert failing(lake, monday, unopened) == []
     (week,) = lake.read("SELECT open, high, low, close FROM weekly_candles").rows()

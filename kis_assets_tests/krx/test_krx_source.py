@@ -619,7 +619,7 @@ def test_the_factory_puts_a_cache_in_front(
         monkeypatch.setenv("KRX_API_BASE_URL", f"{url}/svc/apis")
         for _ in range(2):
             with create_data_source() as source:
-                assert source.name == "krx"
+                assert source.name == "simulated_krx"
                 assert len(source.get_chart_data("005930", count=2)) == 2
                 with pytest.raises(NotSupported, match="no quotes"):
                     source.get_current_price("005930")

@@ -114,7 +114,7 @@ def test_without_the_package_one_sentence_says_what_to_install(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "deltalake", None)
-    with pytest.raises(PublishError, match=r"pip install 'kis-assets\[delta\]'"):
+    with pytest.raises(PublishError, match=r"pip install 'deltalake>=1\.6'"):
         publish(lake, DAILY_CANDLES, "month=2026-03", "anywhere")
 
 

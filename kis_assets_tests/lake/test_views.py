@@ -73,15 +73,6 @@ def test_candles_of_two_lengths_are_made_alike(
     assert of_one.replace(*words) == of_other
 
 
-@pytest.mark.parametrize("name", ["weekly_candles", "monthly_candles"])
-def test_adjusted_candles_are_made_as_raw_ones(name: str) -> None:
-    raw, adjusted = (
-        (SQL / f"{it}.sql").read_text("utf-8").partition("\nSELECT")[2]
-        for it in (name, f"{name}_adjusted")
-    )
-    assert adjusted == raw.replace("FROM daily_candles AS", "FROM daily_candles_adjusted AS")
-
-
 def test_the_ticks_of_the_views_are_those_of_the_exchange(lake: Lake) -> None:
     steps = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000)
     prices = [price + beside for price in steps for beside in (-1, 0)]
@@ -318,13 +309,13 @@ def test_a_week_is_made_from_its_traded_days(lake: Lake) -> None:
     rows = frame(
         DAILY_CANDLES,
         candle(days[0], 0, 0, 0, 100, volume=0),
-        candle(days[1], 100, 130, 90, 120),
-        candle(days[2], 120, 125, 110, 115, volume=5),
-        candle(date(2026, 3, 16), 115, 116, 114, 116),
+        candle(days[1], 100, 130, 90, 120, base_price=100),
+        candle(days[2], 120, 125, 110, 115, volume=5, base_price=120),
+        candle(date(2026, 3, 16), 115, 116, 114, 116, base_price=115),
     )
     lake.replace(DAILY_CANDLES, Scope.month(monday), rows)
     weeks = lake.read("SELECT * FROM weekly_candles ORDER BY trading_day").rows()
-    assert weeks[0] == (days[2], "005930", 100, 130, 90, 115, 15, 1200 + 575, 3, True)
+    assert weeks[0] == (days[2], "005930", 100, 130, 90, 115, 15, 1200 + 575, 3, False, True)
     assert len(weeks) == 2
     (month,) = lake.read("SELECT open, close, volume, days FROM monthly_candles").rows()
     assert month == (100, 116, 25, 4)
@@ -333,8 +324,54 @@ def test_a_week_is_made_from_its_traded_days(lake: Lake) -> None:
 def test_a_week_without_a_trade_carries_its_price(lake: Lake) -> None:
     rows = frame(DAILY_CANDLES, candle(date(2026, 3, 9), 0, 0, 0, 100, volume=0))
     lake.replace(DAILY_CANDLES, Scope.month(date(2026, 3, 9)), rows)
-    (week,) = lake.read("SELECT open, high, low, close, volume FROM weekly_candles").rows()
-    assert week == (0, 0, 0, 100, 0)
+    for name in ("weekly_candles", "monthly_candles"):
+        for view in (name, f"{name}_adjusted"):
+            (row,) = lake.read(f"SELECT open, high, low, close, volume FROM {view}").rows()
+            assert row == (None, None, None, 100, 0)
+
+
+def test_a_halt_is_in_no_lowest_price(lake: Lake) -> None:
+    """A day without a trade has 0 as its low in what is stored, which is no price."""
+    rows = frame(
+        DAILY_CANDLES,
+        candle(MONDAY, 100, 130, 90, 120),
+        candle(TUESDAY, 0, 0, 0, 120, volume=0),
+        # Nothing but off-hours trades.
+        candle(date(2026, 3, 11), 0, 0, 0, 120, volume=7),
+    )
+    lake.replace(DAILY_CANDLES, Scope.month(MONDAY), rows)
+    views = [name for name in VIEWS if "low" in lake.read(f"FROM {name} LIMIT 0").columns]
+    assert {"daily_candles_adjusted", "weekly_candles"} <= set(views)
+    lows = {name: lake.read(f"SELECT min(low) FROM {name}").row(0)[0] for name in views}
+    assert {name: low for name, low in lows.items() if low is not None} == {
+        "daily_candles_adjusted": 90,
+        "weekly_candles": 90,
+        "weekly_candles_adjusted": 90,
+        "monthly_candles": 90,
+        "monthly_candles_adjusted": 90,
+    }
+
+
+@pytest.mark.parametrize("view", ["weekly_candles", "monthly_candles"])
+def test_a_raw_candle_with_a_split_in_it_is_on_the_share_count_of_its_last_day(
+    lake: Lake, view: str
+) -> None:
+    rows = frame(
+        DAILY_CANDLES,
+        candle(MONDAY, 50_000, 52_000, 49_000, 50_000, volume=100),
+        candle(TUESDAY, 5_000, 5_300, 4_950, 5_100, volume=2_000, base_price=5_000),
+        # A later one leaves it alone.
+        candle(date(2026, 4, 1), 500, 500, 500, 500, base_price=510, volume=3),
+    )
+    for month in (MONDAY, date(2026, 4, 1)):
+        of_month = rows.filter(pl.col("trading_day").dt.month() == month.month)
+        lake.replace(DAILY_CANDLES, Scope.month(month), of_month)
+    asked = "open, high, low, close, volume, trading_value, is_rebased"
+    found = lake.read(f"SELECT {asked} FROM {view} ORDER BY trading_day").rows()
+    assert found == [
+        (5_000, 5_300, 4_900, 5_100, 3_000, 100 * 50_000 + 2_000 * 5_100, True),
+        (500, 500, 500, 500, 3, 1_500, False),
+    ]
 
 
 def test_five_minutes_are_made_from_minutes_and_the_closing_auction_stands_alone(

@@ -312,7 +312,7 @@ def test_the_store_keeps_finds_and_forgets(redis: Redis) -> None:
 
 def test_without_the_package_one_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "redis", None)
-    with pytest.raises(SettingsError, match=r"kis-assets\[redis\]"):
+    with pytest.raises(SettingsError, match=r"pip install 'redis>=8\.1'"):
         Redis(SecretStr("redis://127.0.0.1:1/0"))
 
 

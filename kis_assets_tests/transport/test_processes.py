@@ -283,7 +283,7 @@ def test_a_run_killed_half_way_goes_on_where_it_stopped(
     assert STOCKS - before <= again <= STOCKS - before + IN_FLIGHT
     assert simulator.tokens_issued == 1
     assert simulator.refusals == 0
-    lake = Lake(tmp_path / "kis", source="kis")
+    lake = Lake(tmp_path / "simulated_kis", source="simulated_kis")
     key = ["trading_day", "stock_code"]
-    stored = lake.scan(DAILY_CANDLES).collect().drop("fetched_at").sort(key)
-    assert stored.equals(right.drop("fetched_at").select(stored.columns).sort(key))
+    stored = lake.scan(DAILY_CANDLES).collect().drop("fetched_at", "source").sort(key)
+    assert stored.equals(right.drop("fetched_at", "source").select(stored.columns).sort(key))

@@ -9,6 +9,7 @@ import polars as pl
 
 from kis_assets.defs import universe
 from kis_assets.defs.availability import live_session, refuse_without_today
+from kis_assets.defs.checks.order_books import is_quoted
 from kis_assets.defs.materialization import (
     Report,
     asset_of,
@@ -17,8 +18,9 @@ from kis_assets.defs.materialization import (
     refuse_nothing_stored,
 )
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
+from kis_assets.errors import InvalidRequest
 from kis_assets.exchange import calendar
-from kis_assets.exchange.venues import Venue
+from kis_assets.exchange.venues import Venue, phases, session_at
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.sources.tables import Fetched, TableSource
 from kis_assets.tables import ORDER_BOOKS, PRICE_SNAPSHOTS, Table
@@ -41,6 +43,9 @@ def order_books(
     return _capture(context, kis, lake, ORDER_BOOKS, lambda tables: tables.order_books)
 
 
+_ASKED_FIRST = 10
+"""Books asked for first where the market is closed, before thousands are."""
+
 Fetch = Callable[[pl.DataFrame, date, datetime, Progress], Fetched]
 
 
@@ -59,10 +64,16 @@ def _capture(
         day = live_session(context.partition_key, captured_at, lake.lake, venue).day
         report = Report(kis)
         stocks = universe.of_day(kis, lake.lake, day)
+        ask = fetch(kis.tables)
+        are_books = "ask_price_1" in table.schema
+        if are_books and session_at(day, captured_at, venue) == "closed":
+            # Few requests tell: whether KIS shows books after the last trade is not documented.
+            few = ask(stocks.head(_ASKED_FIRST), day, captured_at, _unseen)
+            _refuse_empty(few, captured_at, venue)
         foretell(context, kis, table, stocks)
-        fetched = fetch(kis.tables)(
-            stocks, day, captured_at, logged(context.log.info, kis.listener)
-        )
+        fetched = ask(stocks, day, captured_at, logged(context.log.info, kis.listener))
+        if are_books:
+            _refuse_empty(fetched, captured_at, venue)
         if "price" in table.schema:
             kis.source.keep_prices(fetched.rows, captured_at)
         refuse_nothing_stored(fetched, f"{table.name} of {day}")
@@ -73,6 +84,27 @@ def _capture(
         answered = set(stocks["stock_code"]) - set(fetched.failed)
         scope = Scope.capture(day, captured_at).of(answered)
         return report.store(lake.lake, table, scope, fetched, stocks)
+
+
+def _refuse_empty(fetched: Fetched, at: datetime, venue: Venue) -> None:
+    """Refuse books without a single ask or bid: they would look like a capture, and tell nothing.
+
+    Raises:
+        InvalidRequest: nobody quotes at that moment.
+    """
+    if fetched.rows.is_empty() or fetched.rows.select(is_quoted().any()).item():
+        return
+    now = at.astimezone(calendar.SEOUL)
+    days = (now.date(), calendar.next_trading_day(now.date()))
+    opens = [phase.opens_at for day in days for phase in phases(day, venue) if phase.opens_at > now]
+    raise InvalidRequest(
+        f"nobody quotes at {now:%H:%M} in Seoul: every order book that was asked for is empty, and "
+        f"nothing is stored; ask again from {min(opens):%Y-%m-%d %H:%M} on"
+    )
+
+
+def _unseen(_completed: int, _total: int, _code: str) -> None:
+    """The progress of what is asked beforehand."""
 
 
 def _with_close(rows: pl.DataFrame, lake: Lake, session: calendar.Session) -> pl.DataFrame:

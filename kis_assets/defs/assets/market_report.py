@@ -11,6 +11,7 @@ from kis_assets.defs.materialization import OWNERS
 from kis_assets.defs.partitions import TRADING_DAYS
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.errors import InvalidRequest
+from kis_assets.exchange.venues import is_invented
 from kis_assets.report.daily_report import day_report
 from kis_assets.report.page import drawn, page, store
 
@@ -56,7 +57,7 @@ def market_report(
         html = page(report, lake.lake.source, pictures)
         path = store(lake.lake, day, html)
         metadata: dict[str, Any] = {}
-        if lake.lake.source.startswith("mock"):
+        if is_invented(lake.lake.source):
             metadata["MOCK DATA"] = "an invented market; nothing in it is real"
         metadata |= {
             "source": lake.lake.source,

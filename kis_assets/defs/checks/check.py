@@ -211,8 +211,13 @@ def asset_checks(table: Table, checks: Sequence[Check]) -> dg.AssetChecksDefinit
 
 
 def _beside(mine: Lake, settings: Settings) -> Lake | None:
-    other = {"kis": "krx", "krx": "kis"}.get(mine.source)
-    return None if other is None else Lake(settings.kis_data_dir / other, source=other)
+    """The other of KIS and KRX: both real, or both simulated."""
+    origin, _, name = mine.source.rpartition("_")
+    other = {"kis": "krx", "krx": "kis"}.get(name)
+    if other is None:
+        return None
+    there = f"{origin}_{other}" if origin else other
+    return Lake(settings.kis_data_dir / there, source=there)
 
 
 def _result(

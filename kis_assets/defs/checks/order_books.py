@@ -13,6 +13,21 @@ CONTINUOUS = "20"
 NO_INTERRUPTION = "N"
 
 
+def is_quoted() -> pl.Expr:
+    """Whether a book has an ask or a bid."""
+    return pl.col("ask_price_1").is_not_null() | pl.col("bid_price_1").is_not_null()
+
+
+def captures_are_made_while_people_quote(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """At least half of the books of a capture have an ask or a bid.
+
+    Halted stocks have none. Where most have none, the market was closed, and the capture says
+    nothing.
+    """
+    quoted = is_quoted().mean().over("captured_at")
+    return rows.filter(~is_quoted() & (quoted < 0.5)).select(*KEY, "session")
+
+
 def _steps(side: str, what: str) -> list[tuple[str, str]]:
     return [(f"{side}_{what}_{n}", f"{side}_{what}_{n + 1}") for n in _PLACES[:-1]]
 

@@ -78,6 +78,7 @@ LISTED: dict[Table, list[Check]] = {
         AS_MANY,
         Check(completeness.universe_is_covered),
         Check(prices.captures_are_of_their_session, blocks=True),
+        Check(books.captures_are_made_while_people_quote),
         Check(books.asks_rise_and_bids_fall, blocks=True),
         Check(books.best_bid_is_below_best_ask),
         Check(books.totals_cover_levels, WARN),

@@ -1,29 +1,48 @@
 -- One candle a week and stock, made from raw daily ones; trading_day is the last day
--- that is in it. A week with a split in it mixes two axes: see daily_candles_adjusted.
+-- that is in it. In a week with a split or the like, the days before it are put on the share count
+-- of the last day, so that one candle never mixes two: is_rebased says so.
 -- is_final says that none of its days will change.
 --
 -- trading_day: The last stored day of the week
 -- stock_code: as in daily_candles
--- open: First price of the first day with a trade; 0 in a week without one (시가) [KRW]
--- high: Highest price; 0 in a week without a trade (고가) [KRW]
--- low: Lowest price; 0 in a week without a trade (저가) [KRW]
+-- open: First price of the first day with a trade; null in a week without one (시가) [KRW]
+-- high: Highest price; null in a week without a trade (고가) [KRW]
+-- low: Lowest price; null in a week without a trade (저가) [KRW]
 -- close: Close of trading_day; the carried one without a trade (종가) [KRW]
 -- volume: Shares traded in the week (거래량) [shares]
 -- trading_value: Value traded in the week (거래대금) [KRW]
 -- days: Stored days of the week
+-- is_rebased: Whether days before a split or the like in the week are on the share count after it
 -- is_final: Whether every one of these days is final
 
 SELECT
     max(trading_day) AS trading_day,
     stock_code,
     -- A day without a regular trade has no open; it decides nothing but close and volume.
-    coalesce(arg_min(open, candles.trading_day) FILTER (open > 0), 0) AS open,
-    coalesce(max(high) FILTER (open > 0), 0) AS high,
-    coalesce(min(low) FILTER (open > 0), 0) AS low,
-    arg_max(close, candles.trading_day) AS close,
-    sum(volume)::BIGINT AS volume,
+    round(
+        arg_min(open * factor, days.trading_day) FILTER (open > 0)
+        / arg_max(factor, days.trading_day)
+    )::BIGINT AS open,
+    round(
+        max(high * factor) FILTER (open > 0) / arg_max(factor, days.trading_day)
+    )::BIGINT AS high,
+    round(
+        min(low * factor) FILTER (open > 0) / arg_max(factor, days.trading_day)
+    )::BIGINT AS low,
+    arg_max(close, days.trading_day) AS close,
+    round(sum(volume / factor) * arg_max(factor, days.trading_day))::BIGINT AS volume,
     sum(trading_value)::BIGINT AS trading_value,
     count(*) AS days,
+    min(factor) <> max(factor) AS is_rebased,
     bool_and(is_final) AS is_final
-FROM daily_candles AS candles
-GROUP BY date_trunc('week', candles.trading_day), stock_code
+FROM (
+    SELECT candles.*, coalesce(spans.factor, 1.0) AS factor
+    FROM daily_candles AS candles
+    LEFT JOIN adjustment_spans AS spans
+        ON spans.stock_code = candles.stock_code
+        AND candles.trading_day >= spans.since
+        AND candles.trading_day < spans.until
+    -- Without the factors of a year nothing would be rebased, and nobody would see it.
+    WHERE factors_are_made()
+) AS days
+GROUP BY date_trunc('week', days.trading_day), stock_code

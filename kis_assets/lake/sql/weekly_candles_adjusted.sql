@@ -4,9 +4,9 @@
 --
 -- trading_day: The last stored day of the week
 -- stock_code: as in daily_candles
--- open: First price of the first day with a trade; 0 in a week without one (시가) [KRW]
--- high: Highest price; 0 in a week without a trade (고가) [KRW]
--- low: Lowest price; 0 in a week without a trade (저가) [KRW]
+-- open: First price of the first day with a trade; null in a week without one (시가) [KRW]
+-- high: Highest price; null in a week without a trade (고가) [KRW]
+-- low: Lowest price; null in a week without a trade (저가) [KRW]
 -- close: Close of trading_day; the carried one without a trade (종가) [KRW]
 -- volume: Shares traded in the week (거래량) [shares]
 -- trading_value: Value traded in the week (거래대금) [KRW]
@@ -17,9 +17,9 @@ SELECT
     max(trading_day) AS trading_day,
     stock_code,
     -- A day without a regular trade has no open; it decides nothing but close and volume.
-    coalesce(arg_min(open, candles.trading_day) FILTER (open > 0), 0) AS open,
-    coalesce(max(high) FILTER (open > 0), 0) AS high,
-    coalesce(min(low) FILTER (open > 0), 0) AS low,
+    arg_min(open, candles.trading_day) FILTER (open > 0) AS open,
+    max(high) FILTER (open > 0) AS high,
+    min(low) FILTER (open > 0) AS low,
     arg_max(close, candles.trading_day) AS close,
     sum(volume)::BIGINT AS volume,
     sum(trading_value)::BIGINT AS trading_value,

@@ -10,7 +10,7 @@ from pathlib import Path
 import uvicorn
 from rich.console import Console
 
-from kis_assets.exchange import calendar
+from kis_assets.exchange import calendar, venues
 from kis_assets.simulator.market.market import Market
 from kis_assets.simulator.market.model import ModelMarket
 from kis_assets.simulator.market.replay import ReplayMarket
@@ -85,5 +85,6 @@ def start(
     console.print("# Point the client at it:")
     for variable, value in lines.items():
         console.print(f"export {variable}={value}")
+    console.print(f"# Rows are called {venues.SIMULATED}kis, and lie in a folder of that name.")
     console.print("# Stop it with Ctrl-C.")
     server.run(sockets=[listener])
