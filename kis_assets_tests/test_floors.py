@@ -25,6 +25,7 @@ FLOORS = (
     {"defs"},  # Dagster's objects
     {"definitions"},
     {"execution", "market"},
+    {"site"},  # pages made of what is stored
     {"cli"},
 )
 

@@ -51,7 +51,7 @@ def all_stocks(market: Market) -> pl.DataFrame:
         "SELECT stock_code, stock_name, english_name, market, sector, listed_on, is_halted, "
         "is_administrative FROM stocks"
     )
-    facts = market.screen(columns=", ".join(("stock_code", *_FACTS)))
+    facts = market.sql(f"SELECT stock_code, {', '.join(_FACTS)} FROM facts")  # noqa: S608
     return (
         newest.join(known, on="stock_code", how="left")
         .join(facts, on="stock_code", how="left")

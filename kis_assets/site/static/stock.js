@@ -103,6 +103,7 @@ site.stock = (it) => {
       const bars = chart.addSeries(HistogramSeries,
         {priceFormat: compact, lastValueVisible: false, priceLineVisible: false}, 1);
       chart.panes()[1].setStretchFactor(0.28);
+      bars.priceScale().applyOptions({scaleMargins: {top: 0.3, bottom: 0}});
       redraw = () => {
         candles.setData(rows[prices]);
         bars.setData(volumes(rows[prices]));
@@ -157,7 +158,8 @@ site.stock = (it) => {
       const before = line.createPriceLine({price: base, lineWidth: 1, lineStyle: 2, axisLabelVisible: true, title: ""});
       const traded = chart.addSeries(HistogramSeries,
         {priceFormat: compact, lastValueVisible: false, priceLineVisible: false}, 1);
-      chart.panes()[1].setStretchFactor(0.3);
+      chart.panes()[1].setStretchFactor(0.28);
+      traded.priceScale().applyOptions({scaleMargins: {top: 0.3, bottom: 0}});
       line.setData(bars.map(({time, close}) => ({time, value: close})));
       chart.timeScale().fitContent();
       return () => {
