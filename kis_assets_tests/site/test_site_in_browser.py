@@ -212,13 +212,15 @@ def test_a_stock_shows_everything_in_both_themes(browser: Browser) -> None:
     assert "split" in browser.texts("[data-rows=actions] td")
     assert browser.driver.title.endswith("MOCK DATA")
 
-    raw = browser.picture("candles")
-    browser.click("[data-prices=adjusted]")
-    assert browser.picture("candles") != raw
+    adjusted = browser.picture("candles")
     assert browser.all("[data-note=adjusted]")
     browser.click("[data-prices=raw]")
-    assert browser.picture("candles") == raw
+    assert browser.picture("candles") != adjusted
+    assert not browser.all("[data-note=adjusted]")
+    browser.shot("stock-raw")
+    browser.click("[data-prices=adjusted]")
     browser.shot("stock-light")
+    in_light = browser.picture("candles")
     assert (
         browser.run("return getComputedStyle(document.body).backgroundColor")
         == "rgb(247, 247, 245)"
@@ -227,7 +229,7 @@ def test_a_stock_shows_everything_in_both_themes(browser: Browser) -> None:
     assert (
         browser.run("return getComputedStyle(document.body).backgroundColor") == "rgb(18, 21, 26)"
     )
-    assert browser.picture("candles") != raw
+    assert browser.picture("candles") != in_light
     browser.shot("stock-dark")
 
 

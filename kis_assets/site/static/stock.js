@@ -97,7 +97,7 @@ site.stock = (it) => {
       time: bar.time, open: adjusted.open[place], high: adjusted.high[place], low: adjusted.low[place],
       close: adjusted.close[place], volume: adjusted.volume[place],
     })) : raw};
-    let prices = "raw", span = 126, redraw;
+    let prices = "adjusted", span = 126, redraw;
     const made = chart("candles", (chart) => {
       const candles = chart.addSeries(CandlestickSeries, {priceFormat: krw, borderVisible: false, priceLineVisible: false});
       const bars = chart.addSeries(HistogramSeries,
