@@ -26,12 +26,13 @@ from kis_assets.settings import Settings
 from kis_assets.site import stocks as of_stocks
 from kis_assets.site.pages import Pages
 
-DAYS = 20
+DAYS = 60
 """Newest stored days that have an evening report."""
 _CHARTS = "lightweight-charts"
 _OURS = b"// kis-assets site:"
 """How the first file of a site begins: a folder that has it may be written to."""
-_SCRIPT = re.compile(r"[0-9A-Z]{6,7}\.js")
+_CHANGING = re.compile(r"stocks/[0-9A-Z]{6,7}\.js|days/\d{4}-\d\d-\d\d\.html")
+"""Files of ours that are there one day and not the next."""
 Progress = Callable[[str], None]
 
 
@@ -72,11 +73,13 @@ def build(settings: Settings, lake: Lake, folder: Path, progress: Progress) -> M
         if stocks.is_empty():
             raise NotStored("neither prices nor daily candles are stored; run: kis-assets run")
         made.stocks = stocks.height
-        for path, content in _files(settings, lake, market, stocks, made, progress):
-            _write(folder / path, content, made)
-    kept = {f"{code}.js" for code in stocks["stock_code"]}
-    for path in (folder / "stocks").iterdir():
-        if _SCRIPT.fullmatch(path.name) and path.name not in kept:  # it is not stored any more
+        kept: set[str] = set()
+        for name, content in _files(settings, lake, market, stocks, made, progress):
+            _write(folder / name, content, made)
+            kept.add(name)
+    for path in (*folder.glob("stocks/*"), *folder.glob("days/*")):
+        name = path.relative_to(folder).as_posix()
+        if _CHANGING.fullmatch(name) and name not in kept:  # it is not stored any more, or older
             path.unlink()
             made.removed += 1
     return made

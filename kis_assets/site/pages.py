@@ -143,7 +143,7 @@ def _bars(quotes: pl.DataFrame) -> list[tuple[str, str, int]]:
     """How many stocks changed by how much: a label, which way, how many."""
     rate, first, last = pl.col("change_rate"), _STEPS[-1], _STEPS[0]
     down = [
-        (f"−{high}…{-low}", "down", (rate < 0) & (rate <= -low) & (rate > -high))
+        (f"−{high}…{'−' if low else ''}{low}", "down", (rate < 0) & (rate <= -low) & (rate > -high))
         for low, high in pairwise(_STEPS)
     ]
     up = [

@@ -14,8 +14,6 @@ KOREAN = {
     "Market": "시장",
     "Evening reports": "일일 리포트",
     "Condition of the data": "데이터 상태",
-    "Search of stocks": "종목 검색",
-    "Dark or light": "밝게·어둡게",
     "MOCK DATA: an invented market. Nothing on this page is real.": (
         "모의 데이터: 가상의 시장입니다. 이 페이지의 어떤 값도 실제가 아닙니다."
     ),
@@ -29,8 +27,6 @@ KOREAN = {
     "None.": "없음",
     # the market
     "All stocks": "전 종목",
-    "{count:,} stocks": "{count:,}종목",
-    "code": "코드",
     "more": "더 보기",
     "No stock fits.": "해당하는 종목이 없습니다.",
     "Price and change are those of the newest capture, else of the newest daily candle.": (
@@ -39,7 +35,6 @@ KOREAN = {
     "No day is stored that could be told of.": "리포트를 만들 수 있는 날이 없습니다.",
     "newest day": "최근일",
     # a stock
-    "Stock": "종목",
     "No such stock is stored.": "저장되지 않은 종목입니다.",
     "price": "현재가",
     "open": "시가",
@@ -54,8 +49,6 @@ KOREAN = {
     "dividend yield": "배당수익률",
     "held by foreigners": "외국인 지분율",
     "Daily candles": "일봉",
-    "Prices": "주가",
-    "Span": "기간",
     "raw": "원주가",
     "adjusted": "수정주가",
     "Adjusted to the share count of the newest day.": "최근일의 주식 수로 수정한 주가입니다.",
@@ -100,7 +93,6 @@ KOREAN = {
     "days": "일수",
     # a day
     "Changes of the day": "등락률 분포",
-    "unchanged": "보합",
     "day": "날짜",
     "stock": "종목",
     "price, KRW": "현재가(원)",

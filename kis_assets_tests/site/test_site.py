@@ -444,13 +444,17 @@ def test_what_has_not_changed_is_not_written_again(lake: Lake, tmp_path: Path) -
     assert not {f"stocks/{SAMSUNG}.js", "stock.html", "site.css"} & changed
 
 
-def test_a_stock_that_is_not_stored_any_more_has_no_page(lake: Lake, tmp_path: Path) -> None:
+def test_stocks_and_days_that_are_not_stored_any_more_have_no_page(
+    lake: Lake, tmp_path: Path
+) -> None:
     folder = tmp_path / "site"
     built(tmp_path / "data", folder)
+    before = set(stamps(folder))
     shutil.copy(folder / "stocks" / f"{SAMSUNG}.js", folder / "stocks" / "000660.js")
+    shutil.copy(folder / "days" / f"{DAY}.html", folder / "days" / "2020-01-02.html")
     (folder / "stocks" / "notes.txt").write_text("mine")
-    assert built(tmp_path / "data", folder).removed == 1
-    assert {path.name for path in (folder / "stocks").iterdir()} == {f"{SAMSUNG}.js", "notes.txt"}
+    assert built(tmp_path / "data", folder).removed == 2
+    assert set(stamps(folder)) == before | {"stocks/notes.txt"}
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(lake: Lake, tmp_path: Path) -> None:

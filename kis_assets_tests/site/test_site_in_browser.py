@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 from urllib.parse import urlsplit
 
 import pytest
@@ -179,7 +180,7 @@ def test_stocks_are_found_by_either_name_and_by_code_with_the_keyboard_alone(
     browser.open("index.html")
     assert len(browser.texts(".market tbody tr")) == 5
     browser.shot("index")
-    for text in ("삼성", "samsung ELEC", "00593"):
+    for text in ("삼성", normalize("NFD", "삼성"), "ㅅㅅㅈㅈ", "samsung ELEC", "00593"):
         browser.typed(text)
         assert browser.texts(".market tbody small") == [SAMSUNG]
     browser.typed("<b>")

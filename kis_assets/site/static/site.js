@@ -81,9 +81,12 @@ function showMarket(rows) {
   const {element, both, whole, won, way, percent} = site;
   const STEP = 50;
   const plain = (text) => text.normalize("NFC").toLowerCase().replace(/\s+/g, "");
+  // 삼성전자 is also found by ㅅㅅㅈㅈ.
+  const initials = (text) => text.replace(/[가-힣]/g, (letter) =>
+    "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ"[Math.floor((letter.charCodeAt(0) - 0xac00) / 588)]);
   const stocks = rows.map(([code, name, english, market, price, rate, value, cap]) => ({
     code, name, english: english || name, market, price, rate, value, cap,
-    words: [code, name, english || ""].map(plain),
+    words: [code, name, english || "", initials(name.normalize("NFC"))].map(plain),
   }));
   const input = document.querySelector("[data-search]").q;
   const [body, more] = [document.querySelector(".market tbody"), document.querySelector("[data-more]")];
