@@ -8,6 +8,8 @@ import json
 import re
 import shutil
 import string
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date, timedelta
 from hashlib import sha256
@@ -284,7 +286,8 @@ def test_every_text_that_rows_bring_has_its_korean(small_lake: Path) -> None:
 
 
 def test_no_korean_is_left_of_a_text_that_is_gone(small_lake: Path) -> None:
-    code = [*TEMPLATES, ROOT / "kis_assets/report/page.py", ROOT / "kis_assets/site/pages.py"]
+    code = [*TEMPLATES, ROOT / "kis_assets" / "site" / "pages.py"]
+    code += [ROOT / "kis_assets" / "report" / name for name in ("page.py", "figures.py")]
     text = "".join(path.read_text(encoding="utf-8") for path in code)
     left = words.KOREAN.keys() - told_by_data(small_lake)
     assert {it for it in left if f'"{it}"' not in text} == set()
@@ -506,6 +509,17 @@ def test_the_report_of_a_stored_day_is_made_and_opened(typed: Lake, opened: list
     assert opened == [page.as_uri()]
     assert "MOCK DATA" in page.read_text(encoding="utf-8")
     assert Said("report", "--date", "2026-03-16").out.strip().endswith("2026-03-16.html")
+
+
+def test_pages_are_made_without_dagster_and_without_a_client(typed: Lake) -> None:
+    code = "import sys; from kis_assets.cli import app; app(standalone_mode=False); {}"
+    done = subprocess.run(
+        [sys.executable, "-c", code.format("print(*sys.modules)"), "site"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "polars" in loaded
+    assert not {"dagster", "httpx", "matplotlib"} & loaded
 
 
 def test_without_a_browser_it_says_where_the_page_is(
