@@ -511,7 +511,7 @@ def test_the_report_of_a_stored_day_is_made_and_opened(typed: Lake, opened: list
     assert Said("report", "--date", "2026-03-16").out.strip().endswith("2026-03-16.html")
 
 
-def test_pages_are_made_without_dagster_and_without_a_client(typed: Lake) -> None:
+def test_the_site_is_made_without_dagster_and_without_pictures(typed: Lake) -> None:
     code = "import sys; from kis_assets.cli import app; app(standalone_mode=False); {}"
     done = subprocess.run(
         [sys.executable, "-c", code.format("print(*sys.modules)"), "site"],
@@ -519,7 +519,7 @@ def test_pages_are_made_without_dagster_and_without_a_client(typed: Lake) -> Non
     )  # fmt: skip
     loaded = set(done.stdout.splitlines()[-1].split())
     assert "polars" in loaded
-    assert not {"dagster", "httpx", "matplotlib"} & loaded
+    assert not {"dagster", "matplotlib"} & loaded
 
 
 def test_without_a_browser_it_says_where_the_page_is(
