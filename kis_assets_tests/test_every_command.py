@@ -163,6 +163,12 @@ BACKFILLS = {
 }
 """What fetches the past: how many partitions, and whether it begins."""
 
+SHOWS = {
+    "kis-assets report": "data/mock/reports/2026-03-17.html",
+    "kis-assets site": "data/mock/site/index.html",
+}
+"""What makes pages of what is stored, and the page it names in the end."""
+
 SERVES = ("metrics", "ui", "simulate", "simulate --replay FOLDER --at 2026-03-17T15:40+09:00")
 """What goes on until Ctrl-C, each with a test of its own below."""
 
@@ -220,6 +226,7 @@ def test_every_command_of_every_page_is_in_one_table_and_no_other() -> None:
         *FETCHES,
         *PUBLISHES,
         *BACKFILLS,
+        *SHOWS,
         *(f"kis-assets {words}" for words in SERVES),
         *(f"make {target}" for target in MAKES),
         *WITHOUT_MAKE,
@@ -328,6 +335,23 @@ def test_what_fetches_a_day_stores_it(
         found = "krx/parquet/krx_daily/*" if table == "krx_daily" else f"mock/parquet/{table}/*"
         found = "mock/reports/*.html" if table == "market_report" else found
         assert [path for path in (tmp_path / "data").glob(found) if path.stat().st_size > 1000]
+
+
+@pytest.mark.parametrize("command", SHOWS)
+def test_what_makes_pages_names_the_page(
+    small_lake: Path, command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What stands on them: `test_site.py`."""
+    monkeypatch.setenv("DATA_SOURCE_TYPE", "mock")
+    monkeypatch.setattr("kis_assets.site.build.DAYS", 1)
+    folder = tmp_path / "data" / "mock"
+    folder.mkdir(parents=True)
+    for path in small_lake.iterdir():  # which nobody may write into
+        (folder / path.name).symlink_to(path)
+    done = Said(*shlex.split(command)[1:])
+    assert done.status == 0, done.err
+    assert done.out.splitlines()[-1] == str(tmp_path / SHOWS[command])
+    assert "MOCK DATA" in (tmp_path / SHOWS[command]).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("command", BACKFILLS)

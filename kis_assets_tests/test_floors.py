@@ -25,7 +25,7 @@ FLOORS = (
     {"defs"},  # Dagster's objects
     {"definitions"},
     {"execution", "market"},
-    {"agents"},
+    {"agents", "site"},  # what is stored: for agents, and as pages
     {"cli"},
 )
 

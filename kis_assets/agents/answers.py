@@ -19,6 +19,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 from kis_assets.exchange import days
+from kis_assets.exchange.venues import is_invented
 from kis_assets.lake import queries
 from kis_assets.lake.locked import LockedReader, Refused
 from kis_assets.lake.reader import NotStoredWarning
@@ -42,8 +43,6 @@ MARK = (
     "MOCK: invented prices under real or invented names. Tell the user so with every figure; "
     "decide nothing by them"
 )
-_REAL = ("kis", "krx")
-"""The sources of real rows; see `Settings.source_name`, which adds a venue."""
 
 
 class LockedMarket(Market):
@@ -79,7 +78,7 @@ class Answers:
     @property
     def is_invented(self) -> bool:
         """Whether its rows are anything but what KIS or KRX said."""
-        return self.source.partition("-")[0] not in _REAL
+        return is_invented(self.source)
 
     def tables(self) -> Answer:
         """Every table and view: what it shows, and from when to when rows are stored."""
