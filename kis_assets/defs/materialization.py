@@ -15,7 +15,7 @@ import polars as pl
 from kis_assets.charts import of_tables
 from kis_assets.defs import asset_metadata, universe
 from kis_assets.defs.asset_metadata import SHOWN, markdown, standing
-from kis_assets.defs.partitions import partitions_of
+from kis_assets.defs.partitions import partitions_of, upstream
 from kis_assets.defs.resources import KISResource
 from kis_assets.exchange import calendar
 from kis_assets.lake.delta import PublishError, publish
@@ -23,7 +23,7 @@ from kis_assets.lake.lake import Change, Lake, Scope
 from kis_assets.lake.quality import account, record
 from kis_assets.monitoring import costs
 from kis_assets.sources.tables import Fetched
-from kis_assets.tables import Table
+from kis_assets.tables import TABLES, Table
 from kis_assets.transport.fan_out import Progress
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def asset_of(
     return dg.asset(
         name=table.name,
         partitions_def=partitions_of(table),
-        deps=deps,
+        deps=[upstream(it) if isinstance(it, str) and it in TABLES else it for it in deps],
         group_name=group,
         owners=OWNERS,
         kinds={"python", "parquet"},
