@@ -4,6 +4,7 @@ Dagster finds `load` and calls it. Programs take `defs`, which is what it gives.
 """
 
 import os
+import warnings
 from functools import cache
 from typing import Any
 
@@ -42,8 +43,13 @@ def load() -> dg.Definitions:
 
     # Read here as well: whether schedules run from the start, and when, is part of what they are.
     settings = Settings.load()
+    found = dg.load_assets_from_package_module(assets, include_specs=True)
+    with warnings.catch_warnings():
+        # Links to the code are a beta of Dagster's, which is pinned.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        found = dg.with_source_code_references(found)
     return dg.Definitions(
-        assets=dg.load_assets_from_package_module(assets, include_specs=True),
+        assets=found,
         asset_checks=CHECKS,
         jobs=JOBS,
         schedules=schedules(settings),

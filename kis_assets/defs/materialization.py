@@ -29,22 +29,31 @@ from kis_assets.transport.fan_out import Progress
 log = logging.getLogger(__name__)
 
 OWNERS = ["team:market-data"]
+_ASKED = {"kis_live": "kis_open_api", "kis_history": "kis_open_api", "krx": "krx_open_api"}
+"""What the runs of a pool ask."""
 EVERY = 100
 FEW = 5
 """Stocks named beside a reason; which have none and why is kept in `quality`."""
 
 
 def asset_of(
-    table: Table, group: str, *, pool: str | None = None, deps: Sequence[str | dg.AssetSpec] = ()
+    table: Table, group: str, *, pool: str | None = None, deps: Sequence[str] = ()
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """The decorator that makes a function the asset of a table: named and described as that is."""
+    """The decorator that makes a function the asset of a table: named and described as that is.
+
+    It follows `deps`, and what its pool is asked of.
+    """
+    asked = [_ASKED[pool]] if pool else []
+    source = table.own_source or "kis"
+    tags = {"source": source, "table": table.name, "domain": group}
     return dg.asset(
         name=table.name,
         partitions_def=partitions_of(table),
-        deps=[upstream(it) if isinstance(it, str) and it in TABLES else it for it in deps],
+        deps=[upstream(it) if it in TABLES else it for it in (*asked, *deps)],
         group_name=group,
         owners=OWNERS,
-        kinds={"python", "parquet"},
+        kinds={"python", "parquet"} | ({source} if asked else set()),
+        tags=tags | ({"live": table.live} if table.live else {}),
         pool=pool,
         description=table.description,
         metadata=_described(table),
