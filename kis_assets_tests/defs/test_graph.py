@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -14,6 +18,8 @@ from kis_assets.defs.assets.views import SHOWN
 from kis_assets.execution.runner import partition_of
 from kis_assets.lake.views import VIEWS
 from kis_assets.tables import TABLES
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +105,36 @@ def test_an_asset_links_to_its_code(graph: AssetGraph) -> None:
         (reference, *_) = graph.get(key).metadata["dagster/code_references"].code_references
         path = Path(reference.file_path)
         assert (path.is_file(), path.parent.name) == (True, "assets"), key
+
+
+def test_an_asset_says_when_it_is_really_made(graph: AssetGraph) -> None:
+    assert graph.get(dg.AssetKey("valuations")).metadata["runs (Seoul)"] == (
+        "valuations_close: 15 minutes after the close"
+    )
+    assert graph.get(dg.AssetKey("credit_balances")).metadata["runs (Seoul)"] == (
+        "credit_morning: at 07:45, of 3 sessions before"
+    )
+
+
+@pytest.mark.slow
+def test_the_tools_of_dagster_find_all_of_it(tmp_path: Path) -> None:
+    dg_tool = Path(sys.executable).with_name("dg")
+    if not dg_tool.exists():
+        pytest.skip("dg is not installed: make test-all installs it with the dev extra")
+    environment = os.environ | {"DATA_SOURCE_TYPE": "mock", "KIS_DATA_DIR": str(tmp_path)}
+    # As an activated environment says; else dg warns.
+    environment |= {"VIRTUAL_ENV": sys.prefix, "HOME": str(tmp_path)}
+
+    def asked(*words: str) -> str:
+        done = subprocess.run(
+            [dg_tool, *words], cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    asked("check", "defs")
+    listed = json.loads(asked("list", "defs", "--json"))
+    assert {"krx_open_api", "daily_candles", "dataset_condition"} <= {
+        asset["key"] for asset in listed["assets"]
+    }
+    assert "freshness" in {job["name"] for job in listed["jobs"]}
