@@ -43,7 +43,7 @@ DAILY_CANDLES = Table(
     is_usual=True,
     cost=Cost(is_compared=True),
     preview=Preview(
-        "trading_day stock_code close change volume trading_value",
+        "trading_day stock_code close change trading_value",
         largest="trading_value",
         where=pl.col("trading_day") == pl.col("trading_day").max(),
     ),
@@ -175,7 +175,7 @@ MINUTE_CANDLES = Table(
     catch_up="minute_candle_ingestion",
     # What the volumes of a real day came to; with an after-market those of simulated days.
     cost=Cost(per_stock=2.6, since_after_market=3.9),
-    preview=Preview("started_at stock_code close volume trading_value", largest="trading_value"),
+    preview=Preview("started_at stock_code close trading_value", largest="trading_value"),
     chart="minute_coverage",
     columns=(
         TRADING_DAY,

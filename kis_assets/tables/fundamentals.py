@@ -32,7 +32,7 @@ VALUATIONS = Table(
     sources=("kis", "mock"),
     live="quotes",
     cost=Cost(),
-    preview=Preview("stock_code price per pbr foreign_rate market_cap", largest="market_cap"),
+    preview=Preview("stock_code price per pbr market_cap", largest="market_cap"),
     columns=(
         TRADING_DAY,
         instant("captured_at", "When the capture started; the same for all its rows"),

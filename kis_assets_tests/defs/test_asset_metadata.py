@@ -14,7 +14,7 @@ from kis_assets_tests.support.in_process import materialize, metadata, point_at
 from kis_assets_tests.support.small_rows import candle, frame
 
 DAY = date(2026, 3, 17)
-MOST = 7
+MOST = 6
 """Columns that an asset's page shows without cutting one off, names included."""
 
 
