@@ -43,7 +43,7 @@ DAILY_CANDLES = Table(
     is_usual=True,
     cost=Cost(is_compared=True),
     preview=Preview(
-        "trading_day stock_code close change trading_value",
+        "trading_day stock_code close trading_value",
         largest="trading_value",
         where=pl.col("trading_day") == pl.col("trading_day").max(),
     ),

@@ -2,22 +2,21 @@
 
 import dagster as dg
 
+from kis_assets.defs.checks.registry import LISTED
 from kis_assets.defs.materialization import OWNERS
 from kis_assets.lake.views import VIEWS
-from kis_assets.tables import QUALITY, REQUESTS, TABLES
 
 SHOWN = ("daily_candles_adjusted", "latest_prices", "dataset_condition")
-_KEPT_BESIDE = {QUALITY.name, REQUESTS.name}
-"""Tables that are no assets: what all runs say of themselves."""
+_MADE = {table.name for table in LISTED}
 
 
 def _view(name: str) -> dg.AssetSpec:
     view = VIEWS[name]
-    # What checks found is said by every table.
-    read = set(TABLES) if QUALITY.name in view.tables else view.tables
+    # What is no asset, as `quality`, is said by the runs of all of them.
+    read = view.tables if view.tables <= _MADE else _MADE
     return dg.AssetSpec(
         name,
-        deps=sorted(read - _KEPT_BESIDE),
+        deps=sorted(read),
         group_name="views",
         owners=OWNERS,
         kinds={"duckdb", "sql"},

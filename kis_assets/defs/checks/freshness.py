@@ -10,10 +10,10 @@ import dagster as dg
 from kis_assets.defs.checks.registry import LISTED
 from kis_assets.defs.resources import LakeResource, plain_failures
 from kis_assets.lake.lake import Lake
-from kis_assets.tables import MARKET_DAYS, Table
+from kis_assets.tables import Table
 
 NAME = "newest_session_is_stored"
-JUDGED = [table for table in LISTED if table is not MARKET_DAYS]
+JUDGED = [table for table in LISTED if table.partition != "year"]
 _NEWEST_DUE = """
 SELECT table_name, trading_day, condition, reason
 FROM dataset_condition
