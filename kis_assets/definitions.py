@@ -44,11 +44,11 @@ def load() -> dg.Definitions:
 
     # Read here as well: whether schedules run from the start, and when, is part of what they are.
     settings = Settings.load()
-    found = dg.load_assets_from_package_module(assets, include_specs=True)
+    found: list[Any] = [*dg.load_assets_from_package_module(assets, include_specs=True)]
     with warnings.catch_warnings():
         # Links to the code are a beta of Dagster's, which is pinned.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        found = dg.with_source_code_references(found)
+        found = [*dg.with_source_code_references(found)]
     made = when_made(settings)
 
     def with_times(spec: dg.AssetSpec) -> dg.AssetSpec:
