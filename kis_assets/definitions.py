@@ -55,7 +55,7 @@ def load() -> dg.Definitions:
         said = made.get(spec.key.to_user_string())
         return spec.merge_attributes(metadata={"runs (Seoul)": said}) if said else spec
 
-    found = dg.map_asset_specs(with_times, found)
+    found = [*dg.map_asset_specs(with_times, found)]
     return dg.Definitions(
         assets=found,
         asset_checks=[*CHECKS, freshness_checks],
