@@ -4,6 +4,7 @@ Dagster finds `load` and calls it. Programs take `defs`, which is what it gives.
 """
 
 import os
+import warnings
 from functools import cache
 from typing import Any
 
@@ -35,18 +36,31 @@ def load() -> dg.Definitions:
     # Not only where it is unset: Polars sets it too, and processes that it starts inherit that.
     os.environ["_RJEM_MALLOC_CONF"] = _ALLOCATOR
     from kis_assets.defs import assets
+    from kis_assets.defs.checks.freshness import freshness_checks
     from kis_assets.defs.checks.registry import CHECKS
     from kis_assets.defs.jobs import JOBS
     from kis_assets.defs.resources import KISResource, LakeResource, credential
-    from kis_assets.defs.schedules import schedules
+    from kis_assets.defs.schedules import schedules, when_made
     from kis_assets.defs.sensors import sensors
 
     # Read here as well: whether schedules run from the start, and when, is part of what they are.
     settings = Settings.load()
     name = settings.source_name
+    found: list[Any] = [*dg.load_assets_from_package_module(assets, include_specs=True)]
+    with warnings.catch_warnings():
+        # Links to the code are a beta of Dagster's, which is pinned.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        found = [*dg.with_source_code_references(found)]
+    made = when_made(settings)
+
+    def with_times(spec: dg.AssetSpec) -> dg.AssetSpec:
+        said = made.get(spec.key.to_user_string())
+        return spec.merge_attributes(metadata={"runs (Seoul)": said}) if said else spec
+
+    found = [*dg.map_asset_specs(with_times, found)]
     return dg.Definitions(
-        assets=dg.load_assets_from_package_module(assets, include_specs=True),
-        asset_checks=CHECKS,
+        assets=found,
+        asset_checks=[*CHECKS, freshness_checks],
         jobs=JOBS,
         schedules=schedules(settings),
         sensors=sensors(settings),

@@ -57,6 +57,8 @@ SERVERS = "kis.test,krx.test,real.test,virtual.test,proxy.test,other.test"
 
 # Fixtures of a module load settings before `clean_environment` sets it for each test.
 os.environ["KIS_TRUSTED_HOSTS"] = SERVERS
+# The tests' days, and not the day on which they run, are partitions of assets loaded in a process.
+os.environ["KIS_FIRST_DAY"] = FIRST_DAY = "2020-01-01"
 
 EVENING = datetime(2026, 3, 17, 20, 50, tzinfo=calendar.SEOUL)
 """A Tuesday after the last trade, the last of the market days."""
@@ -92,6 +94,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
         ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("KIS_TRUSTED_HOSTS", SERVERS)
+    monkeypatch.setenv("KIS_FIRST_DAY", FIRST_DAY)
     monkeypatch.chdir(tmp_path)
     with stamina.set_testing(True, attempts=4, cap=True):
         yield

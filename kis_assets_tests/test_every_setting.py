@@ -68,6 +68,7 @@ SHOWN_BY: dict[str, str] = {
     "kis_lake_keep_days": "test_every_setting.py::test_the_lake_keeps_old_versions_for_its_days",
     "kis_lake_url": "test_delta.py::test_a_materialization_publishes_what_it_stored",
     "kis_replay_at": f"{DAYS}during_the_session_the_newest_snapshot_answers",
+    "kis_first_day": "test_first_days.py::test_a_setting_puts_it_earlier",
     "krx_api_key": f"{KRX}a_refused_key_says_that_each_api_is_applied_for",
     "krx_api_base_url": f"{KRX}seven_days_arrive_value_for_value",
     "kis_schedules": "test_sensors.py::test_a_setting_starts_every_schedule_and_sensor",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
@@ -19,15 +19,24 @@ FIRST = 8
 SHOWN = 20
 
 
-def preview(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
-    """The few rows of a table that people look at first, in the columns that matter."""
+def preview(table: Table, rows: pl.DataFrame, stocks: pl.DataFrame | None = None) -> pl.DataFrame:
+    """The few rows of a table that people look at first, in the columns that matter.
+
+    Beside a code stands its name, where `stocks`, rows of `stock_master`, have it.
+    """
     shown = table.preview or Preview(" ".join(table.schema))
     found = rows.lazy() if shown.where is None else rows.lazy().filter(shown.where)
     columns = shown.columns.split()
     if shown.largest:
         # Lazily, so that only those columns are ranked: of half a million minutes all take 80 MB.
         found = found.select({*columns, shown.largest}).top_k(FIRST, by=shown.largest)
-    return found.select(columns).collect()
+    first = found.select(columns).collect()
+    if stocks is None or "stock_code" not in columns or "stock_name" in columns:
+        return first
+    names = stocks.select("stock_code", "stock_name").unique("stock_code", keep="last")
+    named = first.join(names, on="stock_code", how="left", maintain_order="left")
+    at = columns.index("stock_code") + 1
+    return named.select(*columns[:at], "stock_name", *columns[at:])
 
 
 def embedded(png: bytes, words: str) -> dg.MarkdownMetadataValue:
@@ -61,8 +70,13 @@ def cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.2f}"
     if isinstance(value, datetime):
-        return f"{value.astimezone(calendar.SEOUL):%Y-%m-%d %H:%M}"
-    return str(value)
+        return _unbroken(f"{value.astimezone(calendar.SEOUL):%Y-%m-%d %H:%M}")
+    return _unbroken(str(value)) if isinstance(value, date) else str(value)
+
+
+def _unbroken(moment: str) -> str:
+    """A day or an instant that a narrow column does not break at its hyphens or its blank."""
+    return moment.translate({ord("-"): "\N{NON-BREAKING HYPHEN}", ord(" "): "\N{NO-BREAK SPACE}"})
 
 
 def standing(found: Mapping[str, Any], rate: float) -> dict[str, Any]:

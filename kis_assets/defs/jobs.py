@@ -1,56 +1,65 @@
 """Which jobs there are, and which of their runs are at work."""
 
+from typing import Any
+
 import dagster as dg
 
 from kis_assets.defs.cache_warming import warm_cache
 from kis_assets.defs.candle_repair import fetch_provisional_candles_again
+from kis_assets.defs.checks.freshness import JUDGED, key_of
 from kis_assets.defs.lake_maintenance import maintain
 from kis_assets.settings import Settings
 from kis_assets.tables import TABLES
 
+_FRESHNESS = dg.AssetSelection.checks(*map(key_of, JUDGED))
+
+
+MAKES: dict[str, tuple[str, ...]] = {}
+"""By job, the assets that it makes."""
+
+
+def _job(name: str, *tables: str) -> Any:
+    """The job that makes and checks these assets; whether others are fresh is another one."""
+    MAKES[name] = tables
+    return dg.define_asset_job(name, selection=dg.AssetSelection.assets(*tables) - _FRESHNESS)
+
+
+freshness = dg.define_asset_job(
+    "freshness",
+    selection=_FRESHNESS,
+    description="Look whether the newest session of each table is stored.",
+)
 # A run has one kind of partition, so a day is several jobs.
-market_calendar = dg.define_asset_job("market_calendar", selection=["market_days"])
-stock_master_ingestion = dg.define_asset_job("stock_master_ingestion", selection=["stock_master"])
-reference_ingestion = dg.define_asset_job(
-    "reference_ingestion", selection=["stock_info", "corporate_actions"]
-)
+market_calendar = _job("market_calendar", "market_days")
+stock_master_ingestion = _job("stock_master_ingestion", "stock_master")
+reference_ingestion = _job("reference_ingestion", "stock_info", "corporate_actions")
 # Of the candles of a day, whose marks tell what no list announced.
-corporate_action_ingestion = dg.define_asset_job(
-    "corporate_action_ingestion", selection=["corporate_actions"]
-)
+corporate_action_ingestion = _job("corporate_action_ingestion", "corporate_actions")
 # The lake makes factors whenever candles change: this records and checks them.
-price_adjustment = dg.define_asset_job("price_adjustment", selection=["adjustment_factors"])
-evening_report = dg.define_asset_job("evening_report", selection=["market_report"])
-krx_ingestion = dg.define_asset_job("krx_ingestion", selection=["krx_daily"])
+price_adjustment = _job("price_adjustment", "adjustment_factors")
+evening_report = _job("evening_report", "market_report")
+krx_ingestion = _job("krx_ingestion", "krx_daily")
 # In a session prices alone: master files that cannot be had must not cost a capture.
-price_capture = dg.define_asset_job("price_capture", selection=["price_snapshots"])
-daily_price_ingestion = dg.define_asset_job(
-    "daily_price_ingestion", selection=["stock_master", "price_snapshots"]
-)
-order_book_capture = dg.define_asset_job("order_book_capture", selection=["order_books"])
-daily_candle_ingestion = dg.define_asset_job("daily_candle_ingestion", selection=["daily_candles"])
-minute_candle_ingestion = dg.define_asset_job(
-    "minute_candle_ingestion", selection=["minute_candles"]
-)
+price_capture = _job("price_capture", "price_snapshots")
+daily_price_ingestion = _job("daily_price_ingestion", "stock_master", "price_snapshots")
+order_book_capture = _job("order_book_capture", "order_books")
+daily_candle_ingestion = _job("daily_candle_ingestion", "daily_candles")
+minute_candle_ingestion = _job("minute_candle_ingestion", "minute_candles")
 
 
 # Figures of a day that are published overnight, one request a stock and table.
-market_figure_ingestion = dg.define_asset_job(
-    "market_figure_ingestion", selection=["index_candles", "market_flows"]
+market_figure_ingestion = _job("market_figure_ingestion", "index_candles", "market_flows")
+flow_ingestion = _job(
+    "flow_ingestion", "investor_flows", "program_trades", "short_sales", "stock_loans"
 )
-flow_ingestion = dg.define_asset_job(
-    "flow_ingestion", selection=["investor_flows", "program_trades", "short_sales", "stock_loans"]
-)
-credit_ingestion = dg.define_asset_job("credit_ingestion", selection=["credit_balances"])
-fund_ingestion = dg.define_asset_job("fund_ingestion", selection=["etf_navs"])
-valuation_capture = dg.define_asset_job("valuation_capture", selection=["valuations"])
-statement_ingestion = dg.define_asset_job("statement_ingestion", selection=["financial_statements"])
+credit_ingestion = _job("credit_ingestion", "credit_balances")
+fund_ingestion = _job("fund_ingestion", "etf_navs")
+valuation_capture = _job("valuation_capture", "valuations")
+statement_ingestion = _job("statement_ingestion", "financial_statements")
 
 
 # The journal of a stream becomes tables when the day is over.
-tick_compaction = dg.define_asset_job(
-    "tick_compaction", selection=["stream_gaps", "trades", "order_book_ticks"]
-)
+tick_compaction = _job("tick_compaction", "stream_gaps", "trades", "order_book_ticks")
 
 
 @dg.job(description="Ask now for the stocks that are traded most, for programs that ask later.")
@@ -72,6 +81,7 @@ def lake_maintenance() -> None:
 
 
 JOBS = [
+    freshness,
     candle_repair,
     lake_maintenance,
     market_calendar,

@@ -15,7 +15,7 @@ import polars as pl
 from kis_assets.charts import of_tables
 from kis_assets.defs import asset_metadata, universe
 from kis_assets.defs.asset_metadata import SHOWN, markdown, standing
-from kis_assets.defs.partitions import partitions_of
+from kis_assets.defs.partitions import partitions_of, upstream
 from kis_assets.defs.resources import KISResource
 from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import is_invented
@@ -24,28 +24,37 @@ from kis_assets.lake.lake import Change, Lake, Scope
 from kis_assets.lake.quality import account, record
 from kis_assets.monitoring import costs
 from kis_assets.sources.tables import Fetched
-from kis_assets.tables import Table
+from kis_assets.tables import STOCK_MASTER, TABLES, Table
 from kis_assets.transport.fan_out import Progress
 
 log = logging.getLogger(__name__)
 
 OWNERS = ["team:market-data"]
+_ASKED = {"kis_live": "kis_open_api", "kis_history": "kis_open_api", "krx": "krx_open_api"}
+"""What the runs of a pool ask."""
 EVERY = 100
 FEW = 5
 """Stocks named beside a reason; which have none and why is kept in `quality`."""
 
 
 def asset_of(
-    table: Table, group: str, *, pool: str | None = None, deps: Sequence[str | dg.AssetSpec] = ()
+    table: Table, group: str, *, pool: str | None = None, deps: Sequence[str] = ()
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """The decorator that makes a function the asset of a table: named and described as that is."""
+    """The decorator that makes a function the asset of a table: named and described as that is.
+
+    It follows `deps`, and what its pool is asked of.
+    """
+    asked = [_ASKED[pool]] if pool else []
+    source = table.own_source or "kis"
+    tags = {"source": source, "table": table.name, "domain": group}
     return dg.asset(
         name=table.name,
         partitions_def=partitions_of(table),
-        deps=deps,
+        deps=[upstream(it) if it in TABLES else it for it in (*asked, *deps)],
         group_name=group,
         owners=OWNERS,
-        kinds={"python", "parquet"},
+        kinds={"python", "parquet"} | ({source} if asked else set()),
+        tags=tags | ({"live": table.live} if table.live else {}),
         pool=pool,
         description=table.description,
         metadata=_described(table),
@@ -124,18 +133,24 @@ class Report:
         if stocks is not None and table.partition == "month":
             said = universe.unknown(self._kis, lake, scope.first, scope.last)
             metadata |= {"universe": said} if said else {}
-        metadata |= _page(lake, table, scope, fetched, stocks)
         metadata["seconds"] = round(time.monotonic() - self._started, 2)
-        return dg.MaterializeResult(metadata=metadata)
+        page = _page(lake, table, scope, fetched, stocks)
+        return dg.MaterializeResult(metadata=self._mark() | page | metadata)
 
     def stored(
         self, lake: Lake, table: Table, scope: Scope, change: Change, shown: pl.DataFrame
     ) -> dg.MaterializeResult[Any]:
         """Say what came of rows that are stored already; `shown` are some of them."""
         metadata = self._accounted(lake, table, scope, change, None)
-        metadata |= _page(lake, table, scope, Fetched(shown), None)
         metadata["seconds"] = round(time.monotonic() - self._started, 2)
-        return dg.MaterializeResult(metadata=metadata)
+        page = _page(lake, table, scope, Fetched(shown), None)
+        return dg.MaterializeResult(metadata=self._mark() | page | metadata)
+
+    def _mark(self) -> dict[str, Any]:
+        """What stands before all else, where nothing is real."""
+        if not is_invented(self._kis.source.name):
+            return {}
+        return {"MOCK DATA": "an invented market; nothing in it is real"}
 
     def _accounted(
         self, lake: Lake, table: Table, scope: Scope, change: Change, asked: Fetched | None
@@ -172,12 +187,8 @@ class Report:
         return dict.fromkeys(sessions, 0) | change.days
 
     def _said(self, change: Change, fetched: Fetched | None) -> dict[str, Any]:
-        metadata: dict[str, Any] = {}
-        source = self._kis.source.name
-        if is_invented(source):
-            metadata["MOCK DATA"] = "an invented market; nothing in it is real"
-        metadata |= {
-            "source": source,
+        metadata: dict[str, Any] = {
+            "source": self._kis.source.name,
             "dagster/row_count": change.rows,
             "dagster/partition_row_count": change.rows,
             "added": change.added,
@@ -205,21 +216,33 @@ def _is_accounted(table: Table) -> bool:
 def _page(
     lake: Lake, table: Table, scope: Scope, fetched: Fetched, stocks: pl.DataFrame | None
 ) -> dict[str, Any]:
-    metadata: dict[str, Any] = {}
+    """The picture and the first rows, which come before all figures of the run."""
+    preview: dict[str, Any] = {}
+    picture: dict[str, Any] = {}
     rows = fetched.rows
     # Half a million minutes are on disk now, and what draws and checks them takes memory too.
     fetched.rows = rows.clear()
     try:
-        metadata["preview"] = markdown(asset_metadata.preview(table, rows))
+        names = _newest_names(lake) if stocks is None else stocks
+        preview["preview"] = markdown(asset_metadata.preview(table, rows, names))
         if table.chart in of_tables.OF_STORED:
             rows = rows.clear()
         png = of_tables.picture(table, rows, stocks, lake, scope.first, scope.last)
         if png is not None:
-            metadata["picture"] = asset_metadata.embedded(png, f"{table.name}, drawn")
+            picture["picture"] = asset_metadata.embedded(png, f"{table.name}, drawn")
     except Exception as error:
         # The rows are stored: a run is not worse for want of a picture.
         dg.get_dagster_logger().warning(f"{table.name}: no picture or preview: {error!r}")
-    return metadata
+    return picture | preview
+
+
+def _newest_names(lake: Lake) -> pl.DataFrame | None:
+    """The newest stored rows of `stock_master`, for names; None where there are none."""
+    units = lake.units(STOCK_MASTER)
+    if not units:
+        return None
+    day, _ = STOCK_MASTER.span(units[-1].partition("=")[2])
+    return lake.scan(STOCK_MASTER, first=day).select("stock_code", "stock_name").collect()
 
 
 def explained(absent: Mapping[str, str], stocks: pl.DataFrame, scope: Scope) -> dict[str, str]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import date, datetime, time
+from functools import cache
 
 import dagster as dg
 
+from kis_assets.defs.resources import open_lake
 from kis_assets.exchange import calendar
+from kis_assets.kis.minute_candles import oldest_kept
 from kis_assets.krx import publication
 from kis_assets.settings import Settings
-from kis_assets.tables import Table
+from kis_assets.tables import TABLES, Table
+from kis_assets.ticks import journal
 
 FIRST_DAY = date(2020, 1, 1)
-"""Nothing that is partitioned by day can be had for earlier days: quotes are live, and KIS keeps
-minutes for a year."""
+"""The first day of reports, and of what KRX is asked for in the place of KIS."""
 FIRST_MONTH = "1995-05-01"
 LAST_CLOSED_DAY = date(calendar.LAST_DAY.year if calendar.LAST_DAY.year < 2040 else 2040, 12, 31)
 
@@ -67,4 +71,56 @@ def partitions_of(table: Table) -> dg.TimeWindowPartitionsDefinition:
     """The partitions of a table's asset and of its checks."""
     if table.own_source == "krx":
         return KRX_DAYS
-    return {"day": TRADING_DAYS, "month": MONTHS, "year": YEARS}[table.partition]
+    if table.partition == "day":
+        return _days_since(first_day(table, Settings.load()))
+    return {"month": MONTHS, "year": YEARS}[table.partition]
+
+
+def first_day(table: Table, settings: Settings) -> date:
+    """The first day of a table by the day that is stored or can be had, or `KIS_FIRST_DAY`.
+
+    It never lies after a stored day: whatever the setting, stored days stay partitions.
+    """
+    if settings.source_type == "krx":
+        return FIRST_DAY
+    found = [_oldest_to_be_had(table, settings)]
+    if settings.kis_first_day is not None:
+        found.append(settings.kis_first_day)
+    lake = open_lake(settings)
+    for one in _made_together(table):
+        found += [one.span(unit.partition("=")[2])[0] for unit in lake.units(one)[:1]]
+    if table.live == "stream":  # a recorded day that is still to be stored
+        found += journal.days(lake.folder)[:1]
+    return min(found)
+
+
+def _oldest_to_be_had(table: Table, settings: Settings) -> date:
+    if table.sessions_kept:
+        return oldest_kept(settings.now())
+    return calendar.latest_session(settings.now()).day
+
+
+def _made_together(table: Table) -> list[Table]:
+    """The live tables that one run makes: a run has one kind of partition."""
+    if table.live == "stream":
+        return [it for it in TABLES.values() if it.live == "stream"]
+    if table.live and table.is_usual:
+        return [it for it in TABLES.values() if it.live and it.is_usual]
+    return [table]
+
+
+_days_since = cache(_trading_days)
+
+
+with warnings.catch_warnings():
+    # It is a beta of Dagster's, which is pinned.
+    warnings.simplefilter("ignore", dg.BetaWarning)
+    _THOSE_THERE_ARE = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
+
+
+def upstream(table: str) -> dg.AssetDep:
+    """What an asset reads of a table: the days of its own span, as far as they are partitions.
+
+    Without that, Dagster refuses to backfill a month whose days lie before the first one.
+    """
+    return dg.AssetDep(table, partition_mapping=_THOSE_THERE_ARE)

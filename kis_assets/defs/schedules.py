@@ -13,6 +13,7 @@ import dagster as dg
 
 from kis_assets.defs.availability import refuse_closed
 from kis_assets.defs.jobs import (
+    MAKES,
     cache_warming,
     corporate_action_ingestion,
     credit_ingestion,
@@ -20,6 +21,7 @@ from kis_assets.defs.jobs import (
     daily_price_ingestion,
     evening_report,
     flow_ingestion,
+    freshness,
     fund_ingestion,
     krx_ingestion,
     lake_maintenance,
@@ -130,6 +132,8 @@ CALENDAR_BEFORE = timedelta(minutes=10)
 """How long before the morning's candles KIS is asked whether the exchange opens."""
 DOUBTED = (time(8, 10), time(8, 40))
 """When candles are asked for again whose correction had not come in the night."""
+FRESH = (time(10, 30), time(23, 30))
+"""When it is looked whether each table has its newest session: all is due by then."""
 REPORT_AGAIN = time(8, 50)
 """When the report of the day before is made anew, of its final candles."""
 REPORT_AFTER = timedelta(minutes=50)
@@ -238,6 +242,7 @@ def plans(settings: Settings) -> list[Plan]:
             Plan("reference_morning", reference_ingestion, at(PUBLISHED), "month"),
         ]
     found.insert(0, Plan("maintenance_morning", lake_maintenance, at(MAINTENANCE)))
+    found.append(Plan("freshness_checked", freshness, at(*FRESH)))
     if settings.krx_api_key.get_secret_value():
         found += [
             Plan("krx_morning", krx_ingestion, at(PUBLISHED), "day", of_before=1),
@@ -256,6 +261,18 @@ def plans(settings: Settings) -> list[Plan]:
 def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     """The schedules in Dagster; running from the start with `KIS_SCHEDULES=on`."""
     return [_schedule(plan, settings) for plan in plans(settings)]
+
+
+def when_made(settings: Settings) -> dict[str, str]:
+    """By asset, when its schedules really run: their cron lines have moments that are let go."""
+    said: dict[str, list[str]] = {}
+    for plan in plans(settings):
+        for asset in MAKES.get(plan.job.name, ()):
+            of = {0: "", 1: ", of the session before"}.get(
+                plan.of_before, f", of {plan.of_before} sessions before"
+            )
+            said.setdefault(asset, []).append(f"{plan.name}: {plan.moments.said}{of}")
+    return {asset: "; ".join(moments) for asset, moments in said.items()}
 
 
 def _schedule(plan: Plan, settings: Settings) -> dg.ScheduleDefinition:

@@ -103,7 +103,7 @@ def definitions_of(table: str) -> list[Any]:
     of_checks = [it for it in defs.asset_checks or () if isinstance(it, dg.AssetChecksDefinition)]
     return [
         *(it for it in of_asset if it.key == key),
-        *(it for it in of_checks if key in {check.asset_key for check in it.check_keys}),
+        *(it for it in of_checks if {check.asset_key for check in it.check_keys} == {key}),
     ]
 
 

@@ -74,8 +74,8 @@ def partition_of(table: str, day: date) -> str:
         ValueError: there is no such table, or it has no day as early as that.
     """
     graph = definitions.load().resolve_asset_graph()
-    if (key := dg.AssetKey(table)) not in graph.get_all_asset_keys():
-        made = sorted(key.to_user_string() for key in graph.get_all_asset_keys())
+    if (key := dg.AssetKey(table)) not in graph.materializable_asset_keys:
+        made = sorted(key.to_user_string() for key in graph.materializable_asset_keys)
         raise ValueError(f"there is no table {table!r} to fetch; there are {', '.join(made)}")
     partitions = graph.get(key).partitions_def
     if isinstance(partitions, dg.TimeWindowPartitionsDefinition):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import SplitResult, parse_qs, urlsplit
@@ -243,5 +243,15 @@ def _moment(value: datetime) -> datetime:
     return value
 
 
+def _day(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise ValueError("must be a day such as 2026-03-17") from None
+
+
+Day = Annotated[date, BeforeValidator(_day)]
 MinutesOfAnHour = Annotated[int, AfterValidator(_of_an_hour)]
 Moment = Annotated[datetime, AfterValidator(_moment)]

@@ -80,6 +80,7 @@ class Settings(BaseModel):
     kis_lake_url: kinds.LakeUrl | None = None
     kis_trusted_hosts: kinds.Hosts = ()
     kis_replay_at: kinds.Moment | None = None
+    kis_first_day: kinds.Day | None = None
     kis_schedules: bool = False
     # The master files are new at 07:30, prices are reset before the open, and the last trade of a
     # day is before 20:00; two hours are left for a day that ends late. Closes are put right in the

@@ -43,7 +43,7 @@ DAILY_CANDLES = Table(
     is_usual=True,
     cost=Cost(is_compared=True),
     preview=Preview(
-        "trading_day stock_code open high low close change volume trading_value",
+        "trading_day stock_code close trading_value",
         largest="trading_value",
         where=pl.col("trading_day") == pl.col("trading_day").max(),
     ),
@@ -110,7 +110,7 @@ KRX_DAILY = Table(
     catch_up="krx_ingestion",
     is_usual=True,
     preview=Preview(
-        "stock_code stock_name market close change_rate volume trading_value market_cap",
+        "stock_code stock_name close change_rate volume trading_value",
         largest="trading_value",
     ),
     columns=(
@@ -175,9 +175,7 @@ MINUTE_CANDLES = Table(
     catch_up="minute_candle_ingestion",
     # What the volumes of a real day came to; with an after-market those of simulated days.
     cost=Cost(per_stock=2.6, since_after_market=3.9),
-    preview=Preview(
-        "started_at stock_code open high low close volume trading_value", largest="trading_value"
-    ),
+    preview=Preview("started_at stock_code close trading_value", largest="trading_value"),
     chart="minute_coverage",
     columns=(
         TRADING_DAY,

@@ -46,9 +46,7 @@ INVESTOR_FLOWS = Table(
     catch_up="flow_ingestion",
     on_virtual="lacking",
     cost=Cost(days=30),
-    preview=Preview(
-        "trading_day stock_code investor buy_volume sell_volume net_value", largest="net_value"
-    ),
+    preview=Preview("trading_day stock_code investor net_value", largest="net_value"),
     columns=(
         TRADING_DAY,
         STOCK_CODE,
@@ -108,7 +106,7 @@ PROGRAM_TRADES = Table(
     catch_up="flow_ingestion",
     on_virtual="lacking",
     cost=Cost(days=30),
-    preview=Preview("trading_day stock_code buy_value sell_value net_value", largest="net_value"),
+    preview=Preview("trading_day stock_code buy_value net_value", largest="net_value"),
     columns=(
         TRADING_DAY,
         STOCK_CODE,

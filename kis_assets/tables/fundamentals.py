@@ -32,9 +32,7 @@ VALUATIONS = Table(
     sources=("kis", "mock"),
     live="quotes",
     cost=Cost(),
-    preview=Preview(
-        "stock_code price per pbr eps bps foreign_rate market_cap", largest="market_cap"
-    ),
+    preview=Preview("stock_code price per pbr market_cap", largest="market_cap"),
     columns=(
         TRADING_DAY,
         instant("captured_at", "When the capture started; the same for all its rows"),
@@ -105,7 +103,7 @@ FINANCIAL_STATEMENTS = Table(
     on_virtual="lacking",
     cost=Cost(6.0),
     preview=Preview(
-        "stock_code fiscal_month period revenue operating_profit net_income eps roe",
+        "stock_code fiscal_month revenue operating_profit net_income",
         largest="revenue",
     ),
     columns=(

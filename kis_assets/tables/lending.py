@@ -71,9 +71,7 @@ STOCK_LOANS = Table(
     catch_up="flow_ingestion",
     on_virtual="lacking",
     cost=Cost(days=100),
-    preview=Preview(
-        "trading_day stock_code loan_balance loan_amount new repaid", largest="loan_amount"
-    ),
+    preview=Preview("trading_day stock_code loan_balance loan_amount new", largest="loan_amount"),
     columns=(
         TRADING_DAY,
         STOCK_CODE,
@@ -103,9 +101,7 @@ CREDIT_BALANCES = Table(
     on_virtual="lacking",
     # Thirty by the day of settlement; the newest of them are of deals after the last day asked for.
     cost=Cost(days=24),
-    preview=Preview(
-        "trading_day stock_code loan_balance loan_amount new repaid", largest="loan_amount"
-    ),
+    preview=Preview("trading_day stock_code loan_balance loan_amount new", largest="loan_amount"),
     columns=(
         TRADING_DAY,
         STOCK_CODE,

@@ -130,8 +130,7 @@ ORDER_BOOKS = Table(
     live="quotes",
     cost=Cost(),
     preview=Preview(
-        "stock_code bid_volume_1 bid_price_1 ask_price_1 ask_volume_1 total_bid_volume "
-        "total_ask_volume",
+        "stock_code bid_volume_1 bid_price_1 ask_price_1 ask_volume_1",
         largest="total_bid_volume",
     ),
     chart="order_book_depth",

@@ -33,7 +33,7 @@ MARKET_DAYS = Table(
     tells_of_now=True,
     is_usual=True,
     preview=Preview(
-        "day is_open opens_at closes_at note known_from",
+        "day is_open opens_at closes_at note",
         # The unusual days: closed ones in the week, and those with a note.
         where=pl.col("note").is_not_null()
         | (~pl.col("is_open") & (pl.col("day").dt.weekday() <= 5)),
@@ -76,7 +76,7 @@ STOCK_MASTER = Table(
     live="files",
     is_usual=True,
     preview=Preview(
-        "stock_code stock_name market security_type base_price listed_shares previous_market_cap",
+        "stock_code stock_name market base_price previous_market_cap",
         largest="previous_market_cap",
     ),
     columns=(

@@ -42,7 +42,7 @@ TRADES = Table(
     sources=("kis", "mock"),
     live="stream",
     may_be_empty=True,
-    preview=Preview("stock_code traded_at price quantity side volume", largest="quantity"),
+    preview=Preview("stock_code traded_at price quantity side", largest="quantity"),
     columns=(
         TRADING_DAY,
         STOCK_CODE,
@@ -82,7 +82,7 @@ ORDER_BOOK_TICKS = Table(
     live="stream",
     may_be_empty=True,
     preview=Preview(
-        "stock_code booked_at bid_volume_1 bid_price_1 ask_price_1 ask_volume_1",
+        "stock_code booked_at bid_price_1 ask_price_1",
         largest="total_bid_volume",
     ),
     columns=(
@@ -126,7 +126,7 @@ STREAM_GAPS = Table(
     sources=("kis", "mock"),
     live="stream",
     may_be_empty=True,
-    preview=Preview("stock_code since until missing_volume reason", largest="missing_volume"),
+    preview=Preview("stock_code since missing_volume reason", largest="missing_volume"),
     columns=(
         TRADING_DAY,
         STOCK_CODE,

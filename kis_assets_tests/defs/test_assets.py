@@ -20,6 +20,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from kis_assets.definitions import defs
+from kis_assets.defs.checks import freshness
 from kis_assets.defs.materialization import _missing
 from kis_assets.defs.resources import KISResource
 from kis_assets.errors import KISError, RateLimited, UnexpectedAnswer
@@ -482,6 +483,8 @@ def test_every_asset_says_what_it_is() -> None:
 def test_a_check_has_the_partitions_of_its_asset() -> None:
     graph = defs.resolve_asset_graph()
     for key in graph.asset_check_keys:
+        if key.name == freshness.NAME:  # which is about now
+            continue
         assert graph.get(key).partitions_def == graph.get(key.asset_key).partitions_def, key
 
 

@@ -84,6 +84,7 @@ def ordinary(day: str, *, hours_later: int = 0) -> list[Asked]:
         (later("21:30"), "corporate_action_ingestion", month),
         (later("21:30"), "statement_ingestion", month),
         (later("21:30"), "evening_report", today),
+        *((f"{day} {clock}", "freshness", "") for clock in ("10:30", "23:30")),
         (f"{day} 08:50", "price_adjustment", "2025"),
         (f"{day} 08:50", "evening_report", f"{before}"),
     ]

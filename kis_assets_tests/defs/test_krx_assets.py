@@ -107,9 +107,10 @@ def test_every_schedule_of_krx_makes_what_krx_has(krx_is_the_source: Simulator) 
     today = MORNING.date()
     found = plans(Settings.load())
     assert {plan.moments.said for plan in found} == {
-        *("at 06:30", "at 08:00", "at 08:30", "at 08:45, 09:10, 10:10")
+        *("at 06:30", "at 08:00", "at 08:30", "at 08:45, 09:10, 10:10", "at 10:30, 23:30")
     }
-    assert [plan.name for plan in found if plan.partition is None] == ["maintenance_morning"]
+    of_no_day = [plan.name for plan in found if plan.partition is None]
+    assert of_no_day == ["maintenance_morning", "freshness_checked"]
     for plan in found:
         if plan.partition is None:
             continue

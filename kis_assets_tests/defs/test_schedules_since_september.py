@@ -115,6 +115,7 @@ def test_the_official_prices_of_a_csat_day_are_captured_an_hour_later(
         ("19 22:30", "corporate_action_ingestion", "2026-11-01"),
         ("19 22:30", "statement_ingestion", "2026-11-01"),
         ("19 22:30", "evening_report", "2026-11-19"),
+        ("19 23:30", "freshness", ""),
         ("20 06:30", "lake_maintenance", ""),
         ("20 07:20", "market_calendar", "2026"),
         ("20 07:30", CANDLES, "2026-11-01"),

@@ -11,7 +11,8 @@ from kis_assets.lake.lake import Scope
 from kis_assets.tables import KRX_DAILY
 
 
-@asset_of(KRX_DAILY, "candles", pool="krx")
+# It reads no candle. It comes after them because its checks hold them against what KRX says.
+@asset_of(KRX_DAILY, "candles", pool="krx", deps=["daily_candles"])
 def krx_daily(
     context: dg.AssetExecutionContext, krx: KISResource, krx_lake: LakeResource
 ) -> dg.MaterializeResult[Any]:

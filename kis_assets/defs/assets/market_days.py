@@ -14,7 +14,7 @@ from kis_assets.lake.lake import Scope
 from kis_assets.tables import MARKET_DAYS
 
 
-@asset_of(MARKET_DAYS, "reference")
+@asset_of(MARKET_DAYS, "reference", deps=["exchange_calendar", "kis_open_api"])
 def market_days(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:

@@ -8,7 +8,7 @@ import polars as pl
 
 from kis_assets.defs.asset_metadata import SHOWN, markdown
 from kis_assets.defs.materialization import OWNERS
-from kis_assets.defs.partitions import TRADING_DAYS
+from kis_assets.defs.partitions import TRADING_DAYS, upstream
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.errors import InvalidRequest
 from kis_assets.exchange.venues import is_invented
@@ -19,17 +19,20 @@ from kis_assets.report.page import drawn, page, store
 @dg.asset(
     partitions_def=TRADING_DAYS,
     deps=[
-        "stock_master",
-        "price_snapshots",
-        "order_books",
-        "daily_candles",
-        "minute_candles",
-        "corporate_actions",
-        "index_candles",
-        "market_flows",
-        "investor_flows",
-        "program_trades",
-        "short_sales",
+        upstream(table)
+        for table in (
+            "stock_master",
+            "price_snapshots",
+            "order_books",
+            "daily_candles",
+            "minute_candles",
+            "corporate_actions",
+            "index_candles",
+            "market_flows",
+            "investor_flows",
+            "program_trades",
+            "short_sales",
+        )
     ],
     group_name="reports",
     owners=OWNERS,

@@ -11,7 +11,7 @@ from kis_assets.lake.lake import Scope
 from kis_assets.tables import STOCK_MASTER
 
 
-@asset_of(STOCK_MASTER, "reference")
+@asset_of(STOCK_MASTER, "reference", deps=["kis_master_files"])
 def stock_master(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from kis_assets.defs.materialization import OWNERS, Report, asset_of
+from kis_assets.defs.materialization import Report, asset_of
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.errors import InvalidRequest
 from kis_assets.exchange import calendar
@@ -16,19 +16,10 @@ from kis_assets.ticks import compaction
 _SHOWN = 100_000
 """Rows of a day that are looked at for its page."""
 
-feed = dg.AssetSpec(
-    "real_time_feed",
-    group_name="ticks",
-    owners=OWNERS,
-    kinds={"websocket"},
-    description=(
-        "Trades and order books as KIS sends them (WebSocket), recorded by `kis-assets stream "
-        "--store`; docs/stream.md. What was not recorded is gone."
-    ),
-)
+_FEED = "real_time_feed"
 
 
-@asset_of(TRADES, "ticks", deps=[feed, "stream_gaps"])
+@asset_of(TRADES, "ticks", deps=[_FEED, "stream_gaps"])
 def trades(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
@@ -36,7 +27,7 @@ def trades(
     return _stored(context, kis, lake, TRADES, compaction.trades)
 
 
-@asset_of(ORDER_BOOK_TICKS, "ticks", deps=[feed])
+@asset_of(ORDER_BOOK_TICKS, "ticks", deps=[_FEED])
 def order_book_ticks(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
@@ -44,7 +35,7 @@ def order_book_ticks(
     return _stored(context, kis, lake, ORDER_BOOK_TICKS, compaction.books)
 
 
-@asset_of(STREAM_GAPS, "ticks", deps=[feed])
+@asset_of(STREAM_GAPS, "ticks", deps=[_FEED])
 def stream_gaps(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
