@@ -152,6 +152,13 @@ FETCHES: dict[str, tuple[str, list[str]]] = {
 }
 """What fetches a day: the day and the tables it hands to Dagster on the evening of 2026-04-01."""
 
+PUBLISHES = {
+    "kis-assets publish --dry-run": "",
+    "kis-assets publish": "units published; the others did not change",
+    "kis-assets publish --verify": "equals what is stored, row for row",
+}
+"""What brings rows to other storage, and what it says."""
+
 BACKFILLS = {
     "kis-assets backfill daily_candles 2016-01 2025-12 --dry-run": (120, False),
     "kis-assets backfill daily_candles 2016-01 2025-12": (120, True),
@@ -204,6 +211,7 @@ def test_every_command_of_every_page_is_in_one_table_and_no_other() -> None:
     handled = [
         *ANSWERS,
         *FETCHES,
+        *PUBLISHES,
         *BACKFILLS,
         *(f"kis-assets {words}" for words in SERVES),
         *(f"make {target}" for target in MAKES),
@@ -244,6 +252,16 @@ def test_what_asks_and_reads_gives_its_answer(
     done = Said(*shlex.split(command)[1:])
     assert done.status == 0, done.err
     assert ANSWERS[command] in done.out + done.err
+
+
+def test_what_publishes_brings_all_over_and_verifies_it(
+    small_lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KIS_DATA_DIR", str(small_lake.parent))
+    monkeypatch.setenv("KIS_LAKE_URL", str(tmp_path / "there"))
+    for command, answer in PUBLISHES.items():
+        done = Said(*shlex.split(command)[1:])
+        assert (done.status, answer in done.out) == (0, True), done.err
 
 
 @pytest.fixture

@@ -12,22 +12,41 @@ from kis_assets.cli.common import app, settings_of, stop
 @app.command()
 def publish(
     table: Annotated[str | None, typer.Argument(help="One table; all unless given.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is behind.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read all of it back, and compare it row by row.")
+    ] = False,
 ) -> None:
-    """Write every stored unit as a partition of a Delta table at KIS_LAKE_URL."""
+    """Bring to KIS_LAKE_URL what changed since it was published, as partitions of Delta tables."""
     settings = settings_of()
     if settings.kis_lake_url is None:
         raise stop("KIS_LAKE_URL is not set")
     from kis_assets.defs.resources import open_lake
-    from kis_assets.lake import delta
+    from kis_assets.lake.delta import Published, PublishError
     from kis_assets.tables import TABLES
 
     if table is not None and table not in TABLES:
         raise stop(f"{table!r} is no table; there are {', '.join(TABLES)}")
     lake = open_lake(settings)
+    brought, differing = 0, list[str]()
     try:
         for name in [table] if table else TABLES:
-            for unit in lake.units(TABLES[name]):
-                target = delta.publish(lake, TABLES[name], unit, settings.kis_lake_url)
-                typer.echo(f"{name} {unit} -> {target}")
-    except delta.PublishError as error:
+            there = Published(lake, TABLES[name], settings.kis_lake_url)
+            for unit in there.behind():
+                if dry_run:
+                    typer.echo(f"{name} {unit} is behind")
+                elif there.bring(unit):
+                    brought += 1
+                    typer.echo(f"{name} {unit} -> {there.address}")
+            if verify:
+                differing += [f"{name} {unit}" for unit in there.differing()]
+            if not dry_run:
+                there.vacuum()
+    except PublishError as error:
         raise stop(str(error), 1) from None
+    if differing:
+        raise stop(f"other rows are published than are stored: {', '.join(differing)}", 1)
+    if not dry_run:
+        typer.echo(f"{brought} units published; the others did not change")
+    if verify:
+        typer.echo("all that is published equals what is stored, row for row")

@@ -18,7 +18,7 @@ from kis_assets.defs.asset_metadata import SHOWN, markdown, standing
 from kis_assets.defs.partitions import partitions_of
 from kis_assets.defs.resources import KISResource
 from kis_assets.exchange import calendar
-from kis_assets.lake.delta import PublishError, publish
+from kis_assets.lake.delta import Published, PublishError
 from kis_assets.lake.lake import Change, Lake, Scope
 from kis_assets.lake.quality import account, record
 from kis_assets.monitoring import costs
@@ -153,7 +153,9 @@ class Report:
         if url is None:
             return {}
         try:
-            return {"published": publish(lake, table, unit, url)}
+            there = Published(lake, table, url)
+            there.bring(unit)
+            return {"published": there.address}
         except PublishError as error:
             log.error("not published: %s", error)
             return {"not published": str(error)}

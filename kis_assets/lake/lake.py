@@ -226,6 +226,11 @@ class Lake:
         """The storage units ever written, oldest first; one that was emptied is among them."""
         return self._versions.units(table.name)
 
+    def version(self, table: Table, unit: str) -> str | None:
+        """What names the newest version of a unit; another one means other rows."""
+        found = self._versions.newest(table.name, unit)
+        return None if found is None else found.name
+
     def written_at(self, table: Table, day: date) -> list[datetime]:
         """When the kept versions of the unit that holds a day were written, oldest first."""
         return self._versions.written_at(table.name, unit_of(table, day))

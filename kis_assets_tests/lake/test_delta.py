@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import dagster as dg
 import duckdb
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
@@ -16,12 +22,13 @@ from typer.testing import CliRunner
 from kis_assets.cli import app
 from kis_assets.defs.assets.market_days import market_days
 from kis_assets.defs.resources import KISResource, LakeResource
-from kis_assets.lake.delta import PublishError, publish
+from kis_assets.lake.delta import Published, PublishError
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.settings import Settings, SettingsError
 from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS, PRICE_SNAPSHOTS, Table
 
 pytest.importorskip("deltalake", reason="needs the extra of that name: pip install deltalake")
+from deltalake import DeltaTable, write_deltalake
 
 DAY, NEXT = date(2026, 3, 17), date(2026, 3, 18)
 NOON = datetime(2026, 3, 17, 3, 0, tzinfo=UTC)
@@ -44,6 +51,10 @@ def rows(table: Table, day: date, codes: list[str], price: int = 100) -> pl.Data
         ],
         schema=table.schema,
     )
+
+
+def publish(lake: Lake, table: Table, unit: str, url: str) -> bool:
+    return Published(lake, table, url).bring(unit)
 
 
 def read(folder: Path, table: Table) -> pl.DataFrame:
@@ -107,6 +118,139 @@ def test_without_the_package_one_sentence_says_what_to_install(
         publish(lake, DAILY_CANDLES, "month=2026-03", "anywhere")
 
 
+# What changed, and only that
+
+
+def delta_version(folder: Path, table: Table) -> int:
+    return DeltaTable(str(folder / "mock" / table.name)).version()
+
+
+def test_a_unit_that_did_not_change_is_not_written_again(lake: Lake, tmp_path: Path) -> None:
+    same = rows(DAILY_CANDLES, DAY, ["005930"])
+    unit = lake.replace(DAILY_CANDLES, Scope.month(DAY), same).unit
+    there = Published(lake, DAILY_CANDLES, str(tmp_path))
+    assert (there.behind(), there.bring(unit), there.behind()) == ([unit], True, [])
+    before = delta_version(tmp_path, DAILY_CANDLES)
+    lake.replace(DAILY_CANDLES, Scope.month(DAY), same)
+    assert there.behind() == []
+    assert not there.bring(unit)
+    assert delta_version(tmp_path, DAILY_CANDLES) == before
+    lake.replace(DAILY_CANDLES, Scope.month(DAY), rows(DAILY_CANDLES, DAY, ["005930"], price=2))
+    assert there.behind() == [unit]
+
+
+def test_two_that_publish_the_same_unit_at_once_both_end_well(lake: Lake, tmp_path: Path) -> None:
+    table = DAILY_CANDLES
+    units = [
+        lake.replace(table, Scope.month(day), rows(table, day, ["005930", "000660"])).unit
+        for day in (DAY, date(2026, 4, 1))
+    ]
+    Published(lake, table, str(tmp_path)).bring(units[0])
+    for price in range(200, 206):
+        lake.replace(table, Scope.month(DAY), rows(table, DAY, ["005930"], price=price))
+        together = Barrier(4)
+
+        def bring(unit: str, together: Barrier = together) -> bool:
+            there = Published(lake, table, str(tmp_path), sleep=lambda _: None)
+            together.wait()
+            return there.bring(unit)
+
+        with ThreadPoolExecutor(4) as pool:
+            done = [*pool.map(bring, [units[0], units[0], units[0], units[1]])]
+        assert True in done[:3]
+        assert Published(lake, table, str(tmp_path)).differing() == []
+        assert read(tmp_path, table).filter(unit="2026-03")["close"].to_list() == [price]
+
+
+def test_older_rows_never_take_the_place_of_newer_ones(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One publisher has read its rows when another stores and publishes newer ones.
+    table, scope = DAILY_CANDLES, Scope.month(DAY)
+    unit = lake.replace(table, scope, rows(table, DAY, ["005930"])).unit
+    publish(lake, table, unit, str(tmp_path))
+    lake.replace(table, scope, rows(table, DAY, ["005930"], price=200))
+    slow = Published(lake, table, str(tmp_path), sleep=lambda _: None)
+    commit = slow._commit
+    overtaken: list[bool] = []
+
+    def late(*given: Any, **named: Any) -> bool:
+        if not overtaken:
+            lake.replace(table, scope, rows(table, DAY, ["005930"], price=300))
+            overtaken.append(publish(lake, table, unit, str(tmp_path)))
+        return commit(*given, **named)
+
+    monkeypatch.setattr(slow, "_commit", late)
+    assert not slow.bring(unit)
+    assert (overtaken, read(tmp_path, table)["close"].to_list()) == ([True], [300])
+
+
+def test_what_a_crash_left_behind_is_no_row_and_a_later_vacuum_deletes_it(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "data" / "mock", source="mock", keep_days=0)
+    table, scope = DAILY_CANDLES, Scope.month(DAY)
+    unit = lake.replace(table, scope, rows(table, DAY, ["005930"])).unit
+    there = Published(lake, table, str(tmp_path))
+    there.bring(unit)
+    folder = tmp_path / "mock" / table.name
+    (orphan,) = folder.rglob("*.parquet")
+    shutil.copy(orphan, orphan.with_name("part-00000-of-a-killed-process.parquet"))
+    assert there.differing() == []
+    for price in (200, 300):
+        lake.replace(table, scope, rows(table, DAY, ["005930"], price=price))
+        there.bring(unit)
+    assert there.vacuum() >= 2
+    assert there.differing() == []
+    assert len([*folder.rglob("part-*.parquet")]) <= 2
+
+
+def test_rows_that_were_changed_there_are_found(lake: Lake, tmp_path: Path) -> None:
+    table = DAILY_CANDLES
+    unit = lake.replace(table, Scope.month(DAY), rows(table, DAY, ["005930", "000660"])).unit
+    there = Published(lake, table, str(tmp_path))
+    assert there.differing() == [unit]
+    there.bring(unit)
+    assert there.differing() == []
+    DeltaTable(there.address).update(
+        updates={"close": "close + 1"}, predicate="stock_code = '005930'"
+    )
+    assert (there.behind(), there.differing()) == ([], [unit])
+
+
+# Columns
+
+
+def as_of_before(lake: Lake, tmp_path: Path, change: Callable[[pl.DataFrame], pl.DataFrame]) -> str:
+    """A Delta table of a month as another version of the program may have written it."""
+    unit = lake.replace(DAILY_CANDLES, Scope.month(DAY), rows(DAILY_CANDLES, DAY, ["005930"])).unit
+    old = change(lake.scan(DAILY_CANDLES).collect().with_columns(unit=pl.lit("2026-02")))
+    target = str(tmp_path / "mock" / "daily_candles")
+    write_deltalake(target, old.to_arrow(), partition_by=["unit"])
+    return unit
+
+
+def test_a_new_column_is_added_there(lake: Lake, tmp_path: Path) -> None:
+    unit = as_of_before(lake, tmp_path, lambda old: old.drop("split_ratio"))
+    assert publish(lake, DAILY_CANDLES, unit, str(tmp_path))
+    found = read(tmp_path, DAILY_CANDLES).sort("unit")
+    assert found["split_ratio"].to_list() == [None, 0.5]
+
+
+def test_a_column_of_another_type_is_refused_and_nothing_is_cut(lake: Lake, tmp_path: Path) -> None:
+    unit = as_of_before(lake, tmp_path, lambda old: old.cast({"split_ratio": pl.Int64}))
+    before = delta_version(tmp_path, DAILY_CANDLES)
+    with pytest.raises(PublishError, match="split_ratio is Int64 there and Float64 here"):
+        publish(lake, DAILY_CANDLES, unit, str(tmp_path))
+    assert delta_version(tmp_path, DAILY_CANDLES) == before
+
+
+def test_engines_of_older_arrow_types_can_read_it(lake: Lake, tmp_path: Path) -> None:
+    unit = lake.replace(DAILY_CANDLES, Scope.month(DAY), rows(DAILY_CANDLES, DAY, ["005930"])).unit
+    publish(lake, DAILY_CANDLES, unit, str(tmp_path))
+    (file,) = (tmp_path / "mock" / "daily_candles").glob("unit=2026-03/*.parquet")
+    types = {str(field.type) for field in pq.read_schema(file)}
+    assert not {kind for kind in types if "view" in kind}, types
+
+
 def materialize() -> dict[str, object]:
     result = dg.materialize(
         [market_days],
@@ -152,6 +296,17 @@ def test_the_command_publishes_all_that_is_stored(
     assert told.exit_code == 0, told.output
     for table in (DAILY_CANDLES, PRICE_SNAPSHOTS):
         assert read(tmp_path / "there", table).height == 1
+    for given, said in (
+        (["publish"], "0 units published"),
+        (["publish", "--verify"], "equals what is stored"),
+    ):
+        told = CliRunner().invoke(app, given)
+        assert (told.exit_code, said in told.stdout) == (0, True), told.output
+    lake.replace(DAILY_CANDLES, Scope.month(DAY), rows(DAILY_CANDLES, DAY, ["005930"], price=9))
+    told = CliRunner().invoke(app, ["publish", "--dry-run"])
+    assert told.stdout == "daily_candles month=2026-03 is behind\n"
+    told = CliRunner().invoke(app, ["publish", "--dry-run", "--verify"])
+    assert (told.exit_code, "daily_candles month=2026-03" in told.stderr) == (1, True)
     told = CliRunner().invoke(app, ["publish", "nothing"])
     assert (told.exit_code, "is no table" in told.stderr) == (2, True)
 
