@@ -10,6 +10,7 @@ in the environment tells the site its address.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 from posixpath import relpath
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "build" / "docs"
@@ -91,29 +93,22 @@ def _listing(folder: Path) -> str:
     return f"# {folder.name.capitalize()}\n\n{rows}"
 
 
-def run(*words: str, folder: Path = FOLDER) -> subprocess.CompletedProcess[str]:
+def run(*words: str, folder: Path = FOLDER, **how: Any) -> subprocess.CompletedProcess[str]:
     """Zensical in `folder`. It reads docstrings of this code, whatever else is installed."""
     # Beside this Python, not on the path: `make` puts nothing there.
     program = Path(sys.executable).with_name("zensical")
-    return subprocess.run(
-        [str(program), *words],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        text=True,
-        check=False,
-        stdout=None if words[0] == "serve" else subprocess.PIPE,
-        stderr=None if words[0] == "serve" else subprocess.STDOUT,
-    )
+    given = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run([str(program), *words], cwd=folder, env=given, text=True, **how)
 
 
 def main() -> int:
-    """The exit status: 0 when all pages were built without a warning."""
+    """The exit status: 0 when all pages were built without a warning, or served."""
     stage(FOLDER)
     if sys.argv[1:] == ["serve"]:
-        return run("serve", "--dev-addr", ADDRESS).returncode
-    done = run("build", "--strict")
-    sys.stdout.write(done.stdout)
-    return done.returncode
+        with contextlib.suppress(KeyboardInterrupt):
+            return run("serve", "--dev-addr", ADDRESS, check=False).returncode
+        return 0
+    return run("build", "--strict", check=False).returncode
 
 
 if __name__ == "__main__":

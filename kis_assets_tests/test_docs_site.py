@@ -76,6 +76,22 @@ def test_the_address_is_that_of_the_environment(
     assert known["project"]["site_url"] == "https://somebody.example/pages/"
 
 
+def test_it_is_served_on_this_machine_alone_until_ctrl_c(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def serve(command: list[str], **_: Any) -> None:
+        asked.extend(command)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(docs_site, "FOLDER", tmp_path / "docs")
+    monkeypatch.setattr("subprocess.run", serve)
+    monkeypatch.setattr("sys.argv", ["docs_site", "serve"])
+    assert docs_site.main() == 0
+    assert asked[1:] == ["serve", "--dev-addr", "127.0.0.1:8000"]
+
+
 def test_the_gallery_shows_what_its_code_draws() -> None:
     shown = re.findall(r"\]\(gallery/(\w+\.png)\)", gallery.PAGE.read_text(encoding="utf-8"))
     assert sorted(shown) == sorted(path.name for path in gallery.FOLDER.iterdir())
@@ -92,9 +108,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("zensical", reason="zensical is not installed: make docs-build")
     folder = tmp_path_factory.mktemp("built") / "docs"
     docs_site.stage(folder)
-    done = docs_site.run("build", "--strict", folder=folder)
-    assert done.returncode == 0, done.stdout
-    assert "No issues found" in done.stdout
+    done = docs_site.run("build", "--strict", folder=folder, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No issues found" in done.stdout + done.stderr
     return folder / "site"
 
 
@@ -171,7 +187,9 @@ def test_a_wrong_link_fails_the_build(site: Path, tmp_path: Path, wrong: str) ->
     (tmp_path / "zensical.toml").write_text('[project]\nsite_name = "few"\n', encoding="utf-8")
     for name, text in {"index.md": f"# Start\n\n{wrong}\n", "tables.md": "# Tables\n"}.items():
         (tmp_path / "docs" / name).write_text(text, encoding="utf-8")
-    assert docs_site.run("build", "--strict", folder=tmp_path).returncode != 0
+    done = docs_site.run("build", "--strict", folder=tmp_path, capture_output=True, check=False)
+    assert done.returncode != 0
+    assert "does not exist" in done.stdout + done.stderr
 
 
 # What is seen
