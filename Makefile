@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. They need Python 3.11 or newer and make.
-.PHONY: run ui bench docs docs-build test test-all test-live test-clients test-browser advisories pins check format clean
+.PHONY: run ui bench docs docs-build test test-all test-live test-clients test-browser advisories dist pins check format clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
@@ -59,12 +59,16 @@ test-clients: $(MORE)  ## published KIS clients against the simulator
 test-browser: $(MORE)  ## the UI in headless Chromium; screenshots go to test-artifacts
 	@$(BIN)/pytest -q -rs -m browser
 
+dist: $(READY)  ## the wheel and the sdist, into dist/
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build
+
 advisories: $(MORE)  ## whether an advisory is known of anything that is pinned
 	@$(BIN)/python -m kis_assets_tests.advisories
 
 pins:  ## constraints anew, with their hashes, for what pyproject.toml asks; newer ones with UPGRADE=--upgrade
 	@command -v uv >/dev/null || { echo "uv is needed: pip install uv" >&2; exit 1; }
-	@$(PINS) --extra redis --extra delta --extra dev pyproject.toml -o constraints.txt
+	@$(PINS) --extra redis --extra delta --extra mcp --extra pandas --extra dev pyproject.toml -o constraints.txt
 	@$(PINS) --group browser --group clients --group advisories --group bench --group docs -c constraints.txt -o constraints-more.txt
 
 check: $(READY)  ## format, lint, types, definitions

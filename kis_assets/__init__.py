@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from kis_assets.sources.client import KISAPIClient, PriceType
     from kis_assets.sources.factory import create_data_source
 
+__version__ = "0.1.0"
+
 __all__ = [
     "AuthenticationFailed",
     "InvalidRequest",

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "licences.md"
-EXTRAS = ("redis", "delta")
+EXTRAS = ("redis", "delta", "mcp", "pandas")
 TITLE = "## Packages\n"
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+import kis_assets
 
 ROOT = Path(__file__).parents[1]
 FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
@@ -61,6 +66,75 @@ def test_workflows_know_no_secret_and_may_only_read() -> None:
     for path in (ROOT / ".github" / "workflows").iterdir():
         assert "secrets" not in path.read_text(encoding="utf-8")
         assert read(path)["permissions"] == {"contents": "read"}
+
+
+# A release
+
+
+@pytest.fixture
+def release() -> Any:
+    return read(ROOT / ".github" / "workflows" / "release.yml")
+
+
+def test_a_tag_of_a_version_alone_releases(release: Any) -> None:
+    # YAML takes the word `on` for true.
+    assert release[True] == {"push": {"tags": ["v[0-9]+.[0-9]+.[0-9]+"]}}
+
+
+def test_what_publishes_is_trusted_by_the_index_and_does_nothing_else(release: Any) -> None:
+    jobs = release["jobs"]
+    assert [name for name, job in jobs.items() if "permissions" in job] == ["publish"]
+    publish = jobs["publish"]
+    assert publish["permissions"] == {"id-token": "write"}
+    assert publish["environment"] == "pypi"
+    assert publish["needs"] == "build"
+    # No code of the repository or of a package runs where the index is asked to trust.
+    assert all("run" not in step for step in publish["steps"])
+    assert [step["uses"].partition("@")[0] for step in publish["steps"]] == [
+        "actions/download-artifact",
+        "pypa/gh-action-pypi-publish",
+    ]
+
+
+def test_what_is_published_was_tested_and_installed_first(release: Any) -> None:
+    steps = release["jobs"]["build"]["steps"]
+    runs = [step["run"] for step in steps if "run" in step]
+    assert runs == ['.ci/release "$GITHUB_REF_NAME"']
+    assert steps[-1]["with"]["path"] == "dist/"
+    assert release["jobs"]["publish"]["steps"][0]["with"]["path"] == "dist/"
+    script = (ROOT / ".ci" / "release").read_text(encoding="utf-8")
+    for needed in (".ci/run", "make dist", "kis_assets_tests/test_package.py", "--require-hashes"):
+        assert needed in script
+    assert os.access(ROOT / ".ci" / "release", os.X_OK)
+
+
+@pytest.mark.parametrize(
+    ("tag", "heading", "sentence"),
+    [
+        ("v9.9.9", "", "the tag v9.9.9 is not that of version"),
+        ("", "", "CHANGELOG.md has no heading"),
+        ("", "## {version} - 2026-12-01\n", ""),
+    ],
+    ids=["another version", "no word of it", "right"],
+)
+def test_a_tag_that_is_not_the_version_or_is_not_told_of_is_refused(
+    tmp_path: Path, tag: str, heading: str, sentence: str
+) -> None:
+    version = kis_assets.__version__
+    for name in (".ci/release", "kis_assets/__init__.py"):
+        (tmp_path / name).parent.mkdir()
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "CHANGELOG.md").write_text(
+        f"# Changelog\n\n## Unreleased\n\n{heading.format(version=version)}", encoding="utf-8"
+    )
+    done = subprocess.run(
+        [tmp_path / ".ci" / "release", "--check", tag or f"v{version}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == bool(sentence), done.stderr
+    assert sentence in done.stderr
 
 
 def test_what_is_committed_is_formatted_by_the_pinned_ruff() -> None:

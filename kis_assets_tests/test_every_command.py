@@ -182,6 +182,7 @@ MAKES = {
     "docs-build": ".venv/bin/python -m kis_assets_tests.docs_site",
     "check": ".venv/bin/basedpyright",
     "advisories": ".venv/bin/python -m kis_assets_tests.advisories",
+    "dist": ".venv/bin/python -m hatchling build",
     "pins": "--generate-hashes",
 }
 """What `make` runs by each name. `.ci/run` runs those that `CHECKED` names for real."""
@@ -200,6 +201,17 @@ WITHOUT_MAKE = {
 """What people type who have no make, and the target that does it for the others."""
 
 OTHERWISE = {
+    **dict.fromkeys(
+        (
+            "uvx --from . kis-assets run",
+            "python3 -m venv kis",
+            "kis/bin/python -m pip install --no-deps --require-hashes -r constraints.txt",
+            "kis/bin/python -m pip install --no-deps dist/kis_assets-0.1.0-py3-none-any.whl",
+            "kis/bin/kis-assets --version",
+        ),
+        "needs an index of packages: .ci/release does it, test_package.py without the index",
+    ),
+    "kis-assets mcp": "an agent's client starts it, as in agents/test_server.py",
     "duckdb -readonly data/kis/market.duckdb": (
         "DuckDB's own program, which is no dependency; every query below opens the same file so"
     ),
@@ -225,7 +237,7 @@ def test_every_command_of_every_page_is_in_one_table_and_no_other() -> None:
 
 
 def test_every_block_is_of_a_language_that_is_run() -> None:
-    assert {block.language for block in BLOCKS} == {"bash", "python", "sql", "text"}
+    assert {block.language for block in BLOCKS} == {"bash", "json", "python", "sql", "text"}
 
 
 @pytest.fixture
@@ -703,6 +715,8 @@ def wrong_with(span: str, query: Callable[[str], list[Any]]) -> str | None:
     described = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     if first == "kis-assets":
         return wrong_in(shlex.split(span)[1:])
+    if first == "uvx":
+        return wrong_in(rest[rest.index("kis-assets") + 1 :])
     if first == "make" and rest:
         return None if rest[0] in MAKES else "no such target"
     if first == "pip":
@@ -713,6 +727,11 @@ def wrong_with(span: str, query: Callable[[str], list[Any]]) -> str | None:
         return None if (ROOT / ".pre-commit-config.yaml").exists() else "it finds no hooks"
     if first in ("marimo", "install"):
         return None if (ROOT / rest[-2 if first == "install" else -1]).exists() else "no such file"
+    if span.startswith(("python -m pip", "kis/bin/python -m pip")):
+        extras = re.search(r"\[([\w,]+)\]", span)
+        named = set(extras[1].split(",")) if extras else set[str]()
+        is_known = named <= described["project"]["optional-dependencies"].keys()
+        return None if is_known else "no such extra"
     if span.startswith("python -m"):
         there = (ROOT / rest[1].replace(".", "/")).with_suffix(".py").exists()
         return None if there else "no such module"

@@ -7,11 +7,13 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
+import typer.main
 from typer.core import TyperGroup
 
+from kis_assets import __version__
 from kis_assets.security.text_input import visible
 
 CLOSED_PIPE = 141
@@ -37,6 +39,10 @@ def note(message: str) -> None:
 
 class Program(TyperGroup):
     """The commands. Each names what can go wrong with it; what is left is named here."""
+
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self.params += _own_options()
 
     def main(self, *args: Any, **given: Any) -> Any:
         r"""Run a command; letters that the output cannot take are written as `\uc0bc`."""
@@ -68,6 +74,33 @@ class Program(TyperGroup):
                 raise
             raise stop(_sentence(error), 1) from None
         return result
+
+
+def _own_options() -> list[Any]:
+    """The options of the program itself, made by Typer as those of a command are."""
+    program = typer.Typer(add_completion=False)
+
+    @program.callback()
+    def options(  # pyright: ignore[reportUnusedFunction]
+        version: Annotated[
+            bool,
+            typer.Option(
+                "--version",
+                is_eager=True,
+                expose_value=False,
+                callback=_say_version,
+                help="Say the version and end.",
+            ),
+        ] = False,
+    ) -> None: ...
+
+    return typer.main.get_group(program).params
+
+
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"kis-assets {__version__}")
+        raise typer.Exit
 
 
 def _sentence(error: Exception) -> str:

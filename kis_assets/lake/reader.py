@@ -145,9 +145,7 @@ class CatalogReader:
                     copy = shutil.copy(path, folder)
                     # Views alone are in it, and open files outlive their names.
                     self._connection = duckdb.connect(copy, read_only=True)
-                    self._connection.execute(ALONE)
-                    # No file changes under its name: what stands at its end is read once.
-                    self._connection.execute("SET parquet_metadata_cache = true")
+                    self._prepare(self._connection)
             except (OSError, duckdb.IOException) as error:
                 raise of_database(path, error) from None
             self._seen = (there.st_ino, there.st_mtime_ns)
@@ -155,6 +153,12 @@ class CatalogReader:
         cursor.execute("SET VARIABLE replay_at = ?::TIMESTAMPTZ", [self.replay_at])
         cursor.execute("SET VARIABLE kis_assets_folder = ?", [str(self.folder)])
         return cursor
+
+    def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Set what holds as long as the connection is open."""
+        connection.execute(ALONE)
+        # No file changes under its name: what stands at its end is read once.
+        connection.execute("SET parquet_metadata_cache = true")
 
     @contextmanager
     def _at(self, as_of: datetime | None, query: str) -> Generator[duckdb.DuckDBPyConnection]:
@@ -174,6 +178,7 @@ class CatalogReader:
         with duckdb.connect(":memory:") as connection:
             for statement in lake.views(_tables_in(query), as_of):
                 connection.execute(statement)
+            self._prepare(connection)
             connection.execute("SET VARIABLE replay_at = ?::TIMESTAMPTZ", [self.replay_at])
             yield connection
 
