@@ -1,13 +1,13 @@
 """The error tree. What each message code of KIS means: `kis/error_codes.py`.
 
-    KISError
-    ├── InvalidRequest (also ValueError)   what was asked cannot be right: change the question
-    ├── AuthenticationFailed               key, secret or token is refused: change the settings
-    ├── RateLimited                        too many requests: wait
-    ├── ServiceUnavailable                 network, gateway or open breaker: try again later
-    │   └── SessionInUse                   the app key has a real-time session elsewhere: end that one
-    ├── UnexpectedAnswer                   well-formed and wrong: nothing of it may be stored
-    └── NotSupported                       this server or source cannot do that
+KISError
+├── InvalidRequest (also ValueError)   what was asked cannot be right: change the question
+├── AuthenticationFailed               key, secret or token is refused: change the settings
+├── RateLimited                        too many requests: wait
+├── ServiceUnavailable                 network, gateway or open breaker: try again later
+│   └── SessionInUse                   the app key has a real-time session elsewhere: end that one
+├── UnexpectedAnswer                   well-formed and wrong: nothing of it may be stored
+└── NotSupported                       this server or source cannot do that
 """
 
 from __future__ import annotations
