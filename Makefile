@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. They need Python 3.11 or newer and make.
-.PHONY: run ui bench test test-all test-live test-clients test-browser advisories dist pins check format clean
+.PHONY: run ui bench docs docs-build test test-all test-live test-clients test-browser advisories dist pins check format clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
@@ -36,6 +36,12 @@ ui: $(READY)  ## the Dagster UI on http://127.0.0.1:3000
 bench: $(MORE)  ## how fast it is, beside what else could do the job; takes about ten minutes
 	@$(BIN)/python -m benchmarks
 
+docs: $(MORE)  ## the docs site on http://127.0.0.1:8000
+	@$(BIN)/python -m kis_assets_tests.docs_site serve
+
+docs-build: $(MORE)  ## the docs site into build/docs/site; any warning fails
+	@$(BIN)/python -m kis_assets_tests.docs_site
+
 test: $(READY)  ## every test that is quick, and how much of kis/ and sources/ they cover
 	@$(BIN)/pytest -q -n 2 --cov=kis_assets.kis --cov=kis_assets.krx --cov=kis_assets.sources \
 		--cov=kis_assets.state --cov=kis_assets.transport --cov-branch \
@@ -63,7 +69,7 @@ advisories: $(MORE)  ## whether an advisory is known of anything that is pinned
 pins:  ## constraints anew, with their hashes, for what pyproject.toml asks; newer ones with UPGRADE=--upgrade
 	@command -v uv >/dev/null || { echo "uv is needed: pip install uv" >&2; exit 1; }
 	@$(PINS) --all-extras pyproject.toml -o constraints.txt
-	@$(PINS) --group browser --group clients --group advisories --group bench -c constraints.txt -o constraints-more.txt
+	@$(PINS) --group browser --group clients --group advisories --group bench --group docs -c constraints.txt -o constraints-more.txt
 
 check: $(READY)  ## format, lint, types, definitions
 	@$(BIN)/ruff format --check

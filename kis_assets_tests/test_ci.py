@@ -33,6 +33,15 @@ def test_every_change_runs_what_a_developer_runs(job: Any) -> None:
     assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
 
 
+def test_the_docs_are_built_of_every_change_and_published_of_main_alone() -> None:
+    jobs = read(ROOT / ".github" / "workflows" / "docs.yml")["jobs"]
+    assert [step["run"] for step in jobs["build"]["steps"] if "run" in step] == ["make docs-build"]
+    assert "permissions" not in jobs["build"]
+    assert jobs["deploy"]["if"] == "github.ref == 'refs/heads/main'"
+    assert jobs["deploy"]["permissions"] == {"pages": "write", "id-token": "write"}
+    assert [set(step) & {"run", "uses"} for step in jobs["deploy"]["steps"]] == [{"uses"}]
+
+
 def test_every_supported_python_is_tested_on_linux_and_one_on_macos(job: Any) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     matrix = job["strategy"]["matrix"]

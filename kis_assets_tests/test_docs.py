@@ -176,7 +176,7 @@ def test_every_link_leads_somewhere() -> None:
         name, _, anchor = target.partition("#")
         path = at.parent / name if name else at
         assert path.exists(), f"{at.name}: {target}"
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        text = path.read_text(encoding="utf-8") if path.suffix == ".md" else ""
         headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
         anchors = {re.sub(r"[^\w -]", "", it.lower()).replace(" ", "-") for it in headings}
         assert not anchor or anchor in anchors, f"{at.name}: {target}"

@@ -72,11 +72,14 @@ class Block(NamedTuple):
 
 
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-BLOCKS = [
-    Block(path.name, *found)
-    for path in PAGES
-    for found in FENCED.findall(path.read_text(encoding="utf-8"))
-]
+BLOCKS = list(
+    {
+        found: Block(path.name, *found)
+        for path in PAGES
+        for found in FENCED.findall(path.read_text(encoding="utf-8"))
+    }.values()
+)
+"""Each once: Korean pages have the code of the English ones, which `test_docs_korean.py` holds."""
 
 
 def of(*languages: str) -> list[Block]:
@@ -181,6 +184,8 @@ MAKES = {
     "test-clients": ".venv/bin/pytest -q -m clients",
     "test-browser": ".venv/bin/pytest -q -rs -m browser",
     "bench": ".venv/bin/python -m benchmarks",
+    "docs": ".venv/bin/python -m kis_assets_tests.docs_site serve",
+    "docs-build": ".venv/bin/python -m kis_assets_tests.docs_site",
     "check": ".venv/bin/basedpyright",
     "advisories": ".venv/bin/python -m kis_assets_tests.advisories",
     "dist": ".venv/bin/python -m hatchling build",
@@ -613,7 +618,17 @@ def asked_in_one_call(known: Known, _: str) -> None:
     assert known["market"].screen("return_20d > -100").height > 1
 
 
+def drawn(*_: Any) -> None:
+    """Into the current folder; the pictures themselves: `test_docs_site.py` and `charts/`."""
+    (made,) = Path().glob("*.png")
+    assert made.read_bytes().startswith(b"\x89PNG")
+
+
 PYTHON: dict[str, Callable[[Known, str], None]] = {
+    **dict.fromkeys(
+        ("candlestick(", "market_breadth(", "order_book_depth(", "minute_coverage("), drawn
+    ),
+    **dict.fromkeys(("condition_calendar(", "figure.savefig("), drawn),
     "market.total_return(": asked_in_one_call,
     "# a Polars frame": opened,
     "source.get_current_price(": quoted,
@@ -799,13 +814,16 @@ def test_what_messages_and_comments_say_to_type_is_there() -> None:
 
 
 def test_every_picture_is_there_and_small() -> None:
-    """They are made by `python -m kis_assets_tests.evening_picture`."""
+    """They are made by `evening_picture` and `gallery` in this folder."""
     shown = {
-        path.parent / name
+        (path.parent / name).resolve()
         for path in PAGES
-        for name in re.findall(r"[\w/.-]+\.png", path.read_text(encoding="utf-8"))
+        for name in re.findall(
+            r'(?:\]\(|src(?:set)?=")([\w/.-]+\.png)', path.read_text(encoding="utf-8")
+        )
     }
-    assert shown == {ROOT / "docs" / name for name in SCHEMES}
+    gallery = {*(ROOT / "docs" / "gallery").iterdir()}
+    assert shown == {ROOT / "docs" / name for name in SCHEMES} | gallery
     for path in shown:
         assert path.read_bytes().startswith(b"\x89PNG")
         assert path.stat().st_size <= 150_000
