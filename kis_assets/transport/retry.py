@@ -1,4 +1,4 @@
-"""Trying again what may pass by itself, with longer and longer pauses. Sends nothing itself."""
+"""Retries after failures that may pass, with growing pauses. Sends nothing itself."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import stamina
 from kis_assets.errors import KISError
 from kis_assets.transport.stats import Tally
 
-# Where structlog is installed, stamina would write of every retry to standard output.
+# If structlog is installed, stamina would print every retry to standard output.
 stamina.instrumentation.set_on_retry_hooks([stamina.instrumentation.LoggingOnRetryHook])
 
 T = TypeVar("T")
 
 
 def retrying(attempt: Callable[[], T], name: str, tally: Tally, retries: int) -> T:
-    """What `attempt` gives, tried `retries` times more while it fails for what may pass.
+    """The result of `attempt`, retried up to `retries` times after failures that may pass.
 
-    `name` is what the tally calls it.
+    `name` is its name in the tally.
 
     Raises:
-        KISError: the last failure, or the first that does not pass.
+        KISError: the last failure, or the first that cannot pass.
     """
     outcome = ""
     for try_ in stamina.retry_context(
