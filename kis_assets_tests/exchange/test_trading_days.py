@@ -147,7 +147,7 @@ def test_nothing_lies_before_the_first_trading_day_or_after_the_last() -> None:
 
 
 def test_an_instant_is_no_day() -> None:
-    with pytest.raises(TypeError, match="a calendar day is wanted"):
+    with pytest.raises(TypeError, match="expected a calendar day"):
         calendar.is_trading_day(datetime(2026, 11, 20, 9, tzinfo=UTC))
 
 
