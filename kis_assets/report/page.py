@@ -1,4 +1,4 @@
-"""The page of a day: its frames as HTML that needs nothing but a browser."""
+"""The page of a day: its frames as HTML that needs only a browser."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kis_assets.security.ownership import put
 
 
 def drawn(report: DayReport, warn: Callable[[str], None]) -> dict[str, str]:
-    """The pictures as `data:` addresses, by name; empty text for one that cannot be drawn."""
+    """The pictures as `data:` addresses, by name; empty for a picture that cannot be drawn."""
     from kis_assets.charts import market, stock
 
     def address(draw: Callable[[], bytes]) -> str:
@@ -75,7 +75,7 @@ def page(report: DayReport, source: str, pictures: Mapping[str, str]) -> str:
 
 
 def told_by(report: DayReport) -> str:
-    """What the prices of the page are, and of when."""
+    """Where the prices of the page come from, and their time."""
     captured: Any = report.quotes["captured_at"].max()
     at = f"{captured.astimezone(SEOUL):%Y-%m-%d %H:%M} in Seoul"
     without = report.quotes.filter(~pl.col("is_official")).height
@@ -91,7 +91,7 @@ def told_by(report: DayReport) -> str:
 
 
 def store(lake: Lake, day: date, html: str) -> Path:
-    """Put the page where it belongs: whoever reads it sees the old one or the new one, whole."""
+    """Store the page atomically: a reader sees the whole old page or the whole new one."""
     folder = lake.folder / "reports"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{day}.html"
