@@ -126,7 +126,7 @@ def test_what_was_not_asked_for_is_dropped_and_told_once(
     record, stream = first(settings, *others, book, of_nxt)
     assert isinstance(record, Trade)
     assert (record.stock_code, stream.unasked, stream.discarded) == (CODE, 5, 0)
-    assert caplog.text.count("was not asked for") == 1
+    assert caplog.text.count("was not requested") == 1
 
 
 WRONG_FIELDS = {
