@@ -1,8 +1,8 @@
-"""Delta tables of what the lake holds, in object storage or another folder (`KIS_LAKE_URL`).
+"""Copies of the lake as Delta tables, in object storage or another folder (`KIS_LAKE_URL`).
 
-`<url>/<source>/<table>` has the table's columns and `unit`, the storage unit as text (`2026`,
-`2026-03` or `2026-03-17`), by which it is partitioned. A unit is published as a whole and takes the
-place of what it was: to publish it twice changes nothing. The lake stays where it is. No Dagster.
+`<url>/<source>/<table>` has the table's columns and the partition column `unit`, the storage unit
+as text (`2026`, `2026-03` or `2026-03-17`). A unit is published as a whole and replaces the unit
+published before: a repetition changes nothing. The lake itself is not changed. No Dagster.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from kis_assets.tables import Table
 
 
 class PublishError(Exception):
-    """A unit could not be published; what was published before is as it was."""
+    """A unit could not be published; what was published before is unchanged."""
 
 
 def address(url: str, lake: Lake, table: Table) -> str:
-    """Where the Delta table of a table lies."""
+    """The address of a table's Delta table."""
     root = url.rstrip("/") if urlsplit(url).scheme else str(Path(url).absolute())
     return f"{root}/{lake.source}/{table.name}"
 
 
 def publish(lake: Lake, table: Table, unit: str, url: str) -> str:
-    """Write the current rows of one storage unit, in place of those published of it before.
+    """Write the current rows of one storage unit, replacing those published before.
 
     Args:
-        lake: where the rows are.
+        lake: the lake with the rows.
         table: their table.
         unit: the storage unit, such as `month=2026-03`.
-        url: what `KIS_LAKE_URL` says; credentials come from the environment, as AWS_... and so on.
+        url: the value of `KIS_LAKE_URL`; credentials come from the environment, such as AWS_...
 
     Returns:
         The address of the Delta table.
@@ -53,16 +53,16 @@ def publish(lake: Lake, table: Table, unit: str, url: str) -> str:
     rows = lake.scan(table, first=first, last=last).collect().with_columns(unit=pl.lit(key))
     target = address(url, lake, table)
     try:
-        # Made empty first: a table that is not there has no partition to take the place of.
+        # Create an empty table first: a missing table has no partition to replace.
         write_deltalake(target, rows.clear(), mode="ignore", partition_by=["unit"])
         write_deltalake(
             target, rows, mode="overwrite", predicate=f"unit = '{key}'", schema_mode="merge"
         )
-    except Exception as error:  # the library raises exceptions of many trees
+    except Exception as error:  # the library raises many unrelated exceptions
         raise PublishError(f"{target}: {type(error).__name__}: {_plain(error)}") from None
     return target
 
 
 def _plain(error: Exception) -> str:
-    """What went wrong, without the query of an address: a signed one has its secret there."""
+    """The error text without the query of an address: signed addresses have their secret there."""
     return re.sub(r"\?\S+", "?...", " ".join(str(error).split()))[:300]
