@@ -111,8 +111,8 @@ class Trade:
     `sell_count` and `sell_volume` those with an aggressive seller, and auction trades count in
     neither; `strength` (체결강도) is buy volume divided by sell volume, in percent. Of the book at
     that moment: volumes at the best prices, and the total of each side. `hour_class` is in_session,
-    or for an expected price before_open, auction, after_close or single_price. `phase_code` is KIS's
-    code of two characters, time and state; 20 is ordinary continuous trading.
+    or for an expected price before_open, auction, after_close or single_price. `phase_code` is
+    KIS's code of two characters, time and state; 20 is ordinary continuous trading.
     """
 
     stock_code: str

@@ -123,7 +123,7 @@ def test_a_day_outside_the_calendar_is_refused_with_its_range(day: date) -> None
         calendar.previous_trading_day,
         calendar.next_trading_day,
     ):
-        with pytest.raises(ValueError, match=f"knows 2000-01-01 to 2100-12-31, not {day}"):
+        with pytest.raises(ValueError, match=f"covers 2000-01-01 to 2100-12-31, not {day}"):
             ask(day)
     with pytest.raises(ValueError, match="2000-01-01 to 2100-12-31"):
         calendar.trading_days(day, date(2026, 1, 1))
