@@ -1,6 +1,6 @@
 """Indices that follow the stocks: a basket by market value, free of splits and rights issues.
 
-Thirty stocks make the course, and what they trade stands for what all do.
+Thirty stocks determine the index; their trading is scaled up to that of all stocks.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from kis_assets.exchange import calendar
 from kis_assets.simulator.market.market import Bar, Market, Stock
 
 _BASKET = 30
-"""Stocks in a basket: enough for a course, few enough for ten years in a second or two."""
+"""Stocks in a basket: few enough to compute ten years in one or two seconds."""
 _REFERENCE = date(2019, 12, 30)
-"""The baskets are those of this day, or of the market's first one; their weights as well."""
+"""Baskets and weights are those of this day, or of the market's first day."""
 
 
 class IndexBar(NamedTuple):
@@ -95,7 +95,7 @@ class Indices:
         self.scale = lru_cache(maxsize=64)(self._scale)
 
     def bars(self, code: str, first: date, last: date) -> list[IndexBar]:
-        """Bars of an index, oldest first, never beyond now; none of an unknown one."""
+        """Bars of an index, oldest first, until now at most; empty for an unknown index."""
         index = INDICES.get(code)
         basket = self._basket(code) if index else None
         if index is None or not basket:
@@ -112,7 +112,7 @@ class Indices:
         return [stock.code for stock, _ in self._basket(code)]
 
     def _seen(self, code: str, first: date, last: date) -> list[Bar]:
-        """A stock's bars as its index sees them: the after-market moves no index."""
+        """A stock's bars without the after-market, which does not affect indices."""
         market = self._market
         found = market.bars(code, first, last)
         session = calendar.session(found[-1].day) if found else None
@@ -136,7 +136,7 @@ class Indices:
         ]  # fmt: skip
 
     def _scale(self, code: str) -> float:
-        """How much more all stocks of an index trade than its basket, by days that never change."""
+        """Trading of all stocks of an index relative to its basket, from days that never change."""
         last = _REFERENCE if self._market.stocks(_REFERENCE) else self._market.now().date()
         value = {
             stock.code: sum(
@@ -186,5 +186,5 @@ class Indices:
 
 @lru_cache(maxsize=8)
 def indices_of(market: Market) -> Indices:
-    """The indices of a market, whose baskets are made once."""
+    """The indices of a market; their baskets are built once."""
     return Indices(market)
