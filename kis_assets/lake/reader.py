@@ -88,7 +88,7 @@ class CatalogReader:
                         return answer(connection)
                     except duckdb.CatalogException as error:
                         # An earlier version made the catalog without this view.
-                        if not (name := _ours(error)):
+                        if not (name := _missing_view(error)):
                             raise
                         if not (self.folder / "versions").is_dir():
                             file = self.folder / "market.duckdb"
@@ -293,7 +293,7 @@ def tell(text: str, category: type[Warning] = NotStoredWarning) -> None:
     warnings.warn(text, category, stacklevel=depth)
 
 
-def _ours(error: Exception) -> str:
+def _missing_view(error: Exception) -> str:
     """The table or view that a catalog lacks, from DuckDB's message; empty if it is not ours."""
     from kis_assets.lake.views import VIEWS
     from kis_assets.tables import TABLES

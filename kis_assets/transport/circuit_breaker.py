@@ -105,20 +105,20 @@ class Breaker:
                 )
             # A lease that ends too late was made before a clock was set back.
             is_held = now < row.probe_until <= now + self._lease
-            if row.probe is not None and row.probe != self._me() and is_held:
+            if row.probe is not None and row.probe != self._caller_name() and is_held:
                 return None, (
                     state,
                     row.failures,
                     "the circuit breaker is half open; one request is probing",
                 )
-            taken = _Row(row.failures, row.opened_at, self._me(), now + self._lease)
+            taken = _Row(row.failures, row.opened_at, self._caller_name(), now + self._lease)
             return taken, (state, row.failures, "")
 
         state, failures, reason = self._update(check)
         if reason:
             raise ServiceUnavailable(reason, is_outage=True)
         if state == "HALF_OPEN":
-            self._tell("OPEN", "HALF_OPEN")
+            self._notify("OPEN", "HALF_OPEN")
         elif failures == 0:
             self._quiet_until = self._clock() + FRESH
 
@@ -130,7 +130,7 @@ class Breaker:
         def succeed(row: _Row, now: float) -> tuple[_Row | None, State | None]:
             old = self._state(row, now)
             # The request may have been sent before the breaker opened: it proves nothing about now.
-            if old == "OPEN" or (old == "HALF_OPEN" and row.probe != self._me()):
+            if old == "OPEN" or (old == "HALF_OPEN" and row.probe != self._caller_name()):
                 return None, None
             return _CLOSED if row != _CLOSED else None, old
 
@@ -139,7 +139,7 @@ class Breaker:
             return
         self._quiet_until = self._clock() + FRESH
         if old != "CLOSED":
-            self._tell(old, "CLOSED")
+            self._notify(old, "CLOSED")
 
     def failure(self) -> None:
         """The server failed: count one more failure; a failed probe opens the breaker again."""
@@ -148,14 +148,14 @@ class Breaker:
         def fail(row: _Row, now: float) -> tuple[_Row | None, State | None]:
             old = self._state(row, now)
             failures = row.failures + 1
-            if old == "OPEN" or (old == "HALF_OPEN" and row.probe != self._me()):
+            if old == "OPEN" or (old == "HALF_OPEN" and row.probe != self._caller_name()):
                 return None, None
             opens = old == "HALF_OPEN" or failures >= self._threshold
             return _Row(failures, now if opens else None), old if opens else None
 
         old = self._update(fail)
         if old is not None:
-            self._tell(old, "OPEN")
+            self._notify(old, "OPEN")
 
     def release(self) -> None:
         """Give a probe's lease back: the request ended without a result about the server."""
@@ -163,13 +163,13 @@ class Breaker:
             return
 
         def release(row: _Row, _: float) -> tuple[_Row | None, None]:
-            if row.probe != self._me():
+            if row.probe != self._caller_name():
                 return None, None
             return _Row(row.failures, row.opened_at), None
 
         self._update(release)
 
-    def _tell(self, old: State, new: State) -> None:
+    def _notify(self, old: State, new: State) -> None:
         if self._listener is not None:
             self._listener(old, new)
 
@@ -191,7 +191,7 @@ class Breaker:
 
         return self._shared.update(self._key, whole, self._clock)
 
-    def _me(self) -> str:
+    def _caller_name(self) -> str:
         if not hasattr(_thread, "name"):
             _thread.name = uuid.uuid4().hex
         return f"{_PROGRAM}-{os.getpid()}-{_thread.name}"
