@@ -56,5 +56,5 @@ def read_page(body: Row, starts: tuple[date, ...]) -> Page:
     if any((later - earlier).days != 1 for (earlier, _), (later, _) in pairwise(rows)):
         raise UnexpectedAnswer("the days are not in order, each after the one before it")
     if rows and rows[0][0] not in starts:
-        raise UnexpectedAnswer(f"the answer begins on {rows[0][0]}, asked was {starts[-1]}")
+        raise UnexpectedAnswer(f"the answer begins on {rows[0][0]}, expected {starts[-1]}")
     return page(body, rows, {"CTX_AREA_NK": "ctx_area_nk", "CTX_AREA_FK": "ctx_area_fk"})

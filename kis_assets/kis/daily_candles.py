@@ -203,7 +203,7 @@ def read_daily_candles(
     candles = [_candle(row) for row in rows]
     outside = [row["trading_day"] for row in candles if not first <= row["trading_day"] <= last]
     if outside:
-        raise UnexpectedAnswer(f"the answer holds {outside[0]}, asked were {first} to {last}")
+        raise UnexpectedAnswer(f"the answer holds {outside[0]}, expected {first} to {last}")
     if candles and closed and candles[0]["trading_day"] < closed <= last:
         newest = candles[0]
         price = read(about, (Field("price", "stck_prpr", amount, required=False),))["price"]

@@ -138,7 +138,7 @@ def _confirm_none(client: Client, code: str, day: date, others: frozenset[date])
     for bar in daily_page(client, code, day, day):
         if bar["has_traded"] and bar["open"] and bar["volume"]:
             raise UnexpectedAnswer(
-                f"the answer holds minutes of {max(others, default='no day')}, asked was {day}"
+                f"the answer holds minutes of {max(others, default='no day')}, expected {day}"
             )
 
 
@@ -156,7 +156,7 @@ def todays_minutes(
         found = _gathered(client, TODAYS_MINUTES, code, parameters, session, now, regular_only)
         if found.others and not found.bars:
             raise UnexpectedAnswer(
-                f"the answer holds minutes of {max(found.others)}, asked was {session.day}"
+                f"the answer holds minutes of {max(found.others)}, expected {session.day}"
             )
         return minute_days.todays(found, session, client.clock.at_kis(now))
 
@@ -227,7 +227,7 @@ def read_page(body: Row, stock_code: str, trading_day: date, latest: datetime, m
     asked = [bar for bar in of_day if bar["started_at"] <= latest]
     if of_day and not asked:
         raise UnexpectedAnswer(
-            f"the answer holds {of_day[-1]['started_at']:%H:%M}, asked was until {latest:%H:%M}"
+            f"the answer holds {of_day[-1]['started_at']:%H:%M}, expected until {latest:%H:%M}"
         )
     others = frozenset(bar["trading_day"] for bar in bars) - {trading_day}
     volume = read(about, (Field("volume", "acml_vol", amount, required=False),))["volume"]

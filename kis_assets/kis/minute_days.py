@@ -90,7 +90,7 @@ def gather(ask: Ask, session: calendar.Session, until: datetime) -> Page:
         if bars and page.others:
             newest, before = max(page.others), calendar.previous_trading_day(session.day)
             if newest > session.day or (not page.bars and newest != before):
-                raise UnexpectedAnswer(f"the answer holds {newest}, asked was {session.day}")
+                raise UnexpectedAnswer(f"the answer holds {newest}, expected {session.day}")
         if not bars or bars[-1]["started_at"] <= session.opens_at:
             break
         latest = bars[-1]["started_at"]
@@ -104,7 +104,7 @@ def gather(ask: Ask, session: calendar.Session, until: datetime) -> Page:
             break
         else:
             raise UnexpectedAnswer(
-                f"the answer holds minutes of a part, asked was {session.day}: they begin at "
+                f"the answer holds minutes of a part, expected {session.day}: they begin at "
                 f"{latest:%H:%M} with {bars[-1]['value_so_far']:,} KRW traded by its end"
             )
     return Page(bars, others, first.day_volume)

@@ -198,7 +198,7 @@ def read_prices(body: Row, stock_codes: Iterable[str]) -> dict[str, Quote | Unex
         if not code or is_nothing(row, "inter2_prpr"):
             continue
         if code not in asked:
-            raise UnexpectedAnswer(f"the answer holds {code[:20]}, which was not asked for")
+            raise UnexpectedAnswer(f"the answer holds {code[:20]}, which was not requested")
         if code in found:
             raise UnexpectedAnswer(f"the answer holds {code} twice")
         try:

@@ -53,9 +53,9 @@ def registrations(
         raise InvalidRequest(f"no code is given for the kind {min(idle)}")
     if settings.environment == "virtual":
         if settings.kis_venue is not Venue.KRX:
-            raise NotSupported("the virtual server has the feed of KRX alone (KIS_VENUE=krx)")
+            raise NotSupported("the virtual server has only the feed of KRX (KIS_VENUE=krx)")
         if beyond := [kind for kind in kinds if kind not in ("trade", "book")]:
-            raise NotSupported(f"the virtual server has trades and books alone, not {beyond[0]}")
+            raise NotSupported(f"the virtual server has only trades and books, not {beyond[0]}")
     wanted = [(TR_IDS[kind, settings.kis_venue], code) for kind, code in pairs]
     if len(wanted) > REGISTRATIONS:
         raise InvalidRequest(

@@ -113,7 +113,7 @@ def daily(
     rows = [_row(found, DAILY, market) for found in output(body, "OutBlock_1", list)]
     for row in rows:
         if row["trading_day"] != asked:
-            raise UnexpectedAnswer(f"the answer holds {row['trading_day']}, asked was {asked}")
+            raise UnexpectedAnswer(f"the answer holds {row['trading_day']}, expected {asked}")
         row["stock_code"] = _short(row["stock_code"], short_code)
         for name in _ZERO_WITHOUT_TRADE:
             row[name] = row[name] or 0
@@ -163,7 +163,7 @@ def _row(found: Any, fields: tuple[Field, ...], market: str) -> dict[str, Any]:
         raise
     # KOSDAQ GLOBAL is a segment of KOSDAQ.
     if row["market"].split(" ")[0] != market:
-        raise UnexpectedAnswer(f"the answer holds {row['market'][:20]!r}, asked was {market}")
+        raise UnexpectedAnswer(f"the answer holds {row['market'][:20]!r}, expected {market}")
     return row | {"market": market}
 
 

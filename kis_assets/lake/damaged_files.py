@@ -43,7 +43,7 @@ def damaged(path: Path) -> str:
     if not os.path.lexists(path):
         return f"{path} is gone"
     if COPIES in path.parts:
-        return f"{path} is damaged: delete it, and a run makes it anew"
+        return f"{path} is damaged: delete it, and a run creates it again"
     return (
         f"{path} is damaged or holds no rows: move it away, and the version of before counts again"
     )
@@ -57,7 +57,7 @@ def told(error: BaseException, folder: Path) -> str:
         return damaged(path)
     reason = " ".join(str(error).split())
     return (
-        f"the disk that holds {folder} failed ({reason}): see to free space and permissions, then "
+        f"the disk that holds {folder} failed ({reason}): check free space and permissions, then "
         "run again"
     )
 
@@ -110,4 +110,6 @@ def of_database(path: Path, error: Exception) -> Unfit:
     """The error for a `market.duckdb` that cannot be read."""
     if isinstance(error, OSError):
         return Unfit(explained(error, path.parent))
-    return Unfit(f"{path} is damaged or no database of DuckDB: delete it, and a run makes it anew")
+    return Unfit(
+        f"{path} is damaged or no database of DuckDB: delete it, and a run creates it again"
+    )

@@ -91,7 +91,7 @@ class Wire:
         """The body, unpacked up to a limit: httpx would unpack any number of layers completely."""
         encoding = response.headers.get("content-encoding", "").strip().lower()
         if encoding not in ("", "identity", "gzip", "x-gzip"):
-            raise _Refused("packs its answer in a way that was not asked for")
+            raise _Refused("compresses its answer in a way that was not requested")
         unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16) if "gzip" in encoding else None
         content, received = bytearray(), 0
         for piece in cast("Iterable[bytes]", response.stream):

@@ -487,7 +487,7 @@ def test_what_cannot_be_streamed_is_refused_before_anything_is_asked(hall: Hall)
     with pytest.raises(InvalidRequest, match="no stock or kind"):
         hall.stream(kinds=())
     virtual = {"kis_use_virtual_server": True, "kis_venue": Venue.NXT}
-    with pytest.raises(NotSupported, match="KRX alone"):
+    with pytest.raises(NotSupported, match="only the feed of KRX"):
         Stream(hall.settings.model_copy(update=virtual), ["005930"])
     assert hall.simulator.log == []
 

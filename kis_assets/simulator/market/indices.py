@@ -78,7 +78,7 @@ INDICES: dict[str, Index] = {
         Index("1001", "1", "KOSDAQ", 67_000, _of("KOSDAQ")),
         Index("1002", "1", "KOSDAQ 대형주", 120_000, _large("KOSDAQ")),
         Index("2001", "2", "KOSPI200", 29_000, _large("KOSPI")),
-        # The index master has 3003; bars have been had under 2203.
+        # The index master has 3003, but KIS returned bars for 2203.
         Index("3003", "3", "KOSDAQ150", 105_000, _large("KOSDAQ")),
         Index("2203", "2", "KOSDAQ150", 105_000, _large("KOSDAQ")),
     )
