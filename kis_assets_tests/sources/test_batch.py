@@ -158,7 +158,7 @@ def test_a_code_that_is_no_text_is_refused_by_every_question(
         source.get_chart_data,
         source.get_stock_info,
     ):
-        with pytest.raises(ValueError, match=r'is no stock code: a code is text .* such as "005930"'):
+        with pytest.raises(ValueError, match=r'is no stock code: a code is .* such as "005930"'):
             ask(code)
 
 
