@@ -87,10 +87,12 @@ def read_days(body: Row, _: str) -> list[Day]:
         UnexpectedAnswer: a net is not bought minus sold, the classes of a total do not add up to
             it, the sums bought and sold differ, or no class traded on a day with trades.
     """
-    return [_judged(read(row, FIELDS)) for row in dated(list_of(body, "output2"), "stck_bsop_date")]
+    return [
+        _checked(read(row, FIELDS)) for row in dated(list_of(body, "output2"), "stck_bsop_date")
+    ]
 
 
-def _judged(found: Day) -> Day:
+def _checked(found: Day) -> Day:
     on = found["trading_day"]
     for name in CLASSES:
         bought, sold = found[f"{name}.buy_volume"], found[f"{name}.sell_volume"]

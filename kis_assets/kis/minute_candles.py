@@ -126,8 +126,8 @@ def past_minutes(
         "FID_PW_DATA_INCU_YN": "Y",
         "FID_FAKE_TICK_INCU_YN": "",  # required; its values are undocumented
     }
-    with _about(PAST_MINUTES, code):
-        found = _gathered(client, PAST_MINUTES, code, parameters, session, now, regular_only)
+    with _errors_about(PAST_MINUTES, code):
+        found = _minutes_so_far(client, PAST_MINUTES, code, parameters, session, now, regular_only)
         if not found.bars:
             _confirm_none(client, code, session.day, found.others)
         return minute_days.past(found, session, client.clock.at_kis(now))
@@ -152,8 +152,10 @@ def todays_minutes(
     """
     now = client.settings.now()
     parameters = {"FID_PW_DATA_INCU_YN": "N", "FID_ETC_CLS_CODE": ""}
-    with _about(TODAYS_MINUTES, code):
-        found = _gathered(client, TODAYS_MINUTES, code, parameters, session, now, regular_only)
+    with _errors_about(TODAYS_MINUTES, code):
+        found = _minutes_so_far(
+            client, TODAYS_MINUTES, code, parameters, session, now, regular_only
+        )
         if found.others and not found.bars:
             raise UnexpectedAnswer(
                 f"the answer holds minutes of {max(found.others)}, expected {session.day}"
@@ -161,7 +163,7 @@ def todays_minutes(
         return minute_days.todays(found, session, client.clock.at_kis(now))
 
 
-def _gathered(
+def _minutes_so_far(
     client: Client,
     endpoint: Endpoint,
     code: str,
@@ -196,7 +198,7 @@ def _gathered(
 
 
 @contextmanager
-def _about(endpoint: Endpoint, code: str) -> Generator[None]:
+def _errors_about(endpoint: Endpoint, code: str) -> Generator[None]:
     """Add the stock to errors that concern several answers together."""
     try:
         yield

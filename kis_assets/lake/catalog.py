@@ -52,7 +52,7 @@ def statements(
         larger: files with the same rows, which views of whole tables read instead; see
             `compaction`.
     """
-    where = _where(folder or Path())
+    where = _folder_sql(folder or Path())
     macros = MACROS | {"factors_are_made()": _factors_are_made(files)}
     for name in sorted(set[str]().union(*(view.recent for view in VIEWS.values()))):
         newest = files.get(name, ())[-RECENT_UNITS[TABLES[name].unit] :]
@@ -61,9 +61,9 @@ def statements(
     for table in TABLES.values():
         rows = _rows(table, (larger or files).get(table.name, ()), where)
         columns = {column.name: meaning(column) for column in table.columns}
-        made[table.name] = _made(table.name, rows, table.description, columns)
+        made[table.name] = _view_statements(table.name, rows, table.description, columns)
     for name, view in VIEWS.items():
-        made[name] = _made(name, view.sql, view.about, view.columns)
+        made[name] = _view_statements(name, view.sql, view.about, view.columns)
     for name, sql in FUNCTIONS.items():
         made[name] = [f"CREATE OR REPLACE MACRO {name} AS TABLE {sql}"]
     return made
@@ -75,7 +75,7 @@ def in_order(table: Table, files: Sequence[Listed], folder: Path) -> str:
     return f"{_rows(table, files, _text(f'{folder}/'))} ORDER BY {columns}"
 
 
-def _made(view: str, sql: str, about: str, columns: Mapping[str, str]) -> list[str]:
+def _view_statements(view: str, sql: str, about: str, columns: Mapping[str, str]) -> list[str]:
     """The statements that create a view and its comments."""
     return [
         f"CREATE OR REPLACE VIEW {_name(view)} AS {sql}",
@@ -103,7 +103,7 @@ def build(path: Path, views: Mapping[str, Sequence[str]]) -> None:
         connection.execute("DETACH market")
 
 
-def _where(folder: Path) -> str:
+def _folder_sql(folder: Path) -> str:
     """SQL for the folder of the files, ending in a slash; DuckDB evaluates it when it binds.
 
     A view cannot read the path of its own database. But by default, the directory for temporary
@@ -134,15 +134,15 @@ def _rows(table: Table, files: Sequence[Listed], where: str) -> str:
     if older:
         # Older files lack newer columns; dropped columns are left out.
         stored = f"SELECT * FROM {_read(older, where, by_name=True)}"  # noqa: S608
-        every = f"{_nothing(table)} UNION ALL BY NAME {stored}"
+        every = f"{_no_rows(table)} UNION ALL BY NAME {stored}"
         cast = ", ".join(
             f"CAST({_older(column)} AS {_TYPES[column.dtype]}) AS {_name(column.name)}"
             for column in table.columns
         )
         parts.append(f"SELECT {cast} FROM ({every})")  # noqa: S608
     # Fail if a file is damaged: fewer rows would look like all rows.
-    parts += [_nothing(table, unless=_failure(path, where)) for path in damaged]
-    return " UNION ALL ".join(parts) or _nothing(table)
+    parts += [_no_rows(table, unless=_failure(path, where)) for path in damaged]
+    return " UNION ALL ".join(parts) or _no_rows(table)
 
 
 def _factors_are_made(files: Files) -> str:
@@ -173,7 +173,7 @@ def _older(column: Column) -> str:
     return f"coalesce({_name(column.name)}, {column.before()})"
 
 
-def _nothing(table: Table, unless: str = "false") -> str:
+def _no_rows(table: Table, unless: str = "false") -> str:
     typed = ", ".join(
         f"CAST(NULL AS {_TYPES[column.dtype]}) AS {_name(column.name)}" for column in table.columns
     )

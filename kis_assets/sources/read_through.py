@@ -143,7 +143,7 @@ class Records:
         self, records: Mapping[str, Any], ttl: float, asked_at: datetime, venue: Venue | None
     ) -> None:
         """Store records that were requested at `asked_at`; they expire as in `one`."""
-        lasts = ttl if venue is None else self._lasts(ttl, asked_at, venue)
+        lasts = ttl if venue is None else self._seconds_to_live(ttl, asked_at, venue)
         encoded = {key: msgspec.json.encode(record) for key, record in records.items()}
         with self._without_failing():
             self._store.set(encoded, lasts)
@@ -264,7 +264,7 @@ class Records:
                 return _marked(record, round(old.age, 1))
         raise error
 
-    def _lasts(self, ttl: float, asked_at: datetime, venue: Venue) -> float:
+    def _seconds_to_live(self, ttl: float, asked_at: datetime, venue: Venue) -> float:
         """Seconds from now until a record requested at `asked_at` expires."""
         change = seconds_to_the_next_change(asked_at, venue, days=1 + int(ttl // 86_400))
         # The answer may arrive after a change that it does not include.

@@ -42,7 +42,7 @@ class History:
         Kept bars have `fetched_at` and count in the tally.
         """
         now = self._settings.now()
-        lasts = self._lasts(last, now)
+        lasts = self._seconds_to_live(last, now)
         if self._store is None or lasts <= 0:
             return ask()
         kept = self.kept(stock_code, span)
@@ -74,7 +74,7 @@ class History:
         They have `fetched_at`; an empty list means that the stock had no bars.
         """
         now = self._settings.now()
-        lasts = self._lasts(last, now)
+        lasts = self._seconds_to_live(last, now)
         if self._store is None or lasts <= 0:
             return
         kept = {
@@ -90,7 +90,7 @@ class History:
             with suppress(ServiceUnavailable):
                 self._store.delete_match(f"stock:*:chart:{span}:*")
 
-    def _lasts(self, last: date, now: datetime) -> float:
+    def _seconds_to_live(self, last: date, now: datetime) -> float:
         """Seconds until the bars of a span, requested at `now`, expire."""
         ttl = self._settings.kis_cache_ttl_chart
         if ttl <= 0:

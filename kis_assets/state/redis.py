@@ -90,7 +90,7 @@ class Redis:
     def read(self, key: str) -> tuple[bytes, float]:
         """The value of a key, empty if there is none, and the server's time."""
         with self.named_failures():
-            _, value, now = self._taken(self._read(keys=[PREFIX + key]))
+            _, value, now = self._parsed(self._read(keys=[PREFIX + key]))
         return value, now
 
     def swap(
@@ -102,7 +102,7 @@ class Redis:
         """
         now = "" if supposed is None else f"{supposed:.6f}"
         with self.named_failures():
-            return self._taken(self._swap(keys=[PREFIX + key], args=[old, new, KEEP, now, STALE]))
+            return self._parsed(self._swap(keys=[PREFIX + key], args=[old, new, KEEP, now, STALE]))
 
     def now(self) -> float:
         """The server's time, from this machine's monotonic clock and the measured offset."""
@@ -127,7 +127,7 @@ class Redis:
         with suppress(*self._errors):
             self.client.close()
 
-    def _taken(self, answer: list[Any]) -> tuple[bool, bytes, float]:
+    def _parsed(self, answer: list[Any]) -> tuple[bool, bytes, float]:
         is_done, value, seconds, microseconds = answer
         now = int(seconds) + int(microseconds) / 1e6
         self._ahead = now - time.monotonic()

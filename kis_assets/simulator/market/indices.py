@@ -101,7 +101,7 @@ class Indices:
         if index is None or not basket:
             return []
         members = {
-            stock.code: {bar.day: bar for bar in self._seen(stock.code, first, last)}
+            stock.code: {bar.day: bar for bar in self._regular_bars(stock.code, first, last)}
             for stock, _ in basket
         }
         days = sorted({day for bars in members.values() for day in bars})
@@ -111,7 +111,7 @@ class Indices:
         """The codes in an index's basket."""
         return [stock.code for stock, _ in self._basket(code)]
 
-    def _seen(self, code: str, first: date, last: date) -> list[Bar]:
+    def _regular_bars(self, code: str, first: date, last: date) -> list[Bar]:
         """A stock's bars without the after-market, which does not affect indices."""
         market = self._market
         found = market.bars(code, first, last)
@@ -122,11 +122,11 @@ class Indices:
 
     def _make_basket(self, code: str) -> tuple[tuple[Stock, int], ...]:
         index = INDICES[code]
-        able = [stock for stock in self._held(index) if stock.delisted_on is None]
+        able = [stock for stock in self._stocks_of(index) if stock.delisted_on is None]
         able.sort(key=lambda stock: (stock.on_nxt, stock.listed_shares), reverse=True)
         return tuple((stock, stock.listed_shares) for stock in able[:_BASKET])
 
-    def _held(self, index: Index) -> list[Stock]:
+    def _stocks_of(self, index: Index) -> list[Stock]:
         market = self._market
         listed = market.stocks(_REFERENCE) or market.stocks(market.now().date())
         return [
@@ -143,7 +143,7 @@ class Indices:
                 bar.trading_value
                 for bar in self._market.bars(stock.code, last - timedelta(days=40), last)
             )
-            for stock in self._held(INDICES[code])
+            for stock in self._stocks_of(INDICES[code])
         }
         of_basket = sum(value[stock.code] for stock, _ in self._basket(code))
         return sum(value.values()) / of_basket if of_basket else 1.0

@@ -146,10 +146,10 @@ class Prices:
                 before = ticks.nearest(target / (0.75 + 2.6 * luck[0] * luck[0]))
             base, flag, why = before, "00", ""
             if action:
-                base, flag, why = _rebased(action, before * ratio, luck[0], ticks)
+                base, flag, why = _new_base_price(action, before * ratio, luck[0], ticks)
             elif day == ex_dividend:
                 flag = "02"
-            halted = rests or _waits(actions, day)
+            halted = rests or _is_halted(actions, day)
             if halted or (luck[1] < idleness and not (last or first or action)):
                 bars.append(
                     Bar(day, 0, 0, 0, before, 0, 0, 0, 0, "3", base, before, shares, flag, why)
@@ -215,14 +215,14 @@ def _idleness(issue: Issue) -> float:
     return min(0.55, 0.18 * short) if short > 0 else 0.0
 
 
-def _waits(actions: dict[date, Action], day: date) -> bool:
+def _is_halted(actions: dict[date, Action], day: date) -> bool:
     return any(
         action.halted_from is not None and action.halted_from <= day < action.ex_day
         for action in actions.values()
     )
 
 
-def _rebased(action: Action, price: float, luck: float, ticks: Grid) -> tuple[int, str, str]:
+def _new_base_price(action: Action, price: float, luck: float, ticks: Grid) -> tuple[int, str, str]:
     if action.kind in ("bonus", "rights"):
         return ticks.nearest(price), "01", ""
     if action.kind == "split":

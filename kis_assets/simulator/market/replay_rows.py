@@ -34,7 +34,7 @@ def bar_of(row: dict[str, Any], before: dict[str, Any] | None) -> Bar:
     """The bar of a day; `before` is the row of the day before."""
     base = row["close"] - row["change"]
     previous = before["close"] if before else base
-    flag, reason = _moved(row, base, before)
+    flag, reason = _base_price_change(row, base, before)
     return Bar(
         row["date"], row["open"], row["high"], row["low"], row["close"], row["volume"],
         row["trading_value"], row["change"], round(row["change_rate"] * 100),
@@ -42,7 +42,9 @@ def bar_of(row: dict[str, Any], before: dict[str, Any] | None) -> Bar:
     )  # fmt: skip
 
 
-def _moved(row: dict[str, Any], base: int, before: dict[str, Any] | None) -> tuple[str, str]:
+def _base_price_change(
+    row: dict[str, Any], base: int, before: dict[str, Any] | None
+) -> tuple[str, str]:
     """Ex-flag and reason if the base price is more than a tick from the previous close."""
     if before is None or base == before["close"]:
         return "00", ""

@@ -85,7 +85,7 @@ def create_app(simulator: Simulator, tick: float = TICK) -> Starlette:
         await socket.accept()
         session = simulator.realtime.open()
         try:
-            await _carry(session, socket, connection, tick)
+            await _relay(session, socket, connection, tick)
         finally:
             session.close()
 
@@ -97,7 +97,7 @@ def create_app(simulator: Simulator, tick: float = TICK) -> Starlette:
     return _Application(routes=routes)
 
 
-async def _carry(session: Session, socket: WebSocket, connection: Any, tick: float) -> None:
+async def _relay(session: Session, socket: WebSocket, connection: Any, tick: float) -> None:
     """Pass messages between a session and its client until one of them ends it."""
 
     async def listen() -> None:

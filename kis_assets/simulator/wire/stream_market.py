@@ -77,17 +77,17 @@ def index_fields(market: Market, code: str, now: datetime, last: list[str] | Non
     quotes = [market.quote(member, now) for member in indices.members(code)]
     signs = Counter(quote.bar.sign for quote in quotes if quote)
     return [
-        code, f"{now:%H%M%S}", rate(bar.close), *_against(bar.close, before)[::-1], str(volume),
+        code, f"{now:%H%M%S}", rate(bar.close), *_difference(bar.close, before)[::-1], str(volume),
         str(value), str(volume - int(last[5]) if last else 0),
         str(value - int(last[6]) if last else 0), percent(bar.close - before.close, before.close),
         *(rate(price) for price in bar[1:4]),
-        *(word for price in bar[1:4] for word in _against(bar.close, bar._replace(close=price))),
+        *(word for price in bar[1:4] for word in _difference(bar.close, bar._replace(close=price))),
         *(percent(price - before.close, before.close) for price in bar[1:4]),
         *(str(signs[sign]) for sign in "12354"), "0", "0", "0.00",
     ]  # fmt: skip
 
 
-def _against(price: int, other: IndexBar) -> tuple[str, str]:
+def _difference(price: int, other: IndexBar) -> tuple[str, str]:
     """The difference of the index to another close, and its sign code."""
     change = price - other.close
     return rate(change), "2" if change > 0 else "5" if change < 0 else "3"
