@@ -159,7 +159,7 @@ def test_a_query_writes_no_file(
     as_of: datetime | None,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(duckdb.PermissionException, match="writes a file, and here is only read"):
+    with pytest.raises(duckdb.PermissionException, match="writes a file, but only reading"):
         market.sql(query, as_of=as_of)
     assert list(tmp_path.iterdir()) == []
 
@@ -294,7 +294,7 @@ def test_a_code_that_is_no_text_is_a_type_error_that_says_what_is_wanted(
 
 
 def test_a_day_that_is_none_is_a_type_error_that_says_what_is_wanted(market: Market) -> None:
-    with pytest.raises(TypeError, match='a day is wanted, such as "2026-03-17", not 20260317'):
+    with pytest.raises(TypeError, match='expected a day such as "2026-03-17", not 20260317'):
         market.daily_candles(SAMSUNG, 20260317)  # type: ignore[arg-type]
 
 

@@ -1,7 +1,7 @@
-"""What all pictures share: paper, font, colours, numbers. What they show stands in `pictures.py`.
+"""The common parts of all pictures: paper, font, colours, numbers.
 
-matplotlib is imported when something is drawn, and without pyplot: a picture leaves nothing behind
-in the process.
+matplotlib is imported when a picture is drawn, and without pyplot, which would keep figures in the
+process.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import polars as pl
 from kis_assets.exchange import venues
 
 UP, DOWN, FLAT = "#d8323c", "#2461c6", "#9aa0a8"
-"""Red is up and blue is down, as on every Korean screen."""
+"""Red is up and blue is down, as is usual in Korea."""
 INK, MUTED, LINE = "#1d232b", "#69717c", "#e4e7eb"
 
-_PIXELS_AN_INCH = 110  # as wide as the UI's dialog, which does not scale a picture
+_PIXELS_AN_INCH = 110  # as wide as the dialog of Dagster's UI, which does not scale pictures
 _COLOURS = 48
 _SYSTEM_FONTS = ("nanumgothic", "notosanscjk", "notosanskr", "malgun", "applegothic", "applesdgoth")
 
@@ -31,9 +31,9 @@ class Canvas:
     """A figure with a headline, and the PNG it becomes.
 
     Args:
-        headline: what is shown, in bold; the caller sees to it that it is `legible`.
+        headline: the title, in bold; the caller passes it through `legible`.
         facts: the line below it.
-        rows: what is drawn, for its column `source`: an invented market is called one.
+        rows: the drawn rows; if their `source` is `mock`, the picture says so.
         height: in inches; the width is the same for all.
     """
 
@@ -57,7 +57,7 @@ class Canvas:
         self.figure.text(*at, text, va="center", font=font or font_file(), **how)
 
     def axes(self, left: float, bottom: float, width: float, height: float, **how: Any) -> Any:
-        """A plot at that place, in inches from the lower left corner."""
+        """A plot at this position, in inches from the lower left corner."""
         whole = self._height
         axes = self.figure.add_axes(
             (left / 8.6, bottom / whole, width / 8.6, height / whole), **how
@@ -69,17 +69,18 @@ class Canvas:
         return axes
 
     def title(self, axes: Any, text: str) -> None:
-        """What a plot shows, above its left corner."""
+        """Write the title of a plot above its left corner."""
         axes.set_title(text, loc="left", fontsize=9, color=INK, family=_family(), pad=6)
 
     def text(self, axes: Any, x: float, y: float, text: str, **how: Any) -> None:
-        """A word in a plot, at its data coordinates unless `transform` says else."""
+        """Write text in a plot, at data coordinates unless `transform` is given."""
         axes.text(x, y, text, **({"size": 8, "color": MUTED, "family": _family()} | how))
 
     def bars(self, axes: Any, bars: Iterable[tuple[float, float, float]], colours: Any) -> None:
-        """Upright bars, each by its place, its lower and its upper end; 1 is between two places.
+        """Draw vertical bars, each given as (position, lower end, upper end).
 
-        As one shape: matplotlib takes a millisecond for each bar that it draws by itself.
+        Positions are 1 apart. All bars are one shape: matplotlib needs a millisecond for each
+        separate bar.
         """
         from matplotlib.collections import PolyCollection
 
@@ -94,14 +95,14 @@ class Canvas:
         axes.autoscale_view()
 
     def legend(self, axes: Any, **how: Any) -> None:
-        """The legend of a plot, without a frame."""
+        """Draw the legend of a plot, without a frame."""
         from matplotlib.font_manager import FontProperties
 
         words = FontProperties(family=_family(), size=8)
         axes.legend(frameon=False, prop=words, labelcolor=MUTED, **how)
 
     def png(self) -> bytes:
-        """The picture, in few colours: an eighth of the bytes that matplotlib would write."""
+        """The PNG with a small palette: an eighth of the bytes that matplotlib would write."""
         from PIL import Image
 
         self._canvas.draw()
@@ -114,7 +115,7 @@ class Canvas:
 
 
 def nothing(headline: str, rows: pl.DataFrame, why: str = "no rows") -> bytes:
-    """A picture that says there is nothing to show."""
+    """A picture which says that there is nothing to show."""
     canvas = Canvas(headline, "", rows, height=1.6)
     axes = canvas.axes(0.2, 0.2, 8.2, 0.9)
     axes.set_axis_off()
@@ -130,10 +131,10 @@ def legible(text: str, instead: str) -> str:
 
 @cache
 def font_file() -> Path:
-    """A font with Hangul: the one that a dependency ships, else the system's, else one without."""
+    """A font with Hangul, from a dependency or else the system; without either, any font."""
     import matplotlib
 
-    # Found and not imported: on import that package changes matplotlib's settings for everybody.
+    # The package is located but not imported: its import changes matplotlib's global settings.
     package = importlib.util.find_spec("koreanize_matplotlib")
     for folder in (package and package.submodule_search_locations) or ():
         shipped = Path(folder, "fonts", "NanumGothic.ttf")
@@ -157,7 +158,7 @@ def _glyphs(font: Path) -> frozenset[int]:
 
 @cache
 def _family() -> str:
-    """The name by which matplotlib knows that font, once it has been told of it."""
+    """The family name of the font, after it is registered with matplotlib."""
     from matplotlib import font_manager
 
     font_manager.fontManager.addfont(str(font_file()))
@@ -171,12 +172,12 @@ def _bold() -> Path:
 
 
 def thousands(value: float, _: object = None) -> str:
-    """12,345 or 0.5: a number as an axis shows it."""
+    """A number as an axis shows it: 12,345 or 0.5."""
     return f"{value:,.10g}"
 
 
 def short(value: float) -> str:
-    """An amount of KRW in words people say: 1.2 tn, 345 bn, 6.7 m."""
+    """An amount of KRW, shortened: 1.2 tn, 345 bn, 6.7 m."""
     for unit, size in (("tn", 1e12), ("bn", 1e9), ("m", 1e6)):
         if abs(value) >= size:
             number = value / size
@@ -185,7 +186,7 @@ def short(value: float) -> str:
 
 
 def spread_out(days: Sequence[date], most: int) -> list[int]:
-    """Which of the days get a label: evenly spread, the last one among them."""
+    """The indices of the days that get a label: evenly spread, with the last day."""
     step = -(-len(days) // most)
     return list(range(len(days) - 1, -1, -step))[::-1]
 

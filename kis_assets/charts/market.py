@@ -1,7 +1,7 @@
 """Pictures of the market and of the data: a frame in, a PNG out. How to draw: `canvas.py`.
 
-Every function takes rows in the columns of their table, also none, and gives PNG bytes of at most
-60 KB.
+Every function takes rows with the columns of their table, or no rows, and returns at most 60 KB of
+PNG.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from kis_assets.exchange.calendar import SEOUL
 
 
 def market_breadth(snapshots: pl.DataFrame) -> bytes:
-    """How many stocks rose and fell at a capture, by market, and by how much.
+    """How many stocks rose and fell in a capture, by market, and by how much.
 
     Args:
-        snapshots: rows of `price_snapshots` of one capture. A column `market` beside them, as in
-            `stock_master`, splits them; null goes under "other".
+        snapshots: rows of `price_snapshots` of one capture. An extra column `market`, as in
+            `stock_master`, splits them; null becomes "other".
     """
     if snapshots.is_empty():
         return nothing("Market breadth", snapshots)
@@ -55,7 +55,7 @@ def market_breadth(snapshots: pl.DataFrame) -> bytes:
     canvas.title(spread, "stocks by change, % of the base price")
     edge = 30
     bins = rates.clip(-edge, edge)
-    # Unchanged stocks are a bar of their own, else the middle one tells of no direction.
+    # Unchanged stocks get their own bar; otherwise the middle bar would mix rises and falls.
     counts = (
         pl.DataFrame({"at": bins})
         .with_columns(pl.col("at").sign() * pl.col("at").abs().ceil())
@@ -83,7 +83,7 @@ def market_breadth(snapshots: pl.DataFrame) -> bytes:
 
 
 def _shares(canvas: Canvas, axes: Any, snapshots: pl.DataFrame) -> None:
-    """One bar a market, cut into what fell, stood and rose."""
+    """Draw one bar per market, divided into stocks that fell, were unchanged and rose."""
     market = pl.col("market").fill_null("other") if "market" in snapshots.columns else pl.lit("all")
     rate = pl.col("change_rate")
     by_market = (
@@ -115,11 +115,11 @@ def _shares(canvas: Canvas, axes: Any, snapshots: pl.DataFrame) -> None:
 
 
 def minute_coverage(minutes: pl.LazyFrame) -> bytes:
-    """How many stocks have a bar for each minute of a day, and what was traded in it.
+    """How many stocks have a bar in each minute of a day, and the trading value of the minute.
 
     Args:
-        minutes: rows of `minute_candles` of one day, not yet read: of half a million only what is
-            shown need be in memory.
+        minutes: rows of `minute_candles` of one day, lazy: of half a million rows only the sums
+            need memory.
     """
     started = pl.col("started_at").dt.convert_time_zone("Asia/Seoul")
     by_minute = (
@@ -165,15 +165,15 @@ def minute_coverage(minutes: pl.LazyFrame) -> bytes:
 
 
 CONDITIONS = {"available": "#3f9d6b", "degraded": "#e0a82e", "pending": "#b9c4d0", "missing": UP}
-"""What a table's day can be in, and its colour."""
+"""The conditions of a table's day, and their colours."""
 
 
 def condition_calendar(frame: pl.DataFrame) -> bytes:
-    """Which table has which day: available, degraded, pending or missing.
+    """The condition of each day of each table: available, degraded, pending or missing.
 
     Args:
         frame: rows with `table_name`, `trading_day`, `condition` (a key of CONDITIONS) and
-            `reason`; the last 60 days of it are shown.
+            `reason`; the last 60 days are shown.
     """
     known = frame.drop_nulls("trading_day").filter(pl.col("condition").is_in(list(CONDITIONS)))
     if known.is_empty():
@@ -204,7 +204,7 @@ def condition_calendar(frame: pl.DataFrame) -> bytes:
             axes.broken_barh(spans, (y - 0.42, 0.84), facecolors=colour)
         shape, sign = marks.get(condition, ("", ""))
         axes.bar(0, 0, color=colour, label=f"{sign} {condition} ({cells.height:,})".strip())
-        if shape:  # not by colour alone
+        if shape:  # for readers who cannot tell the colours apart
             axes.scatter(xs, ys, marker=shape, s=12, color="white", linewidths=1.2)
     axes.set_yticks(range(len(tables)), tables)
     axes.set_ylim(len(tables) - 0.5, -0.5)

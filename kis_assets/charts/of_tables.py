@@ -1,6 +1,6 @@
-"""What is drawn of each table, by the chart that it names: of rows just stored, or of all stored.
+"""The picture of each table, by its chart's name: of new rows or of all stored rows.
 
-What draws is loaded by those alone that draw.
+The drawing modules are imported only when a picture is drawn.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from kis_assets.lake.lake import Lake
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES, Table
 
 SESSIONS = 60
-"""Candles of a stock that are drawn."""
+"""How many candles of a stock are drawn."""
 
 
 def _market_breadth(rows: pl.DataFrame, stocks: pl.DataFrame | None, _: Lake) -> bytes:
-    """What rose and fell, by market."""
+    """The stocks that rose and fell, by market."""
     from kis_assets.charts.market import market_breadth
 
     if stocks is not None:
@@ -27,7 +27,7 @@ def _market_breadth(rows: pl.DataFrame, stocks: pl.DataFrame | None, _: Lake) ->
 
 
 def _candlestick(rows: pl.DataFrame, stocks: pl.DataFrame | None, lake: Lake) -> bytes:
-    """The candles of the stock that was traded most, with those of its sessions before."""
+    """The candles of the most traded stock, with its earlier sessions."""
     from kis_assets.charts.stock import candlestick
 
     traded = rows.group_by("stock_code").agg(pl.col("trading_value").sum())
@@ -36,19 +36,19 @@ def _candlestick(rows: pl.DataFrame, stocks: pl.DataFrame | None, lake: Lake) ->
 
 
 def _order_book_depth(rows: pl.DataFrame, stocks: pl.DataFrame | None, _: Lake) -> bytes:
-    """The order book of the stock that was traded most the day before."""
+    """The order book of the stock that was most traded on the day before."""
     from kis_assets.charts.stock import order_book_depth
 
     quoted = rows.filter(pl.col("ask_price_1").is_not_null() | pl.col("bid_price_1").is_not_null())
     known = quoted if stocks is None else stocks.join(quoted, on="stock_code", how="semi")
-    # Of what was traded today a book says nothing; the stock master knows the day before.
+    # A book does not state today's trading; the stock master states that of the day before.
     value = pl.col("previous_volume") * pl.col("base_price")
     code = _largest(known, value if stocks is not None else pl.col("total_bid_volume"))
     return order_book_depth(quoted.filter(stock_code=code), _name(stocks, code))
 
 
 def _minute_coverage(lake: Lake, first: date, last: date) -> bytes:
-    """How many stocks have a trade in each minute of all that is stored."""
+    """How many stocks traded in each minute, of all stored rows."""
     from kis_assets.charts.market import minute_coverage
 
     return minute_coverage(lake.scan(MINUTE_CANDLES, first=first, last=last))
@@ -60,7 +60,7 @@ OF_ROWS: dict[str, Callable[[pl.DataFrame, pl.DataFrame | None, Lake], bytes]] =
     "order_book_depth": _order_book_depth,
 }
 OF_STORED: dict[str, Callable[[Lake, date, date], bytes]] = {"minute_coverage": _minute_coverage}
-"""These need no rows at hand."""
+"""The charts that read stored rows only."""
 
 
 def picture(
@@ -71,15 +71,15 @@ def picture(
     first: date,
     last: date,
 ) -> bytes | None:
-    """The picture of a table as PNG, None where there is none.
+    """The picture of a table as PNG; None if the table has no picture.
 
     Args:
         table: the table.
-        rows: what was stored just now.
-        stocks: rows of `stock_master` of the stocks asked for, for their names and markets.
-        lake: where all that is stored lies.
-        first: the first day of what was stored just now.
-        last: the last one.
+        rows: the rows that were just stored.
+        stocks: rows of `stock_master` of the requested stocks, for names and markets.
+        lake: the lake with all stored rows.
+        first: the first day of `rows`.
+        last: the last day of `rows`.
     """
     if table.chart in OF_STORED:
         return OF_STORED[table.chart](lake, first, last)
@@ -87,7 +87,7 @@ def picture(
 
 
 def _sessions(lake: Lake, rows: pl.DataFrame, code: str) -> pl.DataFrame:
-    """A stock's last candles up to the newest day of `rows`: these, and stored ones before them."""
+    """A stock's last candles up to the newest day of `rows`, earlier ones from the lake."""
     if rows.is_empty():
         return rows
     first, last = rows.select(first=pl.min("trading_day"), last=pl.max("trading_day")).row(0)

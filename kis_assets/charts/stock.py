@@ -1,7 +1,7 @@
 """Pictures of one stock: a frame in, a PNG out. How to draw: `canvas.py`.
 
-Every function takes rows in the columns of their table, also none, and gives PNG bytes of at most
-60 KB.
+Every function takes rows with the columns of their table, or no rows, and returns at most 60 KB of
+PNG.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def candlestick(candles: pl.DataFrame, name: str = "") -> bytes:
     """Daily candles of one stock with their volumes.
 
     Args:
-        candles: rows of `daily_candles` of one stock; up to about 120 can be told apart.
-        name: the stock's name; its code stands for a name that the font cannot write.
+        candles: rows of `daily_candles` of one stock; more than about 120 blur.
+        name: the stock's name; left out if the font cannot write it.
     """
     if candles.is_empty():
         return nothing("Daily candles", candles)
@@ -55,7 +55,7 @@ def candlestick(candles: pl.DataFrame, name: str = "") -> bytes:
     ]
 
     prices = canvas.axes(0.2, 1.45, 7.6, 2.4)
-    # A day without a trade has no open, high and low: a dash at the price it carries.
+    # A day without a trade has no open, high and low: it is a dash at its close.
     lows = [low if t else c for low, c, t in zip(rows["low"], closes, traded, strict=True)]
     highs = [high if t else c for high, c, t in zip(rows["high"], closes, traded, strict=True)]
     firsts = [o if t else c for o, c, t in zip(opens, closes, traded, strict=True)]
@@ -88,7 +88,7 @@ def candlestick(candles: pl.DataFrame, name: str = "") -> bytes:
     canvas.text(volumes, 0, 1.06, f"volume, {word} shares", transform=volumes.transAxes)
     for axes, ticks in ((prices, 5), (volumes, 2)):
         _right_axis(axes, ticks)
-    # A label under the price of now could not be read.
+    # The label of the current price would cover a label below it.
     least, most = prices.get_ylim()
     prices.set_yticks(
         [
@@ -113,10 +113,10 @@ def _right_axis(axes: Any, ticks: int) -> None:
 
 
 def order_book_depth(book: pl.DataFrame, name: str = "") -> bytes:
-    """One stock's order book: its levels, and what lies up to each price.
+    """One stock's order book: its levels, and the cumulative volume up to each price.
 
     Args:
-        book: one row of `order_books`; of several, the last one captured.
+        book: rows of `order_books`; the one captured last is drawn.
         name: the stock's name.
     """
     if book.is_empty():
@@ -176,7 +176,7 @@ def order_book_depth(book: pl.DataFrame, name: str = "") -> bytes:
 
 
 def _side(row: dict[str, Any], side: str) -> list[tuple[int, int]]:
-    """Price and volume of the levels there are, the best first."""
+    """Price and volume of the levels that exist, the best first."""
     levels = (
         (row[f"{side}_price_{level}"], row[f"{side}_volume_{level}"])
         for level in range(1, LEVELS + 1)

@@ -1,12 +1,12 @@
 """Trading days and session times of KRX. Pure: no network.
 
 The closed days come from `krx_holidays.csv` for the years that it holds, and from the `holidays`
-package (its XKRX calendar) for later ones. The rows of `krx_sessions.csv` correct both, and hold
-the days with unusual hours. A session is the regular one, from
-the opening auction's print to the closing auction's; since 2026-09-14 an after-market follows it.
+package (its XKRX calendar) for later years. The rows of `krx_sessions.csv` correct both, and hold
+the days with unusual hours. A session is the regular session, from the trade of the opening auction
+to the trade of the closing auction; since 2026-09-14 an after-market follows it.
 
-Every function takes and gives days of Seoul. A day outside the calendar's range is a ValueError;
-nothing is guessed.
+Every function takes and returns days of Seoul. A day outside the calendar's range raises a
+ValueError.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ SEOUL = ZoneInfo("Asia/Seoul")
 FIRST_DAY = date(2000, 1, 1)
 """First day of the calendar: XKRX of `holidays` starts here."""
 LAST_DAY = date(2100, 12, 31)
-"""Last day of the calendar: its lunar holidays end here. Elections and decrees are not foreseen."""
+"""Last day of the calendar: its lunar holidays end here. Elections and decrees may add holidays."""
 LONGEST_CLOSURE = timedelta(days=15)
-"""KRX was never closed for longer: the session before a day lies within it."""
+"""KRX was never closed for longer, so the session before a day lies within this time."""
 
 _SPECIAL_DAYS = Path(__file__).with_name("krx_sessions.csv")
 _HOLIDAYS = Path(__file__).with_name("krx_holidays.csv")
@@ -42,16 +42,16 @@ _CLOSES = time(15, 30)
 _CLOSES_BEFORE = time(15, 0)
 _NOTE_FIRST_DAY = "first trading day of the year opens at 10:00"
 
-# Block and single-price trades, which count into a day's volume, ended so long after the close.
+# Block and single-price trades, which count into a day's volume, ended this long after the close.
 _OFF_HOURS = timedelta(minutes=270)
 
 AUCTION_OVER = timedelta(minutes=10)
-"""How long after the close its auction has certainly ended: it may be extended."""
+"""After this time the closing auction has certainly ended; it may be extended."""
 AFTER_MARKET_SINCE = date(2026, 9, 14)
 """The first day on which KRX trades from 16:00 to 20:00, continuously, in shares of KOSPI and
 KOSDAQ."""
 CLOSING_PRICE = timedelta(minutes=30)
-"""How long after the close trading at its price goes on."""
+"""How long trading at the closing price goes on after the close."""
 _AFTER_MARKET_ENDS = time(20, 0)
 
 
@@ -59,8 +59,8 @@ _AFTER_MARKET_ENDS = time(20, 0)
 class Session:
     """The regular session of one trading day.
 
-    `opens_at` is when continuous trading starts and `closes_at` when the closing auction ends, both
-    aware, in Seoul. `known_from` says whether the hours follow from the rules or from a listed
+    `opens_at` is the start of continuous trading and `closes_at` the end of the closing auction,
+    both aware, in Seoul. `known_from` says whether the hours follow from the rules or from a listed
     exception; `note` says why they are unusual, None on an ordinary day.
     """
 
@@ -72,18 +72,18 @@ class Session:
 
     @property
     def closing_price_until(self) -> datetime:
-        """When trading at the closing price ends; the after-market begins then, where there is one.
+        """When trading at the closing price ends and the after-market, if any, begins.
 
-        From the close until then a quote's price is the official close.
+        From the close until this moment the price of a quote is the official close.
         """
         return self.closes_at + CLOSING_PRICE
 
     @property
     def after_market(self) -> tuple[datetime, datetime] | None:
-        """From when to when KRX's after-market trades; None on days before 2026-09-14.
+        """Start and end of KRX's after-market; None on days before 2026-09-14.
 
-        A late close moves its beginning along and not its end: so it was with the sessions that it
-        took the place of, on 2025-11-13.
+        A late close delays its start but not its end, as on 2025-11-13 with the sessions that it
+        replaced.
         """
         if self.day < AFTER_MARKET_SINCE:
             return None
@@ -91,9 +91,9 @@ class Session:
 
     @property
     def over_at(self) -> datetime:
-        """When the last trade of the day is over. Its volume is final then; its close may not be.
+        """The end of the day's last trading. Its volume is final then; its close may not be.
 
-        When a candle is final says `finality.final_at`.
+        `finality.final_at` says when a candle is final.
         """
         after_market = self.after_market
         return after_market[1] if after_market else self.closes_at + _OFF_HOURS
@@ -120,7 +120,7 @@ def now() -> datetime:
 
 
 def today() -> date:
-    """The calendar day it is in Seoul, whatever the machine's own zone."""
+    """The calendar day in Seoul, in any time zone of the machine."""
     return now().date()
 
 
@@ -182,7 +182,7 @@ def closed_weekdays(first: date, last: date) -> list[date]:
 
 
 def previous_trading_day(day: date) -> date:
-    """The last trading day strictly before `day`, which need not be one itself.
+    """The last trading day strictly before `day`, which may be any day.
 
     Raises:
         ValueError: `day` is outside the calendar, or nothing in the calendar lies before it.
@@ -191,7 +191,7 @@ def previous_trading_day(day: date) -> date:
 
 
 def next_trading_day(day: date) -> date:
-    """The first trading day strictly after `day`, which need not be one itself.
+    """The first trading day strictly after `day`, which may be any day.
 
     Raises:
         ValueError: `day` is outside the calendar, or nothing in the calendar lies after it.
@@ -217,13 +217,13 @@ def session(day: date) -> Session | None:
 
 
 def ordinary_session(day: date) -> Session:
-    """The session of ordinary hours on that day, whether or not the calendar has one."""
+    """A session of ordinary hours on that day, even if KRX is closed then."""
     closes = _CLOSES if day >= _LONGER_SINCE else _CLOSES_BEFORE
     return _session(day, _OPENS, closes, None, "computed")
 
 
 def latest_session(at: datetime) -> Session:
-    """The newest session that has opened at that instant: the one running, else the last one.
+    """The newest session that has opened by that instant: the current one or the last one.
 
     Raises:
         ValueError: `at` has no time zone, or no session of the calendar has opened by then.
@@ -241,7 +241,7 @@ def latest_session(at: datetime) -> Session:
 
 
 def closed_session(at: datetime) -> Session:
-    """The newest session that has closed at that instant.
+    """The newest session that has closed by that instant.
 
     Raises:
         ValueError: as `latest_session` does.
@@ -253,21 +253,23 @@ def closed_session(at: datetime) -> Session:
 
 
 def live_session(at: datetime) -> Session | None:
-    """The session whose prices the market shows at that instant, None where it may show none.
+    """The session whose prices quotes show at that instant; None if that is uncertain.
 
-    From a session's open until the day of the next one begins: in the hours before an open, quotes
-    are already reset or still those of the day before, and nothing in them says which.
+    Quotes show a session's prices from its open until midnight before the next session. In the
+    hours before an open, quotes may be reset or still those of the day before, and do not say
+    which.
     """
     session = latest_session(at)
     return session if at.astimezone(SEOUL).date() < next_trading_day(session.day) else None
 
 
 def _check(day: date) -> None:
-    # A datetime is a date to the type checker, yet never equal to one: it would look "closed".
+    # The type checker accepts a datetime as a date, but they are never equal: the day would look
+    # closed.
     if isinstance(day, datetime):
-        raise TypeError(f"a calendar day is wanted, not the instant {day.isoformat()}")
+        raise TypeError(f"expected a calendar day, not the instant {day.isoformat()}")
     if not FIRST_DAY <= day <= LAST_DAY:
-        raise ValueError(f"the KRX calendar knows {FIRST_DAY} to {LAST_DAY}, not {day}")
+        raise ValueError(f"the KRX calendar covers {FIRST_DAY} to {LAST_DAY}, not {day}")
 
 
 def _calendar_days(first: date, last: date) -> list[date]:
@@ -290,7 +292,7 @@ def _special_days() -> dict[date, _Special]:
 
 @cache
 def _listed_holidays() -> dict[int, frozenset[date]]:
-    """The holidays on weekdays of the years that are listed, by year."""
+    """The holidays on weekdays of the listed years, by year."""
     with _HOLIDAYS.open(encoding="utf-8", newline="") as file:
         days = [date.fromisoformat(row["day"]) for row in csv.DictReader(file)]
     return {year: frozenset(days) for year, days in groupby(days, lambda day: day.year)}

@@ -1,8 +1,8 @@
-"""When what is known of a day changes no more. Pure; the only place that says so.
+"""When the figures of a day are final. Pure; the only module with these rules.
 
-Since 2026-09-14 shares trade until 20:00, and KIS shows the last trade of the after-market as the
-day's close, high and low until the night before the next session. Then they return to those of the
-regular session. Over a weekend that night is Sunday's. Volume and trading value are final at 20:00.
+Since 2026-09-14 shares trade until 20:00. KIS includes the after-market in the day's close, high
+and low until the night before the next session (over a weekend, Sunday night); then it restores
+those of the regular session. Volume and trading value are final at 20:00.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import NamedTuple
 from kis_assets.exchange import calendar
 
 CORRECTED_BY = time(6, 0)
-"""When KIS has put the regular session's prices back, on the morning of the next session. Of eleven
-bars that were looked at, one was still to come at 05:28; at 07:56 all 25 were there."""
+"""When KIS has restored the regular session's prices, on the morning of the next session. At 05:28
+one of eleven observed bars was not yet corrected; at 07:56 all 25 were."""
 REFETCHED_AFTER = timedelta(hours=2, minutes=30)
-"""How long after that the morning's schedules have fetched the final candles: at 08:30."""
+"""After this further time, at 08:30, the morning's schedules have fetched the final candles."""
 MINUTES_SETTLE = timedelta(minutes=5)
-"""How long after the day's last trade its minutes are complete."""
+"""After this time from the day's last trade its minutes are complete."""
 
 SETTLED_BY = time(7, 40)
-"""When what was published of a day overnight has come: flows, short sales, loans. Nobody states an
-hour; the figures of the day before were there at 08:00 in every collection that was looked at."""
+"""When figures that are published overnight are available: flows, short sales, loans. No source
+states an hour; every observed collection had the figures of the day before at 08:00."""
 
 _CLOSED_FOR = date(2026, 12, 31)
 
@@ -45,7 +45,7 @@ def final_at(day: date) -> datetime:
 def is_final(day: date, fetched_at: datetime) -> bool:
     """Whether a daily candle that was fetched at that instant is final.
 
-    Of days before the calendar begins, and of days that it calls closed, all are over.
+    Candles of days before the calendar begins, and of days that it calls closed, are always final.
     """
     if day < calendar.FIRST_DAY or not calendar.is_trading_day(day):
         return fetched_at.astimezone(calendar.SEOUL).date() > day
@@ -53,10 +53,10 @@ def is_final(day: date, fetched_at: datetime) -> bool:
 
 
 def newest_final_day(now: datetime, closed: Collection[date] = ()) -> date:
-    """The newest trading day whose candles are final when they are fetched at that instant.
+    """The newest trading day whose candles are final if they are fetched at that instant.
 
-    `closed` are days of the calendar on which there was no session after all: the night before one
-    of them corrects nothing.
+    `closed` are trading days of the calendar without a session: KIS corrects nothing in the night
+    before them.
     """
     day = calendar.latest_session(now).day
     while not is_final(day, now):
@@ -67,9 +67,9 @@ def newest_final_day(now: datetime, closed: Collection[date] = ()) -> date:
 
 
 def newest_settled_day(now: datetime, sessions: int = 1, closed: Collection[date] = ()) -> date:
-    """The newest trading day of which the morning of a session after it has come, 07:40.
+    """The newest trading day whose overnight figures are available, from 07:40 of a later session.
 
-    `sessions` is how many sessions after it: 1 for flows, 3 for credit. `closed` are as for
+    `sessions` is how many sessions later: 1 for flows, 3 for credit. `closed` is as for
     `newest_final_day`.
     """
     local = now.astimezone(calendar.SEOUL)
@@ -101,10 +101,10 @@ def refetched_by(day: date) -> datetime:
 
 
 def doubted_day(now: datetime) -> date | None:
-    """The day whose correction came in the night before this instant, until the next close.
+    """The day that KIS should have corrected in the last night; until the next close.
 
-    Whether it has come to each stock is then told by what KIS states beside its bars. None: nothing
-    was corrected last night, or it was so long ago that it has come.
+    The close that KIS states beside the bars shows whether a stock is corrected. None: no
+    correction was due last night, or it is long past.
     """
     session = calendar.session(now.astimezone(calendar.SEOUL).date())
     if session is None or now >= session.closes_at:
@@ -114,9 +114,9 @@ def doubted_day(now: datetime) -> date | None:
 
 
 class Told(NamedTuple):
-    """What a chart told of a stock on the morning after a day.
+    """Figures of a stock from a chart, on the morning after a day.
 
-    `close` and `base_price` are of the day's bar, `stated` is the previous close beside the bars.
+    `close` and `base_price` are from the day's bar; `stated` is the previous close beside the bars.
     """
 
     stock_code: str
@@ -126,11 +126,11 @@ class Told(NamedTuple):
 
 
 def not_corrected(told: Collection[Told]) -> set[str]:
-    """The stocks whose close is not the one that KIS states as the previous close.
+    """The stocks whose close differs from the previous close that KIS states.
 
-    That is the day's official close, or still that of the day before, for all stocks alike: then
-    nothing can be said. Most stocks tell which of the two it is. It is asked from `refetched_by`
-    on: until then a close that is not the stated one is not final in either case.
+    KIS states the day's official close, or for all stocks still that of the day before. In the
+    second case nothing can be said. The majority of stocks shows which case it is. The result is
+    used from `refetched_by` on: earlier, a close that differs is not final in either case.
     """
     moved = [it for it in told if it.stated and it.close != it.base_price]
     rolled = sum(it.stated == it.close for it in moved)
@@ -145,8 +145,8 @@ def not_corrected(told: Collection[Told]) -> set[str]:
 def minutes_final_at(day: date) -> datetime:
     """The instant from which fetched minutes of a trading day are complete.
 
-    Minutes do not change afterwards. On a day that closes late, the after-market might last as
-    much longer: it did not when that was last seen, and to wait costs nothing.
+    Minutes do not change afterwards. On a day that closes late, the after-market might also end
+    later: it did not when last observed, but waiting costs nothing.
 
     Raises:
         ValueError: the day is outside the calendar, or no trading day.
@@ -159,7 +159,7 @@ def minutes_final_at(day: date) -> datetime:
 
 
 def is_final_in_sql() -> str:
-    """`is_final` of rows that were stored before this column was, in SQL of DuckDB and of Polars.
+    """`is_final` for rows stored before this column existed, in the SQL of DuckDB and Polars.
 
     Such rows were stored in 2026 at the latest.
     """

@@ -1,4 +1,4 @@
-"""The indices that people call by name, and the codes that KIS knows them by."""
+"""Common names of indices, and KIS's codes for them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ CODES = {"KOSPI": "0001", "KOSDAQ": "1001", "KOSPI 200": "2001", "KOSDAQ 150": "
 
 
 def code_of(index: str) -> str:
-    """The code of an index that is named: KOSPI, kospi200, KOSPI 200 or 2001.
+    """The code of an index, given as KOSPI, kospi200, KOSPI 200 or 2001.
 
     Raises:
         ValueError: it is neither a known name nor four digits.

@@ -1,4 +1,4 @@
-"""Tick sizes and price limits of KRX: one table, for numbers, for Polars and for SQL. Pure."""
+"""Tick sizes and price limits of KRX: one table for numbers, Polars and SQL. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _MARKETS = ("KOSPI", "KOSDAQ", "KONEX")
 
-# (prices below this, tick): the last entry has no bound. Order matters.
+# (upper bound of prices, tick), ascending; the last entry has no bound.
 _Ticks = tuple[tuple[float, int], ...]
 _INF = float("inf")
 # KRX: one table for KOSPI, KOSDAQ and KONEX since 2023-01-25.
@@ -38,7 +38,7 @@ _TICKS_BEFORE: _Ticks = (
 # KOSDAQ and KONEX had no tick above 100 in the older table.
 _TICKS_BEFORE_KOSDAQ: _Ticks = (*_TICKS_BEFORE[:4], (_INF, 100))
 
-# KRX: 30 % instead of 15 %; KOSDAQ had reached 15 % (from 12 %) ten years earlier.
+# KRX: 30 % instead of 15 %; KOSDAQ had moved from 12 % to 15 % ten years earlier.
 _LIMITS_30_SINCE = date(2015, 6, 15)
 _KOSDAQ_15_SINCE = date(2005, 3, 28)
 
@@ -46,9 +46,9 @@ _KOSDAQ_15_SINCE = date(2005, 3, 28)
 def tick_size(price: int, day: date | None = None, market: str = "KOSPI") -> int:
     """The smallest step between two order prices at that price, in KRW.
 
-    For shares; exchange-traded products have their own steps. The table is the one in force on
-    `day`, today's when None: it changed on 2023-01-25, before which KOSDAQ and KONEX had no step
-    above 100. Source: KRX business regulations.
+    For shares; exchange-traded products have their own steps. The table is that of `day`, today if
+    None. It changed on 2023-01-25; before, KOSDAQ and KONEX had no step above 100. Source: KRX
+    business regulations.
 
     Raises:
         ValueError: the price is below 1, or the market is none of KOSPI, KOSDAQ, KONEX.
@@ -64,11 +64,11 @@ def tick_size(price: int, day: date | None = None, market: str = "KOSPI") -> int
 def price_limits(base: int, market: str = "KOSPI", day: date | None = None) -> tuple[int, int]:
     """The lowest and the highest price allowed on a day whose base price is `base`, in KRW.
 
-    30 % either way on KOSPI and KOSDAQ since 2015-06-15 (15 % before, and 12 % on KOSDAQ until
-    March 2005), 15 % on KONEX, as of `day`, today when None. The width is cut down to the tick of
-    the base price but is at least one tick; the limits are then moved inward to a tick of their
-    own level. A listing day, liquidation trading and leveraged funds have other limits: where the
-    server states limits, prefer those.
+    The limits on `day` (today if None) are 30 % either way on KOSPI and KOSDAQ since 2015-06-15 (15
+    % before, and 12 % on KOSDAQ until March 2005), and 15 % on KONEX. The width is rounded down to
+    the tick of the base price but is at least one tick; the limits are then rounded inward to the
+    tick at their own price. A listing day, liquidation trading and leveraged funds have other
+    limits: prefer the limits that the server states.
 
     Returns:
         (lower, upper), with 1 <= lower <= upper.
@@ -87,7 +87,7 @@ def price_limits(base: int, market: str = "KOSPI", day: date | None = None) -> t
 
 def tick_expression(price: pl.Expr) -> pl.Expr:
     """The tick of a column of prices since 2023-01-25, when it became the same on all markets."""
-    import polars as pl  # commands that only read do without it
+    import polars as pl  # not needed by commands that only read
 
     expression = pl.lit(None, pl.Int64)
     for below, tick in reversed(TICKS):

@@ -1,4 +1,4 @@
-"""Stocks: what a code is, which security type a stock has, which groups make a universe. Pure."""
+"""Stocks: their codes, their security types, and the groups of a universe. Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SECURITY_TYPES = {
 
 
 def is_stock_code(code: object) -> bool:
-    """True for a short code: a text of six digits or capital letters, or Q and six for an ETN."""
+    """True for a short code: six digits or capital letters; for an ETN, Q and six of them."""
     return isinstance(code, str) and _STOCK_CODE.fullmatch(code) is not None
 
 
@@ -58,8 +58,8 @@ def code_of(given: object) -> str | None:
 
 
 def security_type() -> pl.Expr:
-    """The security type of a row, by its group and what kind of share it is."""
-    import polars as pl  # settings and commands that only read do without it
+    """The security type of a row, from its group and its kind of share."""
+    import polars as pl  # not needed by settings and by commands that only read
 
     group = pl.col("security_group")
     is_share = group.is_in(["ST", "KN"])
@@ -75,7 +75,7 @@ def security_type() -> pl.Expr:
 
 
 def in_universe(groups: tuple[str, ...]) -> pl.Expr:
-    """Which rows of `stock_master` the groups of `KIS_UNIVERSE` ask for.
+    """Which rows of `stock_master` belong to the groups of `KIS_UNIVERSE`.
 
     `common` means common shares of KOSPI and KOSDAQ; `konex` every share of KONEX; the other
     groups name a security type.

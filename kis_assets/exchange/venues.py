@@ -1,7 +1,7 @@
-"""Where a share trades: KRX, the alternative system NXT, or both seen as one. Hours; no network.
+"""Where a share trades: KRX, the alternative system NXT, or both as one. Hours; no network.
 
-What `krx` says of sessions is said of KRX alone. Rows of one venue never stand beside those of
-another: each has its own folder and its own word in the column `source`.
+The sessions of `calendar` are those of KRX only. Rows of different venues are never mixed: each
+venue has its own folder and its own value in the column `source`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ def krx_beside(source: str) -> str:
 
 
 class Venue(Enum):
-    """The market that a quote is of; UNIFIED is KRX and NXT together."""
+    """The venue of a quote; UNIFIED is KRX and NXT together."""
 
     KRX = "krx"
     NXT = "nxt"
     UNIFIED = "unified"
 
     def named(self, source: str) -> str:
-        """What rows of a source are called on this venue: `kis` on KRX, else `kis-nxt` or so."""
+        """The name of a source on this venue: `kis` on KRX, else for example `kis-nxt`."""
         return source if self is Venue.KRX else f"{source}-{self.value}"
 
 
@@ -48,7 +48,7 @@ def mark_of(source: str) -> str:
 
 
 class Phase(NamedTuple):
-    """One span of trading of a day; the instants are aware, in Seoul."""
+    """One trading phase of a day; the instants are aware, in Seoul."""
 
     name: str
     opens_at: datetime
@@ -63,13 +63,14 @@ _NXT_OPENED = time(10, 0)
 
 
 def phases(day: date, venue: Venue = Venue.KRX) -> tuple[Phase, ...]:
-    """When a venue trades on a day, in order; nothing on a day on which KRX is closed.
+    """The trading phases of a venue on a day, in order; empty if KRX is closed.
 
     KRX: regular, closing_price (15:30 to 16:00, trades from 15:40 on), and since 2026-09-14
     after_market (16:00 to 20:00). NXT: pre_market 08:00 to 08:50, main 09:00:30 to 15:20,
-    after_market 15:40 to 20:00, with orders from 15:30 on. On its first day, and where KRX opens
-    late, NXT has no pre-market; where KRX closes late, main and the beginning of the after-market
-    move along, and its end does not. UNIFIED has both venues' first and last moments.
+    after_market 15:40 to 20:00, with orders from 15:30 on. NXT has no pre-market on its first day
+    and when KRX opens late. When KRX closes late, the end of main and the start of the after-market
+    move as well; the end of the after-market does not. UNIFIED covers the first to the last moment
+    of both venues.
 
     Raises:
         ValueError: the day is outside the calendar of KRX.
@@ -101,10 +102,10 @@ def phases(day: date, venue: Venue = Venue.KRX) -> tuple[Phase, ...]:
 
 
 def session_at(day: date, at: datetime, venue: Venue = Venue.KRX) -> str:
-    """What the session is called in which an instant lies that belongs to a trading day.
+    """The name of the session at an instant of a trading day.
 
-    `pre_open` before the day's first trade, `closed` after its last one and in breaks; NXT's main
-    market is called regular.
+    `pre_open` before the day's trading, `closed` after it and in breaks; NXT's main market is
+    called regular.
     """
     found = phases(day, venue)
     if found and at < found[0].opens_at:
@@ -116,7 +117,7 @@ def session_at(day: date, at: datetime, venue: Venue = Venue.KRX) -> str:
 
 
 def venue_session(day: date, venue: Venue = Venue.KRX) -> calendar.Session | None:
-    """From the first to the last moment of a venue's day, None when it does not trade.
+    """The first and last moment of a venue's trading day; None if it does not trade.
 
     Raises:
         ValueError: the day is outside the calendar of KRX.
@@ -138,7 +139,7 @@ def latest_session(at: datetime, venue: Venue = Venue.KRX) -> calendar.Session:
     latest = calendar.latest_session(at)
     if venue is Venue.KRX:
         return latest
-    # The pre-market opens while KRX still waits.
+    # The pre-market opens before KRX does.
     for day in (at.astimezone(calendar.SEOUL).date(), latest.day):
         session = venue_session(day, venue)
         if session is not None and session.opens_at <= at:

@@ -1,6 +1,6 @@
-"""The app keys of a client: which one asks next, which is used no more, and what KIS grants them.
+"""The app keys of a client: which key sends next, which are no longer used, and their tokens.
 
-Each has its own quota, token and breaker, which all processes share.
+Each key has its own quota, token and breaker, which all processes share.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ log = logging.getLogger(__name__)
 TOKEN_PATH = "/oauth2/tokenP"  # noqa: S105 - an address, not a token
 APPROVAL_PATH = "/oauth2/Approval"
 REST = 5.0
-"""Seconds to let pass before the store that processes share is used again after it failed."""
+"""Seconds to wait after a failure of the shared state."""
 _SENDABLE = re.compile(r"[!-~]{1,4096}")
-"""What can be sent as a token or an approval key."""
+"""The characters that a token or an approval key may have."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """One app key and what all processes share of it."""
+    """One app key and its state, which all processes share."""
 
     credential: Credential
     tokens: TokenStore
@@ -51,11 +51,11 @@ class Account:
 
     @property
     def id(self) -> str:
-        """Stands for the app key without giving it away."""
+        """Identifies the app key without revealing it."""
         return self.credential.id
 
     def permit(self, path: str, live: bool, timeout: float) -> AbstractContextManager[Permit]:
-        """See `Quota.permit`; where there is no quota it comes at once."""
+        """See `Quota.permit`; immediate without a quota."""
         if self.quota is None:
             return nullcontext(Permit())
         return self.quota.permit(path, live=live, timeout=timeout)
@@ -83,12 +83,12 @@ class Accounts:
         self._server_clock = server_clock
         self._clock, self._wall_clock, self._sleep = clock, wall_clock, sleep
         self.all = tuple(
-            self._opened(credential, shared, has_quota) for credential in settings.credentials
+            self._open_account(credential, shared, has_quota) for credential in settings.credentials
         )
         self._stopped: dict[str, AuthenticationFailed] = {}
         self._choosing = threading.Lock()
 
-    def _opened(self, credential: Credential, shared: Shared, has_quota: bool) -> Account:
+    def _open_account(self, credential: Credential, shared: Shared, has_quota: bool) -> Account:
         settings, name = self._settings, f"{self._settings.environment}-{credential.id}"
         clock, wall_clock, sleep = self._clock, self._wall_clock, self._sleep
         limit = settings.rate_limit
@@ -121,64 +121,64 @@ class Accounts:
         level = logging.WARNING if new == "OPEN" else logging.INFO
         log.log(level, "circuit breaker: %s -> %s", old, new)
 
-    # Which one asks
+    # Choice of the key
 
     def choose(self, live: bool) -> Account:
-        """The account that may send soonest of those whose breaker lets the caller pass.
+        """The account that may send soonest, of those whose breaker lets the caller pass.
 
         Raises:
-            ServiceUnavailable: the breakers of all of them are open.
+            ServiceUnavailable: the breakers of all accounts are open.
         """
-        living = self._living()
-        if len(living) > 1:
+        usable = self._usable()
+        if len(usable) > 1:
             waits = {
                 account.id: account.quota.outlook(live=live) if account.quota else 0.0
-                for account in living
+                for account in usable
             }
-            living.sort(key=lambda account: waits[account.id])
+            usable.sort(key=lambda account: waits[account.id])
         refusal: ServiceUnavailable | None = None
-        for account in living:
+        for account in usable:
             try:
                 account.breaker.check()
             except ServiceUnavailable as error:
                 refusal = refusal or error
             else:
                 return account
-        assert refusal is not None  # noqa: S101 - one account at least is never stopped
+        assert refusal is not None  # noqa: S101 - the last account is never stopped
         raise refusal
 
     def stops(self, account: Account, error: AuthenticationFailed) -> bool:
-        """Use the account no more, unless it is the last; whether another is left to go on with."""
+        """Stop using the account unless it is the last; return whether another one is left."""
         with self._choosing:
-            if len(self._living()) < 2 and account.id not in self._stopped:
+            if len(self._usable()) < 2 and account.id not in self._stopped:
                 return False
             if account.id not in self._stopped:
                 self._stopped[account.id] = copy.copy(error)
-                log.error("app key %s is used no more: %s", account.id, error)
+                log.error("app key %s is no longer used: %s", account.id, error)
             return True
 
     def wait_for_breaker(self) -> None:
-        """Sleep until a breaker lets a probe pass; not at all while one is closed.
+        """Sleep until a breaker lets a probe pass; do not sleep if one is closed.
 
-        Where that cannot be known, because what processes share cannot be used, sleep a little.
+        If the shared state cannot be used, sleep a little.
         """
         try:
-            wait = min(account.breaker.remaining() for account in self._living())
+            wait = min(account.breaker.remaining() for account in self._usable())
         except ServiceUnavailable as error:
             log.warning("%s", error)
             wait = REST
         self._sleep(wait)
 
-    def _living(self) -> list[Account]:
+    def _usable(self) -> list[Account]:
         return [account for account in self.all if account.id not in self._stopped]
 
-    # What they are granted
+    # Tokens and approval keys
 
     def approval_key(self) -> SecretStr:
-        """A new key that opens a real-time session of the first app key; it is good for a day.
+        """A new key that opens a real-time session of the first app key; it is valid for a day.
 
         Raises:
-            KISError: none was issued; see `errors`.
+            KISError: no key was issued; see `errors`.
         """
         account, patience = self.all[0], self._settings.kis_api_queue_timeout
 
@@ -204,13 +204,13 @@ class Accounts:
         return self.grant(credential, "tokenP", TOKEN_PATH)
 
     def grant(self, credential: Credential, name: str, path: str) -> dict[str, Any]:
-        """KIS's answer to the form that asks for a token (tokenP) or an approval key (Approval).
+        """KIS's answer to a request for a token (tokenP) or an approval key (Approval).
 
         Raises:
             AuthenticationFailed: KIS refuses key or secret.
-            KISError: any other branch of the tree.
+            KISError: any other failure.
         """
-        # The same secret has another name in each of the two forms.
+        # The secret has a different name in each of the two requests.
         secret, wanted = (
             ("appsecret", "access_token") if name == "tokenP" else ("secretkey", "approval_key")
         )
@@ -230,9 +230,9 @@ class Accounts:
         if isinstance(given, str) and _SENDABLE.fullmatch(given):
             return body
         msg_cd, message = refusal(body)
-        if not msg_cd and status == 200:  # as an outage: nothing else can be asked without it
+        if not msg_cd and status == 200:  # an outage: nothing works without it
             raise ServiceUnavailable(
-                f"the answer holds no {wanted} that can be used", endpoint=name, is_outage=True
+                f"the answer holds no usable {wanted}", endpoint=name, is_outage=True
             )
         what = policy(msg_cd, status)
         kind = AuthenticationFailed if what.then is Then.RETOKEN else what.error

@@ -1,4 +1,4 @@
-"""The lists of corporate actions: which fields each has, and what its rows mean. Asks nothing."""
+"""The lists of corporate actions: their fields, and the meaning of their rows. Sends nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REDUCTIONS = _depository("cap-dcrs", "HHKDB669106C0")
 
 
 def short_code(word: str) -> str:
-    """A short code out of up to nine characters: the depository may write A before it."""
+    """The short code of a field of up to nine characters: the depository may prefix A."""
     return word[1:] if len(word) == 7 and word[0] == "A" else word
 
 
@@ -59,12 +59,12 @@ def _face_value(row: Action) -> Iterable[Action]:
 
 
 def _bonus(row: Action) -> Iterable[Action]:
-    """A bonus issue by what a share is given; what the company itself holds has no part in it."""
+    """A bonus issue, by its rate per share: the company's own shares receive nothing."""
     yield row | {"kind": "bonus_issue", "ratio": _by_rate(row) or _by_shares(row)}
 
 
 def _rights(row: Action) -> Iterable[Action]:
-    """A rights issue by the shares issued: the rate was offered, and may not have been taken."""
+    """A rights issue, by the issued shares: the rate is only the offer."""
     yield row | {"kind": "rights_issue", "ratio": _by_shares(row) or _by_rate(row)}
 
 
@@ -87,13 +87,13 @@ def _dividend(row: Action) -> Iterable[Action]:
             "rate": in_shares,
             "amount": None,
         }
-    # An amount that is not decided yet is still a dividend.
+    # A dividend whose amount is undecided is still a dividend.
     if row["amount"] or not in_shares:
         yield row | {"kind": "cash_dividend", "ratio": None}
 
 
 def _reduction(row: Action) -> Iterable[Action]:
-    """A reduction by its rate and how it counts; one of 1 takes face value and no shares."""
+    """A reduction, by its rate and direction; rate 1 reduces the face value, not the shares."""
     rate, way = row["rate"], row.pop("way")
     ratio = {"곱하기": rate, "나누기": 1 / rate}.get(way) if rate else None
     if ratio is not None and not 0 < ratio <= 1:
@@ -113,7 +113,7 @@ def _merger(row: Action) -> Iterable[Action]:
 
 
 class ActionList(NamedTuple):
-    """One list of the depository: its endpoint, extra parameters, fields, and what they mean."""
+    """One list of the depository: its endpoint, extra parameters, fields, and their meaning."""
 
     endpoint: Endpoint
     extra: dict[str, str]
@@ -187,7 +187,7 @@ ACTION_LISTS = (
 
 
 def dated(action: Action) -> Action:
-    """The day an action takes effect, and where that is known from.
+    """Add the day an action takes effect, and the origin of that day.
 
     Issues act on the ex-rights day; splits, reductions and mergers on the first day after the halt.
     """
@@ -208,7 +208,7 @@ def dated(action: Action) -> Action:
 
 
 def _ex_dividend(record_on: date) -> date:
-    """Trades settle on the second trading day after: the day before the record day comes too late.
+    """The last trading day before the record day: a trade on it settles after the record day.
 
     A record day on which KRX is closed, such as 31 December, counts as the trading day before.
     """

@@ -11,7 +11,7 @@ from kis_assets.kis.client import Client
 from kis_assets.settings import Settings
 
 LASTS = 12 * 3600.0
-"""Seconds for which a key is used; KIS's is good for a day."""
+"""Seconds for which a key is used; KIS's keys are valid for a day."""
 _keys: dict[tuple[str, str], tuple[SecretStr, float]] = {}
 _asking = threading.Lock()
 
@@ -25,10 +25,10 @@ class ApprovalKey:
         self._is_new = True
 
     def get(self) -> SecretStr:
-        """The key of this process, asked for anew where there is none or it is old.
+        """The key of this process; a new one is requested if there is none or it is old.
 
         Raises:
-            KISError: none was issued; see `Accounts.approval_key`.
+            KISError: no key was issued; see `Accounts.approval_key`.
         """
         with _asking:
             key, asked = _keys.get(self._owner, (SecretStr(""), 0.0))
@@ -39,7 +39,7 @@ class ApprovalKey:
             return key
 
     def forget(self) -> bool:
-        """Forget a key that was refused; whether asking for another one may help."""
+        """Forget a refused key; return whether a new key may help."""
         with _asking:
             _keys.pop(self._owner, None)
         return not self._is_new

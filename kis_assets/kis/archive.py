@@ -1,4 +1,4 @@
-"""A file out of a downloaded zip archive, unpacked up to a bound; of any kind."""
+"""Unpacks a file of a downloaded zip archive, up to a size limit."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import zlib
 from kis_assets.errors import UnexpectedAnswer
 
 LONGEST = 32 * 2**20
-"""Bytes of a file, unpacked; the longest of KIS's has about one million."""
+"""Most bytes of an unpacked file; KIS's longest file has about one million."""
 _MEMBERS = 10
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""Python unpacks what others have packed without a bound."""
+"""The compression methods that Python unpacks with a size limit."""
 _BROKEN = (
     *(zipfile.BadZipFile, zlib.error, struct.error),
     *(KeyError, EOFError, OSError, ValueError, RuntimeError),
@@ -21,19 +21,19 @@ _BROKEN = (
 
 
 def unpacked(content: bytes, name: str, what: str) -> bytes:
-    """The file of that name. How long it is shows while it is read: its headers may lie.
+    """The file of that name. Its size is checked while reading: headers may be wrong.
 
     Raises:
-        UnexpectedAnswer: no archive, damaged, without that file, or too long; it names `what`.
+        UnexpectedAnswer: no archive, damaged, without this file, or too long; it names `what`.
     """
     try:
-        # Before it is opened: each of a hundred thousand members would become an object.
+        # Check before opening: each of a hundred thousand members would become an object.
         if content.count(b"PK\x01\x02") > _MEMBERS:
             raise ValueError(f"it holds more than {_MEMBERS} files")
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             member = archive.getinfo(name)
             if member.compress_type not in _METHODS:
-                raise ValueError("it is packed in a way that is not known of it")
+                raise ValueError("its compression method is not supported")
             with archive.open(member) as file:
                 found = file.read(LONGEST + 1)
     except _BROKEN as error:

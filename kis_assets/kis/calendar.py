@@ -12,17 +12,17 @@ from kis_assets.kis.fields import Field, Page, Row, day, flag, page, read, rows_
 
 CALENDAR = Endpoint("chk-holiday", "CTCA0903R", virtual=False)
 PAGES = 5
-"""Pages of 24 days each that are asked for at most."""
+"""Most pages per call; a page has 24 days."""
 
 FIELDS = (Field("day", "bass_dt", day), Field("is_open", "opnd_yn", flag))
 
 
 def market_days(client: Client, first: date, last: date) -> dict[date, bool]:
-    """Whether the exchange opens, for each day from `first` at least as far as KIS tells.
+    """Whether the exchange opens, for each day from `first` on that KIS states.
 
-    KIS wants to be asked about once a day: pages are followed only until `last`, and never
-    more than `PAGES`. The key of the next page is the last day of this one; whether
-    the next page begins on that day or after it is not known, and either is right.
+    KIS asks for at most about one call a day: pages are read only until `last`, and never more than
+    `PAGES`. The key of the next page is the last day of this one. It is unknown whether the next
+    page begins on that day or after it; both are accepted.
     """
     days: dict[date, bool] = {}
     seen: list[dict[str, str]] = []
@@ -47,7 +47,7 @@ def read_page(body: Row, starts: tuple[date, ...]) -> Page:
     `opnd_yn` is the field: `tr_day_yn` is Y on Saturdays too, `bzdy_yn` on 31 December.
 
     Raises:
-        UnexpectedAnswer: a field is missing, or the days are others, or one is skipped or repeated.
+        UnexpectedAnswer: a field is missing, or days are wrong, skipped or repeated.
     """
     rows = [
         (values["day"], values["is_open"])
@@ -56,5 +56,5 @@ def read_page(body: Row, starts: tuple[date, ...]) -> Page:
     if any((later - earlier).days != 1 for (earlier, _), (later, _) in pairwise(rows)):
         raise UnexpectedAnswer("the days are not in order, each after the one before it")
     if rows and rows[0][0] not in starts:
-        raise UnexpectedAnswer(f"the answer begins on {rows[0][0]}, asked was {starts[-1]}")
+        raise UnexpectedAnswer(f"the answer begins on {rows[0][0]}, expected {starts[-1]}")
     return page(body, rows, {"CTX_AREA_NK": "ctx_area_nk", "CTX_AREA_FK": "ctx_area_fk"})

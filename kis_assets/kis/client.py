@@ -1,8 +1,8 @@
-"""The way of one request: permit, send, judge. What the answer means is read elsewhere.
+"""One request to KIS: permit, send, check the answer. Other modules read the content.
 
     retry( breaker( quota( send )))
 
-Each attempt takes its own permit, and is made with the app key that may send soonest.
+Each attempt takes its own permit and uses the app key that may send soonest.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ T = TypeVar("T")
 
 MASTER_PATH = "/common/master/"
 FREE = 10
-"""How often a request is asked again that was refused for the rate while others were accepted."""
+"""How often a request is repeated if its rate was refused while others were accepted."""
 
 
-class _TooQuick(Exception):
+class _PaceRefused(Exception):
     """The server grants fewer requests than were sent. Never leaves the client."""
 
     def __init__(self, error: KISError) -> None:
         self.error = error
 
 
-class _Dead(Exception):
+class _TokenRefused(Exception):
     """The token was refused. Never leaves the client."""
 
     def __init__(self, error: KISError) -> None:
@@ -61,8 +61,8 @@ class _Dead(Exception):
 
 
 @dataclass(frozen=True)
-class _Question(Generic[T]):
-    """What is asked, and how its answer is read."""
+class _Request(Generic[T]):
+    """A request, and the function that reads its answer."""
 
     endpoint: Endpoint
     parameters: Mapping[str, str]
@@ -71,7 +71,7 @@ class _Question(Generic[T]):
 
 
 class Client:
-    """Asks KIS, as often as the account may and no more; thread-safe, one for a process.
+    """Sends requests to KIS within the rate of the account; thread-safe, one per process.
 
     `transport` replaces the network, for the simulator in process and for tests.
     """
@@ -116,10 +116,10 @@ class Client:
     def asking(
         self, *, venue: Venue | None = None, patience: float | None = None, live: bool = False
     ) -> Client:
-        """The same client, about another venue or with another place in the quota's queue.
+        """The same client, for another venue or with another place in the quota's queue.
 
-        `patience` is how many seconds a request stands there at most, `KIS_API_QUEUE_TIMEOUT` of
-        the client that was opened; one that is `live` goes before history, whatever it asks for.
+        `patience` is how many seconds a request waits there at most; `KIS_API_QUEUE_TIMEOUT` by
+        default. All requests of a `live` client go before history.
         """
         other = copy.copy(self)
         other.venue, other.patience = venue or self.venue, patience or self.patience
@@ -128,7 +128,7 @@ class Client:
 
     @property
     def market(self) -> str:
-        """What KIS calls the venue, in the parameter FID_COND_MRKT_DIV_CODE."""
+        """KIS's code of the venue, for the parameter FID_COND_MRKT_DIV_CODE."""
         return {Venue.KRX: "J", Venue.NXT: "NX", Venue.UNIFIED: "UN"}[self.venue]
 
     def ask(
@@ -142,14 +142,13 @@ class Client:
     ) -> T:
         """What `read` makes of the body of a successful answer; `about` names the stock in errors.
 
-        `tr_cont` is N for a further page; what KIS says of pages in its header stands in the body
-        under the same name.
+        `tr_cont` is N for a further page. KIS's header `tr_cont` is added to the body under the
+        same name.
 
         Raises:
-            KISError: any branch of the tree; see `errors`. `read` raises what is wrong with a
-                well-formed answer.
+            KISError: any failure; see `errors`. `read` raises errors in a well-formed answer.
         """
-        question = _Question(endpoint, parameters, read, tr_cont)
+        request = _Request(endpoint, parameters, read, tr_cont)
         try:
             if self.environment == "virtual" and not endpoint.virtual:
                 raise NotSupported(
@@ -157,22 +156,22 @@ class Client:
                     "(KIS_USE_VIRTUAL_SERVER=false)"
                 )
             return retrying(
-                lambda: self._attempt(question),
+                lambda: self._attempt(request),
                 endpoint.name,
                 self.tally,
                 self.settings.kis_api_max_retries,
             )
         except KISError as error:
             error.endpoint = error.endpoint or endpoint.name
-            if error.endpoint == endpoint.name:  # a token that is not issued is about no stock
+            if error.endpoint == endpoint.name:  # a failed token request concerns no stock
                 error.stock_code = error.stock_code or about
             raise
 
     def download_master(self, file_name: str) -> bytes:
-        """A master file, which needs no key and no permit.
+        """Download a master file, which needs no key and no permit.
 
         Raises:
-            ServiceUnavailable: it cannot be had.
+            ServiceUnavailable: it cannot be downloaded.
         """
         url = f"{self.settings.kis_master_base_url}{MASTER_PATH}{file_name}"
 
@@ -182,7 +181,7 @@ class Client:
                 status, content, _ = self._wire.receive(file_name, "GET", url, longest=LONGEST_FILE)
                 if status != 200:
                     raise ServiceUnavailable(
-                        "the master file cannot be had",
+                        "the master file cannot be downloaded",
                         status=status,
                         endpoint=file_name,
                         passing=status >= 500,
@@ -198,7 +197,7 @@ class Client:
         return retrying(attempt, file_name, self.tally, self.settings.kis_api_max_retries)
 
     def close(self) -> None:
-        """Close connections and the shared file; whoever waits to ask is told."""
+        """Close connections and the shared file; waiting requests fail."""
         self._closed.set()
         self._wire.close()
         self.state.close()
@@ -207,35 +206,35 @@ class Client:
         if self._closed.wait(seconds):
             raise ServiceUnavailable("the source was closed meanwhile", never_sent=True)
 
-    def _attempt(self, question: _Question[T]) -> T:
-        """An answer, whatever it takes to find what the server grants: no stock pays for that."""
-        refusals, live = 0, self.live or question.endpoint.live
+    def _attempt(self, request: _Request[T]) -> T:
+        """An answer. Refusals are repeated while the server's grant is not known yet."""
+        refusals, live = 0, self.live or request.endpoint.live
         while True:
             account = self.accounts.choose(live)
             try:
-                return self._attempt_with(account, question)
-            except _TooQuick as refusal:
+                return self._attempt_with(account, request)
+            except _PaceRefused as refusal:
                 refusals += 1
                 if refusals > FREE:
                     raise refusal.error from None
-                self.tally.retried(question.endpoint.name, type(refusal.error).__name__)
+                self.tally.retried(request.endpoint.name, type(refusal.error).__name__)
             except AuthenticationFailed as error:
                 if not self.accounts.stops(account, error):
                     raise
 
-    def _attempt_with(self, account: Account, question: _Question[T]) -> T:
+    def _attempt_with(self, account: Account, request: _Request[T]) -> T:
         try:
             token = account.tokens.get()
             remember(token)
             try:
-                result = self._exchange(account, token, question)
-            except _Dead:
+                result = self._exchange(account, token, request)
+            except _TokenRefused:
                 token = account.tokens.replace(token)
                 remember(token)
                 try:
-                    result = self._exchange(account, token, question)
-                except _Dead as dead:
-                    raise dead.error from None
+                    result = self._exchange(account, token, request)
+                except _TokenRefused as refused:
+                    raise refused.error from None
         except KISError as error:
             if error.is_outage:
                 account.breaker.failure()
@@ -250,15 +249,15 @@ class Client:
         account.breaker.success()
         return result
 
-    def _exchange(self, account: Account, token: str, question: _Question[T]) -> T:
-        endpoint = question.endpoint
+    def _exchange(self, account: Account, token: str, request: _Request[T]) -> T:
+        endpoint = request.endpoint
         headers = {
             "content-type": "application/json; charset=utf-8",
             "authorization": f"Bearer {token}",
             "appkey": account.credential.app_key.get_secret_value(),
             "appsecret": account.credential.app_secret.get_secret_value(),
             "tr_id": endpoint.tr_id,
-            "tr_cont": question.tr_cont,
+            "tr_cont": request.tr_cont,
             "custtype": "P",
         }
         url = f"{self.settings.base_url}{endpoint.path}"
@@ -269,7 +268,7 @@ class Client:
             with account.permit(endpoint.path, live, self.patience) as permit:
                 departed = self._clock()
                 status, content, told = self._wire.receive(
-                    endpoint.name, "GET", url, params=question.parameters, headers=headers
+                    endpoint.name, "GET", url, params=request.parameters, headers=headers
                 )
                 permit.arrived()
                 took = self._clock() - departed
@@ -282,15 +281,15 @@ class Client:
                     self._refuse(permit, body, status, told.get("gt_uid", ""))
             if status != 200:
                 raise UnexpectedAnswer("success with an HTTP error", status=status)
-            result = question.read(body | {"tr_cont": told.get("tr_cont", "")})
+            result = request.read(body | {"tr_cont": told.get("tr_cont", "")})
             outcome = "ok"
             return result
         except KISError as error:
             outcome = type(error).__name__ if departed is not None else "NotSent"
             if permit.was_too_quick:
-                raise _TooQuick(error) from None
+                raise _PaceRefused(error) from None
             raise
-        except _Dead:
+        except _TokenRefused:
             outcome = AuthenticationFailed.__name__
             raise
         finally:
@@ -312,7 +311,7 @@ class Client:
             is_outage=what.is_outage,
         )
         if what.then is Then.RETOKEN:
-            raise _Dead(error)
+            raise _TokenRefused(error)
         if isinstance(error, RateLimited):
             permit.refused()
         raise error

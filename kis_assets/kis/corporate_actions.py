@@ -24,19 +24,19 @@ from kis_assets.tables import CORPORATE_ACTIONS
 log = logging.getLogger(__name__)
 
 ANNOUNCED_BEFORE = 2
-"""Months before the one in which an action takes effect whose announcements are looked through:
-the lists go by record date, and a halt for a split or a merger lasts weeks."""
+"""How many months before the effective month are searched for announcements: the lists go by record
+date, and a halt for a split or a merger lasts weeks."""
 PAGES = 50
-"""Pages of one list in a month: more than that never ends."""
+"""Most pages of one list in a month; more are taken for an endless list."""
 A_LONG_LIST = 90
-"""Rows from which on a list may have been cut: one of them ends at 100."""
+"""A list of at least this many rows may be truncated: one list ends at 100."""
 
 
 def in_month(client: Client, month: date) -> pl.DataFrame:
     """Rows of `corporate_actions` that took effect in a month, not stamped yet."""
     found: list[Action] = []
     for asked in ACTION_LISTS:
-        # One month later as well: an ex-day comes before its record day.
+        # Search one month later too: an ex-day comes before its record day.
         for number in range(-ANNOUNCED_BEFORE, 2):
             found += announced(client, asked, *_month(month, number))
     key = [name for name in CORPORATE_ACTIONS.key if name != "sequence"]
@@ -44,28 +44,28 @@ def in_month(client: Client, month: date) -> pl.DataFrame:
     return (
         frame(found, CORPORATE_ACTIONS.schema)
         .filter(listed & pl.col("effective_on").is_between(*_month(month)))
-        # A row that stands in the lists of two months is one row.
+        # A row in the lists of two months is one row.
         .unique(maintain_order=True)
         .with_columns(sequence=pl.int_range(pl.len()).over(key))
     )
 
 
 def _month(day: date, later: int = 0) -> tuple[date, date]:
-    """First and last day of the month that lies so many months after that of `day`."""
+    """First and last day of the month that is `later` months after that of `day`."""
     number = day.year * 12 + day.month - 1 + later
     first = date(number // 12, number % 12 + 1, 1)
     return first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
 
 
 def announced(client: Client, asked: ActionList, first: date, last: date) -> list[Action]:
-    """What one list of the depository has for all stocks in a span of a month at most.
+    """The rows of one list of the depository for all stocks, in a span of at most a month.
 
-    A list may end at about 100 rows without a word of more. One that is as long is asked for
-    again in halves, down to a day, and a day that is as long is warned of. What the halves
-    have in common comes twice.
+    A list may be truncated at about 100 rows without notice. A list of that length is requested
+    again in halves, down to single days; a day of that length causes a warning. Rows that the
+    halves have in common come twice.
 
     Raises:
-        UnexpectedAnswer: a page comes twice, or the pages do not end.
+        UnexpectedAnswer: a page is repeated, or the pages do not end.
     """
     rows, may_be_cut = _pages(client, asked, first, last)
     if not may_be_cut:
@@ -108,7 +108,7 @@ def _pages(client: Client, asked: ActionList, first: date, last: date) -> tuple[
             break
         rows += found.rows
         if found.following is None:
-            # A list that told of a second page tells of its end too.
+            # A list that announced a second page also announces its end.
             return rows, number == 0 and found.given >= A_LONG_LIST
         before, keys = found.rows, found.following
     raise UnexpectedAnswer(
@@ -122,7 +122,7 @@ def read_page(body: Row, asked: ActionList) -> Page:
     """ksdinfo: the actions of a page of one list, columns of `corporate_actions`.
 
     Raises:
-        UnexpectedAnswer: an action without a stock or without any day, or one that cannot be read.
+        UnexpectedAnswer: an action has no stock or no day, or cannot be read.
     """
     given = rows_of(body, "output1")
     found = [

@@ -1,6 +1,6 @@
-"""Margin loans on a stock: daily-credit-balance, thirty days up to a day of settlement.
+"""Margin loans on a stock: daily-credit-balance, thirty days up to a settlement day.
 
-Shares, and money in ten thousand KRW. A day is known three sessions later.
+Quantities are shares, amounts ten thousand KRW. A day is available three sessions later.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kis_assets.kis.fields import Field, Row, amount, day, read
 
 TEN_THOUSAND = 10_000
 SETTLED_WITHIN = timedelta(days=12)
-"""How long after a deal its settlement may lie, holidays between."""
+"""Longest time from a deal to its settlement, with holidays in between."""
 
 FIELDS = (
     Field("trading_day", "deal_date", day),
@@ -45,7 +45,7 @@ def _judged(row: Row) -> Day:
 
 
 def _parameters(code: str, _: date, last: date, market: str) -> dict[str, str]:
-    # By day of settlement: a shorter wait would lose the last days before long holidays.
+    # KIS counts by settlement day: with a shorter time the last days before long holidays are lost.
     return {
         "FID_COND_MRKT_DIV_CODE": market,
         "FID_COND_SCR_DIV_CODE": "20476",

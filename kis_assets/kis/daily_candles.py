@@ -35,9 +35,9 @@ log = logging.getLogger(__name__)
 DAILY_CHART = Endpoint("inquire-daily-itemchartprice", "FHKST03010100")
 RECENT_DAYS = Endpoint("inquire-daily-price", "FHKST01010400")
 BARS_A_PAGE = 100
-"""Bars that inquire-daily-itemchartprice gives at most."""
+"""Most bars of one answer of inquire-daily-itemchartprice."""
 RECENT = 30
-"""Bars that inquire-daily-price gives at most."""
+"""Most bars of one answer of inquire-daily-price."""
 
 Bar = dict[str, Any]
 
@@ -74,8 +74,8 @@ def daily_page(
 ) -> list[Bar]:
     """The newest 100 daily bars of a span, newest first; see `read_daily_candles`.
 
-    Each says `is_final`, as far as the moment of asking tells. None at all is asked for twice:
-    it is what a stock has that was not listed, and what KIS says in a lapse.
+    Each has `is_final`, as known at the time of the request. An empty answer is requested twice: it
+    means that the stock was not listed, or that KIS failed.
     """
     parameters = {
         "FID_COND_MRKT_DIV_CODE": client.market,
@@ -85,7 +85,7 @@ def daily_page(
         "FID_PERIOD_DIV_CODE": "D",
         "FID_ORG_ADJ_PRC": "0" if adjusted else "1",
     }
-    # What NXT shows of a stock that it has suspended is not known.
+    # It is unknown what NXT shows for a stock that it has suspended.
     is_nxt = client.venue is Venue.NXT
     now = client.clock.now()
     closed = None if is_nxt else calendar.closed_session(now).day
@@ -99,7 +99,7 @@ def daily_page(
             about=code,
         )
 
-    # Which close KIS states beside the bars of another venue is not known.
+    # It is unknown which close KIS states beside the bars of another venue.
     doubted = finality.doubted_day(now) if client.venue is Venue.KRX else None
     proven = doubted is not None and now >= finality.refetched_by(doubted)
     return [
@@ -117,10 +117,10 @@ def daily_page(
 
 
 def each_day(client: Client, code: str, first: date, last: date) -> Iterator[Bar]:
-    """The raw daily bars of a span, newest first; a page is asked for when it is needed.
+    """The raw daily bars of a span, newest first; pages are requested when needed.
 
-    A page that fails fails the whole: it is never the end of history. A short page is the end when
-    it reaches the span's first session or nothing lies before it: one that lost rows on its way
+    A failed page fails the whole: it never counts as the end of history. A short page is the end if
+    it reaches the span's first session, or if the page before it is empty: a page that lost rows
     looks the same.
     """
     is_first = True
@@ -130,7 +130,7 @@ def each_day(client: Client, code: str, first: date, last: date) -> Iterator[Bar
         except InvalidRequest:
             if is_first:
                 raise
-            return  # of a delisted stock KIS knows neither a price nor, back here, a bar
+            return  # for a delisted stock KIS has no price, and no bars before this point
         yield from page
         if not page:
             return
@@ -139,10 +139,10 @@ def each_day(client: Client, code: str, first: date, last: date) -> Iterator[Bar
 
 
 def refuse_no_session(client: Client, codes: list[str], day: date) -> None:
-    """Refuse a day of which none of these busy stocks has a bar.
+    """Refuse a day for which none of these busy stocks has a bar.
 
-    A holiday decreed at short notice is in no calendar, and KIS goes on showing the prices of the
-    day before.
+    A holiday decreed at short notice is in no calendar, and KIS keeps showing the prices of the day
+    before.
 
     Raises:
         UnexpectedAnswer: there is no session on that day, or it has not begun.
@@ -153,7 +153,7 @@ def refuse_no_session(client: Client, codes: list[str], day: date) -> None:
             if daily_page(live, code, day, day):
                 return
         except KISError as error:
-            # A capture cannot be had later: what merely could not be checked does not stop it.
+            # A capture cannot be repeated later, so a failed check does not stop it.
             log.warning("cannot check that %s is a session: %s", day, error)
             return
     if codes:
@@ -171,7 +171,7 @@ def recent_days(client: Client, code: str) -> list[Bar]:
             "FID_COND_MRKT_DIV_CODE": client.market,
             "FID_INPUT_ISCD": code,
             "FID_PERIOD_DIV_CODE": "D",
-            "FID_ORG_ADJ_PRC": "0",  # raw here, and the other way round in the daily chart
+            "FID_ORG_ADJ_PRC": "0",  # 0 means raw prices; in the daily chart it means adjusted ones
         },
         read_recent_days,
         about=code,
@@ -183,12 +183,11 @@ def read_daily_candles(
 ) -> list[Bar]:
     """inquire-daily-itemchartprice: bars from `first` to `last`, newest first, at most 100.
 
-    Each bar has `stated_close` beside its own columns: the previous close that KIS states beside
-    all bars, None where it states none.
+    Each bar also has `stated_close`: the previous close that KIS states beside the bars, or None.
 
-    Of a span that reaches the newest session that has `closed`, the bar of that day has to be
-    there. Where it is not, the stock is one that is listed no more: its last close is the price
-    that KIS states beside the bars. None: that is not asked.
+    `closed` is the newest closed session. A span that includes it must have its bar, unless the
+    stock is delisted: then its last close equals the price that KIS states beside the bars. None:
+    no such check.
 
     Raises:
         InvalidRequest: KIS knows no such code; it says so with no bars and a price of 0.
@@ -204,7 +203,7 @@ def read_daily_candles(
     candles = [_candle(row) for row in rows]
     outside = [row["trading_day"] for row in candles if not first <= row["trading_day"] <= last]
     if outside:
-        raise UnexpectedAnswer(f"the answer holds {outside[0]}, asked were {first} to {last}")
+        raise UnexpectedAnswer(f"the answer holds {outside[0]}, expected {first} to {last}")
     if candles and closed and candles[0]["trading_day"] < closed <= last:
         newest = candles[0]
         price = read(about, (Field("price", "stck_prpr", amount, required=False),))["price"]
@@ -218,7 +217,7 @@ def read_daily_candles(
 
 
 def read_recent_days(body: Row) -> list[Bar]:
-    """inquire-daily-price: the last thirty bars, newest first; the running day's is among them.
+    """inquire-daily-price: the last thirty bars, newest first, including the current day.
 
     Raises:
         UnexpectedAnswer: bars out of order, too many, or unreadable.
@@ -231,8 +230,8 @@ def read_recent_days(body: Row) -> list[Bar]:
 def chart_rows(body: Row, name: str, kis_price: str) -> list[Row]:
     """The rows of a chart, without the empty ones with which KIS pads short lists.
 
-    Those have neither day nor price, or, before NXT's figures begin, a day and nothing else. What
-    has a price and no day is no padding, and is left for the reader to refuse.
+    Empty rows have neither day nor price; before NXT's figures begin they have only a day. A row
+    with a price but no day is not padding: the reader refuses it later.
     """
     return [row for row in rows_of(body, name) if not _is_padding(row, kis_price)]
 

@@ -1,7 +1,7 @@
-"""Days of a stock or an index from a service that gives the newest so many up to a day.
+"""Daily figures of a stock or an index, from services that return the newest days up to a day.
 
-Flows, short sales, loans, programmes, credit and indices are all had so. Each service's own file
-says what it is asked and how its rows are read; here is how one page follows another.
+Flows, short sales, loans, programme trades, credit and indices come this way. The file of each
+service has its parameters and reads its rows; this module requests the pages.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ ODD = "odd"
 
 @dataclass(frozen=True)
 class DailyService:
-    """A service that tells days of a stock or an index, newest first."""
+    """A service that returns days of a stock or an index, newest first."""
 
     endpoint: Endpoint
     rows: int
-    """Days that an answer holds at most."""
+    """Most days of one answer."""
     parameters: Callable[[str, date, date, str], dict[str, str]]
-    """What is sent for a code, the first and the last day wanted, and the market in KIS's word."""
+    """Parameters for a code, the first and last day, and KIS's code of the market."""
     read: Callable[[Row, str], list[Day]]
-    """The days of an answer about a code.
+    """Reads the days of an answer about a code.
 
     Raises:
-        UnexpectedAnswer: it cannot be right.
+        UnexpectedAnswer: the answer is inconsistent.
     """
     spread: Callable[[Day], list[Day]] = lambda day: [day]
-    """The rows of the table that a day is; one, unless it is told by classes."""
+    """Turns a day into rows of the table; one row unless a day has several classes."""
     compare: Callable[[Day, Day], None] = lambda _day, _before: None
-    """Adds to a day what follows from the day before it."""
+    """Adds to a day the figures that need the day before."""
     other_codes: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Under which code days are asked for where a code has none."""
+    """Replacement codes for codes without data."""
     is_own: bool = False
-    """Whether two stocks with the same figures were never asked for: one of them is the other's."""
+    """Whether equal figures of two stocks are an error: one would be an answer about the other."""
 
 
 def page(
@@ -56,14 +56,14 @@ def page(
     first: date,
     last: date,
 ) -> list[Day]:
-    """The newest days up to `last`, newest first. An answer without any is asked for twice.
+    """The newest days up to `last`, newest first. An empty answer is requested twice.
 
     Raises:
-        UnexpectedAnswer: days out of order, or what `read` refuses.
+        UnexpectedAnswer: days are out of order, or `read` raises it.
     """
 
     def read(body: Row) -> list[Day]:
-        # By day of settlement an answer begins later; what is later is not final either.
+        # An answer by settlement day may begin later than `last`; later days are not final.
         days = [day for day in service.read(body, code) if day["trading_day"] <= last]
         if any(newer["trading_day"] <= older["trading_day"] for newer, older in pairwise(days)):
             raise UnexpectedAnswer("the days are not in order, newest first")
@@ -83,10 +83,10 @@ def each_page(
     first: date,
     last: date,
 ) -> Iterator[list[Day]]:
-    """Pages from `last` back, until one of them reaches `first` or nothing lies before.
+    """Pages from `last` backwards, until one reaches `first` or the next is empty.
 
-    An answer holds what it holds: days before `first` come with the last page. A page that fails
-    fails the whole: it is never the end of history.
+    The last page may hold days before `first`. A failed page fails the whole: it never counts as
+    the end of history.
     """
     while calendar.possible_trading_days(first, last):
         days = page(client, service, code, first, last)
@@ -103,7 +103,7 @@ def days(
     first: date,
     last: date,
 ) -> list[Day]:
-    """All that is told on the way from `last` back to `first`, newest first."""
+    """All days of the pages from `last` back to `first`, newest first."""
     found = [day for one in each_page(client, service, code, first, last) for day in one]
     if not found and code in service.other_codes:
         return days(client, service, service.other_codes[code], first, last)
@@ -144,10 +144,10 @@ def days_of(rows: list[Row], kis: str, judge: Callable[[Row], Day]) -> list[Day]
 
 
 def list_of(body: Row, *names: str) -> list[Row]:
-    """The rows of the first of these lists that there is, one alone among them, in any case.
+    """The rows of the first of these lists that exists, in any case; one object is one row.
 
     Raises:
-        UnexpectedAnswer: there is none, or it is no list of objects.
+        UnexpectedAnswer: there is no such list, or it is no list of objects.
     """
     named = {key.lower(): value for key, value in body.items()}
     for name in names:

@@ -1,4 +1,4 @@
-"""What is said of a service of KIS before it is asked."""
+"""The static description of a service of KIS."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A service of KIS; its name ends its path, and is what messages and counts call it.
+    """A service of KIS; its name is the end of its path, and its name in messages and counts.
 
     Source: open-trading-api and the developer portal, as of 2026-07.
     """
@@ -22,5 +22,5 @@ class Endpoint:
 
     @property
     def path(self) -> str:
-        """Where it stands on the server."""
+        """The path on the server."""
         return f"/uapi/{self.folder}/{self.name}"

@@ -1,4 +1,4 @@
-"""What each message code of KIS means: the error, what to do then, and the hint for the reader.
+"""The meaning of KIS's message codes: the error, the reaction, and a hint for the reader.
 
 A new `msg_cd` is one entry of `POLICIES`.
 """
@@ -24,17 +24,18 @@ class Then(Enum):
 
     STOP = auto()
     RETRY = auto()
-    """May pass by itself; a rate refusal does not count against the server's health."""
+    """The failure may pass; a rate refusal does not count as a server failure."""
     RETOKEN = auto()
-    """The token is dead: have a new one issued, once, and ask again."""
+    """The token is invalid: get a new one, once, and repeat the request."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What a message code means: the error, what to do then, whether the server is ill.
+    """The meaning of a message code: the error, the reaction, whether the server has failed.
 
-    `hint` is what the reader may look at, where KIS's own message does not say; `{server}`,
-    `{other}` and `{switch}` in it stand for the server in use, the other one and what chooses it.
+    `hint` tells the reader what to check if KIS's own message does not. In it, `{server}`,
+    `{other}` and `{switch}` stand for the server in use, the other server, and the setting that
+    selects it.
     """
 
     error: type[KISError]
@@ -43,7 +44,7 @@ class Policy:
     hint: str = ""
 
     def explain(self, message: str, server: str) -> str:
-        """What the real or the virtual server said, with the hint behind it."""
+        """The message of the real or the virtual server, followed by the hint."""
         is_real = server == "real"
         hint = self.hint.format(
             server=server,
@@ -101,7 +102,7 @@ POLICIES: dict[str, Policy] = {
         _PASSING,
     ),
     **dict.fromkeys(("OPSQ2001", "OPSQ2002", "MCA05918", "EGW00132"), _BAD_QUESTION),
-    # The real-time feed; its codes that are not here say that the message was wrong.
+    # The real-time feed; its other codes mean that our message was wrong.
     **dict.fromkeys(("OPSP0007", "OPSP0009", "OPSP8999", "OPSP9995"), _PASSING),
     **dict.fromkeys(("OPSP0010", "OPSP0011", "OPSP9994"), _DEAD_TOKEN),
     "OPSP8996": Policy(SessionInUse, Then.RETRY),
@@ -109,7 +110,7 @@ POLICIES: dict[str, Policy] = {
 
 
 def policy(msg_cd: str, status: int) -> Policy:
-    """The policy for a refusal: by its code first, by HTTP status only where no code is known."""
+    """The policy for a refusal: by its code, or by HTTP status if the code is unknown."""
     if msg_cd in POLICIES:
         return POLICIES[msg_cd]
     if status == 429:

@@ -20,10 +20,10 @@ FIELDS = (
 
 
 def read_days(body: Row, _: str) -> list[Day]:
-    """Each day's close and net asset value, KRW, and the premium of the one over the other, %.
+    """Each day's close and net asset value (KRW), and the premium of the close over it (%).
 
     Raises:
-        UnexpectedAnswer: a net asset value is 0, or is not what KIS says it differs by.
+        UnexpectedAnswer: a net asset value is 0, or contradicts the difference that KIS states.
     """
     return days_of(list_of(body, "output"), "stck_bsop_date", _judged)
 

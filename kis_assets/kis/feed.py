@@ -1,4 +1,4 @@
-"""Records of a watch list over all app keys: KIS allows each one session of 41 registrations."""
+"""Records of a watch list over all app keys: KIS allows one session of 41 registrations per key."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ log = logging.getLogger(__name__)
 
 
 class Feed:
-    """The real-time records of some stocks, each key with its share of them, in a thread each.
+    """The real-time records of some stocks, divided among the keys; each key has a thread.
 
     Args:
-        settings: which server, whose credentials.
+        settings: the server and the credentials.
         codes: stock codes.
-        kinds: what is registered of each; see `Stream`.
-        take: told each record, by several threads.
-        on_open: told the codes whose session is open, and since when; each time anew.
-        on_lost: told the codes whose session broke off, and when its last word came.
+        kinds: the kinds of records for each stock; see `Stream`.
+        take: called with each record, from several threads.
+        on_open: called with the codes of a session and the time, each time it opens.
+        on_lost: called with the codes of a broken session and the time of its last message.
         clock: see `Stream`.
 
     Raises:
@@ -79,19 +79,19 @@ class Feed:
 
     @property
     def reconnects(self) -> int:
-        """How often sessions were opened anew."""
+        """How often sessions were reopened."""
         return sum(it.reconnects for it in self._streams if it)
 
     @property
     def discarded(self) -> int:
-        """Frames that could not be read, and were left out."""
+        """How many frames were dropped because they could not be read."""
         return sum(it.discarded for it in self._streams if it)
 
     def plan(self, codes: Iterable[str]) -> list[list[str]]:
-        """Which key would follow which of these stocks; one that stays keeps its session.
+        """Which key would follow which of these stocks; a stock that stays keeps its session.
 
         Raises:
-            InvalidRequest: a code is none, or they are more than all keys take.
+            InvalidRequest: a code is invalid, or there are more codes than all keys take.
         """
         wanted = list(dict.fromkeys(codes))
         if len(wanted) > self.capacity:
@@ -110,11 +110,11 @@ class Feed:
         return shares
 
     def change(self, codes: Iterable[str]) -> None:
-        """Follow these stocks from now on. One that stays keeps its session, and loses no record.
+        """Follow these stocks from now on. Those that stay keep their session and lose no record.
 
         Raises:
             InvalidRequest: see `plan`; nothing changes.
-            KISError: a key could not be asked; `codes` says what is followed.
+            KISError: a request of a key failed; `codes` has the followed stocks.
         """
         for number, share in enumerate(self.plan(codes)):
             stream = self._streams[number]
@@ -122,7 +122,7 @@ class Feed:
                 self._shares[number] = share
                 self._open(number)
             elif stream is not None and not share:
-                self._streams[number] = None  # else what it had would come twice, by another key
+                self._streams[number] = None  # else its records come twice, by another key
                 stream.close()
             elif stream is not None and share != self._shares[number]:
                 stream.change(share)
@@ -143,14 +143,14 @@ class Feed:
             try:
                 for record in stream:
                     self._take(record)
-            except BaseException as error:  # told by `wait`, whatever it is
+            except BaseException as error:  # `wait` raises it
                 log.error("the session of app key %d ended: %s", number + 1, error)
                 self._on_lost(list(self._shares[number]), (self._clock or calendar.now)())
                 self._failures[number] = error
             else:
-                if self._streams[number] is stream:  # else it was given up: see `change`
+                if self._streams[number] is stream:  # else `change` has replaced it
                     self._ended.set()
-            # The other keys go on.
+            # The other keys continue.
             if self._failures and len(self._failures) == sum(map(bool, self._streams)):
                 self._ended.set()
 
@@ -161,7 +161,7 @@ class Feed:
         thread.start()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until it is closed or every key has failed; False when the time is up before.
+        """Wait until the feed is closed or every key has failed; False after a timeout.
 
         Raises:
             KISError: the sessions failed for good; see `Stream`.
@@ -173,7 +173,7 @@ class Feed:
         return ended
 
     def retry(self) -> None:
-        """Open the sessions again that ended for good, as when another program held the key."""
+        """Reopen sessions that ended for good, for example because another program held the key."""
         for number, error in list(self._failures.items()):
             if (ended := self._streams[number]) is not None:
                 ended.close()

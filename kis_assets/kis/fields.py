@@ -1,7 +1,7 @@
-"""KIS's words into values, each bounded, and pages and frames of them. No service is known here.
+"""Turns KIS's strings into bounded values, and these into pages and frames. Knows no service.
 
-Every value on the wire is a string; a blank one means that there is no value. What no figure of a
-stock can be is refused here, where all of them are read, and never reaches a frame or a file.
+Every value in an answer is a string; a blank string means no value. Impossible figures are refused
+here, where all are read, so they never reach a frame or a file.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from kis_assets.errors import UnexpectedAnswer
 Row = Mapping[str, Any]
 
 LARGEST = 10**17
-"""What no figure of a stock reaches: in KRW it is fifty times what the largest company is worth. An
-Int64 holds it ninety times."""
+"""No figure of a stock reaches this: in KRW it is fifty times the value of the largest company. The
+maximum of Int64 is ninety times as large."""
 LONGEST_TEXT = 500
-"""Characters of a name or a sentence."""
+"""Most characters of a name or a sentence."""
 
 
 class Field(NamedTuple):
-    """A column's name here, KIS's name for it, how to read it, and whether it must be there."""
+    """A column's name, KIS's name for it, its reader, and whether it is required."""
 
     column: str
     kis: str
@@ -33,14 +33,14 @@ class Field(NamedTuple):
 
 
 def plain(value: object) -> str:
-    """Text or a number as text, cut where it is longer than any sentence; of anything else none."""
+    """A text or number as text, shortened to the longest sentence; empty for anything else."""
     if isinstance(value, str):
         return value.strip()[:LONGEST_TEXT]
     return str(value)[:LONGEST_TEXT] if isinstance(value, int | float) else ""
 
 
 def whole(word: str) -> int:
-    """A whole number: `0012`, `+5`, `1,234` and `12.0` included, `12.5` and 10^30 not."""
+    """A whole number: accepts `0012`, `+5`, `1,234` and `12.0`, but not `12.5` or 10^30."""
     word = word.replace(",", "")
     try:
         number = int(word)
@@ -57,7 +57,7 @@ def whole(word: str) -> int:
 def amount(word: str) -> int:
     """A whole number that is never negative: a price, a volume, a value."""
     try:
-        number = int(word)  # as most are written
+        number = int(word)  # the usual form
     except ValueError:
         number = whole(word)
     if 0 <= number < LARGEST:
@@ -66,7 +66,7 @@ def amount(word: str) -> int:
 
 
 def decimal(word: str) -> float:
-    """A decimal number; what is no finite number, or larger than any figure, is refused."""
+    """A decimal number; refuses values that are not finite or larger than any figure."""
     number = float(word.replace(",", ""))
     if not -LARGEST < number < LARGEST:
         raise ValueError(word)
@@ -95,13 +95,13 @@ def flag(word: str) -> bool:
 
 
 def any_day(word: str) -> date | None:
-    """A day written YYYYMMDD or with separators; None where it is all zeros."""
+    """A day written YYYYMMDD or with separators; None if it is all zeros."""
     digits = "".join(letter for letter in word if letter not in "/-. ")
     return day(digits) if digits.strip("0") else None
 
 
 def text(word: str) -> str:
-    """The word itself; what is longer than any name or sentence is refused."""
+    """The text itself; refuses texts longer than any name or sentence."""
     if len(word) > LONGEST_TEXT:
         raise ValueError(word)
     return word
@@ -130,14 +130,14 @@ def read(row: Row, fields: Iterable[Field]) -> dict[str, Any]:
 
 
 def _number(given: object, kis: str) -> str:
-    """What stands where a text should: nothing, or a number that is not written as one."""
+    """The value of a field that should be text: empty if null, or a bare number as text."""
     if given is None or isinstance(given, int | float):
         return plain(given)
     raise UnexpectedAnswer(f"{kis} is neither text nor a number")
 
 
 def output(body: Row, name: str, kind: type[Any]) -> Any:
-    """The payload of that name; UnexpectedAnswer when it is missing or of another shape."""
+    """The payload of that name; UnexpectedAnswer if it is missing or has another shape."""
     payload = body.get(name)
     if not isinstance(payload, kind):
         raise UnexpectedAnswer(f"the answer's {name} is missing or has another shape")
@@ -145,7 +145,7 @@ def output(body: Row, name: str, kind: type[Any]) -> Any:
 
 
 def rows_of(body: Row, name: str) -> list[Row]:
-    """The list of that name; UnexpectedAnswer when it is none, or holds what is no object."""
+    """The list of that name; UnexpectedAnswer if it is not a list of objects."""
     found = output(body, name, list)
     if not all(isinstance(row, dict) for row in found):
         raise UnexpectedAnswer(f"the answer's {name} has another shape")
@@ -153,7 +153,7 @@ def rows_of(body: Row, name: str) -> list[Row]:
 
 
 def is_nothing(row: Row, kis: str) -> bool:
-    """Whether a price is there and blank or 0: so KIS says that it knows no such code."""
+    """Whether a price exists but is blank or 0: KIS does not know the code."""
     return kis in row and is_zero(row[kis])
 
 
@@ -163,7 +163,7 @@ def is_zero(value: object) -> bool:
 
 
 def refusal(body: Row) -> tuple[str, str]:
-    """KIS's code and sentence for a refusal; empty where it gives none."""
+    """KIS's code and message of a refusal; empty if missing."""
     return (
         plain(body.get("msg_cd") or body.get("error_code"))[:20],
         plain(body.get("msg1") or body.get("error_description")),
@@ -174,9 +174,9 @@ _MORE = ("F", "M")
 
 
 class Page(NamedTuple):
-    """The rows of one page, and the keys that ask for the next; None when there is none.
+    """The rows of one page, and the parameters of the next page; None after the last.
 
-    `given` is how many rows KIS gave, where one of them may have become two.
+    `given` is how many rows KIS sent; one of them may have become two.
     """
 
     rows: list[Any]
@@ -185,14 +185,14 @@ class Page(NamedTuple):
 
 
 def page(body: Row, rows: list[Any], keys: dict[str, str]) -> Page:
-    """A page by the header tr_cont; `keys` name the parameters and where their values stand."""
+    """A page, by the header tr_cont; `keys` maps parameters to the fields with their values."""
     if not rows or plain(body.get("tr_cont")) not in _MORE:
         return Page(rows, None)
     return Page(rows, {name: plain(body.get(key)) for name, key in keys.items()})
 
 
 def frame(rows: list[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
-    """Rows as a frame of that schema, column by column: rows of dictionaries are slow to take."""
+    """Rows as a frame of this schema, built by columns: building from dictionaries is slow."""
     return pl.DataFrame(
         {
             name: pl.Series([row.get(name) for row in rows], dtype=dtype)

@@ -1,7 +1,7 @@
 """Statements of a company: income, balance sheet and ratios, by year and by quarter.
 
-Amounts are 100 million KRW, per share KRW. Quarters accumulate within a fiscal year, and a list
-holds thirty of them: a quarter alone is the row less the one before it.
+Amounts are 100 million KRW; amounts per share are KRW. A list holds thirty quarters, which
+accumulate within a fiscal year: a single quarter is its row minus the row before.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ AMOUNTS = (
     *("total_assets", "total_liabilities", "total_equity"),
 )
 ACCUMULATED = ("revenue", "operating_profit", "pretax_profit", "net_income", "eps")
-"""What of a quarter's row holds the whole fiscal year so far."""
+"""The figures of a quarter's row that cover the whole fiscal year so far."""
 
 
 def statements(client: Client, code: str, fiscal_end: int) -> list[Statement]:
-    """Quarters and years of one company, newest first; none of what publishes none.
+    """Quarters and years of one company, newest first; empty if it publishes none.
 
     Args:
-        client: asks KIS, six times.
+        client: sends six requests.
         code: the company's stock.
         fiscal_end: the month in which its fiscal year ends.
     """
@@ -79,7 +79,7 @@ def statements(client: Client, code: str, fiscal_end: int) -> list[Statement]:
                 rows.setdefault(row["fiscal_month"], {}).update(row)
         ordered = sorted(rows.values(), key=lambda row: row["fiscal_month"], reverse=True)
         if period == "annual":
-            # A running year may lead the list, and is no year.
+            # The current year may be first in the list; it is not a whole year.
             ordered = [row for row in ordered if row["fiscal_month"].month == fiscal_end]
         else:
             ordered = single_quarters(ordered, fiscal_end)
@@ -91,7 +91,7 @@ def read_list(body: Row, endpoint: Endpoint) -> list[Statement]:
     """The periods of one list: 100 million KRW, ratios as they are.
 
     Raises:
-        UnexpectedAnswer: a figure cannot be read, or a period stands there twice.
+        UnexpectedAnswer: a figure cannot be read, or a period occurs twice.
     """
     rows = [row for row in list_of(body, "output") if plain(row.get("stac_yymm"))]
     found = [read(row, FIELDS[endpoint]) for row in rows]
@@ -115,16 +115,16 @@ def _list(client: Client, endpoint: Endpoint, code: str, switch: str) -> list[St
 
 
 def single_quarters(rows: list[Statement], fiscal_end: int) -> list[Statement]:
-    """Quarters alone, out of rows that accumulate, newest first.
+    """Single quarters from accumulated rows, newest first.
 
-    What accumulates is None where the quarter before is not in the list, unless it is the first
-    of its fiscal year.
+    Accumulated figures become None if the quarter before is missing, except in the first quarter of
+    a fiscal year.
     """
     by_month = {row["fiscal_month"]: row for row in rows}
     found: list[Statement] = []
     for row in rows:
         month: date = row["fiscal_month"]
-        place = (month.month - fiscal_end) % 12  # 3 of the first quarter, 0 of the last one
+        place = (month.month - fiscal_end) % 12  # 3 for the first quarter, 0 for the last
         before = by_month.get(_months_before(month, 3))
         single = dict(row)
         for name in ACCUMULATED:

@@ -1,6 +1,7 @@
-"""Bars of an index: inquire-daily-indexchartprice, fifty days. And which indices there are.
+"""Bars of an index: inquire-daily-indexchartprice, fifty days. Also the list of indices.
 
-Volumes are thousands of shares, values million KRW. A bar has no change: it is close less close.
+Volumes are thousands of shares, values million KRW. A bar states no change: it is computed from two
+closes.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from kis_assets.kis.investor_flows import MILLION
 from kis_assets.kis.market_flows import THOUSAND
 
 OTHER_CODES = {"3003": "2203"}
-"""KOSDAQ 150 has one code in the index master, and bars of it have been had under another."""
+"""KOSDAQ 150 has one code in the index master, but KIS returned its bars for another one."""
 
 _FULL = timedelta(days=100)
-"""A span that fills an answer: its oldest day is what the next one's change is made with."""
+"""A span that fills an answer; its oldest day is needed for the change of the next day."""
 
 FIELDS = (
     Field("trading_day", "stck_bsop_date", day),
@@ -35,7 +36,7 @@ def read_days(body: Row, code: str) -> list[Day]:
     """Each day's points, shares and KRW.
 
     Raises:
-        UnexpectedAnswer: of another index, or a high below, or a low above, its prices.
+        UnexpectedAnswer: the index is another one, or high and low do not cover the prices.
     """
     about = output(body, "output1", dict)
     answered = plain(about.get("bstp_cls_code"))

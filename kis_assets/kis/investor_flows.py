@@ -1,7 +1,7 @@
 """Who bought and sold a stock: investor-trade-by-stock-daily, twelve classes, thirty days.
 
-Quantities are shares on the share count of their own day. Values are million KRW; the value of the
-day beside them is KRW. Names are irregular for five classes.
+Quantities are shares, not adjusted for later splits. Values are million KRW, but the value of the
+day is KRW. KIS's names are irregular for five classes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CLASSES = {
     "other_institution": "etc_orgt",
     "other_corporation": "etc_corp",
 }
-"""The classes that no other contains, and what KIS calls them."""
+"""The classes that are not part of another class, and KIS's names for them."""
 TOTALS = {
     "frgn": ("foreign_registered", "foreign_unregistered"),
     "orgn": (
@@ -42,13 +42,13 @@ TOTALS = {
 _REGISTERED = ("frgn_reg", "frgn_nreg")
 _IN_VOL = ("pe_fund", "etc_corp", "etc_orgt")
 REGULAR = 0.5
-"""The least part of a day's value that the regular session can be."""
+"""The smallest share of a day's value that the regular session can have."""
 _ROUNDED = 4
-"""Million KRW by which sums of rounded values may differ."""
+"""Sums of rounded values may differ by this many million KRW."""
 
 
 def net_fields(name: str, kis: str) -> tuple[Field, Field]:
-    """The fields of what a class bought less what it sold."""
+    """The fields of a class's net purchases."""
     quantity = "ntby_vol" if kis in _IN_VOL else "ntby_qty"
     value = "ntby_pbmn" if kis in _REGISTERED else "ntby_tr_pbmn"
     return (
@@ -84,8 +84,8 @@ def read_days(body: Row, _: str) -> list[Day]:
     """Each day's classes: `<class>.buy_volume` and so on, shares and KRW.
 
     Raises:
-        UnexpectedAnswer: a class has not bought less sold as its net, the classes of a total do
-            not add up to it, what all bought is not what all sold, or nobody traded what was.
+        UnexpectedAnswer: a net is not bought minus sold, the classes of a total do not add up to
+            it, the sums bought and sold differ, or no class traded on a day with trades.
     """
     return days_of(list_of(body, "output2"), "stck_bsop_date", _judged)
 
@@ -111,8 +111,8 @@ def _judged(row: Row) -> Day:
     if sums["buy_volume"] != sums["sell_volume"]:
         raise UnexpectedAnswer(f"{on}: more was bought than sold, or less")
     value = found.pop("value") / MILLION
-    # In a row of zeros KIS may know nothing; a day of trades has who traded. Whether the classes
-    # hold the after-market as the value does was seen of one stock alone.
+    # A row of zeros may be missing data: a day with trades has traders. That the classes include
+    # the after-market, as the value does, was observed for only one stock.
     least = value * REGULAR if on >= calendar.AFTER_MARKET_SINCE else value
     if not least - _ROUNDED * 2 <= sums["sell_value"] <= value + _ROUNDED * 2:
         raise UnexpectedAnswer(
@@ -125,7 +125,7 @@ def _judged(row: Row) -> Day:
 
 
 def spread(day: Day) -> list[Day]:
-    """A row a class."""
+    """One row per class."""
     columns = (
         *("buy_volume", "sell_volume", "net_volume"),
         *("buy_value", "sell_value", "net_value"),
@@ -142,7 +142,7 @@ def _parameters(code: str, _: date, last: date, market: str) -> dict[str, str]:
         "FID_COND_MRKT_DIV_CODE": market,
         "FID_INPUT_ISCD": code,
         "FID_INPUT_DATE_1": f"{last:%Y%m%d}",
-        "FID_ORG_ADJ_PRC": "",  # ignored, and refused without
+        "FID_ORG_ADJ_PRC": "",  # ignored, but required
         "FID_ETC_CLS_CODE": "",
     }
 
@@ -154,4 +154,4 @@ SERVICE = DailyService(
     read_days,
     spread,
 )
-"""It is refused for today's date until 15:40; for an earlier one never."""
+"""Refused for today's date until 15:40; never refused for an earlier date."""

@@ -1,6 +1,6 @@
 """Who bought and sold on a market: inquire-investor-daily-by-market, net figures of 300 days.
 
-Quantities are thousands of shares, values million KRW. An unknown market is answered with zeros.
+Quantities are thousands of shares, values million KRW. For an unknown market KIS returns zeros.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from kis_assets.kis.investor_flows import CLASSES, MILLION, net_fields, spread
 
 THOUSAND = 1_000
 MARKETS = {"KOSPI": ("KSP", "0001"), "KOSDAQ": ("KSQ", "1001")}
-"""What KIS calls a market, and the index that stands for all of it."""
+"""KIS's name of a market, and the index that represents all of it."""
 
 FIELDS = (
     Field("trading_day", "stck_bsop_date", day),
     *(field for name, kis in CLASSES.items() for field in net_fields(name, kis)),
 )
 _ROUNDED = 15
-"""By which the sum of twelve rounded figures may differ from zero."""
+"""The sum of twelve rounded figures may differ from zero by this much."""
 
 
 def read_days(body: Row, market: str) -> list[Day]:
     """Each day's classes: `<class>.net_volume` and `<class>.net_value`, shares and KRW.
 
     Raises:
-        UnexpectedAnswer: no class traded on a day, or what all bought is not what all sold.
+        UnexpectedAnswer: no class traded on a day, or the sums bought and sold differ.
     """
     return days_of(list_of(body, "output"), "stck_bsop_date", lambda row: _judged(row, market))
 
@@ -53,7 +53,7 @@ def _parameters(name: str, _: date, last: date, __: str) -> dict[str, str]:
         "FID_COND_MRKT_DIV_CODE": "U",
         "FID_INPUT_ISCD": index,
         "FID_INPUT_ISCD_1": market,
-        "FID_INPUT_ISCD_2": index,  # another one here would mix two in a row
+        "FID_INPUT_ISCD_2": index,  # another index here would mix two in one row
         "FID_INPUT_DATE_1": f"{last:%Y%m%d}",
         "FID_INPUT_DATE_2": f"{last:%Y%m%d}",
     }

@@ -1,8 +1,8 @@
-"""Stock master files: fixed-width records of bytes into rows of `stock_master`.
+"""Stock master files: turns fixed-width byte records into rows of `stock_master`.
 
-Names hold two-byte characters, so records are cut as bytes first and decoded (cp949) after. What
-the files hold beyond their documented layouts: preferred shares of class 9, funds whose code has
-nine characters, the group PF, and shares of KONEX under the group ST.
+Names hold two-byte characters, so records are cut as bytes first and decoded (cp949) after. Beyond
+their documented layouts the files hold preferred shares of class 9, funds whose code has nine
+characters, the group PF, and shares of KONEX under the group ST.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ FILES: dict[Market, str] = {
     "KONEX": "konex_code.mst",
 }
 NXT_FILES: dict[Market, str] = {"KOSPI": "nxt_kospi_code.mst", "KOSDAQ": "nxt_kosdaq_code.mst"}
-"""The stocks that NXT trades; how their records go on after the code is not known."""
+"""The stocks that NXT trades; the layout of these records after the code is unknown."""
 SECTORS = "idxcode.mst"
 """Names of indices and sectors: a digit for the market, a code of four, a name of 40 bytes."""
 
 ARE_NEW = time(7, 30)
-"""From when on a trading day the files are those of that day: KIS rebuilds them before the open, at
-an hour that it does not state; the official advice is to download at 08:00 or later."""
+"""From this time on a trading day, the files are those of that day: KIS rebuilds them before the
+open, at an unstated hour; the official advice is to download at 08:00 or later."""
 
 _CODE = re.compile(rb"Q?[0-9A-Z]{6}")
 
-# Without these a record is no record; every other field may be blank, and is null then.
+# These fields are required; every other field may be blank and is null then.
 _REQUIRED = {"stock_code", "isin", "stock_name", "security_group"}
 
 _UNREADABLE = 0.01
-"""Share of records whose optional field may be unreadable; more is a changed layout."""
+"""Share of records whose optional field may be unreadable; more means a changed layout."""
 _MOST_LINES = 100_000
-"""Lines of a master file; KOSPI's has some thousands."""
+"""Most lines of a master file; KOSPI's has some thousands."""
 
 
 def issues(client: Client) -> pl.DataFrame:
@@ -71,7 +71,7 @@ def sector_names(client: Client) -> dict[str, str]:
 
 
 def unzip(content: bytes, market: Market, file_name: str = "") -> bytes:
-    """The one file inside a downloaded archive: that of the market, unless another is named.
+    """The file in a downloaded archive: the market's file, unless another is named.
 
     Raises:
         UnexpectedAnswer: not a zip archive, damaged, without the expected file, or too long.
@@ -80,7 +80,7 @@ def unzip(content: bytes, market: Market, file_name: str = "") -> bytes:
 
 
 def _lines(content: bytes, what: str) -> list[bytes]:
-    """The lines of a file that are not blank, without what ends them."""
+    """The lines of a file that are not blank, without line ends."""
     if content.count(b"\n") > _MOST_LINES:
         raise UnexpectedAnswer(f"{what} has more than {_MOST_LINES:,} lines")
     lines = [line.rstrip(b"\r") for line in content.split(b"\n")]
@@ -88,10 +88,10 @@ def _lines(content: bytes, what: str) -> list[bytes]:
 
 
 def read_sector_names(content: bytes) -> dict[str, str]:
-    """Names of sectors by code; codes of KOSPI and KOSDAQ never meet.
+    """Names of sectors by code; KOSPI and KOSDAQ have no code in common.
 
     Raises:
-        UnexpectedAnswer: a record of another length, or that is no text.
+        UnexpectedAnswer: a record has another length, or is no text.
     """
     records = _lines(content, SECTORS)
     if any(len(record) != 45 for record in records):
@@ -103,10 +103,10 @@ def read_sector_names(content: bytes) -> dict[str, str]:
 
 
 def codes(content: bytes, file_name: str) -> frozenset[str]:
-    """The short codes of a master file, whatever follows them: its records begin with nine bytes.
+    """The short codes of a master file: the first nine bytes of each record.
 
     Raises:
-        UnexpectedAnswer: no records, or one that does not begin with a code.
+        UnexpectedAnswer: there are no records, or one does not begin with a code.
     """
     heads = [line[:9].strip() for line in _lines(content, file_name)]
     wrong = [head for head in heads if not _CODE.fullmatch(head)]
@@ -119,10 +119,11 @@ def codes(content: bytes, file_name: str) -> frozenset[str]:
 
 
 def parse(content: bytes, market: Market) -> pl.DataFrame:
-    """Rows of `stock_master` without the columns of day and origin, one a record.
+    """Rows of `stock_master` without the columns of day and origin, one per record.
 
     Raises:
-        UnexpectedAnswer: no records, a record of another length, or fields that cannot be read.
+        UnexpectedAnswer: there are no records, a record has another length, or fields cannot be
+            read.
     """
     layout = [word.split(":") for word in LAYOUTS[market].split()]
     cuts: list[tuple[Column | None, int, int]] = []
@@ -161,7 +162,7 @@ def parse(content: bytes, market: Market) -> pl.DataFrame:
 def _read(words: list[bytes], field: Column, market: Market) -> list[Any]:
     known: dict[bytes, Any] = {}
     different = set(words)
-    for word in different:  # most fields are flags: thousands of stocks, two words
+    for word in different:  # most fields are flags: two different words for thousands of stocks
         with suppress(ValueError):
             known[word] = field.read(word.decode("cp949").strip())
     values = [known.get(word) for word in words]
@@ -181,12 +182,12 @@ def _read(words: list[bytes], field: Column, market: Market) -> list[Any]:
 
 
 def _net_income() -> pl.Expr:
-    """Net income, null where its last digit may have been cut off.
+    """Net income; null if its last digit may have been cut off.
 
-    It has five places, one of them for a minus sign, and KIS leaves out what does not fit: 123,456
-    stands as 12345. Nothing in the record tells it from 12,345 but the ordinary profit, which has
-    nine places: where all five are full and that has more digits than fit in them, a digit is taken
-    to be lost.
+    The field has five places, one of them for a minus sign, and KIS cuts off the rest: 123,456
+    becomes 12345. Only the ordinary profit, which has nine places, can tell it from 12,345. If all
+    five places are full and the ordinary profit has more digits than fit in them, a digit is
+    assumed to be lost.
     """
     net, ordinary = pl.col("net_income"), pl.col("ordinary_profit").abs()
     cut = pl.when(net > 0).then((net >= 10_000) & (ordinary >= 100_000))

@@ -1,4 +1,4 @@
-"""Stock master files: which bytes of a record are which column of `stock_master`. Reads nothing.
+"""Stock master files: the bytes of a record for each column of `stock_master`. Reads nothing.
 
 Record layouts: open-trading-api, stocks_info/*.h, as of 2026-07.
 """
@@ -59,7 +59,7 @@ LAYOUTS: dict[Market, str] = {
 
 
 class Column(NamedTuple):
-    """A column's name here, and how a field of a record is read."""
+    """A column's name, and how to read its field of a record."""
 
     column: str
     read: Callable[[str], Any]
@@ -74,7 +74,7 @@ def _code(word: str) -> str | None:
 
 
 def _flag(word: str) -> bool | None:
-    # KIS writes Y/N in most flags and 0 or a digit in a few index memberships.
+    # KIS writes Y/N in most flags, and 0 or another digit in a few index memberships.
     return None if not word else word not in ("N", "0")
 
 

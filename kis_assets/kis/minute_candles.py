@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 PAST_MINUTES = Endpoint("inquire-time-dailychartprice", "FHKST03010230", virtual=False)
 TODAYS_MINUTES = Endpoint("inquire-time-itemchartprice", "FHKST03010200")
 A_PAGE = {PAST_MINUTES: 120, TODAYS_MINUTES: 30}
-"""Minutes that each gives at most."""
+"""Most minutes of one answer of each."""
 SESSIONS_KEPT = MINUTE_CANDLES.sessions_kept
 
 FIELDS = (
@@ -40,10 +40,10 @@ FIELDS = (
 
 
 def kept_session(trading_day: date, now: datetime) -> calendar.Session:
-    """The session of a day whose minutes can be had now.
+    """The session of a day whose minutes are available now.
 
     Raises:
-        InvalidRequest: it is no session, has not begun, or is older than KIS keeps minutes.
+        InvalidRequest: the day has no session, has not begun, or is older than KIS's minutes.
     """
     if not calendar.FIRST_DAY <= trading_day <= calendar.LAST_DAY:
         raise InvalidRequest(f"{trading_day} is outside the calendar of KRX")
@@ -64,9 +64,9 @@ def kept_session(trading_day: date, now: datetime) -> calendar.Session:
 
 
 def oldest_kept(now: datetime) -> date:
-    """The oldest session of which KIS has minutes at that instant."""
+    """The oldest session for which KIS has minutes at that instant."""
     latest = calendar.latest_session(now).day
-    # Two weekdays of seven are free and some days more: twice as many days are enough.
+    # With weekends and holidays, twice as many calendar days are enough.
     return calendar.trading_days(latest - timedelta(days=2 * SESSIONS_KEPT), latest)[-SESSIONS_KEPT]
 
 
@@ -77,9 +77,9 @@ def minutes(
     *,
     regular_only: bool = False,
 ) -> list[Bar]:
-    """The traded minutes of a day, oldest first, from the chart that has them.
+    """The minutes with trades of a day, oldest first, from the chart that has them.
 
-    `regular_only` leaves out the after-market; on other venues than KRX it always is.
+    `regular_only` leaves out the after-market; on other venues it is always left out.
     """
     regular_only |= client.venue is not Venue.KRX
     at_kis = client.clock.now()
@@ -104,7 +104,7 @@ def each_minute(client: Client, code: str) -> Iterator[Bar]:
         yield from reversed(minutes(client, code, latest))
         log.info("%s: the virtual server has the minutes of %s only", code, latest)
         return
-    # The days say on which of them there is something to ask for.
+    # The daily bars say which days have minutes.
     for bar in each_day(client, code, oldest_kept(now), latest):
         if bar["has_traded"]:
             yield from reversed(minutes(client, code, bar["trading_day"]))
@@ -113,56 +113,57 @@ def each_minute(client: Client, code: str) -> Iterator[Bar]:
 def past_minutes(
     client: Client, code: str, session: calendar.Session, *, regular_only: bool = False
 ) -> list[Bar]:
-    """The traded minutes of a day that are over, oldest first; none on a day without any.
+    """The finished minutes with trades of a day, oldest first; empty on a day without trades.
 
-    No minute is given that is not over by KIS's own clock. `regular_only` leaves out the
-    after-market.
+    A minute is finished by KIS's own clock. `regular_only` leaves out the after-market.
 
     Raises:
-        UnexpectedAnswer: none of a day with trades, or not from its beginning.
+        UnexpectedAnswer: a day with trades has no minutes, or its beginning is missing.
     """
     now = client.settings.now()
     parameters = {
         "FID_INPUT_DATE_1": f"{session.day:%Y%m%d}",
         "FID_PW_DATA_INCU_YN": "Y",
-        "FID_FAKE_TICK_INCU_YN": "",  # refused without it, undocumented with a value
+        "FID_FAKE_TICK_INCU_YN": "",  # required; its values are undocumented
     }
-    with _about(PAST_MINUTES, code):
-        found = _gathered(client, PAST_MINUTES, code, parameters, session, now, regular_only)
+    with _errors_about(PAST_MINUTES, code):
+        found = _minutes_so_far(client, PAST_MINUTES, code, parameters, session, now, regular_only)
         if not found.bars:
             _confirm_none(client, code, session.day, found.others)
         return minute_days.past(found, session, client.clock.at_kis(now))
 
 
 def _confirm_none(client: Client, code: str, day: date, others: frozenset[date]) -> None:
-    """KIS says nothing of a day either when nobody traded on it or when it errs: ask which."""
+    """Confirm that an empty day had no trades: KIS also returns nothing if it fails."""
     for bar in daily_page(client, code, day, day):
         if bar["has_traded"] and bar["open"] and bar["volume"]:
             raise UnexpectedAnswer(
-                f"the answer holds minutes of {max(others, default='no day')}, asked was {day}"
+                f"the answer holds minutes of {max(others, default='no day')}, expected {day}"
             )
 
 
 def todays_minutes(
     client: Client, code: str, session: calendar.Session, *, regular_only: bool = False
 ) -> list[Bar]:
-    """The traded minutes of the latest day that are over, oldest first; see `past_minutes`.
+    """The finished minutes with trades of the latest day, oldest first; see `past_minutes`.
 
     Raises:
-        UnexpectedAnswer: minutes of other days alone, or not from the day's beginning.
+        UnexpectedAnswer: only minutes of other days, or the day's beginning is missing.
     """
     now = client.settings.now()
     parameters = {"FID_PW_DATA_INCU_YN": "N", "FID_ETC_CLS_CODE": ""}
-    with _about(TODAYS_MINUTES, code):
-        found = _gathered(client, TODAYS_MINUTES, code, parameters, session, now, regular_only)
+    with _errors_about(TODAYS_MINUTES, code):
+        found = _minutes_so_far(
+            client, TODAYS_MINUTES, code, parameters, session, now, regular_only
+        )
         if found.others and not found.bars:
             raise UnexpectedAnswer(
-                f"the answer holds minutes of {max(found.others)}, asked was {session.day}"
+                f"the answer holds minutes of {max(found.others)}, expected {session.day}"
             )
         return minute_days.todays(found, session, client.clock.at_kis(now))
 
 
-def _gathered(
+def _minutes_so_far(
     client: Client,
     endpoint: Endpoint,
     code: str,
@@ -171,7 +172,7 @@ def _gathered(
     now: datetime,
     regular_only: bool,
 ) -> Page:
-    """A day's minutes as far as they have come; once more where our clock proves to be slow."""
+    """A day's minutes so far; requested again if our clock turns out to be slow."""
     last = minute_days.last_minute(session, regular_only=regular_only)
 
     def ask(upto: datetime, latest: datetime) -> Page:
@@ -197,8 +198,8 @@ def _gathered(
 
 
 @contextmanager
-def _about(endpoint: Endpoint, code: str) -> Generator[None]:
-    """Say of what is wrong with several answers together which stock it is about."""
+def _errors_about(endpoint: Endpoint, code: str) -> Generator[None]:
+    """Add the stock to errors that concern several answers together."""
     try:
         yield
     except UnexpectedAnswer as error:
@@ -208,13 +209,13 @@ def _about(endpoint: Endpoint, code: str) -> Generator[None]:
 
 
 def read_page(body: Row, stock_code: str, trading_day: date, latest: datetime, most: int) -> Page:
-    """One page of either chart: minutes of that day until `latest`, and maybe of other days.
+    """One page of either chart: minutes of this day until `latest`, and maybe of other days.
 
-    Later minutes are left out: those ahead of the clock are invented.
+    Later minutes are dropped: KIS invents minutes ahead of the clock.
 
     Raises:
         InvalidRequest: KIS knows no such code; it says so with no rows and a price of 0.
-        UnexpectedAnswer: later minutes alone, or they are out of order, unreadable, or too many.
+        UnexpectedAnswer: all minutes are later, or they are out of order, unreadable or too many.
     """
     about = output(body, "output1", dict)
     bars = [_bar(read(row, FIELDS)) for row in chart_rows(body, "output2", "stck_prpr")]
@@ -228,7 +229,7 @@ def read_page(body: Row, stock_code: str, trading_day: date, latest: datetime, m
     asked = [bar for bar in of_day if bar["started_at"] <= latest]
     if of_day and not asked:
         raise UnexpectedAnswer(
-            f"the answer holds {of_day[-1]['started_at']:%H:%M}, asked was until {latest:%H:%M}"
+            f"the answer holds {of_day[-1]['started_at']:%H:%M}, expected until {latest:%H:%M}"
         )
     others = frozenset(bar["trading_day"] for bar in bars) - {trading_day}
     volume = read(about, (Field("volume", "acml_vol", amount, required=False),))["volume"]

@@ -1,9 +1,9 @@
-"""Minutes of a day out of the pages of the two charts. Pure: no request, no word of KIS's.
+"""Minutes of a day from the pages of the two charts. Pure: no request, no field names of KIS.
 
-The chart of past days answers a date that is no session with another day's minutes, and says
-success. The chart of today fills minutes that are to come, gives minutes without a trade as flat
-bars, shows the minute before's volume in one that nobody has traded in yet, and counts the closing
-auction twice. All that is told apart here by the dates and by the running sum of value.
+For a date without a session, the chart of past days returns another day's minutes as a success. The
+chart of today fills future minutes, has flat bars for minutes without a trade, shows the volume of
+the minute before in a minute without trades so far, and counts the closing auction twice. This
+module detects all of these by the dates and by the cumulative trading value.
 """
 
 from __future__ import annotations
@@ -20,19 +20,18 @@ from kis_assets.exchange import calendar
 Bar = dict[str, Any]
 
 EXTENSION = timedelta(minutes=9)
-"""How much later than the close the bar of an extended closing auction may stand; trades at the
-closing price begin ten minutes after it."""
+"""How long after the close the bar of an extended closing auction may be; trades at the closing
+price begin ten minutes after the close."""
 MINUTE = timedelta(minutes=1)
 ROUNDING = 0.01
-"""By what share a bar's value may be above its shares at its highest price: adjusted prices are
+"""The share by which a bar's value may exceed volume times highest price: adjusted prices are
 rounded."""
 
 
 class Page(NamedTuple):
-    """Minutes of the day asked for, newest first, as they came.
+    """Minutes of the requested day, newest first, unchanged.
 
-    `others` are the days that the page goes on with, `day_volume` is what the stock has traded on
-    the day that it is now.
+    `others` are the other days on the page; `day_volume` is the stock's volume on the current day.
     """
 
     bars: list[Bar]
@@ -41,13 +40,13 @@ class Page(NamedTuple):
 
 
 Ask = Callable[[datetime, datetime], Page]
-"""Asks for the page that ends with the first instant, and takes no bar after the second one."""
+"""Requests the page that ends at the first instant, and drops bars after the second."""
 
 
 def last_minute(session: calendar.Session, *, regular_only: bool) -> datetime:
-    """The latest minute that a day may have, of the after-market where a stock has one.
+    """The latest minute that a day may have, including the after-market.
 
-    Whether its last bar is 19:59 or 20:00 is not known, nor whether it lasts longer on a day that
+    It is unknown whether its last bar is 19:59 or 20:00, and whether it ends later on a day that
     closes late.
     """
     if regular_only or session.after_market is None:
@@ -56,7 +55,7 @@ def last_minute(session: calendar.Session, *, regular_only: bool) -> datetime:
 
 
 def session_of(started_at: datetime, session: calendar.Session) -> str | None:
-    """The session of a day that a minute lies in: regular, after_market, or None of both."""
+    """The session of a minute: regular, after_market, or None for neither."""
     if session.after_market and started_at >= session.after_market[0]:
         return "after_market"
     is_regular = session.opens_at <= started_at <= session.closes_at + EXTENSION
@@ -64,16 +63,15 @@ def session_of(started_at: datetime, session: calendar.Session) -> str | None:
 
 
 def gather(ask: Ask, session: calendar.Session, until: datetime) -> Page:
-    """All of a day's minutes, page by page, as if they were one page.
+    """All minutes of a day, page by page, combined into one page.
 
-    The day is whole when its oldest minute is at the open, or its running sum is its own. Else the
-    page before may have been a lapse, or something was traded before the open: then the oldest
-    minute is asked for once more, and must come with the day before right behind it. A short page
-    says nothing: one that lost rows on its way looks the same.
+    The day is complete if its oldest minute is at the open, or if that minute's cumulative value is
+    its own value. Otherwise the last page may have been a failure, or there were trades before the
+    open. Then the oldest minute is requested again, and the day before must follow it directly. A
+    short page proves nothing: a page that lost rows looks the same.
 
     Raises:
-        UnexpectedAnswer: the day's beginning is missing, or a page is of days that cannot come
-            there.
+        UnexpectedAnswer: the day's beginning is missing, or a page has impossible days.
     """
     first, upto, latest = None, until, until
     bars: list[Bar] = []
@@ -81,23 +79,24 @@ def gather(ask: Ask, session: calendar.Session, until: datetime) -> Page:
     while True:
         page = ask(upto, latest)
         if not page.bars and not page.others:
-            # Before the day's first minute there are those of the day before: this may be a lapse.
+            # The day before should follow the day's first minute, so an empty page may be a
+            # failure.
             page = ask(upto, latest)
         first = first or page
         others |= page.others
-        # A server that takes the bound for inclusive gives the last bar once more.
+        # A server that treats the bound as inclusive repeats the last bar.
         new = [bar for bar in page.bars if not bars or bar["started_at"] < bars[-1]["started_at"]]
         bars += new
         if bars and page.others:
             newest, before = max(page.others), calendar.previous_trading_day(session.day)
             if newest > session.day or (not page.bars and newest != before):
-                raise UnexpectedAnswer(f"the answer holds {newest}, asked was {session.day}")
+                raise UnexpectedAnswer(f"the answer holds {newest}, expected {session.day}")
         if not bars or bars[-1]["started_at"] <= session.opens_at:
             break
         latest = bars[-1]["started_at"]
         if new and not page.others:
             upto = latest - MINUTE
-        elif _is_the_first(bars):
+        elif _starts_the_day(bars):
             break
         elif upto != latest:
             upto = latest
@@ -105,16 +104,16 @@ def gather(ask: Ask, session: calendar.Session, until: datetime) -> Page:
             break
         else:
             raise UnexpectedAnswer(
-                f"the answer holds minutes of a part, asked was {session.day}: they begin at "
+                f"the answer holds minutes of a part, expected {session.day}: they begin at "
                 f"{latest:%H:%M} with {bars[-1]['value_so_far']:,} KRW traded by its end"
             )
     return Page(bars, others, first.day_volume)
 
 
-def _is_the_first(bars: list[Bar]) -> bool:
-    """Whether nothing was traded before the oldest bar: its running sum is what it traded itself.
+def _starts_the_day(bars: list[Bar]) -> bool:
+    """Whether nothing was traded before the oldest bar: its cumulative value is its own value.
 
-    A split since has moved prices and not values; how far, the other bars tell.
+    A later split has changed prices but not values; the other bars show the factor.
     """
     scales = [
         (newer["value_so_far"] - older["value_so_far"]) / (newer["volume"] * newer["close"])
@@ -128,12 +127,12 @@ def _is_the_first(bars: list[Bar]) -> bool:
 
 
 def with_values(bars: list[Bar], session: calendar.Session) -> list[Bar]:
-    """A day's minutes, oldest first, each with its own value: the difference of running sums.
+    """A day's minutes, oldest first, each with its own value: the difference of cumulative values.
 
-    What lies in neither session, such as trades at the closing price, only counts into the sums.
+    Minutes outside both sessions, such as trades at the closing price, count only in the sums.
 
     Raises:
-        UnexpectedAnswer: a running sum falls.
+        UnexpectedAnswer: a cumulative value falls.
     """
     found: list[Bar] = []
     so_far = 0
@@ -148,30 +147,30 @@ def with_values(bars: list[Bar], session: calendar.Session) -> list[Bar]:
 
 
 def past(found: Page, session: calendar.Session, now: datetime) -> list[Bar]:
-    """The minutes of a day that are over and had a trade, oldest first."""
+    """The finished minutes with trades of a day, oldest first."""
     bars = with_values(found.bars, session)
     return [bar for bar in bars if bar["volume"] and _is_over(bar, now)]
 
 
 def todays(found: Page, session: calendar.Session, now: datetime) -> list[Bar]:
-    """The minutes of the running or the last session that are over and had a trade, oldest first.
+    """The finished minutes with trades of the current or last session, oldest first.
 
-    A flat bar has no volume; one that shows the volume of the minute before has no value.
+    A flat bar has no volume; a bar with the volume of the minute before has no value.
     """
     bars = with_values(found.bars, session)
     bars = [bar for bar in bars if bar["volume"] and bar["trading_value"]]
-    # Both are of the moment of asking and of both sessions.
+    # Both sums are from the same moment and cover both sessions.
     is_too_much = found.day_volume is not None and (
         sum(bar["volume"] for bar in bars) > found.day_volume
     )
     auction = max((n for n, bar in enumerate(bars) if _is_closing(bar, session)), default=None)
     if auction is not None:
-        bars[auction] = _undoubled(bars[auction], is_too_much)
+        bars[auction] = _auction_once(bars[auction], is_too_much)
     return [bar for bar in bars if _is_over(bar, now)]
 
 
 def _is_over(bar: Bar, now: datetime) -> bool:
-    """The minute that runs is not what it will be, and what KIS shows of later ones is invented."""
+    """Whether a minute is finished: the current one is incomplete, and KIS invents later ones."""
     return bar["started_at"] + MINUTE <= now
 
 
@@ -179,10 +178,10 @@ def _is_closing(bar: Bar, session: calendar.Session) -> bool:
     return bar["session"] == "regular" and bar["started_at"] >= session.closes_at
 
 
-def _undoubled(bar: Bar, is_too_much: bool) -> Bar:
-    """The closing auction once: it has one price, so its value tells its volume.
+def _auction_once(bar: Bar, is_too_much: bool) -> Bar:
+    """Count the closing auction once: it has a single price, so its value gives its volume.
 
-    `is_too_much` says that the day's minutes add up to more than the day.
+    `is_too_much` says that the day's minutes add up to more than the day's volume.
     """
     half, value = bar["volume"] // 2, bar["trading_value"]
     is_odd = bar["volume"] % 2

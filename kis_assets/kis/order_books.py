@@ -18,7 +18,7 @@ from kis_assets.tables import LEVELS
 ORDER_BOOK = Endpoint("inquire-asking-price-exp-ccn", "FHKST01010200", live=True)
 
 _CLOCKS_DIFFER = timedelta(minutes=1)
-"""How far the time of a book may lie ahead of this machine's clock."""
+"""How far the time of a book may be ahead of this machine's clock."""
 _PLACES = range(1, LEVELS + 1)
 
 _OPENING_AUCTION = timedelta(minutes=30)
@@ -59,14 +59,14 @@ def order_book(client: Client, code: str, trading_day: date) -> dict[str, Any]:
 
 
 def read_order_book(body: Row, stock_code: str, trading_day: date, now: datetime) -> dict[str, Any]:
-    """One book, columns of `order_books`; a level of price 0 is none and stands as null.
+    """One book, columns of `order_books`; a level of price 0 does not exist and becomes null.
 
-    Levels that are crossed or have gaps are kept: auctions cross them. `trading_day` and `now`
-    make an instant of the book's time, which comes without a date.
+    Crossed levels and gaps are kept: auctions cross levels. The book's time has no date;
+    `trading_day` and `now` make it an instant.
 
     Raises:
         InvalidRequest: KIS knows no such code; it says so with neither levels nor a price.
-        UnexpectedAnswer: a level is missing, negative or out of order, or it is another stock's.
+        UnexpectedAnswer: a level is missing, negative or out of order, or the stock is another one.
     """
     levels, beside = output(body, "output1", dict), output(body, "output2", dict)
     values = read(levels, BOOK)
@@ -97,13 +97,12 @@ def read_order_book(body: Row, stock_code: str, trading_day: date, now: datetime
 
 
 def _is_auction(book: dict[str, Any], expected: str | None, now: datetime) -> bool:
-    """Whether an auction runs. Outside of auctions KIS goes on showing the last one's price.
+    """Whether an auction is running. Outside auctions KIS still shows the price of the last one.
 
-    The clock and two codes tell it together: `market_phase` is 00 in auctions, and `expected` is
-    112 or 129 once one is over. Other codes are not certain, and those after 16:00 are unknown.
-    In the hours of an auction one of the two codes is enough, or neither is known. At other times,
-    as when an auction is extended, both are needed. In a volatility interruption there is always
-    an auction.
+    The clock and two codes decide: `market_phase` is 00 in auctions, and `expected` is 112 or 129
+    after one. Other codes are uncertain, and those after 16:00 are unknown. In the hours of an
+    auction one matching code is enough, also if both are unknown. At other times, for example when
+    an auction is extended, both must match. A volatility interruption always has an auction.
     """
     session = calendar.session(now.astimezone(calendar.SEOUL).date())
     if session is None:
@@ -126,7 +125,7 @@ def _has_levels(values: dict[str, Any]) -> bool:
 
 
 def _instant(word: str | None, trading_day: date, now: datetime) -> datetime | None:
-    """The book's time on that day; None where it says nothing, or is of an earlier day for sure."""
+    """The book's time on that day; None if it is missing or certainly of an earlier day."""
     if word is None or word == "000000":
         return None
     try:

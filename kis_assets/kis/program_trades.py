@@ -25,7 +25,7 @@ def read_days(body: Row, _: str) -> list[Day]:
     """Each day's programme trades.
 
     Raises:
-        UnexpectedAnswer: bought less sold is not the net, or programmes traded more than all.
+        UnexpectedAnswer: the net is not bought minus sold, or programmes exceed the total.
     """
     return days_of(list_of(body, "output"), "stck_bsop_date", _judged)
 

@@ -1,7 +1,7 @@
-"""Quotes: inquire-price tells one, intstock-multprice thirty.
+"""Quotes: inquire-price returns one, intstock-multprice thirty.
 
-What is required and missing, or is no number where one belongs, is an UnexpectedAnswer: nothing of
-that answer is kept.
+A missing required value, or text instead of a number, is an UnexpectedAnswer: the whole answer is
+dropped.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from kis_assets.transport.fan_out import Progress, counted, each
 PRICE = Endpoint("inquire-price", "FHKST01010100", live=True)
 MANY_PRICES = Endpoint("intstock-multprice", "FHKST11300006", virtual=False, live=True)
 CODES_A_REQUEST = 30
-"""Codes that intstock-multprice takes."""
+"""Most codes of one request to intstock-multprice."""
 
 Quote = dict[str, Any]
 
@@ -115,9 +115,9 @@ def each_price(
     workers: int,
     progress: Progress | None = None,
 ) -> dict[str, KISError]:
-    """Hand the quote of each stock to `take`; return what failed, unknown codes among it.
+    """Pass the quote of each stock to `take`; return the failures, including unknown codes.
 
-    Thirty a request from the real server, one by one from the virtual one.
+    The real server returns thirty per request, the virtual server one.
     """
     failed: dict[str, KISError] = {}
     taken: set[str] = set()
@@ -149,8 +149,8 @@ def each_price(
             and (lambda done, asked: progress(min(total, done * size), total, asked[-1])),
         )
         failed |= {code: error for asked, error in refused.items() for code in asked}
-    # KIS leaves out codes now and then, and tells an unknown one only when asked for it alone;
-    # and one wrong row of thirty, of a capture that cannot be had later, is not to cost thirty.
+    # KIS sometimes leaves out codes, and reports an unknown code only in a single request. Also,
+    # one wrong row must not cost the other 29: a capture cannot be repeated later.
     left = [
         code
         for code in codes
@@ -184,12 +184,12 @@ def read_price(body: Row, stock_code: str) -> dict[str, Any]:
 
 
 def read_prices(body: Row, stock_codes: Iterable[str]) -> dict[str, Quote | UnexpectedAnswer]:
-    """intstock-multprice: for each code answered its quote, or what is wrong with it.
+    """intstock-multprice: for each returned code its quote, or its error.
 
     Codes that KIS left out or answered with a price of 0 are not in the result.
 
     Raises:
-        UnexpectedAnswer: the answer holds a code that was not asked for, or one twice.
+        UnexpectedAnswer: the answer holds a code that was not requested, or a code twice.
     """
     asked = set(stock_codes)
     found: dict[str, Quote | UnexpectedAnswer] = {}
@@ -198,7 +198,7 @@ def read_prices(body: Row, stock_codes: Iterable[str]) -> dict[str, Quote | Unex
         if not code or is_nothing(row, "inter2_prpr"):
             continue
         if code not in asked:
-            raise UnexpectedAnswer(f"the answer holds {code[:20]}, which was not asked for")
+            raise UnexpectedAnswer(f"the answer holds {code[:20]}, which was not requested")
         if code in found:
             raise UnexpectedAnswer(f"the answer holds {code} twice")
         try:
@@ -217,7 +217,7 @@ def _prices(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def signed(values: dict[str, Any]) -> dict[str, Any]:
-    """Make change and rate negative where the sign code says so and the number does not."""
+    """Make change and rate negative if the sign code says so but the number does not."""
     if values.pop("sign", None) in _FALLING:
         for name in ("change", "change_rate"):
             if values.get(name, 0) > 0:
@@ -228,9 +228,9 @@ def signed(values: dict[str, Any]) -> dict[str, Any]:
 def untraded(values: dict[str, Any], last: str, *, marked: bool = False) -> dict[str, Any]:
     """Write a day without a trade in one form: open, high and low are 0.
 
-    KIS may give them as 0, as the carried price, or not at all. Its volume of 0, or its mark, says
-    that it is such a day. With off-hours volume and no mark, a carried price cannot be told from a
-    session of one price, and is left.
+    KIS may state them as 0, as the carried price, or not at all. A volume of 0 or a mark identifies
+    such a day. With off-hours volume and no mark, a carried price looks like a session of one price
+    and is kept.
     """
     prices = [values[name] for name in _OF_THE_SESSION]
     if (marked or values["volume"] == 0) and all(it in (None, 0, values[last]) for it in prices):
@@ -241,10 +241,10 @@ def untraded(values: dict[str, Any], last: str, *, marked: bool = False) -> dict
 
 
 def market_cap(price: int, shares: int | None) -> int | None:
-    """What a company is worth; None where its shares are not known.
+    """The market capitalization; None if the number of shares is unknown.
 
     Raises:
-        UnexpectedAnswer: no company is worth so much.
+        UnexpectedAnswer: it is larger than any company's.
     """
     value = price * shares if shares else None
     if value is not None and value > LARGEST:

@@ -1,7 +1,7 @@
-"""What keeps a token from all who have not the app secret it was issued for.
+"""Encryption of tokens: only programs with the app secret can read them.
 
-The key of the seal comes from the secret, with the app key and the address that issued the token as
-context: nobody else opens it, and nobody takes it to another address.
+The encryption key is derived from the secret, with the app key and the issuing address as context.
+So a token cannot be opened without the secret, nor used for another address.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Seal:
-    """Seals and opens what is of one app key, its secret and one address."""
+    """Encrypts and decrypts for one app key, its secret and one address."""
 
     def __init__(self, credential: Credential, address: str) -> None:
         parts = urlsplit(address)
@@ -33,16 +33,16 @@ class Seal:
 
     @property
     def name(self) -> str:
-        """Twelve hexadecimal digits that tell what it seals from what it cannot open."""
+        """Twelve hexadecimal digits that name this seal: other seals have other names."""
         named = b"kis_assets name of a token\n" + self._context
         return hmac.new(self._secret, named, hashlib.sha256).hexdigest()[:12]
 
     def close(self, content: bytes) -> bytes:
-        """What may lie where others can read it."""
+        """Encrypt the content."""
         return self._fernet.encrypt(content)
 
     def open(self, sealed: bytes) -> bytes:
-        """What was sealed; empty where another seal made it, or none."""
+        """Decrypt the content; empty if it was not made by this seal."""
         if not sealed:
             return b""
         from cryptography.fernet import InvalidToken
@@ -54,7 +54,7 @@ class Seal:
 
     @cached_property
     def _fernet(self) -> Fernet:
-        # Loaded when there is something to seal: it takes a tenth of a command that asks nobody.
+        # Imported only when needed: it takes a tenth of the time of a command without requests.
         from cryptography.fernet import Fernet
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF

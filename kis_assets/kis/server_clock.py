@@ -1,4 +1,4 @@
-"""KIS's own clock, as the `Date` of its newest answer tells it."""
+"""KIS's own clock, from the `Date` header of its newest answer."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from kis_assets.transport.http import stated_at
 
 
 class ServerClock:
-    """How far KIS's clock is ahead of `Settings.now`; not at all until KIS has answered."""
+    """The offset of KIS's clock from `Settings.now`; 0 until KIS has answered."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._ahead = timedelta()
 
     def now(self) -> datetime:
-        """The moment it is by KIS's clock; see `at_kis`."""
+        """The present moment by KIS's clock; see `at_kis`."""
         return self.at_kis(self._settings.now())
 
     def at_kis(self, moment: datetime) -> datetime:
-        """A moment of `Settings.now` by KIS's clock.
+        """Converts a moment of `Settings.now` to KIS's clock.
 
-        It is rather too early than too late: by a second, and as long as an answer takes. In a
-        replay, whose server does not live in its time, it is the same.
+        The result may be early by a second plus the time of an answer, but not late. In a replay,
+        whose server runs at another time, the moment is unchanged.
         """
         return moment if self._settings.kis_replay_at else moment + self._ahead
 
     def see(self, headers: Mapping[str, str]) -> None:
-        """Take in what the headers of an answer say."""
+        """Update the offset from the headers of an answer."""
         stated = stated_at(headers)
-        # No clock is a day off, and what is final is told by this one.
+        # An offset of a day is an error, and this clock decides which rows are final.
         if stated and abs(ahead := stated - self._settings.now()) < timedelta(days=1):
             self._ahead = ahead

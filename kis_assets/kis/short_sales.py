@@ -1,7 +1,7 @@
 """Short sales of a stock: daily-short-sale, the newest hundred days of a span.
 
-Short quantities are shares of their own day's count; the volume beside them is not, and neither are
-the shares in percent. What is summed up since the first day of the request is not read.
+Short quantities are not adjusted for later splits; the volume beside them and the percentages are.
+Sums since the first day of the request are not read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def read_days(body: Row, _: str) -> list[Day]:
     """Each day's short volume in shares and its value in KRW; 0 on a day without.
 
     Raises:
-        UnexpectedAnswer: a volume without a value, or the other way round; more than was traded.
+        UnexpectedAnswer: a volume has no value, a value no volume, or it exceeds the total.
     """
     return days_of(list_of(body, "output2"), "stck_bsop_date", _judged)
 
@@ -46,7 +46,7 @@ def _parameters(code: str, first: date, last: date, market: str) -> dict[str, st
     return {
         "FID_COND_MRKT_DIV_CODE": market,
         "FID_INPUT_ISCD": code,
-        "FID_INPUT_DATE_1": "",  # from the start: as many as the answer holds
+        "FID_INPUT_DATE_1": "",  # no first day: as many as one answer holds
         "FID_INPUT_DATE_2": f"{last:%Y%m%d}",
     }
 

@@ -64,7 +64,7 @@ FIELDS = (
 
 
 def stock_info(client: Client, code: str) -> dict[str, Any]:
-    """Slow facts of one stock; see `read_stock_info`."""
+    """Slowly changing facts of one stock; see `read_stock_info`."""
     return client.ask(
         STOCK_INFO,
         {"PRDT_TYPE_CD": "300", "PDNO": code},
@@ -76,7 +76,7 @@ def stock_info(client: Client, code: str) -> dict[str, Any]:
 def read_stock_info(body: Row, stock_code: str) -> dict[str, Any]:
     """search-stock-info: the columns of `stock_info` that KIS knows.
 
-    Of stocks that were never on Freeboard KIS repeats another market's listing day there.
+    For stocks that were never on Freeboard, KIS repeats another market's listing day there.
 
     Raises:
         UnexpectedAnswer: a required field is missing, or the answer is about another stock.

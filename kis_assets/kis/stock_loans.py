@@ -1,7 +1,7 @@
 """Lent shares of a stock: daily-loan-trans, the newest hundred days of a span.
 
-Shares, and a balance in million KRW. Asked for anything but one stock (`MRKT_DIV_CLS_CODE` 3) KIS
-answers with a whole market, whatever the code.
+Quantities are shares; the value of the balance is million KRW. Unless `MRKT_DIV_CLS_CODE` is 3 (one
+stock), KIS ignores the code and returns a whole market.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from kis_assets.kis.fields import Field, Row, amount, day, decimal, read, whole
 from kis_assets.kis.investor_flows import MILLION
 
 FIRST_DAY = date(2014, 1, 2)
-"""The earliest day of which KIS has lent shares."""
+"""The earliest day for which KIS has lent shares."""
 
 FIELDS = (
     Field("trading_day", "bsop_date", day),
@@ -28,12 +28,12 @@ FIELDS = (
 
 
 def read_days(body: Row, _: str) -> list[Day]:
-    """Each day's lent shares: balance, which may be negative, its worth in KRW, new and repaid.
+    """Each day's lent shares: balance (may be negative), its value in KRW, new and repaid.
 
-    New less repaid is the change of the balance but on the day of a split: a check looks at it.
+    The balance changes by new minus repaid, except on the day of a split; a check compares them.
 
     Raises:
-        UnexpectedAnswer: the balance at the close is not what KIS says it is worth.
+        UnexpectedAnswer: balance times close differs from the value that KIS states.
     """
     return days_of(list_of(body, "output1", "output2"), "bsop_date", _judged)
 

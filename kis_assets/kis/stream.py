@@ -4,9 +4,9 @@
         for record in stream:
             print(record.stock_code, record)
 
-KIS allows one session an app key, and 41 registrations in it: a stock's trades and its book are
-two. What happened while the connection was down is gone; a gap shows in a trade's `volume`, which
-is the day's so far.
+KIS allows one session per app key, with 41 registrations: trades and book of a stock are two.
+Records sent while the connection is down are lost; a trade's `volume`, which is cumulative for the
+day, shows the gap.
 """
 
 from __future__ import annotations
@@ -56,19 +56,19 @@ from kis_assets.transport import network
 log = logging.getLogger(__name__)
 
 SILENCE = 60.0
-"""Seconds without a word after which a connection is dead: KIS pings every ten."""
+"""Seconds without a message after which a connection is dead: KIS pings every ten."""
 _SPACING = 0.05
 _LONGEST_WAIT = 60.0
 _HELD = 30.0
 _FINE = ("OPSP0000", "OPSP0001", "OPSP0002", "OPSP0003")
 
 _APPROVAL = (1.1, 1.1, 61.0)
-"""Seconds after a refused request for an approval key: KIS states one a second, and it is not known
-whether that is all."""
+"""Seconds to wait after a refused request for an approval key: KIS states one a second, but may
+have further limits."""
 
 
 class _Dropped(Exception):
-    """The session ended and may be opened again; `error` is what to raise where it may not."""
+    """The session ended and may be reopened; `error` is raised if it may not."""
 
     def __init__(self, error: KISError) -> None:
         super().__init__(str(error))
@@ -79,23 +79,23 @@ class Stream:
     """Real-time records of some stocks, until it is closed. Iterate over it in one thread.
 
     Args:
-        settings: which server, whose credentials; of several app keys the first one is used.
-        codes: stock codes, and index codes for the kind `index`; one may be given as it is.
-        kinds: `trade` and `book`; `state` (halts and phases of the market), `program` (programme
-            trades) and `index`, of which the virtual server has none. Each code gets those that it
-            can have.
-        client: asks for the approval key; one of its own unless given, closed with the stream.
-        sleep: waits that many seconds, or less once the stream is closed.
-        silence: seconds without a word after which the connection counts as dead.
-        clock: the present instant; without one, records are received by the clock on the wall,
-            and their day is that of the settings, which may replay one.
-        on_open: told the moment at which a session has all its registrations, each time anew.
-        on_lost: told the moment of the last word of a session that broke off.
+        settings: the server and the credentials; the first of several app keys is used.
+        codes: stock codes, and index codes for the kind `index`; also a single code.
+        kinds: `trade` and `book`; also `state` (halts and phases of the market), `program`
+            (programme trades) and `index`, which the virtual server lacks. Each code gets the kinds
+            that suit it.
+        client: requests the approval key; by default a new one, closed with the stream.
+        sleep: waits this many seconds, or less if the stream is closed.
+        silence: seconds without a message after which the connection counts as dead.
+        clock: returns the present instant. By default records are received by the wall clock, and
+            their day is that of the settings, which may replay a day.
+        on_open: called with the moment at which a session has all its registrations.
+        on_lost: called with the moment of the last message of a broken session.
 
     Raises:
-        InvalidRequest: a code is none of a kind asked for, none is given, or they are more than a
-            session takes; or on another venue than KRX a stock that NXT does not trade.
-        NotSupported: the virtual server has KRX's trades and books alone.
+        InvalidRequest: a code suits none of the kinds, no code is given, or they are more than a
+            session takes; or the venue is not KRX and NXT does not trade a stock.
+        NotSupported: the virtual server has only KRX's trades and books.
         AuthenticationFailed: there are no credentials.
     """
 
@@ -132,11 +132,11 @@ class Stream:
         self._connection: ClientConnection | None = None
         self._ever_open = False
         self.reconnects = 0
-        """How often the session was opened anew."""
+        """How often the session was reopened."""
         self.discarded = 0
-        """Frames that could not be read, and were left out."""
+        """How many frames were dropped because they could not be read."""
         self.unasked = 0
-        """Records of stocks or feeds that were not asked for, and were left out."""
+        """How many records were dropped because their stock or feed was not requested."""
         try:
             self.check(asked)
         except InvalidRequest:
@@ -150,7 +150,7 @@ class Stream:
         self.close()
 
     def check(self, codes: Iterable[str]) -> list[tuple[str, str]]:
-        """The registrations of codes that could be followed.
+        """The registrations for these codes; changes nothing.
 
         Raises:
             InvalidRequest: as at the start.
@@ -162,7 +162,7 @@ class Stream:
         return wanted
 
     def change(self, codes: Iterable[str]) -> None:
-        """Follow these codes from now on, from any thread; those that stay lose no record.
+        """Follow these codes from now on; codes that stay lose no record. Any thread may call this.
 
         Raises:
             InvalidRequest: as at the start; then nothing changes.
@@ -172,24 +172,24 @@ class Stream:
         with self._changing:
             gone = [it for it in self._wanted if it not in wanted]
             new = [it for it in wanted if it not in self._wanted]
-            # What has been given up may be under way: it was asked for when it was sent.
+            # Records of removed codes may still arrive: they were requested when they were sent.
             self._wanted, self._asked = wanted, self._asked | frozenset(new)
-            self._await(new)
+            self._expect_answers(new)
             connection = self._connection
             if connection is None:
                 return
-            # What has been given up first: the session may be full.
-            with suppress(OSError, WebSocketException):  # the next session asks for all anew
+            # Remove codes first: the session may be full.
+            with suppress(OSError, WebSocketException):  # the next session registers all again
                 for message, ends in [*((it, True) for it in gone), *((it, False) for it in new)]:
                     connection.send(subscription(key, *message, ends=ends))
                     self._sleep(_SPACING)
 
-    def _await(self, registered: Iterable[tuple[str, str]]) -> None:
+    def _expect_answers(self, registered: Iterable[tuple[str, str]]) -> None:
         self._answer_by = time.monotonic() + self._silence
         self._pending |= set(registered)
 
     def close(self) -> None:
-        """End the iteration, from any thread, and the session with KIS."""
+        """End the iteration and the session with KIS. Any thread may call this."""
         self._closing.set()
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -200,11 +200,11 @@ class Stream:
             self._owned = None
 
     def __iter__(self) -> Iterator[RealTime]:
-        """Records as they come; a dropped session is opened again, less and less often.
+        """Records as they come; a dropped session is reopened, with growing pauses.
 
         Raises:
             SessionInUse: KIS refuses because another session of the app key is open.
-            ServiceUnavailable: no session could be opened, `KIS_API_MAX_RETRIES` times again.
+            ServiceUnavailable: no session could be opened, with `KIS_API_MAX_RETRIES` retries.
             AuthenticationFailed: key or secret is refused.
             InvalidRequest: KIS refuses a registration, and says why.
             NotSupported: KIS sends encrypted frames.
@@ -225,7 +225,7 @@ class Stream:
                 if self._heard_at is not None:
                     self._on_lost(self._heard_at)
                     self._heard_at = None
-                # KIS may hold a session that broke off for a minute or so.
+                # KIS may keep a broken session open for about a minute.
                 wait = min(_LONGEST_WAIT, 2.0 ** min(failures - 1, 6)) * (0.5 + random() / 2)
                 if isinstance(dropped.error, RateLimited):
                     wait = max(wait, _APPROVAL[min(failures, len(_APPROVAL)) - 1])
@@ -235,7 +235,7 @@ class Stream:
                 self._sleep(wait)
 
     def _session(self) -> Iterator[RealTime]:
-        """One session, to its end."""
+        """The records of one session, until it ends."""
         try:
             key = self._key.get()
         except (ServiceUnavailable, RateLimited) as error:
@@ -244,13 +244,13 @@ class Stream:
             connection = connected(self._settings)
         except (OSError, WebSocketException) as error:
             raise _Dropped(self._unreachable(error)) from None
-        if self._closing.is_set():  # it was closed while this was opening
+        if self._closing.is_set():  # `close` was called while the connection was opening
             connection.close()
         try:
             with self._changing:
                 self._connection = connection
                 self._pending.clear()
-                self._await(self._wanted)
+                self._expect_answers(self._wanted)
                 for message in self._wanted:
                     connection.send(subscription(key.get_secret_value(), *message))
                     self._sleep(_SPACING)
@@ -267,13 +267,13 @@ class Stream:
                 message = connection.recv(timeout=self._silence)
             except TimeoutError:
                 raise _Dropped(
-                    ServiceUnavailable(f"not a word for {self._silence:.0f} s", passing=True)
+                    ServiceUnavailable(f"no message for {self._silence:.0f} s", passing=True)
                 ) from None
             self._heard_at = self._clock()
             frame = message if isinstance(message, str) else message.decode("utf-8", "replace")
             if not frame.startswith("{"):
                 yield from self._read(frame)
-            elif (answered := self._heed(connection, frame)) in self._pending:
+            elif (answered := self._answered(connection, frame)) in self._pending:
                 self._pending.discard(answered)
                 if not self._pending:
                     self._ever_open = True
@@ -293,18 +293,18 @@ class Stream:
         asked = [record for record in found if (tr_id, code_of(record)) in self._asked]
         if len(asked) < len(found):
             if not self.unasked:
-                log.warning("real-time session: left out: a stock that was not asked for")
+                log.warning("real-time session: dropped a record of a stock that was not requested")
             self.unasked += len(found) - len(asked)
         return asked
 
     def _discard(self, why: str) -> None:
-        """Count what cannot be read, and say so ever more rarely: it may be all that comes."""
+        """Count an unreadable frame; log only 1, 10, 100, ...: all frames may be unreadable."""
         self.discarded += 1
         if str(self.discarded).strip("0") == "1":  # 1, 10, 100
-            log.warning("real-time session: left out (%d so far): %s", self.discarded, why)
+            log.warning("real-time session: dropped a frame (%d so far): %s", self.discarded, why)
 
-    def _heed(self, connection: ClientConnection, message: str) -> tuple[str, str]:
-        """Answer a ping, judge an acknowledgement; which registration it is of."""
+    def _answered(self, connection: ClientConnection, message: str) -> tuple[str, str]:
+        """Answer a ping or check an acknowledgement; return its registration."""
         try:
             told = acknowledgement(message)
         except UnexpectedAnswer as error:
@@ -335,7 +335,7 @@ class Stream:
         raise _Dropped(error) if what.then is Then.RETRY else error
 
     def _unreachable(self, error: Exception) -> ServiceUnavailable:
-        # Another error's own text is left out: it may hold parts of a message.
+        # The text of other errors is left out: it may hold parts of a message.
         why = str(error) if type(error) is InvalidHandshake else type(error).__name__
         return ServiceUnavailable(
             f"{self._settings.ws_url} cannot be reached or broke off: {why}"

@@ -1,4 +1,4 @@
-"""The WebSocket of a real-time session, as KIS wants it. What is said over it: `stream`."""
+"""The WebSocket of a real-time session, with KIS's requirements. Messages: see `stream`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from kis_assets.transport import network
 PATH = "/tryitout"
 _LONGEST_FRAME = 2**20
 
-# The library writes every frame it sends at debug level, and the approval key stands in them.
+# The library logs every sent frame at debug level, and these hold the approval key.
 _quiet = logging.getLogger("kis_assets.kis.stream.websocket")
 _quiet.setLevel(logging.WARNING)
 
 
 class _Session(ClientConnection):
-    """A connection that is led to no other server: the approval key would go there."""
+    """A connection without redirects, which would send the approval key to another server."""
 
     def handshake(self, *given: Any, **more: Any) -> None:
-        """See `ClientConnection.handshake`; a redirect is an error as any other."""
+        """See `ClientConnection.handshake`; a redirect is an error."""
         try:
             super().handshake(*given, **more)
         except InvalidStatus as error:
@@ -44,7 +44,7 @@ def connected(settings: Settings) -> ClientConnection:
         compression=None,
         open_timeout=settings.kis_api_timeout,
         close_timeout=1,
-        # KIS pings by messages of its own, and is not known to answer the protocol's.
+        # KIS sends pings as messages; it is unknown whether it answers pings of the protocol.
         ping_interval=None,
         max_size=_LONGEST_FRAME,
         logger=_quiet,

@@ -1,6 +1,6 @@
-"""The real-time feeds beside trades and books: market state, programme trades, indices.
+"""The other real-time feeds: market state, programme trades, indices.
 
-None of them says its day; all are of the day on which they come. The state says no time either.
+Their records state no day: it is the day of arrival. The state also has no time.
 """
 
 from __future__ import annotations
@@ -116,18 +116,17 @@ INDEX = Layout(
 
 @dataclass(frozen=True, slots=True)
 class MarketState:
-    """What changed for a stock: a halt, a volatility interruption (VI), a phase of the market.
+    """A change for a stock: a halt, a volatility interruption (VI), a phase of the market.
 
-    KIS sends it on a change alone, and without a time: `received_at` is all that is known. What it
-    leaves out is None, and so is what a code means that is not known.
+    KIS sends it only on a change and without a time; use `received_at`. Missing values are None, as
+    are the meanings of unknown codes.
 
     `phase` is opening_auction, open, closing_auction, closed, closing_price, circuit_breaker,
-    sell_sidecar, buy_sidecar or the like, mostly with its `..._ended`; `phase_code` is KIS's code
-    for it, which is there for unknown ones too. `expected_phase` says when expected prices begin
-    and end: before_open, before_close, each with `_ended`. `random_end` says that an auction ends
-    at random: opening, closing, single_price, each with `_cleared`. `status` is the most important
-    of what KIS says of the stock: halted, administrative, overheated, ..., or ordinary. `exchange`
-    is KRX or NXT.
+    sell_sidecar, buy_sidecar or similar, most also with `..._ended`; `phase_code` is KIS's code,
+    also if unknown. `expected_phase` is the start or end of expected prices: before_open,
+    before_close, each with `_ended`. `random_end` is a random end of an auction: opening, closing,
+    single_price, each with `_cleared`. `status` is KIS's most important status of the stock:
+    halted, administrative, overheated, ..., or ordinary. `exchange` is KRX or NXT.
     """
 
     stock_code: str
@@ -152,8 +151,8 @@ class MarketState:
 class ProgramTick:
     """Programme trades of a stock, of the day so far: shares and KRW.
 
-    `net_volume` and `net_value` are bought less sold, as KIS says. `open_buy_volume` and
-    `open_sell_volume` are shares of programmes' orders that wait.
+    `net_volume` and `net_value` are bought minus sold, as KIS states them. `open_buy_volume` and
+    `open_sell_volume` are shares of open programme orders.
     """
 
     stock_code: str
@@ -177,10 +176,10 @@ class ProgramTick:
 class IndexTick:
     """An index, in points; `volume` (shares) and `trading_value` (KRW) are the day's so far.
 
-    KIS counts thousands of shares and millions of KRW, so they are whole multiples of these, as are
-    `tick_volume` and `tick_value`, which were traded since the tick before. `change` and
-    `change_rate` (percent) are against the close of the day before. The last five count issues;
-    whether `rising` has those at their upper limit is not known, nor `falling` those at the lower.
+    KIS counts in thousands of shares and millions of KRW, also in `tick_volume` and `tick_value`,
+    which were traded since the last tick. `change` and `change_rate` (percent) are relative to the
+    close of the day before. The last five count issues; it is unknown whether `rising` includes
+    issues at the upper limit, and `falling` those at the lower limit.
     """
 
     index_code: str

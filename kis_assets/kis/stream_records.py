@@ -1,8 +1,8 @@
-"""Frames of KIS's real-time feed into records. Pure functions; the connection is in `stream`.
+"""Turns frames of KIS's real-time feed into records. Pure functions; `stream` has the connection.
 
-A frame is `0|H0STCNT0|002|value^value^...`: the records stand one after another without a mark
-between them, and KIS appends fields without notice. So the values are divided by the stated count
-of records, and each record is read by its leading fields.
+A frame is `0|H0STCNT0|002|value^value^...`: the records follow each other without a separator, and
+KIS appends fields without notice. Therefore the values are divided by the stated count of records,
+and only the leading fields of each record are read.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ TR_IDS: dict[tuple[Kind, Venue], str] = {
     ("program", Venue.KRX): "H0STPGM0",
     ("program", Venue.NXT): "H0NXPGM0",
     ("program", Venue.UNIFIED): "H0UNPGM0",
-    # Indices are KRX's, whatever the venue.
+    # Indices are always KRX's.
     ("index", Venue.KRX): "H0UPCNT0",
     ("index", Venue.NXT): "H0UPCNT0",
     ("index", Venue.UNIFIED): "H0UPCNT0",
 }
-"""What KIS calls the feed of a kind on a venue; the virtual server has KRX's trades and books."""
+"""KIS's code for the feed of a kind on a venue; the virtual server has KRX's trades and books."""
 
 KINDS: tuple[Kind, ...] = tuple(dict.fromkeys(kind for kind, _ in TR_IDS))
 
 RealTime = Trade | BookUpdate | MarketState | ProgramTick | IndexTick
-"""What the feed is made of."""
+"""The records of the feed."""
 
 _Read = Callable[[list[str], str, date, datetime], RealTime]
 _READ: dict[Kind, tuple[int, _Read]] = {
@@ -63,23 +63,22 @@ _READ: dict[Kind, tuple[int, _Read]] = {
 }
 _READ_BY_FEED = {tr_id: _READ[kind] for (kind, _), tr_id in TR_IDS.items()}
 _DIGITS = 4
-"""Of a count of records; KIS writes three."""
+"""Most digits of the count of records; KIS writes three."""
 
 
 def code_of(record: RealTime) -> str:
-    """The code that a record was registered by: of a stock or an index."""
+    """The stock or index code that the record's registration used."""
     return record.index_code if isinstance(record, IndexTick) else record.stock_code
 
 
 def records(frame: str, today: date, received_at: datetime) -> list[RealTime]:
-    """The records of a data frame, in the order in which they stand in it.
+    """The records of a data frame, in their order.
 
-    Times come without a date: a trade's is in its business date, all others' are of `today` in
-    Seoul.
+    Times have no date: a trade has its own business date, all others are of `today` in Seoul.
 
     Raises:
-        NotSupported: the frame is encrypted, which KIS does with the orders of an account alone.
-        UnexpectedAnswer: it is cut, of an unknown feed or another age, or a value cannot be read.
+        NotSupported: the frame is encrypted; KIS encrypts only the orders of an account.
+        UnexpectedAnswer: it is truncated, of an unknown feed or another time, or unreadable.
     """
     encrypted, tr_id, count, content = (*frame.split("|", 3), "", "", "")[:4]
     if encrypted == "1":
@@ -89,7 +88,7 @@ def records(frame: str, today: date, received_at: datetime) -> list[RealTime]:
     known = _READ_BY_FEED.get(tr_id)
     is_counted = len(count) <= _DIGITS and count.isdecimal() and int(count) > 0
     if encrypted != "0" or known is None or not is_counted:
-        raise UnexpectedAnswer(f"a frame that is none of a known feed: {frame[:20]!r}")
+        raise UnexpectedAnswer(f"a frame of an unknown feed: {frame[:20]!r}")
     least, read = known
     values = content.split("^")
     width, rest = divmod(len(values), int(count))

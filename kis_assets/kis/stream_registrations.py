@@ -1,6 +1,6 @@
-"""What a real-time session is asked for: which registrations, and what is said about them.
+"""The registrations of a real-time session, and the messages about them.
 
-The connection is in `stream`, what comes of it in `stream_records`.
+`stream` has the connection, `stream_records` reads its records.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from kis_assets.settings import Settings
 log = logging.getLogger(__name__)
 
 REGISTRATIONS = 41
-"""What a session takes of all feeds together; the 42nd was refused in 2026."""
+"""Most registrations of a session, over all feeds; the 42nd was refused in 2026."""
 PING = "PINGPONG"
 _INDEX_CODE = re.compile(r"[0-9]{4}")
 _LONGEST_PING = 1_000
-"""Characters of a message that is sent back."""
+"""Most characters of a message that is sent back."""
 
 
 def registrations(
     settings: Settings, codes: tuple[str, ...], kinds: tuple[Kind, ...]
 ) -> list[tuple[str, str]]:
-    """The registrations of these stocks and indices, each a feed and a code.
+    """The registrations of these stocks and indices, as pairs of feed and code.
 
     Raises:
-        InvalidRequest: a code is none of a kind asked for, a kind has no code, none is given, or
+        InvalidRequest: a code suits none of the kinds, a kind has no code, no code is given, or
             they are more than a session takes.
-        NotSupported: the virtual server has KRX's trades and books alone.
+        NotSupported: the virtual server has only KRX's trades and books.
     """
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise InvalidRequest(f"{unknown[0]!r} is no kind of record: {', '.join(KINDS)}")
@@ -53,9 +53,9 @@ def registrations(
         raise InvalidRequest(f"no code is given for the kind {min(idle)}")
     if settings.environment == "virtual":
         if settings.kis_venue is not Venue.KRX:
-            raise NotSupported("the virtual server has the feed of KRX alone (KIS_VENUE=krx)")
+            raise NotSupported("the virtual server has only the feed of KRX (KIS_VENUE=krx)")
         if beyond := [kind for kind in kinds if kind not in ("trade", "book")]:
-            raise NotSupported(f"the virtual server has trades and books alone, not {beyond[0]}")
+            raise NotSupported(f"the virtual server has only trades and books, not {beyond[0]}")
     wanted = [(TR_IDS[kind, settings.kis_venue], code) for kind, code in pairs]
     if len(wanted) > REGISTRATIONS:
         raise InvalidRequest(
@@ -72,24 +72,26 @@ def _suits(kind: Kind, code: object) -> bool:
 
 
 def refuse_what_nxt_lacks(client: Client, codes: tuple[str, ...]) -> None:
-    """Refuse stocks that NXT does not trade: its feed and the unified one accept them, silently.
+    """Refuse stocks that NXT does not trade: the feeds accept them but send nothing.
 
-    What it trades changes from day to day. Where that cannot be known, a warning says so.
+    Its list of stocks changes daily. If the list is not available, a warning says so.
     """
     try:
         traded = master_files.nxt_codes(client)
     except KISError as error:
-        log.warning("not known which stocks NXT trades, and of others no frame comes: %s", error)
+        log.warning(
+            "the list of NXT's stocks is not available, and other stocks get no records: %s", error
+        )
         return
     if missing := [code for code in codes if code not in traded]:
         raise InvalidRequest(
-            f"NXT does not trade {', '.join(missing)}, of which KIS would send nothing: leave out "
-            "what it lacks, or follow KRX (KIS_VENUE=krx)"
+            f"NXT does not trade {', '.join(missing)}, and KIS would send nothing: leave them out, "
+            "or follow KRX (KIS_VENUE=krx)"
         )
 
 
 class Acknowledgement(NamedTuple):
-    """What KIS says to a registration; a ping says nothing but `tr_id`."""
+    """KIS's answer to a registration; a ping has only `tr_id`."""
 
     tr_id: str
     stock_code: str = ""
@@ -99,10 +101,10 @@ class Acknowledgement(NamedTuple):
 
 
 def acknowledgement(message: str) -> Acknowledgement:
-    """A message that is no frame.
+    """Reads a message that is not a frame.
 
     Raises:
-        UnexpectedAnswer: it is none of KIS's.
+        UnexpectedAnswer: it has no form that KIS uses.
     """
     try:
         content = json.loads(message)
@@ -120,7 +122,7 @@ def acknowledgement(message: str) -> Acknowledgement:
 
 
 def subscription(approval_key: str, tr_id: str, stock_code: str, *, ends: bool = False) -> str:
-    """The message that registers a stock for a feed, or ends that."""
+    """The message that registers a stock for a feed, or ends the registration."""
     header = {
         "approval_key": approval_key,
         "custtype": "P",

@@ -1,4 +1,4 @@
-"""Trades and order books of the real-time feed: what a record says, and how it is read."""
+"""Trades and order books of the real-time feed: their records, and how to read them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TRADE_WORDS = """
 """
 """The leading fields of a trade, of 47 as of 2026-09."""
 _LEAST_OF_TRADE = 36
-"""Up to `TRHT_YN`; what follows may be missing."""
+"""Fields up to `TRHT_YN` are required; later ones may be missing."""
 
 _PLACES = range(1, LEVELS + 1)
 _BOOK_WORDS = f"""
@@ -36,17 +36,17 @@ _BOOK_WORDS = f"""
 _LEVELS = slice(3, 3 + 4 * LEVELS)
 
 _SESSIONS = {"1": "pre_market", "2": "regular", "3": "after_market", "5": "closing_price"}
-"""What `MARKET_CLS_CODE` says, which KIS appends since 2026-09-14."""
+"""Meanings of `MARKET_CLS_CODE`, which KIS appends since 2026-09-14."""
 _SESSION_OF_TRADE = 46
 _BOOKS_WITH_SESSION = (60, 63)
-"""Widths of KRX's order books that end with it: of 59 fields in the documents, of 62 as recorded in
-2026-06. NXT's and the unified ones have none."""
+"""Widths of KRX's order books that end with this field, from 59 fields in the documents and 62 as
+recorded in 2026-06. NXT's and unified books do not have it."""
 _SIDES = {"1": "buy", "5": "sell"}
 _HOURS = {
     "0": "in_session", "A": "after_close", "B": "before_open", "C": "auction", "D": "single_price",
 }  # fmt: skip
 _FORTNIGHT = timedelta(days=14)
-"""How far a trade's day may lie from the one that it is: a replay's is the session before."""
+"""How far a trade's day may be from today: in a replay it is the session before."""
 
 TRADE = Layout(
     _TRADE_WORDS,
@@ -101,18 +101,18 @@ BOOK = Layout(
 class Trade:
     """One trade (체결). Prices are KRW, volumes are shares, instants are aware.
 
-    `quantity` are the shares of this trade; `volume` and `trading_value` are the day's so far, as
-    are open, high and low. `side` is who came to the other's price: buy, sell, or None in an
-    auction. A quote that is not there is None. `session` is pre_market, regular, closing_price or
-    after_market, as KIS says, and None where it does not.
+    `quantity` is the shares of this trade; `volume`, `trading_value`, open, high and low are the
+    day's so far. `side` is the aggressor: buy, sell, or None in an auction. A missing quote is
+    None. `session` is pre_market, regular, closing_price or after_market as KIS states it, else
+    None.
 
-    What follows is None where KIS leaves it out. Of the day so far: `average_price` is weighted by
-    shares; `buy_count` and `buy_volume` are of trades in which a buyer came to the seller's price,
-    `sell_count` and `sell_volume` of the others, trades of auctions in neither; `strength`
-    (체결강도) is what was bought in percent of what was sold. Of the book at that moment: what is
-    waiting at the best prices, and on each side in total. `hour_class` is in_session, or of an
-    expected price before_open, auction, after_close or single_price. `phase_code` is as KIS writes
-    it: two characters, when and what; 20 is ordinary continuous trading.
+    The following fields are None if KIS leaves them out. Of the day so far: `average_price` is
+    weighted by shares; `buy_count` and `buy_volume` cover trades with an aggressive buyer,
+    `sell_count` and `sell_volume` those with an aggressive seller, and auction trades count in
+    neither; `strength` (체결강도) is buy volume divided by sell volume, in percent. Of the book at
+    that moment: volumes at the best prices, and the total of each side. `hour_class` is in_session,
+    or for an expected price before_open, auction, after_close or single_price. `phase_code` is
+    KIS's code of two characters, time and state; 20 is ordinary continuous trading.
     """
 
     stock_code: str
@@ -151,7 +151,7 @@ class Trade:
 
 
 class Level(NamedTuple):
-    """One price of a book and the shares that wait there."""
+    """One price of a book and its shares."""
 
     price: int
     volume: int
@@ -159,9 +159,9 @@ class Level(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BookUpdate:
-    """A whole order book (호가), best level first; a level without a price is left out.
+    """A whole order book (호가), best level first, without levels that have no price.
 
-    The expected price and volume are there in auctions alone. `session` is as of a trade.
+    The expected price and volume exist only in auctions. `session` is as in a trade.
     """
 
     stock_code: str
@@ -187,10 +187,10 @@ class BookUpdate:
 
 
 def read_trade(row: list[str], tr_id: str, today: date, received_at: datetime) -> Trade:
-    """A trade of a frame; `today` is its day where it says none.
+    """A trade of a frame; `today` is its day if it states none.
 
     Raises:
-        UnexpectedAnswer: it is of another age, or a value cannot be read.
+        UnexpectedAnswer: it is of another time, or a value cannot be read.
     """
     values = TRADE.read(row)
     traded_on, traded_at = values.pop("day") or today, values.pop("time")

@@ -1,4 +1,4 @@
-"""The values of a real-time record, read by their places: thousands of them come in a second."""
+"""Reads the values of real-time records by position: thousands of records come in a second."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from kis_assets.errors import UnexpectedAnswer
 from kis_assets.kis.fields import LARGEST, Field, amount, read, text, whole
 
 FALLING = ("4", "5")
-"""Signs of a change that fell; it may come without a minus."""
+"""Sign codes of a falling change, which may come without a minus."""
 
 
 class Layout:
-    """Which value of a record is what; made once, for a feed.
+    """The positions of the values in a record; created once per feed.
 
     Args:
-        names: KIS's names, in the order of the values, with blanks between them.
-        fields: those to read.
-        least: how many values a record has at least; fields beyond are not required.
+        names: KIS's names in the order of the values, separated by blanks.
+        fields: the fields to read.
+        least: the fewest values of a record; fields beyond are optional.
     """
 
     def __init__(self, names: str, fields: Sequence[Field], least: int) -> None:
@@ -44,7 +44,7 @@ class Layout:
             values: list[Any] = _amounts([row[place] for place in self._amounts])
             values += [read(row[place]) for place, read in self._others]
         except (ValueError, IndexError):
-            # A value is odd, blank or not there: read slowly, which says which.
+            # A value is odd, blank or missing: the slow way finds which.
             return read(dict(zip(self._names, row, strict=False)), self._fields)
         return dict(zip(self._columns, values, strict=True))
 
@@ -66,7 +66,7 @@ def amounts(words: Sequence[str], name: str) -> list[int]:
     """Many whole numbers that are never negative.
 
     Raises:
-        UnexpectedAnswer: one of them is none.
+        UnexpectedAnswer: one of them is not such a number.
     """
     try:
         return _amounts(words)
@@ -79,7 +79,7 @@ def amounts(words: Sequence[str], name: str) -> list[int]:
 
 
 def times(unit: int, *, signed: bool = False) -> Callable[[str], int]:
-    """Reads a number of thousands or millions as a whole number."""
+    """A reader of numbers in thousands or millions, as whole numbers."""
 
     def read(word: str) -> int:
         number = unit * (whole(word) if signed else amount(word))

@@ -1,9 +1,9 @@
-"""One access token for all processes of an app key. How it is asked for belongs to the client.
+"""One access token for all processes of an app key. The client sends the request for it.
 
-The token lies sealed in a file of mode 0600 beside a lock, or on a Redis server; each app secret
-and each address that issues tokens has its own. The moment of the last request for one lies there
-too, written before the request is made, so that even a process killed in mid-request leaves the
-others waiting out the minute. Nobody holds the lock while waiting.
+The token is encrypted in a file of mode 0600 with a lock file, or on a Redis server, separately for
+each app secret and issuing address. The time of the last token request is stored with it, and
+written before the request: even if a process is killed during the request, others wait for the
+minute to end. Nobody holds the lock while waiting.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ REFRESH_BEFORE = 300.0
 ISSUE_INTERVAL = 61.0
 """Seconds between two requests for a token; KIS refuses a second one within the minute."""
 _AT_MOST = 5
-"""Its message says once a minute, another page of it once in five: so many times as long is waited
-where the minute was not enough."""
+"""KIS's message says one a minute, another page of KIS one in five minutes: this factor applies if
+a minute was not enough."""
 _DAY = 86400.0
 _LONGEST = 100 * _DAY
-"""Seconds that no token lasts; KIS's last a day."""
+"""Seconds; longer than any token is valid. KIS's tokens are valid for a day."""
 _PATIENCE = 2
-"""Refusals in a row that are waited out: a minute, then five."""
+"""How many refusals in a row are waited for: a minute, then five."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """An access token and, in seconds since 1970, when it ends and when one was last asked for.
+    """An access token, its expiry and the time of the last token request, in seconds since 1970.
 
-    `failure` says how that last request failed, empty where it did not. `refused` counts the
-    requests in a row that came too soon for KIS.
+    `failure` is the error of the last request, empty after a success. `refused` counts the requests
+    in a row that KIS refused as too early.
     """
 
     access_token: str = field(default="", repr=False)
@@ -57,23 +57,23 @@ class Token:
 
     @property
     def interval(self) -> float:
-        """Seconds from the last request for a token to the next one."""
+        """Seconds to wait from the last token request to the next."""
         return ISSUE_INTERVAL * (_AT_MOST if self.refused >= _PATIENCE else 1)
 
 
 def read_answer(answer: dict[str, Any], now: float) -> Token:
     """A token from KIS's answer.
 
-    `expires_in` counts from now and needs no agreement of clocks. The written expiry is KST
-    without an offset; it is taken where it comes earlier, and left alone where it has passed: a
-    token just issued has not expired, the clocks differ.
+    `expires_in` counts from now, so clocks may differ. The written expiry is KST without an offset.
+    It is used if it is earlier, but ignored if it has passed: a new token cannot have expired, so
+    the clocks differ.
 
     Raises:
         AuthenticationFailed: the answer holds no token.
     """
     access_token = str(answer.get("access_token") or "")
     if not access_token:
-        raise AuthenticationFailed("KIS answered the request for a token without one")
+        raise AuthenticationFailed("KIS's answer to a token request holds no token")
     try:
         lasts = float(answer.get("expires_in") or 0)
     except (TypeError, ValueError, OverflowError):
@@ -89,14 +89,14 @@ def read_answer(answer: dict[str, Any], now: float) -> Token:
         if written.timestamp() > now:
             ends = written.timestamp()
             expires_at = min(expires_at, ends) if expires_at > now else ends
-    # KIS's last a day, whatever stands in the answer.
+    # KIS's tokens are valid for a day, even if the answer says more.
     return Token(access_token, min(expires_at, now + _DAY), now)
 
 
 class TokenStore:
-    """The token of one app key, shared by all processes through a vault, and sealed there.
+    """The token of one app key, shared by all processes and encrypted in a vault.
 
-    `issue` makes the request and returns KIS's answer; `clock` tells seconds since 1970.
+    `issue` sends the request and returns KIS's answer; `clock` returns seconds since 1970.
     """
 
     def __init__(
@@ -119,11 +119,11 @@ class TokenStore:
         self._refusal: AuthenticationFailed | None = None
 
     def get(self) -> str:
-        """A token that is good for five minutes or more; issued anew where there is none.
+        """A token that is valid for at least five minutes; a new one is issued if necessary.
 
         Raises:
             AuthenticationFailed: KIS refuses key or secret.
-            RateLimited: KIS goes on refusing for six minutes; others are told so at once then.
+            RateLimited: KIS has refused for six minutes; other callers then fail at once.
             ServiceUnavailable: the network, or the file cannot be written.
         """
         if self._is_good(self._held):
@@ -135,7 +135,7 @@ class TokenStore:
         return self._renewed(dead)
 
     def lifetime(self) -> tuple[float, float] | None:
-        """When the stored token was asked for and when it ends, in seconds since 1970."""
+        """Request time and expiry of the stored token, in seconds since 1970."""
         token = self._read()
         return (token.asked_at, token.expires_at) if token.access_token else None
 
@@ -148,7 +148,7 @@ class TokenStore:
                     try:
                         token = self._ask()
                     except RateLimited:
-                        # Somebody outside asked for a token not long ago.
+                        # A program outside this state has recently requested a token.
                         refusals += 1
                         if refusals > _PATIENCE or self._read().failure:
                             raise
@@ -157,21 +157,21 @@ class TokenStore:
                 self._held = token
                 return token.access_token
             log.warning(
-                "waiting %.0f s for a token: KIS issues one a minute for a key, and one was asked "
-                "for just now, by this program or another",
+                "waiting %.0f s for a token: KIS issues one a minute per key, and this program or "
+                "another has just requested one",
                 wait,
             )
             self._sleep(wait)
 
     def _find(self, dead: str) -> tuple[float, Token | None]:
-        """The stored token where it is good, else how long to wait before one may be asked for."""
+        """The stored token if it is valid, else the seconds to wait before a token request."""
         if self._refusal is not None:
-            raise copy.copy(self._refusal)  # callers write into it which stock they asked for
+            raise copy.copy(self._refusal)  # callers add their stock code to it
         token = self._read()
         if self._is_good(token) and token.access_token != dead:
             return 0.0, token
         wait = token.asked_at + token.interval - self._clock()
-        if not 0 < wait <= token.interval:  # more than that: the clock was set back
+        if not 0 < wait <= token.interval:  # a longer time means that the clock was set back
             return 0.0, None
         if token.failure:
             said = f"no token: {token.failure}; the next try is in {wait:.0f} s"
@@ -188,7 +188,7 @@ class TokenStore:
         try:
             token = read_answer(self._issue(), self._clock())
         except AuthenticationFailed as error:
-            # Asking again with the same key is of no use to anyone; with another secret it is.
+            # A repeated request with the same key fails again; with another secret it may succeed.
             self._refusal = error
             self._write(Token())
             raise
@@ -206,7 +206,7 @@ class TokenStore:
 
     def _is_good(self, token: Token) -> bool:
         left = token.expires_at - self._clock()
-        # More than three months left: the clock was set back, and the expiry means nothing.
+        # With more than three months left, the clock was set back and the expiry is useless.
         return bool(token.access_token) and REFRESH_BEFORE < left < _LONGEST
 
     def _read(self) -> Token:

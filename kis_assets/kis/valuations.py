@@ -1,4 +1,4 @@
-"""What a stock is valued at now: every figure of use in inquire-price. It has no date."""
+"""The current valuation of a stock: all useful figures of inquire-price. It has no date."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ _ZERO_IS_NONE = ("per", "pbr", "eps", "bps", "week52_high", "week52_low", "liste
 
 
 def read_valuation(body: Row, code: str) -> dict[str, Any]:
-    """One stock's figures; `foreign_rate` is of the listed shares, in percent.
+    """One stock's figures; `foreign_rate` is in percent of the listed shares.
 
-    A ratio of 0 says that there is none, as of a company that makes a loss.
+    A ratio of 0 means that there is none, for example for a company with a loss.
 
     Raises:
         InvalidRequest: KIS knows no such code; it says so with a price of 0.
@@ -80,7 +80,7 @@ def read_valuation(body: Row, code: str) -> dict[str, Any]:
 
 
 def valuation(client: Client, code: str) -> dict[str, Any]:
-    """What a stock is valued at now; see `read_valuation`."""
+    """The current valuation of a stock; see `read_valuation`."""
     return client.ask(
         PRICE,
         {"FID_COND_MRKT_DIV_CODE": client.market, "FID_INPUT_ISCD": code},

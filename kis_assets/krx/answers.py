@@ -1,8 +1,8 @@
-"""KRX's answers into frames, one function an API. KRX's field names stop here. No requests.
+"""Turns KRX's answers into frames, one function per API. Only this module knows KRX's field names.
 
-Every value on the wire is a string; `-` or nothing stands for none. An answer that is not about
-the day and market asked, holds a stock twice, or cannot be read is an UnexpectedAnswer: nothing of
-it is kept.
+Every value in an answer is a string; `-` or an empty string means no value. An answer is an
+UnexpectedAnswer, and is dropped as a whole, if it is about another day or market, holds a stock
+twice, or cannot be read.
 """
 
 from __future__ import annotations
@@ -89,22 +89,23 @@ _GROUPS = {
     "수익증권": "BC",
     "주식예탁증권": "DR",
 }
-# Class shares (종류주권) are not common ones.
+# Class shares (종류주권) are not common shares.
 _PREFERRED = {"보통주": "0", "구형우선주": "1", "신형우선주": "2", "종류주권": "2"}
 
 _CODE = re.compile(r"[0-9A-Z]{6}")
 _ISIN = re.compile(r"[A-Z]{2}[0-9A-Z]{9}[0-9]")
-# Preferred shares (KR7005931001 is 005935), foreign ones (KR8, HK, KY, US) have other short codes.
+# The ISINs of preferred shares (KR7005931001 is 005935) and foreign shares (KR8, HK, KY, US) do not
+# contain the short code.
 _COMMON_ISIN = re.compile(r"KR7([0-9A-Z]{5}0)[0-9A-Z]{2}[0-9]")
 
 
 def daily(
     body: Mapping[str, Any], asked: date, market: str, short_code: Callable[[str], str | None]
 ) -> pl.DataFrame:
-    """Daily trading information of a market: columns of `krx_daily` but source and fetched_at.
+    """Daily trading data of a market: the columns of `krx_daily` without source and fetched_at.
 
-    KRX writes short codes; where it writes ISINs, those that do not hold the short code are
-    looked up with `short_code`. A day without a trade has zeros where KRX states nothing.
+    KRX writes short codes. If it writes ISINs, `short_code` finds the codes that the ISIN does not
+    contain. On a day without a trade, values that KRX leaves out are 0.
 
     Raises:
         UnexpectedAnswer: see the module.
@@ -112,7 +113,7 @@ def daily(
     rows = [_row(found, DAILY, market) for found in output(body, "OutBlock_1", list)]
     for row in rows:
         if row["trading_day"] != asked:
-            raise UnexpectedAnswer(f"the answer holds {row['trading_day']}, asked was {asked}")
+            raise UnexpectedAnswer(f"the answer holds {row['trading_day']}, expected {asked}")
         row["stock_code"] = _short(row["stock_code"], short_code)
         for name in _ZERO_WITHOUT_TRADE:
             row[name] = row[name] or 0
@@ -121,10 +122,9 @@ def daily(
 
 
 def issues(body: Mapping[str, Any], market: str) -> pl.DataFrame:
-    """Issue base information of a market: the columns of `ISSUES`, and KIS's codes for them.
+    """Issue base information of a market: the columns of `ISSUES`, with KIS's stock codes.
 
-    KRX states no day in it. Whether a stock is under administration is known where it has a
-    department.
+    It states no day. Whether a stock is under administration is known only if it has a department.
 
     Raises:
         UnexpectedAnswer: see the module.
@@ -163,7 +163,7 @@ def _row(found: Any, fields: tuple[Field, ...], market: str) -> dict[str, Any]:
         raise
     # KOSDAQ GLOBAL is a segment of KOSDAQ.
     if row["market"].split(" ")[0] != market:
-        raise UnexpectedAnswer(f"the answer holds {row['market'][:20]!r}, asked was {market}")
+        raise UnexpectedAnswer(f"the answer holds {row['market'][:20]!r}, expected {market}")
     return row | {"market": market}
 
 

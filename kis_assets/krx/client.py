@@ -1,6 +1,6 @@
-"""The way of one request to KRX's Open API: count, send, judge. Rows are read in `answers`.
+"""One request to KRX's Open API: count, send, check the answer. `answers` reads the rows.
 
-The key goes in a header and appears nowhere else. KRX allows a key 10,000 calls a day; all
+The key is sent in a header and appears nowhere else. KRX allows 10,000 calls per key and day. All
 processes count together, retries included, by the day in Seoul.
 """
 
@@ -40,9 +40,9 @@ ISSUES = {
 
 
 class KRXClient:
-    """Asks KRX, as often as the key may and no more; thread-safe, one for a process.
+    """Sends requests to KRX within the daily limit of the key; thread-safe, one per process.
 
-    `transport` replaces the network; `wall_clock` tells the day in which calls are counted.
+    `transport` replaces the network; `wall_clock` gives the day for which calls are counted.
     """
 
     def __init__(
@@ -66,13 +66,12 @@ class KRXClient:
         self._calls = f"krx-calls-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
     def ask(self, api: str, day: date, read: Callable[[dict[str, Any]], T]) -> T:
-        """What `read` makes of the answer of one API about one day.
+        """The result of `read` on the answer of one API about one day.
 
         Raises:
             AuthenticationFailed: the key is refused, or not approved for this API.
-            RateLimited: the calls of the day are used up, or KRX says so.
-            KISError: any other branch of the tree; `read` raises what is wrong with a well-formed
-                answer.
+            RateLimited: the calls of the day are used up, by our count or by KRX's.
+            KISError: any other failure; `read` raises errors in a well-formed answer.
         """
         try:
             return retrying(
@@ -140,9 +139,9 @@ class KRXClient:
             )
 
     def _refuse(self, status: int) -> NoReturn:
-        """Raise what a status other than success stands for.
+        """Raise the error for a status other than success.
 
-        What KRX writes beside it is left out: it may hold the key.
+        KRX's own text is left out: it may hold the key.
         """
         if status < 400:
             raise UnexpectedAnswer("KRX answered with neither data nor an error", status=status)
@@ -154,7 +153,7 @@ class KRXClient:
                 "https://openapi.krx.co.kr"
             )
         elif what.error is RateLimited:
-            message = "KRX refused for the number of calls"
+            message = "KRX refused the request: too many calls"
         else:
             message = "KRX refused"
         raise what.error(

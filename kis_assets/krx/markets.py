@@ -1,4 +1,4 @@
-"""Whole markets of KRX by day, as they were asked for: kept in this process and asked for once."""
+"""Whole markets of KRX by day: each is requested once and kept in this process."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from kis_assets.transport.fan_out import each
 from kis_assets.transport.single_flight import Flights
 
 Asked = tuple[str, date]
-"""An API and a day: what one request is about."""
+"""The API and the day of one request."""
 
 KEPT = 1000
-"""Answers that a process keeps, a few hundred kilobytes each: 500 days of KOSPI and KOSDAQ."""
+"""How many answers a process keeps, of a few hundred KB each: 500 days of KOSPI and KOSDAQ."""
 
 _MARKET_OF = {api: market for apis in (client.DAILY, client.ISSUES) for market, api in apis.items()}
 
 
 def markets_on(day: date) -> list[str]:
-    """The markets that KRX tells of on a day."""
+    """The markets for which KRX has data of a day."""
     return [market for market, first in publication.MARKETS.items() if day >= first]
 
 
 class Markets:
-    """What KRX said of a market and day; thread-safe. `workers` bounds the requests in flight."""
+    """KRX's answers by market and day; thread-safe. `workers` bounds the concurrent requests."""
 
     def __init__(self, client: client.KRXClient, settings: Settings, workers: int) -> None:
         self._client, self._settings, self._workers = client, settings, workers
@@ -48,19 +48,20 @@ class Markets:
         return pl.concat([self.answer(one) for one in asked])
 
     def forget(self, first: date, last: date) -> None:
-        """Drop what is kept of these days."""
+        """Drop the kept answers of these days."""
         with self._lock:
             for asked in [one for one in self._answers if first <= one[1] <= last]:
                 del self._answers[asked]
 
     def answer(self, asked: Asked) -> pl.DataFrame:
-        """The rows of one API and day, as kept, else as KRX gives them; never none.
+        """The rows of one API and day, kept or requested now; never empty.
 
         Raises:
-            InvalidRequest: no trading day, earlier than KRX's history, or not published yet.
-            ServiceUnavailable: due this morning and not there yet, or KRX cannot be reached.
-            UnexpectedAnswer: KRX says nothing of the day, or what cannot be right.
-            KISError: any other branch of the tree.
+            InvalidRequest: the day is no trading day, before KRX's history, or not published yet.
+            ServiceUnavailable: the day is due since this morning but missing, or KRX is
+                unreachable.
+            UnexpectedAnswer: the answer has no rows, or impossible values.
+            KISError: any other failure.
         """
         with self._lock:
             if asked in self._answers:
@@ -95,14 +96,14 @@ class Markets:
         return rows
 
     def _refuse_nothing(self, api: str, day: date) -> NoReturn:
-        """Say why an answer without rows is none: the day is a trading day and due."""
+        """Refuse an answer without rows: the day is a trading day, and its data is due."""
         if publication.published_at(day).date() == self._settings.now().date():
             raise ServiceUnavailable(
                 f"KRX has not published {day} yet, which was due this morning; ask again later",
                 endpoint=api,
             )
         raise UnexpectedAnswer(
-            f"KRX has nothing of {day}, which is a trading day by the calendar", endpoint=api
+            f"KRX has no rows for {day}, which is a trading day by the calendar", endpoint=api
         )
 
     def _short_code(self, isin: str, market: str, day: date) -> str | None:
@@ -110,10 +111,10 @@ class Markets:
         return None if known.is_empty() else known["stock_code"][0]
 
     def fetch(self, asked: Iterable[Asked], progress: Callable[[int], None] | None = None) -> None:
-        """Have the answers at hand, some requests at once.
+        """Fetch and keep these answers, with several requests at once.
 
         Raises:
-            KISError: the first that failed: half a month is no month.
+            KISError: the first failure: a month must be complete.
         """
         failed = each(
             asked,

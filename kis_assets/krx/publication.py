@@ -1,7 +1,7 @@
-"""Which days KRX's Open API tells of, and since when. Pure: no network.
+"""For which days KRX's Open API has data, and when it publishes them. Pure: no network.
 
-KRX publishes a trading day's figures on the morning of the next one; the hour is not documented,
-08:00 in Seoul is what its users see. Nothing of the day that runs can be had.
+KRX publishes a trading day's figures on the morning of the next trading day. The hour is not
+documented; users observe 08:00 in Seoul. It publishes nothing about the current day.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MARKETS = {
     "KOSDAQ": date(2010, 1, 4),
     "KONEX": date(2013, 7, 1),
 }
-"""The markets, and the first day that KRX tells of each."""
+"""The markets, and the first day for which KRX has data of each."""
 FIRST_DAY = min(MARKETS.values())
 _AT = time(8, 0)
 
@@ -27,21 +27,20 @@ def published_at(day: date) -> datetime:
 
 
 def newest(now: datetime) -> date:
-    """The newest trading day that is published at that moment."""
+    """The newest trading day that is published at this moment."""
     day = calendar.previous_trading_day(now.astimezone(calendar.SEOUL).date())
     return day if published_at(day) <= now else calendar.previous_trading_day(day)
 
 
 def check(day: date, now: datetime, market: str = "KOSPI") -> None:
-    """Refuse a day that KRX tells nothing of.
+    """Refuse a day for which KRX has no data.
 
     Raises:
-        InvalidRequest: no trading day, older than KRX's history of the market, or not published.
+        InvalidRequest: the day is no trading day, before KRX's history of the market, or
+            unpublished.
     """
     if day < MARKETS[market]:
-        raise InvalidRequest(
-            f"KRX tells of {market} from {MARKETS[market]} on, and {day} is earlier"
-        )
+        raise InvalidRequest(f"KRX has {market} from {MARKETS[market]} on; {day} is earlier")
     if not calendar.is_trading_day(day):
         raise InvalidRequest(f"{day} is no trading day of KRX; choose a trading day")
     if published_at(day) > now:
@@ -52,7 +51,7 @@ def check(day: date, now: datetime, market: str = "KOSPI") -> None:
 
 
 def days(first: date, last: date, now: datetime) -> list[date]:
-    """The trading days of a span that KRX tells of, oldest first.
+    """The trading days of a span for which KRX has data, oldest first.
 
     Raises:
         InvalidRequest: there is none.
@@ -61,14 +60,14 @@ def days(first: date, last: date, now: datetime) -> list[date]:
     found = calendar.trading_days(max(first, FIRST_DAY), min(last, latest))
     if not found:
         raise InvalidRequest(
-            f"KRX tells of no trading day from {first} to {last}: its history goes from "
+            f"KRX has no trading day from {first} to {last}: its history goes from "
             f"{FIRST_DAY} to {latest}, the newest day published"
         )
     return found
 
 
 def only_past_days(what: str) -> NotSupported:
-    """What to raise where something of the day that runs is asked of KRX."""
+    """The error for a request about the current day."""
     return NotSupported(
         f"KRX publishes one row a stock of days that are over, and no {what}; KIS has them "
         "(DATA_SOURCE_TYPE=kis)"

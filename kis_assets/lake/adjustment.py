@@ -1,7 +1,7 @@
-"""What each day did to the prices before it: `adjustment_factors`, out of candles and actions.
+"""Computes `adjustment_factors`, the effect of a day on earlier prices, from candles and actions.
 
-They follow their candles: whoever publishes a lake brings them up to date first. So adjusted prices
-are a short join, over factors of the candles beside them.
+Each publication of a lake first updates the factors from the candles. So adjusted prices are a
+simple join of candles with factors that match them.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ INPUT = (
     *("trading_day", "stock_code", "close", "base_price"),
     *("is_final", "ex_flag", "revaluation", "split_ratio"),
 )
-"""The columns of `daily_candles` that factors are made of."""
+"""The columns of `daily_candles` that factors need."""
 _OF_SHARES = ("split", "reverse_split", "bonus_issue", "capital_reduction")
-"""Kinds of actions whose ratio is that of the shares."""
+"""Kinds of actions whose ratio is a ratio of shares."""
 _NO_BASIS = ("cash_dividend", "stock_dividend")
-"""Kinds that move no base price."""
+"""Kinds that do not change a base price."""
 _NO_MARK = ("00", "02", "03", "05")
-"""Marks of the daily chart that move none: none at all, and dividends."""
+"""Marks of the daily chart that do not change a base price: no mark, and dividends."""
 _DAY = ["stock_code", "trading_day"]
 _EMPTY = DAILY_CANDLES.empty().select(INPUT).with_columns(stretch=pl.lit(0, pl.Int64))
 
@@ -33,15 +33,15 @@ _EMPTY = DAILY_CANDLES.empty().select(INPUT).with_columns(stretch=pl.lit(0, pl.I
 def factors(months: Iterable[pl.DataFrame], actions: pl.DataFrame, first: date) -> pl.DataFrame:
     """Rows of `adjustment_factors` from `first` on, without source and time.
 
-    A close that is not final is nobody's previous close: after it, only a mark of the daily chart
-    or a recorded action makes a factor. Beyond the longest time that KRX was closed, months are
-    missing that are not stored: that a price differs then says nothing.
+    A close that is not final does not count as a previous close: after it, only a mark of the daily
+    chart or a recorded action makes a factor. A gap longer than KRX was ever closed means that
+    months are not stored: a price difference across it proves nothing.
 
     Args:
-        months: rows of `daily_candles` in the columns of `INPUT`, one month after the other, so
-            that no year stands in memory. Those before `first` have the previous closes.
+        months: rows of `daily_candles` in the columns of `INPUT`, month by month, so that a year
+            need not be in memory. Rows before `first` give the previous closes.
         actions: rows of `corporate_actions` from `first` on.
-        first: the first day wanted.
+        first: the first day of the result.
     """
     recorded = _recorded(actions)
     newest: pl.DataFrame | None = None
@@ -59,7 +59,7 @@ def factors(months: Iterable[pl.DataFrame], actions: pl.DataFrame, first: date) 
 
 
 def _with_stretches(month: pl.DataFrame, before: pl.DataFrame | None) -> pl.DataFrame:
-    """The candles, and the number of the stretch of stored days that each is in."""
+    """The candles, each with the number of its stretch of stored days."""
     days = month.select(pl.col("trading_day").unique().sort())
     last = None if before is None else before["trading_day"].max()
     stretch = 0 if before is None else before["stretch"].max()
@@ -85,7 +85,7 @@ def _factors(rows: pl.DataFrame, recorded: pl.DataFrame, first: date) -> pl.Data
     is_marked = (
         ~pl.col("ex_flag").is_in(_NO_MARK) | (pl.col("revaluation") != "00") | (split > 0)
     ).fill_null(value=False) | pl.col("is_noted").fill_null(value=False)
-    # Back from a halt, the base is set by an auction within half and twice the ratio's.
+    # After a halt an auction sets the base price, between half and twice the price by the ratio.
     goes_with_base = (base * pl.col("ratio") / close).is_between(*SUPPORTED).fill_null(value=False)
     is_new_stretch = pl.col("stretch") != pl.col("previous_stretch")
     by_chart = (pl.when(split > 0).then(split), pl.lit("daily_chart"))
@@ -94,7 +94,7 @@ def _factors(rows: pl.DataFrame, recorded: pl.DataFrame, first: date) -> pl.Data
     cases = (
         (is_new_stretch & (split > 0), by_chart),
         (is_new_stretch, nothing),
-        # An announced day that moved is no action on the day it was announced for.
+        # Without a price change there was no action on this day: its date was moved.
         ((base - close).abs() <= tick, nothing),
         (goes_with_base, (1.0 / pl.col("ratio"), pl.lit("ratio"))),
         (pl.col("previous_is_final"), by_base),
@@ -121,7 +121,7 @@ def _factors(rows: pl.DataFrame, recorded: pl.DataFrame, first: date) -> pl.Data
 
 
 def _recorded(actions: pl.DataFrame) -> pl.DataFrame:
-    """Each day's recorded kinds, the ratio of its shares, and whether it moves a base price."""
+    """Each day's recorded kinds, its ratio of shares, and whether the base price changes."""
     known = actions.rename({"effective_on": "trading_day"})
     ratios = (
         known.filter(pl.col("kind").is_in(_OF_SHARES), pl.col("ratio") > 0)

@@ -1,7 +1,7 @@
-"""Base prices that a session did not begin with the close before: where, and what they support.
+"""Base prices that differ from the previous close, and the ratios that explain them.
 
-A stock's base price is the official close of the session before, unless its number of shares or
-what a share stands for has changed. Pure; frames in, frames out.
+A stock's base price is the official close of the session before, unless its number of shares or the
+value of a share has changed. Pure; frames in, frames out.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from kis_assets.exchange import calendar, prices
 from kis_assets.exchange.prices import tick_expression
 
 SUPPORTED = (0.45, 2.2)
-"""How far from its ratio a base price may lie: back from a halt it is set by an auction, within
-half and twice of it."""
+"""How far a base price may be from its ratio: after a halt an auction sets it, between half and
+twice the price by the ratio."""
 
 
 def moved_bases(candles: pl.LazyFrame, first: date, last: date) -> pl.LazyFrame:
     """The candles of a span whose base price is more than a tick from the close before.
 
-    Compared with the final close of the session directly before, which stands as
-    `previous_close`; since 2023-01-25, from when on the tick is the same on all markets.
+    The column `previous_close` is the final close of the session directly before. Only days since
+    2023-01-25 are compared, when the tick became the same on all markets.
 
     Args:
-        candles: rows of `daily_candles`, those of `LONGEST_CLOSURE` before `first` among them.
+        candles: rows of `daily_candles`, from `LONGEST_CLOSURE` before `first` on.
         first: the span's first day.
         last: its last day.
     """
@@ -49,12 +49,12 @@ def moved_bases(candles: pl.LazyFrame, first: date, last: date) -> pl.LazyFrame:
 
 
 def supported(ratio: float, base_ratio: float) -> bool:
-    """Whether shares after for each before go with a base price over the close before."""
+    """Whether a ratio of shares (after to before) fits a ratio of base price to previous close."""
     least, most = SUPPORTED
     return least <= ratio * base_ratio <= most
 
 
 def best_supported(ratios: Iterable[float], base_ratio: float) -> float | None:
-    """The one of several ratios that goes best with a base price over the close before, if any."""
+    """The ratio that fits the ratio of base price to previous close best, if any fits."""
     possible = [ratio for ratio in ratios if supported(ratio, base_ratio)]
     return min(possible, key=lambda ratio: abs(math.log(ratio * base_ratio)), default=None)

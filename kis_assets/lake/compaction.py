@@ -1,10 +1,10 @@
-"""Closed units of a table together in one larger file, from which the views read faster.
+"""Larger files of several closed units of a table, from which views read faster.
 
-A file costs a reader about a millisecond before its first row. So the months of a year that is over
-lie in one file of that year as well, and the days of a month in one of the month. Versions stay
-what they are: they alone are the truth, written, read `as_of` an instant and pruned as before. The
-larger file is a copy, named after the very versions that it holds. When one of them gives way to
-another, the views read the small files again, until the next compaction makes it anew.
+A file costs a reader about a millisecond before its first row. So the months of a past year are
+also stored in one file of the year, and the days of a past month in one file of the month. Versions
+do not change: only they are authoritative, and they are written, read `as_of` an instant and pruned
+as before. The larger file is a copy, named after the versions that it holds. When one of them is
+replaced, the views read the small files again until the next compaction.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from kis_assets.lake.versions import Versions, sync
 from kis_assets.tables import Table
 
 _LARGER = {"day": ("month", len("2026-03")), "month": ("year", len("2026"))}
-"""The larger unit that one lies in, and how much of its date names that."""
+"""The larger unit of each unit, and the length of the date that names it."""
 
 READ_FOR = 24 * 3600.0
-"""How many seconds a file that another has replaced stays: a reader may have an older catalog."""
+"""Seconds until a replaced file is deleted: a reader may have an older catalog."""
 
 _ROWS = {"month": 122_880, "year": 20_480}
-"""Rows of a group, by the larger unit. A query for one stock reads whole groups: a year of days has
-about 80 stocks in one of these, and is read in half the time of 122,880. A month of minutes would
-get a thousand groups, whose statistics cost more than they save."""
+"""Rows of a row group, by the larger unit. A query for one stock reads whole row groups. For a year
+of days a row group has about 80 stocks, and a read takes half the time of 122,880 rows. A month of
+minutes would get a thousand row groups, whose statistics cost more than they save."""
 
-# Sorting takes no more than that, and goes to the disk with the rest.
+# The limit for sorting; DuckDB writes the rest to the disk.
 _LIMITS = "SET threads = 1; SET memory_limit = '128MB'"
 
 
 class Compaction:
-    """The larger files of a lake, shared by all processes. Paths are those within its folder."""
+    """The larger files of a lake, shared by all processes. Paths are relative to its folder."""
 
     def __init__(self, versions: Versions) -> None:
         self._folder = versions.folder
         self._versions = versions
 
     def instead(self, table: Table, files: Collection[Listed]) -> list[Listed]:
-        """These newest versions of a table, larger files in place of those that they hold."""
+        """The newest versions of a table, with larger files in place of the versions in them."""
         if table.unit == "year" or not (self._folder / COPIES / table.name).is_dir():
             return list(files)
         found: list[Listed] = []
@@ -58,9 +58,9 @@ class Compaction:
     def missing(
         self, table: Table, files: Iterable[Listed], today: date
     ) -> dict[str, list[Listed]]:
-        """The larger files of closed units that are not there, or damaged, and what each holds.
+        """The larger files of closed units that are missing or damaged, and the files of each.
 
-        None is made of a single file, nor of files that are damaged or have other columns.
+        No larger file is made of a single file, of damaged files, or of files with other columns.
         """
         return {
             larger: several
@@ -72,7 +72,7 @@ class Compaction:
         }
 
     def make(self, larger: str, query: str) -> None:
-        """Let a larger file hold the rows of a query, in its order.
+        """Write the rows of a query, in its order, to a larger file.
 
         Raises:
             duckdb.Error: the disk is full, or a file cannot be read.
@@ -98,7 +98,7 @@ class Compaction:
             shutil.rmtree(spilled, ignore_errors=True)
 
     def sweep(self, wanted: Collection[str]) -> int:
-        """Delete larger files that are not wanted, a day after their folder changed; how many."""
+        """Delete unneeded larger files, a day after their folder changed; return how many."""
         doomed = [
             path
             for path in (self._folder / COPIES).glob("*/*/*.parquet")
@@ -111,7 +111,7 @@ class Compaction:
 
 
 def _groups(table: Table, files: Iterable[Listed]) -> Iterator[tuple[str, list[Listed]]]:
-    """Each larger file of a table, there or not, and the files that it holds."""
+    """Each possible larger file of a table, and the files that it holds."""
     if table.unit == "year":  # large enough as it is
         return
     kind, letters = _LARGER[table.unit]

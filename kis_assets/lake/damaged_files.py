@@ -1,7 +1,7 @@
-"""Files of a lake that are not what they should be: which it is, and what to do about it.
+"""Damaged and foreign files of a lake: messages that name the file and the remedy.
 
-They come from a disk that failed, from a copy that broke off, or from somebody else. Each is named,
-and stops only who needs it.
+Causes are a failed disk, an incomplete copy, or another program. A damaged file only stops
+operations that need it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 _PARQUET = re.compile(r"""["'](/[^"'\n]+\.parquet)["']""")
 LIVE = "live"
-"""The folder of days that are being recorded; see `live_parts`."""
+"""The folder of days in recording; see `live_parts`."""
 COPIES = "compacted"
 """The folder of larger files; see `compaction`."""
 _IN_THE_WAY = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
 
 
 def rows_in(error: BaseException, folder: Path | None = None) -> Path | None:
-    """The file of rows in that folder that a library could not read."""
+    """The file of rows in this folder that a library could not read."""
     for found in _PARQUET.finditer(str(error)):
         if folder is None or Path(found[1]).is_relative_to(folder):
             return Path(found[1])
@@ -34,36 +34,36 @@ def rows_in(error: BaseException, folder: Path | None = None) -> Path | None:
 
 
 def is_copy(path: Path, folder: Path) -> bool:
-    """True for a file whose rows lie elsewhere too; see `compaction` and `live_parts`."""
+    """True for a file whose rows are stored elsewhere too; see `compaction` and `live_parts`."""
     return any(path.is_relative_to(folder / place) for place in (COPIES, LIVE))
 
 
 def damaged(path: Path) -> str:
-    """What to say of a file of rows that cannot be read."""
+    """The message for a file of rows that cannot be read."""
     if not os.path.lexists(path):
         return f"{path} is gone"
     if COPIES in path.parts:
-        return f"{path} is damaged: delete it, and a run makes it anew"
+        return f"{path} is damaged: delete it, and a run creates it again"
     return (
         f"{path} is damaged or holds no rows: move it away, and the version of before counts again"
     )
 
 
 def told(error: BaseException, folder: Path) -> str:
-    """What went wrong with the files in a folder, and what to do."""
+    """The message for an error with files in a folder, with the remedy."""
     if is_refused(error) or getattr(error, "errno", None) in _IN_THE_WAY:
         return explained(error, folder)
     if (path := rows_in(error, folder)) is not None:
         return damaged(path)
     reason = " ".join(str(error).split())
     return (
-        f"the disk that holds {folder} failed ({reason}): see to free space and permissions, then "
+        f"the disk that holds {folder} failed ({reason}): check free space and permissions, then "
         "run again"
     )
 
 
 def is_whole(path: Path | str) -> bool:
-    """False where a file of rows cannot be one: Parquet ends in four letters of its own."""
+    """Whether a file can be a complete Parquet file, which ends with four fixed bytes."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     except OSError:
@@ -78,9 +78,9 @@ def is_whole(path: Path | str) -> bool:
 
 
 def odd(versions: Versions) -> list[str]:
-    """A sentence for each file that lies among the rows and is none of them, or is damaged.
+    """A sentence for each foreign or damaged file among the files of rows.
 
-    What has no version is not read by anything here; whoever reads a whole folder stumbles over it.
+    This program reads only versions, but other programs may read the whole folder.
     """
     found: list[str] = []
     for table in sorted((versions.folder / "parquet").glob("*")):
@@ -98,7 +98,7 @@ def odd(versions: Versions) -> list[str]:
 
 
 def is_database(path: Path) -> bool:
-    """False where a file cannot be DuckDB's."""
+    """Whether a file can be a DuckDB database."""
     try:
         with path.open("rb") as file:
             return file.read(12)[8:] == b"DUCK"
@@ -107,7 +107,9 @@ def is_database(path: Path) -> bool:
 
 
 def of_database(path: Path, error: Exception) -> Unfit:
-    """What to say of a `market.duckdb` that cannot be read."""
+    """The error for a `market.duckdb` that cannot be read."""
     if isinstance(error, OSError):
         return Unfit(explained(error, path.parent))
-    return Unfit(f"{path} is damaged or no database of DuckDB: delete it, and a run makes it anew")
+    return Unfit(
+        f"{path} is damaged or no database of DuckDB: delete it, and a run creates it again"
+    )

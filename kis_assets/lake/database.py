@@ -1,4 +1,4 @@
-"""`market.duckdb` of a lake: views over its newest files, replaced whole when one changes."""
+"""`market.duckdb` of a lake: views over its newest files, replaced as a whole on a change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kis_assets.security.ownership import put, take_place, warn
 from kis_assets.tables import TABLES, Table
 
 _Views = dict[str, list[str]]
-"""The name of a view and the SQL that makes it."""
+"""The name of a view, and the SQL that creates it."""
 
 
 class Database:
@@ -39,7 +39,7 @@ class Database:
         return catalog.statements(self._files(tables, as_of), self._versions.folder)
 
     def publish(self, *, only_if_stale: bool) -> None:
-        """Publish, if need be with views that fail when asked: one file must not stop all."""
+        """Publish; views of damaged files fail when they are read: one file must not stop all."""
         while True:
             try:
                 return self._publish(only_if_stale)
@@ -48,13 +48,13 @@ class Database:
                 if path is None or str(path) in self._damaged:
                     raise
                 if is_copy(path, self._versions.folder):
-                    path.unlink(missing_ok=True)  # its rows lie elsewhere
+                    path.unlink(missing_ok=True)  # its rows are stored elsewhere
                     continue
                 self._damaged.add(str(path))
                 warn(damaged(path))
 
     def _publish(self, only_if_stale: bool) -> None:
-        # Listing and renaming under one lock: the last publisher is always right.
+        # One lock for listing and renaming: the last publisher always has the newest files.
         with self._versions.lock("market"):
             self._versions.sweep("market")
             files = self._files(TABLES)
@@ -63,7 +63,7 @@ class Database:
                 for name, listed in files.items()
             }
             views = catalog.statements(files, self._versions.folder, larger)
-            # A view is made anew too when a table it reads has other columns.
+            # A view is also recreated when a table that it reads has other columns.
             every = digest(catalog.statements({}))
             marks = {name: f"{every} {digest(sql)}" for name, sql in views.items()}
             note = self._versions.folder / ".locks" / "published"
@@ -76,7 +76,7 @@ class Database:
             try:
                 self._build(changed, views, temporary)
                 sync(temporary)
-                # What an analyst wrote into the old catalog must not be replayed into the new.
+                # Changes by an analyst in the old catalog must not be replayed into the new one.
                 self.path.with_name("market.duckdb.wal").unlink(missing_ok=True)
                 take_place(temporary, self.path)
                 sync(self._versions.folder)
@@ -85,9 +85,9 @@ class Database:
             put(note, json.dumps(marks).encode())
 
     def _build(self, changed: _Views, views: _Views, target: Path) -> None:
-        """Bring a catalog that nobody else opens up to date, and copy it.
+        """Update a private catalog, and copy it.
 
-        Most of the time of making one goes into what has not changed.
+        A complete build would spend most of its time on unchanged views.
         """
         mine = self._versions.folder / ".locks" / "market.duckdb"
         is_plain = mine.is_file() and not mine.is_symlink()
@@ -96,7 +96,7 @@ class Database:
                 catalog.build(mine, changed)
                 shutil.copyfile(mine, target)
             except (duckdb.Error, OSError):
-                # Broken, or taken away; a full disk fails below too.
+                # The catalog is damaged or gone; a full disk fails below again.
                 target.unlink(missing_ok=True)
             else:
                 return
@@ -107,7 +107,7 @@ class Database:
         take_place(fresh, mine)
 
     def compact(self, today: date) -> int:
-        """Make the larger files of what is closed that are not there; how many.
+        """Make the missing larger files of closed units; return how many.
 
         Raises:
             duckdb.Error: the disk is full.
@@ -124,7 +124,7 @@ class Database:
         return made
 
     def _compacted(self, larger: str, table: Table, files: Sequence[catalog.Listed]) -> bool:
-        """Make one larger file; False where a file of it is damaged, which is told."""
+        """Make one larger file; warn and return False if one of its files is damaged."""
         try:
             query = catalog.in_order(table, files, self._versions.folder)
             self._compaction.make(larger, query)

@@ -1,4 +1,4 @@
-"""Delta tables of what the lake holds, in object storage or another folder (`KIS_LAKE_URL`).
+"""Copies of the lake as Delta tables, in object storage or another folder (`KIS_LAKE_URL`).
 
 `<url>/<source>/<table>` has the table's columns and `unit`, the storage unit as text (`2026`,
 `2026-03` or `2026-03-17`), by which it is partitioned. A unit is published as a whole and takes the
@@ -32,14 +32,14 @@ ATTEMPTS = 10
 
 
 class PublishError(Exception):
-    """A unit could not be published; what was published before is as it was."""
+    """A unit could not be published; what was published before is unchanged."""
 
 
 class Published:
     """The Delta table of one table of a lake.
 
     Args:
-        lake: where the rows are.
+        lake: the lake with the rows.
         table: their table.
         url: what `KIS_LAKE_URL` says; credentials come from the environment, as AWS_... and so on.
 

@@ -1,4 +1,4 @@
-"""What a write changed in stored rows. Frames in, frames out: no file is read or written here."""
+"""The changes of a write in stored rows. Frames in, frames out: no file is read or written here."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from kis_assets.tables import Table
 
 SAMPLE_ROWS = 20
 
-# The moment a row was fetched differs at every run; it is no news about the market.
+# The time of fetching differs at every run and is no news about the market.
 _NO_NEWS = ("fetched_at",)
 
 
 @dataclass(frozen=True)
 class Change:
-    """What a write changed within its scope. `fetched_at` is not compared.
+    """The changes of a write within its scope. `fetched_at` is not compared.
 
-    `rows` is how many rows the scope has now, and `days` how many each of its days has now that has
-    any, those of other stocks among them. `samples` has at most 20 rows: `what` (added,
-    removed or altered), the key columns, `column` (null unless altered), `old` and `new` as text.
-    `path` is the new version, None when nothing changed and nothing was written.
+    `rows` is how many rows the scope has now. `days` is how many rows each non-empty day of it has
+    now, including other stocks. `samples` has at most 20 rows: `what` (added, removed or altered),
+    the key columns, `column` (null unless altered), `old` and `new` as text. `path` is the new
+    version; None if nothing changed and nothing was written.
     """
 
     table: str
@@ -39,7 +39,7 @@ class Change:
 
 
 class Told:
-    """What a write changed that comes piece by piece."""
+    """Collects the changes of a write that comes piece by piece."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -48,7 +48,7 @@ class Told:
         self._samples = no_samples(table)
 
     def add(self, before: pl.DataFrame, after: pl.DataFrame) -> None:
-        """Count what one piece changed; both in stored order."""
+        """Count the changes of one piece; both frames are in stored order."""
         added, removed, altered, samples = compare(self._table, before, after)
         self._rows += after.height
         self._added += added
@@ -59,7 +59,7 @@ class Told:
             self._days[day] = self._days.get(day, 0) + count
 
     def gone(self, rows: int) -> None:
-        """Count rows that no piece has any more."""
+        """Count removed rows that are in no piece."""
         self._removed += rows
 
     @property
@@ -68,7 +68,7 @@ class Told:
         return bool(self._added or self._removed or self._altered)
 
     def change(self, unit: str, path: Path | None) -> Change:
-        """All pieces together."""
+        """The changes of all pieces together."""
         counts = self._added, self._removed, self._altered
         return Change(self._table.name, unit, self._rows, self._days, *counts, self._samples, path)
 
@@ -76,9 +76,9 @@ class Told:
 def compare(
     table: Table, before: pl.DataFrame, after: pl.DataFrame, most: int = SAMPLE_ROWS
 ) -> tuple[int, int, int, pl.DataFrame]:
-    """How many rows were added, removed and altered, and samples as `Change.samples` has them.
+    """How many rows were added, removed and altered, and samples as in `Change.samples`.
 
-    At most `most` samples are given. Both frames must be in stored order, with no key twice.
+    Returns at most `most` samples. Both frames must be in stored order, with unique keys.
     """
     if before.drop(_NO_NEWS, strict=False).equals(after.drop(_NO_NEWS, strict=False)):
         return 0, 0, 0, no_samples(table)
@@ -88,7 +88,7 @@ def compare(
     elif not before.select(table.key).equals(after.select(table.key)):
         added, removed = _only_in(table, after, before), _only_in(table, before, after)
         before, after = _also_in(table, before, after), _also_in(table, after, before)
-    # The two have the same keys in the same order now: cells can be compared without a join.
+    # Both have the same keys in the same order now, so cells can be compared without a join.
     altered = pl.repeat(value=False, n=before.height, dtype=pl.Boolean, eager=True)
     samples = [no_samples(table)]
     for name in table.schema:
@@ -105,7 +105,7 @@ def compare(
 
 
 def no_samples(table: Table) -> pl.DataFrame:
-    """The samples of a write that changed nothing."""
+    """The empty samples of a write that changed nothing."""
     keys = {name: table.column(name).dtype for name in table.key}
     text = pl.String()
     return pl.DataFrame(schema={"what": text, **keys, "column": text, "old": text, "new": text})

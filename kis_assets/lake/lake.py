@@ -1,8 +1,8 @@
 """Immutable Parquet files, and the DuckDB catalog over them. No Dagster, no market knowledge.
 
-`versions.py` keeps the files, `catalog.py` makes the views, `validation.py` says which rows may
-enter and `diff.py` what they change; here is what ties them together. A writer waits for no reader:
-a file is never changed, and is deleted only long after another took its place.
+This module connects `versions.py` (files), `catalog.py` (views), `validation.py` (which rows may
+enter) and `diff.py` (what they change). Writers do not wait for readers: a file is never changed,
+and is deleted only long after it was replaced.
 """
 
 from __future__ import annotations
@@ -48,21 +48,21 @@ def _utc_now() -> datetime:
 
 
 class _Unchanged(Exception):
-    """What was to be written is there already."""
+    """The rows to write are stored already."""
 
 
 class Lake:
     """The rows of one source, on one machine, shared by any number of processes.
 
     Args:
-        folder: where it lies, e.g. `data/kis`; made at the first write.
+        folder: its folder, e.g. `data/kis`; created at the first write.
         source: the only value the `source` column of its rows may have.
-        keep_days: how long a version is kept after another took its place.
-        clock: the present instant, aware.
-        replay_at: the instant that `dataset_condition` takes for now, in a replay.
+        keep_days: how long a version is kept after it was replaced.
+        clock: returns the present instant, aware.
+        replay_at: in a replay, the instant that `dataset_condition` uses as now.
 
     Raises:
-        LakeError: the path of the folder has a character that DuckDB takes for a pattern.
+        LakeError: the path of the folder has a character that DuckDB reads as a pattern.
     """
 
     def __init__(
@@ -88,30 +88,30 @@ class Lake:
 
     @property
     def database(self) -> Path:
-        """`market.duckdb`, whether it is there yet or not."""
+        """The path of `market.duckdb`, which may not exist yet."""
         return self._database.path
 
     def now(self) -> datetime:
-        """The present instant, in a replay the one that is replayed."""
+        """The present instant; in a replay, the replayed instant."""
         return self.replay_at or self._clock()
 
     def replace(
         self, table: Table, scope: Scope, frame: pl.DataFrame, *, publish: bool = True
     ) -> Change:
-        """Replace the rows of `scope` by `frame`, all or nothing, and publish.
+        """Replace the rows of `scope` by `frame` atomically, and publish.
 
         Args:
             table: the table, as in `kis_assets.tables`.
-            scope: what is replaced; an empty frame empties it. Nothing else is touched.
+            scope: the rows to replace; an empty frame deletes them. No other row is touched.
             frame: exactly the table's columns and types, in any order of columns and rows.
-            publish: False where more is written at once; `market.duckdb` shows the rows after the
-                next write that publishes, or `publish`.
+            publish: False if more writes follow; `market.duckdb` shows the rows after the next
+                write that publishes, or after `publish`.
 
         Returns:
-            What differs from the rows of the scope before. When nothing does, nothing is written.
+            The differences from the earlier rows of the scope. Without any, nothing is written.
 
         Raises:
-            Refused: rows that can never be right; nothing is written.
+            Refused: some rows are impossible; nothing is written.
             LakeError: the scope does not fit the table, or the disk is full or fails.
         """
         unit = scope.unit(table)
@@ -127,12 +127,12 @@ class Lake:
     def replace_stocks(
         self, table: Table, scope: Scope, pieces: Iterable[pl.DataFrame], *, publish: bool = True
     ) -> Change:
-        """Replace a whole storage unit by rows that come a stock at a time; see `replace`.
+        """Replace a whole storage unit by rows that come one stock at a time; see `replace`.
 
         Args:
             table: a table with stocks.
             scope: a whole unit.
-            pieces: all rows of a stock each, by code. No more than one is in memory.
+            pieces: all rows of one stock each, ordered by code. One piece is in memory at a time.
             publish: see `replace`.
         """
         unit = scope.unit(table)
@@ -173,21 +173,20 @@ class Lake:
         first: date | None = None,
         last: date | None = None,
     ) -> pl.LazyFrame:
-        """The current rows of a table, or those known at an earlier instant.
+        """The current rows of a table, or the rows known at an earlier instant.
 
         Args:
             table: the table.
-            as_of: what was stored then, aware; None for now.
-            first: first day wanted, by the table's clock in Seoul; None for no bound.
-            last: last day wanted, included.
+            as_of: the instant whose stored rows are read, aware; None for now.
+            first: the first day, by the table's clock in Seoul; None for no bound.
+            last: the last day, included.
 
         Returns:
             The table's columns and types, also when there are no rows. Only files of storage units
             that overlap the days are opened.
 
         Raises:
-            LakeError: `as_of` is naive, or lies before versions that have been pruned; or a file is
-                damaged.
+            LakeError: `as_of` is naive or before pruned versions, or a file is damaged.
         """
         until = None if as_of is None else self._versions.known_until(table.name, as_of)
         low = "" if first is None else unit_of(table, first)
@@ -202,15 +201,15 @@ class Lake:
         return rows
 
     def live_parts(self, table: Table, day: date) -> LiveParts:
-        """What the views read of a day of a table while it is recorded."""
+        """The files of a day of a table that views read while it is recorded."""
         return LiveParts(self._versions, table, day)
 
     @contextmanager
     def recording(self, day: date) -> Generator[None]:
-        """Be the one process that records a day.
+        """Hold the right to record a day, which only one process has.
 
         Raises:
-            LakeError: another one does.
+            LakeError: another process records it.
         """
         with ExitStack() as held:
             try:
@@ -223,7 +222,7 @@ class Lake:
             yield
 
     def units(self, table: Table) -> list[str]:
-        """The storage units ever written, oldest first; one that was emptied is among them."""
+        """The storage units ever written, oldest first, including units that are empty now."""
         return self._versions.units(table.name)
 
     def version(self, table: Table, unit: str) -> str | None:
@@ -236,13 +235,13 @@ class Lake:
         return self._versions.written_at(table.name, unit_of(table, day))
 
     def publish(self, *, only_if_stale: bool = False) -> Path:
-        """Heal the stable names and build `market.duckdb` anew from what is stored.
+        """Repair the stable names and rebuild `market.duckdb` from the stored files.
 
         Args:
-            only_if_stale: trust the names, and a catalog that was built over the same versions.
+            only_if_stale: trust the names, and keep a catalog over the same versions.
 
         Raises:
-            LakeError: the disk is full or fails; the catalog before stays in place.
+            LakeError: the disk is full or fails; the old catalog stays in place.
         """
         with self._failures(self.database.name):
             if not only_if_stale:
@@ -252,7 +251,7 @@ class Lake:
         return self.database
 
     def factors(self, year: int, at: datetime | None = None) -> pl.DataFrame:
-        """Rows of `adjustment_factors` of a year, made of what is stored now; made `at`, or now.
+        """Rows of `adjustment_factors` of a year, computed from the stored rows; dated `at` or now.
 
         Raises:
             LakeError: a file is damaged.
@@ -270,9 +269,9 @@ class Lake:
         return adjustment.stored(rows, self.source, at or self.now())
 
     def _adjust(self) -> None:
-        """Bring `adjustment_factors` up to date with the candles and actions they are made of.
+        """Update `adjustment_factors` to the stored candles and actions.
 
-        One at a time: else factors of older candles could be stored after those of newer ones.
+        One process at a time: otherwise factors of older candles could overwrite newer ones.
         """
         with self._versions.lock("adjusted"):
             self._adjust_alone(self.folder / ".locks" / "adjusted")
@@ -282,7 +281,7 @@ class Lake:
         for table in (DAILY_CANDLES, CORPORATE_ACTIONS):
             for path in self._versions.every_newest(table.name):
                 made_of.setdefault(year_of(path), []).append(path.rpartition("/versions/")[2])
-        # The first close of a year is held against the last one of the year before.
+        # The first candle of a year is compared with the last close of the year before.
         marks = {
             str(year): digest([made_of.get(year - 1), files])
             for year, files in sorted(made_of.items())
@@ -292,36 +291,37 @@ class Lake:
             try:
                 rows = self.factors(year, max(map(stamped_at, made_of[year])))
                 self._store_factors(year, rows, made_of[year])
-            except LakeError as error:  # one file must not stop all
+            except LakeError as error:  # one damaged file must not stop all
                 warn(str(error))
                 del marks[str(year)]
         if known != marks:
             put(note, json.dumps(marks).encode())
 
     def _store_factors(self, year: int, rows: pl.DataFrame, made_of: list[str]) -> None:
-        """Store a year's factors as known since what they are made of is.
+        """Store a year's factors as known since their input is known.
 
-        The first ones are as old as the first of that: before, nobody made any.
+        The first version is as old as the first version of its input, before which no factors were
+        made.
         """
         table, scope = ADJUSTMENT_FACTORS, Scope.year(year)
         unit = scope.unit(table)
         with self._versions.lock(table.name):
             if self._versions.newest(table.name, unit):
                 self._replace(table, unit, scope, rows, max(map(stamped_at, made_of)))
-            else:  # also where there is none: a year in which nothing took effect is known as one
+            else:  # also an empty version: it records that nothing took effect in the year
                 units = (path.split("/")[:2] for path in made_of)
                 self._add(table, unit, rows, min(self._versions.written_at(*it)[0] for it in units))
             self._versions.heal(table.name, unit)
 
     def prune(self) -> int:
-        """Delete versions that gave way to a newer one more than `keep_days` ago.
+        """Delete versions that were replaced more than `keep_days` ago.
 
         Returns:
             How many were deleted.
         """
         count = 0
         with self._failures("versions"):
-            # A catalog that a crash left behind may name a file that goes now.
+            # After a crash, an old catalog may name a file that is deleted now.
             self._database.publish(only_if_stale=True)
             for table in self._versions.tables():
                 with self._versions.lock(table):
@@ -329,7 +329,7 @@ class Lake:
         return count
 
     def maintain(self) -> dict[str, int]:
-        """Prune versions that are old, and put what is closed together in larger files.
+        """Prune old versions, and compact closed units into larger files.
 
         Returns:
             How many versions were deleted, and how many larger files were made.
@@ -339,21 +339,21 @@ class Lake:
         """
         with self._failures("compacted"):
             made = self._database.compact(self.now().astimezone(calendar.SEOUL).date())
-        # Afterwards, because it publishes what was made.
+        # Prune afterwards, because it publishes the larger files.
         sweep(self._versions)
         return {"deleted_versions": self.prune(), "larger_files": made}
 
     def read(self, sql: str, params: Sequence[object] = ()) -> pl.DataFrame:
-        """The answer of one query through the views of `market.duckdb`; instants are in UTC.
+        """The result of one query through the views of `market.duckdb`; instants are in UTC.
 
-        What is stored and not published yet is published first, where the folder can be written.
+        Unpublished rows are published first, if the folder is writable.
 
         Raises:
             duckdb.Error: the query is wrong, or changes a table.
             LakeError: the disk is full or fails, or a file is damaged.
         """
-        # A copy, because DuckDB gives a process that has the file open the views of that time, and
-        # because an analyst may hold the file for writing.
+        # Read a copy: a process that has the file open would get the views of that time, and an
+        # analyst may hold the file for writing.
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / self.database.name
             try:
@@ -375,7 +375,7 @@ class Lake:
                     raise LakeError(damaged(path)) from error
 
     def views(self, tables: Collection[str], as_of: datetime | None) -> list[str]:
-        """The SQL that makes every view of `market.duckdb`, over what was stored at an instant.
+        """The SQL of every view of `market.duckdb`, over the rows stored at an instant.
 
         Args:
             tables: names of the tables to show; the others are empty.
@@ -420,7 +420,7 @@ class Lake:
 
     @contextmanager
     def _failures(self, what: str) -> Generator[None]:
-        # Polars reports a full disk as a ComputeError, DuckDB as one of its own.
+        # Polars reports a full disk as a ComputeError, DuckDB as an error of its own.
         try:
             yield
         except (OSError, pl.exceptions.ComputeError, duckdb.Error) as error:

@@ -1,7 +1,8 @@
-"""Rows of days that are not over: small files, which the views read until the day is stored.
+"""Rows of days in recording: small files, which the views read until the day is stored.
 
-A day that is being recorded lies in `live/<table>/trading_day=<day>/`, a file for each stretch of
-it. When the day is stored as any other, the views leave them; a day later they are deleted.
+A day in recording lies in `live/<table>/trading_day=<day>/`, with a file for each stretch of it.
+When the day is stored as a version, the views no longer read these files; a day later they are
+deleted.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from kis_assets.tables import TABLES, Table
 
 PLACE = LIVE
 STORING = "storing"
-"""The lock of who stores a day out of these files, or deletes them."""
+"""The lock of the process that stores a day from these files, or deletes them."""
 READ_FOR = 24 * 3600.0
-"""Seconds for which files of a day that is stored stay: a reader may have an older catalog."""
+"""Seconds until the files of a stored day are deleted: a reader may have an older catalog."""
 
 JOURNAL_FOR = 7 * READ_FOR
-"""Seconds for which the journal of a day that is stored stays: it could be stored again."""
+"""Seconds until the journal of a stored day is deleted: the day could be stored again."""
 
 _PART = re.compile(r"(\d+)-(\d+)-([0-9a-f]{6})\.parquet")
 _DAY = re.compile(r"trading_day=\d{4}-\d\d-\d\d")
@@ -42,17 +43,18 @@ class LiveParts:
         self._folder = versions.folder / PLACE / table.name / f"trading_day={day}"
 
     def lock(self) -> AbstractContextManager[None]:
-        """Held by who adds rows, among all processes."""
+        """The lock, among all processes, of the process that adds rows."""
         return self._versions.lock(PLACE)
 
     def storing(self) -> AbstractContextManager[None]:
-        """Held by who stores a day out of these files: none of them is deleted meanwhile."""
+        """The lock of the process that stores a day from these files: none is deleted meanwhile."""
         return self._versions.lock(STORING)
 
     def begin(self) -> None:
-        """Be there, without a row: a view that found no file would fail.
+        """Create a file without rows: a view without any file would fail.
 
-        What is damaged goes, and what follows a stretch that is gone: the rows are in the journal.
+        Damaged files are deleted, as are all files after a missing stretch: the journal has their
+        rows.
         """
         self._versions.sweep(PLACE)
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +67,7 @@ class LiveParts:
         self._put(0, 0, self._table.empty())
 
     def add(self, first: int, last: int, rows: pl.DataFrame) -> None:
-        """Add the rows of a stretch, known by its first and last number."""
+        """Add the rows of a stretch, which its first and last number identify."""
         self._put(first, last, rows)
 
     def scan(self) -> pl.LazyFrame:
@@ -73,13 +75,13 @@ class LiveParts:
         return row_files.scan(self._table, sorted(self._folder.glob("*.parquet")))
 
     def rows(self) -> int:
-        """The highest sequence that a row has."""
+        """The highest sequence number of the rows."""
         if not self._folder.is_dir():
             return 0
         return self.scan().select(pl.col("sequence").max()).collect().item() or 0
 
     def last(self) -> int:
-        """The last number that a file holds; 0 without any."""
+        """The last number in the files; 0 without files."""
         return max((last for _, _, last in self._parts()), default=0)
 
     def _parts(self) -> list[tuple[Path, int, int]]:
@@ -101,9 +103,9 @@ class LiveParts:
 
 
 def patterns(versions: Versions, table: Table) -> list[tuple[str, bool]]:
-    """What the views read of a table's days that are not stored yet, relative to the lake.
+    """The files of a table's days in recording, as patterns relative to the lake.
 
-    Each with whether it was written with the columns that the table has today.
+    Each comes with whether it has today's columns of the table.
     """
     found: list[tuple[str, bool]] = []
     of_today = row_files.ending(table)

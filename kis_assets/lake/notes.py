@@ -1,4 +1,4 @@
-"""What a lake notes of what it has made, to make again only what changed."""
+"""Notes of a lake about its derived files, to rebuild only what changed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from kis_assets.lake.versions import content
 
 
 def digest(found: object) -> str:
-    """What tells one JSON value from another."""
+    """The digest of a JSON value, to detect changes."""
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
 
 
 def noted(note: Path) -> dict[str, str]:
-    """The digest of each thing as it was noted when it was made; nothing where that is lost."""
+    """The noted digest of each derived file; empty if the note is lost."""
     try:
         found = json.loads(content(note))
     except (ValueError, OSError):

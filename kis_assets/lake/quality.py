@@ -1,7 +1,7 @@
-"""What is known of stored rows, as rows of `quality`: what checks found, and why rows are missing.
+"""Results about stored rows, as rows of `quality`: findings of checks, and why rows are missing.
 
-A result is kept for each trading day, also where a partition is a month, because people rely on
-days. `dataset_condition` is made from these rows and from the calendar. No Dagster.
+A result is kept for each trading day, even if a partition is a month, because users rely on days.
+`dataset_condition` is made from these rows and the calendar. No Dagster.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ from kis_assets.lake.lake import Lake, Scope
 from kis_assets.tables import DAILY_CANDLES, QUALITY, Table
 
 ACCOUNTED = "every_stock_is_accounted_for"
-"""The check that is written together with the rows: no stock failed that was asked for."""
+"""The check that is stored together with the rows: no requested stock failed."""
 
 KEPT = 3
-"""Failing rows of a day that are kept."""
+"""How many failing rows of a day are kept."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found: rows looked at and rows failing, by trading day."""
+    """The result of one check: checked rows and failing rows, by trading day."""
 
     name: str
     severity: str
     rows: Mapping[date, int]
     failing: Mapping[date, int] = field(default_factory=dict[date, int])
     tolerated: float = 0.0
-    """The share of a day's rows that may fail."""
+    """The tolerated share of failing rows of a day."""
     detail: Mapping[date, str] = field(default_factory=dict[date, str])
 
     def holds_on(self, day: date) -> bool:
-        """Whether no more rows of the day fail than may."""
+        """Whether the day has no more failing rows than tolerated."""
         return self.failing.get(day, 0) <= self.tolerated * self.rows.get(day, 0)
 
     @property
     def holds(self) -> bool:
-        """Whether it holds on every day."""
+        """Whether the check holds on every day."""
         return all(self.holds_on(day) for day in {*self.rows, *self.failing})
 
 
 def record(lake: Lake, table: Table, findings: list[Finding]) -> None:
-    """Keep and publish what checks found in a table, in place of what they found before.
+    """Store and publish the findings of checks in a table, replacing earlier findings.
 
-    Days that nothing was found about keep what they have.
+    Days without a new finding keep their earlier ones.
     """
     checked_at = lake.now().astimezone(UTC)
     found = [
@@ -85,7 +85,7 @@ def record(lake: Lake, table: Table, findings: list[Finding]) -> None:
 def account(
     rows: Mapping[date, int], absent: Mapping[str, str], failed: Mapping[str, KISError]
 ) -> Finding:
-    """The finding about a fetch: rows of each day, and the stocks without any, by reason."""
+    """The finding about a fetch: rows of each day, and the stocks without rows, by reason."""
     reasons: dict[str, Any] = {
         "absent": _by_reason(absent),
         "failed": _by_reason({code: type(error).__name__ for code, error in failed.items()}),
@@ -122,7 +122,7 @@ def absences(lake: Lake, table: Table, first: date, last: date) -> pl.DataFrame:
 def provisional(
     lake: Lake, now: datetime, first: date | None = None, last: date | None = None
 ) -> pl.DataFrame:
-    """trading_day and stock_code of the stored candles that are not final and could be by now."""
+    """trading_day and stock_code of stored provisional candles that could be final by now."""
     until = finality.newest_final_day(now, closed_before(lake, now))
     return (
         lake.scan(DAILY_CANDLES, first=first, last=min(last or until, until))

@@ -1,4 +1,4 @@
-"""The queries behind `Market` and the commands that read, and what helps where rows are missing."""
+"""The queries of `Market` and of the commands that read, and remedies for missing rows."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ MADE_OF: dict[str, tuple[str, str]] = {
 
 
 def made_of(view: str) -> tuple[str, str]:
-    """The table that a view is made of, and the column its rows are in order of."""
+    """The main table of a view, and its column for sorting by time."""
     if view.startswith("trade_bars("):
         return "trades", "started_at"
     table, clock = MADE_OF[_MINUTES[1] if view.startswith("(") else view]
@@ -81,7 +81,7 @@ def rows_of(
     tests = [f"trading_day >= DATE '{first}'"] if first else []
     tests += [f"trading_day <= DATE '{last}'"] if last else []
     if wanted is not None:
-        # A code that a server gave may hold anything.
+        # Codes from a server may hold any character.
         listed = ", ".join("'" + code.replace("'", "''") + "'" for code in wanted)
         tests.append(f"{subject} IN ({listed})")
     where = f"WHERE {' AND '.join(tests)} " if tests else ""
@@ -94,7 +94,7 @@ def rows_of(
 
 
 def remedy(name: str, absent: list[tuple[str, str]]) -> str:
-    """What fetches the rows of a table that are not stored: of these spans, or any."""
+    """How to fetch missing rows of a table: for these spans, or any."""
     from kis_assets.tables import TABLES
 
     table = TABLES[name]
@@ -128,10 +128,10 @@ def remedies(names: Iterable[str]) -> str:
 
 
 def minutes_of(every: int) -> str:
-    """The view of candles of so many minutes, or what stands for one that there is not.
+    """The view of candles of `every` minutes, or a subquery if there is no such view.
 
     Raises:
-        ValueError: it is no whole number of minutes of a day.
+        ValueError: it is not a whole number of minutes within a day.
     """
     known: Any = every
     if isinstance(known, bool) or not isinstance(known, int) or not 1 <= known <= 1440:
@@ -143,7 +143,7 @@ _OF_MINUTES = """(
     WITH minutes AS (
         SELECT
             minute_candles.*,
-            -- Of a day that the calendar lacks, the usual hours.
+            -- For a day that is not in the calendar, the usual hours.
             coalesce(opens_at, timezone('UTC', trading_day::TIMESTAMP)) AS opens_at,
             coalesce(closes_at, timezone('UTC', trading_day + INTERVAL 390 MINUTE)) AS closes_at,
             coalesce(after_market_opens_at, timezone('UTC', trading_day + INTERVAL 420 MINUTE))
@@ -153,7 +153,7 @@ _OF_MINUTES = """(
     )
     SELECT
         trading_day,
-        -- The closing auction is a candle of its own; others are counted from their open.
+        -- The closing auction is a separate candle; others are counted from their open.
         CASE
             WHEN session = 'regular' AND minutes.started_at >= closes_at THEN minutes.started_at
             ELSE time_bucket(
@@ -176,11 +176,11 @@ _OF_MINUTES = """(
 
 
 def benchmark(wanted: list[str] | None, first: date | None, last: date | None) -> str:
-    """The query for returns of stocks beside those of the index whose code is its parameter."""
+    """The query for returns of stocks and of the index whose code is its parameter."""
     before = first - calendar.LONGEST_CLOSURE if first else None
     closes = rows_of("daily_candles_adjusted", wanted, before, last)
     since = f"AND trading_day >= DATE '{first}' " if first else ""
-    # Both from one day to the next that the stock has: across a gap as well.
+    # Both returns are between consecutive stored days of the stock, also across a gap.
     return (
         "WITH points AS (SELECT trading_day, close FROM index_candles WHERE index_code = ?), "  # noqa: S608
         "moves AS (SELECT trading_day, stock_code, "
@@ -195,8 +195,8 @@ def benchmark(wanted: list[str] | None, first: date | None, last: date | None) -
 
 
 def listed_on() -> str:
-    """The query for what was listed on a day, its parameter, as it was stored on that day."""
-    from kis_assets.lake.views import VIEWS  # takes Polars along
+    """The query for the stocks listed on a day, its parameter, as stored on that day."""
+    from kis_assets.lake.views import VIEWS  # imports Polars
 
     newest = "(SELECT max(trading_day) FROM recent_stock_master())"
     of_day = VIEWS["stocks"].sql.replace(newest, "?")
@@ -204,7 +204,7 @@ def listed_on() -> str:
 
 
 def traded_on() -> str:
-    """The query for what KRX published of a day, its parameter, in the columns of `stocks`."""
+    """The query for KRX's stocks of a day, its parameter, in the columns of `stocks`."""
     return (
         "SELECT * FROM (SELECT * FROM stocks LIMIT 0) UNION ALL BY NAME SELECT trading_day, "
         "stock_code, stock_name, market, listed_shares FROM krx_daily WHERE trading_day = ? "
@@ -213,19 +213,19 @@ def traded_on() -> str:
 
 
 def screening(condition: str, columns: str, order_by: str, limit: int | None) -> str:
-    """The query for stocks whose facts fulfil a condition.
+    """The query for stocks whose facts meet a condition.
 
     Raises:
-        duckdb.ParserException: the condition is no expression, or more than one.
-        ValueError: there is more than one statement in the rest.
+        duckdb.ParserException: the condition is not a single expression.
+        ValueError: the other arguments hold more than one statement.
     """
     import duckdb
 
-    duckdb.SQLExpression(condition)  # one expression, whose brackets are closed
+    duckdb.SQLExpression(condition)  # a single expression with closed brackets
     if ";" in columns + order_by:
         raise ValueError("columns and order_by are lists, without a semicolon")
     most = "" if limit is None else f" LIMIT {int(limit)}"
-    # A comment in the condition must not take what follows with it.
+    # The line break ends a comment in the condition.
     return f"SELECT {columns} FROM facts WHERE ({condition}\n) ORDER BY {order_by}{most}"  # noqa: S608
 
 
@@ -235,7 +235,7 @@ def as_frame(
     """The answer of a query as a frame, instants in UTC."""
     _refuse_several(query)
     connection.execute("SET TimeZone = 'UTC'")
-    # None where there are only blanks and comments, whatever its types say.
+    # None if there are only blanks and comments, contrary to its types.
     relation = cast("duckdb.DuckDBPyRelation | None", connection.sql(query, params=params))
     if relation is None:
         raise ValueError("the query is empty")

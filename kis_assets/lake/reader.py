@@ -1,7 +1,7 @@
-"""The catalog of a lake, opened for reading and kept fresh, and which of its days are there.
+"""The catalog of a lake, opened for reading and kept fresh, and the stored days of its tables.
 
-What `market.py` needs of files. Imports neither Polars nor the lake until it must: a command that
-asks one question has to answer at once.
+File access for `market.py`. Imports Polars and the lake only when necessary, so that a command with
+one query answers at once.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ Give = Callable[["duckdb.DuckDBPyConnection", str, list[object]], T]
 
 
 class NotStored(LookupError):
-    """What was asked is not stored; the message says what, and how to get it."""
+    """Requested rows are not stored; the message says which, and how to get them."""
 
 
 class NotStoredWarning(UserWarning):
-    """A part of what was asked is not stored."""
+    """Some of the requested rows are not stored."""
 
 
 class SurvivorshipWarning(NotStoredWarning):
-    """Which stocks were listed on a past day is not stored: those that are gone are missing."""
+    """The listed stocks of a past day are not stored, so stocks delisted since are missing."""
 
 
 ALONE = "SET autoinstall_known_extensions = false; SET autoload_known_extensions = false"
-"""A `market.duckdb` may come from elsewhere, and a view in it could read a file and an address."""
+"""Disables extensions: views of a `market.duckdb` from elsewhere could read other addresses."""
 
 
 class CatalogReader:
-    """`market.duckdb` of one folder, opened when asked and again when a run has replaced it.
+    """`market.duckdb` of one folder, opened at the first query and again after a run replaced it.
 
-    Thread-safe. `replay_at` is the instant that `dataset_condition` takes for now, in a replay.
+    Thread-safe. In a replay, `replay_at` is the instant that `dataset_condition` uses as now.
     """
 
     def __init__(self, folder: Path, replay_at: datetime | None = None) -> None:
@@ -65,15 +65,15 @@ class CatalogReader:
     def ask(
         self, query: str, params: Sequence[object], give: Give[T], as_of: datetime | None = None
     ) -> T:
-        """What `give` makes of a query, asked of what is published, or was stored at an instant.
+        """The result of `give` on a query over the published rows, or those stored at an instant.
 
-        Where `market.duckdb` cannot be read, names files that are gone or larger ones that are
-        damaged, or is of an earlier version and lacks a view, the files that lie there are asked.
+        The query uses the files directly if `market.duckdb` cannot be read, names missing files or
+        damaged larger files, or is of an earlier version and lacks a view.
 
         Raises:
             NotStored: nothing is stored, or the folder lacks the files of the rows.
-            Unfit: a file is damaged; it says what to do.
-            LakeError: the instant is naive, or versions of that time that it needs are pruned.
+            Unfit: a file is damaged; the message has the remedy.
+            LakeError: the instant is naive, or necessary versions of that time are pruned.
             duckdb.Error: the query is wrong, or would write a file.
         """
         import duckdb
@@ -88,8 +88,8 @@ class CatalogReader:
                     try:
                         return answer(connection)
                     except duckdb.CatalogException as error:
-                        # A run of an earlier version made the catalog, without this view.
-                        if not (name := _ours(error)):
+                        # An earlier version made the catalog without this view.
+                        if not (name := _missing_view(error)):
                             raise
                         if not (self.folder / "versions").is_dir():
                             file = self.folder / "market.duckdb"
@@ -97,7 +97,7 @@ class CatalogReader:
                                 f"{file} has no {name} yet; run: kis-assets run"
                             ) from None
                     except duckdb.Error as error:
-                        # A copy that was made while a run wrote has another catalog than files.
+                        # In a copy made during a run, catalog and files may not match.
                         path = rows_in(error, self.folder)
                         if path is None and not self._may_be_damaged(error):
                             raise
@@ -112,7 +112,7 @@ class CatalogReader:
             raise Unfit(damaged(path)) from error
 
     def _may_be_damaged(self, error: Exception) -> bool:
-        """Whether a larger file may be damaged inside, of which DuckDB does not say the name."""
+        """Whether a larger file may be damaged inside: DuckDB does not name it then."""
         kinds = ("Error", "IOException", "InvalidInputException", "SerializationException")
         return type(error).__name__ in kinds and (self.folder / COPIES).is_dir()
 
@@ -139,12 +139,12 @@ class CatalogReader:
             raise NotStored(f"nothing is stored in {self.folder} yet; {how}") from None
         if self._connection is None or self._seen != (there.st_ino, there.st_mtime_ns):
             self._close()
-            # A copy, because DuckDB gives a process that has the file open the catalog of that
-            # time, and because somebody may hold the file for writing.
+            # Open a copy: a process that has the file open would get the catalog of that time, and
+            # another process may hold the file for writing.
             try:
                 with tempfile.TemporaryDirectory() as folder:
                     copy = shutil.copy(path, folder)
-                    # Views alone are in it, and open files outlive their names.
+                    # It holds only views, and an open file can be used after its deletion.
                     self._connection = duckdb.connect(copy, read_only=True)
                     self._prepare(self._connection)
             except (OSError, duckdb.IOException) as error:
@@ -163,9 +163,9 @@ class CatalogReader:
 
     @contextmanager
     def _at(self, as_of: datetime | None, query: str) -> Generator[duckdb.DuckDBPyConnection]:
-        """A connection whose views show what was stored at an instant, for one query.
+        """A connection whose views show the rows stored at an instant, for one query.
 
-        None for the instant means what lies in the folder now, whatever is published.
+        None as instant means the files in the folder now, even if unpublished.
         """
         import duckdb
 
@@ -184,16 +184,16 @@ class CatalogReader:
             yield connection
 
     def units(self, table: str) -> list[str]:
-        """The days or months of a table that were ever written, oldest first, as ISO text."""
-        # Days that are being recorded are there too, before they are stored as others are.
+        """The days or months of a table ever written, oldest first, as ISO text."""
+        # Include days in recording, which are not stored as versions yet.
         folders = [self.folder / kind / table for kind in ("versions", "live")]
         found = (path for folder in folders if folder.is_dir() for path in folder.iterdir())
-        # A folder without a file is what a process left that was killed.
+        # A folder without a file is a remnant of a killed process.
         named = {path.name.partition("=")[2] for path in found if "=" in path.name and any_in(path)}
         return sorted(named)
 
     def close(self) -> None:
-        """Close what is open. Whoever has a cursor of it keeps that."""
+        """Close the connection. Existing cursors stay open."""
         with self._lock:
             self._close()
 
@@ -206,10 +206,10 @@ class CatalogReader:
 def missing(
     table: str, units: list[str], first: date | None, last: date | None
 ) -> list[tuple[str, str]]:
-    """The spans of days or months from `first` to `last` that are not among `units`.
+    """The spans of days or months from `first` to `last` that are not in `units`.
 
-    Without a first day none is missing, for nobody can say where the table should begin; without a
-    last one the newest unit is the end.
+    Without a first day none is missing, since the start of the table is unknown; without a last day
+    the newest unit is the end.
     """
     if first is None:
         return []
@@ -238,16 +238,16 @@ def _is_by_month(table: str, units: list[str]) -> bool:
 
 
 def spans(absent: list[tuple[str, str]]) -> str:
-    """Those spans in words."""
+    """These spans in words."""
     shown = [first if first == last else f"{first} to {last}" for first, last in absent[:3]]
     more = f" and {len(absent) - 3} more spans" if len(absent) > 3 else ""
     return ", ".join(shown) + more
 
 
 def _refuse_writing(query: str) -> None:
-    """Refuse what DuckDB does though `market.duckdb` is opened for reading: it writes other files.
+    """Refuse queries that write other files: DuckDB allows these on a read-only database.
 
-    No setting of DuckDB's forbids that alone: without access to files it reads none either.
+    No setting of DuckDB forbids only writing: without file access it cannot read either.
     """
     import duckdb
 
@@ -256,21 +256,21 @@ def _refuse_writing(query: str) -> None:
         first = words[0] if words else ""
         writes = {"COPY", "EXPORT"}.intersection(words)
         if first not in ("COPY", "EXPORT", "EXPLAIN", "PREPARE"):
-            writes.clear()  # a column may be called that
+            writes.clear()  # it may be the name of a column
         if first == "ATTACH" and ("READ_ONLY" not in words or "FALSE" in words):
-            writes.add(first)  # a database that is not there would be made
+            writes.add(first)  # a missing database would be created
         if writes:
             raise duckdb.PermissionException(
-                f"{writes.pop()} writes a file, and here is only read: ask for the rows with "
-                "SELECT, attach a database with (READ_ONLY)"
+                f"{writes.pop()} writes a file, but only reading is allowed: use SELECT, "
+                "or attach a database with (READ_ONLY)"
             )
 
 
 def _words(statement: str) -> list[str]:
-    """The key words and names of a statement, as upper case; no text, no comments."""
+    """The key words and names of a statement in upper case, without texts and comments."""
     import duckdb
 
-    # Where a token begins is counted in bytes.
+    # Token positions are counted in bytes.
     text = statement.encode()
     tokens = duckdb.tokenize(statement)
     ends = [start for start, _ in tokens[1:]] + [len(text)]
@@ -292,15 +292,15 @@ def any_in(folder: Path) -> bool:
 
 
 def tell(text: str, category: type[Warning] = NotStoredWarning) -> None:
-    """Warn as seen from who called this package, however deep that was."""
+    """Warn with the location of the caller of this package, at any depth."""
     depth, frame = 1, inspect.currentframe()
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         depth, frame = depth + 1, frame.f_back
     warnings.warn(text, category, stacklevel=depth)
 
 
-def _ours(error: Exception) -> str:
-    """The table or view of ours that a catalog lacks, by DuckDB's words; else empty."""
+def _missing_view(error: Exception) -> str:
+    """The table or view that a catalog lacks, from DuckDB's message; empty if it is not ours."""
     from kis_assets.lake.views import VIEWS
     from kis_assets.tables import TABLES
 

@@ -1,4 +1,4 @@
-"""What a run asked, as rows of `requests`: written when the run ends, whatever came of it."""
+"""The requests of a run, as rows of `requests`: written when the run ends, also after a failure."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ log = logging.getLogger(__name__)
 
 
 def rows(tally: Tally, settings: Settings, run_id: str) -> pl.DataFrame:
-    """One row an endpoint and outcome; rows of `requests`.
+    """Rows of `requests`: one per endpoint and outcome.
 
-    What the cache answered and what the breaker did stand in rows of their own, so that every
-    column can be summed.
+    Cache hits and breaker changes have separate rows, so that every column can be summed.
     """
     ended_at = datetime.now(UTC)
     nothing: dict[str, Any] = {
@@ -65,9 +64,9 @@ def rows(tally: Tally, settings: Settings, run_id: str) -> pl.DataFrame:
 
 
 def record(tally: Tally, lake: Lake, settings: Settings, run_id: str) -> None:
-    """Store and publish what a run asked.
+    """Store and publish the requests of a run.
 
-    What fails here is logged and fails nothing else.
+    A failure here is logged and does not fail the run.
     """
     try:
         found = rows(tally, settings, run_id)
@@ -76,4 +75,4 @@ def record(tally: Tally, lake: Lake, settings: Settings, run_id: str) -> None:
             scope = Scope.capture(row["trading_day"], row["captured_at"])
             lake.replace(REQUESTS, scope, found)
     except Exception:
-        log.warning("what run %s asked cannot be stored", run_id, exc_info=True)
+        log.warning("the requests of run %s cannot be stored", run_id, exc_info=True)

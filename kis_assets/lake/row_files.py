@@ -1,4 +1,4 @@
-"""Parquet files of one table's rows: written, and read whatever columns they were written under."""
+"""Writes Parquet files of one table's rows, and reads files of all its earlier columns."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from kis_assets.lake.damaged_files import damaged, is_whole
 from kis_assets.lake.scope import LakeError, order_of
 from kis_assets.tables import Table
 
-# The schema is always stated, so that no file is opened before the query runs. The versions lie in
-# folders named month=2026-03, which is no column of theirs.
+# The schema is always given, so that no file is opened before the query runs. Folder names such as
+# month=2026-03 are not columns.
 _PLAIN: dict[str, Any] = {"glob": False, "hive_partitioning": False}
-# A column may become wider: whole numbers fractions. One whose type changes otherwise is a new
-# column under another name, with what it was `before`.
+# A column may change from whole numbers to fractions. For any other change of type it gets a new
+# name, with its former value in `before`.
 _WIDER = pl.ScanCastOptions(
     integer_cast=["upcast", "allow-float"],
     float_cast="upcast",
@@ -27,7 +27,7 @@ _WIDER = pl.ScanCastOptions(
 
 
 def write(table: Table, rows: pl.DataFrame, path: Path) -> None:
-    """Make a file of these rows, with the meaning of its columns in it."""
+    """Write a file of these rows, including the meaning of its columns."""
     rows.write_parquet(
         path,
         compression="zstd",
@@ -38,7 +38,7 @@ def write(table: Table, rows: pl.DataFrame, path: Path) -> None:
 
 
 def write_pieces(table: Table, pieces: Iterable[pl.DataFrame], path: Path) -> None:
-    """Make a file of rows that come piece by piece, a group of rows each; see `write`."""
+    """Write a file of rows that come piece by piece, as one row group each; see `write`."""
     from pyarrow.parquet import ParquetWriter
 
     schema = _arrow_schema(table)
@@ -50,7 +50,7 @@ def write_pieces(table: Table, pieces: Iterable[pl.DataFrame], path: Path) -> No
 
 
 def scan(table: Table, paths: list[Path]) -> pl.LazyFrame:
-    """The rows of these files under the columns of today.
+    """The rows of these files in today's columns.
 
     Raises:
         LakeError: one of them is damaged.
@@ -74,7 +74,7 @@ def load(table: Table, path: Path | None) -> pl.DataFrame:
 
 
 def _older(table: Table, paths: list[Path]) -> pl.LazyFrame:
-    """Rows that were stored under other columns of a table, under those of today."""
+    """Rows that were stored in other columns of a table, in today's columns."""
     rows = pl.scan_parquet(
         paths,
         schema=table.schema,
@@ -83,7 +83,7 @@ def _older(table: Table, paths: list[Path]) -> pl.LazyFrame:
         cast_options=_WIDER,
         **_PLAIN,
     )
-    # Polars puts nulls into a new column; what it was before follows from others.
+    # Polars fills a new column with nulls; its former value follows from other columns.
     return rows.with_columns(
         pl.coalesce(column.name, pl.sql_expr(column.before()))
         for column in table.columns
@@ -92,18 +92,18 @@ def _older(table: Table, paths: list[Path]) -> pl.LazyFrame:
 
 
 def tag(table: Table) -> str:
-    """What tells files written under other columns or types apart, without opening them."""
+    """A tag of columns and types in file names, to recognize older files without opening them."""
     text = json.dumps([(name, str(dtype)) for name, dtype in table.schema.items()])
     return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
 def ending(table: Table) -> str:
-    """How the names of files end that have the columns of today."""
+    """The end of the names of files with today's columns."""
     return f"-{tag(table)}.parquet"
 
 
 def _arrow_schema(table: Table) -> Any:
-    # pyarrow takes long to import, and readers have no need of it.
+    # pyarrow is slow to import, and readers do not need it.
     import pyarrow as pa
 
     plain = table.empty().to_arrow().schema

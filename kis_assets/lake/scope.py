@@ -1,4 +1,4 @@
-"""Which rows a write replaces, the storage unit a day lies in, and the order of stored rows."""
+"""The rows that a write replaces, the storage unit of a day, and the order of stored rows."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ CAPTURE = "captured_at"
 
 
 class LakeError(ValueError):
-    """The lake cannot do what was asked; what is stored is as it was, unless the text says so."""
+    """An operation of the lake failed; stored rows are unchanged unless the text says otherwise."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """The rows one write replaces: a span of days, maybe one capture, maybe some stocks of it.
+    """The rows that one write replaces: a span of days, optionally one capture or some stocks.
 
-    Rows outside it are neither required nor touched. A span must lie within one storage unit of
-    the table it is used with.
+    Rows outside are neither required nor touched. A span must lie within one storage unit of its
+    table.
     """
 
     first: date
     last: date
     captured_at: datetime | None = None
     among: tuple[tuple[str, frozenset[str] | frozenset[date]], ...] = ()
-    """Columns, each with the values that rows of this scope may have in it."""
+    """Columns with the values that rows of this scope may have."""
 
     @classmethod
     def year(cls, year: date | int) -> Scope:
-        """All rows of a year, given as a number or as any day in it."""
+        """All rows of a year, given as a number or any day of it."""
         number = year if isinstance(year, int) else year.year
         return cls(date(number, 1, 1), date(number, 12, 31))
 
@@ -48,7 +48,7 @@ class Scope:
 
     @classmethod
     def day(cls, day: date) -> Scope:
-        """All rows of one day, whatever their capture."""
+        """All rows of one day, of all captures."""
         return cls(day, day)
 
     @classmethod
@@ -65,14 +65,14 @@ class Scope:
     def of(self, values: Iterable[str] | Iterable[date], column: str = STOCK) -> Scope:
         """This scope, narrowed to these stocks, or values of another column; others stay."""
         if isinstance(values, str):
-            raise LakeError(f"stock codes are wanted, not the single text {values!r}")
+            raise LakeError(f"expected stock codes, not the single text {values!r}")
         return replace(self, among=(*self.among, (column, frozenset(values))))
 
     def unit(self, table: Table) -> str:
-        """The storage unit of `table` this scope lies in, e.g. `month=2026-03`.
+        """The storage unit of `table` that holds this scope, e.g. `month=2026-03`.
 
         Raises:
-            LakeError: it spans two units, or names captures or stocks that the table has none of.
+            LakeError: it spans two units, or the table has no captures or stocks.
         """
         name = unit_of(table, self.first)
         if self.last < self.first or unit_of(table, self.last) != name:
@@ -103,7 +103,7 @@ class Scope:
         return inside.fill_null(value=False)
 
     def days_of(self, table: Table) -> pl.Expr:
-        """True for the rows of its days, or of its capture, whatever it is narrowed to."""
+        """True for all rows of its days, or of its capture, including other stocks."""
         inside = day_of(table).is_between(self.first, self.last)
         if self.captured_at is not None:
             inside &= pl.col(CAPTURE) == self.captured_at
@@ -117,7 +117,7 @@ class Scope:
 
 
 def day_of(table: Table) -> pl.Expr:
-    """The day, in Seoul, that decides which storage unit a row of `table` belongs to."""
+    """The day, in Seoul, that decides the storage unit of a row of `table`."""
     clock = pl.col(table.clock)
     if table.column(table.clock).dtype == pl.Date():
         return clock
@@ -140,7 +140,7 @@ def unit_of(table: Table, day: date) -> str:
 
 
 def year_of(path: str) -> int:
-    """The year that a file's storage unit lies in, by its path.
+    """The year of a file's storage unit, from its path.
 
     Raises:
         LakeError: the path names no unit.
@@ -152,9 +152,10 @@ def year_of(path: str) -> int:
 
 
 def order_of(table: Table) -> list[str]:
-    """The columns by which rows are stored: a stock's rows together, in time order.
+    """The columns that sort stored rows: a stock's rows together, in time order.
 
-    One stock is read far more often than one instant, and the files are a third smaller this way.
+    Reads of one stock are far more frequent than reads of one instant, and files are a third
+    smaller.
     """
     wanted = [STOCK] if STOCK in table.schema else []
     return list(dict.fromkeys([*wanted, table.clock, *table.key]))

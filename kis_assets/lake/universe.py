@@ -1,4 +1,4 @@
-"""Which stocks are asked for, as `KIS_UNIVERSE` and `KIS_STOCK_CODES` say. Asks KIS nothing."""
+"""The stocks that `KIS_UNIVERSE` and `KIS_STOCK_CODES` select. Sends no request."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from kis_assets.tables import STOCK_MASTER
 
 
 def wanted(settings: Settings, lake: Lake, unstored: pl.DataFrame | None = None) -> pl.Expr:
-    """Which rows of `stock_master` are of the universe.
+    """Which rows of `stock_master` belong to the universe.
 
     The most traded stocks are those of the first stored day and stay the same: a set that changed
-    every day would leave every stock with holes. `unstored` are the rows of a day that decide where
-    none is stored yet.
+    daily would leave gaps in every stock. `unstored` are rows of a day to use if none is stored
+    yet.
     """
     if settings.kis_stock_codes is not None:
         return pl.col("stock_code").is_in(settings.kis_stock_codes)

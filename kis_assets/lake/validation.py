@@ -9,24 +9,24 @@ import polars as pl
 from kis_assets.lake.scope import CAPTURE, STOCK, LakeError, Scope, day_of, order_of
 from kis_assets.tables import Table
 
-# A column, true where a row breaks the rule, and in words what such a row is.
+# A column, an expression that is true if a row breaks the rule, and a description of such a row.
 _Rule = tuple[str, pl.Expr, str]
 
 
 class Refused(LakeError):
-    """The rows can never be right, so none of them was written."""
+    """Some rows are impossible, so none was written."""
 
 
 def accept(table: Table, scope: Scope, source: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """The rows of `frame` in stored column and row order, when every one of them can be right.
+    """The rows of `frame` in stored column and row order, if all of them are possible.
 
     Raises:
-        Refused: naming the table, the column, how many rows are wrong and the first of them.
+        Refused: it names the table, the column, the number of wrong rows and the first one.
     """
     _refuse_other_columns(table, frame)
     _apply(table, frame, _rules(table, scope, source))
     rows = frame.select(table.schema.names())
-    # Half a million minutes that come in order need no second copy of themselves.
+    # Half a million sorted minutes need no second copy.
     if not _is_sorted(rows, order_of(table)):
         rows = rows.sort(order_of(table))
     refuse_shared_keys(table, rows)
@@ -43,8 +43,8 @@ def _is_sorted(rows: pl.DataFrame, order: list[str]) -> bool:
 
 def refuse_shared_keys(table: Table, rows: pl.DataFrame) -> None:
     """Refuse rows that share a key. They must be sorted in stored order."""
-    # Sorted rows with one key stand side by side only when the clock is part of the key; that is
-    # twenty times faster than looking at all pairs.
+    # Sorted rows with equal keys are neighbours only if the clock is part of the key; comparing
+    # neighbours is twenty times faster than searching all rows.
     if table.clock in table.key or table.unit == "day":
         twice = pl.all_horizontal(
             [pl.col(name).eq_missing(pl.col(name).shift(1)) for name in table.key]
@@ -66,7 +66,7 @@ def _refuse_other_columns(table: Table, frame: pl.DataFrame) -> None:
 
 
 def _rules(table: Table, scope: Scope, source: str) -> Iterator[_Rule]:
-    """What no row may be: each column's own rules first, then those of the scope."""
+    """The rules that no row may break: those of each column, then those of the scope."""
     for column in table.columns:
         name, values = column.name, pl.col(column.name)
         if not column.nullable:
@@ -90,14 +90,14 @@ def _rules(table: Table, scope: Scope, source: str) -> Iterator[_Rule]:
 
 def _apply(table: Table, rows: pl.DataFrame, rules: Iterable[_Rule]) -> None:
     rules = list(rules)
-    # All are counted in one go; a row is looked for only when there is one.
+    # All rules are counted in one pass; a wrong row is searched only if there is one.
     counts = rows.select(
         wrong.fill_null(value=False).sum().alias(str(number))
         for number, (_, wrong, _) in enumerate(rules)
     ).row(0)
     for count, (column, wrong, what) in zip(counts, rules, strict=True):
         if count:
-            # Over the whole frame: an expression may compare a row with its neighbour.
+            # Evaluated over the whole frame: a rule may compare a row with its neighbour.
             marked = rows.with_columns(wrong.fill_null(value=False).alias("wrong:"))
             first = marked.row(marked["wrong:"].arg_max() or 0, named=True)
             shown = dict.fromkeys([*table.key, *column.split(", ")])

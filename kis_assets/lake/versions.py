@@ -1,7 +1,7 @@
 """The files of the lake: immutable versions, stable names, temporary files, locks. No rows, no SQL.
 
-The newest complete file of a storage unit under `versions/` is the truth, and its stable name under
-`parquet/` follows it. Whatever a killed process leaves behind is healed by the next one.
+The newest complete file of a storage unit under `versions/` is authoritative, and its stable name
+under `parquet/` follows it. The next process repairs remnants of a killed one.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _STAMP = "%Y%m%dT%H%M%S.%fZ"
 _STAMP_LENGTH = len("20260102T030405.678901Z")
 _UNIT = re.compile(r"\w+=\d{4}(-\d\d){0,2}")
 _VERSION = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}-[0-9a-f]{6}\.parquet")
-# A writer holds a lock for seconds; one that is held this long belongs to a process that hangs.
+# A writer holds a lock for seconds; after this time its process is assumed to hang.
 _LOCK_SECONDS = 600
 
 
 class Versions:
     """The versions of every unit of every table under one folder, shared by all processes.
 
-    What changes files of a table must be called while `lock(table)` is held.
+    Methods that change files of a table require that the caller holds `lock(table)`.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], datetime]) -> None:
@@ -42,11 +42,11 @@ class Versions:
         self._clock = clock
 
     def tables(self) -> list[str]:
-        """Names of the tables that were ever written."""
+        """The names of the tables ever written."""
         return sorted(_names(self.folder / "versions"))
 
     def units(self, table: str) -> list[str]:
-        """The storage units of a table that were ever written, oldest first."""
+        """The storage units of a table ever written, oldest first."""
         return sorted(filter(_UNIT.fullmatch, _names(self._folder(table))))
 
     def newest(self, table: str, unit: str, until: str | None = None) -> Path | None:
@@ -56,13 +56,13 @@ class Versions:
 
     def every_newest(self, table: str, until: str | None = None) -> list[str]:
         """The paths of the newest versions of all units, oldest unit first; see `newest`."""
-        # As text all along: path objects would make ten thousand units take a second longer.
+        # Plain text: with path objects ten thousand units would take a second longer.
         folder = str(self._folder(table))
         found = [self._newest(folder, unit, until) for unit in self.units(table)]
         return [path for path in found if path]
 
     def written_at(self, table: str, unit: str) -> list[datetime]:
-        """When the versions of a unit that are still kept were written, oldest first."""
+        """When the kept versions of a unit were written, oldest first."""
         return [stamped_at(name) for name in self._names(table, unit)]
 
     def add(
@@ -73,10 +73,10 @@ class Versions:
         write: Callable[[Path], None],
         known_at: datetime | None = None,
     ) -> Path:
-        """Let `write` make a file, and make that the newest version of the unit.
+        """Let `write` write a file, and make it the newest version of the unit.
 
-        Either the whole file is there under its final name, on the disk itself, or nothing is.
-        What follows from other rows is known since those are: `known_at`, now when None.
+        The file appears atomically under its final name, after it is synced to the disk. `known_at`
+        is for derived rows: since when their input is known; now if None.
         """
         temporary = self.temporary(table, ".parquet")
         try:
@@ -93,7 +93,7 @@ class Versions:
         return target
 
     def heal(self, table: str, unit: str) -> None:
-        """Let the stable name of a unit be its newest version."""
+        """Point the stable name of a unit to its newest version."""
         newest = self.newest(table, unit)
         if newest is None or self.is_healthy(table, unit):
             return
@@ -103,7 +103,7 @@ class Versions:
             try:
                 temporary.hardlink_to(newest)
             except OSError:
-                # This file system has no links; times are copied too, to tell the copy by later.
+                # This file system has no links; times are copied too, to recognize the copy later.
                 shutil.copy2(newest, temporary)
                 sync(temporary)
             _make(stable.parent)
@@ -112,11 +112,11 @@ class Versions:
             temporary.unlink(missing_ok=True)
 
     def is_healthy(self, table: str, unit: str) -> bool:
-        """True when the stable name of a unit is its newest version, or there is none."""
+        """Whether the stable name of a unit is its newest version, or there is no version."""
         return unit not in self._stale(table, [unit])
 
     def heal_all(self) -> None:
-        """Heal every table, taking the lock of those that need it. None may be held already."""
+        """Heal every table that needs it, under its lock. The caller must hold no lock."""
         for table in self.tables():
             try:
                 stale = self._stale(table, self.units(table))
@@ -131,21 +131,21 @@ class Versions:
                 warn(f"{table}: {explained(error, self.folder)}")
 
     def prune(self, table: str, keep: timedelta) -> int:
-        """Delete the versions that gave way to another longer ago than `keep`; how many."""
+        """Delete the versions that were replaced longer ago than `keep`; return how many."""
         limit = self._stamp(self._clock() - keep)
         doomed: list[Path] = []
         until = self._pruned_until(table)
         for unit in self.units(table):
             names = self._names(table, unit)
             if names and not is_whole(self._folder(table) / unit / names[-1]):
-                continue  # the one before it is the newest that can be read
+                continue  # the version before it is the newest readable one
             for old, newer in pairwise(names):
-                # What counts is since when it is superseded, not when it was written.
+                # The time since it was replaced counts, not its age.
                 if newer[:_STAMP_LENGTH] < limit:
                     doomed.append(self._folder(table) / unit / old)
                     until = max(until, newer[:_STAMP_LENGTH])
         if doomed:
-            # Noted before the first file goes: a scan as of then must fail, not give less.
+            # Note this before deleting: a scan as of that time must fail, not return fewer rows.
             put(self._pruned_note(table), until.encode())
         for path in doomed:
             path.unlink(missing_ok=True)
@@ -155,7 +155,7 @@ class Versions:
         """The stamp up to which versions were known at an instant.
 
         Raises:
-            LakeError: the instant is naive, or versions of that time have been pruned.
+            LakeError: the instant is naive, or versions of that time were pruned.
         """
         if as_of.tzinfo is None:
             raise LakeError(f"{table}: as_of {as_of} has no time zone; give an aware datetime")
@@ -168,20 +168,20 @@ class Versions:
         return until
 
     def temporary(self, owner: str, suffix: str) -> Path:
-        """A path nobody uses or foresees, on the same file system as everything else."""
+        """An unused, unpredictable path on the same file system as the lake."""
         return _make(self.folder / ".tmp") / f"{owner}-{secrets.token_hex(8)}{suffix}"
 
     def sweep(self, owner: str) -> None:
-        """Remove what a killed process left; the lock of the owner must be held."""
+        """Remove the remnants of a killed process; the caller must hold the lock of the owner."""
         for path in self._leftovers(owner):
             path.unlink(missing_ok=True)
 
     @contextmanager
     def lock(self, name: str, seconds: float = _LOCK_SECONDS) -> Generator[None]:
-        """Hold a lock among all processes and threads; it dies with its holder.
+        """Hold a lock among all processes and threads; it ends with its process.
 
         Raises:
-            LakeError: somebody has held it for so many seconds.
+            LakeError: another process has held it for this many seconds.
         """
         path = _make(self.folder / ".locks") / f"{name}.lock"
         held = filelock.FileLock(path, timeout=seconds, poll_interval=0.01, thread_local=False)
@@ -207,7 +207,7 @@ class Versions:
         return f"{folder}/{unit}/{names[-1]}" if names else None
 
     def _stale(self, table: str, units: list[str]) -> list[str]:
-        """Those of the units whose stable name is not their newest version."""
+        """The units whose stable name is not their newest version."""
         folder, stable = str(self._folder(table)), str(self._stable(table, "*"))
         stale: list[str] = []
         for unit in units:
@@ -227,7 +227,7 @@ class Versions:
         return stale
 
     def _next_stamp(self, table: str, unit: str, at: datetime) -> str:
-        """A stamp after that of every other version of the unit, even if the clock went back."""
+        """A stamp later than all versions of the unit, even if the clock was set back."""
         stamp = self._stamp(at)
         names = self._names(table, unit)
         if names and names[-1][:_STAMP_LENGTH] >= stamp:
@@ -259,13 +259,13 @@ class Versions:
 
 
 def stamped_at(version: str) -> datetime:
-    """When a version was written, by its name or its path."""
+    """When a version was written, from its name or path."""
     name = version.rpartition("/")[2]
     return datetime.strptime(name[:_STAMP_LENGTH], _STAMP).replace(tzinfo=UTC)
 
 
 def content(note: Path) -> str:
-    """What a note says; nothing when it is not there."""
+    """The text of a note; empty if it does not exist."""
     try:
         return note.read_text(encoding="ascii", errors="replace")
     except FileNotFoundError:
@@ -273,7 +273,7 @@ def content(note: Path) -> str:
 
 
 def sync(path: Path) -> None:
-    """Have a file or folder on the disk itself before going on."""
+    """Sync a file or folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -284,7 +284,7 @@ def sync(path: Path) -> None:
 def _names(folder: Path | str) -> list[str]:
     try:
         return os.listdir(folder)  # noqa: PTH208  thousands of folders are listed at a time
-    except (FileNotFoundError, NotADirectoryError):  # nothing of ours, whoever put a file there
+    except (FileNotFoundError, NotADirectoryError):  # not a folder of the lake
         return []
 
 
@@ -297,7 +297,7 @@ def _versions_in(folder: str) -> list[str]:
 
 
 def _make(folder: Path) -> Path:
-    """The folder, made durable with those above it when it is not there."""
+    """Create the folder and its parents if necessary, and sync them to the disk."""
     if not folder.is_dir():
         _make(folder.parent)
         folder.mkdir(exist_ok=True)

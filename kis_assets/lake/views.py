@@ -1,8 +1,8 @@
-"""The views of market.duckdb beside one a table: a file of `sql/` each, in plain SQL.
+"""The views of market.duckdb besides those of single tables: one file of plain SQL in `sql/` each.
 
-A file begins with what the view shows. After an empty line of comment stands what each column
-means, or which table says it. That is where the comments in DuckDB and `docs/tables.md` come from.
-What is no SQL (ticks, the newest files) the views have from macros of market.duckdb.
+A file begins with a comment on the view. After an empty comment line it has the meaning of each
+column, or names the table that has it. The comments in DuckDB and `docs/tables.md` come from these.
+Macros of market.duckdb give the views what is not plain SQL (ticks, the newest files).
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ MACROS = {
     + " ELSE 0 END",
     "sessions_kept()": str(MINUTE_CANDLES.sessions_kept),
 }
-"""Macros that give views what Python knows. `recent_<table>()` gives the rows of its newest files:
-a view that wants the newest rows must not open ten years of them."""
+"""Macros with values from Python. `recent_<table>()` returns the rows of the newest files: a view
+of the newest rows must not open ten years of files."""
 
 
 @dataclass(frozen=True)
 class View:
-    """One file of `sql/`: what the view shows, what its columns mean, and its query."""
+    """One file of `sql/`: the comment on the view, the meaning of its columns, and its query."""
 
     about: str
     columns: dict[str, str]
@@ -41,12 +41,12 @@ class View:
 
     @property
     def recent(self) -> set[str]:
-        """The tables of which it reads the newest files alone."""
+        """The tables of which the view reads only the newest files."""
         return set(re.findall(r"\brecent_(\w+)\(", self.sql))
 
     @property
     def tables(self) -> set[str]:
-        """All tables that it reads, itself or through other views."""
+        """All tables that the view reads, directly or through other views."""
         words = set(re.findall(r"\w+", self.sql))
         others = (VIEWS[name] for name in words & VIEWS.keys())
         of_views = (view.tables for view in others if view is not self)
@@ -54,7 +54,7 @@ class View:
 
 
 def meaning(column: Column) -> str:
-    """What a column of a table means, with its unit."""
+    """The meaning of a table's column, with its unit."""
     return column.description + (f" [{column.unit}]" if column.unit else "")
 
 
@@ -72,7 +72,7 @@ def _view(text: str) -> View:
 
 
 def _in_order(views: dict[str, View]) -> dict[str, View]:
-    """Each view after those that it reads, which DuckDB must know before it."""
+    """The views sorted so that each comes after the views that it reads, as DuckDB requires."""
     found: dict[str, View] = {}
 
     def take(name: str) -> None:
@@ -99,4 +99,4 @@ FUNCTIONS = {
         (_SQL / "functions" / "trade_bars.sql").read_text(encoding="utf-8")
     ).sql,
 }
-"""Views with a parameter, which DuckDB knows as table macros: FROM trade_bars(10)."""
+"""Views with a parameter, which are table macros in DuckDB: FROM trade_bars(10)."""

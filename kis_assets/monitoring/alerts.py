@@ -1,6 +1,6 @@
-"""What people are told of a failure: a line in the log, and a message to their webhook. No Dagster.
+"""Reports of failures: a line in the log and a message to a webhook. No Dagster.
 
-Nothing here raises: that nobody could be told must not become a failure of its own.
+Nothing here raises: a report that cannot be sent must not become a second failure.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ log = logging.getLogger(__name__)
 TIMEOUT = 10.0
 LONGEST = 500
 
-# What grants access: a token by its word, or by its look (a JWT), and passwords in addresses.
+# Secrets: a token after `bearer` or `basic`, a JWT by its form, a password in an address.
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+")
 _TOKEN = re.compile(r"\beyJ[\w-]{10,}(\.[\w-]+)*")
 _PASSWORD = re.compile(r"(://)[^/\s@]+@")
 
 
 def tell(settings: Settings, what: str, why: str, run_id: str) -> str:
-    """Say once that something failed: in the log, and to `KIS_FAILURE_WEBHOOK_URL` if that is set.
+    """Report a failure once: in the log, and to `KIS_FAILURE_WEBHOOK_URL` if that is set.
 
     Args:
-        settings: the webhook.
+        settings: they hold the webhook.
         what: the job and its partition.
-        why: the error as it came, of any length.
-        run_id: Dagster's, by which the run is found in its UI.
+        why: the error text, of any length.
+        run_id: the run's id in Dagster's UI.
 
     Returns:
-        The message, which holds no secret.
+        The message, without secrets.
     """
     first = next(iter(without_secrets(why).strip().splitlines()), "no reason is known")
     if len(first) > LONGEST:
@@ -51,7 +51,7 @@ def tell(settings: Settings, what: str, why: str, run_id: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """The text without anything that grants access."""
+    """The text without anything that grants access, such as tokens and passwords."""
     text = redact(text)
     text = _BEARER.sub(rf"\1 {HIDDEN}", text)
     return _PASSWORD.sub(rf"\1{HIDDEN}@", _TOKEN.sub(HIDDEN, text))
@@ -64,7 +64,7 @@ def _post(url: SecretStr, text: str) -> None:
         log.warning("the webhook for failures could not be told: %s", error)
         return
     try:
-        # Chats take <...> for a link or a call to everybody.
+        # Chat programs read <...> as a link or as a call to everybody.
         status, _, _ = wire.receive(
             "webhook", "POST", url.get_secret_value(), json={"text": html.escape(text, quote=False)}
         )

@@ -1,4 +1,4 @@
-"""What is asked of KIS for a table, and how long that takes at the rate KIS grants."""
+"""How many requests a table needs, and how long they take at the rate that KIS grants."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from kis_assets.settings import Settings
 from kis_assets.tables import STOCK_MASTER, TABLES, Cost, Table
 
 LONG = 120.0
-"""Seconds; what takes longer is said before it begins."""
+"""Seconds; a longer run is announced before it begins."""
 LISTED = 2_600
-"""Common shares of KOSPI and KOSDAQ, for an estimate before any stock master is stored."""
+"""Number of common shares of KOSPI and KOSDAQ, for estimates until a stock master is stored."""
 COMPARED = 100
-"""Stocks that a check of prices or candles asks a second service for."""
+"""Number of stocks that a check of prices or candles compares with a second service."""
 
 
 def requests_of(table: str, stocks: int, day: date, settings: Settings) -> int:
-    """Requests for a table's partition of that day, its checks included."""
+    """The number of requests for a table's partition of a day, its checks included."""
     cost = TABLES[table].cost if table in TABLES else None
     if settings.source_type != "kis" or cost is None:
         return 0
@@ -38,14 +38,14 @@ def requests_of(table: str, stocks: int, day: date, settings: Settings) -> int:
 
 
 def per_stock(table: Table, day: date) -> float:
-    """Requests a stock for a table's partition of that day, without its checks."""
+    """The number of requests per stock for a table's partition of a day, without its checks."""
     cost = table.cost or Cost(per_stock=0)
     has_after_market = day >= calendar.AFTER_MARKET_SINCE
     return (has_after_market and cost.since_after_market) or cost.per_stock
 
 
 def foretold(tables: Sequence[str], stocks: int, day: date, settings: Settings) -> str:
-    """How long these tables take and why, in a sentence; empty where it is less than LONG."""
+    """A sentence on how long these tables take and why; empty if less than LONG."""
     requests = sum(requests_of(table, stocks, day, settings) for table in tables)
     rate = granted(settings) if requests else 0.0
     if not requests or requests / rate < LONG:
@@ -60,7 +60,7 @@ def foretold(tables: Sequence[str], stocks: int, day: date, settings: Settings) 
 
 
 def of_the_most_traded(tables: Sequence[str], lake: Lake, day: date, settings: Settings) -> str:
-    """That only the most traded stocks are asked for though nobody said so, and how to have all."""
+    """A note that only the most traded stocks are fetched by default, and how to fetch all."""
     count = settings.universe.most_traded
     if settings.kis_universe is not None or settings.kis_stock_codes is not None or count is None:
         return ""
@@ -76,7 +76,7 @@ def of_the_most_traded(tables: Sequence[str], lake: Lake, day: date, settings: S
 
 
 def stocks_of(settings: Settings, lake: Lake) -> int:
-    """How many stocks are asked for, by the newest stored master."""
+    """How many stocks the settings select from the newest stored master."""
     stored = lake.scan(STOCK_MASTER)
     newest = stored.filter(pl.col("trading_day") == pl.col("trading_day").max())
     count = newest.filter(wanted(settings, lake)).select(pl.len()).collect().item()
@@ -88,7 +88,7 @@ def stocks_of(settings: Settings, lake: Lake) -> int:
 
 
 def duration(seconds: float) -> str:
-    """Such as 1 h 05 min, 7 min or 45 s."""
+    """A duration as text, such as 1 h 05 min, 7 min or 45 s."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     hours, minutes = divmod(ceil(seconds / 60), 60)

@@ -1,4 +1,4 @@
-"""What others on this machine, or on the way to Redis, can read of what is to be kept from them."""
+"""Secrets and data that others can read, on this machine or on the network to Redis."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ENTER = stat.S_IXGRP | stat.S_IXOTH
 
 
 def exposed(settings: Settings) -> list[str]:
-    """A sentence for each thing that others can read, with what to do. Looks at modes alone."""
+    """A sentence for each thing that others can read, with the remedy. Checks only file modes."""
     found: list[str] = []
     kept = [(start_folder() / ".env", _READ, "600"), (settings.state_dir, _READ | _ENTER, "700")]
     with suppress(SettingsError):
@@ -30,7 +30,7 @@ def exposed(settings: Settings) -> list[str]:
             mode = stat.S_IMODE(path.stat().st_mode)
             if mode & others:
                 found.append(f"others can read {path} (mode {mode:04o}): chmod {right} {path}")
-    if host := _in_the_clear(settings):
+    if host := _unencrypted_redis_host(settings):
         found.append(
             f"REDIS_URL is redis:// to {host}: on the way there anybody can read its password and "
             "what is cached, though no token; use rediss://"
@@ -39,7 +39,7 @@ def exposed(settings: Settings) -> list[str]:
 
 
 def warn(settings: Settings) -> None:
-    """Log what `exposed` finds, each sentence once a process. Commands have told it by then."""
+    """Log what `exposed` finds, each sentence once per process. Commands have printed it before."""
     for sentence in exposed(settings):
         _warn(sentence)
 
@@ -49,8 +49,8 @@ def _warn(sentence: str) -> None:
     log.warning("%s", sentence)
 
 
-def _in_the_clear(settings: Settings) -> str:
-    """The host of Redis, where what goes there is not encrypted and leaves this machine."""
+def _unencrypted_redis_host(settings: Settings) -> str:
+    """The host of Redis if the connection leaves this machine without encryption, else empty."""
     parts = urlsplit(settings.redis_url.get_secret_value() if settings.redis_url else "")
     host = parts.hostname or ""
     return "" if parts.scheme != "redis" or not host or is_loopback(host) else host

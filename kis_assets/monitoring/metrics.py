@@ -1,4 +1,4 @@
-"""Figures for Prometheus: what processes share, and what the runs of the last days asked."""
+"""Metrics for Prometheus: the state that processes share, and the requests of recent runs."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from kis_assets.settings import Settings
 from kis_assets.tables import REQUESTS
 
 DAYS = 31
-"""Days of the table `requests` that are summed up; the sums fall when a day leaves them."""
+"""Days of the table `requests` that are summed; a sum falls when a day leaves this window."""
 BREAKER = {"CLOSED": 0, "HALF_OPEN": 1, "OPEN": 2}
 
 
 def metrics_text(settings: Settings) -> str:
-    """The figures in Prometheus's text format. KIS is not asked."""
+    """The metrics in Prometheus's text format. No request goes to KIS."""
     from prometheus_client import generate_latest
 
     return generate_latest(_registry(settings)).decode()
 
 
 def serve_metrics(settings: Settings, port: int = 9188, allowed: Collection[str] = ()) -> Any:
-    """Serve them at `/metrics` from a thread, on this machine alone; port 0 takes a free one.
+    """Serve the metrics at `/metrics` from a thread, to this machine only.
 
     Args:
-        settings: Whose figures.
-        port: Where it listens.
-        allowed: Names under which it may be asked, beside those of this machine.
+        settings: The settings whose metrics are served.
+        port: The port to listen on; 0 takes a free port.
+        allowed: Host names that requests may use, besides those of this machine.
 
     Returns:
-        The HTTP server: `server_port` is its port, `shutdown()` and `server_close()` end it.
+        The HTTP server: `server_port` is its port, `shutdown()` and `server_close()` stop it.
 
     Raises:
-        OSError: the port cannot be had.
+        OSError: the port cannot be opened.
     """
     from prometheus_client import start_http_server
 
     server, _ = start_http_server(port, addr="127.0.0.1", registry=_registry(settings))
-    server.set_app(_behind_a_door(server.get_app(), allowed))
+    server.set_app(_refusing_other_hosts(server.get_app(), allowed))
     return server
 
 
-def _behind_a_door(app: Any, allowed: Collection[str]) -> Any:
-    """The WSGI application, for programs and for people of this machine."""
+def _refusing_other_hosts(app: Any, allowed: Collection[str]) -> Any:
+    """The WSGI application, which refuses requests from web pages of other hosts."""
 
     def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Any:
         headers = {
@@ -74,22 +74,22 @@ def _registry(settings: Settings) -> Any:
 
 
 class _Collector:
-    """Reads everything anew at every scrape."""
+    """Reads all figures at every scrape."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def describe(self) -> list[Any]:
-        """Nothing: what there is depends on what is stored."""
+        """Nothing: the metrics depend on the stored data."""
         return []
 
     def collect(self) -> Iterator[Any]:
-        """One family of metrics after the other."""
-        yield from _of_now(status.snapshot(self._settings))
-        yield from _of_runs(_requests(self._settings))
+        """The families of metrics, one by one."""
+        yield from _state_metrics(status.snapshot(self._settings))
+        yield from _request_metrics(_requests(self._settings))
 
 
-def _of_now(found: dict[str, Any]) -> Iterator[Any]:
+def _state_metrics(found: dict[str, Any]) -> Iterator[Any]:
     from prometheus_client.core import GaugeMetricFamily
 
     gauges = {
@@ -126,7 +126,7 @@ def _of_now(found: dict[str, Any]) -> Iterator[Any]:
             )
 
 
-def _of_runs(rows: pl.DataFrame) -> Iterator[Any]:
+def _request_metrics(rows: pl.DataFrame) -> Iterator[Any]:
     from prometheus_client.core import GaugeMetricFamily
 
     labels = ["endpoint", "outcome"]

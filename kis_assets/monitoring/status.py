@@ -1,4 +1,4 @@
-"""How quota, token, breaker and cache stand, read from what processes share. Asks KIS nothing."""
+"""The state of quota, token, breaker and cache, which processes share. No request goes to KIS."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from kis_assets.transport.circuit_breaker import Breaker
 from kis_assets.transport.rate_limiter import Quota
 
 NEARLY = 0.95
-"""A grant of this share of the setting is as good as all: a refusal may be an accident."""
+"""A grant above this share of the setting counts as the whole: a refusal may be an accident."""
 
 
 def snapshot(settings: Settings) -> dict[str, Any]:
-    """What processes of these settings share now.
+    """The state that processes of these settings share now.
 
     Returns:
         `source` and `rows_in`, what rows are called and their folder, `shared_in` (where the rest
@@ -58,7 +58,7 @@ def snapshot(settings: Settings) -> dict[str, Any]:
 
 def _account(settings: Settings, credential: Credential, shared: Shared) -> dict[str, Any]:
     name = f"{settings.environment}-{credential.id}"
-    if shared.is_new:  # nothing is made on disk by looking
+    if shared.is_new:  # reading must create no files
         return {
             "rate_limit": settings.rate_limit,
             "rate": settings.rate_limit,
@@ -80,7 +80,7 @@ def _account(settings: Settings, credential: Credential, shared: Shared) -> dict
     return {
         "rate_limit": settings.rate_limit,
         **{name: found[name] for name in ("rate", "granted")},
-        "grant": _told(found, settings.rate_limit),
+        "grant": _grant_sentence(found, settings.rate_limit),
         "last_second": found["last_second"],
         "token_asked_at": asked_at,
         "token_expires_at": expires_at,
@@ -90,18 +90,18 @@ def _account(settings: Settings, credential: Credential, shared: Shared) -> dict
 
 
 def grants(settings: Settings) -> list[str]:
-    """A sentence for each app key that is granted less than `KIS_API_RATE_LIMIT`: what and why."""
+    """A sentence for each app key to which KIS grants less than `KIS_API_RATE_LIMIT`."""
     return [facts["grant"] for facts in snapshot(settings)["accounts"].values() if facts["grant"]]
 
 
 def granted(settings: Settings) -> float:
-    """Requests a second that KIS is known to grant to all app keys together."""
+    """The requests a second that KIS is known to grant to all app keys together."""
     accounts = snapshot(settings)["accounts"].values()
     keys = max(1, len(settings.credentials))
     return sum(facts["granted"] for facts in accounts) or settings.rate_limit * keys
 
 
-def _told(found: Mapping[str, float], limit: float) -> str:
+def _grant_sentence(found: Mapping[str, float], limit: float) -> str:
     granted = found["granted"]
     if granted > NEARLY * limit:
         return ""

@@ -1,6 +1,6 @@
-"""What a trading day looked like, out of what is stored of it: frames for a page, no page.
+"""A summary of a trading day from stored rows: frames for the page, not the page itself.
 
-Everything is read through the lake, and only the days that are needed. No Dagster.
+Reads from the lake only the days that are needed. No Dagster.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from kis_assets.tables import (
 )
 
 WINDOW = 20
-"""Sessions before a day that its close is compared with."""
+"""A day's close is compared with this many earlier sessions."""
 AHEAD = timedelta(days=30)
 MOST = 10
 
@@ -50,13 +50,13 @@ _QUOTE = [
 
 @dataclass(frozen=True)
 class DayReport:
-    """A day: its quotes, what stands out in them, and what is not there.
+    """A day: its quotes, their highlights, and missing data.
 
-    `quotes` has a row a stock: the last capture's, or where none was made the daily candles'. Its
-    price is the official close where that is known, which `is_official` says; else what was seen
-    last, maybe in the after-market. `highs` and `lows` are None when no close is official, or fewer
-    than WINDOW sessions before the day are stored.
-    `condition` has rows of `dataset_condition` of the last 60 sessions.
+    `quotes` has a row per stock: from the last capture, or from the daily candles if there is no
+    capture. If `is_official`, the price is the official close; else it is the last price seen,
+    maybe of the after-market. `highs` and `lows` are None if no close is official, or if fewer than
+    WINDOW earlier sessions are stored. `condition` has rows of `dataset_condition` for the last 60
+    sessions.
     """
 
     day: date
@@ -78,7 +78,7 @@ class DayReport:
 
 
 def day_report(lake: Lake, day: date, settings: Settings) -> DayReport | None:
-    """What is stored of a day; None when it has neither captures nor daily candles."""
+    """The report of a day; None if neither captures nor daily candles are stored."""
     master = _master(lake, day)
     captured = lake.scan(PRICE_SNAPSHOTS, first=day, last=day).collect()
     quotes = (
@@ -117,7 +117,7 @@ def day_report(lake: Lake, day: date, settings: Settings) -> DayReport | None:
 
 
 def _master(lake: Lake, day: date) -> pl.DataFrame:
-    """The listed issues of the day, or of the last day before it of which they are stored."""
+    """The listed issues of the day, or of the last earlier day for which they are stored."""
     rows = lake.scan(STOCK_MASTER, first=day - timedelta(days=40), last=day).collect()
     return rows.filter(pl.col("trading_day") == pl.col("trading_day").max())
 
@@ -160,7 +160,7 @@ def _from_candles(lake: Lake, day: date, master: pl.DataFrame) -> pl.DataFrame:
             change_rate=pl.when(pl.col("base_price") > 0)
             .then(100 * pl.col("change") / pl.col("base_price"))
             .otherwise(0.0),
-            # Of other venues than KRX no price is.
+            # No price of a venue other than KRX is official.
             is_official=pl.col("is_final") & ~pl.col("source").str.contains("-"),
             upper_limit=pl.lit(None, pl.Int64),
             lower_limit=pl.lit(None, pl.Int64),
@@ -171,7 +171,7 @@ def _from_candles(lake: Lake, day: date, master: pl.DataFrame) -> pl.DataFrame:
 
 
 def _markets(quotes: pl.DataFrame) -> pl.DataFrame:
-    """A row a market: what rose and fell, and the change of its whole value in percent."""
+    """A row per market: stocks that rose and fell, and the change of market value in percent."""
     rate = pl.col("change_rate")
     before = (pl.col("base_price") * pl.col("shares")).sum()
     now = (pl.col("price") * pl.col("shares")).filter(pl.col("base_price").is_not_null()).sum()
@@ -200,8 +200,8 @@ def _extremes(
 ) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
     """Stocks that closed above, and below, every close of the sessions before.
 
-    Official closes alone are compared, of stocks with a candle in each session, and none whose base
-    price was set anew meanwhile: their prices before and after cannot be compared.
+    Only official closes are compared, of stocks with a candle in each session. Stocks whose base
+    price was reset meanwhile are left out: their prices before and after are not comparable.
     """
     before = calendar.trading_days(day - timedelta(days=2 * WINDOW + 20), day)[-WINDOW - 1 : -1]
     rows = (
@@ -235,8 +235,8 @@ def _sessions_of(
 ) -> pl.DataFrame:
     """The last 60 stored sessions of the most traded stock, with the official prices of the day.
 
-    A candle that is not final has the after-market's: those of the capture after the close take
-    their place, and without one it is left out.
+    A candle that is not final has after-market prices: those of the capture after the close replace
+    them; without such a capture the candle is left out.
     """
     if leaders.is_empty():
         return DAILY_CANDLES.empty()
@@ -269,12 +269,12 @@ def _named(actions: pl.DataFrame, master: pl.DataFrame) -> pl.DataFrame:
 
 
 def _without_price(master: pl.DataFrame, quotes: pl.DataFrame, chosen: pl.Expr) -> pl.DataFrame:
-    """The stocks that should have a price on the day and have none."""
+    """The stocks that should have a price on the day but have none."""
     return master.filter(chosen).join(quotes, on="stock_code", how="anti").sort("stock_code")
 
 
 def _stored(lake: Lake, day: date) -> pl.DataFrame:
-    """How many rows and stocks each table has of the day."""
+    """How many rows and stocks of the day each table has."""
     tables = (STOCK_MASTER, PRICE_SNAPSHOTS, ORDER_BOOKS, DAILY_CANDLES, MINUTE_CANDLES)
     counts = pl.collect_all(
         lake.scan(table, first=day, last=day).select(

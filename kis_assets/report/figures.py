@@ -1,7 +1,7 @@
-"""Indices, flows, short sales and programme trades of a day, or of the newest one before it.
+"""Indices, flows, short sales and programme trades of a day, or of the newest earlier day.
 
-They are published on the next morning: a page made in the evening has those of the session before,
-and says so.
+They are published on the next morning: a page made in the evening shows those of the session
+before, and says so.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ WHO = {
     "institutions": TOTALS["orgn"],
     "others": TOTALS["etc"],
 }
-"""The classes of investors as a page names them."""
+"""The classes of investors, as the page names them."""
 MOST = 10
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """The stocks that stand first in something, and the day it is of."""
+    """The top stocks by some figure, and its day."""
 
     title: str
     day: date
@@ -49,18 +49,18 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Figures:
-    """What is stored of figures; what is not is empty, and stands in `missing` by table."""
+    """The stored figures. Those not stored are empty, and `missing` names their tables."""
 
     indices: pl.DataFrame
-    """A row an index: name, trading_day, close, change, rate (%), trading_value (KRW)."""
+    """A row per index: name, trading_day, close, change, rate (%), trading_value (KRW)."""
     markets: pl.DataFrame
-    """A row a market: market, trading_day, and what each of `WHO` bought less sold (KRW)."""
+    """A row per market: market, trading_day, and the net purchases of each of `WHO` (KRW)."""
     rankings: list[Ranking]
     earlier: list[date]
-    """The days before the page's own that any of this is of."""
+    """The days of these figures that are earlier than the page's day."""
     missing: list[str]
     to_be_had: str
-    """What fetches `missing`, in words; empty where nothing is missing."""
+    """How to fetch `missing`, in words; empty if nothing is missing."""
 
 
 def figures(lake: Lake, day: date, names: Mapping[str, str], settings: Settings) -> Figures:

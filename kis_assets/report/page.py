@@ -1,4 +1,4 @@
-"""The page of a day: its frames as HTML that needs nothing but a browser."""
+"""The page of a day: its frames as HTML that needs only a browser."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SHOWN = {
 
 
 def drawn(report: DayReport, warn: Callable[[str], None]) -> dict[str, str]:
-    """The pictures as `data:` addresses, by name; empty text for one that cannot be drawn."""
+    """The pictures as `data:` addresses, by name; empty for a picture that cannot be drawn."""
     from kis_assets.charts import market, stock
 
     def address(draw: Callable[[], bytes]) -> str:
@@ -168,7 +168,7 @@ def _told(report: DayReport) -> tuple[str, dict[str, Any]]:
 
 
 def store(lake: Lake, day: date, html: str) -> Path:
-    """Put the page where it belongs: whoever reads it sees the old one or the new one, whole."""
+    """Store the page atomically: a reader sees the whole old page or the whole new one."""
     folder = lake.folder / "reports"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{day}.html"

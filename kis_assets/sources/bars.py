@@ -1,4 +1,4 @@
-"""Longer bars out of shorter ones, as they come: weeks and months of days, buckets of minutes."""
+"""Joins bars into longer ones on the fly: days into weeks and months, minutes into buckets."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from kis_assets.sources.record_types import ChartData, PriceType
 Bar = dict[str, Any]
 
 BUCKETS = {PriceType.MINUTE_1: 1, PriceType.MINUTE_5: 5, PriceType.MINUTE_30: 30}
-"""Minutes of a bar of these periods."""
+"""The length of bars of these periods, in minutes."""
 
 
 def refuse_unless_bars(period: PriceType, count: int) -> None:
-    """Refuse what is no period or no number of bars.
+    """Refuse an invalid period or number of bars.
 
     Raises:
-        InvalidRequest: the period is none, or the count is no number of bars.
+        InvalidRequest: the period or the count is invalid.
     """
     known: Any = period
     if not isinstance(known, PriceType):
         periods = ", ".join(map(str, PriceType))
-        raise InvalidRequest(f"{known!r} is no period: it is one of {periods}")
+        raise InvalidRequest(f"{known!r} is no period: use one of {periods}")
     if count < 1:
         raise InvalidRequest(f"count must be 1 or more, and is {count}")
 
 
 def chart(stock_code: str, bars: Iterable[Bar], period: PriceType, count: int) -> list[ChartData]:
-    """The newest `count` bars of a period, out of days or minutes that come newest first.
+    """The newest `count` bars of a period, from days or minutes that come newest first.
 
-    No more of them are taken than are needed.
+    Takes no more of them than necessary.
     """
-    made = (join(list(group)) for _, group in groupby(bars, _shared(period)))
+    made = (join(list(group)) for _, group in groupby(bars, _group_key(period)))
     return [
         ChartData(
             stock_code=stock_code,
@@ -54,7 +54,7 @@ def chart(stock_code: str, bars: Iterable[Bar], period: PriceType, count: int) -
 
 
 def join(bars: list[Bar]) -> Bar:
-    """Bars that follow one another, newest first, as one; it is dated like the newest.
+    """Joins consecutive bars, newest first, into one with the date of the newest.
 
     Days without a trade, or with off-hours trades alone, have no prices but the close: they are
     left out unless all are such. Days before a split or the like are put on the share count after
@@ -93,12 +93,12 @@ def _rebased(bars: list[Bar]) -> list[Bar]:
 
 
 def bucket(started_at: datetime, period: PriceType) -> datetime:
-    """The start of the bar of that period in which a minute lies."""
+    """The start of the bar of this period that holds a minute."""
     return started_at - timedelta(minutes=started_at.minute % BUCKETS[period])
 
 
-def _shared(period: PriceType) -> Callable[[Bar], object]:
-    """What the bars have in common that make one of the period."""
+def _group_key(period: PriceType) -> Callable[[Bar], object]:
+    """The key that bars of the same longer bar share."""
     if period in BUCKETS:
         return lambda bar: (bar["session"], bucket(bar["started_at"], period))
     if period is PriceType.WEEKLY:

@@ -1,4 +1,4 @@
-"""Where market data comes from, for programs that ask for one stock or for a few."""
+"""The interface of market data for programs that request one stock or a few."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class DataSource(ABC):
     """A source of market data. Thread-safe; close it, or use it as a context manager."""
 
     tables: TableSource
-    """The same source for assets: rows of whole tables, which no cache gives."""
+    """The same source for assets: rows of whole tables, never from a cache."""
 
     tally: Tally
 
     _workers: int = 10
-    """Requests in flight unless a caller says otherwise."""
+    """The default number of concurrent requests."""
 
     @property
     def name(self) -> str:
@@ -49,11 +49,11 @@ class DataSource(ABC):
 
     @property
     def client(self) -> Self:
-        """The source itself, which is what `source.client.warm_cache(...)` means to warm."""
+        """The source itself, for calls such as `source.client.warm_cache(...)`."""
         return self
 
     def get_current_price(self, stock_code: str, venue: Venue | None = None) -> CurrentPrice:
-        """The quote of one stock now, on the venue of the settings unless another is named.
+        """The current quote of one stock, on the venue of the settings unless another is given.
 
         Raises:
             InvalidRequest: there is no such stock.
@@ -80,17 +80,17 @@ class DataSource(ABC):
     ) -> list[ChartData]:
         """The newest `count` bars, newest first, raw prices; fewer where history is shorter.
 
-        Weeks and months are made of days and dated by their last trading day; a price that a split
-        moved within one is not adjusted. Bars of 5 and 30 minutes are made of minutes and dated by
-        their start, the closing auction being one of its own and none of two sessions; minutes
-        without a trade are left out. Minutes are on the split-adjusted axis of now.
+        Weeks and months are made of days and have the date of their last trading day; prices are
+        not adjusted for a split within them. Bars of 5 and 30 minutes are made of minutes and have
+        the time of their start. The closing auction is a separate bar, and no bar covers two
+        sessions. Minutes without a trade are left out. Minutes are adjusted for splits up to now.
         """
 
     @abstractmethod
     def get_stock_info(self, stock_code: str) -> StockInfo:
-        """Slow facts of one stock."""
+        """Slowly changing facts of one stock."""
 
-    # Many stocks for a program: one that fails stops no other, only a refused key stops them all.
+    # Many stocks: a failed stock does not stop the others; a refused key stops all.
 
     def get_current_prices_batch(
         self,
@@ -100,8 +100,8 @@ class DataSource(ABC):
     ) -> BatchResult[CurrentPrice]:
         """The quotes of many stocks.
 
-        `max_workers` bounds the requests in flight, as many as the source likes when None. What
-        went wrong stands under `failed`.
+        `max_workers` bounds the concurrent requests; None takes the source's default. Errors are
+        under `failed`.
 
         Raises:
             AuthenticationFailed, NotSupported: what stops one stops all.
@@ -156,15 +156,15 @@ class DataSource(ABC):
         data_types: Iterable[str] = ("price", "chart", "info"),
         max_workers: int | None = None,
     ) -> dict[str, Any]:
-        """Ask for stocks now, so that they are answered at once later where there is a cache.
+        """Request stocks now, so that a cache answers them at once later.
 
-        `data_types` are any of price, chart, info and orderbook.
+        `data_types` holds any of price, chart, info and orderbook.
 
         Returns:
-            For each type how many `succeeded` and `failed`, and `total_duration_seconds`.
+            For each type the counts `succeeded` and `failed`, and `total_duration_seconds`.
 
         Raises:
-            InvalidRequest: there is no such type.
+            InvalidRequest: a type is unknown.
             AuthenticationFailed, NotSupported: what stops one stops all.
         """
         started = time.monotonic()
@@ -192,22 +192,21 @@ class DataSource(ABC):
         on_trade: OnTrade | None = None,
         on_order_book: OnBook | None = None,
     ) -> Feed:
-        """Trades and order books as they happen, handed to functions until the feed is closed.
+        """Pass trades and order books to functions as they happen, until the feed is closed.
 
-        With a cache in front, quotes of these stocks stay up to date: who asks for one costs no
-        request.
+        With a cache, quotes of these stocks stay up to date and need no request.
 
         Args:
-            stock_codes: up to 41 a key with one function, 20 with both.
-            on_trade: told each trade, in a thread of the feed.
-            on_order_book: told each order book.
+            stock_codes: up to 41 per key with one function, 20 with both.
+            on_trade: called with each trade, in a thread of the feed.
+            on_order_book: called with each order book.
 
         Returns:
-            The feed: `change(codes)` follows others, `wait(seconds)` waits for its end, and
-            `close()` or leaving a `with` ends it.
+            The feed: `change(codes)` follows other stocks, `wait(seconds)` waits for its end, and
+            `close()` or the end of a `with` block ends it.
 
         Raises:
-            InvalidRequest: a code is none, or they are more than the keys take.
+            InvalidRequest: a code is invalid, or there are more codes than the keys take.
             NotSupported: the source has no feed.
         """
         raise self.tables.lacks("a real-time feed")
@@ -215,20 +214,20 @@ class DataSource(ABC):
     def keep_prices(  # noqa: B027 - most keep nothing
         self, rows: pl.DataFrame, captured_at: datetime
     ) -> None:
-        """Give programs what was captured at that moment, where there is a cache.
+        """Put a capture of that moment into the cache, if there is one, for programs.
 
-        `rows` are those of `price_snapshots`.
+        `rows` are rows of `price_snapshots`.
         """
 
     def invalidate_chart(self, stock_code: str) -> None:  # noqa: B027 - most keep nothing
-        """Drop what is kept of a stock's bars, as after a corporate action."""
+        """Drop the cached bars of a stock, for example after a corporate action."""
 
     def standing(self) -> dict[str, Any]:
-        """What `monitoring.status.snapshot` tells; nothing where no process shares anything."""
+        """The result of `monitoring.status.snapshot`; empty if no state is shared."""
         return {}
 
     def _rest(self) -> None:  # noqa: B027 - most sources have nothing to wait for
-        """Wait until what failed for a passing reason is worth asking again."""
+        """Wait until a request that failed for a passing reason is worth a retry."""
 
     @abstractmethod
     def close(self) -> None:

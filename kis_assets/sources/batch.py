@@ -1,6 +1,6 @@
-"""The same question about many stocks for a program: results, failures and figures in one answer.
+"""The same request for many stocks: results, failures and figures in one answer.
 
-How requests are kept bounded and failures apart stands in `transport.fan_out`.
+`transport.fan_out` bounds the requests and collects the failures.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 EVERY = 100
-"""Stocks from one log line to the next."""
+"""How many stocks lie between two log lines."""
 
 
 class BatchStats(TypedDict):
-    """How a batch went."""
+    """Figures of a batch."""
 
     succeeded: int
     failed: int
@@ -33,7 +33,7 @@ class BatchStats(TypedDict):
 
 
 class BatchResult(TypedDict, Generic[T]):
-    """What a batch gives: the records by code, what went wrong by code, and how it went."""
+    """The result of a batch: records by code, errors by code, and figures."""
 
     success: dict[str, T]
     failed: dict[str, KISError]
@@ -44,33 +44,33 @@ def checked(stock_code: str | int) -> str:
     """The code that is meant; see `exchange.stocks.code_of`.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: it is no stock code.
     """
     code = stocks.code_of(stock_code)
     if code is None:
         raise InvalidRequest(
-            f"{stock_code!r} is no stock code: it is a text of six digits or capital letters, such "
-            'as "005930"'
+            f"{stock_code!r} is no stock code: a code is text of six digits or capital letters, "
+            'such as "005930"'
         )
     return code
 
 
 def several(stock_codes: Iterable[str]) -> list[str]:
-    """Those codes, each once.
+    """These codes without duplicates.
 
     Raises:
-        InvalidRequest: it is one code, or no list at all.
+        InvalidRequest: it is a single code, or no list.
     """
     known: Any = stock_codes
     if isinstance(known, str | bytes) or not isinstance(known, Iterable):
-        raise InvalidRequest(f'a list of stock codes is wanted, such as ["005930"], not {known!r}')
+        raise InvalidRequest(f'expected a list of stock codes such as ["005930"], not {known!r}')
     return list(dict.fromkeys(stock_codes))
 
 
 class Batch(Generic[T]):
-    """A batch under way: takes each record, counts, reports, and sums up.
+    """A running batch: collects records, logs progress, and makes the result.
 
-    A code given twice is asked for once; one that is none has failed from the start.
+    A code given twice is requested once; an invalid code fails at once.
     """
 
     def __init__(
@@ -93,18 +93,18 @@ class Batch(Generic[T]):
             self.refused(code, error)
 
     def run(self, ask: Callable[[str], T], workers: int, rest: Callable[[], None]) -> None:
-        """Ask for every code that is left, `workers` at a time."""
+        """Request all remaining codes, `workers` at a time."""
         failed = each(self.codes, ask, self.took, workers=max(1, workers), rest=rest)
         for code, error in failed.items():
             self.refused(code, error)
 
     def took(self, code: str, record: T) -> None:
-        """A stock is done."""
+        """Add the record of a stock."""
         self._success[code] = record
         self._report(code)
 
     def refused(self, code: str, error: KISError) -> None:
-        """A stock has failed for good."""
+        """Add the final failure of a stock."""
         self._failed[code] = error
         self._report(code)
 
@@ -116,7 +116,7 @@ class Batch(Generic[T]):
             self._progress(self._completed, self._total, code)
 
     def result(self) -> BatchResult[T]:
-        """What came of it."""
+        """The result of the batch."""
         seconds = time.monotonic() - self._started
         return {
             "success": self._success,

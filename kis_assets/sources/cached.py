@@ -1,7 +1,6 @@
-"""A cache in front of a source: what was just asked for is not asked for again. No requests here.
+"""A cache in front of a source: recently requested records are not requested again.
 
-How records are kept, and asked for once at a time, stands in `read_through`. What the assets store
-always comes from the source.
+`read_through` keeps records and combines identical requests. Assets always read from the source.
 """
 
 from __future__ import annotations
@@ -37,18 +36,18 @@ if TYPE_CHECKING:
 
 
 def namespace(settings: Settings) -> str:
-    """What keeps the records of servers, venues and replays apart."""
+    """The prefix of keys, different for servers, venues and replays."""
     origin = f"{settings.source_name}|{settings.base_url}|{settings.kis_replay_at}"
     return f"{settings.environment}-{hashlib.sha256(origin.encode()).hexdigest()[:8]}:"
 
 
 def open_store(settings: Settings) -> Store:
-    """The store of these settings, in which records of no other server or venue are found."""
+    """The store of these settings, without records of other servers or venues."""
     return open_state(settings).store(namespace(settings))
 
 
 class CachedDataSource(DataSource):
-    """A source with a cache in front; `clocks` are those of `Records`, for tests."""
+    """A source with a cache in front; `clocks` goes to `Records`, for tests."""
 
     def __init__(self, source: DataSource, store: Store, settings: Settings, **clocks: Any) -> None:
         self.source = source
@@ -112,7 +111,7 @@ class CachedDataSource(DataSource):
         max_workers: int | None = None,
         progress_callback: Progress | None = None,
     ) -> BatchResult[CurrentPrice]:
-        """See `DataSource.get_current_prices_batch`; only what is missing is asked for."""
+        """See `DataSource.get_current_prices_batch`; requests only records not in the cache."""
         return self._records.many(
             Batch[CurrentPrice](stock_codes, "prices", progress_callback),
             self._price_key,
@@ -127,7 +126,7 @@ class CachedDataSource(DataSource):
         max_workers: int | None = None,
         progress_callback: Progress | None = None,
     ) -> BatchResult[OrderBook]:
-        """See `DataSource.get_order_books_batch`; only what is missing is asked for."""
+        """See `DataSource.get_order_books_batch`; requests only records not in the cache."""
         return self._records.many(
             Batch[OrderBook](stock_codes, "order books", progress_callback),
             self._book_key,
@@ -144,7 +143,7 @@ class CachedDataSource(DataSource):
         max_workers: int | None = None,
         progress_callback: Progress | None = None,
     ) -> BatchResult[list[ChartData]]:
-        """See `DataSource.get_chart_data_batch`; only what is missing is asked for."""
+        """See `DataSource.get_chart_data_batch`; requests only records not in the cache."""
         return self._records.many(
             Batch[list[ChartData]](stock_codes, "charts", progress_callback),
             lambda code: self._chart_key(code, period, count),
@@ -160,7 +159,7 @@ class CachedDataSource(DataSource):
         on_trade: OnTrade | None = None,
         on_order_book: OnBook | None = None,
     ) -> Feed:
-        """See `DataSource.stream`; each second the newest trade of a stock is its quote."""
+        """See `DataSource.stream`; each second the newest trade of a stock updates its quote."""
 
         def put(quote: CurrentPrice) -> None:
             kept = {self._price_key(quote.stock_code): quote}
@@ -178,7 +177,7 @@ class CachedDataSource(DataSource):
         trades = None if is_of_books else take
         return self.source.stream(stock_codes, on_trade=trades, on_order_book=on_order_book)
 
-    # What is known beside
+    # Contents and statistics of the cache
 
     def keep_prices(self, rows: pl.DataFrame, captured_at: datetime) -> None:
         """See `DataSource.keep_prices`."""

@@ -1,4 +1,4 @@
-"""KIS alone, for a program or a notebook that needs no settings file: source and cache in one.
+"""KIS for a program or a notebook without a settings file: source and cache in one.
 
 with KISAPIClient(app_key, app_secret, use_virtual=False) as client:
     client.get_chart_data("005930", PriceType.MINUTE_5, 30)
@@ -28,8 +28,8 @@ class KISAPIClient(CachedDataSource):
     Args:
         app_key: the app key; unused with `use_mock`.
         app_secret: its secret.
-        use_virtual: the virtual server, which lacks much; see README.
-        use_mock: ask nobody: an invented market in this process, the same every time.
+        use_virtual: use the virtual server, which lacks many services; see README.
+        use_mock: send no request, but use an invented market in this process, always the same.
 
     Raises:
         SettingsError: key or secret is missing, or a variable of the environment is wrong.
@@ -68,13 +68,13 @@ class KISAPIClient(CachedDataSource):
 
 
 def create_client(use_mock: bool | None = None) -> KISAPIClient:
-    """A client by the environment and `.env`: KIS with credentials, else mock.
+    """A client from the environment and `.env`: KIS if credentials are set, else mock.
 
     Args:
-        use_mock: True or False decides, whatever is set.
+        use_mock: True or False overrides the settings.
 
     Raises:
-        SettingsError: KIS is asked for and no credentials are set, or a variable is wrong.
+        SettingsError: KIS is requested without credentials, or a variable is wrong.
     """
     wanted = None if use_mock is None else "mock" if use_mock else "kis"
     settings = Settings.load(data_source_type=wanted)

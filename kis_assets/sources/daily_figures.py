@@ -1,7 +1,7 @@
-"""Days of many stocks from services that tell a stretch of days in one answer.
+"""Daily figures of many stocks from services that return many days in one answer.
 
-A stock is asked once for all the days that an answer holds. What it tells of earlier months is
-kept, and a backfill, which makes the newest month first, finds it there.
+Days of earlier months in an answer are kept. A backfill, which starts with the newest month, uses
+them later.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from kis_assets.tables import Table
 from kis_assets.transport.fan_out import Progress, counted, each
 
 _TAIL = "end"
-"""What the span of a month is called of which the last days alone are kept."""
+"""The name of a kept span that holds only the last days of a month."""
 NO_ROW = "KIS has no row of it in these days"
 
 
 class DailyFigures:
-    """Asks these services; what came for earlier months is kept in `history`."""
+    """Sends requests to these services; keeps days of earlier months in `history`."""
 
     def __init__(self, client: Client, history: History, workers: int, source: str) -> None:
         self._client = client
@@ -58,7 +58,7 @@ class DailyFigures:
             same = told.setdefault(_figures(found), code)
             if service.is_own and same != code:
                 failed[code] = UnexpectedAnswer(
-                    f"KIS tells of {code} what it tells of {same}", stock_code=code
+                    f"KIS has the same figures for {code} as for {same}", stock_code=code
                 )
                 return
             fetched_at = found[0].get("fetched_at") or self._client.settings.now()
@@ -88,7 +88,7 @@ class DailyFigures:
         earlier: list[Day] = []
 
         def ask() -> list[Day]:
-            # The end of the month may have come with the month after it.
+            # The end of the month may have come with an answer for the next month.
             tail = self._history.kept(code, f"{span}:{_TAIL}") or []
             until = tail[-1]["trading_day"] - timedelta(days=1) if tail else last
             found = days(self._client, service, code, first, until)
@@ -104,7 +104,7 @@ class DailyFigures:
         return found
 
     def _keep(self, table: Table, code: str, first: date, earlier: list[Day]) -> None:
-        """Keep what an answer told of months before `first`: whole ones and the end of one more."""
+        """Keep an answer's days before `first`: complete months, and the end of one more."""
         if not earlier:
             return
         now = self._client.settings.now()
@@ -117,7 +117,7 @@ class DailyFigures:
             if not sessions or not inside:
                 return
             span = f"{table.name}:{begins}:{month_ends}"
-            # A month that begins before the oldest day told may lack days.
+            # The month of the oldest day may be incomplete.
             is_whole = sessions[0] >= oldest
             kept = [day | {"fetched_at": now} for day in inside]
             self._history.keep({code: kept}, span if is_whole else f"{span}:{_TAIL}", month_ends)
@@ -127,7 +127,7 @@ class DailyFigures:
 
 
 def _figures(found: list[Day]) -> tuple[Any, ...]:
-    """What is told, without when it was."""
+    """The figures of these days, without their time of fetching."""
     return tuple(
         tuple(value for name, value in day.items() if name != "fetched_at") for day in found
     )

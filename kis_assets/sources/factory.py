@@ -1,4 +1,4 @@
-"""Which source is in use. Importing this loads none of them."""
+"""Creates the source in use. The import of this module loads no source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class DataSourceType(Enum):
-    """The sources that can be asked for."""
+    """The available sources."""
 
     KIS = "kis"
     KRX = "krx"
@@ -23,14 +23,14 @@ class DataSourceType(Enum):
 def create_data_source(
     source_type: DataSourceType | str | None = None, settings: Settings | None = None
 ) -> DataSource:
-    """The source asked for, else that of `DATA_SOURCE_TYPE`, else KIS with credentials, else mock.
+    """The given source, else that of `DATA_SOURCE_TYPE`, else KIS with credentials, else mock.
 
     Args:
         source_type: kis, krx or mock, instead of what the settings say.
         settings: those to take; the environment's and `.env`'s when None.
 
     Raises:
-        SettingsError: the source cannot be had with these settings; the message says why.
+        SettingsError: these settings do not allow the source; the message says why.
     """
     if isinstance(source_type, DataSourceType):
         source_type = source_type.value

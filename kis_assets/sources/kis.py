@@ -1,4 +1,4 @@
-"""KIS as a source for programs: its answers as records. Making requests is the client's."""
+"""KIS as a source for programs: its answers as records. The client sends the requests."""
 
 from __future__ import annotations
 
@@ -38,9 +38,8 @@ if TYPE_CHECKING:
 class KISDataSource(DataSource):
     """Market data of KIS's real or virtual server.
 
-    `workers` bounds the requests in flight. `store` keeps history that was fetched lest a run die,
-    and which stocks are listed, unless `listed` keeps these. The rest is what `Client` is opened
-    with.
+    `workers` bounds the concurrent requests. `store` keeps fetched history in case a run dies; it
+    also keeps the list of stocks, unless `listed` does. Other arguments go to `Client`.
     """
 
     _tables: type[KISTables] = KISTables
@@ -63,7 +62,7 @@ class KISDataSource(DataSource):
         self.tables = self._tables(self._client, self._listing, history, workers)
 
     def close(self) -> None:
-        """Close connections and the files that processes share."""
+        """Close connections and shared files."""
         self._client.close()
 
     def standing(self) -> dict[str, Any]:
@@ -71,7 +70,7 @@ class KISDataSource(DataSource):
         return snapshot(self._settings)
 
     def get_current_price(self, stock_code: str, venue: Venue | None = None) -> CurrentPrice:
-        """The quote of one stock now; name and market cap come from the master files."""
+        """The current quote of one stock; name and market cap come from the master files."""
         stock_code = checked(stock_code)
         client = self._client.asking(venue=venue)
         quote = quotes.price(client, stock_code)
@@ -83,7 +82,7 @@ class KISDataSource(DataSource):
         max_workers: int | None = None,
         progress_callback: Progress | None = None,
     ) -> BatchResult[CurrentPrice]:
-        """The quotes of many stocks: 30 a request (real server) or one by one (virtual server)."""
+        """The quotes of many stocks: 30 per request (real server) or one (virtual server)."""
         batch = Batch[CurrentPrice](stock_codes, "prices", progress_callback)
         venue = self._client.venue
         failed = quotes.each_price(
@@ -114,7 +113,7 @@ class KISDataSource(DataSource):
         )
 
     def get_order_book(self, stock_code: str, venue: Venue | None = None) -> OrderBook:
-        """The order book of one stock now; the name comes from the master files."""
+        """The current order book of one stock; the name comes from the master files."""
         stock_code = checked(stock_code)
         day = calendar.latest_session(self._settings.now()).day
         book = order_books.order_book(self._client.asking(venue=venue), stock_code, day)
@@ -138,7 +137,7 @@ class KISDataSource(DataSource):
         on_order_book: OnBook | None = None,
     ) -> Feed:
         """See `DataSource.stream`."""
-        from kis_assets.kis.feed import Feed  # takes the library of web sockets along
+        from kis_assets.kis.feed import Feed  # imports the WebSocket library
 
         listener = Listener(on_trade, on_order_book)
         return Feed(self._settings, map(checked, stock_codes), listener.kinds, listener.take)
@@ -150,7 +149,7 @@ class KISDataSource(DataSource):
         count: int = 100,
         venue: Venue | None = None,
     ) -> list[ChartData]:
-        """The newest `count` bars, newest first; only what they need is asked for."""
+        """The newest `count` bars, newest first, with as few requests as possible."""
         stock_code = checked(stock_code)
         refuse_unless_bars(period, count)
         client = self._client.asking(venue=venue)
@@ -162,7 +161,7 @@ class KISDataSource(DataSource):
         return chart(stock_code, shorter, period, count)
 
     def get_stock_info(self, stock_code: str) -> StockInfo:
-        """Slow facts of one stock; from the master files of today where KIS has no such service."""
+        """Facts of one stock; from today's master files if the server lacks the service."""
         stock_code = checked(stock_code)
         try:
             facts = stock_info.stock_info(self._client, stock_code)
@@ -175,7 +174,7 @@ class KISDataSource(DataSource):
 
 
 def _levels(book: Mapping[str, Any], side: str) -> tuple[OrderBookLevel, ...]:
-    """The levels that there are."""
+    """The levels that have a price."""
     return tuple(
         OrderBookLevel(price, book[f"{side}_volume_{n}"])
         for n in range(1, LEVELS + 1)

@@ -20,11 +20,11 @@ _MINUTE_COLUMNS = (
     *("open", "high", "low", "close", "volume", "trading_value"),
 )
 _BLOCK = 100
-"""Stocks whose minutes are put together at once."""
+"""How many stocks' minutes are joined at once."""
 
 
 def stamped(rows: pl.DataFrame, table: Table, source: str, fetched_at: datetime) -> pl.DataFrame:
-    """Rows with their origin, in the columns of their table."""
+    """Rows with source and time of fetching, in the columns of their table."""
     schema = table.schema
     return rows.with_columns(
         source=pl.lit(source),
@@ -33,7 +33,7 @@ def stamped(rows: pl.DataFrame, table: Table, source: str, fetched_at: datetime)
 
 
 def days(bars: list[dict[str, Any]], stock_code: str, source: str, now: datetime) -> pl.DataFrame:
-    """Rows of `daily_candles` of one stock; bars that were kept say when they were fetched."""
+    """Rows of `daily_candles` of one stock; kept bars have their own time of fetching."""
     rows = frame([bar | {"stock_code": stock_code} for bar in bars], DAILY_CANDLES.schema)
     return stamped(rows, DAILY_CANDLES, source, bars[0].get("fetched_at") or now)
 
@@ -46,10 +46,10 @@ def minutes(bars: list[dict[str, Any]]) -> pl.DataFrame:
 def joined_minutes(
     found: dict[str, tuple[pl.DataFrame, datetime]], trading_day: date, source: str
 ) -> pl.DataFrame:
-    """Rows of `minute_candles` out of each stock's minutes, and when they were fetched.
+    """Rows of `minute_candles` from each stock's minutes and their time of fetching.
 
-    They are in the order in which the lake stores them. It empties `found`. Half a million rows:
-    what is in order need not be sorted, and frames by the thousand take twice the memory of a few.
+    Rows are in stored order, and `found` is emptied. This matters for half a million rows: sorted
+    rows need no sort, and a thousand frames take twice the memory of a few.
     """
     blocks = [MINUTE_CANDLES.empty()]
     codes = sorted(found)
@@ -64,7 +64,7 @@ def joined_minutes(
 
 
 def without_doubt(rows: pl.DataFrame, told: list[Told], day: date | None) -> pl.DataFrame:
-    """Rows of which none is called final that the correction of last night has not come to."""
+    """The rows, with `is_final` false for stocks that KIS has not corrected last night."""
     late = finality.not_corrected(told)
     if not late:
         return rows

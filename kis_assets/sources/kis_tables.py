@@ -1,4 +1,4 @@
-"""KIS as a source for assets: its answers as rows of tables. Making requests is the client's."""
+"""KIS as a source for assets: its answers as rows of tables. The client sends the requests."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ log = logging.getLogger(__name__)
 V = TypeVar("V")
 
 PATIENCE = 900.0
-"""Seconds that a request among thousands stands in the quota's queue: captures go before it."""
+"""Seconds that one of thousands of requests may wait in the quota's queue, behind captures."""
 WITNESSES = 3
-"""Stocks asked whether there is a session on a day."""
+"""How many stocks are checked for a session on a day."""
 NO_BAR = "KIS has no bar of it in these days"
 NO_STOCK = "KIS knows no such stock"
 
 
 class KISTables(TableSource):
-    """Rows of KIS's real or virtual server; `history` knows what was fetched before."""
+    """Rows of KIS's real or virtual server; `history` keeps rows fetched earlier."""
 
     name = "kis"
 
@@ -78,7 +78,7 @@ class KISTables(TableSource):
     def stock_master(self, trading_day: date) -> pl.DataFrame:
         """Every listed issue of KOSPI, KOSDAQ and KONEX, from three files that need no key.
 
-        On NXT, those that it trades: two files more.
+        On NXT, the issues that it trades, which takes two more files.
         """
         issues = master_files.issues(self._client).with_columns(trading_day=pl.lit(trading_day))
         if self._settings.kis_venue is Venue.NXT:
@@ -89,9 +89,10 @@ class KISTables(TableSource):
     def stock_info(
         self, stocks: pl.DataFrame, month: date, progress: Progress | None = None
     ) -> Fetched:
-        """Slow facts of `stocks`: one a request, or the master files where KIS has no such service.
+        """Slowly changing facts of `stocks`: one per request, or from the master files.
 
-        What the master files lack is null, and the number of shares is to the thousand there.
+        The master files are used if the server lacks the service. Facts that they lack are null,
+        and their number of shares is rounded to thousands.
         """
         rows: list[dict[str, Any]] = []
         same = {"info_month": month.replace(day=1), "source": self.name}
@@ -116,20 +117,20 @@ class KISTables(TableSource):
         return Fetched(frame(rows, STOCK_INFO.schema), failed, absent)
 
     def market_days(self, first: date, last: date) -> dict[date, bool]:
-        """Whether the exchange opens, for each day from `first` at least as far as KIS tells.
+        """Whether the exchange opens, for each day from `first` on that KIS states.
 
-        KIS wants to be asked about once a day.
+        KIS asks for at most about one call a day.
         """
         return kis_calendar.market_days(self._client, first, last)
 
     def corporate_actions(self, month: date) -> pl.DataFrame:
         """Rows of `corporate_actions` that took effect in a month, as the depository has them.
 
-        Six lists of all stocks, for the months in which they may have been announced. Actions of
-        issues without a short code of six characters, which are not listed, are left out.
+        Reads six lists of all stocks, for all months of possible announcements. Issues without a
+        short code of six characters are not listed and are left out.
 
         Raises:
-            UnexpectedAnswer: a list that cannot be right; nothing of any list is given then.
+            UnexpectedAnswer: one list is inconsistent; then no rows are returned.
         """
         rows = corporate_actions.in_month(self._client, month)
         return stamped(rows, CORPORATE_ACTIONS, self.name, self._settings.now())
@@ -143,7 +144,7 @@ class KISTables(TableSource):
         captured_at: datetime,
         progress: Progress | None = None,
     ) -> Fetched:
-        """Quotes of `stocks`: 30 a request (real server) or one by one (virtual server)."""
+        """Quotes of `stocks`: 30 per request (real server) or one (virtual server)."""
         self._refuse_another_day(stocks, trading_day)
         codes = stocks["stock_code"].to_list()
         known = stocks.select("stock_code", "stock_name", "listed_shares").iter_rows()
@@ -153,7 +154,7 @@ class KISTables(TableSource):
         def take(code: str, quote: dict[str, Any]) -> None:
             name, shares = listed[code]
             own = {"stock_name": name, "market_cap": quotes.market_cap(quote["price"], shares)}
-            found[code] = quote | own | self._seen(code, trading_day, captured_at)
+            found[code] = quote | own | self._capture_columns(code, trading_day, captured_at)
 
         failed = quotes.each_price(self._patient, codes, take, self._workers, progress)
         absent = _unknown(failed, "KIS has no price of it")
@@ -167,26 +168,30 @@ class KISTables(TableSource):
         captured_at: datetime,
         progress: Progress | None = None,
     ) -> Fetched:
-        """Order books of `stocks`: one a request, so that they are minutes apart."""
+        """Order books of `stocks`: one per request, so the books may be minutes apart."""
         self._refuse_another_day(stocks, trading_day)
         rows: list[dict[str, Any]] = []
         failed = self._each(
             stocks["stock_code"],
             lambda code: order_books.order_book(self._patient, code, trading_day),
-            lambda code, book: rows.append(book | self._seen(code, trading_day, captured_at)),
+            lambda code, book: rows.append(
+                book | self._capture_columns(code, trading_day, captured_at)
+            ),
             progress,
         )
         absent = _unknown(failed, "KIS has no order book of it")
         return Fetched(frame(rows, ORDER_BOOKS.schema), failed, absent)
 
     def _refuse_another_day(self, stocks: pl.DataFrame, trading_day: date) -> None:
-        """Quotes carry no date: busy stocks tell by their daily bars whether it is that day's."""
+        """Check the day by the daily bars of busy stocks: quotes have no date."""
         busy = stocks.sort("previous_volume", descending=True, nulls_last=True)
         witnesses = busy["stock_code"].head(WITNESSES).to_list()
         daily_candles.refuse_no_session(self._patient, witnesses, trading_day)
 
-    def _seen(self, stock_code: str, trading_day: date, captured_at: datetime) -> dict[str, Any]:
-        """What stands beside a quote and a book: when it was seen, and in which session."""
+    def _capture_columns(
+        self, stock_code: str, trading_day: date, captured_at: datetime
+    ) -> dict[str, Any]:
+        """The common columns of quotes and books: when they were captured, and in which session."""
         now = self._settings.now()
         return {
             "stock_code": stock_code,
@@ -206,10 +211,10 @@ class KISTables(TableSource):
         progress: Progress | None = None,
         regular_only: Collection[str] = (),
     ) -> Fetched:
-        """Minutes of one day: up to 6 requests a stock, 4 without an after-market.
+        """Minutes of one day: up to 6 requests per stock, 4 without an after-market.
 
-        From the chart of today it is 21 and 13: that serves the regular session while it runs, and
-        is all that the virtual server has.
+        From the chart of today it is 21 and 13. That chart is used during the regular session, and
+        is the only one on the virtual server.
         """
         minute_candles.kept_session(trading_day, self._client.clock.now())
         without = frozenset(regular_only)
@@ -246,14 +251,14 @@ class KISTables(TableSource):
         last: date,
         progress: Progress | None = None,
     ) -> Fetched:
-        """Raw daily bars: a request for up to 100 days of a stock.
+        """Raw daily bars: one request for up to 100 days of a stock.
 
-        Those of the day before are only called final where what KIS states beside them agrees.
+        A bar of the day before is final only if it agrees with the close that KIS states beside it.
         """
         frames: list[pl.DataFrame] = []
         absent: dict[str, str] = {}
         told: list[Told] = []
-        # Which close KIS states on another venue is not known.
+        # It is unknown which close KIS states on another venue.
         is_krx = self._settings.kis_venue is Venue.KRX
         doubted = finality.doubted_day(self._settings.now()) if is_krx else None
 
@@ -292,7 +297,7 @@ class KISTables(TableSource):
         last: date,
         progress: Progress | None = None,
     ) -> Fetched:
-        """See `TableSource.daily_figures`: a request for as many days as an answer holds."""
+        """See `TableSource.daily_figures`: one request for as many days as an answer holds."""
         fetch = DailyFigures(self._patient, self._history, self._workers, self.name)
         return fetch.fetch(table, service, codes, first, last, progress)
 
@@ -311,13 +316,15 @@ class KISTables(TableSource):
         captured_at: datetime,
         progress: Progress | None = None,
     ) -> Fetched:
-        """What each stock is valued at now: a request a stock."""
+        """The current valuation of each stock: one request per stock."""
         self._refuse_another_day(stocks, trading_day)
         rows: list[dict[str, Any]] = []
         failed = self._each(
             stocks["stock_code"],
             lambda code: valuations.valuation(self._patient, code),
-            lambda code, found: rows.append(found | self._seen(code, trading_day, captured_at)),
+            lambda code, found: rows.append(
+                found | self._capture_columns(code, trading_day, captured_at)
+            ),
             progress,
         )
         absent = _unknown(failed, "KIS has no price of it")
@@ -326,7 +333,7 @@ class KISTables(TableSource):
     def financial_statements(
         self, stocks: pl.DataFrame, month: date, progress: Progress | None = None
     ) -> Fetched:
-        """Statements of each company as KIS has them now: six requests a company."""
+        """Statements of each company as KIS has them now: six requests per company."""
         ends = dict(stocks.select("stock_code", "settlement_month").iter_rows())
         rows: list[dict[str, Any]] = []
         absent: dict[str, str] = {}
@@ -370,10 +377,10 @@ class KISTables(TableSource):
     def recent_candles(
         self, stock_codes: Collection[str], progress: Progress | None = None
     ) -> Fetched:
-        """See `TableSource.recent_candles`: inquire-daily-price, a request a stock.
+        """See `TableSource.recent_candles`: inquire-daily-price, one request per stock.
 
-        Once the last trade of a day is over, an answer serves until the next session opens, or
-        until another day's candles become final.
+        After the last trade of a day, an answer is reused until the next session opens, or until
+        another day's candles become final.
         """
         now = self._settings.now()
         session = calendar.latest_session(now)
@@ -399,7 +406,7 @@ class KISTables(TableSource):
         last: date,
         progress: Progress | None = None,
     ) -> Fetched:
-        """See `TableSource.adjusted_candles`: the daily chart, a request a stock."""
+        """See `TableSource.adjusted_candles`: the daily chart, one request per stock."""
         return self._days(
             stock_codes,
             lambda code: daily_candles.daily_page(self._patient, code, first, last, adjusted=True),
@@ -443,7 +450,7 @@ class KISTables(TableSource):
 
 
 def _unknown(failed: dict[str, KISError], reason: str) -> dict[str, str]:
-    """Take out of `failed` what KIS does not know: nothing went wrong there."""
+    """Remove unknown codes from `failed`, and return them: they are not errors."""
     unknown = [code for code, error in failed.items() if isinstance(error, InvalidRequest)]
     for code in unknown:
         del failed[code]

@@ -1,7 +1,7 @@
 """KRX as a source for programs: daily bars and facts of a stock. No quotes, no order books.
 
-One request is one market and day, and `krx.markets` keeps what it gave: the chart of a second
-stock asks for nothing.
+One request covers one market and day, and `krx.markets` keeps the answer: the chart of a second
+stock needs no request.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from kis_assets.sources.krx_tables import KRXTables
 from kis_assets.sources.record_types import ChartData, PriceType, StockInfo
 
 AHEAD = 20
-"""Days asked for at once where a chart needs more and nobody knows how many."""
+"""How many days are requested at once if a chart needs an unknown number of days."""
 
 
 class KRXDataSource(DataSource):
-    """KRX's Open API. `transport` replaces the network, `wall_clock` counts the calls of a day.
+    """KRX's Open API. `transport` replaces the network; `wall_clock` is for the calls of a day.
 
     Raises:
         AuthenticationFailed: `KRX_API_KEY` is not set.
@@ -52,7 +52,7 @@ class KRXDataSource(DataSource):
         self.tally = self._client.tally
 
     def close(self) -> None:
-        """Close connections and the file that processes share."""
+        """Close connections and the shared file."""
         self._client.close()
 
     def get_chart_data(
@@ -62,12 +62,12 @@ class KRXDataSource(DataSource):
         count: int = 100,
         venue: Venue | None = None,
     ) -> list[ChartData]:
-        """The newest `count` bars, newest first, one request a day that no chart has asked for yet.
+        """The newest `count` bars, newest first: one request per day not requested before.
 
-        They end where the stock was not listed, or where KRX's history begins.
+        They end before the stock was listed, or where KRX's history begins.
 
         Raises:
-            NotSupported: minutes, or another venue.
+            NotSupported: the period is minutes, or the venue another one.
             InvalidRequest: the stock is not listed on the newest day.
         """
         stock_code = checked(stock_code)
@@ -75,14 +75,14 @@ class KRXDataSource(DataSource):
         if period in BUCKETS:
             raise self.tables.lacks("minutes")
         if venue not in (None, Venue.KRX):
-            raise NotSupported(f"KRX tells nothing of {venue.value}; KIS does")
+            raise NotSupported(f"KRX has no data of {venue.value}; KIS has")
         if period is not PriceType.DAILY:
             return chart(stock_code, self._each_daily(stock_code, AHEAD), period, count)
         bars = islice(self._each_daily(stock_code, min(count, AHEAD)), count)
         return chart(stock_code, bars, period, count)
 
     def _each_daily(self, stock_code: str, ahead: int) -> Iterator[dict[str, Any]]:
-        """The stock's rows, newest first, from the market that it was on."""
+        """The stock's rows, newest first, from its market at the time."""
         newest = publication.newest(self._settings.now())
         days = iter(publication.days(publication.FIRST_DAY, newest, self._settings.now())[::-1])
         market = self._market_of(stock_code, newest)
@@ -114,7 +114,7 @@ class KRXDataSource(DataSource):
         raise InvalidRequest(f"KRX has no stock of this code on {day}", stock_code=stock_code)
 
     def get_stock_info(self, stock_code: str) -> StockInfo:
-        """Slow facts of one stock on the newest published day; KRX states no sector or industry."""
+        """Facts of one stock on the newest published day; KRX states no sector or industry."""
         stock_code = checked(stock_code)
         day = publication.newest(self._settings.now())
         for market in markets_on(day):

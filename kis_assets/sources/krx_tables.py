@@ -18,7 +18,7 @@ from kis_assets.transport.fan_out import Progress
 
 
 class KRXTables(TableSource):
-    """Rows of KRX's Open API. Nothing of the day that runs is there."""
+    """Rows of KRX's Open API, which has no data of the current day."""
 
     name = "krx"
 
@@ -34,12 +34,12 @@ class KRXTables(TableSource):
     def whole_market(self, day: date) -> pl.DataFrame:
         """Rows of `krx_daily`: every stock of KOSPI, KOSDAQ and KONEX on a published trading day.
 
-        Three requests, two before KONEX opened in July 2013.
+        Takes three requests; two before KONEX opened in July 2013.
 
         Raises:
-            InvalidRequest: no trading day, earlier than KRX's history, or not published yet.
-            ServiceUnavailable: due this morning and not there yet.
-            UnexpectedAnswer: KRX says nothing of the day, or what cannot be right.
+            InvalidRequest: the day is no trading day, before KRX's history, or not published yet.
+            ServiceUnavailable: the day is due since this morning but missing.
+            UnexpectedAnswer: the answer has no rows, or impossible values.
         """
         return self._markets.whole(client.DAILY, day)
 
@@ -50,14 +50,14 @@ class KRXTables(TableSource):
         last: date,
         progress: Progress | None = None,
     ) -> Fetched:
-        """Rows of `daily_candles`: two requests a day, three where KONEX is in the universe.
+        """Rows of `daily_candles`: two requests per day, three if the universe includes KONEX.
 
-        KRX states neither ex-events nor split ratios: they are null. A day on which it states no
-        change of a stock has no base price, and no row.
+        KRX states neither ex-events nor split ratios: they are null. Without a stated change, a
+        stock has no base price and no row on that day.
 
         Raises:
             InvalidRequest: none of the days is in KRX's history.
-            KISError: one market of one day cannot be had: a month is given whole or not at all.
+            KISError: one market of one day is not available: a month must be complete.
         """
         days = publication.days(first, last, self._settings.now())
         asked = [
@@ -73,14 +73,14 @@ class KRXTables(TableSource):
                 progress(requests * len(codes) // len(asked), len(codes), codes[-1])
 
         self._markets.fetch(asked, done)
-        # One by one: what is kept may be less than a month of all markets.
+        # Day by day: the kept answers may be fewer than a month of all markets.
         wanted = pl.col("stock_code").is_in(codes) & pl.col("change").is_not_null()
         rows = pl.concat(
             [KRX_DAILY.empty(), *(self._markets.answer(one).filter(wanted) for one in asked)]
         ).with_columns(
             base_price=pl.col("close") - pl.col("change"),
             has_traded=pl.col("volume") > 0,
-            is_final=pl.lit(value=True),  # KRX publishes nothing that is not
+            is_final=pl.lit(value=True),  # KRX publishes only final figures
         )
         absent = dict.fromkeys(
             sorted(set(codes) - set(rows["stock_code"])), "KRX has no row of it in these days"
@@ -94,13 +94,13 @@ class KRXTables(TableSource):
         )
 
     def history_is_stored(self, first: date, last: date) -> None:
-        """Drop what is kept of these days: the next run sees what KRX has corrected since."""
+        """Drop the kept answers of these days, so that the next run gets KRX's corrections."""
         self._markets.forget(first, last)
 
     def stock_master(self, trading_day: date) -> pl.DataFrame:
         """Every share listed on a published day; flags that KRX does not state are null.
 
-        Whether a stock is under administration is known where it has a department: not on KOSPI.
+        Whether a stock is under administration is known only if it has a department: not on KOSPI.
         """
         whole = pl.col("face_value").floor() == pl.col("face_value")
         rows = self._markets.whole(client.ISSUES, trading_day).with_columns(
@@ -135,7 +135,7 @@ class KRXTables(TableSource):
 
 
 def _conformed(rows: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
-    """The columns of a table: those that there are, in its types, and null for the others."""
+    """The columns of a table in its types; missing ones are null."""
     return rows.select(
         pl.col(name).cast(dtype) if name in rows.columns else pl.lit(None, dtype).alias(name)
         for name, dtype in schema.items()

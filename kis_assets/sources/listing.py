@@ -1,4 +1,4 @@
-"""What KIS's master files say of single stocks: read once a day by all processes together."""
+"""Facts of single stocks from KIS's master files, read once a day for all processes."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from kis_assets.tables import STOCK_MASTER
 log = logging.getLogger(__name__)
 
 RESTS = 60.0
-"""Seconds for which names are done without after the master files could not be had."""
+"""Seconds without names after a failed download of the master files."""
 
 
 _DAY = 86_400.0
 _TOLD = STOCK_MASTER.schema.keys() - {"trading_day", "source", "fetched_at"}
-"""The columns that the files tell."""
+"""The columns that the files have."""
 
 
 class Listing:
     """The listed stocks of today. Thread-safe.
 
-    `store` keeps them for other processes; without one each reads the files anew.
+    `store` keeps them for other processes; without a store each process reads the files.
     """
 
     def __init__(self, client: Client, store: Store | None = None) -> None:
@@ -48,7 +48,7 @@ class Listing:
         self._rests_until = 0.0
 
     def about(self, stock_code: str) -> StockInfo:
-        """The facts of a stock, or its code alone: a quote is worth having without its name."""
+        """The facts of a stock, or only its code: a quote without a name is still useful."""
         if time.monotonic() < self._rests_until:
             return StockInfo(stock_code)
         try:
@@ -57,7 +57,7 @@ class Listing:
         except InvalidRequest:
             return StockInfo(stock_code)
         except KISError as error:
-            # Thousands of quotes must not each wait for files that cannot be had.
+            # Thousands of quotes must not each wait for files that are not available.
             self._rests_until = time.monotonic() + RESTS
             log.warning("no name of %s: %s", stock_code, error)
             return StockInfo(stock_code)
@@ -67,7 +67,7 @@ class Listing:
 
         Raises:
             InvalidRequest: it is not listed.
-            KISError: the files cannot be had or read.
+            KISError: the files cannot be downloaded or read.
         """
         since = _files_of(self._client.settings.now())
         if self._master is None or self._master[0] != since:
@@ -78,12 +78,12 @@ class Listing:
         return StockInfo.of(stock_code, self._with_sectors(found.row(0, named=True)))
 
     def facts(self, stocks: pl.DataFrame) -> Iterator[dict[str, Any]]:
-        """Columns of `stock_info` out of rows of `stock_master`, as far as the files tell them."""
+        """Columns of `stock_info` from rows of `stock_master`, as far as the files have them."""
         try:
             traded_on_nxt = master_files.nxt_codes(self._client)
         except (ServiceUnavailable, UnexpectedAnswer) as error:
-            # No document of KIS's own names these two files: what they say is not all there is.
-            log.warning("not known what NXT trades: %s", error)
+            # KIS does not document these two files, so a failure must not stop the rest.
+            log.warning("the list of NXT's stocks is not available: %s", error)
             traded_on_nxt = None
         for row in stocks.iter_rows(named=True):
             market, kospi200_sector = row["market"].lower(), row["kospi200_sector"]
@@ -97,12 +97,12 @@ class Listing:
             }
 
     def _issues(self, since: str) -> pl.DataFrame:
-        """What the master files hold, as another process has read them, if one has."""
+        """The content of the master files, from another process if it has read them."""
         if (kept := self._kept(f"listing:{since}")) is not None:
             with suppress(pl.exceptions.PolarsError, OSError):
                 rows = pl.read_parquet(io.BytesIO(kept))
                 if set(rows.columns) >= _TOLD:
-                    return rows  # else of an earlier version of this program
+                    return rows  # otherwise an earlier version of this program stored it
         rows = master_files.issues(self._client)
         written = io.BytesIO()
         rows.write_parquet(written)
@@ -121,7 +121,7 @@ class Listing:
                 self._store.set({key: value}, _DAY)
 
     def _with_sectors(self, row: dict[str, Any]) -> dict[str, Any]:
-        """A row of the master files with the names of its sectors, where they can be had."""
+        """A row of the master files with the names of its sectors, if they are available."""
         if self._sectors is None:
             self._sectors = self._sector_names()
         sizes = ("large", "medium", "small")
@@ -144,6 +144,6 @@ class Listing:
 
 
 def _files_of(now: datetime) -> str:
-    """Which master files there are at a moment: of a day, before or after they are new."""
+    """A key for the master files at a moment: the day, and whether they are updated."""
     seoul = now.astimezone(calendar.SEOUL)
     return f"{seoul.date()}:{'new' if seoul.time() >= master_files.ARE_NEW else 'old'}"

@@ -1,6 +1,6 @@
-"""The mock source: the real client over the simulator's market model, in process. No network.
+"""The mock source: the real client with the simulator in the same process. No network.
 
-Only what differs from KIS stands here: where requests go, and that no limit holds.
+This module has only the differences to KIS: requests go to the simulator, without a rate limit.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ IN_PROCESS = {
     "kis_master_base_url": "http://mock.invalid",
     "redis_url": None,
 }
-"""Settings of a client whose server is the simulator in this process, wherever KIS's are."""
+"""Client settings for the simulator in this process, independent of the addresses of KIS."""
 
 
 def in_process(settings: Settings, folder: str, seed: int = 0) -> dict[str, Any]:
-    """What `KISDataSource` is opened with to ask an invented market; `folder` is for its state."""
+    """Arguments of `KISDataSource` for an invented market; `folder` is for its state."""
     simulator = Simulator(
         ModelMarket(seed=seed, clock=settings.now), rate_limit=0, clock=settings.now
     )
     return {
-        # Whose clock never stands before an open, as that of the market does not.
+        # Its clock, like that of the market, is never before an open.
         "settings": settings.model_copy(update=IN_PROCESS | {"data_source_type": "mock"}),
         "transport": InProcessTransport(simulator),
         "state_dir": Path(folder),
@@ -63,7 +63,7 @@ class MockTables(KISTables):
     name = "mock"
 
     def market_days(self, first: date, last: date) -> dict[date, bool]:
-        """Nothing: the mock market is open when the computed calendar says so."""
+        """Not supported: the mock market uses the computed calendar."""
         raise NotSupported("the mock market has the computed calendar")
 
 
@@ -83,14 +83,14 @@ class MockDataSource(KISDataSource):
         on_trade: OnTrade | None = None,
         on_order_book: OnBook | None = None,
     ) -> Feed:
-        """Nothing: a feed needs a server."""
+        """Not supported: a feed needs a server."""
         raise NotSupported(
             "the mock market in this process has no feed; `kis-assets simulate` serves one, and "
             "prints the settings for it"
         )
 
     def standing(self) -> dict[str, Any]:
-        """Nothing: no other process shares the invented server."""
+        """Empty: no other process shares the invented server."""
         return {}
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
-"""Records kept for a while: given again until their time is up, asked for once at a time.
+"""A read-through cache of records: reuses them until they expire, and combines requests.
 
-What moves with the market is kept no longer than until it next opens or closes. Identical requests
-in flight are made once, over all threads and processes. Only while the source is down an older
-record is given, marked `is_stale` with its age.
+Records that change with the market expire at its next open or close. Identical concurrent requests
+are sent once, over all threads and processes. An expired record is returned only while the source
+is down, marked `is_stale` with its age.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 AUCTION = timedelta(minutes=1)
-"""How long after its time the closing auction may end."""
+"""How long the closing auction may be delayed."""
 CLAIM = 60.0
-"""Seconds for which others wait for who may be dead, beside the time of the requests themselves."""
+"""Extra seconds, beyond the time of its requests, to wait for a process that may be dead."""
 POLL = 0.02
-"""Seconds from one look at another process's request to the next."""
+"""Seconds between two checks of another process's request."""
 TOLD = 1.0
-"""Seconds from one account of hits and misses to the next."""
+"""Seconds between two updates of the shared hits and misses."""
 
 
 def seconds_to_the_next_change(now: datetime, venue: Venue, *, days: int = 1) -> float:
-    """Seconds until the market next opens, closes, or a day's figures are put right."""
+    """Seconds until the market next opens or closes, or KIS corrects a day's figures."""
     changes: list[datetime] = []
     for number in range(days + 1):
         day = now.astimezone(calendar.SEOUL).date() + timedelta(days=number)
@@ -58,10 +58,10 @@ def seconds_to_the_next_change(now: datetime, venue: Venue, *, days: int = 1) ->
 
 
 class Records:
-    """Answers of a source in a store that processes share.
+    """Records of a source in a store that processes share.
 
-    `clock` is the market's time, `monotonic` a machine's. What is given again is counted in
-    `tally`. A store that fails costs requests, never an answer.
+    `clock` is the time of the market, `monotonic` that of the machine. `tally` counts hits. A
+    failed store costs requests, never an answer.
     """
 
     def __init__(
@@ -83,19 +83,19 @@ class Records:
         self._flights = Flights()
         self._counting = threading.Lock()
         self._counted = [0, 0]
-        self._told_at = monotonic()
+        self._counted_at = monotonic()
 
     def one(
         self, key: str, kind: type[T], ask: Callable[[], T], ttl: float, venue: Venue | None = None
     ) -> T:
-        """The record of a key, asked for where none is kept.
+        """The record of a key, from the cache or by a request.
 
         Args:
-            key: its name.
-            kind: its type.
-            ask: how to ask for it.
-            ttl: seconds for which it is kept; 0 asks every time.
-            venue: the market with which it moves, None for what moves with none.
+            key: the key of the record.
+            kind: the type of the record.
+            ask: requests the record.
+            ttl: seconds until it expires; 0 requests it every time.
+            venue: the market with which it changes, or None.
         """
         found = self._get(key, kind)
         if found is not None:
@@ -110,7 +110,7 @@ class Records:
         ask: Callable[[list[str]], BatchResult[T]],
         ttl: float,
     ) -> BatchResult[T]:
-        """What is kept of many stocks, and one question about all others; see `one`."""
+        """The cached records of many stocks, and one request for all others; see `one`."""
         missing: list[str] = []
         for code in batch.codes:
             found = self._get(key_of(code), kind)
@@ -124,10 +124,12 @@ class Records:
         until = self._monotonic() + self._patience(len(missing))
         while missing:
             codes = {key_of(code): code for code in missing}
-            with self._turn(list(codes), until) as keys:
+            with self._claimed(list(codes), until) as keys:
                 left: list[str] = []
                 for code in (codes.pop(key) for key in keys):
-                    found = self._kept(key_of(code), kind)  # others have asked meanwhile
+                    found = self._kept(
+                        key_of(code), kind
+                    )  # another process may have fetched it meanwhile
                     if found is None:
                         left.append(code)
                     else:
@@ -140,14 +142,14 @@ class Records:
     def put(
         self, records: Mapping[str, Any], ttl: float, asked_at: datetime, venue: Venue | None
     ) -> None:
-        """Keep records that were asked for at that moment, as long as `one` would."""
-        lasts = ttl if venue is None else self._lasts(ttl, asked_at, venue)
+        """Store records that were requested at `asked_at`; they expire as in `one`."""
+        lasts = ttl if venue is None else self._seconds_to_live(ttl, asked_at, venue)
         encoded = {key: msgspec.json.encode(record) for key, record in records.items()}
         with self._without_failing():
             self._store.set(encoded, lasts)
 
     def drop(self, *patterns: str) -> None:
-        """Forget the records whose keys match one of them; `*` stands for any text."""
+        """Delete the records whose keys match a pattern; `*` stands for any text."""
         with self._without_failing():
             for pattern in patterns:
                 self._store.delete_match(pattern)
@@ -158,16 +160,16 @@ class Records:
         return self._store.statistics()
 
     def tell(self) -> None:
-        """Add the hits and misses of this process to those of all."""
+        """Add the hits and misses of this process to the shared counts."""
         with self._counting:
             (hits, misses), self._counted = self._counted, [0, 0]
-            self._told_at = self._monotonic()
+            self._counted_at = self._monotonic()
         if hits or misses:
             with self._without_failing():
                 self._store.count(hits, misses)
 
     def close(self) -> None:
-        """Tell what was counted and close the store."""
+        """Update the shared counts and close the store."""
         self.tell()
         self._store.close()
 
@@ -176,8 +178,8 @@ class Records:
     ) -> T:
         if ttl <= 0:
             return ask()
-        with self._turn([key], self._monotonic() + self._patience(1)):
-            found = self._kept(key, kind)  # another one has asked meanwhile
+        with self._claimed([key], self._monotonic() + self._patience(1)):
+            found = self._kept(key, kind)  # another caller may have fetched it meanwhile
             if found is not None:
                 return found
             try:
@@ -210,10 +212,10 @@ class Records:
                 batch.refused(code, error)
 
     @contextmanager
-    def _turn(self, keys: list[str], until: float) -> Generator[list[str]]:
-        """Those of the keys whose records nobody else asks for now, until the block ends.
+    def _claimed(self, keys: list[str], until: float) -> Generator[list[str]]:
+        """Claim keys until the block ends; yield those that no other process requests.
 
-        Where others ask for all of them it waits, but not beyond `until`: they may be dead.
+        If others request all of them, wait until `until` at most, because they may be dead.
         """
         owner, mine = uuid.uuid4().hex, list[str]()
         lasts = self._patience(len(keys))
@@ -221,10 +223,10 @@ class Records:
             with self._without_failing():
                 mine = self._store.claim(keys, owner, lasts)
                 if not mine:
-                    log.info("others are asking for %s and %d more", keys[0], len(keys) - 1)
+                    log.info("others are requesting %s and %d more", keys[0], len(keys) - 1)
                 while not mine and self._monotonic() < until:
                     self._sleep(POLL)
-                    # One tells how far they are: thousands need not be looked at all the time.
+                    # One key shows their progress: polling thousands would be expensive.
                     mine = self._store.claim(keys[:1], owner, lasts)
             yield mine or keys
         finally:
@@ -233,7 +235,7 @@ class Records:
                     self._store.release(mine, owner)
 
     def _patience(self, requests: int) -> float:
-        """Seconds that so many requests may take."""
+        """Seconds that this number of requests may take."""
         return CLAIM + requests / self._settings.rate_limit
 
     def _get(self, key: str, kind: type[T]) -> T | None:
@@ -251,7 +253,7 @@ class Records:
         return None
 
     def _stale(self, key: str, kind: type[T], error: KISError) -> T:
-        """An older record, marked, where the source is down; else the error."""
+        """An expired record, marked, if the source is down; else raises the error."""
         if not error.is_outage:
             raise error
         with self._without_failing():
@@ -262,16 +264,16 @@ class Records:
                 return _marked(record, round(old.age, 1))
         raise error
 
-    def _lasts(self, ttl: float, asked_at: datetime, venue: Venue) -> float:
-        """How many seconds from now a record asked for at that moment is good."""
+    def _seconds_to_live(self, ttl: float, asked_at: datetime, venue: Venue) -> float:
+        """Seconds from now until a record requested at `asked_at` expires."""
         change = seconds_to_the_next_change(asked_at, venue, days=1 + int(ttl // 86_400))
-        # It may have come after the change that it does not know of.
+        # The answer may arrive after a change that it does not include.
         return min(ttl, change - (self._now() - asked_at).total_seconds())
 
     def _count(self, is_hit: bool) -> None:
         with self._counting:
             self._counted[0 if is_hit else 1] += 1
-            is_time = self._monotonic() - self._told_at >= TOLD
+            is_time = self._monotonic() - self._counted_at >= TOLD
         if is_time:
             self.tell()
 

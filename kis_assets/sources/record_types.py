@@ -1,4 +1,4 @@
-"""The records that a source gives to programs: quotes, order books, bars, facts of a stock."""
+"""The records that a source returns to programs: quotes, order books, bars, stock facts."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class CurrentPrice:
     market_cap: int | None
     timestamp: str
     is_stale: bool = False
-    """Older than it should be, because the source is down."""
+    """Expired, but returned because the source is down."""
     age_seconds: float = 0.0
-    """How old a stale record is."""
+    """The age of a stale record in seconds."""
     session: str | None = None
-    """In which session it was seen: pre_open, regular, closing_price, after_market or closed. After
-    the close the price may be the after-market's."""
+    """The session of the quote: pre_open, regular, closing_price, after_market or closed. After the
+    close the price may be that of the after-market."""
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> CurrentPrice:
@@ -79,10 +79,10 @@ class OrderBookLevel:
 
 @dataclass(frozen=True)
 class OrderBook:
-    """An order book: up to ten levels a side, the best one first; none where nobody quotes.
+    """An order book: up to ten levels per side, the best first; a side may be empty.
 
-    The expected price and volume are there in auctions, and only then may the two sides cross.
-    Prices in whole KRW, volumes in shares, timestamp ISO 8601 in Seoul.
+    Only auctions have an expected price and volume, and only there the two sides may cross. Prices
+    in whole KRW, volumes in shares, timestamp ISO 8601 in Seoul.
     """
 
     stock_code: str
@@ -119,8 +119,8 @@ class OrderBook:
 class ChartData:
     """A bar. `date` is YYYYMMDD, or YYYYMMDDHHmmss for minutes; prices in whole KRW.
 
-    `is_final` says of days, weeks and months whether they will not change: until the next session's
-    morning KIS shows the after-market's close, high and low. Of minutes it is None.
+    For days, weeks and months `is_final` says whether the bar is final: until the next session's
+    morning KIS shows the after-market's close, high and low. For minutes it is None.
     """
 
     stock_code: str
@@ -138,7 +138,7 @@ class ChartData:
 
 @dataclass(frozen=True)
 class StockInfo:
-    """Slow facts of a stock; what the source does not know is None."""
+    """Slowly changing facts of a stock; unknown facts are None."""
 
     stock_code: str
     stock_name: str | None = None
@@ -152,8 +152,8 @@ class StockInfo:
 
     @classmethod
     def of(cls, stock_code: str, facts: Mapping[str, Any]) -> StockInfo:
-        """What is known of a stock as a record."""
-        # The large class of sectors is that of the size and names none.
+        """A record of these facts."""
+        # The large class is a size class, not a sector.
         sector = facts.get("sector_medium_name") or facts.get("sector_small_name")
         return cls(
             stock_code,

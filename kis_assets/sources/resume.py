@@ -1,7 +1,7 @@
-"""History that was fetched today already: a run that died asks only for what it had not got.
+"""History fetched today: the repetition of a died run requests only what is missing.
 
-Bars of a stock and a span, kept by the day on which they were asked for. They come with the moment
-at which they were fetched, and are never given once they may have changed.
+Keeps bars of a stock and a span, by the day of the request. They have their time of fetching, and
+expire before they may change.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from kis_assets.transport.stats import Tally
 Bar = dict[str, Any]
 
 LONG = 6 * 3600.0
-"""Seconds for which a span that is over is kept: longer than a run takes, so short that what is
-corrected is seen by the next day's run."""
+"""Seconds until a past span expires: longer than a run takes, but short enough that the next day's
+run sees corrections."""
 _DAY, _INSTANT = 1, 2
 
 
 class History:
-    """Bars kept in a store. Without one nothing is kept."""
+    """Bars kept in a store. Without a store nothing is kept."""
 
     def __init__(self, settings: Settings, store: Store | None, tally: Tally) -> None:
         self._settings, self._store, self._tally = settings, store, tally
@@ -37,12 +37,12 @@ class History:
     def bars(
         self, stock_code: str, span: str, last: date, ask: Callable[[], list[Bar]]
     ) -> list[Bar]:
-        """The bars of a span that ends with `last`, as kept, else as `ask` gives them.
+        """The bars of a span that ends with `last`: kept ones, or the result of `ask`.
 
-        Those that were kept carry `fetched_at`, and are counted in the tally.
+        Kept bars have `fetched_at` and count in the tally.
         """
         now = self._settings.now()
-        lasts = self._lasts(last, now)
+        lasts = self._seconds_to_live(last, now)
         if self._store is None or lasts <= 0:
             return ask()
         kept = self.kept(stock_code, span)
@@ -51,16 +51,16 @@ class History:
             return kept
         key, fetched_at = _key(stock_code, span, now), self._settings.now()
         bars = ask()
-        # It may have taken past the moment at which the day's figures change.
+        # The request may have lasted until after a change of the day's figures.
         lasts -= (self._settings.now() - fetched_at).total_seconds()
-        # None at all may have been a lapse.
+        # An empty answer may be a failure of KIS.
         if bars:
             with suppress(ServiceUnavailable):
                 self._store.set({key: _encoded(bars, fetched_at)}, lasts)
         return bars
 
     def kept(self, stock_code: str, span: str) -> list[Bar] | None:
-        """The bars of a span as they are kept; None where they are not."""
+        """The kept bars of a span; None if it is not kept."""
         if self._store is None:
             return None
         with suppress(ServiceUnavailable, msgspec.DecodeError, zlib.error, ValueError):
@@ -69,12 +69,12 @@ class History:
         return None
 
     def keep(self, found: Mapping[str, list[Bar]], span: str, last: date) -> None:
-        """Keep bars of a span, by stock, that came with those of a longer one.
+        """Keep bars of a span, by stock, that came with a longer span.
 
-        They carry `fetched_at`; a stock without any had none.
+        They have `fetched_at`; an empty list means that the stock had no bars.
         """
         now = self._settings.now()
-        lasts = self._lasts(last, now)
+        lasts = self._seconds_to_live(last, now)
         if self._store is None or lasts <= 0:
             return
         kept = {
@@ -85,13 +85,13 @@ class History:
             self._store.set(kept, lasts)
 
     def forget(self, span: str) -> None:
-        """Drop the bars of a span: they are stored, and the next run asks anew."""
+        """Drop the bars of a span: they are stored, and the next run requests them again."""
         if self._store is not None:
             with suppress(ServiceUnavailable):
                 self._store.delete_match(f"stock:*:chart:{span}:*")
 
-    def _lasts(self, last: date, now: datetime) -> float:
-        """How many seconds the bars of a span are good that are asked for at that moment."""
+    def _seconds_to_live(self, last: date, now: datetime) -> float:
+        """Seconds until the bars of a span, requested at `now`, expire."""
         ttl = self._settings.kis_cache_ttl_chart
         if ttl <= 0:
             return 0.0
@@ -126,7 +126,7 @@ def _decoded(content: bytes) -> list[Bar]:
 
 
 def _plain(value: object) -> object:
-    """Days and instants as what msgpack gives back as such."""
+    """Days and instants in a form that msgpack can restore."""
     if isinstance(value, datetime):
         return msgspec.msgpack.Ext(_INSTANT, value.isoformat().encode())
     if isinstance(value, date):

@@ -1,4 +1,4 @@
-"""Records of the real-time feed for programs, and what they make of the quotes in the cache."""
+"""Records of the real-time feed for programs, and updates of quotes in the cache."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ OnTrade = Callable[[Trade], object]
 OnBook = Callable[[BookUpdate], object]
 
 _PUT_EVERY = 1.0
-"""Seconds between two quotes of a stock that are put into the cache."""
+"""Seconds between two updates of a stock's quote in the cache."""
 _SESSIONS = {"pre_market": "pre_open"}
-"""What quotes call a session that trades call otherwise."""
+"""Session names of quotes that differ from those of trades."""
 
 
 @dataclass(frozen=True)
 class Listener:
-    """What a program wants to be told; from several threads where there are several keys."""
+    """The callbacks of a program; several keys call them from several threads."""
 
     on_trade: OnTrade | None = None
     on_order_book: OnBook | None = None
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """What has to be registered for it; trades where it only fills the cache."""
+        """The kinds to register; trades if it only updates the cache."""
         found: tuple[Kind, ...] = ("trade",) if self.on_trade or not self.on_order_book else ()
         return (*found, "book") if self.on_order_book else found
 
     def take(self, record: RealTime) -> None:
-        """Hand a record over."""
+        """Pass a record to its callback."""
         if isinstance(record, Trade) and self.on_trade:
             self.on_trade(record)
         elif isinstance(record, BookUpdate) and self.on_order_book:
@@ -42,11 +42,11 @@ class Listener:
 
 
 class Refresher:
-    """Brings quotes up to date with trades: a program that asks meanwhile costs no request.
+    """Updates quotes from trades, so that other programs need no requests.
 
     Args:
-        first: gives the quote of a stock, asked once: its name and its shares.
-        put: keeps a quote for all processes.
+        first: returns the first quote of a stock, called once, for its name and shares.
+        put: stores a quote for all processes.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Refresher:
         self._lock = threading.Lock()
 
     def take(self, trade: Trade) -> None:
-        """Keep what a trade says of its stock, once a second at most."""
+        """Update the quote of a trade's stock, at most once a second."""
         now = time.monotonic()
         with self._lock:
             quote, put_at = self._known.get(trade.stock_code, (None, 0.0))
@@ -70,7 +70,7 @@ class Refresher:
 
 
 def of_trade(quote: CurrentPrice, trade: Trade) -> CurrentPrice:
-    """A quote as it is after a trade."""
+    """A quote, updated by a trade."""
     cap = quote.market_cap
     shares = cap // quote.current_price if cap and quote.current_price else None
     at = trade.traded_at.astimezone(calendar.SEOUL).isoformat(timespec="seconds")

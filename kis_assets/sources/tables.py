@@ -1,6 +1,6 @@
-"""Where the rows of tables come from: what the assets ask, for many stocks at once.
+"""The interface of sources for assets: rows of tables, for many stocks at once.
 
-Nothing is kept for others and nothing is stored here: rows always come from the source.
+There is no cache and no storage here: rows always come from the source.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from kis_assets.transport.fan_out import Progress
 
 @dataclass
 class Fetched:
-    """Rows of a table, and for every stock asked that has none, why.
+    """Rows of a table, and for every requested stock without rows the reason.
 
-    `absent` says why there is no row although nothing went wrong; `failed` what went wrong.
+    `absent` has the reasons that are no errors; `failed` has the errors.
     """
 
     rows: pl.DataFrame
@@ -32,14 +32,14 @@ class Fetched:
 class TableSource:
     """Rows of tables, each by a method of the table's name. Thread-safe.
 
-    A source defines the tables that it has. Every other method raises NotSupported.
+    A source implements the methods of its tables. Every other method raises NotSupported.
     """
 
     name: str
-    """What stands in the column `source`: kis, krx or mock, and the venue unless it is KRX."""
+    """The value of the column `source`: kis, krx or mock, and the venue unless it is KRX."""
 
     def lacks(self, what: str) -> NotSupported:
-        """What to raise where the source has no rows of the day that runs."""
+        """The error for a source without rows of the current day."""
         return NotSupported(f"{self.name} has no {what}")
 
     def stock_master(self, trading_day: date) -> pl.DataFrame:
@@ -61,7 +61,7 @@ class TableSource:
         raise NotSupported(f"{self.name} has no announcements of corporate actions")
 
     def whole_market(self, day: date) -> pl.DataFrame:
-        """Rows of `krx_daily`: every stock of the exchange on a day that is over."""
+        """Rows of `krx_daily`: every stock of the exchange on a past day."""
         raise NotSupported(f"{self.name} has no figures of whole markets; KRX has (KRX_API_KEY)")
 
     def price_snapshots(
@@ -101,11 +101,11 @@ class TableSource:
     ) -> Fetched:
         """Rows of `minute_candles` of one day.
 
-        Of the stocks in `regular_only`, which have none, no minutes of the after-market are asked
-        for.
+        The stocks in `regular_only` have no after-market, so its minutes are not requested.
 
         Raises:
-            InvalidRequest: the day is no session, has not begun, or is older than minutes are kept.
+            InvalidRequest: the day has no session, has not begun, or is older than the kept
+                minutes.
             NotSupported: this server has no minutes of past days.
         """
         raise self.lacks("minutes")
@@ -129,23 +129,23 @@ class TableSource:
         last: date,
         progress: Progress | None = None,
     ) -> Fetched:
-        """Rows of a table of KIS's figures a day, by stock, index or market, within one month.
+        """Rows of a table of KIS's daily figures, by stock, index or market, within one month.
 
         Args:
             table: the table.
-            service: tells them.
+            service: the service that has them.
             codes: stocks, indices or markets.
             first: the first day.
-            last: the last one, not later than figures are published.
-            progress: told how far it is.
+            last: the last day; its figures must be published.
+            progress: called with the progress.
         """
         raise NotSupported(f"{self.name} has no {table.name}; KIS has (DATA_SOURCE_TYPE=kis)")
 
     def figures_are_stored(self, table: Table, first: date, last: date) -> None:
-        """Say that figures of these days are stored; see `history_is_stored`."""
+        """Note that figures of these days are stored; see `history_is_stored`."""
 
     def indices(self) -> list[str]:
-        """The codes of all indices that there are, whether they have bars or not."""
+        """The codes of all indices, also of those without bars."""
         raise NotSupported(f"{self.name} has no list of indices")
 
     def valuations(
@@ -167,25 +167,24 @@ class TableSource:
     def keep_daily_candles(
         self, stock_codes: Collection[str], rows: pl.DataFrame, first: date, last: date
     ) -> None:
-        """Keep bars that were fetched with others, so that `daily_candles` of the span has them.
+        """Keep bars that came with other requests, for `daily_candles` of the span.
 
-        `rows` are all that there are of `stock_codes` from `first` to `last`, and maybe more. A
-        source that keeps nothing does nothing.
+        `rows` holds all existing bars of `stock_codes` from `first` to `last`, and maybe more. By
+        default nothing happens.
         """
 
     def history_is_stored(self, first: date, last: date) -> None:
-        """Say that candles of these days are stored: what was kept of them, lest a run die, may go.
+        """Note that candles of these days are stored, and drop copies kept in case a run died.
 
-        The next run asks anew, and sees what was corrected since. A source that keeps nothing does
-        nothing.
+        The next run requests them again and gets corrections. By default nothing happens.
         """
 
-    # Asked to compare what is stored with; never stored
+    # For comparison with stored rows; never stored
 
     def recent_candles(
         self, stock_codes: Collection[str], progress: Progress | None = None
     ) -> Fetched:
-        """The last thirty raw daily bars of each stock, from elsewhere than `daily_candles` are.
+        """The last thirty raw daily bars of each stock, from another service than `daily_candles`.
 
         Columns: trading_day, stock_code, open, high, low, close, volume, change.
         """
@@ -198,7 +197,7 @@ class TableSource:
         last: date,
         progress: Progress | None = None,
     ) -> Fetched:
-        """The closes of up to 100 days as the source itself adjusts them, on today's axis.
+        """The closes of up to 100 days, as the source itself adjusts them to today.
 
         Columns: trading_day, stock_code, close.
         """

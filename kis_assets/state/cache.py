@@ -1,7 +1,7 @@
-"""Values kept for a while under a key, for all processes: a local SQLite file, or Redis.
+"""A cache that all processes share: values by key, in a local SQLite file or on Redis.
 
-What the values mean is known by who keeps them. One whose time is up is not given any more, but
-stays for some days: an old value may be better than none. Losing them all costs requests only.
+The cache does not interpret values. `get` does not return an expired value, but the value stays for
+some days: an old value may be better than none. Losing the cache costs requests only.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from typing import Any, NamedTuple, Protocol
 from kis_assets.state.sqlite import SqliteFile
 
 KEEP = 7 * 86_400.0
-"""Seconds for which a value stays after its time is up."""
+"""Seconds for which a value stays after it has expired."""
 LARGEST = 512 * 2**20
-"""Bytes above which the SQLite file gives up its oldest values. On Redis its `maxmemory` rules."""
+"""Bytes above which the SQLite file drops its oldest values. On Redis, `maxmemory` decides."""
 LONGEST_CLAIM = 3600.0
-"""Seconds for which a claim can be made at most."""
+"""The longest time of a claim in seconds."""
 SWEEP = 500
-"""Values written by a process from one sweep to the next."""
+"""How many values a process writes between two sweeps."""
 
 
 class Old(NamedTuple):
-    """A value whatever its age, in seconds."""
+    """A value of any age, and its age in seconds."""
 
     value: bytes
     age: float
 
 
 class Statistics(NamedTuple):
-    """What all processes found and missed, and how much there is."""
+    """Hits and misses of all processes, and the size of the cache."""
 
     hits: int
     misses: int
@@ -40,26 +40,26 @@ class Statistics(NamedTuple):
 
 
 class Store(Protocol):
-    """Raises ServiceUnavailable where it cannot be used. Thread-safe."""
+    """The interface of the cache. Raises ServiceUnavailable if it cannot be used. Thread-safe."""
 
     def get(self, key: str) -> bytes | None:
-        """The value whose time is not up yet."""
+        """The value, if it has not expired."""
         ...
 
     def get_stale(self, key: str) -> Old | None:
-        """The value whatever its age."""
+        """The value, even if it has expired."""
         ...
 
     def set(self, values: Mapping[str, bytes], ttl: float) -> None:
-        """Keep values by their keys for `ttl` seconds."""
+        """Store values by their keys; they expire after `ttl` seconds."""
         ...
 
     def delete_match(self, pattern: str) -> int:
-        """Drop the values whose keys match, such as `stock:*:price`; how many."""
+        """Delete the values whose keys match, such as `stock:*:price`; return how many."""
         ...
 
     def claim(self, keys: Collection[str], owner: str, seconds: float) -> list[str]:
-        """Be the one that makes the values of keys; those of them that no other one makes."""
+        """Claim the right to fetch values; return the keys that nobody else has claimed."""
         ...
 
     def release(self, keys: Collection[str], owner: str) -> None:
@@ -67,7 +67,7 @@ class Store(Protocol):
         ...
 
     def count(self, hits: int, misses: int) -> None:
-        """Add to what is found and missed."""
+        """Add to the counts of hits and misses."""
         ...
 
     def statistics(self) -> Statistics:
@@ -75,7 +75,7 @@ class Store(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go; the next call takes hold again."""
+        """Close the store; the next call opens it again."""
         ...
 
 
@@ -90,7 +90,7 @@ CREATE TABLE IF NOT EXISTS counted (name TEXT PRIMARY KEY, count INTEGER) WITHOU
 
 
 class SqliteStore:
-    """Values in one SQLite file of mode 0600; `namespace` keeps apart what must not meet."""
+    """Values in one SQLite file of mode 0600; a `namespace` keeps settings apart."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class SqliteStore:
             self.sweep()
 
     def sweep(self) -> None:
-        """Drop what has been too old for long, and the oldest until the file is small enough."""
+        """Delete long expired values, then the oldest ones until the file is small enough."""
         with self._file.transaction() as db:
             db.execute("DELETE FROM kept WHERE expires_at < ?", (self._clock() - KEEP,))
             db.execute("DELETE FROM claim WHERE until < ?", (self._clock() - KEEP,))
@@ -158,7 +158,7 @@ class SqliteStore:
     def delete_match(self, pattern: str) -> int:
         """See `Store.delete_match`."""
         whole = self._namespace + pattern
-        # By its fixed beginning the index finds what may match.
+        # The index finds candidates by the fixed beginning of the pattern.
         begins = whole.split("*", 1)[0]
         with self._file.transaction() as db:
             return db.execute(
@@ -170,7 +170,7 @@ class SqliteStore:
         """See `Store.claim`."""
         now = self._clock()
         with self._file.transaction() as db:
-            # One that ends later than any can is of before the clock was set back.
+            # A claim that ends too late was made before the clock was set back.
             taken = {
                 key
                 for key in keys

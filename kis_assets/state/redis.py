@@ -1,13 +1,13 @@
-"""What processes share where `REDIS_URL` is set: the same values on a Redis server.
+"""The shared state on a Redis server, used if `REDIS_URL` is set.
 
-A value is read with the server's time, changed here and swapped in by a Lua script, if it is still
-the one that was read: the rules stand in quota and breaker once, in Python, and the script knows
-none of them. All times are the server's, so that machines need not agree on theirs. What this
-process wrote last is likely to be there still, and its time is known: the reading is left out then,
-and the script sees to it that value and time are right.
+A value is read with the server's time and changed here. A Lua script stores it if the value on the
+server is still the one that was read. So the rules of quota and breaker exist once, in Python, and
+the script knows none of them. All times are the server's, so the clocks of machines may differ.
+Often the server still holds the value that this process wrote last. Then the read is skipped, and
+the script verifies value and time.
 
-An answer that got lost leaves open whether a swap took place. Doing it again costs a slot of the
-quota at worst.
+If an answer is lost, it is unknown whether the swap took place. A repeated swap costs at most one
+slot of the quota.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ T = TypeVar("T")
 
 PREFIX = "kis_assets:"
 KEEP = 7 * 86_400
-"""Seconds after its last change at which a value is forgotten, and with it what KIS grants."""
+"""Seconds after its last change until a value is deleted, and with it the known grant of KIS."""
 TRIES = 1000
 LEASE = 120
-"""Seconds for which a token's lock is held at most: longer than a request for one can take."""
+"""Longest time of a token's lock in seconds: longer than a token request can take."""
 WAIT = 3.0
-"""Seconds that the server may take to answer."""
+"""The server must answer within these seconds."""
 STALE = 0.002
-"""Seconds by which a time that was not read from the server may be behind it."""
+"""Seconds by which an estimated time may be behind the server's time."""
 
 _READ = """
 local now = redis.call('TIME')
@@ -54,10 +54,10 @@ return {1, value, now[1], now[2]}
 
 
 class Redis:
-    """A connection to the server, its scripts and its time. Thread-safe; says no password.
+    """A connection to the server, its scripts and its time. Thread-safe; never shows the password.
 
     Raises:
-        SettingsError: the package that speaks to Redis is not installed.
+        SettingsError: the package `redis` is not installed.
     """
 
     def __init__(self, url: SecretStr) -> None:
@@ -88,31 +88,31 @@ class Redis:
         return f"Redis({self.where})"
 
     def read(self, key: str) -> tuple[bytes, float]:
-        """The value of a key, empty where there is none, and the server's time."""
+        """The value of a key, empty if there is none, and the server's time."""
         with self.named_failures():
-            _, value, now = self._taken(self._read(keys=[PREFIX + key]))
+            _, value, now = self._parsed(self._read(keys=[PREFIX + key]))
         return value, now
 
     def swap(
         self, key: str, old: bytes, new: bytes, supposed: float | None = None
     ) -> tuple[bool, bytes, float]:
-        """Put `new` in the place of `old`; whether it was still there, else what is, and when.
+        """Replace `old` by `new`; return whether it succeeded, the current value, and the time.
 
-        Where a time is `supposed`, the server's may be no earlier, and later by STALE at most.
+        If `supposed` is given, the server's time must not be earlier, nor later by more than STALE.
         """
         now = "" if supposed is None else f"{supposed:.6f}"
         with self.named_failures():
-            return self._taken(self._swap(keys=[PREFIX + key], args=[old, new, KEEP, now, STALE]))
+            return self._parsed(self._swap(keys=[PREFIX + key], args=[old, new, KEEP, now, STALE]))
 
     def now(self) -> float:
-        """The server's time, from this machine's steady clock and how far the two are apart."""
+        """The server's time, from this machine's monotonic clock and the measured offset."""
         if self._ahead is None:
             self.read("")
         return time.monotonic() + (self._ahead or 0.0)
 
     @contextmanager
     def named_failures(self) -> Generator[None]:
-        """Turn every failure of the server or of the way there into a ServiceUnavailable."""
+        """Turn every failure of the server or the network into a ServiceUnavailable."""
         try:
             yield
         except self._errors as error:
@@ -123,11 +123,11 @@ class Redis:
             ) from None
 
     def close(self) -> None:
-        """Close the connections; the next command opens one again."""
+        """Close the connections; the next command opens a new one."""
         with suppress(*self._errors):
             self.client.close()
 
-    def _taken(self, answer: list[Any]) -> tuple[bool, bytes, float]:
+    def _parsed(self, answer: list[Any]) -> tuple[bool, bytes, float]:
         is_done, value, seconds, microseconds = answer
         now = int(seconds) + int(microseconds) / 1e6
         self._ahead = now - time.monotonic()
@@ -164,7 +164,7 @@ class RedisState:
                 elif supposed is None:
                     return result
                 else:
-                    # It may have been changed by another process since.
+                    # Another process may have changed it since.
                     value, now = self._redis.read(key)
                 supposed = None
         raise ServiceUnavailable(
@@ -177,20 +177,20 @@ class RedisState:
 
 
 class RedisVault:
-    """Where the token of one app key lies on a Redis server; see `vault.Vault`."""
+    """The store of one app key's token on a Redis server; see `vault.Vault`."""
 
     def __init__(self, redis: Redis, name: str, *, bare: str) -> None:
-        """`bare` is the name under which earlier versions left a token that anybody can read."""
+        """`bare` is the name under which earlier versions stored the token unencrypted."""
         self._redis = redis
         self._key = f"{PREFIX}token:{name}"
         self._bare = f"{PREFIX}token:{bare}"
 
     @contextmanager
     def locked(self, timeout: float) -> Generator[None]:
-        """Hold the lock, which ends by itself should this process be killed.
+        """Hold the lock, which expires if this process is killed.
 
-        What the lock guards holds without it as well: no token is asked for before the minute
-        since `asked_at` is over.
+        Its rule also holds without the lock: no process requests a token within a minute of
+        `asked_at`.
         """
         lock = self._redis.client.lock(f"{self._key}:lock", timeout=LEASE, blocking_timeout=timeout)
         with self._redis.named_failures():
@@ -205,11 +205,11 @@ class RedisVault:
                 lock.release()
 
     def read(self) -> bytes:
-        """What was written last, empty where there is nothing."""
+        """The content that was written last; empty if there is none."""
         with self._redis.named_failures():
             return self._redis.client.get(self._key) or b""
 
     def write(self, content: bytes, lasts: float) -> None:
-        """Keep `content` for so many seconds."""
+        """Store `content` for `lasts` seconds."""
         with self._redis.named_failures():
             self._redis.client.set(self._key, content, px=max(1, int(1000 * lasts)))

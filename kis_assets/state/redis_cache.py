@@ -1,4 +1,4 @@
-"""Values kept for a while on a Redis server; see `cache`."""
+"""The cache on a Redis server; see `cache`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kis_assets.state.redis import Redis
 
 
 class RedisStore:
-    """Values on a Redis server, by its clock."""
+    """Values on a Redis server, which expire by its clock."""
 
     def __init__(self, redis: Redis, namespace: str = "") -> None:
         self._redis = redis
@@ -62,7 +62,8 @@ class RedisStore:
         """See `Store.release`."""
         names = [self._claims + key for key in keys]
         with self._redis.named_failures():
-            # Between the two another may have claimed an expired claim: it asks once more, no harm.
+            # Another process may have claimed an expired claim in between: it costs one more
+            # request.
             owners = self._client.mget(names)
             mine = [name for name, it in zip(names, owners, strict=True) if it == owner.encode()]
             if mine:

@@ -1,6 +1,6 @@
-"""What the processes of an account share: in files of this machine, or on a Redis server.
+"""The shared state of the processes of an account: in local files, or on a Redis server.
 
-Which of the two is decided here, and nowhere else.
+Only this module decides which of the two is used.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from kis_assets.state.vault import FileVault, Vault
 
 @dataclass(frozen=True)
 class Shared:
-    """Where it lies, and how each part of it is opened. Files are made at first use."""
+    """The place of the shared state, and its parts. Files are created at first use."""
 
     where: str
     is_new: bool
-    """Whether nothing can be there yet."""
+    """Whether nothing can be stored yet."""
     state: State
     store: Callable[[str], Store]
-    """The cache, by its namespace."""
+    """Opens the cache of a namespace."""
     vault: Callable[[str, str], Vault]
-    """Where the token of an app key lies, by the key's name and that of its seal."""
+    """Opens the token store of an app key, by the names of the key and of its seal."""
     now: Callable[[], float] | None
-    """Seconds since 1970 by a clock that all processes share; None: each machine has its own."""
+    """Seconds since 1970 by a clock that all processes share; None: each machine uses its own."""
 
 
 def open_state(settings: Settings, folder: Path | None = None) -> Shared:
-    """What these settings share; files lie in `folder`, the settings' own unless given."""
+    """The shared state of these settings; its files lie in `folder` or in the settings' folder."""
     if settings.redis_url is None:
         there = folder or settings.state_dir
         return Shared(

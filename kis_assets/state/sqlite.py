@@ -1,10 +1,10 @@
-"""What the processes of one account share: small values under a key, changed one at a time.
+"""The shared state of the processes of one account: small values by key, changed atomically.
 
-Here they lie in a local SQLite file, in `redis` on a Redis server. What is in a value
-belongs to others: quota, breaker and token state their rules once, for both.
+Here the values lie in a local SQLite file; module `redis` has them on a Redis server. Neither
+module interprets values: quota, breaker and token define their rules once, for both.
 
-The file can be deleted at any time: it is made anew, and a process that still holds the old one
-notices and moves over.
+The file can be deleted at any time. It is created again, and a process that has the old file open
+notices this and opens the new one.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ T = TypeVar("T")
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 Change = Callable[[bytes | None, float], tuple[bytes | None, T]]
-"""From the value there is, None where there is none, and the time, to the value there shall be and
-a result. It may be called again when another process was faster; a value of None changes nothing.
+"""Computes a new value and a result from the current value (None if there is none) and the time. It
+may be called again if another process was faster. A new value of None changes nothing.
 """
 
 
@@ -34,9 +34,9 @@ class State(Protocol):
     """Values that processes share. Thread-safe."""
 
     def update(self, key: str, change: Change[T], clock: Callable[[], float]) -> T:
-        """Change the value of a key, no other process between reading and writing.
+        """Change the value of a key; no other process can write between reading and writing.
 
-        `clock` tells the time where the store has none of its own.
+        `clock` gives the time if the store has no clock of its own.
 
         Raises:
             ServiceUnavailable: the store cannot be used.
@@ -44,14 +44,14 @@ class State(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the store; the next update takes hold of it again."""
+        """Close the store; the next update opens it again."""
         ...
 
 
 class SqliteFile:
-    """One SQLite file, mode 0600, opened once a process and used under a lock.
+    """One SQLite file, mode 0600, opened once per process and used under a lock.
 
-    It is not synced to disk: what processes share here can be lost without losing data.
+    It is not synced to disk: losing the shared state loses no data.
     """
 
     def __init__(self, path: Path, schema: str) -> None:
@@ -63,7 +63,7 @@ class SqliteFile:
 
     @contextmanager
     def transaction(self, *, reads: bool = False) -> Generator[sqlite3.Connection]:
-        """A connection inside a transaction; no other process writes meanwhile, unless it `reads`.
+        """A connection inside a transaction; it blocks writes of other processes unless `reads`.
 
         Raises:
             ServiceUnavailable: the file cannot be used (disk full, no permission).
@@ -117,8 +117,8 @@ class SqliteFile:
             path.unlink(missing_ok=True)
 
     def _open(self) -> sqlite3.Connection:
-        # A forked child must not use its parent's connection, and a file that was deleted and
-        # made anew by another process is another file: both would split the account in two.
+        # A forked child must not use its parent's connection, nor a process a file that another one
+        # has deleted and created again: either would split the shared state.
         if self._connection is not None and self._identity == self._on_disk():
             return self._connection
         self.close()
@@ -159,7 +159,7 @@ class SqliteFile:
 
 
 class SharedState:
-    """The values in `shared.sqlite`; losing them costs a second of the quota's memory at worst."""
+    """The values in `shared.sqlite`; losing them costs at most the last second of the quota."""
 
     def __init__(self, folder: Path) -> None:
         self._file = SqliteFile(
@@ -173,7 +173,7 @@ class SharedState:
         try:
             return self._updated(key, change, clock)
         except ServiceUnavailable:
-            # Deleted or spoilt by somebody this instant, it has been let go: now it is made anew.
+            # Somebody has just deleted or damaged the file. It is closed now; create it again.
             return self._updated(key, change, clock)
 
     def _updated(self, key: str, change: Change[T], clock: Callable[[], float]) -> T:

@@ -1,6 +1,6 @@
-"""Where the token of one app key lies, for all processes: in a file, or see `redis`.
+"""The shared store of one app key's token: in a file, or on Redis (see `redis`).
 
-Whoever reads and writes holds the lock. What is written is sealed by who writes it.
+Callers hold the lock while they read and write. They encrypt the content themselves.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from kis_assets.security.ownership import (
 )
 
 _LONGEST = 100 * 86_400.0
-"""Seconds that no token lasts."""
+"""Seconds; longer than the lifetime of any token."""
 
 
 class Vault(Protocol):
-    """Where the token of one app key lies, for all processes. Raises ServiceUnavailable."""
+    """The store of one app key's token, for all processes. Raises ServiceUnavailable."""
 
     def locked(self, timeout: float) -> AbstractContextManager[None]:
         """Hold the lock; give up after `timeout` seconds."""
         ...
 
     def read(self) -> bytes:
-        """What was written last, empty where there is nothing."""
+        """The content that was written last; empty if there is none."""
         ...
 
     def write(self, content: bytes, lasts: float) -> None:
-        """Keep `content`, for so many seconds at least."""
+        """Store `content` for at least `lasts` seconds."""
         ...
 
 
@@ -75,7 +75,7 @@ class FileVault:
             raise self._unusable(error) from None
 
     def write(self, content: bytes, lasts: float) -> None:
-        """See `Vault.write`; a file lasts until it is written anew, or for a hundred days."""
+        """See `Vault.write`; a file lasts until it is overwritten, or for a hundred days."""
         del lasts
         put(self._path, content, 0o600)
 
@@ -84,7 +84,7 @@ class FileVault:
         return ServiceUnavailable(f"the token file {self._path} cannot be used: {why}")
 
     def _sweep(self) -> None:
-        """Remove the tokens of earlier versions, which lie bare, and those that ended long ago."""
+        """Remove the unencrypted tokens of earlier versions, and tokens that expired long ago."""
         for path in self._path.parent.glob("token-*"):
             if path.suffix == ".json":
                 path.unlink(missing_ok=True)

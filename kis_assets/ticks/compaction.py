@@ -1,4 +1,4 @@
-"""A recorded day into the lake: small files meanwhile, and one for each table at its end."""
+"""Stores a recorded day in the lake: small files during the day, then one file per table."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from kis_assets.tables import ORDER_BOOK_TICKS, STREAM_GAPS, TRADES, Table
 from kis_assets.ticks.journal import Journal, instant
 
 RECORDED = (STREAM_GAPS, TRADES, ORDER_BOOK_TICKS)
-"""The tables that a stream records; trades are held against the gaps."""
+"""The tables that a stream records; checks compare trades with the gaps."""
 Pieces = Callable[[pl.LazyFrame, Journal, str], Iterator[pl.DataFrame]]
-"""Gives the rows of a day, a stock at a time, out of those recorded, its journal and the source."""
+"""Yields the rows of a day, one stock at a time, from recorded rows, journal and source."""
 _AT_ONCE = 400_000
-"""Rows that are in memory together; of one stock there may be more."""
+"""How many rows are in memory together; one stock may have more."""
 _OF_A_PART = 50_000
-"""Rows of a small file at most: a busy minute of many stocks is several."""
+"""Most rows of a small file: a busy minute of many stocks becomes several files."""
 _ONE_TRADE = ("traded_at", "price", "quantity", "volume")
 
 
 def show(lake: Lake, journal: Journal) -> None:
-    """Put what is recorded since the last time where the views read it."""
+    """Write the rows recorded since the last call to files that the views read."""
     for table in RECORDED:
         parts = lake.live_parts(table, journal.day)
         with parts.lock():
@@ -43,10 +43,10 @@ def store(lake: Lake, table: Table, day: date, pieces: Pieces) -> Change:
     """Store a recorded day of a table as one file, and publish.
 
     Args:
-        lake: where it was recorded.
+        lake: the lake with the journal.
         table: the table.
         day: the trading day.
-        pieces: what gives its rows a stock at a time: `trades`, `books` or `gaps`.
+        pieces: yields its rows one stock at a time: `trades`, `books` or `gaps`.
 
     Raises:
         FileNotFoundError: nothing was recorded on that day.
@@ -62,38 +62,38 @@ def store(lake: Lake, table: Table, day: date, pieces: Pieces) -> Change:
 
 
 def trades(rows: pl.LazyFrame, _: Journal, __: str) -> Iterator[pl.DataFrame]:
-    """All trades of a stock at a time, each once."""
-    for piece in _by_stock(rows):  # some came twice, long after the first
+    """All trades, one stock at a time, without duplicates."""
+    for piece in _by_stock(rows):  # KIS may send a trade twice, with a long delay
         yield piece.unique(_ONE_TRADE, keep="first", maintain_order=True)
 
 
 def books(rows: pl.LazyFrame, _: Journal, __: str) -> Iterator[pl.DataFrame]:
-    """All order books of a stock at a time."""
+    """All order books, one stock at a time."""
     yield from _by_stock(rows)
 
 
 def _by_stock(rows: pl.LazyFrame) -> Iterator[pl.DataFrame]:
-    """All rows of a stock at a time, as they came."""
+    """All rows, one stock at a time, in the order of arrival."""
     counted = rows.group_by("stock_code").len().collect(engine="streaming").sort("stock_code")
     several: list[str] = []
     total = 0
     for code, count in counted.iter_rows():
         if several and total + count > _AT_ONCE:
-            yield from _of(rows, several)
+            yield from _rows_by_stock(rows, several)
             several, total = [], 0
         several.append(code)
         total += count
     if several:
-        yield from _of(rows, several)
+        yield from _rows_by_stock(rows, several)
 
 
-def _of(rows: pl.LazyFrame, codes: list[str]) -> list[pl.DataFrame]:
+def _rows_by_stock(rows: pl.LazyFrame, codes: list[str]) -> list[pl.DataFrame]:
     found = rows.filter(pl.col("stock_code").is_in(codes)).collect().sort("stock_code", "sequence")
     return found.partition_by("stock_code", maintain_order=True)
 
 
 def gaps(rows: pl.LazyFrame, journal: Journal, source: str) -> Iterator[pl.DataFrame]:
-    """The gaps of a day, those included that no trade has ended: nobody knows what is missing."""
+    """The gaps of a day, including open ones, whose missing volume is unknown."""
     known = rows.collect()
     state = journal.state()
     number = known.height

@@ -1,4 +1,4 @@
-"""A watch list, followed and recorded: the feed of all keys into the journal of the day."""
+"""Records a watch list: writes the feed of all keys into the journal of the day."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from kis_assets.tables import ORDER_BOOK_TICKS, STREAM_GAPS, TRADES
 from kis_assets.ticks.recorder import Recorder
 
 STAYS = timedelta(minutes=5)
-"""How long after the last trade of a day its recording goes on."""
+"""How long recording goes on after the last trade of a day."""
 
 
 class Following:
-    """Trades of some stocks, and their order books if wanted, on the disk within a second.
+    """Records trades of some stocks, and optionally order books, to the disk within a second.
 
     Args:
-        settings: which server, whose credentials.
-        lake: where it is recorded.
+        settings: the server and the credentials.
+        lake: the lake that stores the records.
         codes: stock codes; see `Feed`.
-        with_books: whether order books are followed too: then a key takes 20 stocks, else 41.
-        clock: the present instant, by which the day is.
-        listener: told each record, by several threads.
+        with_books: whether to follow order books too: then a key takes 20 stocks, else 41.
+        clock: returns the present instant, which defines the day.
+        listener: called with each record, from several threads.
 
     Raises:
         InvalidRequest: as of `Feed`; or there is no session on the day.
@@ -60,7 +60,7 @@ class Following:
             held.enter_context(lake.recording(self.day))
             self.recorder = Recorder(lake, self.day, clock)
             self.recorder.follow(self.codes)
-            self.recorder.commit()  # a session that never opens leaves gaps, and no empty day
+            self.recorder.commit()  # if no session opens, the day has gaps, not no rows
             self.feed = Feed(
                 settings,
                 self.codes,
@@ -86,7 +86,7 @@ class Following:
         """Follow these stocks from now on; those that stay lose no record. See `Feed.change`."""
         wanted = list(dict.fromkeys(codes))
         self.feed.plan(wanted)
-        # New ones before the first record, the others after the last one.
+        # Add new stocks before their first record; drop others after their last.
         self.recorder.follow([*self.codes, *wanted])
         try:
             self.feed.change(wanted)
@@ -96,7 +96,7 @@ class Following:
 
     @property
     def stored(self) -> dict[str, int]:
-        """Rows of each table that the day has so far."""
+        """How many rows the day has in each table so far."""
         return {
             table.name: self.recorder.counts[table]
             for table in (TRADES, ORDER_BOOK_TICKS, STREAM_GAPS)
@@ -107,7 +107,7 @@ class Following:
         return self.feed.wait(seconds)
 
     def close(self) -> None:
-        """End it; all that came is on the disk then."""
+        """End recording; all received records are on the disk then."""
         self._held.close()
 
     def __enter__(self) -> Following:

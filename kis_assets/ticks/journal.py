@@ -1,8 +1,8 @@
-"""What a stream has brought on a day, on the disk within a second: an SQLite file for each day.
+"""The records of a stream, on the disk within a second: one SQLite file per day.
 
-A commit is durable as a whole or not there at all, and other processes read meanwhile. It holds
-batches of rows: the columns as JSON, compressed, since a row of fifty columns for each order book
-would take five times the space. Compaction turns a day into Parquet; see `compaction`.
+Commits are atomic and durable, and other processes can read meanwhile. A commit holds batches of
+rows: the columns as compressed JSON, since an SQL row of fifty columns per order book would take
+five times the space. Compaction turns a day into Parquet; see `compaction`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS batch (
 CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 _AT_ONCE = 250
-"""Rows of a batch at most. To make one takes a millisecond in which no other thread goes on."""
+"""Most rows of a batch. Packing one blocks all other threads for a millisecond."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -39,17 +39,17 @@ Row = Sequence[Any]
 
 
 def microseconds(at: datetime) -> int:
-    """An instant as it is kept: whole microseconds since 1970 in UTC."""
+    """An instant as it is stored: whole microseconds since 1970 in UTC."""
     return (at - _EPOCH) // _MICROSECOND
 
 
 def instant(at: int) -> datetime:
-    """The instant that such a number is."""
+    """The instant of such a number."""
     return _EPOCH + at * _MICROSECOND
 
 
 def columns_of(table: Table) -> list[str]:
-    """The columns of a table that differ from row to row of a day."""
+    """The columns of a table whose values differ between the rows of a day."""
     return [name for name in table.schema if name not in ("trading_day", "source")]
 
 
@@ -60,10 +60,10 @@ def days(folder: Path) -> list[date]:
 
 
 class Journal:
-    """One day of one lake. One process writes, in one thread at a time; any may read.
+    """One day of one lake. One process writes, in one thread at a time; any process may read.
 
     Raises:
-        sqlite3.Error: by every method, where the file cannot be used.
+        sqlite3.Error: from every method, if the file cannot be used.
     """
 
     def __init__(self, folder: Path, day: date, *, writes: bool = False) -> None:
@@ -75,7 +75,7 @@ class Journal:
                 connection.executescript(_SCHEMA)
 
     def begin_after(self, number: int) -> bool:
-        """Count batches on from a number where none is there yet; whether none is there."""
+        """Start batch numbers after this one if the journal is empty; return whether it is."""
         with closing(self._open()) as connection, connection:
             is_new = connection.execute("SELECT max(id) FROM batch").fetchone()[0] is None
             if is_new and number:
@@ -83,7 +83,7 @@ class Journal:
         return is_new
 
     def add(self, rows: Mapping[Table, Sequence[Row]], state: Mapping[str, Any]) -> None:
-        """Add rows and replace what is known, all or nothing, on the disk when this returns."""
+        """Add rows and replace the state atomically; both are on the disk when this returns."""
         batches = [
             (table.name, len(some), _packed(columns_of(table), some))
             for table, several in rows.items()
@@ -97,7 +97,7 @@ class Journal:
             connection.executemany("REPLACE INTO state VALUES (?, ?)", values)
 
     def state(self) -> dict[str, Any]:
-        """What was known at the last commit; nothing without one."""
+        """The state of the last commit; empty without one."""
         if not self._is_there():
             return {}
         with closing(self._open()) as connection:
@@ -109,9 +109,9 @@ class Journal:
     def frames(
         self, table: Table, source: str, *, after: int = 0, newest: int | None = None
     ) -> Iterator[tuple[int, pl.DataFrame]]:
-        """The batches of a table after a number, or the newest ones; oldest first, number and rows.
+        """Number and rows of a table's batches after a number, or of the newest ones; oldest first.
 
-        They are those of one moment, whatever is added meanwhile.
+        All are from one moment, even if others are added meanwhile.
         """
         if not self._is_there():
             return
@@ -125,7 +125,7 @@ class Journal:
                 yield number, _unpacked(table, content, self.day, source)
 
     def count(self, table: Table) -> int:
-        """How many rows of a table there are."""
+        """How many rows of a table the journal has."""
         with closing(self._open()) as connection:
             query = "SELECT coalesce(sum(rows), 0) FROM batch WHERE name = ?"
             return int(connection.execute(query, (table.name,)).fetchone()[0])
@@ -133,7 +133,7 @@ class Journal:
     def _is_there(self) -> bool:
         if not self.path.exists():
             return False
-        with closing(self._open()) as connection:  # it may just be made
+        with closing(self._open()) as connection:  # another process may be creating it
             names = connection.execute("SELECT name FROM sqlite_master").fetchall()
         return {("batch",), ("state",)} <= set(names)
 
@@ -142,7 +142,7 @@ class Journal:
 
 
 def _pieces(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    """The rows of a commit in pieces, between which other threads of the process go on."""
+    """The rows of a commit in pieces; other threads can run between them."""
     for start in range(0, len(rows), _AT_ONCE):
         yield rows[start : start + _AT_ONCE]
         time.sleep(0)
@@ -154,12 +154,12 @@ def _packed(names: list[str], rows: Sequence[Row]) -> bytes:
 
 
 def _unpacked(table: Table, content: bytes, day: date, source: str) -> pl.DataFrame:
-    """Rows of a table; a column that it did not have when they came is null."""
+    """Rows of a table; a column that the table did not have then is null."""
     columns = json.loads(zlib.decompress(content))
     height = len(next(iter(columns.values())))
     constant = {"trading_day": [day] * height, "source": [source] * height}
     values = {name: (constant | columns).get(name, [None] * height) for name in table.schema}
-    # Whole numbers of microseconds are the very type that an instant is stored as.
+    # Integer microseconds are the storage type of an instant.
     plain = {
         name: pl.Int64() if dtype == INSTANT else dtype for name, dtype in table.schema.items()
     }

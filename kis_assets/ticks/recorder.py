@@ -1,7 +1,7 @@
-"""Records of the real-time feed into the journal of their day: each once, in order, gaps noted.
+"""Writes records of the real-time feed into the journal of the day: once, in order, with gaps.
 
-A trade tells the shares traded so far on the day. So what lies between two trades that follow each
-other is known to the share, whatever became of the connection.
+A trade states the shares traded so far on the day. Therefore the missing volume between two
+received trades is known exactly, even if the connection broke.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from kis_assets.ticks.journal import Journal, Row, instant, microseconds
 log = logging.getLogger(__name__)
 
 EVERY = 1.0
-"""Seconds between two commits: what a process that is killed loses at most."""
+"""Seconds between two commits: a killed process loses at most the records of this time."""
 PARTS_EVERY = 60
-"""Commits between two files that the views read."""
+"""How many commits lie between two files that the views read."""
 _LAST_TRIES = 60
-"""How often a commit is tried when a recording ends: a disk may be freed meanwhile."""
+"""How often the last commit of a recording is tried: the disk may get free space meanwhile."""
 _REMEMBERED = 500
-"""Records of a stock that are remembered, to know them again when they are sent twice."""
+"""How many records of a stock are remembered, to detect those that are sent twice."""
 _RESENT = 120
-"""Batches of before that are read for that when a process begins."""
+"""How many earlier batches a new process reads to remember their records."""
 _LEVEL_COLUMNS = [
     f"{side}_{what}_{n}"
     for side in ("ask", "bid")
@@ -45,7 +45,7 @@ _LEVEL_COLUMNS = [
 
 @dataclass
 class _Gap:
-    """A time in which a stock was not followed; it ends with the first trade after it."""
+    """A time in which a stock was not followed; the first trade after it ends it."""
 
     since: int
     until: int | None
@@ -56,7 +56,7 @@ class _Gap:
 
 @dataclass
 class _Followed:
-    """What is known of a stock."""
+    """The state of a followed stock."""
 
     volume: int = 0
     traded_at: int | None = None
@@ -64,7 +64,7 @@ class _Followed:
     trades: deque[Any] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     books: deque[Any] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     is_after_break: bool = False
-    """Whether order books are held against those of before: KIS may send some again."""
+    """Whether to compare order books with earlier ones: KIS may send some again."""
 
 
 class Recorder:
@@ -72,11 +72,11 @@ class Recorder:
 
     Args:
         lake: where the day is recorded.
-        day: the trading day; records of another one are left out and counted.
-        now: the present instant.
+        day: the trading day; records of other days are dropped and counted.
+        now: returns the present instant.
 
     Raises:
-        sqlite3.Error: by every method that commits, where the disk is full or fails.
+        sqlite3.Error: from every method that commits, if the disk is full or fails.
     """
 
     def __init__(self, lake: Lake, day: date, now: Callable[[], datetime] = calendar.now) -> None:
@@ -95,18 +95,18 @@ class Recorder:
         self._commits = 0
         self._stopped_at: int | None = None
         self.counts = {table: self._journal.count(table) for table in RECORDED}
-        if is_new:  # where the journal of the day was lost, what the views show of it stays
+        if is_new:  # if the journal of the day was lost, the files for the views stay
             self.counts = {table: parts[table].rows() for table in RECORDED}
         self._remember(self._journal.state())
         show(lake, self._journal)
         lake.publish(only_if_stale=True)
 
     def _remember(self, state: dict[str, Any]) -> None:
-        """Go on where another process ended, however it did."""
+        """Continue from the state that an earlier process left."""
         for code, (volume, traded_at, gap, trade, book) in state.get("stocks", {}).items():
             stock = self._stocks[code] = _Followed(volume, traded_at)
             stock.gap = _Gap(*gap) if gap else None
-            # However long ago they came: a server may begin with them.
+            # Compare without a time limit: a server may begin with old books.
             stock.trades.extend([tuple(trade)] if trade else ())
             stock.books.extend([book] if book else ())
         self._stopped_at = state.get("alive_at")
@@ -125,14 +125,14 @@ class Recorder:
                 stock.books.append(_book_key(row))
 
     def follow(self, codes: Collection[str]) -> None:
-        """Follow these stocks from now on, and no others; what was missed of them is noted."""
+        """Follow only these stocks from now on; missed trades are noted as gaps."""
         now = microseconds(self._now())
         session = calendar.session(self.day)
         opened = now if session is None else microseconds(session.opens_at)
         with self._lock:
             for code in set(codes) - self._followed:
                 stock = self._stocks.get(code)
-                if stock is None:  # it is followed once its session is open: see `opened`
+                if stock is None:  # following starts when its session is open: see `opened`
                     stock = self._stocks[code] = _Followed(gap=_Gap(opened, None, "late_start"))
                 stock.is_after_break = True
             for code in self._followed - set(codes):
@@ -141,7 +141,7 @@ class Recorder:
             self._followed = set(codes)
 
     def broke(self, codes: Iterable[str], at: datetime) -> None:
-        """The connection that brought these stocks broke; `at` it was last known to work."""
+        """Note that the connection of these stocks broke; `at` is when it last worked."""
         with self._lock:
             for code in self._followed.intersection(codes):
                 stock = self._stocks[code]
@@ -149,7 +149,7 @@ class Recorder:
                 stock.gap.is_over = False
 
     def opened(self, codes: Iterable[str], at: datetime) -> None:
-        """These stocks are followed again since then."""
+        """Note that these stocks are followed since `at`."""
         with self._lock:
             for code in self._followed.intersection(codes):
                 stock = self._stocks[code]
@@ -158,17 +158,17 @@ class Recorder:
                 if gap is not None and not gap.is_over:
                     gap.until, gap.is_over = microseconds(at), True
                     if gap.reason == "late_start" and gap.until <= gap.since:
-                        stock.gap = None  # nothing was traded yet
+                        stock.gap = None  # there was no trade yet
 
     def take(self, record: RealTime) -> None:
-        """Keep a trade or a book until the next commit; one that is there already is left out."""
+        """Keep a trade or a book until the next commit; drop duplicates."""
         if isinstance(record, Trade):
             self._take_trade(record)
         elif isinstance(record, BookUpdate):
             self._take_book(record)
 
     def _take_trade(self, trade: Trade) -> None:
-        # A price of zero could never be stored, and would keep all others out.
+        # A price of zero fails the checks of the table, which would then refuse the whole day.
         if trade.traded_at.astimezone(calendar.SEOUL).date() != self.day or trade.price < 1:
             self.strays += 1
             return
@@ -177,14 +177,14 @@ class Recorder:
         with self._lock:
             stock = self._stocks.get(trade.stock_code)
             if stock is None or trade.stock_code not in self._followed:
-                return  # it was given up a moment ago
+                return  # it was unfollowed a moment ago
             if trade.volume <= stock.volume and key in stock.trades:
                 self.duplicates += 1
                 return
             stock.trades.append(key)
             self._note(trade, stock, at)
             stock.traded_at = at
-            # One that comes late is older than what is known; a first one begins a new count.
+            # A late trade is older than the known volume; a first trade starts a new count.
             is_first = trade.volume == trade.quantity
             stock.volume = trade.volume if is_first else max(stock.volume, trade.volume)
             self._add(
@@ -196,7 +196,7 @@ class Recorder:
             )
 
     def _note(self, trade: Trade, stock: _Followed, at: int) -> None:
-        """Note what was missed before a trade, by the shares traded so far."""
+        """Note the volume missed before a trade, from the shares traded so far."""
         missing = trade.volume - trade.quantity - stock.volume
         gap, stock.gap = stock.gap, None
         if gap is None and missing > 0:
@@ -223,7 +223,7 @@ class Recorder:
             if stock.is_after_break and key in stock.books:
                 self.duplicates += 1
                 return
-            # The first new book ends what a server may send again.
+            # After the first new book, a server repeats no old ones.
             stock.is_after_break = False
             stock.books.append(key)
             self._add(
@@ -243,7 +243,7 @@ class Recorder:
         log.info("%s: %s from %s", code, gap.reason, instant(gap.since))
 
     def commit(self) -> None:
-        """Have all that was taken on the disk."""
+        """Write all kept records to the disk."""
         with self._committing:
             with self._lock:
                 rows, self._rows = self._rows, {table: [] for table in RECORDED}
@@ -251,7 +251,7 @@ class Recorder:
             try:
                 self._journal.add(rows, state)
             except BaseException:
-                with self._lock:  # they are kept for the next time
+                with self._lock:  # keep them for the next commit
                     for table, several in rows.items():
                         self._rows[table][:0] = several
                 raise
@@ -274,7 +274,7 @@ class Recorder:
         return {"alive_at": alive_at, "stocks": stocks, "followed": sorted(self._followed)}
 
     def start(self) -> None:
-        """Commit every second in a thread, until `close`; what fails is logged and tried again."""
+        """Commit every second in a thread, until `close`; failures are logged and retried."""
         self._thread = threading.Thread(target=self._run, name="tick commits", daemon=True)
         self._thread.start()
 
@@ -291,7 +291,7 @@ class Recorder:
                 failing = False
 
     def close(self) -> None:
-        """End the thread and commit. What goes on from here notes the time between as a gap."""
+        """End the thread and commit. A later recording notes the time between as a gap."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
@@ -319,5 +319,5 @@ def _book_key(row: dict[str, Any]) -> int:
 
 
 def _hashed(at: int, levels: Iterable[int | None], rest: Iterable[int | None]) -> int:
-    # Of whole numbers alone, whose hash is the same in every process.
+    # Only whole numbers: their hash is the same in every process.
     return hash((at, *(value or 0 for value in (*levels, *rest))))

@@ -1,7 +1,7 @@
-"""One circuit breaker for all processes: whether it makes sense to ask at all. Sends nothing.
+"""One circuit breaker for all processes: it decides whether requests may be sent. Sends nothing.
 
-CLOSED, OPEN after so many failures in a row, HALF_OPEN when the time is up: then one caller of all
-processes may probe, holding a lease that expires should it die.
+CLOSED; OPEN after a number of failures in a row; HALF_OPEN after a timeout. Then one caller of all
+processes may probe. It holds a lease, which expires if the caller dies.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ T = TypeVar("T")
 State = Literal["CLOSED", "OPEN", "HALF_OPEN"]
 
 FRESH = 0.25
-"""Seconds for which a process trusts its copy of a closed breaker."""
+"""Seconds for which a process trusts its copy of the CLOSED state."""
 
 _PROGRAM = uuid.uuid4().hex
-"""Tells programs on several machines apart, where process ids do not."""
+"""Identifies this program, since process ids of several machines may be equal."""
 
 _thread = threading.local()
-"""Holds a name for each thread that no later one gets; the system's ids are used again."""
+"""Holds a unique name for each thread; the system reuses its thread ids."""
 
 
 class _Row(msgspec.Struct, array_like=True, frozen=True):
@@ -43,9 +43,9 @@ _CLOSED = _Row()
 
 
 class Breaker:
-    """Opens after `threshold` failures in a row and asks again, once, after `timeout` seconds.
+    """Opens after `threshold` failures in a row; allows one probe after `timeout` seconds.
 
-    Only what says that the server is ill counts: transport errors and gateway failures.
+    Only signs of a server failure count: transport errors and gateway errors.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Breaker:
         return self._update(look)
 
     def check(self) -> None:
-        """Let the caller pass, or not. In HALF_OPEN the first caller becomes the probe.
+        """Let the caller pass, or raise. In HALF_OPEN the first caller becomes the probe.
 
         Raises:
             ServiceUnavailable: the breaker is open, or another caller is probing.
@@ -103,34 +103,34 @@ class Breaker:
                     f"the circuit breaker is open after {row.failures} failures in a row; "
                     f"the next try is in {wait:.0f} s",
                 )
-            # A lease that ends later than any can is of before a clock was set.
+            # A lease that ends too late was made before a clock was set back.
             is_held = now < row.probe_until <= now + self._lease
-            if row.probe is not None and row.probe != self._me() and is_held:
+            if row.probe is not None and row.probe != self._caller_name() and is_held:
                 return None, (
                     state,
                     row.failures,
                     "the circuit breaker is half open; one request is probing",
                 )
-            taken = _Row(row.failures, row.opened_at, self._me(), now + self._lease)
+            taken = _Row(row.failures, row.opened_at, self._caller_name(), now + self._lease)
             return taken, (state, row.failures, "")
 
         state, failures, reason = self._update(check)
         if reason:
             raise ServiceUnavailable(reason, is_outage=True)
         if state == "HALF_OPEN":
-            self._tell("OPEN", "HALF_OPEN")
+            self._notify("OPEN", "HALF_OPEN")
         elif failures == 0:
             self._quiet_until = self._clock() + FRESH
 
     def success(self) -> None:
-        """The server answered: failures in a row start over, and a probe closes the breaker."""
+        """The server answered: reset the count of failures; a probe closes the breaker."""
         if self._clock() < self._quiet_until:
             return
 
         def succeed(row: _Row, now: float) -> tuple[_Row | None, State | None]:
             old = self._state(row, now)
-            # An answer to a request sent before the breaker opened says nothing about now.
-            if old == "OPEN" or (old == "HALF_OPEN" and row.probe != self._me()):
+            # The request may have been sent before the breaker opened: it proves nothing about now.
+            if old == "OPEN" or (old == "HALF_OPEN" and row.probe != self._caller_name()):
                 return None, None
             return _CLOSED if row != _CLOSED else None, old
 
@@ -139,44 +139,44 @@ class Breaker:
             return
         self._quiet_until = self._clock() + FRESH
         if old != "CLOSED":
-            self._tell(old, "CLOSED")
+            self._notify(old, "CLOSED")
 
     def failure(self) -> None:
-        """The server is ill: one more failure in a row; a failed probe opens the breaker again."""
+        """The server failed: count one more failure; a failed probe opens the breaker again."""
         self._quiet_until = float("-inf")
 
         def fail(row: _Row, now: float) -> tuple[_Row | None, State | None]:
             old = self._state(row, now)
             failures = row.failures + 1
-            if old == "OPEN" or (old == "HALF_OPEN" and row.probe != self._me()):
+            if old == "OPEN" or (old == "HALF_OPEN" and row.probe != self._caller_name()):
                 return None, None
             opens = old == "HALF_OPEN" or failures >= self._threshold
             return _Row(failures, now if opens else None), old if opens else None
 
         old = self._update(fail)
         if old is not None:
-            self._tell(old, "OPEN")
+            self._notify(old, "OPEN")
 
     def release(self) -> None:
-        """Give a probe's lease back: the request came to nothing that tells how the server is."""
+        """Give a probe's lease back: the request ended without a result about the server."""
         if self._clock() < self._quiet_until:
             return
 
         def release(row: _Row, _: float) -> tuple[_Row | None, None]:
-            if row.probe != self._me():
+            if row.probe != self._caller_name():
                 return None, None
             return _Row(row.failures, row.opened_at), None
 
         self._update(release)
 
-    def _tell(self, old: State, new: State) -> None:
+    def _notify(self, old: State, new: State) -> None:
         if self._listener is not None:
             self._listener(old, new)
 
     def _state(self, row: _Row, now: float) -> State:
         if row.opened_at is None:
             return "CLOSED"
-        # A clock may start over, with the machine: an opening in the future is a past one.
+        # A clock may restart with the machine, so an opening time in the future is an old one.
         is_open = row.opened_at <= now < row.opened_at + self._timeout
         return "OPEN" if is_open else "HALF_OPEN"
 
@@ -191,7 +191,7 @@ class Breaker:
 
         return self._shared.update(self._key, whole, self._clock)
 
-    def _me(self) -> str:
+    def _caller_name(self) -> str:
         if not hasattr(_thread, "name"):
             _thread.name = uuid.uuid4().hex
         return f"{_PROGRAM}-{os.getpid()}-{_thread.name}"

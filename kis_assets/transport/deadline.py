@@ -1,7 +1,7 @@
-"""Sockets of httpx on which a whole exchange has one deadline, its headers included.
+"""Sockets for httpx that apply one deadline to a whole exchange, headers included.
 
-httpx bounds each read and each write alone: a server that sends a byte before each bound would hold
-a connection, and the permit and breaker that wait for it, for as long as it likes.
+httpx bounds each single read and write. A server that sends one byte before each timeout could hold
+a connection without limit, and with it a permit and the breaker.
 """
 
 # pyright: reportPrivateUsage=false
@@ -18,7 +18,7 @@ import httpx
 
 
 class Deadline(threading.local):
-    """When the exchange of a thread has to be over."""
+    """The time by which the exchange of a thread must end."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -26,7 +26,7 @@ class Deadline(threading.local):
 
     @contextmanager
     def within(self, seconds: float) -> Generator[None]:
-        """Whatever the block sends and receives is over by then."""
+        """Everything that the block sends and receives must end within these seconds."""
         self._at = self._clock() + seconds
         try:
             yield
@@ -34,11 +34,11 @@ class Deadline(threading.local):
             self._at = float("inf")
 
     def has_passed(self) -> bool:
-        """Whether the time is over."""
+        """Whether the deadline has passed."""
         return self._clock() > self._at
 
     def left(self, timeout: float | None, error: type[Exception]) -> float | None:
-        """The seconds that a call may take of its own `timeout`; `error` where there are none."""
+        """The seconds that a call with this `timeout` may take; raises `error` if none are left."""
         left = self._at - self._clock()
         if left <= 0:
             raise error("the deadline has passed")
@@ -91,9 +91,9 @@ class _Stream(httpcore.NetworkStream):
 
 
 def bound(client: httpx.Client, deadline: Deadline) -> None:
-    """Have all that a client sends and receives keep to the deadline, also through proxies.
+    """Apply the deadline to all that a client sends and receives, also through proxies.
 
-    httpx has no parameter for it; `httpcore`, on which it stands, has.
+    httpx has no parameter for this; its base `httpcore` has.
     """
     for transport in (client._transport, *client._mounts.values()):
         if isinstance(transport, httpx.HTTPTransport):

@@ -1,10 +1,10 @@
-"""The log of departures that all processes of an account share: which request may go when.
+"""The log of sent requests that all processes of an account share: who may send when.
 
-Pure rules: nobody waits here. The server counts arrivals and the client knows departures. A request
-that was held up on its way arrives late and crowds the second that follows. So the last second is
-counted by *latest possible arrivals*: departure plus whatever the answer took beyond the usual time
-of its endpoint. With that, no second as the server counts it holds more than the limit, however
-much the machine stutters.
+Pure rules: nobody waits here. The server counts arrivals, but the client knows only departures. A
+delayed request arrives late and adds to the following second. Therefore the last second is counted
+by *latest possible arrivals*: the departure plus the time that the answer took beyond the usual
+time of its endpoint. Then no second of the server's clock holds more than the limit, even on a
+machine that stalls.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ import msgspec
 from kis_assets.transport.pace import Pace
 
 MARGIN = 0.012
-"""Seconds added to the pace's window: 1 % of the quota, against refusals on the limit."""
+"""Seconds added to the window of the pace: 1 % of the quota, to avoid refusals at the limit."""
 GUARD = 0.005
 """Seconds added to the hard window of the confirmation."""
 LOOK_BACK = 2.0
-"""Seconds for which it is known what was sent, so as to tell what was accepted before a refusal."""
+"""Seconds for which sent requests are remembered: a refusal is compared with those accepted."""
 AHEAD = 120
-"""A slot that stands further ahead than so many requests take is from before a clock was set."""
+"""A slot that is more than this number of requests ahead was made before a clock was set back."""
 AHEAD_TOO = 30.0
-"""Seconds more that a slot may stand ahead: it was reserved at a slower pace."""
+"""Extra seconds that a slot may be ahead: it may have been reserved at a slower pace."""
 SETBACK = 1.0
-"""A request sent this many seconds from now, or more, is from before a clock was set."""
+"""A request sent this many seconds in the future was logged before a clock was set back."""
 LATEST = 5.0
-"""A late answer counts as a late arrival up to this many seconds; one that never comes, because its
-process was killed, takes a place for as long."""
+"""A late answer counts as a late arrival up to this many seconds. If its process was killed and it
+never comes, its slot stays occupied for that time."""
 LOST = 60.0
-"""Seconds after which a slot is given up whose owner has not come."""
+"""Seconds after which a slot is dropped if its owner has not used it."""
 WAY = 0.015
-"""How much of an answer's usual time may vary on the way there without showing in the whole."""
+"""The part of an answer's usual time by which the way there may vary unnoticed."""
 
 
 class Slot(msgspec.Struct, array_like=True):
-    """A place in the row; `late` is None while the answer is not there."""
+    """A place in the queue; `late` is None until the answer arrives."""
 
     due: float
     owner: str
@@ -48,26 +48,26 @@ class Slot(msgspec.Struct, array_like=True):
     is_refused: bool = False
 
     def arrival(self, now: float) -> float:
-        """The latest moment at which the server may have counted the request, which was sent."""
+        """The latest moment at which the server may have counted this sent request."""
         sent = self.sent or 0.0
-        # An answer not yet there may have arrived as late as now less its usual way.
+        # Without an answer yet, it may have arrived as late as now minus its usual time.
         late = self.late
         if late is None:
             late = max(0.0, min(LATEST, now - sent - self.usual))
         return sent + min(self.usual, WAY) + late
 
     def is_needed(self, now: float, oldest: float) -> bool:
-        """Whether a window that begins at `oldest` can still reach it."""
+        """Whether a window that begins at `oldest` still includes this slot."""
         if self.sent is None:
             return self.due > now - LOST
         return self.arrival(now) > oldest
 
 
 class Departures(msgspec.Struct, array_like=True):
-    """The slots in order, and what the server was found to grant.
+    """The slots in order, and the pace that the server was found to grant.
 
-    `born` names this log: one that was lost and made anew has another name. Nothing is sent before
-    `not_before`. `limit` is everywhere the requests a second that the setting allows.
+    `born` names this log: a log made anew after a loss has another name. Nothing is sent before
+    `not_before`. `limit` is always the requests a second that the setting allows.
     """
 
     born: str
@@ -76,15 +76,15 @@ class Departures(msgspec.Struct, array_like=True):
     pace: Pace = Pace()
 
     def window(self, limit: float) -> tuple[int, float]:
-        """So many requests in so many seconds, at most."""
+        """The limit as (number of requests, seconds)."""
         rate = self.pace.within(limit)
         count = max(1, math.floor(rate))
         return count, count / rate
 
     def next_due(self, now: float, limit: float) -> float:
-        """When the slot after the last one is due."""
+        """The time at which the slot after the last slot is due."""
         slots, (count, window) = self.slots, self.window(limit)
-        # A window of one request has no neighbours to average over: it gets a wider margin.
+        # A window of a single request has nothing to average over, so it gets a wider margin.
         window += MARGIN + 0.03 / count
         due = max(now, self.not_before)
         if slots:
@@ -94,26 +94,25 @@ class Departures(msgspec.Struct, array_like=True):
         return due
 
     def due_for(self, live: bool, now: float, limit: float) -> float:
-        """When a slot is due that is taken now: a live one takes history's next."""
+        """When a slot taken now is due: a live caller takes the next slot of a history caller."""
         open_slots = self._open_slots(now) if live else []
         return open_slots[0].due if open_slots else self.next_due(now, limit)
 
     def reserve(
         self, owner: str, live: bool, now: float, limit: float, patience: float
     ) -> float | None:
-        """Take the next free slot, or the next one of history's where `live`.
+        """Take the next free slot, or the next slot of a history caller if `live`.
 
         Returns:
-            Seconds until it is due; None, and nothing is taken, where those are more than
-            `patience`.
+            Seconds until it is due; None without taking a slot if they exceed `patience`.
         """
         self.pace = self.pace.in_time(now, limit)
         mine, last = self.due_for(live, now, limit), self.next_due(now, limit)
         if mine - now > patience:
             return None
         holder, holder_live = owner, live
-        # Rotate: the live caller takes history's first open slot, each of history's callers the
-        # next one, and the last of them the slot at the end.
+        # Rotate: the live caller takes the first open history slot, each history caller takes the
+        # next one, and the last of them takes the new slot at the end.
         for slot in self._open_slots(now) if live else ():
             slot.owner, holder = holder, slot.owner
             slot.live, holder_live = holder_live, False
@@ -123,7 +122,7 @@ class Departures(msgspec.Struct, array_like=True):
     def confirm(self, owner: str, usual: float, now: float, limit: float) -> float:
         """Mark the owner's slot as sent and return 0, or return how long to sleep first."""
         slot = self._slot(owner)
-        if slot is None:  # what was shared is lost: no memory of any second is left
+        if slot is None:  # the shared log was lost: past requests are unknown
             due = max(self.next_due(now, limit), now + self.window(limit)[1])
             self.slots.append(Slot(due, owner, False))
             return due - now
@@ -140,7 +139,7 @@ class Departures(msgspec.Struct, array_like=True):
         return 0.0
 
     def settle(self, owner: str, usual: float, late: float, now: float, limit: float) -> None:
-        """Note how late the answer of a request was that was accepted."""
+        """Note how late the answer of an accepted request was."""
         if (slot := self._slot(owner)) is not None and slot.sent is not None:
             slot.late, slot.usual = late, usual
             self.pace = self.pace.took(slot.sent, now, limit)
@@ -148,10 +147,10 @@ class Departures(msgspec.Struct, array_like=True):
     def refuse(
         self, owner: str, usual: float, late: float, now: float, limit: float, wall: float
     ) -> bool:
-        """Note a refusal, and slow down where the pace is to blame.
+        """Note a refusal, and slow down if the pace caused it.
 
         Returns:
-            Whether it is: whether others were accepted shortly before.
+            Whether the pace caused it: whether other requests were accepted shortly before.
         """
         slot = self._slot(owner)
         if slot is None or slot.sent is None:
@@ -166,9 +165,9 @@ class Departures(msgspec.Struct, array_like=True):
         old = self.pace
         self.pace = old.refused(slot.sent, now, accepted, limit, wall)
         if self.pace.has_been_lowered(old):
-            # Until the server's second is over; then it shows what is granted from the start.
+            # Pause until the server's second is over; the next one shows the grant from its start.
             self.not_before = max(self.not_before, now + 1.0 + GUARD)
-        # Slots that were taken at the old pace must not come due all at once.
+        # Slots reserved at the old pace must not become due all at once.
         due, rate = max(now, self.not_before), self.pace.within(limit)
         for other in self.slots:
             if other.sent is None and other.due > now - LOST:
@@ -177,7 +176,7 @@ class Departures(msgspec.Struct, array_like=True):
         return any(0 < ago < LOOK_BACK for ago in before)
 
     def forget(self, now: float, limit: float) -> None:
-        """Leave out what no window can reach any more."""
+        """Drop the slots that no window includes any more."""
         count, window = self.window(limit)
         spare = max(0, len(self.slots) - count)
         oldest = now - max(window, LOOK_BACK) - GUARD
@@ -185,7 +184,7 @@ class Departures(msgspec.Struct, array_like=True):
         self.slots = kept + self.slots[spare:]
 
     def is_of_another_clock(self, now: float, limit: float) -> bool:
-        """Whether what stands there cannot be by the clock that shows `now`."""
+        """Whether the log holds times that are impossible by the clock that shows `now`."""
         if not self.slots:
             return False
         sent = max((slot.sent for slot in self.slots if slot.sent is not None), default=now)
@@ -196,7 +195,7 @@ class Departures(msgspec.Struct, array_like=True):
         return next((slot for slot in reversed(self.slots) if slot.owner == owner), None)
 
     def _open_slots(self, now: float) -> list[Slot]:
-        """History's slots that are still to come."""
+        """The slots of history callers that are not due yet."""
         return [
             slot for slot in self.slots if not slot.live and slot.sent is None and slot.due > now
         ]

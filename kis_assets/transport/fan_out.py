@@ -1,4 +1,4 @@
-"""Many requests at once, bounded in flight; one failure never stops the others."""
+"""Many concurrent requests, of a bounded number; one failure never stops the others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Progress = Callable[[int, int, str], None]
 _GLANCE = 0.5
 """Seconds."""
 ROUNDS = 4
-"""How often a request is made in all that failed for what may pass, such as an outage."""
+"""How often a request is made in all if it fails for a passing reason, such as an outage."""
 
 
 def each(
@@ -33,13 +33,13 @@ def each(
     rest: Callable[[], None] = lambda: None,
     progress: Callable[[int, K], None] | None = None,
 ) -> dict[K, KISError]:
-    """Ask for every key and hand each answer to `take`, in this thread; return what failed.
+    """Request every key and pass each answer to `take`, in this thread; return the failures.
 
-    What failed for a passing reason is asked again in a later round, after `rest`, as long as
-    something succeeds at all: a server that never answered is not waited for.
+    Requests that failed for a passing reason are repeated in a later round, after `rest`, if any
+    request succeeded: there is no waiting for a server that never answered.
 
     Raises:
-        AuthenticationFailed, NotSupported: what stops one stops all.
+        AuthenticationFailed, NotSupported: these would fail every request.
     """
     pending, failed = list(keys), dict[K, KISError]()
     completed = answered = 0
@@ -52,7 +52,7 @@ def each(
                 pool.submit(ask, key): key for key in islice(remaining, 2 * workers)
             }
             while flying:
-                # Not for ever: a thread that waits so is not told of Ctrl-C.
+                # With a timeout: a thread that waits without one does not notice Ctrl-C.
                 landed, _ = wait(flying, timeout=_GLANCE, return_when=FIRST_COMPLETED)
                 for future in landed:
                     key = flying.pop(future)
@@ -80,7 +80,7 @@ def each(
             rest()
             pending = postponed
     except BaseException:
-        # What stands in the queue is not waited for: that could be minutes.
+        # Do not wait for queued requests: that could take minutes.
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
@@ -90,5 +90,5 @@ def each(
 def counted(
     progress: Progress | None, total: int, before: int = 0
 ) -> Callable[[int, str], None] | None:
-    """What `each` is to call, for a `progress` that is told the total and what is done `before`."""
+    """A callback for `each` that passes the total to `progress` and adds the `before` done."""
     return progress and (lambda done, code: progress(before + done, total, code))

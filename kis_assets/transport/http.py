@@ -1,6 +1,6 @@
-"""HTTP: one exchange with KIS, bounded in time and size, its failures named.
+"""HTTP: one exchange with KIS, bounded in time and size, with named failures.
 
-What an answer means is not known here.
+This module does not interpret answers.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from kis_assets.transport.deadline import Deadline, bound
 
 CONNECTIONS = 20
 LONGEST_ANSWER = 2**20
-"""Bytes of an answer about a stock, unpacked; KIS's longest have some ten thousand."""
+"""Most bytes of an answer about a stock, unpacked; KIS's longest have about ten thousand."""
 LONGEST_FILE = 8 * 2**20
-"""Bytes of a list of a whole market, unpacked, or of a file; the longest have about one million."""
+"""Most bytes of a list of a whole market or of a file, unpacked; the longest have a million."""
 
 
 class _Refused(httpx.TransportError):
-    """An answer that is not received to its end. Its text is ours, and safe to show."""
+    """An answer that we stop receiving. Its text is our own, so it is safe to show."""
 
 
 class Wire:
@@ -45,7 +45,7 @@ class Wire:
         self._http = network.client(
             transport=transport,
             headers={"accept-encoding": "gzip"},
-            # A server is not to leave anything behind in what is sent later.
+            # Cookies of a server must not go into later requests.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             timeout=httpx.Timeout(timeout),
             limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=10),
@@ -60,12 +60,12 @@ class Wire:
     def receive(
         self, name: str, method: str, url: str, *, longest: int = LONGEST_ANSWER, **request: Any
     ) -> tuple[int, bytes, Mapping[str, str]]:
-        """Status, body and headers. The timeout bounds the whole exchange, a slow drip included.
+        """Status, body and headers. The timeout bounds the whole exchange, also of a slow server.
 
-        `longest` bounds the body in bytes, as it comes and unpacked.
+        `longest` bounds the body in bytes, both packed and unpacked.
 
         Raises:
-            ServiceUnavailable: the server cannot be reached, broke off, or does not end.
+            ServiceUnavailable: the server cannot be reached, breaks off, or sends without end.
         """
         try:
             with (
@@ -75,7 +75,7 @@ class Wire:
                 return response.status_code, self._body(response, longest), response.headers
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             never_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-            # Another error's own text is left out: it may hold parts of the request.
+            # The text of other errors is left out: it may hold parts of the request.
             ours = str(error) if isinstance(error, _Refused) else ""
             raise ServiceUnavailable(
                 f"{_host(url)} "
@@ -88,10 +88,10 @@ class Wire:
             ) from None
 
     def _body(self, response: httpx.Response, longest: int) -> bytes:
-        """The body, unpacked as far as it may go: httpx would unpack any number of layers whole."""
+        """The body, unpacked up to a limit: httpx would unpack any number of layers completely."""
         encoding = response.headers.get("content-encoding", "").strip().lower()
         if encoding not in ("", "identity", "gzip", "x-gzip"):
-            raise _Refused("packs its answer in a way that was not asked for")
+            raise _Refused("compresses its answer in a way that was not requested")
         unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16) if "gzip" in encoding else None
         content, received = bytearray(), 0
         for piece in cast("Iterable[bytes]", response.stream):
@@ -122,7 +122,7 @@ def envelope(content: bytes, status: int) -> dict[str, Any]:
     """The JSON object of an answer.
 
     Raises:
-        ServiceUnavailable: anything else; it is trouble at the gateway.
+        ServiceUnavailable: the answer is anything else, which is a gateway failure.
     """
     try:
         body = msgspec.json.decode(content)
@@ -143,7 +143,7 @@ def envelope(content: bytes, status: int) -> dict[str, Any]:
 
 
 def stated_at(headers: Mapping[str, str]) -> datetime | None:
-    """The moment that an answer is of by its `Date`; None where that cannot be read."""
+    """The time in an answer's `Date` header; None if it cannot be read."""
     try:
         stated = parsedate_to_datetime(headers.get("date", ""))
     except (ValueError, OverflowError):

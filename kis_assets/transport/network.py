@@ -1,6 +1,6 @@
-"""The way to a server that the environment prescribes: proxies and trusted certificates.
+"""Network settings from the environment: proxies and trusted certificates.
 
-What cannot be used is named by its variable. Its value is never told: it may hold a password.
+An error names the variable that cannot be used, but never its value, which may hold a password.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import httpx
 
 from kis_assets.settings import SettingsError
 
-# httpx's own log line per request is noise beside the tally, and holds the whole address, which may
-# be a secret.
+# httpx logs each request with its whole address, which may be a secret; the tally counts requests
+# already.
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
@@ -28,14 +28,14 @@ _PROXIES = {
     "ws": ("ws", "socks", "https", "http"),
     "wss": ("wss", "socks", "https"),
 }
-"""Which proxies httpx and websockets take for an address, the first one that is set."""
+"""The proxies that httpx and websockets use for an address: the first that is set."""
 
 
 def client(*, transport: httpx.BaseTransport | None = None, **given: Any) -> httpx.Client:
-    """A client that goes as the environment says, or through `transport` alone.
+    """A client that uses the network settings of the environment, or only `transport`.
 
     Raises:
-        SettingsError: a proxy or the trusted certificates of the environment cannot be used.
+        SettingsError: a proxy or the trusted certificates cannot be used.
     """
     if transport is not None:
         return httpx.Client(transport=transport, trust_env=False, **given)
@@ -55,23 +55,23 @@ def client(*, transport: httpx.BaseTransport | None = None, **given: Any) -> htt
 
 
 def check_feed(url: str) -> None:
-    """Refuse the proxy to a WebSocket's address where it cannot be used.
+    """Check that the proxy to a WebSocket's address can be used.
 
     Raises:
-        SettingsError: it cannot.
+        SettingsError: it cannot be used.
     """
     if scheme := _proxy(url):
         _check(scheme, "python_socks", "python-socks")
 
 
 def doubt(url: str, error: Exception) -> str:
-    """What to look at where a connection failed like this; empty where nobody can say."""
+    """A hint on what to check after this connection failure; empty if the cause is unknown."""
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
         where = f"are those of {names[0]} right" if names else "is a proxy in between"
         return f"; its certificate is not trusted: {where}?"
     if any(word in str(error) for word in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")):
-        return "; what answers there speaks no TLS: is http:// meant?"
+        return "; the server there does not use TLS: is http:// meant?"
     is_about_it = isinstance(error, OSError | httpx.ConnectError | httpx.ConnectTimeout)
     if not is_about_it and "Proxy" not in type(error).__name__:
         return ""
@@ -81,7 +81,7 @@ def doubt(url: str, error: Exception) -> str:
 
 
 def _proxy(url: str) -> str:
-    """The scheme whose proxy a request to this address goes through; empty for none."""
+    """The scheme whose proxy a request to this address uses; empty without a proxy."""
     parts = urlsplit(url)
     if proxy_bypass(parts.hostname or ""):
         return ""
@@ -89,7 +89,7 @@ def _proxy(url: str) -> str:
 
 
 def _variable(scheme: str) -> str:
-    """The variable that names this proxy, where it is none of the system's own."""
+    """The variable that sets this proxy, or a name for a proxy of the system."""
     value, name = getproxies().get(scheme), f"{scheme}_proxy"
     return next((it for it in (name, name.upper()) if os.environ.get(it) == value), "the system")
 
@@ -103,15 +103,15 @@ def _check(scheme: str, package: str, extra: str) -> None:
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         is_address = bool(parts.hostname) and parts.port != 0
         is_address = is_address and parts.scheme in ("http", "https", "socks5", "socks5h")
-    except ValueError:  # of the port, or of brackets
+    except ValueError:  # a wrong port, or wrong brackets
         is_address = False
     if not is_address:
         raise SettingsError(
-            f"{_variable(scheme)} is no address of a proxy such as http://host:8080: correct or "
+            f"{_variable(scheme)} is not a proxy address such as http://host:8080: correct or "
             "unset it"
         )
     if proxy.startswith("socks5") and "://" in proxy and find_spec(package) is None:
         raise SettingsError(
-            f"{_variable(scheme)} names a SOCKS proxy, which needs a package more: "
+            f"{_variable(scheme)} names a SOCKS proxy, which needs another package: "
             f"pip install {extra}, or unset it"
         )

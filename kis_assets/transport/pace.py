@@ -1,10 +1,10 @@
-"""How many requests a second the server grants, found from what it refuses. Pure rules.
+"""How many requests a second the server grants, learned from its refusals. Pure rules.
 
-The setting is the most that is ever sent; what the server grants may be less: a new customer has
-three a second, and another program may share the key. Where requests go on being refused, the
-grant is what was accepted in the second before. After some quiet seconds a quicker pace is tried:
-one that holds for two is kept and the next one tried, and the first refusal ends the trial and
-doubles the time until the next. All times are those of the shared log.
+The setting is the maximum. The server may grant less: a new customer has three requests a second,
+and another program may share the key. If refusals continue, the grant is the number accepted in the
+second before. After some seconds without a refusal a quicker pace is tried. If it holds for two
+seconds, it is kept and the next one is tried; the first refusal ends the trial and doubles the time
+until the next. All times are those of the shared log.
 """
 
 from __future__ import annotations
@@ -14,30 +14,29 @@ import math
 import msgspec
 
 ENOUGH = 3
-"""So many refusals within RECENT are no accident: KIS refuses now and then below the limit too."""
+"""So many refusals within RECENT show a real limit: KIS sometimes refuses below it, too."""
 RECENT = 5.0
 """Seconds."""
 SINGLE = 0.99
-"""What is left of the pace after a refusal that may be an accident, at most once a second."""
+"""Factor on the pace after a refusal that may be an accident, at most once a second."""
 SLOWEST = 0.5
-"""Requests a second below which refusals lower the pace no further."""
+"""Requests a second; refusals do not lower the pace below this."""
 STEP = 1.5
-"""How much quicker the next pace to be tried is."""
+"""How much quicker the next pace on trial is."""
 FIRST_TRIAL, LAST_TRIAL = 5.0, 300.0
-"""Seconds without a refusal until a quicker pace is tried: at first, and at most."""
+"""Seconds without a refusal until a quicker pace is tried: initially, and at most."""
 TRIAL = 2
-"""Seconds whose requests a trial sends, so that one whole second of the server's clock is among
-them."""
+"""Length of a trial in seconds of requests: it includes a whole second of the server's clock."""
 SLACK = 1.25
-"""How much longer it may take; requests that come more slowly prove nothing of the pace."""
+"""How much longer a trial may take; requests that come more slowly do not test the pace."""
 
 
 class Pace(msgspec.Struct, array_like=True, frozen=True):
-    """What is sent a second (`rate`), and how much of it is known to be `granted`.
+    """The requests sent a second (`rate`), and how many are known to be `granted`.
 
-    `rate` is above `granted` on trial. `since` is when it was set, `accepted` how many requests of
-    the trial were. `refusals` says when those were sent that were refused lately. `found_at` is the
-    moment of the wall clock at which `tried` requests a second were refused.
+    During a trial `rate` is above `granted`. `since` is when `rate` was set; `accepted` counts the
+    accepted requests of the trial; `refusals` are the sending times of recently refused requests.
+    `found_at` is the wall-clock time at which `tried` requests a second were refused.
     """
 
     rate: float = math.inf
@@ -50,13 +49,13 @@ class Pace(msgspec.Struct, array_like=True, frozen=True):
     tried: float = 0.0
 
     def within(self, limit: float) -> float:
-        """Requests a second to send where the setting allows `limit`."""
+        """The requests a second to send if the setting allows `limit`."""
         return min(self.rate, limit)
 
     def refused(self, sent: float, now: float, accepted: int, limit: float, wall: float) -> Pace:
-        """The pace after a refusal of what was sent then; `accepted` were, the second before."""
+        """The pace after a refusal; `accepted` counts those accepted in the second before."""
         rate = self.within(limit)
-        if sent < self.since <= now:  # at a pace that was given up since
+        if sent < self.since <= now:  # it was sent at a pace that is no longer used
             return self
         if self.rate > self.granted:
             return Pace(
@@ -78,18 +77,18 @@ class Pace(msgspec.Struct, array_like=True, frozen=True):
             self,
             rate=rate,
             granted=rate,
-            # A lone refusal starts no new count of refusals: what was sent before it still counts.
+            # A single refusal does not reset the list of refusals: earlier ones still count.
             refusals=(*lately, sent),
             found_at=wall,
             tried=self.within(limit),
         )
 
     def has_been_lowered(self, before: Pace) -> bool:
-        """Whether so many were refused that all should pause until the server's second is over."""
+        """Whether all should pause until the server's second is over, after several refusals."""
         return before.rate <= before.granted and self.since > before.since
 
     def took(self, sent: float, now: float, limit: float) -> Pace:
-        """The pace after a request that was sent then was accepted."""
+        """The pace after an accepted request."""
         if self.rate <= self.granted or sent < self.since:
             return self
         needed = TRIAL * max(1, math.floor(self.rate))
@@ -103,7 +102,7 @@ class Pace(msgspec.Struct, array_like=True, frozen=True):
         return proven._tried(now, limit)
 
     def in_time(self, now: float, limit: float) -> Pace:
-        """The pace at that moment: a quicker one on trial, where it is time for it."""
+        """The pace at this moment: a quicker one on trial when its time has come."""
         quiet_since = max((self.since, *self.refusals))
         if self.rate > self.granted or 0 <= now - quiet_since < self.wait:
             return self

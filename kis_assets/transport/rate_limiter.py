@@ -1,11 +1,12 @@
-"""One request rate for all processes of an account: who may send when. Sends nothing itself.
+"""One rate limiter for all processes of an account. Sends nothing itself.
 
 A paced sliding-window log. A caller reserves the next free slot, sleeps until it is due, and
-confirms right before it sends; afterwards it settles how long the answer took. Nobody polls. What
-a slot is, and why there are three steps, stands in `departures`.
+confirms right before it sends; afterwards it settles how long the answer took. Nobody polls.
+`departures` explains slots and the three steps.
 
-The limit is what is set or what the server grants, if that is less: `pace` finds it from refusals.
-Slots carry the time of the shared state: on Redis the server's, so that machines need not agree.
+The limit is the setting, or the server's grant if that is less: `pace` learns it from refusals.
+Slots carry the time of the shared state. On Redis this is the server's time, so the clocks of
+several machines may differ.
 """
 
 from __future__ import annotations
@@ -29,25 +30,26 @@ from kis_assets.transport.pace import Pace
 T = TypeVar("T")
 
 RESERVATIONS = 2
-"""Slots a process may hold ahead: what a killed process takes with it."""
+"""How many slots a process may reserve ahead: so many are lost if it is killed."""
 
 
 class Permit:
-    """Leave to send one request, and what came of it."""
+    """A permit to send one request, and the result."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self.arrived_at: float | None = None
         self.is_refused = False
         self.was_too_quick = False
-        """Whether the pace is to blame, known once it is settled: others were accepted before."""
+        """Whether the pace caused the refusal, known after settling: others were accepted
+        before."""
 
     def arrived(self) -> None:
-        """The answer is there: the time taken to read it was not spent on the way."""
+        """Note that the answer has arrived: the time to read it must not count as delay."""
         self.arrived_at = self._clock()
 
     def refused(self) -> None:
-        """The server refused it for the rate."""
+        """Note that the server refused the request for its rate."""
         self.is_refused = True
 
 
@@ -58,10 +60,10 @@ _DECODER = msgspec.msgpack.Decoder(Departures)
 class Quota:
     """At most `rate` requests in any second, over all processes that share `state`.
 
-    Fewer where the server was found to grant fewer; see `pace`.
+    Fewer if the server grants fewer; see `pace`.
 
-    Live captures go before history: a live caller takes over the next slot that history has
-    reserved, and history moves one back.
+    Live captures go before history: a live caller takes the next slot that a history caller has
+    reserved, and the history callers move back by one.
     """
 
     def __init__(
@@ -91,28 +93,28 @@ class Quota:
 
     @contextmanager
     def permit(self, kind: str, *, live: bool = False, timeout: float = 30.0) -> Generator[Permit]:
-        """Wait for a permit, hold it while sending, and settle it when the answer is there.
+        """Wait for a permit, hold it while sending, and settle it when the answer has arrived.
 
-        `kind` names the endpoint: answers are compared with the usual time of their own kind.
+        `kind` names the endpoint: answers are compared with the usual time of their endpoint.
 
         Raises:
             RateLimited: the permit would come later than `timeout` seconds from now.
-            ServiceUnavailable: what processes share cannot be used.
+            ServiceUnavailable: the shared state cannot be used.
         """
         owner, confirming = self._acquire(kind, live, self._clock() + timeout)
         permit = Permit(self._clock)
         try:
             yield permit
         finally:
-            # From before the confirmation: what lies between it and the departure is on the way.
+            # Measured from before the confirmation: a delay between it and sending counts, too.
             took = (permit.arrived_at or self._clock()) - confirming
             permit.was_too_quick = self._settle(owner, kind, took, permit.is_refused)
 
     def status(self) -> dict[str, float]:
         """Requests a second: `rate` allowed now, `last_second` sent in it, `granted` at most.
 
-        Where less is granted than the setting says, `tried` were refused at `found_at`, an instant
-        in seconds; both are 0 otherwise.
+        If less is granted than the setting allows, `tried` were refused at `found_at`, an instant
+        in seconds; otherwise both are 0.
         """
 
         def look(log: Departures, now: float) -> dict[str, float]:
@@ -130,7 +132,7 @@ class Quota:
         return self._update(look, writes=False)
 
     def outlook(self, *, live: bool = False) -> float:
-        """Seconds until who asks now would get a permit, callers of this process before it."""
+        """Seconds until a new caller would get a permit, after the callers of this process."""
 
         def look(log: Departures, now: float) -> float:
             return max(0.0, log.due_for(live, now, self.limit) - now)
@@ -139,12 +141,12 @@ class Quota:
         return self._update(look, writes=False) + ahead / self._pace.within(self.limit)
 
     def _acquire(self, kind: str, live: bool, deadline: float) -> tuple[str, float]:
-        """A confirmed slot's owner, and the moment before it was confirmed."""
+        """The owner of a confirmed slot, and the moment before the confirmation."""
         with self._lock:
             ahead = self._waiting[live]
             self._waiting[live] += 1
         try:
-            # Whoever cannot be served in time is told at once, not after the wait.
+            # A caller that cannot be served in time fails at once, not after the wait.
             if self._clock() + ahead / self._pace.within(self.limit) > deadline:
                 raise self._too_late(deadline)
             turn = self._turns[live]
@@ -180,9 +182,9 @@ class Quota:
         return self._update(lambda log, now: log.confirm(owner, usual, now, self.limit))
 
     def _settle(self, owner: str, kind: str, took: float, is_refused: bool = False) -> bool:
-        """Note how long the answer took; whether the pace is to blame for a refusal."""
+        """Note how long the answer took; return whether the pace caused a refusal."""
         usual = self._usual[kind]
-        # The first answers of a process have no usual time yet: all they took may be lateness.
+        # The first answers of a process have no usual time yet: all of their time may be delay.
         shortest = min(usual, default=0.0)
         late = min(LATEST, max(0.0, took - shortest))
         usual.append(took)
@@ -194,8 +196,8 @@ class Quota:
             log.settle(owner, shortest, late, now, self.limit)
             return False
 
-        # An answer that is there is worth more than its place in the log: unsettled, it counts
-        # as late as it can be.
+        # The answer matters more than its log entry: an unsettled request counts as arrived as late
+        # as possible.
         with suppress(ServiceUnavailable):
             return self._update(settle)
         return False
@@ -211,25 +213,25 @@ class Quota:
 
         born, apart, self._pace, result = self._state.update(self._key, whole, self._clock)
         if writes:
-            # Not before it is written: a change may be made several times until one is taken.
+            # Only after it is written: a change may be computed several times until one is stored.
             self._born, self._apart = born, apart
         return result
 
     def _log(self, value: bytes | None, now: float) -> tuple[Departures, float]:
-        """What is shared, and how far its clock is from that of this process."""
+        """The shared log, and the offset between its clock and the clock of this process."""
         log = None
         with suppress(msgspec.DecodeError):
             log = _DECODER.decode(value or b"")
         if log is None or log.is_of_another_clock(now, self.limit):
-            # What the server grants outlives the log, and the clock of a machine that restarted.
+            # The learned grant survives the log, and a restart of the machine's clock.
             log = Departures(uuid.uuid4().hex, pace=self._pace if log is None else log.pace)
-        # Where the log's clock jumps, the last second looks like another one.
+        # After a jump of the log's clock, the last second is unknown.
         apart = now - self._clock()
         has_jumped = self._apart is not None and abs(apart - self._apart) > SETBACK
         is_lost = has_jumped or self._born not in ("", log.born)
         window = log.window(self.limit)[1]
         if is_lost and self._clock() - self._departed < window + LATEST:
-            # The log this process wrote to is gone, and with it who sent in the last second.
+            # The earlier log of this process is lost, and with it the requests of the last second.
             log.not_before = max(log.not_before, now + window + GUARD)
         return log, apart
 

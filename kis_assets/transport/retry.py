@@ -1,4 +1,4 @@
-"""Trying again what may pass by itself, with longer and longer pauses. Sends nothing itself."""
+"""Retries after failures that may pass, with growing pauses. Sends nothing itself."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ stamina.instrumentation.set_on_retry_hooks([_tell])
 
 
 def retrying(attempt: Callable[[], T], name: str, tally: Tally, retries: int) -> T:
-    """What `attempt` gives, tried `retries` times more while it fails for what may pass.
+    """The result of `attempt`, retried up to `retries` times after failures that may pass.
 
-    `name` is what the tally calls it.
+    `name` is its name in the tally.
 
     Raises:
-        KISError: the last failure, or the first that does not pass.
+        KISError: the last failure, or the first that cannot pass.
     """
     outcome = ""
     for try_ in stamina.retry_context(

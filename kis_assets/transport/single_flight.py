@@ -1,4 +1,4 @@
-"""One call for all threads of this process that ask for the same at once."""
+"""One shared call for threads of this process that request the same value at once."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ T = TypeVar("T")
 
 
 class Flights:
-    """Calls under way in this process: who asks for the same as another gets its result."""
+    """Running calls of this process: a second caller for the same key gets the same result."""
 
     def __init__(self) -> None:
         self._flying: dict[str, Future[Any]] = {}
         self._lock = threading.Lock()
 
     def once(self, key: str, call: Callable[[], T]) -> T:
-        """The result of `call`, or of the same one that another thread is making."""
+        """The result of `call`, or of the running call of another thread for the same key."""
         with self._lock:
             flying = self._flying.get(key)
             mine = flying is None

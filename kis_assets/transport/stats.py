@@ -1,4 +1,4 @@
-"""What was asked of KIS and how it went: counts and latencies by endpoint. Stores nothing."""
+"""Statistics of requests to KIS: counts and latencies by endpoint. Stores nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 LATENCIES = 10_000
-"""Answer times kept of an endpoint and outcome, the newest: a process may run for months."""
+"""How many answer times are kept per endpoint and outcome: a process may run for months."""
 
 
 def _no_seconds() -> defaultdict[tuple[str, str], deque[float]]:
@@ -21,8 +21,8 @@ def _no_seconds() -> defaultdict[tuple[str, str], deque[float]]:
 class Tally:
     """Attempts by endpoint and outcome, and the time each answer took.
 
-    An outcome is `ok` or the name of the error; `retries` are attempts that were made because one
-    with that endpoint and outcome had failed; `cache_hits` were answered without asking.
+    An outcome is `ok` or the name of the error. `retries` counts the attempts that followed a
+    failure with this endpoint and outcome; `cache_hits` counts answers without a request.
     """
 
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -36,14 +36,14 @@ class Tally:
     _parts: weakref.WeakSet[Tally] = field(default_factory=weakref.WeakSet["Tally"], repr=False)
 
     def part(self) -> Tally:
-        """A tally of what happens from now on, for as long as somebody holds it."""
+        """A tally of everything from now on, as long as the caller keeps a reference to it."""
         part = Tally()
         with self._lock:
             self._parts.add(part)
         return part
 
     def add(self, endpoint: str, outcome: str, seconds: float | None = None) -> None:
-        """One attempt; `seconds` from sending to the end of the answer, where one was sent."""
+        """Count one attempt; `seconds` from sending to the end of the answer, if it was sent."""
         with self._lock:
             for tally in (self, *self._parts):
                 tally.outcomes[endpoint, outcome] += 1
@@ -51,31 +51,31 @@ class Tally:
                     tally.seconds[endpoint, outcome].append(seconds)
 
     def retried(self, endpoint: str, outcome: str) -> None:
-        """One attempt more, because of an `outcome` that may pass."""
+        """Count one retry, because of an `outcome` that may pass."""
         with self._lock:
             for tally in (self, *self._parts):
                 tally.retries[endpoint, outcome] += 1
 
     def cached(self, what: str, count: int = 1) -> None:
-        """Answers that came from the cache."""
+        """Count answers from the cache."""
         with self._lock:
             for tally in (self, *self._parts):
                 tally.cache_hits[what] += count
 
     def breaker_changed(self, change: str) -> None:
-        """The circuit breaker went from one state to another, here seen or brought about."""
+        """Count a change of the circuit breaker's state, seen or caused by this process."""
         with self._lock:
             for tally in (self, *self._parts):
                 tally.breaker_changes[change] += 1
 
     def token_issued(self) -> None:
-        """One token asked for."""
+        """Count one token request."""
         with self._lock:
             for tally in (self, *self._parts):
                 tally.tokens += 1
 
     def summary(self) -> dict[str, int | float]:
-        """Figures of all endpoints together, as they stand in an asset's metadata."""
+        """Figures of all endpoints together, for an asset's metadata."""
         with self._lock:
             seconds = [took for took_all in self.seconds.values() for took in took_all]
             by_outcome: Counter[str] = Counter()
@@ -93,7 +93,7 @@ class Tally:
 
 
 def quantiles(seconds: Iterable[float]) -> dict[str, float]:
-    """p50, p95 and p99 in milliseconds; 0 where there is nothing."""
+    """p50, p95 and p99 in milliseconds; 0 without values."""
     ordered = sorted(seconds)
     return {
         f"p{share}": round(1000 * ordered[share * (len(ordered) - 1) // 100], 1) if ordered else 0.0

@@ -378,8 +378,8 @@ def test_waiting_for_a_token_is_said_even_where_commands_are_quiet(
 
     assert opened(tmp_path, issue, clock).get() == "one"
     assert [it.message for it in caplog.records] == [
-        "waiting 61 s for a token: KIS issues one a minute for a key, and one was asked for just "
-        "now, by this program or another"
+        "waiting 61 s for a token: KIS issues one a minute per key, and this program or another "
+        "has just requested one"
     ]
 
 

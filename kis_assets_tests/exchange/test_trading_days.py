@@ -123,7 +123,7 @@ def test_a_day_outside_the_calendar_is_refused_with_its_range(day: date) -> None
         calendar.previous_trading_day,
         calendar.next_trading_day,
     ):
-        with pytest.raises(ValueError, match=f"knows 2000-01-01 to 2100-12-31, not {day}"):
+        with pytest.raises(ValueError, match=f"covers 2000-01-01 to 2100-12-31, not {day}"):
             ask(day)
     with pytest.raises(ValueError, match="2000-01-01 to 2100-12-31"):
         calendar.trading_days(day, date(2026, 1, 1))
@@ -147,7 +147,7 @@ def test_nothing_lies_before_the_first_trading_day_or_after_the_last() -> None:
 
 
 def test_an_instant_is_no_day() -> None:
-    with pytest.raises(TypeError, match="a calendar day is wanted"):
+    with pytest.raises(TypeError, match="expected a calendar day"):
         calendar.is_trading_day(datetime(2026, 11, 20, 9, tzinfo=UTC))
 
 

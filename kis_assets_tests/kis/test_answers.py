@@ -132,8 +132,8 @@ def test_bars_that_end_before_the_last_session_are_those_of_a_stock_that_ended_t
 @pytest.mark.parametrize(
     ("bars", "said"),
     [
-        ((bar("20260318"),), "holds 2026-03-18, asked were"),
-        ((bar("20260306"),), "holds 2026-03-06, asked were"),
+        ((bar("20260318"),), "holds 2026-03-18, expected"),
+        ((bar("20260306"),), "holds 2026-03-06, expected"),
         ((bar("20260316"), bar("20260317")), "not in order"),
         ((bar("20260317"), bar("20260317")), "not in order"),
         ((bar(stck_clpr="abc"),), "stck_clpr is 'abc'"),
@@ -219,7 +219,7 @@ def test_one_bad_quote_does_not_spoil_the_other_29() -> None:
 
 
 def test_a_quote_not_asked_for_or_doubled_spoils_the_answer() -> None:
-    with pytest.raises(UnexpectedAnswer, match="000660, which was not asked for"):
+    with pytest.raises(UnexpectedAnswer, match="000660, which was not requested"):
         many(quote("000660"))
     with pytest.raises(UnexpectedAnswer, match="900110 twice"):
         many(quote("900110"), quote("900110"))

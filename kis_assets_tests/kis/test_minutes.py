@@ -393,7 +393,7 @@ def test_pages_that_stay_empty_are_no_minutes_without_a_trade(
     simulator_of(source).faults.no_rows = When(path=PAST, skip=page)
     fetched = source.tables.minute_candles([SAMSUNG], DAY)
     assert fetched.rows.is_empty()
-    assert f"minutes of {answered}, asked was 2026-03-17" in str(fetched.failed[SAMSUNG])
+    assert f"minutes of {answered}, expected 2026-03-17" in str(fetched.failed[SAMSUNG])
 
 
 def test_the_first_session_of_a_year_opens_at_10(at: OpenAt) -> None:
@@ -459,7 +459,7 @@ def test_todays_pages_that_stay_empty_are_not_the_beginning_either(at: OpenAt, p
     simulator_of(source).faults.no_rows = When(path=TODAY, skip=page)
     fetched = source.tables.minute_candles([SAMSUNG], DAY)
     assert fetched.rows.is_empty()
-    assert "minutes of a part, asked was 2026-03-17" in str(fetched.failed[SAMSUNG])
+    assert "minutes of a part, expected 2026-03-17" in str(fetched.failed[SAMSUNG])
 
 
 def at_once(source: Any, code: str = SAMSUNG) -> list[dict[str, Any]]:

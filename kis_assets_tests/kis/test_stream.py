@@ -487,7 +487,7 @@ def test_what_cannot_be_streamed_is_refused_before_anything_is_asked(hall: Hall)
     with pytest.raises(InvalidRequest, match="no stock or kind"):
         hall.stream(kinds=())
     virtual = {"kis_use_virtual_server": True, "kis_venue": Venue.NXT}
-    with pytest.raises(NotSupported, match="KRX alone"):
+    with pytest.raises(NotSupported, match="only the feed of KRX"):
         Stream(hall.settings.model_copy(update=virtual), ["005930"])
     assert hall.simulator.log == []
 
@@ -518,7 +518,7 @@ def test_where_it_is_not_known_what_nxt_trades_a_warning_says_so(
     hall.settings = hall.settings.model_copy(update=nowhere)
     with hall.stream() as stream:
         assert next(hall.moving(stream)).stock_code == "005930"
-    assert "not known which stocks NXT trades" in caplog.text
+    assert "the list of NXT's stocks is not available" in caplog.text
 
 
 def test_the_virtual_server_is_reached_at_its_own_address(settings: Settings) -> None:

@@ -243,7 +243,7 @@ def test_a_code_that_is_none_of_a_kind_is_refused(
 def test_the_virtual_server_is_not_asked_for_what_it_lacks(settings: Settings, kind: Any) -> None:
     virtual = settings.model_copy(update={"kis_use_virtual_server": True})
     code = "0001" if kind == "index" else "005930"
-    with pytest.raises(NotSupported, match=f"trades and books alone, not {kind}"):
+    with pytest.raises(NotSupported, match=f"only trades and books, not {kind}"):
         registrations(virtual, (code,), (kind,))
 
 

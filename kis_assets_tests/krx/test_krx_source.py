@@ -318,7 +318,7 @@ def test_an_empty_answer_for_a_trading_day_is_an_error_and_not_no_rows(
     source: KRXDataSource, server: Simulator
 ) -> None:
     server.faults.empty_day = True
-    with pytest.raises(UnexpectedAnswer, match="nothing of 2026-03-13, which is a trading day"):
+    with pytest.raises(UnexpectedAnswer, match="no rows for 2026-03-13, which is a trading day"):
         source.tables.whole_market(date(2026, 3, 13))
     with pytest.raises(ServiceUnavailable, match=r"not published 2026-03-16 yet.*due this morning"):
         source.tables.whole_market(DAY)
@@ -369,7 +369,7 @@ def test_a_rate_refusal_is_waited_out_and_then_named(
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("another_days_bars", "asked was 2026-03-16"),
+        ("another_days_bars", "expected 2026-03-16"),
         ("bad_number", "TDD_CLSPRC is 'abc'"),
         ("missing_required_field", "lacks TDD_CLSPRC"),
     ],
@@ -479,9 +479,9 @@ def test_the_isin_of_a_preferred_share_does_not_and_is_looked_up(told: Told) -> 
         ({"ISU_CD": "5930"}, "'5930' is neither"),
         ({"ISU_CD": "HK0000341732"}, "'HK0000341732' is neither"),
         ({"ISU_CD": "-"}, "lacks ISU_CD"),
-        ({"BAS_DD": "20260313"}, "holds 2026-03-13, asked was 2026-03-16"),
+        ({"BAS_DD": "20260313"}, "holds 2026-03-13, expected 2026-03-16"),
         ({"BAS_DD": "20261301"}, "BAS_DD is '20261301'"),
-        ({"MKT_NM": "KOSDAQ"}, "'KOSDAQ', asked was KOSPI"),
+        ({"MKT_NM": "KOSDAQ"}, "'KOSDAQ', expected KOSPI"),
         ({"TDD_CLSPRC": "-"}, "lacks TDD_CLSPRC"),
         ({"TDD_CLSPRC": "1000.5"}, "TDD_CLSPRC is '1000.5'"),
         ({"FLUC_RT": "nan"}, "FLUC_RT is 'nan'"),

@@ -164,7 +164,7 @@ def test_rows_are_read_elsewhere_when_a_larger_file_is_not_whole(filled: Lake, h
     with Market(filled.folder) as market:
         assert market.daily_candles("005930")["close"].to_list() == [100, 101, 102, 103, 104]
     told = odd(Versions(filled.folder, lambda: NOW))
-    assert [str(path) in line and "a run makes it anew" in line for line in told] == (
+    assert [str(path) in line and "a run creates it again" in line for line in told] == (
         [True] if harm == "cut" else []
     )
     assert filled.maintain()["larger_files"] == 1

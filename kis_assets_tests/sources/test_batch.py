@@ -158,7 +158,7 @@ def test_a_code_that_is_no_text_is_refused_by_every_question(
         source.get_chart_data,
         source.get_stock_info,
     ):
-        with pytest.raises(ValueError, match=r'is no stock code: it is a text .* such as "005930"'):
+        with pytest.raises(ValueError, match=r'is no stock code: a code is .* such as "005930"'):
             ask(code)
 
 
@@ -178,7 +178,7 @@ def test_one_code_is_no_list(at: OpenAt, settings: Settings, codes: Any, is_cach
         source.tables.recent_candles,
         lambda codes: source.tables.adjusted_candles(codes, EVENING.date(), EVENING.date()),
     ):
-        with pytest.raises(ValueError, match=r'a list of stock codes is wanted, such as \["0059'):
+        with pytest.raises(ValueError, match=r'expected a list of stock codes such as \["0059'):
             ask(codes)
 
 

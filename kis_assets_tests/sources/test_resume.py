@@ -121,7 +121,7 @@ def test_how_long_a_span_is_kept(
     settings: Settings, hour: int, minute: int, last: date, lasts: float
 ) -> None:
     now = EVENING.replace(hour=hour, minute=minute)
-    assert History(settings, None, Tally())._lasts(last, now) == lasts
+    assert History(settings, None, Tally())._seconds_to_live(last, now) == lasts
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_provisional_bar_is_not_kept_beyond_its_correction(
     settings: Settings, now: str, last: str, lasts: float
 ) -> None:
     at = datetime.fromisoformat(f"{now}:00+09:00")
-    assert History(settings, None, Tally())._lasts(date.fromisoformat(last), at) == lasts
+    assert History(settings, None, Tally())._seconds_to_live(date.fromisoformat(last), at) == lasts
 
 
 def test_the_next_day_asks_anew(

@@ -41,8 +41,8 @@ class ClockedRedis(Redis):
         super().__init__(SecretStr(url))
         self._test_clock = clock
 
-    def _taken(self, answer: list[Any]) -> tuple[bool, bytes, float]:
-        is_done, value, _ = super()._taken(answer)
+    def _parsed(self, answer: list[Any]) -> tuple[bool, bytes, float]:
+        is_done, value, _ = super()._parsed(answer)
         return is_done, value, self._test_clock()
 
     def now(self) -> float:

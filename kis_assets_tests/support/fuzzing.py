@@ -292,9 +292,9 @@ def _asked(content: bytes) -> object:
 
 @cache
 def _question() -> Any:
-    from kis_assets.kis.client import _Question
+    from kis_assets.kis.client import _Request
 
-    return _Question(quotes.PRICE, {}, lambda body: quotes.read_price(body, CODE), "")
+    return _Request(quotes.PRICE, {}, lambda body: quotes.read_price(body, CODE), "")
 
 
 class _Pieces(httpx.SyncByteStream):

@@ -52,12 +52,12 @@ def kis(monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 UNUSABLE = {
-    "socks5://me:PASSWORD@proxy:1080": "names a SOCKS proxy, which needs a package more",
-    "ftp://me:PASSWORD@proxy": "is no address of a proxy",
-    "http://me:PASSWORD@proxy:port": "is no address of a proxy",
-    "http://": "is no address of a proxy",
-    "proxy:99999": "is no address of a proxy",
-    "http://[::1": "is no address of a proxy",
+    "socks5://me:PASSWORD@proxy:1080": "names a SOCKS proxy, which needs another package",
+    "ftp://me:PASSWORD@proxy": "is not a proxy address",
+    "http://me:PASSWORD@proxy:port": "is not a proxy address",
+    "http://": "is not a proxy address",
+    "proxy:99999": "is not a proxy address",
+    "http://[::1": "is not a proxy address",
 }
 
 

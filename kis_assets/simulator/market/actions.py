@@ -1,8 +1,8 @@
-"""Corporate actions of the invented market: which stock, when, in what ratio. No daily prices.
+"""Corporate actions of the invented market: stock, day and ratio. No daily prices.
 
 Every month has one split, one reverse split, one bonus issue, one rights issue and one capital
-reduction somewhere. The table is built year by year from 2000 on, since whether a stock can be
-split depends on what it has been through; a year is some sixty entries.
+reduction. The table is built year by year from 2000 on, since a stock's earlier actions decide
+whether it can be split; a year has about sixty entries.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kis_assets.simulator.market.universe import Issue
 KINDS = ("split", "reverse_split", "bonus", "rights", "reduction")
 FIRST_YEAR = 2000
 _HALT = 3
-_SETTLES = timedelta(days=200)  # a price is left alone so long before its next action
+_SETTLES = timedelta(days=200)  # no further action for a stock within this time
 
 
 @lru_cache(maxsize=4_096)
@@ -33,7 +33,7 @@ def month_days(year: int, month: int) -> tuple[date, ...]:
 
 
 class Actions:
-    """All actions of a market, made as far as somebody has asked."""
+    """All actions of a market, built on demand."""
 
     def __init__(
         self,
@@ -54,13 +54,13 @@ class Actions:
         self._lock = Lock()
 
     def of(self, code: str, until: date) -> list[Action]:
-        """A stock's actions, oldest first, at least as far as that day."""
+        """A stock's actions, oldest first, at least until that day."""
         self._build(until.year)
         return self._by_code.get(code, [])
 
     def between(self, first: date, last: date) -> list[Action]:
         """Every action whose record or ex-day lies in the range."""
-        # A record day comes at most two weeks before the ex-day, hence the month more.
+        # A record day is at most two weeks before the ex-day, so one more month is enough.
         self._build(last.year + 1)
         found: list[Action] = []
         start = max(first.year * 12 + first.month - 2, FIRST_YEAR * 12)
@@ -110,7 +110,7 @@ class Actions:
         self, kind: str, issue: Issue, index: int, days: tuple[date, ...], attempt: int
     ) -> Action | None:
         stock, past = issue.stock, self._by_code.get(issue.stock.code, [])
-        # Most are refused here, by the whole month, before anything is computed.
+        # Most candidates are refused here, by the month, before any computation.
         shares, face = stock.listed_shares, stock.face_value
         if past:
             shares, face = past[-1].shares_after, past[-1].face_after
@@ -119,7 +119,7 @@ class Actions:
             return None
         if past and past[-1].ex_day > latest:
             return None
-        # Inside the month with room for the halt before it and for the price to settle after it.
+        # Inside the month, with time for the halt before it and for the price to settle after it.
         place = _HALT + 2 + int(unit(issue.key, 20, index) * (len(days) - _HALT - 9))
         day = days[min(place, len(days) - 4)]
         settled = day - _SETTLES
@@ -156,7 +156,7 @@ def _face_allows(kind: str, face: int) -> bool:
 def _terms(
     kind: str, price: float, face: int, luck: float, attempt: int
 ) -> tuple[Fraction, Fraction, int, int] | None:
-    """Shares after per share before, price factor, new face value, issue price."""
+    """New shares per old share, price factor, new face value, issue price."""
     desperate = attempt > 200
     if kind == "split":
         if price < 20_000 and not desperate:

@@ -1,7 +1,7 @@
-"""KRX's after-market since 2026-09-14: who takes part, what it trades, how long KIS shows it.
+"""KRX's after-market since 2026-09-14: its stocks, its trades, how long KIS shows its prices.
 
-Its trades count into the day's volume and value for good. Its prices are shown as the day's close,
-high and low until the night before the next session; then those of the regular session return.
+Its trades count permanently in the day's volume and value. KIS shows its prices as the day's close,
+high and low until the night before the next session, then again those of the regular session.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from kis_assets.simulator.market.grid import Grid
 from kis_assets.simulator.market.market import ETP_GROUPS, Piece, Stock
 from kis_assets.simulator.market.universe import Issue
 
-# Last trade against official close, of a stock whose daily spread is usual: measured on five
+# Last trade relative to official close, for a stock with the usual daily spread: measured on five
 # evenings (market-wide: equal 21 %, median 0.34 to 0.44 %, p99 4.4 to 5.1 %).
 _USUAL_SPREAD = 0.021
 _MEDIAN_MOVE = math.log(0.0062)
 _MOVE_SPREAD = 1.03
 _STAYS = 0.10
-# How often its prices may leave the range of the regular session: high exceeded 5 %, low 4 %.
+# How often its prices leave the range of the regular session: measured 5 % above, 4 % below.
 _LEAVES_RANGE = 0.27
 # Its share of the day's volume.
 _LEAST_SHARE, _MOST_SHARE = 0.02, 0.20
@@ -32,15 +32,15 @@ _THIN = math.log(6e8)
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """When KIS puts the regular session's prices back: on the next session's day, before the open.
+    """When KIS restores the regular session's prices: on the next session's day, before the open.
 
-    Nobody has seen the instant: nearly all stocks are corrected by 05:28, one of eleven was not.
+    The instant was not observed: nearly all stocks are corrected by 05:28, one of eleven was not.
 
     Args:
-        at: When.
+        at: The time of the correction.
         late: Codes of stocks that are corrected later.
-        late_share: So many of the others are later as well, each day other ones.
-        late_at: When those are corrected.
+        late_share: The share of other stocks that are later, too, chosen anew each day.
+        late_at: The time of these later corrections.
     """
 
     at: time = time(5, 0)
@@ -49,13 +49,13 @@ class Correction:
     late_at: time = time(5, 45)
 
     def instant(self, code: str, day: date, following: date) -> datetime:
-        """When the bar that a stock has of a day becomes final; `following` is the next session."""
+        """When a stock's bar of a day becomes final; `following` is the next session."""
         is_late = code in self.late or unit(key_of("late", code, day), 1) < self.late_share
         return datetime.combine(following, self.late_at if is_late else self.at, calendar.SEOUL)
 
 
 def takes_part(stock: Stock) -> bool:
-    """Whether a stock can be traded in the after-market: shares of KOSPI and KOSDAQ, no funds."""
+    """Whether a stock trades in the after-market: shares of KOSPI and KOSDAQ, no funds."""
     return stock.market != "KONEX" and stock.group not in ETP_GROUPS
 
 
@@ -69,10 +69,10 @@ def traded_after(
     ticks: Grid,
     issue: Issue,
 ) -> Piece | None:
-    """What is traded after a regular session, None where nothing is.
+    """The trading after a regular session; None without any.
 
-    Always draws as many numbers, so that one day does not change the next. A day without a base
-    (the first one) has limits of its own: its range is not left.
+    Always draws the same count of random numbers, so that a day does not change the next. A day
+    without a base price (the first day) has other limits, so its range is not left.
     """
     draw, spread, official = chance.random, issue.spread, close
     silent, part, still, way, wick, leaves = draw(), draw(), draw(), draw(), draw(), draw()

@@ -1,7 +1,7 @@
-"""An order book around a price: levels, totals, auctions. Knows quotes, not their market.
+"""Order books around a price: levels, totals, auctions. Knows quotes, but not their market.
 
-Thin stocks have few levels, a stock at its limit has one side, an auction shows three levels and an
-expected price; outside the session and the after-market there is no book.
+Illiquid stocks have few levels, a stock at its limit has one side, and an auction has three levels
+and an expected price. There is no book outside the session and the after-market.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _VERY_THIN = math.log(1e7)
 def book_of(
     key: int, quote: Quote, ticks: Grid, turnover: float, auctioned_at: int = 0
 ) -> Book | None:
-    """The book that fits a quote; `turnover` is the log of the stock's usual daily value.
+    """A book that matches a quote; `turnover` is the log of the stock's usual daily value.
 
-    `auctioned_at` is the price of the last auction, 0 where it is not known.
+    `auctioned_at` is the price of the last auction, 0 if unknown.
     """
     now = phase(quote.at)
     if now == "closed" or quote.is_halted:
@@ -45,7 +45,7 @@ def book_of(
         best_ask, best_bid = 0, price
     elif price <= quote.lower:
         best_ask, best_bid = price, 0
-    # One level holds about a thousandth of a day's shares.
+    # A level has about a thousandth of a day's shares.
     size = max(3.0, math.exp(turnover) / price / 900)
     asks: list[Level] = []
     bids: list[Level] = []

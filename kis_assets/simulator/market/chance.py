@@ -1,7 +1,7 @@
-"""Chance that repeats itself: the same seed gives the same market on any machine. No market facts.
+"""Repeatable random numbers: a seed gives the same market on any machine. No market facts.
 
-`hash()` changes from process to process and `random.Random` costs ten microseconds to seed, so
-single draws come from an integer mixer and only whole series from a `Random`.
+`hash()` differs between processes, and seeding a `random.Random` takes ten microseconds. So single
+numbers come from an integer mixer, and only whole series from a `Random`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Legal prices: ticks and limits of one market on one day, fast enough for a whole market.
 
-The rules themselves are `kis_assets.exchange.calendar`'s; this module only remembers its answers.
+The rules are those of `kis_assets.exchange.prices`; this module only caches their results.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Grid:
         return self._ticks[bisect_right(self._bounds, price)]
 
     def nearest(self, price: float) -> int:
-        """The legal price closest to any price, never below one tick."""
+        """The legal price closest to a price, at least one tick."""
         tick = self._ticks[bisect_right(self._bounds, price)]
         return max(tick, int(price / tick + 0.5) * tick)
 
@@ -47,7 +47,7 @@ class Grid:
         return lower, upper
 
     def step(self, price: int, ticks: int) -> int:
-        """The legal price so many ticks above (or below) a legal one."""
+        """The legal price that is `ticks` above (or below) a legal price."""
         for _ in range(abs(ticks)):
             if ticks > 0:
                 price += self.tick(price)

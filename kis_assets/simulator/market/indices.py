@@ -1,6 +1,6 @@
 """Indices that follow the stocks: a basket by market value, free of splits and rights issues.
 
-Thirty stocks make the course, and what they trade stands for what all do.
+Thirty stocks determine the index; their trading is scaled up to that of all stocks.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from kis_assets.exchange import calendar
 from kis_assets.simulator.market.market import Bar, Market, Stock
 
 _BASKET = 30
-"""Stocks in a basket: enough for a course, few enough for ten years in a second or two."""
+"""Stocks in a basket: few enough to compute ten years in one or two seconds."""
 _REFERENCE = date(2019, 12, 30)
-"""The baskets are those of this day, or of the market's first one; their weights as well."""
+"""Baskets and weights are those of this day, or of the market's first day."""
 
 
 class IndexBar(NamedTuple):
@@ -78,7 +78,7 @@ INDICES: dict[str, Index] = {
         Index("1001", "1", "KOSDAQ", 67_000, _of("KOSDAQ")),
         Index("1002", "1", "KOSDAQ 대형주", 120_000, _large("KOSDAQ")),
         Index("2001", "2", "KOSPI200", 29_000, _large("KOSPI")),
-        # The index master has 3003; bars have been had under 2203.
+        # The index master has 3003, but KIS returned bars for 2203.
         Index("3003", "3", "KOSDAQ150", 105_000, _large("KOSDAQ")),
         Index("2203", "2", "KOSDAQ150", 105_000, _large("KOSDAQ")),
     )
@@ -95,13 +95,13 @@ class Indices:
         self.scale = lru_cache(maxsize=64)(self._scale)
 
     def bars(self, code: str, first: date, last: date) -> list[IndexBar]:
-        """Bars of an index, oldest first, never beyond now; none of an unknown one."""
+        """Bars of an index, oldest first, until now at most; empty for an unknown index."""
         index = INDICES.get(code)
         basket = self._basket(code) if index else None
         if index is None or not basket:
             return []
         members = {
-            stock.code: {bar.day: bar for bar in self._seen(stock.code, first, last)}
+            stock.code: {bar.day: bar for bar in self._regular_bars(stock.code, first, last)}
             for stock, _ in basket
         }
         days = sorted({day for bars in members.values() for day in bars})
@@ -111,8 +111,8 @@ class Indices:
         """The codes in an index's basket."""
         return [stock.code for stock, _ in self._basket(code)]
 
-    def _seen(self, code: str, first: date, last: date) -> list[Bar]:
-        """A stock's bars as its index sees them: the after-market moves no index."""
+    def _regular_bars(self, code: str, first: date, last: date) -> list[Bar]:
+        """A stock's bars without the after-market, which does not affect indices."""
         market = self._market
         found = market.bars(code, first, last)
         session = calendar.session(found[-1].day) if found else None
@@ -122,11 +122,11 @@ class Indices:
 
     def _make_basket(self, code: str) -> tuple[tuple[Stock, int], ...]:
         index = INDICES[code]
-        able = [stock for stock in self._held(index) if stock.delisted_on is None]
+        able = [stock for stock in self._stocks_of(index) if stock.delisted_on is None]
         able.sort(key=lambda stock: (stock.on_nxt, stock.listed_shares), reverse=True)
         return tuple((stock, stock.listed_shares) for stock in able[:_BASKET])
 
-    def _held(self, index: Index) -> list[Stock]:
+    def _stocks_of(self, index: Index) -> list[Stock]:
         market = self._market
         listed = market.stocks(_REFERENCE) or market.stocks(market.now().date())
         return [
@@ -136,14 +136,14 @@ class Indices:
         ]  # fmt: skip
 
     def _scale(self, code: str) -> float:
-        """How much more all stocks of an index trade than its basket, by days that never change."""
+        """Trading of all stocks of an index relative to its basket, from days that never change."""
         last = _REFERENCE if self._market.stocks(_REFERENCE) else self._market.now().date()
         value = {
             stock.code: sum(
                 bar.trading_value
                 for bar in self._market.bars(stock.code, last - timedelta(days=40), last)
             )
-            for stock in self._held(INDICES[code])
+            for stock in self._stocks_of(INDICES[code])
         }
         of_basket = sum(value[stock.code] for stock, _ in self._basket(code))
         return sum(value.values()) / of_basket if of_basket else 1.0
@@ -186,5 +186,5 @@ class Indices:
 
 @lru_cache(maxsize=8)
 def indices_of(market: Market) -> Indices:
-    """The indices of a market, whose baskets are made once."""
+    """The indices of a market; their baskets are built once."""
     return Indices(market)

@@ -1,7 +1,8 @@
-"""A day's minutes out of its bar: the minutes add up to what the bar says. No market, no wire.
+"""A day's minutes from its bar: the minutes add up to the bar. No market, no wire format.
 
-The day is cut into half-hours and a half-hour into minutes, by the same rule and each by its own
-chance. So a snapshot in the afternoon costs a dozen half-hours and one of minutes, not 381 minutes.
+The day is divided into half-hours and these into minutes, by the same rule, each with its own
+random numbers. So a snapshot in the afternoon needs a dozen half-hours and the minutes of one, not
+381 minutes.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from kis_assets.simulator.market.stretches import LEAST, divide, join
 _BLOCK = 30
 _AUCTION = timedelta(minutes=10)
 _REGULAR_MINUTES = 381
-# Minutes of a day against its volume, measured (kis_measured: off-hours trades are not in them).
+# Minutes of a day relative to its volume, measured (kis_measured: without off-hours trades).
 _MINUTE_SHARE = 0.984
-# Daily value from, KRW; median and 10th percentile of the share of minutes with a bar: measured.
+# Lower bound of daily value (KRW); median and 10th percentile of the share of minutes with a bar:
+# measured.
 _COVERAGE = (
     (50e9, 1.000, 0.997),
     (20e9, 1.000, 0.995),
@@ -34,7 +36,7 @@ _COVERAGE = (
 
 
 class Course:
-    """Continuous trading, from when it starts, minute by minute; `share` of them have trades."""
+    """Continuous trading from its start, minute by minute; a `share` of the minutes has trades."""
 
     __slots__ = ("_blocks", "_key", "_length", "_start", "_tick")
 
@@ -60,13 +62,13 @@ class Course:
         parts = [weights[place] for place in used]
         pieces = divide(chance, whole, parts, tick, exact=exact)
         self._blocks = [
-            # Moved to where it is dearer, a stretch may have fewer shares left than minutes.
+            # After a move to higher prices, a stretch may have fewer shares than minutes.
             (place, min(counts[place], max(1, piece.volume // LEAST)), piece)
             for place, piece in zip(used, pieces, strict=True)
         ]
 
     def so_far(self, at: datetime) -> list[Piece]:
-        """What was traded in the minutes that have begun by then, in a few stretches."""
+        """The trading in the minutes that have begun by `at`, in a few stretches."""
         last = int((at - self._start).total_seconds() // 60)
         seen: list[Piece] = []
         for place, count, piece in self._blocks:
@@ -98,7 +100,7 @@ class Course:
 
 
 class Intraday:
-    """The course of one stock's regular session, from the bar it ends in."""
+    """The course of one stock's regular session, from its final bar."""
 
     __slots__ = ("_course", "auction", "session")
 
@@ -108,7 +110,7 @@ class Intraday:
         self.session = session
         continuous = session.closes_at - session.opens_at - _AUCTION
         if until is not None:
-            # Only so much of the day has happened; the minute of `until` counts.
+            # Only this part of the day has happened; the minute of `until` counts.
             continuous = min(continuous, until - session.opens_at + timedelta(minutes=1))
         length = max(1, int(continuous.total_seconds()) // 60)
         share = _coverage(unit(key, 1), whole.value)
@@ -129,14 +131,14 @@ class Intraday:
         )
 
     def so_far(self, at: datetime) -> Piece | None:
-        """Everything traded in the minutes that have begun by then, None before the first."""
+        """All trading in the minutes that have begun by `at`; None before the first."""
         seen = self._course.so_far(at)
         if self.auction and at >= self.session.closes_at:
             seen.append(self.auction)
         return join(seen) if seen else None
 
     def minutes(self) -> Iterator[tuple[datetime, Piece]]:
-        """Every minute with a trade, labelled by its start, the closing auction by its end."""
+        """Every minute with a trade, labelled by its start; the closing auction by its end."""
         yield from self._course.minutes()
         if self.auction:
             yield self.session.closes_at, self.auction
@@ -147,7 +149,7 @@ def after_market_course(
 ) -> Course:
     """The course of one stock's after-market; its minutes add up exactly."""
     length = int((end - start).total_seconds()) // 60
-    # As many minutes trade as in a regular session that is as busy.
+    # The share of minutes with trades is that of an equally busy regular session.
     share = _coverage(unit(key, 4), whole.value * _REGULAR_MINUTES // length)
     return Course(key + 1, random_for(key, 5), start, length, share, whole, tick)
 
@@ -173,7 +175,7 @@ def _coverage(luck: float, value: int) -> float:
 
 
 def _counts(chance: Random, length: int, share: float, volume: int) -> list[int]:
-    """How many minutes trade in each half-hour; the middle of the day has the gaps."""
+    """How many minutes have trades in each half-hour; midday has more gaps."""
     blocks = math.ceil(length / _BLOCK)
     share = min(share, max(1, volume // 5) / length)
     counts: list[int] = []

@@ -1,4 +1,4 @@
-"""Who bought and sold what was traded, and how much of it by programme. From a bar alone."""
+"""Buyers and sellers of a day's trading, and its programme trades. Needs only a bar."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kis_assets.exchange import calendar
 from kis_assets.simulator.market.chance import key_of, unit
 from kis_assets.simulator.market.market import Bar
 
-# The twelve classes of KIS, each with its usual share of what is traded.
+# KIS's twelve classes, each with its usual share of trading.
 CLASSES: dict[str, float] = {
     "individual": 0.58,
     "foreign_registered": 0.22,
@@ -32,11 +32,11 @@ INSTITUTIONS = (
 FOREIGNERS = ("foreign_registered", "foreign_unregistered")
 OTHERS = ("other_corporation", "other_institution")
 SETTLED = time(21, 5)
-"""Until then the figures of a day that has an after-market may still change."""
+"""Until this time the figures of a day with an after-market may change."""
 
 
 class Flow(NamedTuple):
-    """Shares and KRW that a class bought and sold on a day."""
+    """The shares and KRW that a class bought and sold on a day."""
 
     bought: int
     sold: int
@@ -44,7 +44,7 @@ class Flow(NamedTuple):
     sold_value: int
 
     def times(self, scale: float) -> Flow:
-        """So many times as much."""
+        """The flow, multiplied by `scale`."""
         return Flow(*(round(part * scale) for part in self))
 
     @property
@@ -65,7 +65,7 @@ def summed(flows: Iterable[Flow]) -> Flow:
 
 
 def flows(code: str, bar: Bar, now: datetime) -> dict[str, Flow]:
-    """What each class bought and sold; all bought is all sold is the day's volume and value."""
+    """What each class bought and sold; both sums equal the day's volume and value."""
     is_early = now < datetime.combine(bar.day, SETTLED, calendar.SEOUL)
     key = key_of("flows", code, bar.day, "early" if is_early and bar.after else "")
     bought = _divided(key, 1, bar.volume)
@@ -98,11 +98,11 @@ def _priced(parts: dict[str, int], bar: Bar) -> dict[str, int]:
 
 
 def programme(code: str, bar: Bar) -> Flow:
-    """What of a day's trading programmes did."""
+    """The programme trades of a day."""
     key = key_of("programme", code, bar.day)
     shares = [0.3 * unit(key, stream) ** 2 for stream in (1, 2)]
     bought, sold = (int(bar.volume * share) for share in shares)
-    # A part of the day's value, and no price times shares: neither may fall while the day goes on.
+    # A share of the day's value, not price times volume: it must not fall during the day.
     values = (
         int(bar.trading_value * share) if count else 0
         for share, count in zip(shares, (bought, sold), strict=True)

@@ -1,4 +1,4 @@
-"""Short sales, lent shares and margin loans of a stock on a day. From bars alone."""
+"""Short sales, lent shares and margin loans of a stock on a day. Needs only bars."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from kis_assets.simulator.market.chance import key_of, unit
 from kis_assets.simulator.market.market import Bar
 
 _KNOT = 20
-"""Days from one turn of a balance to the next."""
+"""Days between two turning points of a balance."""
 
 
 class ShortSale(NamedTuple):
-    """Shares sold short on a day, at an average price in KRW; 0 on a day without."""
+    """Shares sold short on a day and their average price in KRW; 0 without short sales."""
 
     volume: int
     price: int
 
     @property
     def value(self) -> int:
-        """KRW."""
+        """The value in KRW."""
         return self.volume * self.price
 
 
 class Balance(NamedTuple):
-    """A balance of shares after a day, and what was added to it and taken from it."""
+    """A balance of shares after a day, with the shares added and removed."""
 
     rest: int
     new: int
@@ -32,7 +32,7 @@ class Balance(NamedTuple):
 
 
 def short_sale(code: str, bar: Bar) -> ShortSale:
-    """What was sold short of a day's volume."""
+    """The short sales in a day's volume."""
     key = key_of("short", code, bar.day)
     if not bar.volume or unit(key, 1) < 0.2:
         return ShortSale(0, 0)
@@ -42,14 +42,14 @@ def short_sale(code: str, bar: Bar) -> ShortSale:
 
 
 def lent(code: str, bar: Bar, before: Bar | None) -> Balance:
-    """Lent shares. KIS's source has negative balances; one stock in fifty has some here."""
+    """Lent shares. KIS's data has negative balances; here one stock in fifty has some."""
     key = key_of("lent", code)
     below = 0.02 if unit(key, 90) < 0.02 else 0.0
     return _balance(key, bar, before, 0.04, below)
 
 
 def margin_loan(code: str, bar: Bar, before: Bar | None) -> Balance | None:
-    """Shares bought on credit; None for the few stocks for which no credit is given."""
+    """Shares bought on credit; None for the few stocks without credit."""
     key = key_of("credit", code)
     return None if unit(key, 90) < 0.02 else _balance(key, bar, before, 0.008, 0.0)
 

@@ -1,7 +1,6 @@
-"""What a market is to the simulator: plain facts and one interface. No invention, no wire format.
+"""The types and the interface of markets in the simulator. No invented data, no wire format.
 
-Prices are whole KRW, rates are hundredths of a percent, so that no value ever passes through a
-float on its way to a client.
+Prices are whole KRW and rates hundredths of a percent, so that no value passes through a float.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ ETP_GROUPS = frozenset({"EF", "EN", "EW"})
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """A listed issue as it stands on one day."""
+    """A listed issue with its facts on one day."""
 
     code: str
     isin: str
@@ -67,10 +66,10 @@ class Piece(NamedTuple):
 class Bar(NamedTuple):
     """One trading day of a stock, raw. A day without a trade has open, high and low 0.
 
-    Prices are the regular session's, volume and value the whole day's. `after` is what of them was
-    traded in the after-market, None where nothing was.
+    Prices are those of the regular session, volume and value those of the whole day. `after` is the
+    part traded in the after-market; None without any.
 
-    A tuple because a month of the market is fifty thousand of them.
+    It is a tuple because a month of the market has fifty thousand bars.
     """
 
     day: date
@@ -93,7 +92,7 @@ class Bar(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What the screen shows of a stock at one moment."""
+    """The figures that KIS shows for a stock at one moment."""
 
     code: str
     at: datetime
@@ -121,7 +120,7 @@ class Quote:
 class Minute:
     """A minute with trades, labelled by its start.
 
-    `volume_before` and `value_before` were traded since the minute before it and are in none.
+    `volume_before` and `value_before` were traded since the minute before and are in no minute.
     """
 
     started_at: datetime
@@ -140,10 +139,10 @@ Level = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """Up to ten levels a side, best first; in an auction the expected price as well.
+    """Up to ten levels per side, best first; in an auction also the expected price.
 
-    `last_auction` is price and quantity of the auction before: what KIS leaves standing as expected
-    while trading is continuous.
+    `last_auction` is price and quantity of the last auction, which KIS still shows as expected
+    during continuous trading.
     """
 
     at: datetime
@@ -159,7 +158,7 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A corporate action. `factor` turns a price of before into one of after; 1 leaves it."""
+    """A corporate action. `factor` converts an earlier price to a later one; 1 for no change."""
 
     kind: str
     code: str
@@ -177,13 +176,13 @@ class Action:
 
 
 class Market(Protocol):
-    """Whatever the simulator can put on the wire."""
+    """The data that the simulator can serve."""
 
     rolls_at: time
-    """From when on a trading day it is shown instead of the one before."""
+    """The time from which a trading day is shown instead of the day before."""
 
     def now(self) -> datetime:
-        """The moment the market is at, aware, in Seoul."""
+        """The current moment of the market, aware, in Seoul."""
         ...
 
     def stocks(self, day: date) -> Sequence[Stock]:
@@ -191,39 +190,39 @@ class Market(Protocol):
         ...
 
     def stock(self, code: str) -> Stock | None:
-        """The issue as it stands now, None when unknown or not listed."""
+        """The issue with its current facts; None if unknown or not listed."""
         ...
 
     def quote(self, code: str, at: datetime) -> Quote | None:
-        """The stock as seen at that moment, None when unknown or not listed."""
+        """The quote of a stock at a moment; None if unknown or not listed."""
         ...
 
     def bars(self, code: str, first: date, last: date) -> list[Bar]:
-        """Raw bars, oldest first, never beyond now; those not yet final as they are shown now."""
+        """Raw bars, oldest first, until now at most; provisional bars as shown now."""
         ...
 
     def final_bar(self, code: str, day: date) -> Bar | None:
-        """The bar that remains of a day that is over, whatever is shown of it now."""
+        """The final bar of a past day, independent of what is shown now."""
         ...
 
     def adjustment(self, code: str, day: date, at: date) -> Fraction:
-        """Turns a raw price of `day` into one on the share count of `at`."""
+        """The factor that converts a raw price of `day` to the share count of `at`."""
         ...
 
     def minutes(self, code: str, day: date) -> list[Minute]:
-        """Raw minutes with trades, oldest first, never beyond now."""
+        """Raw minutes with trades, oldest first, until now at most."""
         ...
 
     def trades(self, code: str, day: date) -> list[Trade]:
-        """Every trade of a day, oldest first, never beyond now: what the real-time feed streams."""
+        """Every trade of a day, oldest first, until now at most, for the real-time feed."""
         ...
 
     def book(self, code: str, at: datetime) -> Book | None:
-        """The order book, None outside the session and for what does not trade."""
+        """The order book; None outside the session and for stocks that do not trade."""
         ...
 
     def actions(self, first: date, last: date) -> list[Action]:
-        """Corporate actions whose record or ex-day lies in the range, oldest first."""
+        """Corporate actions whose record day or ex-day is in the range, oldest first."""
         ...
 
     def is_trading_day(self, day: date) -> bool:
@@ -232,7 +231,7 @@ class Market(Protocol):
 
 
 def business_day(at: datetime, rolls_at: time = ROLLOVER) -> date:
-    """The trading day KIS shows at that moment: the coming session from the rollover on."""
+    """The trading day that KIS shows at a moment: the next session from the rollover on."""
     local = at.astimezone(calendar.SEOUL)
     day = local.date()
     if local.time() >= rolls_at and calendar.is_trading_day(day):
@@ -256,7 +255,7 @@ def phase(at: datetime) -> str:
 
 
 def rate_of(change: int, base: int) -> int:
-    """Change in hundredths of a percent of the base, half away from zero as KRX rounds."""
+    """Change in hundredths of a percent of the base, rounded half away from zero as by KRX."""
     if base <= 0:
         return 0
     rate = (abs(change) * 20000 + base) // (2 * base)

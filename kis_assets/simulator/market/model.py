@@ -1,7 +1,7 @@
 """The invented market: any stock on any day since 2000, always the same for a seed. No wire format.
 
-Bars come from `prices`, what is listed from `universe`, the course of a day from `intraday`; here
-they become what the market shows at a moment.
+Bars come from `prices`, listed issues from `universe`, the course of a day from `intraday`; this
+module computes what the market shows at a moment.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ _LIQUIDATION_DAYS = 10
 
 
 class ModelMarket:
-    """An invented market, `seed` saying which.
+    """An invented market, determined by `seed`.
 
     Args:
         seed: The same seed gives the same market, on any machine, in any process.
-        clock: The moment the market is at, aware; by default the real one.
-        correction: When the after-market's prices give way to the regular session's.
-        rolls_at: From when on a trading day it is shown instead of the one before, everywhere but
-            in the bars: nobody has seen the hour.
+        clock: Returns the current moment of the market, aware; by default the real one.
+        correction: When the regular session's prices replace those of the after-market.
+        rolls_at: The time from which a trading day is shown instead of the day before, except in
+            bars. KIS's hour was not observed.
     """
 
     def __init__(
@@ -74,16 +74,16 @@ class ModelMarket:
         self._after_market = lru_cache(maxsize=4_096)(self._make_after_market)
         self._session = lru_cache(maxsize=64)(calendar.session)
         self._following = lru_cache(maxsize=64)(calendar.next_trading_day)
-        # A day of minutes is asked for page by page.
+        # Clients request a day of minutes page by page.
         self._minutes = lru_cache(maxsize=64)(self._make_minutes)
         self._trades = lru_cache(maxsize=64)(self._make_trades)
-        # An order book starts from the same quote as the price beside it.
+        # An order book starts from the same quote as the price.
         self._quote = lru_cache(maxsize=1_024)(self._make_quote)
         self._shown = lru_cache(maxsize=1_024)(self._make_shown)
         self._listed = lru_cache(maxsize=4)(self._make_listed)
 
     def now(self) -> datetime:
-        """The moment the market is at."""
+        """The current moment of the market."""
         return self._clock().astimezone(calendar.SEOUL)
 
     def is_trading_day(self, day: date) -> bool:
@@ -95,12 +95,12 @@ class ModelMarket:
         return self._listed(day)
 
     def stock(self, code: str) -> Stock | None:
-        """The issue as it stands now."""
+        """The issue with its current facts."""
         issue = self._issues.get(code)
         return self._as_of(issue, business_day(self.now(), self.rolls_at)) if issue else None
 
     def quote(self, code: str, at: datetime) -> Quote | None:
-        """The stock as seen at that moment."""
+        """The quote of a stock at a moment."""
         return self._quote(code, at)
 
     def _make_quote(self, code: str, at: datetime) -> Quote | None:
@@ -113,7 +113,7 @@ class ModelMarket:
         return Quote(code, at, self._shown(code, day, at), upper, lower, previous, halted)
 
     def _make_shown(self, code: str, day: date, at: datetime) -> Bar:
-        """The bar of a day, which the stock has, as it is shown at a moment."""
+        """The bar of a day, which must exist, as shown at a moment."""
         bar, session = self._bar_and_before(code, day)[0], self._session(day)
         if bar is None or session is None:
             raise LookupError(f"{code} does not trade on {day}")
@@ -139,13 +139,13 @@ class ModelMarket:
         return bar
 
     def _final_at(self, code: str, session: calendar.Session) -> datetime:
-        """When the bar of a session's day changes no more."""
+        """When the bar of a session's day is final."""
         if session.after_market is None:
             return session.closes_at
         return self._correction.instant(code, session.day, self._following(session.day))
 
     def bars(self, code: str, first: date, last: date) -> list[Bar]:
-        """Raw bars, oldest first, never beyond now."""
+        """Raw bars, oldest first, until now at most."""
         issue, now = self._issues.get(code), self.now()
         if issue is None:
             return []
@@ -166,11 +166,11 @@ class ModelMarket:
         return found
 
     def final_bar(self, code: str, day: date) -> Bar | None:
-        """The bar that remains of a day, whatever is shown of it now."""
+        """The final bar of a day, independent of what is shown now."""
         return self._bar_and_before(code, day)[0]
 
     def adjustment(self, code: str, day: date, at: date) -> Fraction:
-        """Turns a raw price of `day` into one on the share count of `at`."""
+        """The factor that converts a raw price of `day` to the share count of `at`."""
         factor = Fraction(1)
         for action in self._actions.of(code, at):
             if day < action.ex_day <= at:
@@ -178,7 +178,7 @@ class ModelMarket:
         return factor
 
     def minutes(self, code: str, day: date) -> list[Minute]:
-        """Raw minutes with trades, oldest first, never beyond now."""
+        """Raw minutes with trades, oldest first, until now at most."""
         bar, now = self._bar_and_before(code, day)[0], self.now()
         if bar is None or not bar.volume:
             return []
@@ -192,7 +192,7 @@ class ModelMarket:
         return minutes_of(bar, self._course(code, day).minutes(), after)
 
     def trades(self, code: str, day: date) -> list[Trade]:
-        """The trades of a day, oldest first, never beyond now."""
+        """The trades of a day, oldest first, until now at most."""
         return so_far(self._trades(code, day), self.now())
 
     def _make_trades(self, code: str, day: date) -> list[Trade]:
@@ -202,7 +202,7 @@ class ModelMarket:
         return trades_of(bar, self._minutes(code, day), session)
 
     def book(self, code: str, at: datetime) -> Book | None:
-        """The order book, None outside the session and for what does not trade."""
+        """The order book; None outside the session and for stocks that do not trade."""
         issue, quote = self._issues.get(code), self.quote(code, at)
         if issue is None or quote is None:
             return None
@@ -211,15 +211,14 @@ class ModelMarket:
             return None
         key = key_of(issue.key, "book", int(at.timestamp()) // 5)
         final = self.final_bar(code, day)
-        # The habit was recorded in May 2026 already: days before the after-market are kept as
-        # they were.
+        # This was recorded in May 2026 already, but days before the after-market stay unchanged.
         auctioned_at = 0 if day < calendar.AFTER_MARKET_SINCE else quote.bar.open
         if is_after and final:
             auctioned_at = final.close
         return book_of(key, quote, grid_of(issue.stock, day), issue.turnover, auctioned_at)
 
     def actions(self, first: date, last: date) -> list[Action]:
-        """Corporate actions whose record or ex-day lies in the range, oldest first."""
+        """Corporate actions whose record day or ex-day is in the range, oldest first."""
         found = self._actions.between(first, last)
         for year in range(first.year, last.year + 1):
             found += self._dividends(year, first, last)

@@ -1,4 +1,4 @@
-"""A day's bar as it is shown at a moment, from the bar that remains and what was traded by then."""
+"""A day's bar as shown at a moment, from the final bar and the trading until then."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from kis_assets.exchange.calendar import Session
 from kis_assets.simulator.market.market import Bar, Piece, rate_of, sign_of
 
 CLOSING_PRICE_TRADES_AFTER = timedelta(minutes=10)
-"""How long after the close the first trade at its price comes."""
+"""Time from the close to the first trade at the closing price."""
 
 
 def untraded(bar: Bar) -> Bar:
-    """Before the first trade."""
+    """The bar before the first trade."""
     return bar._replace(
         open=0, high=0, low=0, close=bar.base, volume=0, trading_value=0, change=0, change_rate=0,
         sign="3", after=None,
@@ -20,7 +20,7 @@ def untraded(bar: Bar) -> Bar:
 
 
 def as_far(bar: Bar, seen: Piece, lower: int, upper: int) -> Bar:
-    """In the regular session, of which so much is over."""
+    """The bar in the regular session, of which `seen` has been traded."""
     change = seen.close - bar.base
     return bar._replace(
         open=seen.open, high=seen.high, low=seen.low, close=seen.close, volume=seen.volume,
@@ -30,7 +30,7 @@ def as_far(bar: Bar, seen: Piece, lower: int, upper: int) -> Bar:
 
 
 def at_closing_price(bar: Bar, seen: Piece, session: Session, at: datetime) -> Bar:
-    """While stocks can be traded at the closing price; `seen` is the regular session."""
+    """The bar during trading at the closing price; `seen` is the regular session."""
     bar = before_after_market(bar)
     moments = closing_price_moments(session)
     begun = sum(moment <= at for moment in moments)
@@ -42,14 +42,14 @@ def at_closing_price(bar: Bar, seen: Piece, session: Session, at: datetime) -> B
 
 
 def closing_price_moments(session: Session) -> list[datetime]:
-    """When stocks change hands at the closing price: once a minute."""
+    """The moments of trades at the closing price: once a minute."""
     begins = session.closes_at + CLOSING_PRICE_TRADES_AFTER
     count = (session.closing_price_until - begins) // timedelta(minutes=1)
     return [begins + timedelta(minutes=number) for number in range(count)]
 
 
 def before_after_market(bar: Bar) -> Bar:
-    """When the after-market begins."""
+    """The bar at the start of the after-market."""
     after = bar.after
     if after is None:
         return bar
@@ -59,7 +59,7 @@ def before_after_market(bar: Bar) -> Bar:
 
 
 def in_after_market(bar: Bar, seen: Piece | None, lower: int, upper: int) -> Bar:
-    """In the after-market, of which so much is over, and after it."""
+    """The bar in the after-market, of which `seen` has been traded, and after it."""
     bar = before_after_market(bar)
     if seen is None:
         return bar

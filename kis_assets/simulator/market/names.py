@@ -1,7 +1,7 @@
-"""Names and codes of the invented market: a few real stocks people look for, the rest invented.
+"""Names and codes of the invented market: a few well-known real stocks, the rest invented.
 
-The invented names are pairs of syllables that sound like a company's and that none on the exchange
-has, before what they sell.
+An invented name is a pair of syllables that no real company has, followed by a word for its
+products.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from random import Random
 
-# code, name, market, usual price (KRW), shares (million), value traded a day (billion KRW)
+# code, name, market, usual price (KRW), shares (million), daily trading value (billion KRW)
 KNOWN: tuple[tuple[str, str, str, int, float, float], ...] = (
     ("005930", "삼성전자", "KOSPI", 75_000, 5_969.8, 1_400),
     ("000660", "SK하이닉스", "KOSPI", 190_000, 728.0, 900),
@@ -79,9 +79,9 @@ TRADES: tuple[tuple[int, tuple[tuple[str, str, str], ...]], ...] = (
     (16, (("A&B", "상품 종합 도매업", "A&B"), ("상사", "상품 종합 도매업", "Trading"),
           ("유통", "종합 소매업", "Retail"))),
 )  # fmt: skip
-"""By sector number what its companies sell: the end of their names, their industry, in English."""
+"""By sector number: the ends of company names, the industry, the English word."""
 _BRANDS = ("마중", "새울")
-"""Of funds; no issuer has them."""
+"""Brands of funds; no real issuer has them."""
 THEMES = {
     "200": "200", "반도체": "Semiconductor", "고배당": "High Dividend", "국고채10년": "KTB 10Y",
     "미국나스닥100": "US Nasdaq 100", "인버스": "Inverse", "골드선물(H)": "Gold Futures(H)",
@@ -104,7 +104,7 @@ _KNOWN_IN_ENGLISH = {
 }  # fmt: skip
 _OF_FUNDS = THEMES | _STYLES | {"콜": "Call"}
 _ABROAD = "인터내셔널"
-# Of a syllable, in the order of Unicode.
+# The parts of a syllable, in the order of Unicode.
 _INITIAL = (
     *("g", "kk", "n", "d", "tt", "r", "m", "b", "pp", "s", "ss", ""),
     *("j", "jj", "ch", "k", "t", "p", "h"),
@@ -122,7 +122,7 @@ _SPAC = re.compile(r"제(\d+)호스팩$")
 
 
 class Names:
-    """Hands out names and codes, none twice."""
+    """Creates unique names and codes."""
 
     def __init__(self, chance: Random) -> None:
         self._pairs = [first + second for first in _FIRST for second in _SECOND]
@@ -143,14 +143,14 @@ class Names:
                 return pair + trade, industry, sector
 
     def fund(self, theme: str, ending: str = "") -> str:
-        """A new fund of a theme: every style of it comes once from each brand."""
+        """A new fund of a theme: each brand has each style once."""
         style, brand = divmod(self._funds[theme, ending], len(_BRANDS))
         self._funds[theme, ending] += 1
         words = (_BRANDS[brand], theme, list(_STYLES)[style], ending)
         return " ".join(word for word in words if word)
 
     def digits(self, first: int, last: int, suffix: str = "0") -> str:
-        """A free code of digits; `first` and `last` bound its first five."""
+        """An unused code of digits; `first` and `last` bound its first five digits."""
         while True:
             code = f"{self._chance.randint(first, last):05d}{suffix}"
             if code not in self.codes:
@@ -158,7 +158,7 @@ class Names:
                 return code
 
     def lettered(self) -> str:
-        """A free code of the form KRX gives out since 2024: four digits, a letter, a digit."""
+        """An unused code of the form that KRX uses since 2024: four digits, a letter, a digit."""
         while True:
             letter = self._chance.choice("ABCDFGHJKLMNPRSTVWXYZ")
             code = f"{self._chance.randint(1, 149):04d}{letter}0"
@@ -168,7 +168,7 @@ class Names:
 
 
 def english_of(code: str, name: str) -> str:
-    """The English name of an issue: a known one's own, else its syllables and what it sells."""
+    """The English name of an issue: its real one, or its syllables and its products."""
     if code in _KNOWN_IN_ENGLISH:
         return _KNOWN_IN_ENGLISH[code]
     if found := _SPAC.search(name):
@@ -199,7 +199,7 @@ def romanized(text: str) -> str:
 
 
 def isin_of(body: str) -> str:
-    """An ISIN: eleven characters and the check digit of ISO 6166."""
+    """An ISIN: eleven characters plus the check digit of ISO 6166."""
     digits = "".join(str(int(character, 36)) for character in body)
     total = 0
     for place, digit in enumerate(reversed(digits)):
@@ -209,7 +209,7 @@ def isin_of(body: str) -> str:
 
 
 def share_isin(code: str) -> str:
-    """The ISIN of a share; a preferred share counts up from its common share's digit."""
+    """The ISIN of a share; preferred shares count up from the digit of the common share."""
     if code[:5] + "0" != code:
         series = {"5": "1", "7": "2", "9": "3"}.get(code[5], code[5])
         return isin_of(f"KR7{code[:5]}{series}00")

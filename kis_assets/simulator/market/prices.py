@@ -1,9 +1,9 @@
-"""The invented market's daily bars: a month of a stock at a time, from nothing but the seed.
+"""The invented market's daily bars: one month of a stock at a time, computed from the seed only.
 
-A stock's log price is known at every month's end from a few waves of chance; inside a month it
-wanders from one end to the other. So a month costs the same whether it lies in 2003 or 2030, and
-nothing is ever walked from the beginning. Prices are first drawn on the share count of 2000 and
-then carried through the corporate actions of the stock.
+The sum of a few random waves gives a stock's log price at every month's end; inside a month it
+moves randomly from one end to the other. So every month costs the same, and no computation starts
+in 2000. Prices are first drawn for the share count of 2000 and then converted by the stock's
+corporate actions.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from kis_assets.simulator.market.market import (
 )
 from kis_assets.simulator.market.universe import Issue, universe
 
-# Waves a price rides on: months between knots, height in log price.
+# The waves of a price: months between knots, height in log price.
 _WAVES = ((3, 0.06), (12, 0.25), (40, 0.45))
 _NO_TRADE_BELOW = math.log(1.2e8)
-# Within this distance of the base no market's limit can be reached, so nobody has to ask for it.
+# Within this distance of the base price no limit can be reached, so limits need no computation.
 _CLEAR = 0.12
 
 
 class Prices:
-    """Months of bars, remembered as long as there is room."""
+    """Months of bars, with a bounded cache."""
 
     def __init__(self, issues: dict[str, Issue], seed: int) -> None:
         self._issues = issues
@@ -44,7 +44,7 @@ class Prices:
         self.month = lru_cache(maxsize=12_000)(self._make_month)
 
     def rests(self, issue: Issue, index: int) -> bool:
-        """Whether the stock is halted for the whole of a month."""
+        """Whether the stock is halted for a whole month."""
         stock = issue.stock
         if stock.on_nxt or stock.delisted_on or stock.group in ETP_GROUPS:
             return False
@@ -61,13 +61,13 @@ class Prices:
         ticks = grid_of(stock, bar.day)
         if bar.day != stock.listed_on:
             return ticks.limits(bar.base)
-        # A first day: 60 % to 400 % of the offer price (KRX, since 2023-06-26).
+        # The listing day: 60 % to 400 % of the offer price (KRX, since 2023-06-26).
         lower, upper = -(-bar.base * 6 // 10), bar.base * 4
         low_tick, high_tick = ticks.tick(lower), ticks.tick(upper)
         return -(-lower // low_tick) * low_tick, upper // high_tick * high_tick
 
     def ex_dividend_day(self, issue: Issue, index: int) -> date | None:
-        """The day before the year's last, for those that pay."""
+        """The trading day before the last of the year, for stocks that pay dividends."""
         if index % 12 != 11 or issue.stock.group != "ST" or issue.stock.is_spac:
             return None
         if unit(issue.key, 15, index // 12) >= 0.45:
@@ -75,7 +75,7 @@ class Prices:
         return month_days(*_year_month(index))[-2]
 
     def factor(self, code: str, day: date) -> float:
-        """What the actions up to a day have made of a price of 2000."""
+        """The factor of all actions up to a day on a price of 2000."""
         factor = 1.0
         for action in self.actions.of(code, day):
             if action.ex_day > day:
@@ -94,7 +94,7 @@ class Prices:
         return issue.level + calm * calm * height
 
     def _anchor(self, issue: Issue, index: int) -> float:
-        """Log price on the share count of 2000 when the month begins; it stands still in a halt."""
+        """Log price for the share count of 2000 when the month begins; constant in a halt."""
         while self.rests(issue, index - 1):
             index -= 1
         return self._wave(issue, index)
@@ -121,7 +121,7 @@ class Prices:
             resumed -= 1
         factor = self.factor(code, eve)
         shares = self.actions.shares_and_face(issue, eve)[0]
-        # The last month with trades ended here: the same words, so that the two months meet.
+        # The last month with trades ended here: the same formula, so that the two months match.
         end_grid = _grids(stock.market, resumed - 1, stock.group in ETP_GROUPS)[-1:] or grids[:1]
         before = end_grid[0].nearest(math.exp(height) * factor)
         rests, ex_dividend = self.rests(issue, index), self.ex_dividend_day(issue, index)
@@ -146,10 +146,10 @@ class Prices:
                 before = ticks.nearest(target / (0.75 + 2.6 * luck[0] * luck[0]))
             base, flag, why = before, "00", ""
             if action:
-                base, flag, why = _rebased(action, before * ratio, luck[0], ticks)
+                base, flag, why = _new_base_price(action, before * ratio, luck[0], ticks)
             elif day == ex_dividend:
                 flag = "02"
-            halted = rests or _waits(actions, day)
+            halted = rests or _is_halted(actions, day)
             if halted or (luck[1] < idleness and not (last or first or action)):
                 bars.append(
                     Bar(day, 0, 0, 0, before, 0, 0, 0, 0, "3", base, before, shares, flag, why)
@@ -180,7 +180,7 @@ class Prices:
 
 @lru_cache(maxsize=4)
 def prices_of(seed: int) -> Prices:
-    """The prices of a seed's market; they never change, so all markets of the seed share them."""
+    """The prices of a seed's market; they never change, so all its markets share them."""
     return Prices(universe(seed), seed)
 
 
@@ -190,7 +190,7 @@ def index_of(day: date) -> int:
 
 
 def has_month(index: int) -> bool:
-    """Whether the market goes back so far."""
+    """Whether the market has this month."""
     return index >= FIRST_YEAR * 12
 
 
@@ -215,19 +215,19 @@ def _idleness(issue: Issue) -> float:
     return min(0.55, 0.18 * short) if short > 0 else 0.0
 
 
-def _waits(actions: dict[date, Action], day: date) -> bool:
+def _is_halted(actions: dict[date, Action], day: date) -> bool:
     return any(
         action.halted_from is not None and action.halted_from <= day < action.ex_day
         for action in actions.values()
     )
 
 
-def _rebased(action: Action, price: float, luck: float, ticks: Grid) -> tuple[int, str, str]:
+def _new_base_price(action: Action, price: float, luck: float, ticks: Grid) -> tuple[int, str, str]:
     if action.kind in ("bonus", "rights"):
         return ticks.nearest(price), "01", ""
     if action.kind == "split":
         return ticks.nearest(price), "00", "99"
-    # Fewer shares: the opening auction sets the base, and it is not the ratio.
+    # With fewer shares, the opening auction sets the base price, which differs from the ratio.
     reason = "02" if action.kind == "reduction" else "99"
     return ticks.nearest(price * (0.94 + 0.12 * luck)), "00", reason
 

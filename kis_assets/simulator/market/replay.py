@@ -1,11 +1,11 @@
-"""Real market data played back: a folder of daily rows and session snapshots. Invents no price.
+"""A replay of real market data: a folder of daily rows and session snapshots. No invented prices.
 
-What the data does not hold (minutes, order books) is derived from the day's figures, the same way
-every time. During a session the newest snapshot at or before the moment speaks; from the close on,
-the day's final row; before the first snapshot of a session, the previous close.
+Missing data (minutes, order books) is derived from the day's figures, always in the same way.
+During a session the figures are those of the newest snapshot; from the close on, those of the day's
+final row; before the first snapshot, the previous close.
 
-A stock counts as halted when no day of the folder so far has a trade of it: a single empty day is
-ordinary for a thin stock.
+A stock counts as halted if no day of the folder so far has a trade of it: a single day without
+trades is normal for an illiquid stock.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class ReplayMarket:
     """The market of a folder with `daily.parquet`, `intraday_snapshots.parquet`, `listing.parquet`.
 
     Args:
-        folder: Where the files are; the listing may be missing.
-        clock: The moment the market is at, aware.
+        folder: The folder of the files; the listing may be missing.
+        clock: Returns the current moment of the market, aware.
     """
 
     def __init__(self, folder: Path | str, clock: Callable[[], datetime]) -> None:
@@ -76,7 +76,7 @@ class ReplayMarket:
     rolls_at = ROLLOVER
 
     def now(self) -> datetime:
-        """The moment the market is at."""
+        """The current moment of the market."""
         return self._clock().astimezone(calendar.SEOUL)
 
     def is_trading_day(self, day: date) -> bool:
@@ -84,11 +84,11 @@ class ReplayMarket:
         return calendar.is_trading_day(day)
 
     def stocks(self, day: date) -> Sequence[Stock]:
-        """Every stock of the newest day of the folder up to that day."""
+        """Every stock of the newest day in the folder up to this day."""
         return list(self._listed(self._day_of(day)).values())
 
     def stock(self, code: str) -> Stock | None:
-        """The stock as it stands now, or as it last stood where it has been delisted."""
+        """The stock with its current facts, or its last ones if it is delisted."""
         until = business_day(self.now())
         for day in reversed([day for day in self._days if day <= until]):
             if code in self._listed(day):
@@ -96,7 +96,7 @@ class ReplayMarket:
         return None
 
     def quote(self, code: str, at: datetime) -> Quote | None:
-        """The stock as seen at that moment."""
+        """The quote of a stock at a moment."""
         day = self._day_of(business_day(at))
         if day is None:
             return None
@@ -112,7 +112,7 @@ class ReplayMarket:
         )  # fmt: skip
 
     def bars(self, code: str, first: date, last: date) -> list[Bar]:
-        """Raw bars of the folder's days, oldest first, never beyond now."""
+        """Raw bars of the folder's days, oldest first, until now at most."""
         now = self.now()
         last = min(last, calendar.latest_session(now).day)
         days = [day for day in self._days if first <= day <= last]
@@ -123,7 +123,7 @@ class ReplayMarket:
         return next(iter(self.bars(code, day, day)), None)
 
     def adjustment(self, code: str, day: date, at: date) -> Fraction:
-        """Turns a raw price of `day` into one on the share count of `at`."""
+        """The factor that converts a raw price of `day` to the share count of `at`."""
         factor = Fraction(1)
         for action in self._code_actions(code):
             if day < action.ex_day <= at:
@@ -131,7 +131,7 @@ class ReplayMarket:
         return factor
 
     def minutes(self, code: str, day: date) -> list[Minute]:
-        """Minutes that add up to the day's figures as far as they are known now."""
+        """Minutes that add up to the day's figures known so far."""
         now, session = self.now(), calendar.session(day)
         if session is None or day not in self._finals or now < session.opens_at:
             return []
@@ -145,7 +145,7 @@ class ReplayMarket:
         return [Minute(started_at, *piece) for started_at, piece in course.minutes()]
 
     def trades(self, code: str, day: date) -> list[Trade]:
-        """Trades that add up to the minutes; in a session each snapshot makes them anew."""
+        """Trades that add up to the minutes; during a session each snapshot changes them."""
         now, session, bar = self.now(), calendar.session(day), self.final_bar(code, day)
         if session is None or bar is None:
             return []
@@ -163,13 +163,13 @@ class ReplayMarket:
         return book_of(key, quote, grid(stock.market, quote.bar.day), turnover)
 
     def actions(self, first: date, last: date) -> list[Action]:
-        """What the base prices and share counts of the folder give away, oldest first."""
+        """The actions that base prices and share counts in the folder imply, oldest first."""
         found: list[Action] = []
         for code in self._finals[self._days[-1]]:
             found += [a for a in self._code_actions(code) if first <= a.ex_day <= last]
         return sorted(found, key=lambda action: (action.ex_day, action.code))
 
-    # What the files say.
+    # Access to the files.
 
     def _day_of(self, day: date) -> date | None:
         place = bisect_right(self._days, day)
@@ -188,7 +188,7 @@ class ReplayMarket:
         return bar_of(row, before) if row else unopened(final, before)
 
     def _row_at(self, code: str, day: date, at: datetime) -> dict[str, Any] | None:
-        """The row that speaks at that moment, None before the first."""
+        """The row that is valid at a moment; None before the first."""
         session = calendar.session(day)
         if session is None or at >= session.closes_at:
             return self._finals[day].get(code)

@@ -1,4 +1,4 @@
-"""What a row of a folder of real market days says: a bar, its limits, what kind of issue it is."""
+"""Reads rows of a folder of real market days: bars, limits, kinds of issues."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def group_of(row: dict[str, Any]) -> str:
 
 
 def bar_of(row: dict[str, Any], before: dict[str, Any] | None) -> Bar:
-    """The bar of a day, whose row before is that of the day before."""
+    """The bar of a day; `before` is the row of the day before."""
     base = row["close"] - row["change"]
     previous = before["close"] if before else base
-    flag, reason = _moved(row, base, before)
+    flag, reason = _base_price_change(row, base, before)
     return Bar(
         row["date"], row["open"], row["high"], row["low"], row["close"], row["volume"],
         row["trading_value"], row["change"], round(row["change_rate"] * 100),
@@ -42,19 +42,21 @@ def bar_of(row: dict[str, Any], before: dict[str, Any] | None) -> Bar:
     )  # fmt: skip
 
 
-def _moved(row: dict[str, Any], base: int, before: dict[str, Any] | None) -> tuple[str, str]:
-    """Ex-flag and reason where the base is more than a tick from the previous close."""
+def _base_price_change(
+    row: dict[str, Any], base: int, before: dict[str, Any] | None
+) -> tuple[str, str]:
+    """Ex-flag and reason if the base price is more than a tick from the previous close."""
     if before is None or base == before["close"]:
         return "00", ""
     tick = grid(market_of(row), row["date"]).tick(max(base, before["close"]))
     if abs(base - before["close"]) < tick:
         return "00", ""
-    # Fewer shares at a higher price: a reverse split or a reduction. Else a right has gone.
+    # Fewer shares at a higher price: a reverse split or a reduction. Otherwise an ex-rights day.
     return ("00", "99") if base > before["close"] else ("01", "")
 
 
 def unopened(final: dict[str, Any], before: dict[str, Any] | None) -> Bar:
-    """A day before its first trade: the previous close, on today's share count."""
+    """The bar before the day's first trade: the previous close, for today's share count."""
     bar = bar_of(final, before)
     price = bar.base if bar.revaluation else bar.previous_close
     change = price - bar.base
@@ -65,7 +67,7 @@ def unopened(final: dict[str, Any], before: dict[str, Any] | None) -> Bar:
 
 
 def limits_of(bar: Bar, stock: Stock) -> tuple[int, int]:
-    """The day's limits; wider where the day itself went beyond the ordinary ones.
+    """The day's limits, wider if the day's prices exceeded the ordinary limits.
 
     The files do not say which stocks trade without a limit (first days, liquidation).
     """

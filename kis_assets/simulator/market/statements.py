@@ -1,6 +1,6 @@
 """Accounts of the invented companies: balance sheet and income of each fiscal quarter.
 
-In 100 million KRW, as KIS writes them; per share in KRW.
+Amounts are 100 million KRW, as KIS writes them; amounts per share are KRW.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from kis_assets.simulator.market.chance import key_of, unit
 from kis_assets.simulator.market.market import Market, Stock
 
 _SIZED_ON = date(2019, 12, 30)
-"""A company's sales are in proportion to what it was worth on this day, or on its first one."""
+"""A company's sales are proportional to its market value on this day, or on its first day."""
 _SEASONS = (0.22, 0.25, 0.24, 0.29)
 _FILED_AFTER = timedelta(days=45)
 _YEAR_FILED_AFTER = timedelta(days=90)
@@ -22,7 +22,7 @@ _FIRST_YEAR = 2008
 
 
 class Accounts(NamedTuple):
-    """A company at the end of a period; income since its fiscal year began."""
+    """A company's figures at the end of a period; income since the start of its fiscal year."""
 
     year: int
     month: int
@@ -51,7 +51,7 @@ class Accounts(NamedTuple):
 
     @property
     def equity(self) -> int:
-        """What the owners have."""
+        """All equity."""
         return self.assets - self.debt
 
     @property
@@ -61,18 +61,18 @@ class Accounts(NamedTuple):
 
 
 def has_accounts(stock: Stock) -> bool:
-    """Whether a statement is known: not of funds, shells and preferred shares."""
+    """Whether the issue has statements: funds, shells and preferred shares have none."""
     return stock.group in ("ST", "KN") and not stock.is_spac and not stock.preferred
 
 
 def annual(market: Market, stock: Stock, until: date) -> list[Accounts]:
-    """Full fiscal years that are filed by a day, newest first, at most 30."""
+    """Full fiscal years filed by a day, newest first, at most 30."""
     found = _filed(market, stock, until, 12)
     return found[:_LISTED]
 
 
 def quarterly(market: Market, stock: Stock, until: date) -> list[Accounts]:
-    """The ends of quarters that are filed by a day, newest first, at most 30."""
+    """Quarters filed by a day, newest first, at most 30."""
     return _filed(market, stock, until, 3)[:_LISTED]
 
 
@@ -95,14 +95,14 @@ def _filed(market: Market, stock: Stock, until: date, months: int) -> list[Accou
 
 @lru_cache(maxsize=4_096)
 def _worth(market: Market, code: str) -> int:
-    """A company's market value, in 100 million KRW; 0 of one that was never traded."""
+    """A company's market value in 100 million KRW; 0 if it was never traded."""
     bars = market.bars(code, _SIZED_ON, _SIZED_ON + timedelta(days=30))
     bars = bars or market.bars(code, _SIZED_ON, market.now().date())[:1]
     return bars[0].close * bars[0].listed_shares // 100_000_000 if bars else 0
 
 
 def _accounts(stock: Stock, worth: int, year: int, month: int, quarters: int) -> Accounts:
-    """The accounts after so many quarters of a fiscal year."""
+    """The accounts after this number of quarters of a fiscal year."""
     key = key_of("accounts", stock.code)
     fiscal = year if month <= stock.settle_month else year + 1
     size = worth * (0.3 + 1.2 * unit(key, 1))

@@ -1,4 +1,4 @@
-"""A stretch of trading cut into consecutive ones that add up to it, and several made one."""
+"""Divides a stretch of trading into consecutive ones that add up to it, and joins stretches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from random import Random
 from kis_assets.simulator.market.market import Piece
 
 LEAST = 4
-"""Shares in which a stretch can have an open, a high, a low and a close."""
+"""The fewest shares for a stretch with separate open, high, low and close."""
 
 
 def join(pieces: Sequence[Piece]) -> Piece:
@@ -27,10 +27,10 @@ def join(pieces: Sequence[Piece]) -> Piece:
 def divide(
     chance: Random, whole: Piece, weights: Sequence[float], tick: int, *, exact: bool = True
 ) -> list[Piece]:
-    """Cut a stretch into consecutive ones that have exactly its open, high, low, close and volume.
+    """Divide a stretch into consecutive ones with exactly its open, high, low, close and volume.
 
-    The values add up as well, each between its stretch's low and high wherever that can be; not
-    `exact`, they only come as close as that allows.
+    The values add up as well; each is between volume times low and volume times high if possible.
+    If not `exact`, the sum is only as close as these bounds allow.
     """
     count = len(weights)
     if count == 1:
@@ -76,13 +76,13 @@ def divide(
 
 
 def _volumes(total: int, weights: Sequence[float]) -> list[int]:
-    volumes = _shared(total, weights, 1)
+    volumes = _in_proportion(total, weights, 1)
     if min(volumes) < LEAST <= total // len(weights):
-        return _shared(total, weights, LEAST)
+        return _in_proportion(total, weights, LEAST)
     return volumes
 
 
-def _shared(total: int, weights: Sequence[float], least: int) -> list[int]:
+def _in_proportion(total: int, weights: Sequence[float], least: int) -> list[int]:
     scale = (total - least * len(weights)) / sum(weights)
     volumes = [least + int(weight * scale) for weight in weights]
     volumes[0] += total - sum(volumes)
@@ -90,7 +90,7 @@ def _shared(total: int, weights: Sequence[float], least: int) -> list[int]:
 
 
 def _add_values(pieces: list[list[int]], total: int, *, exact: bool) -> None:
-    """Fill in values that sum to `total`, moving each towards its high or low as needed."""
+    """Fill in values with the sum `total`; move each towards its high or low as needed."""
     missing = _natural_values(pieces, total)
     bound = 1 if missing > 0 else 2
     room = sum(piece[bound] * piece[4] - piece[5] for piece in pieces)
@@ -105,7 +105,7 @@ def _add_values(pieces: list[list[int]], total: int, *, exact: bool) -> None:
             share = int((piece[bound] * piece[4] - piece[5]) * part)
             piece[5] += share
             missing -= share
-    # Rounding's rest goes where there is room for it.
+    # The rest from rounding goes to a stretch with room for it.
     for piece in pieces:
         if missing and abs(piece[bound] * piece[4] - piece[5]) >= abs(missing):
             piece[5] += missing
@@ -115,7 +115,7 @@ def _add_values(pieces: list[list[int]], total: int, *, exact: bool) -> None:
 
 
 def _natural_values(pieces: list[list[int]], total: int) -> int:
-    """Value every stretch at the middle of its prices; what is then missing from the total."""
+    """Value every stretch at the middle of its prices; return the difference to the total."""
     for piece in pieces:
         piece[5] = piece[4] * (piece[0] + piece[1] + piece[2] + piece[3]) // 4
         total -= piece[5]
@@ -123,7 +123,7 @@ def _natural_values(pieces: list[list[int]], total: int) -> int:
 
 
 def _shift_volume(pieces: list[list[int]], missing: int) -> None:
-    """Let more be traded where it is dear (or cheap) until the values can add up."""
+    """Move volume to higher (or lower) prices until the values can add up."""
     ordered = sorted(pieces, key=lambda piece: sum(piece[:4]), reverse=missing < 0)
     first, last = 0, len(ordered) - 1
     while missing and first < last:

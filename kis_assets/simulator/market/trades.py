@@ -1,7 +1,7 @@
-"""A day's minutes and trades out of its courses: what is streamed is what the minutes add up to.
+"""A day's minutes and trades from its courses: streamed trades add up to the minutes.
 
-A minute is up to four trades: from its open over its extremes to its close. What is traded at the
-closing price is in no minute; it is a trade a minute.
+A minute has up to four trades: open, extremes, close. Trades at the closing price are in no minute
+bar; there is one per minute.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ from kis_assets.simulator.market.market import Bar, Minute, Piece
 from kis_assets.simulator.market.moments import before_after_market, closing_price_moments
 
 _Priced = tuple[datetime, int, int, int]
-"""When, price, quantity, and the day's value with it."""
+"""Time, price, quantity, and the day's value including the trade."""
 
 
 class Trade(NamedTuple):
-    """One trade, and the day as far as it had come with it; prices and `value` are KRW.
+    """One trade, with the day's figures including it; prices and `value` are KRW.
 
-    `side` is who came to the other's price: `buy`, `sell`, or nothing in an auction and at the
-    closing price. `buys` and `sells` count the trades of a side, `bought` and `sold` their shares.
-    `value` runs on exactly to each minute's; price times quantity is only close to what it grows
-    by.
+    `side` is the aggressor: `buy`, `sell`, or empty in an auction and at the closing price. `buys`
+    and `sells` count the trades of a side, `bought` and `sold` their shares. `value` matches each
+    minute exactly; its increase is only close to price times quantity.
     """
 
     at: datetime
@@ -46,7 +45,7 @@ class Trade(NamedTuple):
 def minutes_of(
     bar: Bar, regular: Iterable[tuple[datetime, Piece]], after: Iterable[tuple[datetime, Piece]]
 ) -> list[Minute]:
-    """A day's minutes: those of the regular session, and those of the after-market."""
+    """A day's minutes, of the regular session and of the after-market."""
     found = [Minute(started_at, *piece) for started_at, piece in regular]
     volume, value = _in_no_minute(bar, found)
     for started_at, piece in after:
@@ -56,9 +55,9 @@ def minutes_of(
 
 
 def trades_of(bar: Bar, minutes: Sequence[Minute], session: Session) -> list[Trade]:
-    """The trades of a day, oldest first; `bar` is what remains of it.
+    """The trades of a day, oldest first; `bar` is its final bar.
 
-    Before there was an after-market, nothing on this feed was traded off hours.
+    Before the after-market existed, this feed had no trades off hours.
     """
     regular = [minute for minute in minutes if minute.started_at <= session.closes_at]
     priced = list(_continuous(regular, 0))
@@ -71,12 +70,12 @@ def trades_of(bar: Bar, minutes: Sequence[Minute], session: Session) -> list[Tra
 
 
 def so_far(trades: list[Trade], now: datetime) -> list[Trade]:
-    """Those of them that have happened."""
+    """The trades that have happened by `now`."""
     return trades[: bisect_right(trades, now, key=lambda trade: trade.at)]
 
 
 def _in_no_minute(bar: Bar, regular: Iterable[Minute]) -> tuple[int, int]:
-    """Volume and value that were traded before the after-market and are in no minute."""
+    """Volume and value traded before the after-market that are in no minute."""
     volume, value, *_ = before_after_market(bar)[5:]
     for minute in regular:
         volume, value = volume - minute.volume, value - minute.trading_value
@@ -94,7 +93,7 @@ def _continuous(minutes: Iterable[Minute], value: int) -> Iterator[_Priced]:
 
 
 def _pieces(minute: Minute) -> list[tuple[int, int]]:
-    """Price and quantity of a minute's trades, whose value is as close to its own as can be."""
+    """Price and quantity of a minute's trades, with a value as close as possible to its own."""
     middle = (minute.low, minute.high) if minute.close >= minute.open else (minute.high, minute.low)
     way = [minute.open, *middle, minute.close]
     prices = [price for place, price in enumerate(way) if place == 0 or price != way[place - 1]]
@@ -103,7 +102,7 @@ def _pieces(minute: Minute) -> list[tuple[int, int]]:
     missing = minute.trading_value - sum(
         price * quantity for price, quantity in zip(prices, quantities, strict=True)
     )
-    # Shares move to where it is dear, or cheap, until the value is met; each price keeps one.
+    # Move shares to higher or lower prices until the value matches; each price keeps one share.
     taker = prices.index(minute.high if missing > 0 else minute.low)
     for giver in sorted(range(len(prices)), key=lambda place: prices[place], reverse=missing < 0):
         if gain := prices[taker] - prices[giver]:
@@ -128,7 +127,7 @@ def _at_closing_price(
 
 
 def _run(priced: Iterable[_Priced], session: Session) -> Iterator[Trade]:
-    """Trades with the day as far as it had come."""
+    """Trades with the day's figures so far."""
     opened = high = low = last = volume = buys = sells = bought = sold = 0
     side = "buy"
     after = session.after_market

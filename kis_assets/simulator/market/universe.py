@@ -1,7 +1,8 @@
-"""Who is listed in the invented market, from when to when. No prices move here.
+"""The issues of the invented market, with listing and delisting days. No price movements.
 
-Enough issues are listed before 2020 and never leave that any day of 2020 to 2030 has 2,500 common
-shares of KOSPI and KOSDAQ; the newcomers come two or three a month and some of them go again.
+Enough issues are listed before 2020 and never delisted, so that any day of 2020 to 2030 has 2,500
+common shares of KOSPI and KOSDAQ. Two or three newcomers are listed per month, and some are
+delisted again.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from kis_assets.simulator.market.names import (
 )
 
 _NEWCOMERS_FROM, _NEWCOMERS_UNTIL = 2020, 2036
-# KRX gives out codes with letters since 2024; the month is this simulator's choice.
+# KRX uses codes with letters since 2024; the month is this simulator's choice.
 _LETTERS_FROM = date(2024, 6, 1)
 _NAME_TOO_LONG = "마중 글로벌 2차전지 밸류체인 액티브 레버리지(합성 H) 채권혼합 30"
 
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """A stock and the habits its prices keep: log price, daily spread, log of the day's value."""
+    """A stock and the parameters of its prices: log price, daily spread, log of the daily value."""
 
     stock: Stock
     key: int
@@ -118,7 +119,7 @@ class _Builder:
             settle_month=12 if chance.random() < 0.95 else chance.choice((3, 6, 9)),
             sector=sector, industry=industry, on_nxt=market != "KONEX" and value > 9e9,
         )  # fmt: skip
-        # KONEX has half the price limit, and a price that waits for a trade has days to catch up.
+        # KONEX has half the price limit, and after days without a trade a price has to catch up.
         wide = (0.006, 0.014) if market == "KONEX" else (0.012, 0.034)
         self.add(stock, math.log(price), chance.uniform(*wide), math.log(value))
 
@@ -211,7 +212,7 @@ class _Builder:
 
     def _old_day(self, first: int, last: int) -> date:
         day = date(first, 1, 5) + timedelta(days=self.chance.randrange((last - first + 1) * 355))
-        # The calendar begins in 2000; before that any weekday will do.
+        # The calendar begins in 2000; before that any weekday is accepted.
         if day < calendar.FIRST_DAY:
             return day - timedelta(days=max(0, day.weekday() - 4))
         return _trading_day_after(day)

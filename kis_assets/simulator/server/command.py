@@ -1,4 +1,4 @@
-"""`kis-assets simulate`: start the simulator in the foreground and say how to use it."""
+"""`kis-assets simulate`: start the simulator in the foreground and print how to use it."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def start(
     seed: int,
     speed: float = 0.0,
 ) -> None:
-    """Serve until interrupted; the market goes on from `at`, `speed` times as fast as clocks do.
+    """Serve until interrupted; the market starts at `at` and runs at `speed` times real time.
 
     Raises:
-        ValueError: the folder to replay does not have what it should.
-        OSError: the port cannot be had.
+        ValueError: the folder to replay lacks required files or rows.
+        OSError: the port cannot be opened.
     """
     moment = None if at is None else at.astimezone(calendar.SEOUL)
 
@@ -53,8 +53,7 @@ def start(
         market,
         environment="virtual" if virtual else "real",
         rate_limit=None if rate_limit is None else math.floor(rate_limit),
-        # Tokens live by the clock on the wall, whatever moment the market stands at: clients
-        # compare their expiry with it.
+        # Tokens use the wall clock, not the market's time: clients compare their expiry with it.
         clock=calendar.now,
     )
     config = uvicorn.Config(

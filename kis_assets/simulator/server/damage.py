@@ -1,4 +1,4 @@
-"""How a success is made to lie: what each fault does to a request or to a payload."""
+"""The faults that damage successful answers, by a change of the request or the payload."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _LAST_MINUTE, _END = "195900", "200000"
 
 
 def lies_of(faults: Faults, path: str, parameters: Mapping[str, str]) -> dict[str, When]:
-    """The faults of this module that strike a call, each with how it does."""
-    # A first page asks for the newest minutes, those at the close or later.
+    """The faults of this module that apply to a call, with their settings."""
+    # A first page requests the newest minutes, at the close or later.
     follows = path.endswith(_PAST_MINUTES) and parameters.get(_HOUR, _END) < "153000"
     names = [name for name in LIES if name != "empty_minutes" or follows]
     struck = {name: faults.strikes(name, path) for name in names}
@@ -45,7 +45,7 @@ def lies_of(faults: Faults, path: str, parameters: Mapping[str, str]) -> dict[st
 def damage_request(
     faults: Mapping[str, When], path: str, market: Market, parameters: dict[str, str]
 ) -> None:
-    """Ask the service something else than the client did."""
+    """Change the parameters of the client's request."""
     if "wrong_code_answer" in faults:
         for name in _CODES:
             if parameters.get(name):
@@ -81,7 +81,7 @@ def damage_answer(faults: Collection[str], path: str, answer: Answer) -> None:
 
 
 def damage_payload(faults: Collection[str], path: str, payload: Payload) -> None:
-    """Change a payload in place; each fault knows where it applies."""
+    """Change a payload in place; each fault decides where it applies."""
     if "short_multprice" in faults and path.endswith("intstock-multprice"):
         payload["output"] = [row for row in payload["output"] if row["inter2_prpr"] != "0"]
     if "doubled_closing_minute" in faults and path.endswith(_TODAYS_MINUTES):
@@ -133,7 +133,7 @@ def _records(payload: Payload) -> list[Record]:
 
 
 def _first_price(payload: Payload, change: Callable[[Record, str], object]) -> None:
-    """Spoil the first price there is: that of the rows where there are rows."""
+    """Damage the first price, in the rows if there are any."""
     for value in sorted(payload.values(), key=lambda value: not isinstance(value, list)):
         rows: list[Record] = []
         if isinstance(value, list):
@@ -164,7 +164,7 @@ def _add_fields(record: Record) -> None:
 
 
 def _pad(record: Record) -> None:
-    """Write numbers the way ledgers do: blanks, plus signs, zeros, commas, in turn."""
+    """Pad numbers with blanks, plus signs, zeros and commas, in turn."""
     turn = 0
     for name, text in record.items():
         if name in _LABELS or name.endswith(("_date", "_code", "_sign", "_hour", "iscd")):
@@ -192,4 +192,4 @@ LIES = (
     "another_days_bars", "doubled_closing_minute", "no_rows", "minutes_ahead", "minute_of_2000",
     "empty_minutes", "untraded_as_close", "cut_lists", "calendar_inclusive",
 )  # fmt: skip
-"""The faults this module carries out."""
+"""The faults of this module."""

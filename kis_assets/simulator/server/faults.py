@@ -1,7 +1,7 @@
-"""What may go wrong, and when: switches a test turns. How it goes wrong is in `damage`.
+"""Switches for faults, which tests turn on. `damage` and `replies` carry them out.
 
-Every switch is off. It is turned on for the next calls, for calls whose path contains a text,
-with a probability, or for good:
+Every switch is off at first. It can be turned on for the next calls, for calls whose path contains
+a text, with a probability, or permanently:
 
     faults.bad_gateway = When(calls=2)
     faults.bad_number = When(path="inquire-price")
@@ -20,15 +20,15 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """When a fault strikes.
+    """When a fault applies.
 
     Args:
-        calls: Only so many times, counting the calls it strikes; None for ever.
-        path: Only calls whose path contains this.
-        probability: How likely it strikes a call that fits.
-        seconds: How long, for the faults that take time.
-        status: The HTTP status, for those that come with either of two.
-        skip: So many calls that fit are left alone first.
+        calls: How many times the fault applies; None for always.
+        path: A text that the path of the call must contain.
+        probability: The probability for each matching call.
+        seconds: The duration, for faults that take time.
+        status: The HTTP status, for faults with two possible ones.
+        skip: How many matching calls are spared first.
     """
 
     calls: int | None = None
@@ -44,10 +44,10 @@ Switch = When | bool
 
 @dataclass(slots=True)
 class Faults:
-    """All switches. Safe to turn while calls are running.
+    """All switches. They may be changed while calls are running.
 
-    The first ones break the way of an answer, the others what an answer says. `seed` decides the
-    draws of everything that strikes with a probability.
+    The first ones break the transport of an answer, the others its content. `seed` is for all
+    faults with a probability.
     """
 
     seed: int = 0
@@ -60,11 +60,11 @@ class Faults:
     hang: Switch = False
     """The answer comes after `seconds`."""
     latency: Switch = False
-    """Like hang, for what is merely slow."""
+    """Like `hang`, for answers that are only slow."""
     drip: Switch = False
-    """The body comes in pieces, `seconds` apart."""
+    """The body comes in pieces every `seconds`."""
 
-    # An answer that is none of the service's.
+    # An answer that does not come from the service.
     server_error: Switch = False
     """500 without a body."""
     bad_gateway: Switch = False
@@ -74,58 +74,58 @@ class Faults:
     html: Switch = False
     """A maintenance page with status 200."""
     empty: Switch = False
-    """Status 200 and nothing."""
+    """Status 200 with an empty body."""
     truncated: Switch = False
-    """JSON cut in the middle."""
+    """Truncated JSON."""
     wrong_type: Switch = False
-    """The right JSON called text/html."""
+    """The right JSON with the content type text/html."""
     garbage_gzip: Switch = False
     """Bytes that claim to be gzip."""
 
-    # An envelope that refuses.
+    # Refusals in the envelope.
     refusal_rate: float = 0.0
-    """Share of calls refused with EGW00201 below the limit."""
+    """The share of calls that are refused with EGW00201 below the limit."""
     refused: Switch = False
-    """EGW00201 whatever the rate."""
+    """EGW00201 at any rate."""
     refusals_as_ok: bool = False
-    """EGW00201 comes with HTTP 200 instead of 500."""
+    """EGW00201 has HTTP status 200 instead of 500."""
     refuse_page: int = 0
-    """The so-and-so-many-th call for one stock and path is refused with EGW00201, once."""
+    """The call of this number for one stock and path is refused once with EGW00201."""
     query_again: Switch = False
     """EGW00316, `status` 500 or 200."""
     expired_token: Switch = False
-    """EGW00123 for a good token, `status` 500 or 200."""
+    """EGW00123 for a valid token, `status` 500 or 200."""
     invalid_token: Switch = False
-    """EGW00121 for a good token, `status` 500 or 200."""
+    """EGW00121 for a valid token, `status` 500 or 200."""
     expired_status: int = 500
-    """HTTP status of EGW00123 when a token really has expired."""
+    """HTTP status of EGW00123 for a token that has really expired."""
 
-    # What nobody has seen yet.
+    # Possible behaviour that was never observed.
     after_market_code: str = "40"
     """`new_mkop_cls_code` of order books and trades of the after-market."""
 
-    # KRX's Open API; most other faults work there as well, and `refused` is its 429.
+    # KRX's Open API; most other faults apply there too, and `refused` is its 429.
     unauthorized: Switch = False
-    """401, as for an API that the key was not applied for."""
+    """401, as for an API for which the key has no approval."""
     empty_day: Switch = False
     """No rows, as on a day without a session."""
     published_early: Switch = False
-    """A day is there from its close on, not only from the next trading day at 08:00."""
+    """A day is available from its close on, not only from 08:00 of the next trading day."""
 
-    # The real-time feed; `extra_fields` is heeded there as well. Those of a frame have the path
-    # `/tryitout/H0STCNT0/005930`, so that they can be turned on for a feed or a stock.
+    # The real-time feed; `extra_fields` applies there too. Faults of a frame have the path
+    # `/tryitout/H0STCNT0/005930`, so they can be turned on for a feed or a stock.
     stream_drop: Switch = False
-    """The connection is torn when there are frames to send, without a word."""
+    """The connection breaks without a message when there are frames to send."""
     stream_silence: Switch = False
-    """No frames and no pings for `seconds`; what happens in them is never sent."""
+    """No frames and no pings for `seconds`; records of this time are never sent."""
     stream_half_frame: Switch = False
-    """A frame is cut in the middle; what stood in it is never sent again."""
+    """A frame is truncated; its records are never sent again."""
     stream_repeat: Switch = False
-    """The last frame of a stock is sent again when it is registered anew."""
+    """The last frame of a stock is sent again when the stock is registered again."""
     stream_stranger: Switch = False
-    """After a frame its records come once more, as those of a stock that nobody asked for."""
+    """After a frame its records are repeated as those of a stock that was not registered."""
 
-    # A success that lies.
+    # Successful answers with wrong content.
     missing_optional_fields: Switch = False
     missing_required_field: Switch = False
     blank_numbers: Switch = False
@@ -133,31 +133,31 @@ class Faults:
     padded_numbers: Switch = False
     extra_fields: Switch = False
     short_multprice: Switch = False
-    """multprice leaves unknown codes out instead of giving zeros."""
+    """multprice leaves out unknown codes instead of returning zeros."""
     repeat_page: Switch = False
-    """The last answer for the same path and stock comes again."""
+    """The last answer for the same path and stock is repeated."""
     no_rows: Switch = False
-    """Lists are empty, and nothing else says so."""
+    """Lists are empty without any other sign."""
     rows_out_of_order: Switch = False
     wrong_code_answer: Switch = False
     """Another stock's data."""
     another_days_bars: Switch = False
-    """Bars of other days than those asked for."""
+    """Bars of other days than requested."""
     doubled_closing_minute: Switch = False
-    """Today's minutes: the closing auction's volume twice."""
+    """Today's minutes count the closing auction's volume twice."""
     minutes_ahead: Switch = False
-    """Today's minutes go on for `seconds` after the server's clock, as where later ones are asked
-    for; only in pages that reach the clock."""
+    """Today's minutes continue for `seconds` after the server's clock, as if later ones were
+    requested; only in pages that reach the clock."""
     minute_of_2000: Switch = False
-    """The after-market's last minute is labelled by 20:00 instead of 19:59."""
+    """The after-market's last minute is labelled 20:00 instead of 19:59."""
     empty_minutes: Switch = False
-    """A page of past minutes comes empty, of those that follow a stock's first page."""
+    """A page of past minutes after a stock's first page is empty."""
     untraded_as_close: Switch = False
-    """In daily bars without a trade, open, high and low are the close instead of 0."""
+    """Daily bars without a trade have the close as open, high and low instead of 0."""
     cut_lists: Switch = False
-    """Lists of corporate actions end with the first page, and nothing says that there is more."""
+    """Lists of corporate actions end after the first page without a sign of more pages."""
     calendar_inclusive: Switch = False
-    """The calendar's next page begins with the day that the last one ended with."""
+    """The calendar's next page begins with the last day of the page before."""
 
     _lock: RLock = None  # type: ignore[assignment]
     _struck: dict[str, int] = None  # type: ignore[assignment]
@@ -171,7 +171,7 @@ class Faults:
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
-        # A switch turned anew starts counting anew.
+        # Setting a switch resets its counts.
         if not name.startswith("_") and self._is_ready():
             with self._lock:
                 self._struck.pop(name, None)
@@ -181,7 +181,7 @@ class Faults:
         return getattr(self, "_chance", None) is not None
 
     def strikes(self, name: str, path: str) -> When | None:
-        """Whether a fault strikes this call, and how; counts it."""
+        """The setting of a fault if it applies to this call; counts the call."""
         with self._lock:
             switch: Switch = getattr(self, name)
             if switch is False:
@@ -200,12 +200,12 @@ class Faults:
             return when
 
     def refuses(self) -> bool:
-        """Whether a call within the limit is refused all the same."""
+        """Whether to refuse a call within the limit."""
         with self._lock:
             return self.refusal_rate > 0 and self._chance.random() < self.refusal_rate
 
     def first(self, names: tuple[str, ...], path: str) -> tuple[str, When] | None:
-        """The first of several faults that strikes."""
+        """The first of several faults that applies."""
         for name in names:
             when = self.strikes(name, path)
             if when is not None:
@@ -220,10 +220,10 @@ class Faults:
                     setattr(self, field.name, field.default)
 
     def update(self, settings: Mapping[str, Any]) -> None:
-        """Turn switches from plain JSON: `{"bad_gateway": {"calls": 2}, "html": true}`.
+        """Set switches from plain JSON: `{"bad_gateway": {"calls": 2}, "html": true}`.
 
         Raises:
-            ValueError: there is no such switch, or its setting makes no sense.
+            ValueError: there is no such switch, or its setting is invalid.
         """
         known = {field.name for field in fields(self) if not field.name.startswith("_")}
         unknown = sorted(set(settings) - known)

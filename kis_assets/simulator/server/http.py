@@ -1,6 +1,6 @@
 """The simulator over HTTP: a Starlette app, a server in a thread, a transport without sockets.
 
-All waiting is done here: `server` only says how long.
+All waits are here: `server` only states their duration.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from kis_assets.simulator.server.replies import Reply
 from kis_assets.simulator.server.server import SWITCHES, Simulator
 
 TICK = 0.2
-"""Seconds between two looks of the real-time feed at the market."""
+"""Seconds between two updates of the real-time feed."""
 _PIECES = 8
 _CONNECTION = "simulator.connection"
 _METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH"]
 
 
 class _Application(Starlette):
-    """Remembers the connection of a request or a session, so that it can be torn."""
+    """Remembers the connection of a request or a session, so that faults can break it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         cycle: Any = getattr(send, "__self__", None)
@@ -47,11 +47,11 @@ class _Application(Starlette):
 def create_app(simulator: Simulator, tick: float = TICK) -> Starlette:
     """The simulator as an ASGI application: every path of KIS and `/simulator/...`.
 
-    The real-time feed says every `tick` seconds what has happened on the market since.
+    The real-time feed sends every `tick` seconds what has happened since the last time.
     """
 
     async def everything(request: Request) -> Response:
-        # KIS answers whoever asks; the switches are no part of KIS.
+        # KIS answers every client; the switches of the simulator do not.
         if request.url.path.startswith(SWITCHES) and (
             reason := refusal(request.method, request.headers)
         ):
@@ -85,7 +85,7 @@ def create_app(simulator: Simulator, tick: float = TICK) -> Starlette:
         await socket.accept()
         session = simulator.realtime.open()
         try:
-            await _carry(session, socket, connection, tick)
+            await _relay(session, socket, connection, tick)
         finally:
             session.close()
 
@@ -97,8 +97,8 @@ def create_app(simulator: Simulator, tick: float = TICK) -> Starlette:
     return _Application(routes=routes)
 
 
-async def _carry(session: Session, socket: WebSocket, connection: Any, tick: float) -> None:
-    """Let a session and its client hear each other until one of them ends it."""
+async def _relay(session: Session, socket: WebSocket, connection: Any, tick: float) -> None:
+    """Pass messages between a session and its client until one of them ends it."""
 
     async def listen() -> None:
         with suppress(WebSocketDisconnect):
@@ -137,7 +137,7 @@ def _pieces(body: bytes) -> Iterator[bytes]:
 
 @contextmanager
 def serve(simulator: Simulator, port: int = 0, *, tick: float = TICK) -> Generator[str]:
-    """Run the simulator in a thread and give its base URL; port 0 takes any free one."""
+    """Run the simulator in a thread and yield its base URL; port 0 takes any free port."""
     config = uvicorn.Config(
         create_app(simulator, tick), lifespan="off", log_level="critical", access_log=False,
         timeout_graceful_shutdown=1, ws_ping_interval=None, date_header=False,
@@ -146,7 +146,7 @@ def serve(simulator: Simulator, port: int = 0, *, tick: float = TICK) -> Generat
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
-    # Listening before the thread runs: the first client waits instead of being refused.
+    # Listen before the thread runs: the first client waits instead of being refused.
     listener.listen(256)
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener]}, name="kis-simulator", daemon=True
@@ -163,7 +163,7 @@ def serve(simulator: Simulator, port: int = 0, *, tick: float = TICK) -> Generat
 class InProcessTransport(httpx.BaseTransport):
     """Carries httpx requests to a simulator in the same process.
 
-    A wait longer than the request's read timeout is not waited for: it is a `ReadTimeout` at once.
+    A delay longer than the request's read timeout raises `ReadTimeout` at once.
     """
 
     def __init__(self, simulator: Simulator, sleep: Callable[[float], None] = time.sleep) -> None:

@@ -1,6 +1,6 @@
-"""The log of arrivals and the rate limit over them. Knows nothing of what was asked.
+"""The log of arrivals, and the rate limit. Knows nothing about the content of calls.
 
-A call that is let through fills a place in its app key's last second; a refused one does not.
+An admitted call counts in the last second of its app key; a refused call does not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Arrival(NamedTuple):
 
 
 class Log:
-    """Every call, in the order it was answered. `arrivals` may be read at any time."""
+    """Every call, in the order of the answers. `arrivals` may be read at any time."""
 
     def __init__(self) -> None:
         self.arrivals: list[Arrival] = []
@@ -28,7 +28,7 @@ class Log:
         self._lock = Lock()
 
     def add(self, arrival: Arrival, day: str) -> None:
-        """Note a call and the day it was made on."""
+        """Note a call and its day."""
         with self._lock:
             self.arrivals.append(arrival)
             self.by_day[day, arrival.path] += 1
@@ -45,7 +45,7 @@ class Log:
 
 
 class Limiter:
-    """At most so many calls of one key in any second; 0 for no limit."""
+    """Admits at most `limit` calls of one key in any second; 0 for no limit."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -53,7 +53,7 @@ class Limiter:
         self._lock = Lock()
 
     def admits(self, key: str, at: float) -> bool:
-        """Whether a call arriving then is let through; counts it if so."""
+        """Whether a call that arrives at `at` is admitted; counts it if so."""
         with self._lock:
             admitted = self._admitted.setdefault(key, deque())
             while admitted and admitted[0] <= at - 1.0:

@@ -1,4 +1,4 @@
-"""The POST calls: token, revocation, approval key, hash key. Quotations are `services`."""
+"""The POST calls: token, revocation, approval key, hash key. Quotations are in `services`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def grant(
     """The body of the answer to one of these calls.
 
     Raises:
-        Refusal: the form is wrong, the keys are wrong, or it is too early.
+        Refusal: the form or the keys are wrong, or it is too early.
     """
     try:
         given: Any = json.loads(body or b"{}")
@@ -40,7 +40,7 @@ def grant(
     if form.get("grant_type") != "client_credentials":
         raise Refusal("1", "EGW00101", "grant_type이 유효하지 않습니다.", 403)
     if path == "/oauth2/Approval":
-        # Here, and only here, the secret is called secretkey.
+        # Only this call names the secret `secretkey`.
         return {"approval_key": tokens.approve(key, form.get("secretkey", ""))}
     if path != "/oauth2/tokenP":
         raise Refusal("1", "EGW00101", "요청이 유효하지 않습니다.", 404)

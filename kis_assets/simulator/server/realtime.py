@@ -1,7 +1,7 @@
-"""The real-time feed: sessions, registrations, acknowledgements, frames. No sockets, no waiting.
+"""The real-time feed: sessions, registrations, acknowledgements, frames. No sockets, no waits.
 
-One session an app key, 41 registrations in it; a code that is none is acknowledged and silent,
-and so is the unified feed of a stock that is not on NXT.
+An app key has one session with 41 registrations. An unknown code is acknowledged but gets no
+frames, as does a stock without NXT in the unified feed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FEEDS = (
     _INDICES,
 )
 _MOST_RECORDS = 999
-"""In a frame: their number has three digits."""
+"""Most records in a frame: their number has three digits."""
 _PING = "PINGPONG"
 _UNANNOUNCED = ["7", "", "X1"]
 
@@ -39,8 +39,7 @@ _UNANNOUNCED = ["7", "", "X1"]
 class Realtime:
     """All sessions of a server.
 
-    `ping_every` is the seconds of silence after which a session is pinged; `pongs` how many pings
-    were answered.
+    `ping_every` is the seconds of silence until a ping; `pongs` counts answered pings.
     """
 
     def __init__(self, simulator: Simulator) -> None:
@@ -49,22 +48,22 @@ class Realtime:
         self.pongs = 0
         self.opened = 0
         self.sent: dict[tuple[str, ...], str] = {}
-        """The last frame that was sent of a registration, by app key, feed and code."""
+        """The last frame of a registration, by app key, feed and code."""
         self._holders: dict[str, Session] = {}
         self._lock = Lock()
 
     def open(self) -> Session:
-        """A session that no app key stands behind yet."""
+        """A session without an app key yet."""
         self.opened += 1
         return Session(self)
 
     def claim(self, app_key: str, session: Session) -> bool:
-        """Give the key's one place to the session, unless another one has it."""
+        """Make this the session of the key, unless another session is."""
         with self._lock:
             return self._holders.setdefault(app_key, session) is session
 
     def release(self, session: Session) -> None:
-        """Free the place that the session has."""
+        """Free the session's app key."""
         with self._lock:
             for app_key, holder in list(self._holders.items()):
                 if holder is session:
@@ -72,7 +71,7 @@ class Realtime:
 
 
 class Session:
-    """One connection. `is_over`: close it; `is_torn`: tear it, without a word."""
+    """One connection. `is_over`: close it; `is_torn`: break it without a message."""
 
     def __init__(self, realtime: Realtime) -> None:
         self._all, self._simulator = realtime, realtime.simulator
@@ -91,7 +90,7 @@ class Session:
         self._all.release(self)
 
     def hear(self, message: str) -> list[str]:
-        """What is said to a message of the client."""
+        """The answers to a message of the client."""
         try:
             content = json.loads(message)
             header = content["header"]
@@ -102,19 +101,19 @@ class Session:
             tr_id, code = str(wanted["tr_id"]), str(wanted["tr_key"])
             approval_key, tr_type = str(header["approval_key"]), str(header["tr_type"])
         except (ValueError, KeyError, TypeError, AttributeError):
-            return [_told("(null)", "", "9", "OPSP9999", "MALFORMED MESSAGE")]
+            return [_acknowledgement("(null)", "", "9", "OPSP9999", "MALFORMED MESSAGE")]
         app_key = self._simulator.tokens.approved(approval_key)
         if app_key is None:
             self.is_over = True
-            return [_told("(null)", "", "9", "OPSP0011", "invalid approval : NOT FOUND")]
+            return [_acknowledgement("(null)", "", "9", "OPSP0011", "invalid approval : NOT FOUND")]
         if not self._all.claim(app_key, self):
             self.is_over = True
-            return [_told("(null)", "", "9", "OPSP8996", "ALREADY IN USE appkey")]
+            return [_acknowledgement("(null)", "", "9", "OPSP8996", "ALREADY IN USE appkey")]
         if tr_id not in (_FEEDS if self._simulator.environment == "real" else _KRX_FEEDS):
-            return [_told(tr_id, code, "1", "OPSP8991", "INVALID tr_id")]
+            return [_acknowledgement(tr_id, code, "1", "OPSP8991", "INVALID tr_id")]
         self._app_key = app_key
         with self._lock:
-            return [_told(tr_id, code, *self._register(tr_type, (tr_id, code)))]
+            return [_acknowledgement(tr_id, code, *self._register(tr_type, (tr_id, code)))]
 
     def _register(self, tr_type: str, wanted: tuple[str, str]) -> tuple[str, str, str]:
         if tr_type == "2":
@@ -135,10 +134,10 @@ class Session:
         return "0", "OPSP0000", "SUBSCRIBE SUCCESS"
 
     def frames(self) -> list[str]:
-        """What has happened since the last time, or a ping when nothing has for long."""
+        """The frames since the last call, or a ping after a long silence."""
         tick, faults = self._simulator.monotonic(), self._simulator.faults
         with self._lock:
-            # Inside the lock: what is registered from now on begins after what is told now.
+            # Inside the lock: later registrations begin after these frames.
             now = self._market.now()
             since, self._registered = self._registered, dict.fromkeys(self._registered, now)
             found, self._again = self._again, []
@@ -174,10 +173,10 @@ class Session:
             cut = faults.strikes("stream_half_frame", path)
             yield frame[: len(frame) // 2] if cut else frame
             if faults.strikes("stream_stranger", path):
-                yield _frame(tr_id, [[self._stranger(), *row[1:]] for row in some])
+                yield _frame(tr_id, [[self._unregistered_stock(), *row[1:]] for row in some])
 
-    def _stranger(self) -> str:
-        """A stock that is not registered."""
+    def _unregistered_stock(self) -> str:
+        """The code of a stock that is not registered."""
         asked = {code for _, code in self._registered}
         listed = self._market.stocks(business_day(self._market.now(), self._market.rolls_at))
         return next(stock.code for stock in listed if stock.code not in asked)
@@ -187,8 +186,8 @@ class Session:
         key, is_over = (tr_id, code), not _is_open(now, tr_id)
         if tr_id == _INDICES:
             row = [] if is_over else index_fields(self._market, code, now, self._said.get(key))
-            # What was traded since the last tick is no news of its own.
-            return self._news(key, row, slice(2, 7))
+            # A change in only the volume since the last tick is no news.
+            return self._if_changed(key, row, slice(2, 7))
         stock = self._market.stock(code)
         if stock is None or not (stock.on_nxt or tr_id.startswith("H0ST")):
             return []
@@ -201,7 +200,7 @@ class Session:
             row = [] if is_over or not quote.bar.volume else program_fields(quote)
         elif quote and (book := self._market.book(code, now)):
             row = book_fields(tr_id, quote, book)
-        return self._news(key, row, slice(2, None))
+        return self._if_changed(key, row, slice(2, None))
 
     def _trades(self, stock: Stock, then: datetime, now: datetime) -> list[list[str]]:
         market, code = self._market, stock.code
@@ -216,8 +215,8 @@ class Session:
             for trade in found[first:last]
         ]
 
-    def _news(self, key: tuple[str, str], row: list[str], what: slice) -> list[list[str]]:
-        """The record, where it says anything but the time that the last one did not."""
+    def _if_changed(self, key: tuple[str, str], row: list[str], what: slice) -> list[list[str]]:
+        """The record, if it differs from the last one in more than the time."""
         last = self._said.get(key)
         if not row or (last and row[what] == last[what]):
             return []
@@ -226,7 +225,7 @@ class Session:
 
 
 def _is_open(now: datetime, tr_id: str) -> bool:
-    """Whether figures that run through the day still do, until a minute after the last trade."""
+    """Whether figures of the day may still change: until a minute after the last trade."""
     session = calendar.session(now.date())
     if session is None or now < session.opens_at:
         return False
@@ -238,7 +237,7 @@ def _frame(tr_id: str, rows: list[list[str]]) -> str:
     return f"0|{tr_id}|{len(rows):03d}|{'^'.join(value for row in rows for value in row)}"
 
 
-def _told(tr_id: str, code: str, rt_cd: str, msg_cd: str, text: str) -> str:
+def _acknowledgement(tr_id: str, code: str, rt_cd: str, msg_cd: str, text: str) -> str:
     body: dict[str, Any] = {"rt_cd": rt_cd, "msg_cd": msg_cd, "msg1": text}
     if rt_cd == "0":
         body["output"] = {"iv": "0123456789abcdef", "key": "0123456789abcdef" * 2}

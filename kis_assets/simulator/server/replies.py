@@ -1,4 +1,4 @@
-"""A reply and the ways the gateway spoils one. The services' own lies are in `damage`."""
+"""Replies, and the faults of the gateway. Wrong contents are in `damage`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PAGE = b"<html><head><title>%d</title></head><body><h1>%s</h1></body></html>"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer and how it travels: `delay` seconds late, in pieces `drip` apart, or never."""
+    """One answer and its transport: after `delay` seconds, in pieces every `drip`, or never."""
 
     status: int
     headers: dict[str, str]
@@ -33,13 +33,13 @@ class Reply:
 
 
 class Replies:
-    """Replies in JSON, whose keys come in an order of chance, as KIS's do."""
+    """Replies in JSON with keys in random order, as KIS sends them."""
 
     def __init__(self, seed: int) -> None:
         self._order, self._lock = Random(seed), Lock()
 
     def json(self, status: int, content: dict[str, Any], headers: dict[str, str]) -> Reply:
-        """A reply that holds this."""
+        """A reply with this content."""
         keys = list(content)
         with self._lock:
             self._order.shuffle(keys)
@@ -57,7 +57,7 @@ class Replies:
         return self.json(200, content, {"tr_id": tr_id, "tr_cont": answer.tr_cont})
 
     def refusal(self, refusal: Refusal, path: str, headers: Mapping[str, str]) -> Reply:
-        """A refusal as whoever is asked words it: the token server, KRX or the gateway."""
+        """A refusal in the form of the token server, KRX or the gateway."""
         if path.startswith("/oauth2/"):
             content = {"error_code": refusal.msg_cd, "error_description": refusal.msg1}
             return self.json(refusal.status, content, {})
@@ -72,12 +72,12 @@ class Replies:
 
 
 def page(status: int, text: str) -> Reply:
-    """A web page where JSON should be."""
+    """A web page instead of JSON."""
     return Reply(status, {"content-type": HTML}, _PAGE % (status, text.encode()))
 
 
 def trouble(name: str, when: When) -> Refusal:
-    """The refusal that a fault of the gateway stands for."""
+    """The refusal for a fault of the gateway."""
     status = when.status or 500
     if name == "query_again":
         return Refusal("1", "EGW00316", "조회 처리 중 오류입니다. 재조회 바랍니다.", status)
@@ -98,4 +98,4 @@ SPOILERS: dict[str, Callable[[Reply], Reply]] = {
         reply, headers=reply.headers | {"content-encoding": "gzip"}, body=b"\x1f\x8b not gzip"
     ),
 }
-"""What each fault of the gateway makes of a reply."""
+"""How each fault of the gateway changes a reply."""

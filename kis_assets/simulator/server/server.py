@@ -1,7 +1,7 @@
 """The KIS server in process: gateway, envelopes, faults. No sockets, no sleeping.
 
-`Simulator.handle` takes one request and gives one reply. What takes time (a hang, a drip) is
-written on the reply; whoever carries it to the client does the waiting, see `http`.
+`Simulator.handle` takes one request and returns one reply. Delays (a hang, a drip) are only noted
+in the reply; the transport waits, see `http`.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ from kis_assets.simulator.wire.wire import Answer, Refusal, Request
 
 Environment = Literal["real", "virtual"]
 RATE_LIMITS: dict[str, int] = {"real": 18, "virtual": 1}
-"""Calls a second and app key, as of KIS's notice of 2026-04-20."""
+"""Calls per second and app key, from KIS's notice of 2026-04-20."""
 
 SWITCHES = "/simulator/"
-"""Where the paths begin that are its own and not KIS's."""
+"""The prefix of the simulator's own paths."""
 _MASTER = "/common/master/"
 _TOO_MANY = "초당 거래건수를 초과하였습니다."
 
 
 class Simulator:
-    """A KIS REST server over a market, and KRX's Open API beside it under `/svc/apis/`.
+    """A KIS REST server over a market, with KRX's Open API under `/svc/apis/`.
 
     `realtime` is its real-time feed.
 
     Args:
-        market: What the answers are about.
-        environment: `virtual` lacks half of the services and takes one call a second.
-        rate_limit: Calls in any second and app key; 0 for no limit.
-        app_keys: Secrets by app key; None takes every key of 36 characters.
-        clock: The moment it is, for tokens; the market's by default.
-        monotonic: Seconds the rate limit counts in.
-        krx_key: The key of KRX's Open API; None takes every key of 40 characters.
-        faults: What goes wrong.
-        token_window: Least seconds between two token requests of one key.
+        market: The market of the answers.
+        environment: `virtual` lacks half of the services and allows one call a second.
+        rate_limit: Calls per app key in any second; 0 for no limit.
+        app_keys: Secrets by app key; None accepts every key of 36 characters.
+        clock: The present moment, for tokens; that of the market by default.
+        monotonic: The clock of the rate limit, in seconds.
+        krx_key: The key of KRX's Open API; None accepts every key of 40 characters.
+        faults: The switches for faults.
+        token_window: Minimum seconds between two token requests of one key.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Simulator:
 
     @property
     def log(self) -> list[Arrival]:
-        """Every call so far: when, path, TR id, what came of it."""
+        """Every call so far: time, path, TR id, result."""
         return self._log.arrivals
 
     @property
@@ -96,7 +96,7 @@ class Simulator:
 
     @property
     def rate_limit(self) -> int:
-        """Calls in any second and app key; 0 for no limit. May be changed while running."""
+        """Calls per app key in any second; 0 for no limit. May be changed while running."""
         return self._limiter.limit
 
     @rate_limit.setter
@@ -114,7 +114,7 @@ class Simulator:
         return sum(arrival.outcome == "EGW00201" for arrival in self.log)
 
     def calls(self, path: str) -> int:
-        """How many calls came for paths that end so."""
+        """How many calls had a path with this end."""
         return sum(arrival.path.endswith(path) for arrival in self.log)
 
     def max_in_any_second(self) -> int:
@@ -131,7 +131,7 @@ class Simulator:
         *,
         arrived: float | None = None,
     ) -> Reply:
-        """Answer one request. Header names are in lower case; `arrived` is when it came in."""
+        """Answer one request. Header names are in lower case; `arrived` is its time of arrival."""
         if path.startswith(SWITCHES):
             return self._control(method, path, body)
         arrived = self.monotonic() if arrived is None else arrived
@@ -207,7 +207,7 @@ class Simulator:
         return self._replies.answer(answer, tr_id), answer.message[0]
 
     def _check_headers(self, headers: Mapping[str, str]) -> None:
-        # python-kis, which works on the real server, sends neither of these two with a GET.
+        # python-kis works on the real server and sends neither of these two with a GET.
         if not headers.get("content-type", "application/json").startswith("application/json"):
             raise Refusal("1", "EGW00132", "content-type이 유효하지 않습니다.", 500)
         authorization = headers.get("authorization", "")
@@ -270,7 +270,7 @@ class Simulator:
         return Reply(200, {"content-type": "application/zip"}, content)
 
     def _control(self, method: str, path: str, body: bytes) -> Reply:
-        """The simulator's own switches, for tests in another process."""
+        """The simulator's own paths, for tests in another process."""
         if path == "/simulator/stats":
             stats = {
                 "calls": len(self.log), "tokens_issued": self.tokens_issued,

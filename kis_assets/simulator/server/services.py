@@ -1,4 +1,4 @@
-"""Which services there are: path, TR id, parameters, whether the virtual server has it."""
+"""The services: path, TR id, parameters, and whether the virtual server has them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STOCK = ("FID_COND_MRKT_DIV_CODE", "FID_INPUT_ISCD")
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One quotation call; `required` parameters must be there, be they blank."""
+    """One quotation call; `required` parameters must be present, but may be blank."""
 
     path: str
     tr_id: str
@@ -163,4 +163,4 @@ _ALL = (
 )  # fmt: skip
 
 SERVICES: dict[str, Service] = {service.path: service for service in _ALL}
-"""Every service by its path."""
+"""Every service, by path."""

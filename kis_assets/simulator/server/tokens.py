@@ -1,7 +1,7 @@
-"""Access tokens and who may ask: keys, secrets, lifetimes. No rate limit, no services.
+"""Access tokens: keys, secrets, lifetimes. No rate limit, no services.
 
-A second issue within a minute is refused; after that the same token comes back for six hours; it
-lives for a day.
+A second request within a minute is refused. Later requests return the same token for six hours. It
+is valid for a day.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Token:
 
 
 class Tokens:
-    """Issues tokens and says whether one is good.
+    """Issues and checks tokens.
 
     Args:
-        app_keys: Secrets by app key; None takes any key of 36 characters with any secret.
-        clock: The moment tokens are issued at and expire by.
-        monotonic: Seconds that `window`, the least time between two issues, is measured in. Two
-            approval keys are a second apart, or `window` where that is less (`approval_window`).
+        app_keys: Secrets by app key; None accepts any key of 36 characters with any secret.
+        clock: The present moment, for issue and expiry.
+        monotonic: The clock, in seconds, for `window`, the minimum time between two issues. Two
+            approval keys are a second apart, or `window` if that is less (`approval_window`).
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class Tokens:
         self.issued = 0
 
     def issue(self, app_key: str, secret: str) -> Token:
-        """A token for the key: the one of up to six hours ago, else a new one.
+        """A token for the key: one issued in the last six hours, else a new one.
 
         Raises:
-            Refusal: the key is wrong, or one was asked for within the last minute.
+            Refusal: the key is wrong, or a token was requested within the last minute.
         """
         self.check_key(app_key, secret)
         with self._lock:
@@ -85,7 +85,7 @@ class Tokens:
         """A key for the real-time feed.
 
         Raises:
-            Refusal: key or secret are wrong, or one was asked for within the last second.
+            Refusal: key or secret is wrong, or a key was requested within the last second.
         """
         self.check_key(app_key, secret)
         approval_key = str(uuid.uuid4())
@@ -100,7 +100,7 @@ class Tokens:
         return approval_key
 
     def approved(self, approval_key: str) -> str | None:
-        """The app key that an approval key stands for, None for one that was never issued."""
+        """The app key of an approval key; None if it was never issued."""
         with self._lock:
             return self._approved.get(approval_key)
 
@@ -119,7 +119,7 @@ class Tokens:
             raise Refusal("1", "EGW00105", "유효하지 않은 AppSecret입니다.", 403)
 
     def check(self, value: str, app_key: str, expired_status: int) -> None:
-        """Refuse a token that is unknown, another key's, or too old."""
+        """Refuse a token that is unknown, of another key, or expired."""
         with self._lock:
             token = self._tokens.get(value)
         if token is None or token.app_key != app_key:
@@ -128,7 +128,7 @@ class Tokens:
             raise Refusal("1", "EGW00123", "기간이 만료된 token 입니다.", expired_status)
 
     def revoke(self, value: str | None = None) -> None:
-        """Forget one token, or all of them and the approval keys."""
+        """Revoke one token, or all tokens and approval keys."""
         with self._lock:
             if value is None:
                 self._approved.clear()
@@ -140,7 +140,7 @@ class Tokens:
 
 
 def _value(app_key: str) -> str:
-    """Looks like the JWT it is with KIS, some 350 characters; says nothing but a random id."""
+    """A token in the form of KIS's JWT, about 350 characters, with only a random id."""
     owner = sha512(app_key.encode()).hexdigest()[:24]
     claims = {"sub": "token", "aud": str(uuid.uuid4()), "iss": "simulator", "jti": owner}
     parts = [_coded({"typ": "JWT", "alg": "HS512"}), _coded(claims)]

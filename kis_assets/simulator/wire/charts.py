@@ -1,7 +1,6 @@
-"""Bars in KIS's words: days, weeks, months and years, and the last thirty days.
+"""Bars in KIS's format: days, weeks, months and years, and the last thirty days.
 
-Newest first everywhere. The two calls mean the opposite by the same parameter: that is KIS's, and
-kept.
+Newest first everywhere. The same parameter has opposite meanings in the two calls, as at KIS.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _DAYS_A_BAR = {"D": 1.6, "W": 7.5, "M": 31.5, "Y": 370}
 
 
 def inquire_daily_itemchartprice(request: Request) -> Answer:
-    """At most a hundred bars, counted back from the last day asked for."""
+    """At most a hundred bars, backwards from the last requested day."""
     stock, period = request.stock(), _period(request, "DWMY")
     first, last = request.day("FID_INPUT_DATE_1"), request.day("FID_INPUT_DATE_2")
     quote = request.market.quote(stock.code, request.now) if stock else None
@@ -42,7 +41,7 @@ def inquire_daily_itemchartprice(request: Request) -> Answer:
     rows: list[Record] = [_daily_row(bar) for bar in reversed(bars)]
     if period == "D" and len(rows) < DAILY_ROWS:
         rows += _padding(len(rows), max(first, _EARLIEST), min(last, request.today))
-    if quote is None:  # delisted: it has a past and no present
+    if quote is None:  # delisted: it has past bars but no quote
         return Answer({"output1": _today(None, None, 0, 0), "output2": rows})
     book = request.market.book(stock.code, request.now)
     ask = book.asks[0][0] if book and book.asks else 0
@@ -60,12 +59,12 @@ def _period(request: Request, allowed: str) -> str:
 def _newest(
     request: Request, stock: Stock, first: date, last: date, period: str, count: int, adjusted: bool
 ) -> list[Bar]:
-    """The last `count` bars of the range, oldest first, without reading decades for a month."""
+    """The last `count` bars of the range, oldest first, without reading all of a long range."""
     market, last = request.market, min(last, request.today)
     first = max(first, _EARLIEST)
     if last < first:
         return []
-    # One bar more than asked for, for the change of the oldest one.
+    # One more bar than requested, for the change of the oldest one.
     start = last - timedelta(days=int(_DAYS_A_BAR[period] * (count + 1)) + 20)
     days = market.bars(stock.code, max(start, first), last)
     while len(days) < count and start > first and period == "D":
@@ -91,7 +90,7 @@ def _adjusted(market: Market, code: str, bar: Bar, at: date) -> Bar:
 
 
 def _merged(days: Iterable[Bar], period: str) -> Iterable[Bar]:
-    """Weeks, months or years, dated by their last trading day."""
+    """Weeks, months or years, with the date of their last trading day."""
     before = 0
     for _, group in groupby(days, key=lambda bar: _period_of(bar.day, period)):
         bars = list(group)
@@ -132,7 +131,7 @@ def _ratio(bar: Bar) -> str:
 
 
 def _padding(count: int, first: date, last: date) -> list[Record]:
-    """Empty objects where the window holds more weekdays than there are bars."""
+    """Empty objects if the window has more weekdays than bars."""
     weekdays = sum(
         (first + timedelta(days=n)).weekday() < 5
         for n in range(min((last - first).days + 1, 2 * DAILY_ROWS))
@@ -163,7 +162,7 @@ def _today(stock: Stock | None, quote: Quote | None, ask: int, bid: int) -> Reco
 
 
 def inquire_daily_price(request: Request) -> Answer:
-    """The last thirty bars; here 1 is adjusted and 0 is raw, the other way round."""
+    """The last thirty bars; here 1 means adjusted and 0 raw, unlike in the chart."""
     stock, period = request.stock(), _period(request, "DWM")
     if stock is None:
         return Answer({"output": []})

@@ -1,4 +1,4 @@
-"""Corporate actions in KIS's words: one list a kind, as the depository (예탁원) gives them."""
+"""Corporate actions in KIS's format: one list per kind, as from the depository (예탁원)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _face_change(action: Action) -> Record:
 
 
 def _reduction(action: Action) -> Record:
-    # What is left of the shares, as a factor that multiplies or as one that divides.
+    # The remaining fraction of shares, as a factor to multiply or to divide by.
     kept = 1 / action.factor
     multiplies = kept * 100 == int(kept * 100) and int(action.code, 36) % 2
     rate, way = (kept, "곱하기") if multiplies else (action.factor, "나누기")
@@ -89,7 +89,7 @@ _KSD_MARKETS = {"1": "KOSPI", "2": "KOSDAQ"}
 
 
 def ksdinfo(name: str) -> Callable[[Request], Answer]:
-    """The service of one list."""
+    """The service for one list."""
 
     def answer(request: Request) -> Answer:
         first, last = request.day("F_DT"), request.day("T_DT")

@@ -1,4 +1,4 @@
-"""Statements and ratios of companies, and the net asset values of funds, in KIS's words."""
+"""Statements and ratios of companies, and net asset values of funds, in KIS's format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _service(row: Callable[[Accounts, Accounts | None], Record]) -> Callable[[Re
             return Answer({"output": []})
         made = quarterly if request["FID_DIV_CLS_CODE"] == "1" else annual
         filed = made(request.market, stock, request.now.date())
-        # A year before is four quarters or one year down the list.
+        # The year before is four quarters or one year further down the list.
         step = 4 if made is quarterly else 1
         rows = [
             {"stac_yymm": accounts.quarter, **row(accounts, before)}
@@ -77,7 +77,7 @@ financial_ratio = _service(_ratios)
 
 
 def nav_comparison_daily_trend(request: Request) -> Answer:
-    """The newest hundred days of a fund's price beside its net asset value."""
+    """The newest hundred days of a fund's price and net asset value."""
     stock = request.stock()
     if stock is None or stock.group != "EF":
         return Answer({"output": []})

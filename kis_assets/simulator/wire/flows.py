@@ -1,6 +1,6 @@
-"""Who bought and sold, in KIS's words: by stock, by market, and by programme.
+"""Trading by investors in KIS's format: by stock, by market, and by programmes.
 
-The units change inside one row: shares, KRW and million KRW stand side by side.
+One row mixes units: shares, KRW and million KRW.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ _MILLION = 1_000_000
 
 
 def newest(request: Request, code: str, last: date, count: int) -> list[Bar]:
-    """The last bars up to a day, oldest first; of a delisted stock as well."""
+    """The last bars up to a day, oldest first; also for a delisted stock."""
     first = last - timedelta(days=int(count * 1.6) + 20)
     return request.market.bars(code, max(first, calendar.FIRST_DAY), last)[-count:]
 
 
 def investor_trade_by_stock_daily(request: Request) -> Answer:
-    """Thirty days of a stock up to a date: 101 fields each, prices on today's share count."""
+    """Thirty days of a stock up to a date: 101 fields each, prices for today's share count."""
     request.check_market("FID_COND_MRKT_DIV_CODE")
     last, now = request.day("FID_INPUT_DATE_1"), request.now
     if last == now.date() and now.time() < _OPENS:
@@ -141,16 +141,16 @@ _MARKETS = {"KSP": "0", "KSQ": "1"}
 
 
 def inquire_investor_daily_by_market(request: Request) -> Answer:
-    """Three hundred days of a market: net figures alone, thousands of shares and million KRW.
+    """Three hundred days of a market: only net figures, in thousands of shares and million KRW.
 
-    The first index gives the prices of a row, the second one its investors. An unknown market or
-    index gives rows of zeros.
+    The first index determines the prices of a row, the second its investors. For an unknown market
+    or index the rows are zeros.
     """
     last = request.day("FID_INPUT_DATE_1")
     priced, code = request["FID_INPUT_ISCD"], request["FID_INPUT_ISCD_2"]
     indices = indices_of(request.market)
     first = max(last - timedelta(days=int(MARKET_ROWS * 1.6)), calendar.FIRST_DAY)
-    # Far fewer are looked at than there may be: a row of a market is made of thirty stocks.
+    # Fewer rows than KIS returns: each row of a market is computed from thirty stocks.
     bars = indices.bars(priced, first, last)[-MARKET_ROWS:]
     is_known = _MARKETS.get(request["FID_INPUT_ISCD_1"], "?") == code[:1] and bars
     members = indices.members(code) if is_known else []

@@ -1,4 +1,4 @@
-"""Indices in KIS's words. Volumes are thousands of shares, values million KRW."""
+"""Indices in KIS's format. Volumes are thousands of shares, values million KRW."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from kis_assets.simulator.wire.wire import Answer, Record, Refusal, Request, per
 
 ROWS = 50
 WITHOUT_BARS = {"3003"}
-"""KOSDAQ 150 in the index master; bars have been had under 2203."""
+"""KOSDAQ 150 in the index master; KIS returned its bars for 2203."""
 
 
 def inquire_daily_indexchartprice(request: Request) -> Answer:
-    """At most fifty bars, the newest of the span. No change stands in a bar."""
+    """The newest bars of the span, at most fifty. Bars state no change."""
     if request["FID_COND_MRKT_DIV_CODE"] != "U":
         raise Refusal("2", "OPSQ2001", "ERROR INVALID FID_COND_MRKT_DIV_CODE")
     code, period = request["FID_INPUT_ISCD"], request["FID_PERIOD_DIV_CODE"]
@@ -76,7 +76,7 @@ def _row(bar: IndexBar) -> Record:
 
 
 def points(bar: IndexBar, before: IndexBar | None) -> Record:
-    """An index on a day, beside the day before."""
+    """An index on a day, relative to the day before."""
     change = bar.close - before.close if before else 0
     return {
         "stck_bsop_date": ymd(bar.day), "bstp_nmix_prpr": rate(bar.close),
@@ -89,7 +89,7 @@ def points(bar: IndexBar, before: IndexBar | None) -> Record:
 
 
 def index_rows() -> list[tuple[str, str]]:
-    """The rows of the index master: market digit and code, name. 2203 is in none."""
+    """The rows of the index master: market digit and code, name. 2203 is not in it."""
     return [
         (index.digit + index.code, index.name) for index in INDICES.values() if index.code != "2203"
     ]

@@ -1,7 +1,6 @@
-"""KRX's Open API over the same market: whole markets by day. KIS's protocol is not spoken here.
+"""KRX's Open API over the same market: whole markets by day. Not KIS's protocol.
 
-What KRX answers to a malformed request is not documented: that it is 400 is this simulator's own
-choice.
+KRX's answer to a malformed request is not documented; 400 is this simulator's choice.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _KINDS = ("보통주", "구형우선주", "신형우선주")
 
 
 class OpenAPI:
-    """KRX's answers about a market; `key` is the only one taken, any of 40 characters when None."""
+    """KRX's answers about a market; accepts only `key`, or any key of 40 characters if None."""
 
     def __init__(self, market: Market, faults: Faults, key: str | None = None) -> None:
         self._market, self._faults, self._key = market, faults, key
@@ -47,7 +46,7 @@ class OpenAPI:
         """The body of the answer to one request; header names are in lower case.
 
         Raises:
-            Refusal: the key, the API or the day is wrong, or a fault strikes.
+            Refusal: the key, the API or the day is wrong, or a fault applies.
         """
         key = headers.get("auth_key", "")
         is_known = key == self._key if self._key is not None else len(key) == _KEY_LENGTH

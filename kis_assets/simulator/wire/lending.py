@@ -1,4 +1,4 @@
-"""Short sales, lending and credit in KIS's words, each with units and keys of its own."""
+"""Short sales, lending and credit in KIS's format, each with its own units and keys."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ SPAN_ROWS, CREDIT_ROWS = 100, 30
 _FIRST_LOAN = calendar.FIRST_DAY.replace(year=2014, month=1, day=2)
 _TEN_THOUSAND, _MILLION = 10_000, 1_000_000
 _LENT_ON_CREDIT = 75
-"""Percent of the price that is lent."""
+"""The percentage of the price that is lent."""
 
 
 def daily_short_sale(request: Request) -> Answer:
-    """The newest hundred days of a span; sums since its first day, which is the request's own."""
+    """The newest hundred days of a span; sums start on the first day of the request."""
     request.check_market("FID_COND_MRKT_DIV_CODE")
     code, last = request["FID_INPUT_ISCD"], request.day("FID_INPUT_DATE_2")
     text = request["FID_INPUT_DATE_1"]
     first = request.day("FID_INPUT_DATE_1") if text else calendar.FIRST_DAY
-    # The row of a day appears on the morning after it.
+    # The row of a day appears on the next morning.
     last = min(last, request.now.date() - timedelta(days=1))
     bars = [bar for bar in newest(request, code, last, SPAN_ROWS) if bar.day >= first]
     rows: list[Record] = []
@@ -66,7 +66,7 @@ def daily_short_sale(request: Request) -> Answer:
 
 
 def daily_loan_trans(request: Request) -> Answer:
-    """The newest hundred days of a span. Asked for a market it ignores the code."""
+    """The newest hundred days of a span. A request for a market ignores the code."""
     last = min(request.day("END_DATE"), request.now.date() - timedelta(days=1))
     first = max(request.day("START_DATE"), _FIRST_LOAN)
     if request["MRKT_DIV_CLS_CODE"] != "3":
@@ -107,7 +107,7 @@ def _market_loans(request: Request, last: date) -> list[Record]:
 
 
 def daily_credit_balance(request: Request) -> Answer:
-    """Thirty days up to a day of settlement, two sessions after the deal; money in 10,000 KRW."""
+    """Thirty days up to a settlement day, two sessions after the deal; amounts in 10,000 KRW."""
     request.check_market("FID_COND_MRKT_DIV_CODE")
     code, asked = request["FID_INPUT_ISCD"], request.day("FID_INPUT_DATE_1")
     until = min(asked, request.now.date() - timedelta(days=1))

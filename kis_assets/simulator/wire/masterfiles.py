@@ -1,4 +1,4 @@
-"""The stock master files, byte for byte: fixed widths, cp949, zipped. Nothing of the REST protocol.
+"""The stock master files, byte for byte: fixed widths, cp949, zipped. No REST protocol.
 
 The widths and their order are those of KIS's own header files, see sections 15.3 to 15.5 of the
 protocol notes. Numbers are right-aligned and filled with zeros, texts left-aligned with blanks.
@@ -67,7 +67,7 @@ FILES: dict[str, tuple[str, bool]] = {
     "nxt_kospi_code.mst.zip": ("KOSPI", True),
     "nxt_kosdaq_code.mst.zip": ("KOSDAQ", True),
 }
-"""Which market a file holds and whether only what NXT trades."""
+"""The market of a file, and whether it holds only NXT's stocks."""
 
 _ETP_KINDS = {"EF": "2", "EN": "3", "MF": "1"}
 _NO_EX_FLAG = frozenset({"SW", "SR", "EW"})
@@ -77,7 +77,7 @@ _DEFAULTS = {True: "0", False: "N"}
 
 
 def master_file(market: Market, name: str) -> bytes:
-    """One zipped master file as it is at the market's moment.
+    """One zipped master file at the current moment of the market.
 
     Raises:
         KeyError: there is no such file.
@@ -125,7 +125,7 @@ def _record(stock: Stock, quote: Quote, action: str) -> bytes:
 
 
 def _facts(stock: Stock, quote: Quote, before: Bar | None, action: str) -> dict[str, str]:
-    """What a record says; the flags that are missing here are N."""
+    """The fields of a record; flags that are missing here are N."""
     bar, yes_no = quote.bar, {True: "Y", False: "N"}
     large = stock.on_nxt
     in_kospi = stock.market == "KOSPI" and stock.group == "ST"
@@ -164,7 +164,7 @@ def _facts(stock: Stock, quote: Quote, before: Bar | None, action: str) -> dict[
 
 
 def cut(text: str, width: int) -> bytes:
-    """A name in cp949 in exactly `width` bytes; a two-byte character is never cut in half."""
+    """A name in cp949 in exactly `width` bytes, without a divided two-byte character."""
     encoded = b""
     for character in text:
         piece = character.encode("cp949", "replace")

@@ -1,7 +1,7 @@
-"""Minutes in KIS's words, now and past. Newest first.
+"""Current and past minutes in KIS's format. Newest first.
 
-The two calls treat minutes without trades differently, and that for past days answers a wrong date
-with another day's rows: all of that is KIS's, and kept.
+As at KIS, the two calls treat minutes without trades differently, and the call for past days
+returns another day's rows for a wrong date.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _AUCTION = timedelta(minutes=10)
 
 
 def inquire_time_itemchartprice(request: Request) -> Answer:
-    """Today's minutes: those without trades are flat, those to come are filled as well."""
+    """Today's minutes: minutes without trades are flat bars, and future minutes are filled too."""
     stock = request.stock()
     quote = request.market.quote(stock.code, request.now) if stock else None
     upto = _time(request["FID_INPUT_HOUR_1"])
     if upto == time():
-        # python-kis asks so for the newest bars, and works on the real server.
+        # python-kis requests the newest bars this way, and works on the real server.
         upto = request.now.time() if request.now.date() == request.today else time.max
     rows: list[Record] = []
     if stock is not None and quote is not None and upto is not None:
@@ -42,7 +42,7 @@ def inquire_time_itemchartprice(request: Request) -> Answer:
 
 
 def _grid_rows(request: Request, stock: Stock, day: date, upto: time, base: int) -> list[Record]:
-    """The newest rows of a day until a time, newest first: as many as a page holds."""
+    """One page of the newest rows of a day until a time, newest first."""
     session = calendar.session(day)
     if session is None or request.now < session.opens_at:
         return []
@@ -55,7 +55,8 @@ def _grid_rows(request: Request, stock: Stock, day: date, upto: time, base: int)
             break
         minute = traded.get(label)
         if minute is None:
-            # Nobody has traded in the running minute yet: KIS shows the last one's volume.
+            # Without trades in the current minute so far, KIS shows the volume of the minute
+            # before.
             running = label <= request.now < label + _MINUTE
             flat = Minute(label, price, price, price, price, volume if running else 0, 0)
             found.append((flat, value))
@@ -68,7 +69,7 @@ def _grid_rows(request: Request, stock: Stock, day: date, upto: time, base: int)
 
 
 def _labels(session: calendar.Session, stock: Stock) -> Iterator[datetime]:
-    """The minutes of a day: none in the closing auction but its print, then the after-market's."""
+    """The minutes of a day: of the closing auction only its trade, then the after-market."""
     spans = [(session.opens_at, session.closes_at - _AUCTION), (session.closes_at, None)]
     if session.after_market and takes_part(stock):
         spans.append(session.after_market)
@@ -78,7 +79,7 @@ def _labels(session: calendar.Session, stock: Stock) -> Iterator[datetime]:
 
 
 def inquire_time_dailychartprice(request: Request) -> Answer:
-    """A past day's minutes with trades; a date that is no session gives another day's."""
+    """A past day's minutes with trades; for a date without a session, those of another day."""
     stock = request.stock()
     quote = request.market.quote(stock.code, request.now) if stock else None
     rows: list[Record] = []
@@ -89,7 +90,7 @@ def inquire_time_dailychartprice(request: Request) -> Answer:
             if stock.listed_on and day < stock.listed_on:
                 break
             rows += _traded_rows(request, stock, day, upto, PAST_ROWS - len(rows))
-            # The list runs over into the session before.
+            # The list continues with the session before.
             upto, day = time.max, calendar.previous_trading_day(day)
     return Answer({"output1": snapshot(quote, stock), "output2": rows})
 

@@ -1,6 +1,6 @@
-"""What stocks cost right now, in KIS's words: prices, order book, trades, ranking.
+"""Current figures of stocks in KIS's format: prices, order book, trades, ranking.
 
-An unknown code is no error here: `rt_cd` is 0 and the price is 0.
+An unknown code is not an error here: `rt_cd` is 0 and the price is 0.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ _EXPECTED_PHASES = {"pre_open": "311", "closing_auction": "121"}
 
 
 def inquire_price(request: Request) -> Answer:
-    """Everything about one stock but its name and the time."""
+    """Everything about one stock except its name and the time."""
     stock = request.stock()
     quote = request.market.quote(stock.code, request.now) if stock else None
     if stock is None or quote is None:
         return Answer({"output": _nothing(request["FID_INPUT_ISCD"])})
     past = request.market.bars(stock.code, request.today - timedelta(days=364), request.today)
-    # What is per share is of the last full fiscal year.
+    # Figures per share are of the last full fiscal year.
     filed = annual(request.market, stock, request.now.date())
     traded = [bar for bar in past if bar.volume]
     return Answer({"output": _price(stock, quote, traded, filed[0] if filed else None)})
@@ -69,7 +69,7 @@ def _nothing(code: str) -> Record:
 
 
 def status_code(stock: Stock) -> str:
-    """`iscd_stat_cls_code` of a stock: the most important of what may be said of it."""
+    """`iscd_stat_cls_code` of a stock: its most important status."""
     if stock.is_halted:
         return "58"
     if stock.is_administrative:
@@ -130,7 +130,7 @@ def _price(stock: Stock, quote: Quote, past: list[Bar], accounts: Accounts | Non
 
 
 def _extremes(bar: Bar, past: list[Bar]) -> Record:
-    """Highs and lows of 250 days, the year and 52 weeks; the three windows share the same bars."""
+    """Highs and lows of 250 days, the year and 52 weeks, all from the same bars."""
     fields: Record = {}
     this_year = [day for day in past if day.day.year == bar.day.year]
     for name, days, distance in (
@@ -150,7 +150,7 @@ def _extremes(bar: Bar, past: list[Bar]) -> Record:
 
 
 def intstock_multprice(request: Request) -> Answer:
-    """Up to thirty stocks, one object a filled slot."""
+    """Up to thirty stocks, one object per filled slot."""
     rows: list[Record] = []
     for slot in range(1, _SLOTS + 1):
         code = request[f"FID_INPUT_ISCD_{slot}"]
@@ -201,7 +201,7 @@ def _expected(price: int, bar: Bar, prefix: str) -> Record:
 
 
 def inquire_asking_price(request: Request) -> Answer:
-    """Ten levels a side; empty ones are zeros. There is no date anywhere in it."""
+    """Ten levels per side; empty levels are zeros. The answer has no date."""
     stock = request.stock()
     quote = request.market.quote(stock.code, request.now) if stock else None
     if stock is None or quote is None:
@@ -210,7 +210,7 @@ def inquire_asking_price(request: Request) -> Answer:
     bar = quote.bar
     expected, count = (book.expected_price, book.expected_volume) if book else (0, 0)
     if book and not expected:
-        # KIS leaves there what the last auction ended with.
+        # KIS still shows the result of the last auction there.
         expected, count = book.last_auction
     after = {
         "antc_mkop_cls_code": _EXPECTED_PHASES.get(book.phase if book else "", "112"),
@@ -247,7 +247,7 @@ def _book(request: Request, book: Book, moment: str) -> Record:
 
 
 def inquire_ccnl(request: Request) -> Answer:
-    """The last thirty trades; here a minute's trading counts as one."""
+    """The last thirty trades; here a minute counts as one trade."""
     stock = request.stock()
     quote = request.market.quote(stock.code, request.now) if stock else None
     if stock is None or quote is None:
@@ -270,7 +270,7 @@ def inquire_ccnl(request: Request) -> Answer:
 
 
 def volume_rank(request: Request) -> Answer:
-    """The thirty most traded; never more, and there is no second page."""
+    """The thirty most traded stocks; there is no second page."""
     request.check_market("FID_COND_MRKT_DIV_CODE")
     by_value = request["FID_BLNG_CLS_CODE"] in ("3", "4")
     found: list[tuple[int, Stock, Quote]] = []

@@ -1,6 +1,6 @@
-"""What changes slowly, in KIS's words: instrument facts and calendars.
+"""Slowly changing data in KIS's format: instrument facts and calendars.
 
-The ledger-type services here answer with other success codes than the quotation services do.
+These ledger services have other success codes than the quotation services.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _PRODUCT_INFO = words(
 
 
 def search_stock_info(request: Request) -> Answer:
-    """The slow facts of one issue, 67 fields, most of them blank for a share."""
+    """The facts of one issue: 67 fields, most of them blank for a share."""
     stock = _product(request)
     quote = request.market.quote(stock.code, request.now) if stock else None
     if stock is None or quote is None:
@@ -81,7 +81,7 @@ def search_stock_info(request: Request) -> Answer:
 
 
 def search_info(request: Request) -> Answer:
-    """What kind of product a code is."""
+    """The product type of a code."""
     stock = _product(request)
     if stock is None:
         return Answer({"output": dict.fromkeys(_PRODUCT_INFO, "")}, NOTHING, rt_cd="7")
@@ -115,7 +115,7 @@ def _month_end(month: int) -> str:
 
 
 def chk_holiday(request: Request) -> Answer:
-    """Twenty-four calendar days from the base date, or from where the last page ended."""
+    """Twenty-four calendar days from the base date, or after the page before."""
     base, context = request["BASS_DT"], request["CTX_AREA_NK"]
     start = request.day("BASS_DT")
     if context:
@@ -139,7 +139,7 @@ def _calendar_row(request: Request, day: date) -> Record:
         "bass_dt": ymd(day),
         "wday_dvsn_cd": f"{day.isoweekday() % 7 + 1:02d}",
         "bzdy_yn": flag(opened or last_of_year),
-        # Securities services run on Saturdays: this is not the trading-day flag it looks like.
+        # Securities services run on Saturdays: this is not a flag of trading days.
         "tr_day_yn": flag(opened or last_of_year or day.weekday() == 5),
         "opnd_yn": flag(opened),
         "sttl_day_yn": flag(opened),
@@ -147,7 +147,7 @@ def _calendar_row(request: Request, day: date) -> Record:
 
 
 def market_time(request: Request) -> Answer:
-    """The server's clock between two trading days before and two after."""
+    """The server's clock, two trading days before and two after."""
     today = request.now.date()
     days = [calendar.previous_trading_day(today)]
     days.insert(0, calendar.previous_trading_day(days[0]))

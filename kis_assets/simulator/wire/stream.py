@@ -1,4 +1,4 @@
-"""The real-time feed of a stock in KIS's words: trades and order books as lists of fields."""
+"""The real-time feed of a stock in KIS's format: trades and order books as lists of fields."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SIDES = {"buy": "1", "sell": "5", "": "3"}
 def trade_fields(
     trade: Trade, quote: Quote, book: Book | None, after_market_code: str
 ) -> list[str]:
-    """The 46 fields of H0STCNT0, 47 since there is an after-market."""
+    """The 46 fields of H0STCNT0; 47 since the after-market exists."""
     bar, change = quote.bar, trade.price - quote.bar.base
     ask, ask_count = book.asks[0] if book and book.asks else (0, 0)
     bid, bid_count = book.bids[0] if book and book.bids else (0, 0)
@@ -54,7 +54,7 @@ def _market_class(at: datetime) -> str:
         return _REGULAR
     if at >= session.closing_price_until:
         return _AFTER
-    # The closing auction's print comes with the close or a little later.
+    # The trade of the closing auction comes at the close or a little later.
     if at >= session.closes_at + CLOSING_PRICE_TRADES_AFTER:
         return _CLOSING_PRICE
     return _REGULAR if at >= session.opens_at else _BEFORE
@@ -65,7 +65,7 @@ def _class_field(at: datetime) -> list[str]:
 
 
 def book_fields(tr_id: str, quote: Quote, book: Book) -> list[str]:
-    """The 59 fields of H0STASP0; since there is an after-market, all that have been appended."""
+    """The 59 fields of H0STASP0; since the after-market exists, also all appended fields."""
     sides = [[*levels, *[(0, 0)] * (_LEVELS - len(levels))] for levels in (book.asks, book.bids)]
     expected = book.expected_price - quote.bar.base if book.expected_price else 0
     sign = "2" if expected > 0 else "5" if expected < 0 else "3"
@@ -84,7 +84,7 @@ def _appended(tr_id: str, book: Book) -> list[str]:
     if book.at.date() < calendar.AFTER_MARKET_SINCE:
         return []
     middle = (book.asks[0][0] + book.bids[0][0]) // 2 if book.asks and book.bids else 0
-    # Price, quantity and class of orders at the middle: of KRX, and elsewhere of NXT as well.
+    # Price, quantity and class of midpoint orders: of KRX, and on other feeds also of NXT.
     of_krx = [str(middle), "0", "00"]
     if tr_id.startswith("H0ST"):
         return [*of_krx, *_class_field(book.at)]

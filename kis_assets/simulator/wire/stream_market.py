@@ -1,6 +1,6 @@
-"""The real-time feeds beside trades and books in KIS's words: market state, programmes, indices.
+"""The other real-time feeds in KIS's format: market state, programme trades, indices.
 
-What they say is what the quotation services say at that moment.
+Their figures are those of the quotation services at the same moment.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _AUCTION, _BEFORE = timedelta(minutes=10), timedelta(minutes=30)
 def state_rows(stock: Stock, then: datetime, now: datetime, *, of_nxt: bool) -> list[list[str]]:
     """The eleven fields of H0STMKO0, once for each phase that began between two moments.
 
-    A stock that is halted says so with each of them. The after-market begins and ends without a
-    word: which codes KIS has for it is not known.
+    A halted stock states the halt in each record. The after-market has no records, since KIS's
+    codes for it are unknown.
     """
     return [
         [
@@ -37,7 +37,7 @@ def state_rows(stock: Stock, then: datetime, now: datetime, *, of_nxt: bool) -> 
 
 
 def _phases(day: date) -> list[tuple[datetime, str, str]]:
-    """When a phase begins, `MKOP_CLS_CODE`, `ANTC_MKOP_CLS_CODE`."""
+    """Start of each phase, `MKOP_CLS_CODE`, `ANTC_MKOP_CLS_CODE`."""
     session = calendar.session(day)
     if session is None:
         return []
@@ -64,9 +64,9 @@ def program_fields(quote: Quote) -> list[str]:
 
 
 def index_fields(market: Market, code: str, now: datetime, last: list[str] | None) -> list[str]:
-    """The thirty fields of H0UPCNT0; `last` is what was said of it before. None of an unknown one.
+    """The thirty fields of H0UPCNT0; `last` is the record before. Empty for an unknown index.
 
-    The issues that rise and fall are counted among those that make the index.
+    Rising and falling issues are counted within the basket of the index.
     """
     indices, today = indices_of(market), now.date()
     bars = indices.bars(code, today - timedelta(days=20), today) if code in INDICES else []
@@ -77,17 +77,17 @@ def index_fields(market: Market, code: str, now: datetime, last: list[str] | Non
     quotes = [market.quote(member, now) for member in indices.members(code)]
     signs = Counter(quote.bar.sign for quote in quotes if quote)
     return [
-        code, f"{now:%H%M%S}", rate(bar.close), *_against(bar.close, before)[::-1], str(volume),
+        code, f"{now:%H%M%S}", rate(bar.close), *_difference(bar.close, before)[::-1], str(volume),
         str(value), str(volume - int(last[5]) if last else 0),
         str(value - int(last[6]) if last else 0), percent(bar.close - before.close, before.close),
         *(rate(price) for price in bar[1:4]),
-        *(word for price in bar[1:4] for word in _against(bar.close, bar._replace(close=price))),
+        *(word for price in bar[1:4] for word in _difference(bar.close, bar._replace(close=price))),
         *(percent(price - before.close, before.close) for price in bar[1:4]),
         *(str(signs[sign]) for sign in "12354"), "0", "0", "0.00",
     ]  # fmt: skip
 
 
-def _against(price: int, other: IndexBar) -> tuple[str, str]:
-    """By how much the index is above another close, and the sign of it."""
+def _difference(price: int, other: IndexBar) -> tuple[str, str]:
+    """The difference of the index to another close, and its sign code."""
     change = price - other.close
     return rate(change), "2" if change > 0 else "5" if change < 0 else "3"

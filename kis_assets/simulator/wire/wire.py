@@ -1,7 +1,7 @@
-"""How KIS writes things: numbers as text, envelopes, dates. The bodies are in the `wire_*` modules.
+"""KIS's formats: numbers as text, envelopes, dates. The other modules here build the bodies.
 
-Every value of a payload is a string. A wire function takes a `Request` and gives an `Answer`; what
-is wrong with a request is raised as `Refusal`.
+Every value of a payload is a string. A wire function takes a `Request` and returns an `Answer`, or
+raises a `Refusal` for a wrong request.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Record = dict[str, str]
 
 
 def words(text: str) -> list[str]:
-    """Field names out of one line."""
+    """The field names in one line."""
     return text.split()
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One quotation call after the gateway let it through; parameter names in upper case."""
+    """One quotation call that the gateway has admitted; parameter names are in upper case."""
 
     market: Market
     now: datetime
@@ -43,26 +43,26 @@ class Request:
 
     @property
     def today(self) -> date:
-        """The trading day KIS shows at this moment."""
+        """The trading day that KIS shows at this moment."""
         return business_day(self.now, self.market.rolls_at)
 
     def stock(self, name: str = "FID_INPUT_ISCD") -> Stock | None:
-        """The stock asked for, None when unknown or not traded on the market asked for."""
+        """The requested stock; None if unknown or not traded on the requested market."""
         self.check_market("FID_COND_MRKT_DIV_CODE")
         return self.stock_on(self[name], self["FID_COND_MRKT_DIV_CODE"])
 
     def stock_on(self, code: str, market: str) -> Stock | None:
-        """The stock of a code on KRX (`J`), NXT (`NX`) or either (`UN`)."""
+        """The stock of a code on KRX (`J`), NXT (`NX`) or both (`UN`)."""
         found = self.market.stock(code)
         return None if found and market == "NX" and not found.on_nxt else found
 
     def check_market(self, name: str) -> None:
-        """Refuse a market division that is none."""
+        """Refuse an unknown market code."""
         if self[name] not in MARKET_CODES:
             raise Refusal("2", "OPSQ2001", "ERROR INVALID FID_COND_MRKT_DIV_CODE")
 
     def day(self, name: str) -> date:
-        """A parameter as a date; `00000101` is as early as can be."""
+        """A parameter as a date; `00000101` becomes the earliest date."""
         text = self[name]
         if text.startswith("0000") and text.isdigit() and len(text) == 8:
             return date.min
@@ -74,7 +74,7 @@ class Request:
 
 @dataclass(slots=True)
 class Answer:
-    """What a service says: the payload beside the envelope."""
+    """The answer of a service: the payload without the envelope."""
 
     payload: dict[str, Any]
     message: tuple[str, str] = DONE
@@ -84,7 +84,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Refusal(Exception):
-    """A service or the gateway says no."""
+    """A refusal by a service or the gateway."""
 
     rt_cd: str
     msg_cd: str
@@ -104,7 +104,7 @@ def parse_day(text: str) -> date | None:
 
 
 def ymd(day: date | None) -> str:
-    """A date as KIS writes it, blank for none."""
+    """A date as KIS writes it; blank for None."""
     return f"{day:%Y%m%d}" if day else ""
 
 
@@ -116,7 +116,7 @@ def rate(hundredths: int) -> str:
 
 
 def percent(part: int, whole: int) -> str:
-    """`part` in percent of `whole` with two places; `0.00` of nothing."""
+    """`part` in percent of `whole` with two decimals; `0.00` if `whole` is 0."""
     return rate(round(part * 10_000 / whole)) if whole else "0.00"
 
 
@@ -126,14 +126,14 @@ def flag(value: bool) -> str:
 
 
 def scaled(price: int, factor: Fraction) -> int:
-    """A price carried through a factor, half up."""
+    """A price times a factor, rounded half up."""
     if factor == 1:
         return price
     return (2 * price * factor.numerator + factor.denominator) // (2 * factor.denominator)
 
 
 def change_of(bar: Bar, prefix: str = "prdy_vrss") -> Record:
-    """The change of a bar in the three fields that go together."""
+    """The change of a bar in its three fields."""
     return {
         prefix: str(bar.change),
         "prdy_vrss_sign": bar.sign,
@@ -157,7 +157,7 @@ def market_name(stock: Stock) -> str:
 
 
 def snapshot(quote: Quote | None, stock: Stock | None) -> Record:
-    """`output1` of the minute charts: the stock as it is now, whatever was asked."""
+    """`output1` of the minute charts: the current figures of the stock for any request."""
     if quote is None or stock is None:
         return {
             "prdy_vrss": "0", "prdy_vrss_sign": "3", "prdy_ctrt": "0.00", "stck_prdy_clpr": "0",
