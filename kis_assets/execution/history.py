@@ -16,7 +16,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.execution.api import execute_run_iterator
+from dagster._core.execution.api import create_execution_plan, execute_run_iterator
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.execution.execute_in_process import merge_run_tags
 from dagster._core.remote_origin import (
@@ -25,6 +25,7 @@ from dagster._core.remote_origin import (
     RemoteRepositoryOrigin,
 )
 from dagster._core.remote_representation.external_data import partition_set_snap_name_for_job_name
+from dagster._core.snap import snapshot_from_execution_plan
 from dagster._core.storage.tags import BACKFILL_ID_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.utils import make_new_backfill_id
@@ -77,12 +78,7 @@ def execute(
         KeyboardInterrupt: it came while no step was at work.
     """
     job, key = job_of(table), dg.AssetKey(table)
-    run = instance.create_run_for_job(
-        job_def=job,
-        asset_selection=frozenset([key]),
-        tags=merge_run_tags(job, partition, tags, [key], instance, run_config=None),
-        remote_job_origin=_repository().get_job_origin(job.name),
-    )
+    run = _recorded(job, key, partition, instance, tags)
     here = _alone(job.name, key, resources)
     # That the console is silent is true of here, and not of a run that the UI starts again.
     silent = copy(run, run_config=_SILENT)
@@ -94,6 +90,42 @@ def execute(
     except KeyboardInterrupt:
         instance.report_run_canceled(run)
         raise
+
+
+def _recorded(
+    job: dg.JobDefinition,
+    key: dg.AssetKey,
+    partition: str,
+    instance: dg.DagsterInstance,
+    tags: Mapping[str, str],
+) -> dg.DagsterRun:
+    """A run of one asset of a job and of its own checks; `create_run_for_job` takes no checks."""
+    parts = definitions_of(key.to_user_string())
+    of_checks = [it for it in parts if isinstance(it, dg.AssetChecksDefinition)]
+    checks = frozenset(check for it in of_checks for check in it.check_keys)
+    part = job.get_subset(asset_selection=frozenset([key]), asset_check_selection=checks)
+    merged = merge_run_tags(job, partition, tags, [key], instance, run_config=None)
+    plan = create_execution_plan(part, tags=merged)
+    return instance.create_run(
+        job_name=job.name,
+        run_id=None,
+        run_config=None,
+        status=None,
+        tags=merged,
+        root_run_id=None,
+        parent_run_id=None,
+        step_keys_to_execute=plan.step_keys_to_execute,
+        execution_plan_snapshot=snapshot_from_execution_plan(plan, part.get_job_snapshot_id()),
+        job_snapshot=part.get_job_snapshot(),
+        parent_job_snapshot=part.get_parent_job_snapshot(),
+        asset_selection=frozenset([key]),
+        asset_check_selection=checks,
+        resolved_op_selection=None,
+        op_selection=None,
+        remote_job_origin=_repository().get_job_origin(job.name),
+        job_code_origin=None,
+        asset_graph=part.asset_layer.asset_graph,
+    )
 
 
 def definitions_of(table: str) -> list[Any]:
