@@ -16,7 +16,7 @@ import tempfile
 
 from PIL import Image
 
-from kis_assets_tests.evening_picture import DAY, DOCS
+from kis_assets_tests.page_pictures import DAY, DOCS
 
 PAGE = DOCS / "gallery.md"
 FOLDER = DOCS / "gallery"

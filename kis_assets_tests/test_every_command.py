@@ -47,7 +47,7 @@ from kis_assets.sources.kis import KISDataSource
 from kis_assets.tables import TABLES, usual
 from kis_assets_tests.cli.test_reading_commands import Said
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, MARKET_DAYS
-from kis_assets_tests.evening_picture import SCHEMES
+from kis_assets_tests.page_pictures import PICTURES
 from kis_assets_tests.support.small_lake import CODES, DAY, SAMSUNG
 
 pytestmark = pytest.mark.usefixtures("narrow_terminal")
@@ -814,7 +814,7 @@ def test_what_messages_and_comments_say_to_type_is_there() -> None:
 
 
 def test_every_picture_is_there_and_small() -> None:
-    """They are made by `evening_picture` and `gallery` in this folder."""
+    """They are made by `page_pictures` and `gallery` in this folder."""
     shown = {
         (path.parent / name).resolve()
         for path in PAGES
@@ -823,7 +823,7 @@ def test_every_picture_is_there_and_small() -> None:
         )
     }
     gallery = {*(ROOT / "docs" / "gallery").iterdir()}
-    assert shown == {ROOT / "docs" / name for name in SCHEMES} | gallery
+    assert shown == {ROOT / "docs" / name for name in PICTURES} | gallery
     for path in shown:
         assert path.read_bytes().startswith(b"\x89PNG")
         assert path.stat().st_size <= 150_000

@@ -101,8 +101,8 @@ def estimate(plan: Plan) -> str:
     if not plan.partitions:
         return f"{plan.table}: nothing to fetch{left_out}"
     from kis_assets.monitoring.costs import duration
+    from kis_assets.tables import TABLES
 
-    things = {"etf_navs": "ETFs", "index_candles": "indices", "market_flows": "markets"}
     how = "made here, without a request"
     if plan.requests:
         how = (
@@ -112,7 +112,7 @@ def estimate(plan: Plan) -> str:
     return (
         f"{plan.table}: {_counted(plan.partitions)} from {plan.partitions[0]} to "
         f"{plan.partitions[-1]}{left_out}\n"
-        f"{plan.stocks:,} {things.get(plan.table, 'stocks')}, about {duration(plan.seconds)}: {how}"
+        f"{plan.stocks:,} {TABLES[plan.table].rows_of}, about {duration(plan.seconds)}: {how}"
     )
 
 
@@ -153,8 +153,9 @@ def _run(plan: Plan, settings: Settings, home: Path, as_json: bool) -> None:
 
     def progress(completed: int, _total: int, _code: str) -> None:
         nonlocal before
-        bar.advance(task, completed - before)
-        before = completed
+        # Its checks count from 0 again, and are no steps of the plan.
+        bar.advance(task, max(0, completed - before))
+        before = max(before, completed)
 
     try:
         with bar, in_process(home) as instance:

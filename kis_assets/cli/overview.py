@@ -58,7 +58,7 @@ def overview(
     with plainly(), market_of(settings) as market:
         rows = list(_tables(market))
         stored = {name: newest for name, newest, _ in rows}
-        latest = _latest_session(market, settings) if "market_days" in stored else ""
+        latest = _latest_session(market, settings) if stored.get("market_days") else ""
     typer.echo()
     show(("table", "newest", "rows"), rows)
     typer.echo()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from typing import Any
 
@@ -93,8 +93,11 @@ class KISResource(dg.ConfigurableResource[Any]):
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Let others see for how long this process lives."""
         if context.run is not None and context.instance is not None:
-            # KRX beside another source says nothing of where the rows are from.
-            source = "" if self.source_type else self.settings.source_name
+            source = ""
+            # What is wrong with the settings is the step's to say, in one sentence. KRX beside
+            # another source says nothing of where the rows are from.
+            with suppress(dg.Failure):
+                source = "" if self.source_type else self.settings.source_name
             orphans.mark(context.instance, context.run.run_id, source)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:

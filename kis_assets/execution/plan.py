@@ -37,8 +37,10 @@ INVENTED = 100.0
 
 Measured on two busy cores: 200 of daily candles, 30 of investor flows.
 """
-ASKED_FOR = {"etf_navs": funds, "index_candles": indices, "market_flows": markets}
-"""What is asked for in a span of days, of tables that are of no stocks of the universe."""
+ASKED_FOR = {
+    "stocks": universe.of_span, "ETFs": funds, "indices": indices, "markets": markets,
+}  # fmt: skip
+"""What gives those that are asked for in a span of days."""
 
 Span = tuple[date, date]
 
@@ -130,7 +132,7 @@ def make_plan(
     stocks = pl.DataFrame(schema={"stock_code": pl.String, "listed_on": pl.Date})
     if todo:
         ends = list(spans.values())
-        stocks = ASKED_FOR.get(table, universe.of_span)(kis, lake, ends[0][0], ends[-1][1])
+        stocks = ASKED_FOR[TABLES[table].rows_of](kis, lake, ends[0][0], ends[-1][1])
     # The month that runs is asked for by itself: its bars are not kept while they change.
     over = {key: span for key, span in spans.items() if span[1] < kis.now().date()}
     # A request gives more daily bars than a month has, and fewer minutes than a day has.

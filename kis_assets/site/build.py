@@ -136,8 +136,10 @@ def report_days(market: Market, count: int) -> list[date]:
 
 def _stored_at(market: Market) -> str:
     """When the newest row that a page shows was fetched. Not now: pages would never be the same."""
-    tables = ("stock_master", "price_snapshots", "order_books", "daily_candles")
-    newest = " UNION ALL ".join(f"SELECT max(fetched_at) AS newest FROM {it}" for it in tables)  # noqa: S608
+    newest = " UNION ALL ".join(
+        f"SELECT max(fetched_at) AS newest FROM {it}"  # noqa: S608
+        for it in ("stock_master", "price_snapshots", "order_books", "daily_candles")
+    )
     at = market.sql(f"SELECT max(newest) AS newest FROM ({newest})")["newest"][0]  # noqa: S608
     return f"{at.astimezone(SEOUL):%Y-%m-%d %H:%M}"
 

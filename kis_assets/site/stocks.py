@@ -219,10 +219,9 @@ def _minutes(market: Market) -> dict[str, dict[str, Any]]:
 
 def _bases(market: Market, day: date) -> dict[str, int | None]:
     """What the prices of a day are held against, by code."""
-    tables = ("price_snapshots", "daily_candles")
     rows = " UNION ALL ".join(
         f"SELECT stock_code, base_price FROM {table} WHERE trading_day = DATE '{day}'"  # noqa: S608
-        for table in tables
+        for table in ("price_snapshots", "daily_candles")
     )
     return dict(
         market.sql(f"SELECT stock_code, max(base_price) FROM ({rows}) GROUP BY ALL").iter_rows()  # noqa: S608

@@ -71,6 +71,7 @@ MARKET_FLOWS = Table(
     partition="month",
     unit="year",
     sources=("kis", "mock"),
+    rows_of="markets",
     final="published",
     published_after=1,
     is_usual=True,

@@ -80,6 +80,8 @@ class Table:
     is_usual: bool = False
     """Whether `kis-assets run` makes it unless told otherwise: what a day of the market needs and a
     minute or two gives."""
+    rows_of: Literal["stocks", "ETFs", "indices", "markets"] = "stocks"
+    """What is asked for to make it."""
     cost: Cost | None = None
     """What it asks of KIS; None: next to nothing."""
     preview: Preview | None = field(default=None, repr=False)

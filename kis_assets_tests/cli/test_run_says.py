@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kis_assets.execution.plan import Plan
+from kis_assets.execution.runner import Outcome
 from kis_assets_tests.cli.test_reading_commands import Said
 from kis_assets_tests.conftest import ENVIRONMENT, EVENING
 
@@ -67,3 +70,24 @@ def test_a_backfill_that_is_interrupted_at_once_says_where_it_was(
     said = Said("backfill", "daily_candles", "2025-11", "2025-12", "--yes")
     assert said.status == 130
     assert "stopped at 2025-11-01 (interrupted): 0 of 2 partitions are stored" in said.err
+
+
+def test_the_bar_of_a_backfill_does_not_go_back_when_checks_begin(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(
+        plan: Plan,
+        *_: Any,
+        starting: Callable[[str], None],
+        progress: Callable[[int, int, str], None],
+    ) -> Iterator[Outcome]:
+        for partition in plan.partitions:
+            starting(partition)
+            for completed in (*range(1, plan.stocks + 1), *range(1, 3)):
+                progress(completed, plan.stocks, "")
+            yield Outcome(plan.table, partition)
+
+    monkeypatch.setattr("kis_assets.execution.backfill.run", run)
+    said = Said("backfill", "daily_candles", "2025-11", "2025-12", "--yes")
+    assert said.status == 0, said.err
+    assert "100 %, 2 done" in said.out

@@ -15,12 +15,8 @@ from kis_assets_tests.support.small_lake import build
 pytestmark = pytest.mark.slow
 
 DOCS = Path(__file__).parents[2] / "docs" / "architecture.md"
-_SECTION = re.search(
-    r"^## An asset of your own$(.*?)^## ",
-    DOCS.read_text(encoding="utf-8"),
-    re.DOTALL | re.MULTILINE,
-)
-assert _SECTION is not None
+_SECTION = DOCS.read_text(encoding="utf-8").partition("\n## An asset of your own\n")[2]
+_SECTION = _SECTION.partition("\n## ")[0]
 FILES = dict(re.findall(r"`(\w+\.\w+)`[^`]*:\n\n```\w+\n(.*?)```", _SECTION, re.DOTALL))
 (SHELL,) = re.findall(r"```bash\n(.*?)```", _SECTION, re.DOTALL)
 COMMANDS = [line.split() for line in SHELL.splitlines() if "dagster dev" not in line]

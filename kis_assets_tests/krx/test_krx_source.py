@@ -624,7 +624,7 @@ def test_the_factory_puts_a_cache_in_front(
                 with pytest.raises(NotSupported, match="no quotes"):
                     source.get_current_price("005930")
     assert len(server.log) == 2
-    assert (tmp_path / "data" / "krx" / "state").is_dir()
+    assert (tmp_path / "data" / "simulated_krx" / "state").is_dir()
 
 
 # Market days

@@ -314,7 +314,7 @@ def test_the_asset_writes_the_page_of_its_day_and_refuses_a_day_it_knows_nothing
     assert "삼성전자" in told["preview"]
     assert "MOCK DATA" in told
     assert told["condition of the data"].startswith("![which table has which day](data:image/png")
-    assert "| daily_candles | 2026-03-17 | degraded |" in told["not available"]
+    assert "| daily_candles | 2026‑03‑17 | degraded |" in told["not available"]
 
 
 AUTUMN = date(2026, 10, 1)

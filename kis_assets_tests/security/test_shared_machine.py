@@ -186,16 +186,18 @@ def test_what_another_user_may_not_read_is_told_by_the_commands_that_read(
 
 
 @needs_root
-@pytest.mark.parametrize("place", ["data/kis", "data/kis/state/shared.sqlite", ".env"])
+@pytest.mark.parametrize(
+    "place", ["data/simulated_kis", "data/simulated_kis/state/shared.sqlite", ".env"]
+)
 def test_every_command_names_the_owner_and_not_the_permission(common: Path, place: str) -> None:
     nobody = "KIS_API_BASE_URL_VIRTUAL=http://127.0.0.1:1\n"
     keys = f"KIS_APP_KEY={APP_KEY}\nKIS_APP_SECRET={APP_SECRET}\n{nobody}"
     (common / ".env").write_text(keys, encoding="utf-8")
-    (common / "data" / "kis" / "state").mkdir(parents=True)
-    (common / "data" / "kis" / "state" / "shared.sqlite").touch()
+    (common / "data" / "simulated_kis" / "state").mkdir(parents=True)
+    (common / "data" / "simulated_kis" / "state" / "shared.sqlite").touch()
     for path in (common, *common.rglob("*")):
         give(path)
-    (common / place).chmod(0o700 if place == "data/kis" else 0o600)
+    (common / place).chmod(0o700 if place == "data/simulated_kis" else 0o600)
     give(common / place, 0)
     for words in (["status"], ["doctor"]):
         said = " ".join(as_other(common, _TYPED.format(words=words), COLUMNS="1000").split())
