@@ -60,12 +60,12 @@ def main() -> None:
         shutil.copy(font_file().with_name("NanumGothicBold.ttf"), folder / "fonts")
         _store(folder / "all", "", WHOLE_MARKET)
         _store(folder / "known", KNOWN, KNOWN_STOCKS)
-        # As far down as the first picture of the page, or the order book.
+        # As far down as the first picture of the page, or the candles.
         report = (folder / "all" / "mock" / "reports" / f"{DAY}.html").as_uri()
         stock = (folder / "known" / "mock" / "site" / "stock.html").as_uri()
         for end, scheme in SCHEMES.items():
             _shoot(report, 1232, scheme, folder, DOCS / f"evening{end}.png")
-            _shoot(f"{stock}?005930", 1150, scheme, folder, DOCS / f"stock{end}.png")
+            _shoot(f"{stock}?005930", 808, scheme, folder, DOCS / f"stock{end}.png")
 
 
 def _store(folder: Path, codes: str, commands: tuple[tuple[str, list[str]], ...]) -> None:

@@ -47,7 +47,7 @@ KOREAN = {
     "52-week high": "52주 최고",
     "52-week low": "52주 최저",
     "dividend yield": "배당수익률",
-    "held by foreigners": "외국인 지분율",
+    "foreign holding": "외국인 지분율",
     "Daily candles": "일봉",
     "raw": "원주가",
     "adjusted": "수정주가",
