@@ -66,11 +66,11 @@ def _span_of(given: object, how: str) -> tuple[date, date]:
             raise ValueError(f"{given!r} is no day; {how}") from None
     if isinstance(known, datetime) and known == known:  # NaT of pandas is not
         if not _is_day(known):
-            raise TypeError(f"a day is wanted, not the instant {known.isoformat()}")
+            raise TypeError(f"expected a day, not the instant {known.isoformat()}")
         return known.date(), known.date()
     if isinstance(known, date) and not isinstance(known, datetime):
         return known, known
-    raise TypeError(f'a day is wanted, such as "2026-03-17", not {given!r}')
+    raise TypeError(f'expected a day such as "2026-03-17", not {given!r}')
 
 
 def _is_day(instant: datetime) -> bool:

@@ -134,8 +134,9 @@ class CatalogReader:
         except FileNotFoundError:
             if path.is_symlink():
                 raise Unfit(f"{path} is a link to nothing: delete it") from None
-            # Whatever a query reads beside it: every run makes the calendar.
-            how = queries.remedies(tables_in(query) - {"market_days"})
+            hints = {queries.remedy(name, []) for name in tables_in(query) - {"market_days"}}
+            # Whatever a query reads beside it: a run makes what most of them begin with.
+            how = hints.pop() if len(hints) == 1 else "run: kis-assets run"
             raise NotStored(f"nothing is stored in {self.folder} yet; {how}") from None
         if self._connection is None or self._seen != (there.st_ino, there.st_mtime_ns):
             self._close()

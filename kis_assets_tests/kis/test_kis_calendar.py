@@ -294,7 +294,7 @@ def test_a_difference_is_a_warning_that_names_the_days(monkeypatch: pytest.Monke
     found = check(materialize("market_days", "2026"), "kis_agrees_with_calendar")
     assert not found.passed
     assert found.severity.name == "WARN"
-    assert "2026-03-19" in str(found.metadata["failing"].value)
+    assert "2026‑03‑19" in str(found.metadata["failing"].value)
 
 
 def test_a_day_that_kis_has_open_has_ordinary_hours(monkeypatch: pytest.MonkeyPatch) -> None:
