@@ -3,9 +3,9 @@
     python -m kis_assets_tests.docs_site          # build/docs/site, strictly: any warning fails
     python -m kis_assets_tests.docs_site serve    # on http://127.0.0.1:8000, until Ctrl-C
 
-README.md is its start page. Pages outside docs/ become pages of it as well, and links are rewritten
-to match, so that every link works here and on GitHub. Nothing is asked of another host. `DOCS_URL`
-in the environment tells the site its address.
+README.md is its start page, README.ko.md the Korean one. Pages outside docs/ become pages of it as
+well, and links are rewritten to match, so that every link works here and on GitHub. Nothing is
+asked of another host. `DOCS_URL` in the environment tells the site its address.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "build" / "docs"
-OUTSIDE = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")
+OUTSIDE = ("README.md", "README.ko.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")
 """Pages outside docs/ that the site always has; it also has every file that a page links to."""
 SITE = Path("docs/site")
 """The configuration, which is no page."""
@@ -32,8 +32,8 @@ LINK = re.compile(r'(\]\(|\b(?:src|srcset|href)=")(?![a-z]+:|#)([^)"#\s]+)')
 
 def place(path: Path) -> str:
     """Where a file of the repository lies on the site."""
-    if path == Path("README.md"):
-        return "index.md"
+    if start := {"README.md": "index.md", "README.ko.md": "ko/index.md"}.get(path.as_posix()):
+        return start
     name = path.relative_to("docs") if path.is_relative_to("docs") else path
     return (name / "index.md" if (ROOT / path).is_dir() else name).as_posix()
 

@@ -56,12 +56,14 @@ def test_every_page_is_on_the_site_and_in_its_menu(staged: Path) -> None:
 
 
 def test_links_that_leave_docs_lead_to_pages_of_the_site(staged: Path) -> None:
-    """As GitHub follows them from docs/ko/index.md, and as the README links and shows pictures."""
-    assert "](../../SECURITY.md)" in (ROOT / "docs" / "ko" / "index.md").read_text("utf-8")
-    assert "](../SECURITY.md)" in (staged / "docs" / "ko" / "index.md").read_text("utf-8")
+    """As both READMEs link and show pictures, of which the Korean one moves into a folder."""
     start = (staged / "docs" / "index.md").read_text(encoding="utf-8")
-    assert "](analysts.md)" in start
-    assert not re.search(r'\]\(docs/|"docs/', start)
+    korean = (staged / "docs" / "ko" / "index.md").read_text(encoding="utf-8")
+    assert all(f"]({it})" in start for it in ("analysts.md", "SECURITY.md", "ko/index.md"))
+    assert all(f"]({it})" in korean for it in ("analysts.md", "../SECURITY.md", "../index.md"))
+    assert 'src="stock.png"' in start
+    assert 'src="../stock.png"' in korean
+    assert not re.search(r'\]\(docs/|"docs/', start + korean)
     for page in staged.rglob("*.md"):
         for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
             assert "://" in target or (page.parent / target).is_file(), f"{page.name}: {target}"

@@ -102,7 +102,7 @@ def test_the_sdist_has_what_builds_and_explains_it_and_no_data(built: dict[str, 
         names = [Path(*Path(it.name).parts[1:]) for it in sdist.getmembers()]
     assert {it.parts[0] for it in names} == {
         *("kis_assets", "docs", "pyproject.toml", "PKG-INFO", ".gitignore"),
-        *("README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", "constraints.txt"),
+        *("README.md", "README.ko.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", "constraints.txt"),
     }
     assert {it.suffix for it in names} <= {
         *("", ".md", ".py", ".sql", ".csv", ".jinja", ".toml", ".txt", ".png", ".svg", ".typed"),
