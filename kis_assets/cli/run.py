@@ -232,7 +232,7 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
             console.print(f"[red]{outcome.table}:[/] check failed: {name}")
         for name in outcome.warnings:
             console.print(f"[yellow]{outcome.table}:[/] worth a look: {name}")
-        if page := outcome.metadata.get("path"):
+        if page := outcome.metadata.get("page"):
             console.print(f"{outcome.table}: {escape(str(page))}", soft_wrap=True, highlight=False)
         if gone := outcome.metadata.get("delisted"):
             console.print(f"[yellow]{outcome.table}:[/] delisted, not asked for: {gone}")

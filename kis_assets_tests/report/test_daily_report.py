@@ -309,8 +309,8 @@ def test_the_asset_writes_the_page_of_its_day_and_refuses_a_day_it_knows_nothing
     failed = {"035420": ServiceUnavailable("down")}
     record(lake, DAILY_CANDLES, [account({DAY: 2}, {}, failed)])
     told = metadata(materialize("market_report", DAY.isoformat()))
-    assert Path(told["path"]) == lake.folder / "reports" / "2026-03-17.html"
-    assert "삼성전자" in Path(told["path"]).read_text(encoding="utf-8")
+    assert Path(told["page"]) == lake.folder / "reports" / "2026-03-17.html"
+    assert "삼성전자" in Path(told["page"]).read_text(encoding="utf-8")
     assert "삼성전자" in told["preview"]
     assert "MOCK DATA" in told
     assert told["condition of the data"].startswith("![which table has which day](data:image/png")

@@ -64,7 +64,7 @@ def market_report(
             metadata["MOCK DATA"] = "an invented market; nothing in it is real"
         metadata |= {
             "source": lake.lake.source,
-            "path": dg.MetadataValue.path(str(path)),
+            "page": dg.MetadataValue.path(str(path)),
             "preview": markdown(
                 report.leaders.select(
                     "stock_code", "stock_name", "price", "change_rate", "trading_value"
