@@ -20,7 +20,7 @@ from kis_assets.exchange import indices, venues
 from kis_assets.exchange.days import Days, When, as_day, both, span
 from kis_assets.lake import naming, queries
 from kis_assets.lake.queries import At, Rows
-from kis_assets.lake.reader import NotStored, tables_in
+from kis_assets.lake.reader import NotStored, easiest, needs_of
 from kis_assets.lake.stored_rows import Codes, Columns, StoredRows
 
 if TYPE_CHECKING:
@@ -359,8 +359,15 @@ class Market(StoredRows):
         return self._ask(query, (), queries.as_answers)
 
     def remedy(self, query: str) -> str:
-        """What fetches the tables of a query that have no rows; empty where all have some."""
-        absent = [name for name in tables_in(query) if not self._catalog.units(name)]
+        """What fetches what a query cannot do without and has no rows; empty where all is there.
+
+        A view needs the table that it is made of, or one of its tables: the others add columns.
+        """
+        absent = [
+            easiest(needed)
+            for needed in needs_of(query)
+            if not any(self._catalog.units(table) for table in needed)
+        ]
         is_there = (self.folder / "market.duckdb").exists()
         return queries.remedies(absent) if absent or not is_there else ""
 

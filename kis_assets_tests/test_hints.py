@@ -20,7 +20,7 @@ FIRST: list[tuple[Callable[[Market], Any], str]] = [
     (lambda it: it.prices(), "kis-assets run"),
     (lambda it: it.daily_candles(CODE), "kis-assets run"),
     (lambda it: it.weekly_candles(CODE, adjusted=True), "kis-assets run"),
-    (lambda it: it.stocks(), "kis-assets run"),
+    (lambda it: it.stocks(), "kis-assets run --table stock_master"),
     (lambda it: it.screen(), "kis-assets run"),
     (lambda it: it.minutes(CODE, None), "kis-assets run --table minute_candles"),
     (lambda it: it.minutes(CODE, None, every=7), "kis-assets run --table minute_candles"),

@@ -232,7 +232,7 @@ Question = Callable[[Market], object]
             "no order_books of 2026-03-16 are stored yet; captures cannot be had later; "
             "while the market is open: run: kis-assets run --table order_books",
         ),
-        (lambda it: it.daily_candles("nobody"), "no stock is called 'nobody'; nearest: "),
+        (lambda it: it.daily_candles("nobody"), "no stock is called 'nobody'"),
         (lambda it: it.daily_candles("005931"), "no stock has the code 005931; nearest: 삼성전자"),
         (
             lambda it: it.daily_candles("삼송전자"),

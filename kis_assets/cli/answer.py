@@ -76,7 +76,7 @@ class Answer(NamedTuple):
         from kis_assets.cli.answer_files import write
 
         write(self.file, columns, rows)
-        note(f"{len(rows):,} rows are in {self.file}")
+        note(f"{self.file}: {len(rows):,} row{'' if len(rows) == 1 else 's'}")
 
     def record(self, found: dict[str, Any], source: str = "") -> None:
         """Give one thing: as rows of one, but always upright for people."""

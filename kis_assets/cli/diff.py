@@ -57,7 +57,10 @@ def diff(
         most = (before.height + after.height + 1) * len(table.columns)
         added, removed, altered, found = compare(table, before, after, most)
     answer.rows(found.columns, found.rows(), settings.source_name)
-    if answer.is_for_people:
+    if answer.is_for_people and before_at == newest_at:
+        at = f"{newest_at.astimezone(settings.now().tzinfo):%Y-%m-%d %H:%M:%S}"
+        typer.echo(f"{name} {partition}: there is one version, of {at} (Seoul), and no earlier one")
+    elif answer.is_for_people:
         when = "%Y-%m-%d %H:%M:%S"
         typer.echo(
             f"{name} {partition}: {added:,} rows added, {removed:,} removed, {altered:,} altered "
@@ -77,8 +80,8 @@ def _span(partition: str, table: Table) -> tuple[date, date]:
         Scope(*span).unit(table)
     except ValueError:
         raise ValueError(
-            f"{partition!r} is no {table.unit} of {table.name}: write a day as 2026-03-17, a month "
-            "as 2026-03, a year as 2026, and no more than one stored file holds"
+            f"{partition!r} is no day, month or year of {table.name} within one stored file, which "
+            f"holds a {table.unit}; write a day as 2026-03-17, a month as 2026-03"
         ) from None
     return span
 

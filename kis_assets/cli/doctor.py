@@ -168,7 +168,9 @@ def _candles(settings: Settings) -> Finding:
             return Finding("candles", "warn", explained(error, settings.source_dir))
     rows, days = counted[1][0]
     if not rows:
-        return Finding("candles", "ok", f"none is stored that should be final by now ({day})")
+        return Finding(
+            "candles", "ok", f"no provisional candle is left of a day that is final by now ({day})"
+        )
     return Finding(
         "candles",
         "warn",

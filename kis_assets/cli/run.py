@@ -245,7 +245,12 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
         for line in dict.fromkeys(grants(settings)):
             console.print(f"[yellow]rate:[/] {line}", highlight=False)
     if all(outcome.error for outcome in outcomes):
-        console.print("\nNothing was stored. kis-assets doctor looks for the reason.")
+        looks = (
+            ""
+            if any(it.is_refused for it in outcomes)
+            else " kis-assets doctor looks for the reason."
+        )
+        console.print(f"\nNothing was stored.{looks}")
         return
     folder = settings.source_dir
     is_failed = failed or any(_broken(outcome) for outcome in outcomes)

@@ -30,12 +30,15 @@ def report(
     quieten()
     settings = settings_of(source)
     with plainly():
+        from kis_assets.exchange import calendar
         from kis_assets.exchange.days import as_day
         from kis_assets.lake.reader import NotStored
         from kis_assets.report import page
         from kis_assets.report.daily_report import day_report
 
         wanted = as_day(day) or _newest(settings)
+        if not calendar.is_trading_day(wanted):
+            raise NotStored(f"{wanted} is no trading day of KRX")
         lake = _lake(settings)
         found = day_report(lake, wanted, settings)
         if found is None:

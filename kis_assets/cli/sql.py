@@ -84,7 +84,10 @@ def find(
         with market.needing("stock_master"):
             columns, rows = market.rows(query, *params)
         answer.rows(columns, rows, settings.source_name)
+        has_english = bool(market.rows("SELECT 1 FROM stock_info LIMIT 1")[1])
     if not rows:
+        if text.isascii() and not has_english:
+            note("English names are not stored yet; run: kis-assets run --table stock_info")
         raise typer.Exit(1)
 
 

@@ -38,6 +38,8 @@ class Outcome:
     partition: str
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     error: str = ""
+    is_refused: bool = False
+    """Whether the error says all there is to say: what was asked for cannot be had."""
     checks: dict[str, bool] = field(default_factory=dict[str, bool])
     warnings: list[str] = field(default_factory=list[str])
 
@@ -167,6 +169,7 @@ def materialize(
         has_ended |= event.is_job_success
         if event.is_step_failure and not outcome.error:
             outcome.error = _sentence(event.step_failure_data)
+            outcome.is_refused = _is_refused(event.step_failure_data)
         elif event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
             metadata = event.step_materialization_data.materialization.metadata
             outcome.metadata = {name: value.value for name, value in metadata.items()}
@@ -180,6 +183,12 @@ def materialize(
     if not has_ended and not outcome.error:
         outcome.error = "the run failed before a step began; see the Dagster UI"
     return outcome
+
+
+def _is_refused(failure: Any) -> bool:
+    told = failure.user_failure_data
+    kind = told and told.metadata.get("error")
+    return kind is not None and kind.value == InvalidRequest.__name__
 
 
 def _sentence(failure: Any) -> str:

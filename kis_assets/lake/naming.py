@@ -20,6 +20,8 @@ NO_MASTER = "no stock_master is stored yet; run: kis-assets run --table stock_ma
 
 _SHOWN = 5
 _FAR = 2
+_SIMILAR = 0.7
+"""Where no name is as like a text as this, by Jaro and Winkler, none is what was meant."""
 _LISTED = (
     "stock_code, stock_name, english_name, market, security_type, listed_shares, base_price, "
     "is_halted, is_administrative, listed_on, trading_day"
@@ -60,12 +62,16 @@ _MEANING = f"SELECT stock_code, stock_name, is_exact, far FROM ({_MATCHES})"  # 
 _NEAREST = f"""
     WITH named AS ({_NAMED})
     SELECT stock_name, stock_code
-    FROM named
-    ORDER BY far, greatest(
-        jaro_winkler_similarity(key, $1),
-        jaro_winkler_similarity(english_alone, $1),
-        jaro_winkler_similarity(lower(stock_code), $1)
-    ) DESC, stock_code
+    FROM (
+        SELECT *, greatest(
+            jaro_winkler_similarity(key, $1),
+            jaro_winkler_similarity(english_alone, $1),
+            jaro_winkler_similarity(lower(stock_code), $1)
+        ) AS similarity
+        FROM named
+    )
+    QUALIFY max(similarity) OVER () >= {_SIMILAR}
+    ORDER BY far, similarity DESC, stock_code
     LIMIT 3
 """  # noqa: S608
 
@@ -105,7 +111,10 @@ def nearest_to(ask: Ask, text: str) -> str:
     """The stocks that are nearest to a name or a code, for a sentence about one there is not."""
     _, rows = ask(_NEAREST, _key(text))
     nearest = ", ".join(f"{name} ({code})" for name, code in rows)
-    return f"; nearest: {nearest}" if rows else f"; {NO_MASTER}"
+    if rows:
+        return f"; nearest: {nearest}"
+    _, ((is_there,),) = ask("SELECT count(*) > 0 FROM stock_master")
+    return "" if is_there else f"; {NO_MASTER}"
 
 
 def _words(text: object) -> tuple[str, str, str, str]:

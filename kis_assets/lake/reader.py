@@ -134,9 +134,7 @@ class CatalogReader:
         except FileNotFoundError:
             if path.is_symlink():
                 raise Unfit(f"{path} is a link to nothing: delete it") from None
-            hints = {queries.remedy(name, []) for name in tables_in(query) - {"market_days"}}
-            # Whatever a query reads beside it: a run makes what most of them begin with.
-            how = hints.pop() if len(hints) == 1 else "run: kis-assets run"
+            how = queries.remedies(easiest(needed) for needed in needs_of(query))
             raise NotStored(f"nothing is stored in {self.folder} yet; {how}") from None
         if self._connection is None or self._seen != (there.st_ino, there.st_mtime_ns):
             self._close()
@@ -307,6 +305,26 @@ def _missing_view(error: Exception) -> str:
 
     found = re.search(r"with name (\w+) does not exist", str(error))
     return found[1] if found and found[1] in VIEWS.keys() | TABLES.keys() else ""
+
+
+def needs_of(query: str) -> list[set[str]]:
+    """For each table and view of a query the tables of which one at least must have rows."""
+    from kis_assets.lake.views import VIEWS
+    from kis_assets.tables import TABLES
+
+    words = set(re.findall(r"\w+", query))
+    found = [{name} for name in sorted(words & TABLES.keys())]
+    for name in sorted(words & VIEWS.keys()):
+        main, _ = queries.MADE_OF.get(name, ("", ""))
+        found.append({main} if main else set(VIEWS[name].tables))
+    return found
+
+
+def easiest(needed: set[str]) -> str:
+    """Of several tables that serve as well the one that a run makes without being told."""
+    from kis_assets.tables import TABLES
+
+    return min(needed, key=lambda name: (not TABLES[name].is_usual, name))
 
 
 def tables_in(query: str) -> set[str]:

@@ -52,7 +52,7 @@ def test_an_answer_can_be_a_file(asked: DataSource, tmp_path: Path, words: tuple
     for kind in ("parquet", "csv"):
         said = Said(*words, "--to", str(tmp_path / f"answer.{kind}"))
         assert (said.status, said.out) == (0, "")
-        assert f"{len(expected):,} rows are in" in " ".join(said.err.split())
+        assert f": {len(expected):,} row" in " ".join(said.err.split())
     with (tmp_path / "answer.csv").open(encoding="utf-8-sig", newline="") as file:
         assert list(csv.DictReader(file)) == expected
     frame = pl.read_parquet(tmp_path / "answer.parquet")
@@ -209,7 +209,7 @@ def test_of_many_candles_the_newest_are_shown_and_how_to_get_all(asked: DataSour
 
 def test_a_diff_without_changes_ends_well_and_with_them_as_asked(stored: Path) -> None:
     same, changed = ("diff", "daily_candles", "2026-02"), ("diff", "daily_candles", "2026-03")
-    assert "0 rows added, 0 removed, 0 altered" in Said(*same).out
+    assert "there is one version, of 2026" in Said(*same).out
     for form in ((), ("--json",), ("--exit-code",)):
         assert Said(*same, *form).status == 0
     assert Said(*same, "--json").json == []

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kis_assets.lake.reader import CatalogReader
 from kis_assets_tests.cli.test_reading_commands import Said
 from kis_assets_tests.support.small_lake import EVENING
 
@@ -39,7 +40,7 @@ HINTS: dict[tuple[str, ...], str] = {
     ("sql", "FROM minute_candles LIMIT 1"): "kis-assets run --table minute_candles",
     ("sql", "SELECT count(*) FROM daily_candles"): "kis-assets run",
     ("sql", "FROM stocks JOIN valuations USING (stock_code)"): (
-        "kis-assets run --table stock_info --table stock_master --table valuations"
+        "kis-assets run --table stock_master --table valuations"
     ),
     ("condition",): "kis-assets run",
 }
@@ -79,3 +80,19 @@ def test_a_table_that_is_empty_beside_others_is_named_by_sql(stored: Path) -> No
     assert (said.status, said.out) == (0, "no rows\n")
     assert hint_of(said) == "kis-assets run --table etf_navs"
     assert "run:" not in Said("sql", "FROM daily_candles WHERE false").err
+
+
+def test_a_query_that_nothing_fits_is_told_nothing_is_missing(
+    stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = CatalogReader.units
+    lacking = lambda self, name: [] if name == "stock_info" else units(self, name)  # noqa: E731
+    monkeypatch.setattr(CatalogReader, "units", lacking)
+    said = Said("sql", "FROM prices WHERE price < 0")
+    assert (said.status, "not stored" in said.err) == (0, False)
+    assert "stock_info" in Said("sql", "FROM stock_info WHERE stock_code = ''").err
+
+
+def test_a_report_of_no_trading_day_is_refused_in_one_sentence(stored: Path) -> None:
+    said = Said("report", "--date", "2026-01-01")
+    assert said.err.splitlines()[-1] == "error: 2026-01-01 is no trading day of KRX"

@@ -96,3 +96,10 @@ def test_a_warrant_can_still_be_named(market: Market) -> None:
 @pytest.mark.parametrize("text", ["%", "'; DROP", "..."])
 def test_signs_alone_fit_no_stock(market: Market, text: str) -> None:
     assert market.find(text).is_empty()
+
+
+def test_nothing_is_suggested_that_is_not_alike(market: Market) -> None:
+    for text in ("banana", "없는회사"):
+        with pytest.raises(NotStored) as told:
+            market.code(text)
+        assert "nearest" not in str(told.value)

@@ -24,7 +24,8 @@ WITH moment AS (
         string_agg(check_name || ' fails for ' || failing_rows, '; ' ORDER BY check_name)
             FILTER (NOT passed AND severity <> 'ERROR') AS odd
     FROM quality
-    WHERE table_name <> 'market_days'
+    -- These are of years, and no session of them can be missing.
+    WHERE table_name NOT IN ('market_days', 'adjustment_factors')
     GROUP BY table_name, trading_day
 ), calendar AS (
     SELECT
