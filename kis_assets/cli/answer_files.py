@@ -32,6 +32,9 @@ def write(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     kind = path.suffix.lower()
     if kind == ".xlsx" and len(rows) > _MOST:
         raise stop(f"{len(rows):,} rows are more than a sheet of Excel takes: write .parquet")
+    if path.is_dir():
+        raise stop(f"{path} is a folder: name a file")
+    path = path.resolve()  # what a link leads to is written, and the link stays
     if not path.parent.is_dir():
         raise stop(f"{path.parent} is no folder: make it first")
     # Beside its place, so that it can take it in one step.

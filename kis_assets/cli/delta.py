@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kis_assets.cli.common import app, settings_of, stop
+from kis_assets.cli.common import app, note, settings_of, stop
 
 
 @app.command()
@@ -28,7 +28,7 @@ def publish(
     if table is not None and table not in TABLES:
         raise stop(f"{table!r} is no table; there are {', '.join(TABLES)}")
     lake = open_lake(settings)
-    brought, differing = 0, list[str]()
+    brought, differing, beyond = 0, list[str](), list[str]()
     try:
         for name in [table] if table else TABLES:
             there = Published(lake, TABLES[name], settings.kis_lake_url)
@@ -38,14 +38,19 @@ def publish(
                 elif there.bring(unit):
                     brought += 1
                     typer.echo(f"{name} {unit} -> {there.address}")
+            beyond += [f"{name} {unit}" for unit in there.beyond()]
             if verify:
                 differing += [f"{name} {unit}" for unit in there.differing()]
             if not dry_run:
                 there.vacuum()
     except PublishError as error:
         raise stop(str(error), 1) from None
+    if beyond:
+        note(f"published, and in the lake no more: {', '.join(beyond)}")
     if differing:
         raise stop(f"other rows are published than are stored: {', '.join(differing)}", 1)
+    if verify and beyond:
+        raise stop("more is published than is stored", 1)
     if not dry_run:
         typer.echo(f"{brought} units published; the others did not change")
     if verify:

@@ -18,6 +18,9 @@ _WRITTEN = re.compile(
 """As TradingView and Google (KRX:005930), KRX itself (A005930) and Yahoo (005930.KS) write codes,
 and as a spreadsheet leaves them (5930)."""
 
+_ISIN = re.compile(r"KR7([0-9A-Z]{6})[0-9]{3}")
+"""Of a share or a fund: its code is in it."""
+
 _SECURITY_TYPES = {
     "FS": "foreign",
     "RT": "reit",
@@ -41,7 +44,7 @@ def is_stock_code(code: object) -> bool:
 
 
 def code_of(given: object) -> str | None:
-    """The code that is meant, however it is written: 005930, 5930, 005930.KS, KRX:005930, A005930.
+    """The code that is meant: 005930, 5930, 005930.KS, KRX:005930, A005930 or KR7005930003.
 
     None where it is no code; then it may be a name. Every code has a digit, which tells it from
     names of six letters.
@@ -51,7 +54,8 @@ def code_of(given: object) -> str | None:
         if isinstance(known, bool) or not hasattr(known, "__index__"):
             return None
         known = str(operator.index(known))
-    found = _WRITTEN.fullmatch(normalize("NFKC", known).strip().upper())
+    word = normalize("NFKC", known).strip().upper()
+    found = _ISIN.fullmatch(word) or _WRITTEN.fullmatch(word)
     if found is None or not any(map(str.isdigit, found[1])):
         return None
     return found[1].zfill(6)

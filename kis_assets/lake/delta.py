@@ -69,6 +69,18 @@ class Published:
         there = self._open()
         return [unit for unit in self._lake.units(self._table) if not self._has(there, unit)]
 
+    def beyond(self) -> list[str]:
+        """The storage units, such as `2026-03`, that are published and are not in the lake.
+
+        Raises:
+            PublishError: the storage fails.
+        """
+        there = self._open()
+        if there is None:
+            return []
+        here = {unit.partition("=")[2] for unit in self._lake.units(self._table)}
+        return sorted(part["unit"] for part in there.partitions() if part["unit"] not in here)
+
     def bring(self, unit: str) -> bool:
         """Publish the current rows of a unit, in place of those published before.
 
@@ -142,9 +154,9 @@ class Published:
 
     def _has(self, there: DeltaTable | None, unit: str) -> bool:
         version = self._lake.version(self._table, unit)
-        if version is None:  # every version is damaged or gone
-            return True
-        return there is not None and there.transaction_version(unit) == _number(version)
+        if there is None or version is None:
+            return False
+        return there.transaction_version(unit) == _number(version)
 
     def _rows(self, unit: str) -> tuple[str, pl.DataFrame]:
         """The newest version of a unit and its rows, which no writer may change in between."""
@@ -155,7 +167,9 @@ class Published:
                 rows = self._lake.scan(self._table, first=first, last=last).collect()
             except LakeError as error:
                 raise PublishError(str(error)) from None
-            if version is not None and version == self._lake.version(self._table, unit):
+            if version is None:
+                raise PublishError(f"{self._table.name} {unit}: no version of it can be read")
+            if version == self._lake.version(self._table, unit):
                 return version, rows
 
     def _make(self) -> DeltaTable:

@@ -309,3 +309,13 @@ def test_no_color_means_no_colour_and_no_style(
     plain = shown(NO_COLOR="1")
     assert plain
     assert not styled.search(plain)
+
+
+def test_a_file_takes_the_place_of_no_folder_and_of_no_link(stored: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.parquet" / "year=2025").mkdir(parents=True)
+    said = Said("sql", "SELECT 1 AS a", "--to", str(tmp_path / "rows.parquet"))
+    assert (said.status, "is a folder: name a file" in said.err) == (2, True)
+    (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
+    assert Said("sql", "SELECT 1 AS a", "--to", str(tmp_path / "link.csv")).status == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert "1" in (tmp_path / "real.csv").read_text(encoding="utf-8-sig")

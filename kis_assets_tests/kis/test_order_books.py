@@ -23,8 +23,9 @@ from kis_assets.kis.order_books import read_order_book
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.simulator.server.faults import When
 from kis_assets.sources.kis import KISDataSource
-from kis_assets.tables import ORDER_BOOKS
+from kis_assets.tables import ORDER_BOOKS, STOCK_MASTER
 from kis_assets_tests.conftest import OpenAt, simulator_of
+from kis_assets_tests.support.small_rows import frame
 
 SAMSUNG, HYNIX = "005930", "000660"
 PATH = "inquire-asking-price-exp-ccn"
@@ -411,6 +412,27 @@ def test_a_capture_of_which_most_is_empty_fails_its_check(
     whole = pl.concat([rows, four.with_columns(captured_at=pl.lit(NOON_UTC))])
     found = checks.captures_are_made_while_people_quote(span, whole.lazy())
     assert found.collect().height == fails
+
+
+def test_halted_stocks_are_no_sign_of_a_closed_market(at: OpenAt, tmp_path: Any) -> None:
+    lake = Lake(tmp_path / "kis", source="kis")
+    book = capture(at(TEN), SAMSUNG).rows
+    empty = book.with_columns(
+        stock_code=pl.lit("000660"),
+        ask_price_1=pl.lit(None, pl.Int64),
+        bid_price_1=pl.lit(None, pl.Int64),
+    )
+    rows = pl.concat([book, empty, empty.with_columns(stock_code=pl.lit("005380"))])
+    check = checks.captures_are_made_while_people_quote
+    assert check(span_of(lake), rows.lazy()).collect().height == 2
+    masters = [
+        {"trading_day": DAY, "stock_code": code, "stock_name": code, "market": "KOSPI",
+         "isin": f"KR7{code}003", "security_group": "ST", "security_type": "common",
+         "is_halted": code != SAMSUNG, "listed_shares": 1}
+        for code in ("000660", "005380", SAMSUNG)
+    ]  # fmt: skip
+    lake.replace(STOCK_MASTER, Scope(DAY, DAY), frame(STOCK_MASTER, *masters, source="kis"))
+    assert check(span_of(lake), rows.lazy()).collect().is_empty()
 
 
 @pytest.mark.parametrize("phase", [{"market_phase": "00"}, {"vi_code": "Y"}])

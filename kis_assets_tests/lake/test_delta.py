@@ -216,6 +216,38 @@ def test_rows_that_were_changed_there_are_found(lake: Lake, tmp_path: Path) -> N
     assert (there.behind(), there.differing()) == ([], [unit])
 
 
+def test_what_is_published_and_stored_no_more_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path / "data" / "mock", source="mock")
+    table = DAILY_CANDLES
+    for day in (DAY, date(2026, 4, 1)):
+        lake.replace(table, Scope.month(day), rows(table, day, ["005930"]))
+    monkeypatch.setenv("KIS_LAKE_URL", str(tmp_path / "there"))
+    assert CliRunner().invoke(app, ["publish"]).exit_code == 0
+    for part in ("versions", "parquet"):
+        for path in (lake.folder / part / table.name).glob("month=2026-04*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    told = CliRunner().invoke(app, ["publish", "--dry-run"])
+    assert "in the lake no more: daily_candles 2026-04" in told.stderr
+    told = CliRunner().invoke(app, ["publish", "--verify"])
+    assert (told.exit_code, "more is published than is stored" in told.stderr) == (1, True)
+
+
+def test_a_unit_of_which_no_version_can_be_read_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path / "data" / "mock", source="mock")
+    lake.replace(DAILY_CANDLES, Scope.month(DAY), rows(DAILY_CANDLES, DAY, ["005930"]))
+    for path in (lake.folder / "versions" / "daily_candles").rglob("*.parquet"):
+        path.chmod(0o600)
+        path.write_bytes(b"garbage")
+    monkeypatch.setenv("KIS_LAKE_URL", str(tmp_path / "there"))
+    told = CliRunner().invoke(app, ["publish", "daily_candles"])
+    assert told.exit_code == 1
+    assert "daily_candles" in told.stderr
+
+
 # Columns
 
 

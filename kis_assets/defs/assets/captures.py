@@ -66,13 +66,16 @@ def _capture(
         stocks = universe.of_day(kis, lake.lake, day)
         ask = fetch(kis.tables)
         are_books = "ask_price_1" in table.schema
-        if are_books and session_at(day, captured_at, venue) == "closed":
+        session_now = session_at(day, captured_at, venue) if are_books else ""
+        if session_now == "closed":
             # Few requests tell: whether KIS shows books after the last trade is not documented.
-            few = ask(stocks.head(_ASKED_FIRST), day, captured_at, _unseen)
-            _refuse_empty(few, captured_at, venue)
+            # A halted stock has none at any time.
+            few = stocks.sort("is_halted").head(_ASKED_FIRST)
+            _refuse_empty(ask(few, day, captured_at, _unseen), captured_at, venue)
         foretell(context, kis, table, stocks)
         fetched = ask(stocks, day, captured_at, logged(context.log.info, kis.listener))
-        if are_books:
+        # While people quote, a universe of halted stocks may have no quotes either.
+        if session_now in ("closed", "closing_price"):
             _refuse_empty(fetched, captured_at, venue)
         if "price" in table.schema:
             kis.source.keep_prices(fetched.rows, captured_at)

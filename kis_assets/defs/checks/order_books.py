@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from kis_assets.defs.checks.check import Window
-from kis_assets.tables import LEVELS
+from kis_assets.tables import LEVELS, STOCK_MASTER
 
 KEY = ("trading_day", "captured_at", "stock_code")
 _PLACES = range(1, LEVELS + 1)
@@ -18,14 +18,15 @@ def is_quoted() -> pl.Expr:
     return pl.col("ask_price_1").is_not_null() | pl.col("bid_price_1").is_not_null()
 
 
-def captures_are_made_while_people_quote(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """At least half of the books of a capture have an ask or a bid.
+def captures_are_made_while_people_quote(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """At least half of the books of a capture have an ask or a bid, halted stocks apart.
 
-    Halted stocks have none. Where most have none, the market was closed, and the capture says
-    nothing.
+    Where most have none, the market was closed, and the capture says nothing.
     """
+    halted = window.rows(STOCK_MASTER).filter("is_halted").select("stock_code", "trading_day")
+    traded = rows.join(halted, on=["stock_code", "trading_day"], how="anti")
     quoted = is_quoted().mean().over("captured_at")
-    return rows.filter(~is_quoted() & (quoted < 0.5)).select(*KEY, "session")
+    return traded.filter(~is_quoted() & (quoted < 0.5)).select(*KEY, "session")
 
 
 def _steps(side: str, what: str) -> list[tuple[str, str]]:
