@@ -263,6 +263,26 @@ def test_facts_are_of_adjusted_prices_and_of_the_newest_sessions(
     assert row["candle_day"] == TODAY
 
 
+def test_sessions_that_are_not_stored_count_and_nothing_before_them_does(
+    lake: Lake, market: Market
+) -> None:
+    """The month between two stored ones is missing: 20 stored days ago is no 20 sessions ago."""
+    newest = calendar.trading_days(date(2026, 3, 3), TODAY)
+    before = calendar.trading_days(date(2026, 1, 5), date(2026, 1, 30))
+    put(lake, DAILY_CANDLES, *(candle(day, 50, 90, 40, 50) for day in before),
+        *(candle(day, 10, 12, 9, 10) for day in newest))  # fmt: skip
+    year = map(calendar.ordinary_session, calendar.trading_days(newest[0].replace(month=1), TODAY))
+    lake.replace(MARKET_DAYS, Scope.year(TODAY), frame(MARKET_DAYS, *(
+        {"day": it.day, "is_open": True, "known_from": "computed", "opens_at": it.opens_at,
+         "closes_at": it.closes_at} for it in year
+    )))  # fmt: skip
+    (row,) = market.screen(f"stock_code = '{A}'").to_dicts()
+    assert row["return_5d"] == pytest.approx(0)
+    assert (row["return_20d"], row["week52_high"], row["week52_low"]) == (None, 12, 9)
+    with pytest.warns(NotStoredWarning, match=r"a split in 2026-02 would not be known.*backfill"):
+        market.daily_candles(A, "2026-01-05", "2026-01-30", adjusted=True)
+
+
 def test_a_screen_is_sql_over_the_facts(lake: Lake, market: Market) -> None:
     put_history(lake)
     found = market.screen("return_20d > 10 -- much", columns="stock_code, return_20d")

@@ -214,6 +214,17 @@ class StoredRows:
         if wanted is None and clock == "trading_day":
             self._warn_of_survivors(table, units, first)
         _tell_absent(table, absent, is_all=False)
+        if view.endswith("_adjusted") or view == "total_return":
+            self._warn_of_gaps(table, units, first)
+
+    def _warn_of_gaps(self, table: str, units: list[str], first: date | None) -> None:
+        """Say so where a split could lie in a month between the rows and the newest stored one."""
+        gaps = missing(table, units, first or date.fromisoformat(f"{units[0]}-01"), None)
+        if gaps:
+            tell(
+                f"a split in {spans(gaps)} would not be known, since no {table} of it are stored: "
+                f"adjusted prices before it may be wrong; {queries.remedy(table, gaps)}"
+            )
 
     def _warn_of_survivors(self, table: str, units: list[str], first: date | None) -> None:
         """Say so where nobody knows which stocks were listed when a frame of all begins."""

@@ -6,6 +6,7 @@ would come out as it is stays as it is.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -161,7 +162,7 @@ def _write(path: Path, content: bytes, made: Made) -> None:
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
     # No fsync for thousands of files: what a crash takes is made again.
-    aside = path.with_name(f"{path.name}.new")
+    aside = path.with_name(f"{path.name}.{os.getpid()}.new")
     aside.write_bytes(content)
     aside.replace(path)
     made.written += 1

@@ -1,6 +1,7 @@
 -- What is known of each listed stock today, one row a stock: the columns to screen by. Prices are
 -- the newest stored, returns and extremes are of adjusted closes, flows are of the newest sessions of
--- which they are published, statements the newest annual ones. What is not stored is null.
+-- which they are published, statements the newest annual ones. What is not stored is null: of
+-- candles the sessions count that lie before the newest one without a gap.
 --
 -- stock_code, stock_name: as in stock_master
 -- english_name: as in stock_info
@@ -17,7 +18,8 @@
 -- return_5d, return_20d, return_60d, return_252d: Return over so many sessions, adjusted [%]
 -- trading_value_20d: Mean value traded a day in 20 sessions [KRW]
 -- volume_ratio: Volume of the newest day over the mean of the 20 sessions before
--- week52_high, week52_low: Highest and lowest adjusted price of 252 sessions with a trade [KRW]
+-- week52_high, week52_low: Highest and lowest adjusted price of 252 sessions, or of those that are
+--     stored; days without a trade apart [KRW]
 -- from_high: Newest close over week52_high, less 1 [%]
 -- per, pbr, eps, bps, foreign_rate: as in valuations
 -- dividend_yield: Cash dividends of 365 days over the price (배당수익률) [%]
@@ -29,9 +31,27 @@
 -- candle_day: The newest day of the candles
 -- flow_day: The newest day of the flows
 
-WITH sessions AS (
-    SELECT trading_day, row_number() OVER (ORDER BY trading_day DESC) - 1 AS ago
-    FROM (SELECT DISTINCT trading_day FROM recent_daily_candles())
+WITH stored AS (
+    SELECT DISTINCT trading_day FROM recent_daily_candles()
+), counted AS (
+    SELECT
+        trading_day,
+        row_number() OVER (ORDER BY trading_day DESC) - 1 AS ago,
+        trading_day IN (FROM stored) AS is_stored
+    FROM (
+        FROM stored
+        UNION
+        SELECT day
+        FROM market_days
+        WHERE is_open
+            AND day > (SELECT min(trading_day) FROM stored)
+            AND day < (SELECT max(trading_day) FROM stored)
+    )
+), sessions AS (
+    -- A split in a gap is not known, so what lies before it cannot be compared.
+    SELECT trading_day, ago
+    FROM counted
+    WHERE ago < (SELECT coalesce(min(ago) FILTER (NOT is_stored), 10_000) FROM counted)
 ), days AS (
     SELECT
         candles.stock_code,
