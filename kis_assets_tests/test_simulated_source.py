@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +13,7 @@ from kis_assets import Market
 from kis_assets.cli import app
 from kis_assets.exchange import venues
 from kis_assets.exchange.venues import Venue
+from kis_assets.security import hosts
 from kis_assets.settings import Settings
 from kis_assets.simulator.server.http import serve
 from kis_assets.simulator.server.server import Simulator
@@ -23,15 +25,50 @@ HERE = "http://127.0.0.1:9443"
 KEYS = {"data_source_type": "kis", "kis_app_key": "k" * 36, "kis_app_secret": "s" * 180}
 
 
-@pytest.mark.parametrize("url", [HERE, "http://localhost:9443", "http://[::1]:9443"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.1", "127.1", "127.0.0.1.", "2130706433", "0x7f.1", "0177.0.0.1", "0.0.0.0", "0"),
+        *("[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::ffff:0.0.0.0]"),
+        *("localhost", "LocalHost.", "foo.localhost", "localhost.localdomain", "ip6-localhost"),
+        *("ip6-loopback", "box", "BOX", "box.corp", "box.local"),
+    ],
+)
 @pytest.mark.parametrize(
     "name", ["kis_api_base_url_virtual", "kis_ws_url_virtual", "kis_master_base_url"]
 )
-def test_whatever_this_machine_serves_is_called_simulated(name: str, url: str) -> None:
-    address = url.replace("http", "ws") if "_ws_" in name else url
+def test_whatever_this_machine_serves_is_called_simulated(
+    monkeypatch: pytest.MonkeyPatch, name: str, host: str
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "Box.corp")
+    monkeypatch.setattr(hosts, "check_credentials", lambda *_: None)
+    address = f"{'ws' if '_ws_' in name else 'http'}://{host}:9443"
     settings = Settings.load(**KEYS, **{name: address})
     assert (settings.source_type, settings.source_name) == ("kis", "simulated_kis")
     assert settings.source_dir == Path("data/simulated_kis").absolute()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *(
+            "new.real.download.dws.co.kr",
+            "8.8.8.8",
+            "128.0.0.1",
+            "[::ffff:8.8.8.8]",
+            "[2001:db8::1]",
+        ),
+        *("127.0.0.1.example", "localhost.example", "notlocalhost", "box.example", "my.box.corp"),
+    ],
+)
+def test_what_another_machine_serves_is_not(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "box.corp")
+    assert Settings.load(**KEYS, kis_master_base_url=f"https://{host}").source_name == "kis"
+
+
+def test_a_machine_without_a_name_is_not_every_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "")
+    assert Settings.load(**KEYS).source_name == "kis"
 
 
 def test_naming_this_machine_as_trusted_makes_it_no_kis(monkeypatch: pytest.MonkeyPatch) -> None:

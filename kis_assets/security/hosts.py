@@ -8,8 +8,9 @@ credentials go to KIS and KRX over https, or to this machine; whatever else is m
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Collection, Mapping
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 KIS_DOMAINS = ("koreainvestment.com", "dws.co.kr")
@@ -23,6 +24,8 @@ _NEVER_IN_A_FILE = re.compile(
 """What decides who is trusted and which code runs. `dagster dev` gives `.env` to its processes."""
 Sent = ("REDIS_URL", "KIS_FAILURE_WEBHOOK_URL", "KIS_MASTER_BASE_URL")
 """Addresses that Dagster, which expands `${...}`, could make others of."""
+_HERE = ("localhost.localdomain", "ip6-localhost", "ip6-loopback")
+"""What systems call this machine in their `/etc/hosts`, beside `localhost`."""
 _PROXY = re.compile(r"(https?|wss?|all)_proxy", re.IGNORECASE)
 
 
@@ -31,11 +34,33 @@ class Untrusted(ValueError):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine itself."""
+    """Whether a host is certainly this machine itself, so that a key may be sent to it."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
         return host.lower().rstrip(".") == "localhost"
+
+
+def may_be_here(host: str) -> bool:
+    """Whether a host may be this machine, by any of its names; asks no DNS.
+
+    It is more than `is_loopback`: DNS may give `x.localhost` or the machine's own name to another
+    one, so no key is sent there, but what answers is not taken for KIS either.
+    """
+    name = host.lower().rstrip(".")
+    try:
+        address = ip_address(name)
+    except ValueError:
+        try:  # 127.1, 2130706433 and 0x7f.1 are addresses to whoever connects
+            address = ip_address(socket.inet_aton(name))
+        except OSError:
+            own = socket.gethostname().lower()
+            short = own.partition(".")[0]
+            names = (*_HERE, own, short, f"{short}.local", f"{short}.localdomain")
+            return is_of(name, ("localhost",)) or (name != "" and name in names)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return address.is_loopback or address.is_unspecified
 
 
 def is_of(host: str, domains: Collection[str]) -> bool:
@@ -62,14 +87,14 @@ def check_file(path: object, variables: Mapping[str, str], trusted: Collection[s
             check_host(f"{name} in {path}", value if "://" in value else f"http://{value}", trusted)
 
 
-def check_host(what: str, url: str, trusted: Collection[str]) -> None:
-    """Refuse an address that is neither this machine nor trusted by the environment.
+def check_host(what: str, url: str, trusted: Collection[str], own: Collection[str] = ()) -> None:
+    """Refuse an address that is not this machine, of its own domains or trusted by the environment.
 
     Raises:
         Untrusted: it is another one.
     """
     host = urlsplit(url).hostname or ""
-    if host and not is_loopback(host) and host not in trusted:
+    if host and not is_loopback(host) and host not in trusted and not is_of(host, own):
         raise Untrusted(f"{what} names the host {host}: {_permission(host)}")
 
 

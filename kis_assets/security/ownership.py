@@ -115,9 +115,29 @@ def _take(path: Path, found: os.stat_result, mode: int) -> None:
 
 
 def is_own(path: Path) -> bool:
-    """Whether a file or folder is this user's, and not everybody may write to it."""
+    """Whether a file or folder is this user's, and nobody else may write to it."""
     found = path.stat()
-    return not HAS_OWNERS or (found.st_uid == os.geteuid() and not found.st_mode & stat.S_IWOTH)
+    if not HAS_OWNERS:
+        return True
+    if found.st_uid != os.geteuid() or found.st_mode & stat.S_IWOTH:
+        return False
+    return not found.st_mode & stat.S_IWGRP or _is_private(found.st_gid)
+
+
+def _is_private(gid: int) -> bool:
+    """Whether a group is the one that many systems give each user, and has nobody else in it.
+
+    There the umask is 002: whatever the user makes, that group may write to.
+    """
+    import grp
+    import pwd
+
+    try:
+        me, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(gid)
+    except KeyError:
+        return False
+    is_named_so = gid == me.pw_gid and group.gr_name == me.pw_name
+    return is_named_so and set(group.gr_mem) <= {me.pw_name}
 
 
 def is_refused(error: BaseException) -> bool:

@@ -110,15 +110,17 @@ def start_folder() -> Path:
 def _is_project(folder: Path) -> bool:
     """Whether a folder is where somebody uses this program: by `.env`, by a description, by rows.
 
-    A folder that others may write to could hold anybody's `.env`.
+    What others may write to could be anybody's: the folder, its `.env`, and what marks it.
     """
     try:
-        if not is_own(folder):
+        file = folder / ".env"
+        if not is_own(folder) or (file.exists() and not is_own(file)):
             return False
-        if any(path.is_file() for path in folder.glob("data/*/market.duckdb")):
-            return True
-        texts = (folder / name for name in (".env", *_DESCRIBED))
-        return any(is_own(path) and _OURS.search(text_of(path)) for path in texts if path.exists())
+        for path in folder.glob("data/*/market.duckdb"):
+            if path.is_file() and all(map(is_own, (path, *path.parents[:2]))):
+                return True
+        texts = (file, *(folder / name for name in _DESCRIBED))
+        return any(path.exists() and is_own(path) and _OURS.search(text_of(path)) for path in texts)
     except (OSError, ValueError):
         return False
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue
 from kis_assets.security import hosts
 from kis_assets.security.text_input import start_folder
@@ -74,10 +75,19 @@ def check_agreement(settings: Settings) -> None:
                     f"KIS_REPLAY_AT is for replays and refused with KIS's own host {host}: "
                     f"point {name.upper()} at a simulator or unset KIS_REPLAY_AT"
                 )
+    if settings.kis_first_day is not None:
+        now = calendar.now()
+        today = max(now, settings.kis_replay_at or now).astimezone(calendar.SEOUL).date()
+        if settings.kis_first_day > today:
+            raise ValueError(
+                f"KIS_FIRST_DAY={settings.kis_first_day} lies in the future: it is {today} in Seoul"
+            )
 
 
 def check_trust(settings: Settings, file: Path, written: Mapping[str, str]) -> None:
-    """Refuse to send credentials to strangers; see `kis_assets.security.hosts`.
+    """Refuse to send credentials to strangers, or to take their rows for KIS's.
+
+    See `kis_assets.security.hosts`.
 
     Args:
         settings: those in use.
@@ -85,7 +95,7 @@ def check_trust(settings: Settings, file: Path, written: Mapping[str, str]) -> N
         written: what it says.
 
     Raises:
-        Untrusted: they would be sent there.
+        Untrusted: one would be asked.
     """
     trusted = settings.kis_trusted_hosts
     hosts.check_file(file, written, trusted)
@@ -94,6 +104,9 @@ def check_trust(settings: Settings, file: Path, written: Mapping[str, str]) -> N
         # Dagster may have given `.env` to this process: then it stands in the environment too.
         if name in named and (secret := getattr(settings, name)):
             hosts.check_host(f"{name.upper()} in {file}", secret.get_secret_value(), trusted)
+    if "kis_master_base_url" in named:  # no key is sent there, but its rows are taken for KIS's
+        what, url = f"KIS_MASTER_BASE_URL in {file}", settings.kis_master_base_url
+        hosts.check_host(what, url, trusted, hosts.KIS_DOMAINS)
     if settings.kis_app_key.get_secret_value() and settings.source_type == "kis":
         for name in ("kis_api_base_url", "kis_ws_url"):
             variable = f"{name}_{settings.environment}"

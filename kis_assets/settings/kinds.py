@@ -252,6 +252,13 @@ def _day(value: object) -> object:
         raise ValueError("must be a day such as 2026-03-17") from None
 
 
-Day = Annotated[date, BeforeValidator(_day)]
+def _in_calendar(day: date) -> date:
+    first, last = calendar.FIRST_DAY, calendar.LAST_DAY
+    if not first <= day <= last:
+        raise ValueError(f"must lie from {first} to {last}: the KRX calendar goes no further")
+    return day
+
+
+Day = Annotated[date, BeforeValidator(_day), AfterValidator(_in_calendar)]
 MinutesOfAnHour = Annotated[int, AfterValidator(_of_an_hour)]
 Moment = Annotated[datetime, AfterValidator(_moment)]

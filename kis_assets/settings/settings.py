@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from kis_assets.exchange import calendar, venues
-from kis_assets.security.hosts import Untrusted, is_loopback
+from kis_assets.security.hosts import Untrusted, may_be_here
 from kis_assets.security.redaction import remember
 from kis_assets.security.text_input import expanded
 from kis_assets.settings import kinds
@@ -224,7 +224,7 @@ class Settings(BaseModel):
             "krx": (self.krx_api_base_url,),
             "kis": (self.base_url, self.ws_url, self.kis_master_base_url),
         }[source_type]
-        is_here = any(is_loopback(urlsplit(url).hostname or "") for url in asked)
+        is_here = any(may_be_here(urlsplit(url).hostname or "") for url in asked)
         return f"{venues.SIMULATED}{source_type}" if is_here else source_type
 
     @property

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -93,6 +93,21 @@ def test_a_setting_that_is_no_day_is_named() -> None:
     for word in ("yesterday", "1700000000"):
         with pytest.raises(SettingsError, match=r"KIS_FIRST_DAY=\w+: must be a day such as 2026-"):
             Settings.load(kis_first_day=word)
+
+
+def test_a_setting_lies_not_in_the_future_of_the_clock_or_of_a_replay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A replay of the past does not refuse what is right without it."""
+    morning = datetime(2026, 3, 17, 0, 30, tzinfo=calendar.SEOUL)
+    monkeypatch.setattr(calendar, "now", lambda: morning)
+    assert Settings.load(kis_first_day=TODAY).kis_first_day == TODAY
+    past, ahead = datetime(2026, 1, 5, tzinfo=calendar.SEOUL), datetime(2026, 3, 17, 15, tzinfo=UTC)
+    assert Settings.load(kis_first_day=TODAY, kis_replay_at=past).kis_first_day == TODAY
+    tomorrow = TODAY + timedelta(days=1)
+    with pytest.raises(SettingsError, match="KIS_FIRST_DAY=2026-03-18 lies in the future"):
+        Settings.load(kis_first_day=tomorrow)
+    assert Settings.load(kis_first_day=tomorrow, kis_replay_at=ahead).kis_first_day == tomorrow
 
 
 def test_minutes_begin_where_kis_still_has_them(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date, datetime, timedelta
 
 import dagster as dg
@@ -12,10 +13,17 @@ from kis_assets.defs.assets.market_days import computed_days
 from kis_assets.defs.checks.freshness import NAME
 from kis_assets.defs.jobs import JOBS
 from kis_assets.exchange import calendar
-from kis_assets.lake.lake import Scope
+from kis_assets.lake.lake import Lake, Scope
 from kis_assets.lake.quality import account, record
-from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS, ORDER_BOOKS, PRICE_SNAPSHOTS, Table
-from kis_assets_tests.support.in_process import lake
+from kis_assets.tables import (
+    DAILY_CANDLES,
+    KRX_DAILY,
+    MARKET_DAYS,
+    ORDER_BOOKS,
+    PRICE_SNAPSHOTS,
+    Table,
+)
+from kis_assets_tests.support.in_process import lake, set_source
 
 FRIDAY, MONDAY = date(2026, 5, 22), date(2026, 5, 25)
 """The Monday is Buddha's Birthday, observed: KRX is closed."""
@@ -72,6 +80,19 @@ def test_a_table_that_nobody_stores_is_not_judged(monkeypatch: pytest.MonkeyPatc
     at(monkeypatch, FRIDAY, 23)
     stored(PRICE_SNAPSHOTS, FRIDAY)
     assert set(verdicts()) == {"price_snapshots"}
+
+
+@pytest.mark.parametrize("name", ["krx", "simulated_krx"])
+def test_figures_of_krx_are_judged_where_they_are_stored(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    at(monkeypatch, FRIDAY, 23)
+    if name != "krx":
+        now = datetime.fromisoformat(os.environ["KIS_REPLAY_AT"])
+        set_source("http://127.0.0.1:9", monkeypatch, now)
+    of_krx = Lake(lake().folder.with_name(name), source=name)
+    record(of_krx, KRX_DAILY, [account({FRIDAY - timedelta(days=1): 5}, {}, {})])
+    assert "krx_daily" in verdicts()
 
 
 def test_no_run_that_makes_a_table_judges_others() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -93,6 +94,41 @@ def test_a_folder_or_a_file_that_others_may_write_is_passed_by(tmp_path: Path, b
         assert start_folder() == below
         path.chmod(mode)
     assert start_folder() == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("group", "members", "is_private"),
+    [("me", [], True), ("me", ["me"], True), ("me", ["me", "you"], False), ("team", [], False)],
+)
+@pytest.mark.parametrize("is_folder", [True, False], ids=["folder", "file"])
+def test_a_group_may_write_only_where_it_is_the_users_alone(
+    tmp_path: Path,
+    below: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    group: str,
+    members: list[str],
+    is_private: bool,
+    is_folder: bool,
+) -> None:
+    file = put(tmp_path, ".env")
+    path = tmp_path if is_folder else file
+    path.chmod(path.stat().st_mode | 0o020)
+    me = SimpleNamespace(pw_name="me", pw_gid=path.stat().st_gid)
+    monkeypatch.setattr("pwd.getpwuid", lambda _: me)
+    monkeypatch.setattr("grp.getgrgid", lambda _: SimpleNamespace(gr_name=group, gr_mem=members))
+    assert start_folder() == (tmp_path if is_private else below)
+
+
+@pytest.mark.parametrize("name", MARKS)
+@pytest.mark.parametrize("whose", [".env", "mark", "folder of the mark"])
+def test_an_env_or_a_mark_of_another_makes_it_no_folder_of_ones_own(
+    tmp_path: Path, below: Path, name: str, whose: str
+) -> None:
+    mark = put(tmp_path, name)
+    others = {"mark": mark, "folder of the mark": mark.parent}.get(whose) or put(tmp_path, ".env")
+    assert start_folder() == tmp_path
+    others.chmod(others.stat().st_mode | 0o002)
+    assert start_folder() == below
 
 
 def test_a_folder_of_another_user_is_passed_by(

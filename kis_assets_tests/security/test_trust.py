@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import duckdb
@@ -47,6 +48,9 @@ def write(*lines: str) -> None:
         "https://localhost.evil.example",
         "https://2130706433",
         "https://0.0.0.0",
+        # This machine answers for these, or whom DNS names: nobody can know without asking it.
+        "https://foo.localhost",
+        f"https://{socket.gethostname().lower()}",
         "https://[::ffff:8.8.8.8]",
         "http://openapi.koreainvestment.com:9443",
     ],
@@ -166,6 +170,8 @@ def test_without_a_key_nothing_is_sent_and_nothing_refused(monkeypatch: pytest.M
         "redis_url=redis://evil.example:6379",
         "kis_failure_webhook_url=https://evil.example/x",
         "KIS_FAILURE_WEBHOOK_URL=https://evil.example/hook",
+        "KIS_MASTER_BASE_URL=http://evil.example",
+        "kis_master_base_url=https://evil.example",
         "HTTPS_PROXY=http://evil.example:3128",
         "https_proxy=evil.example:3128",
         "ALL_PROXY=socks5://evil.example",
@@ -183,6 +189,24 @@ def test_a_file_leads_no_other_traffic_to_strangers(
         Settings.load()
     monkeypatch.setenv("KIS_TRUSTED_HOSTS", "evil.example")
     Settings.load()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://new.real.download.dws.co.kr", "https://x.koreainvestment.com", "http://localhost:80"],
+)
+def test_a_file_may_lead_master_files_to_kis_and_to_this_machine(url: str) -> None:
+    write(f"KIS_MASTER_BASE_URL={url}")
+    assert Settings.load().kis_master_base_url == url
+
+
+@pytest.mark.parametrize(
+    "url", ["https://dws.co.kr.evil.example", "https://foo.localhost", "https://data.krx.co.kr"]
+)
+def test_a_file_leads_master_files_nowhere_else(url: str) -> None:
+    write(f"KIS_MASTER_BASE_URL={url}")
+    with pytest.raises(SettingsError, match=r"KIS_MASTER_BASE_URL in .*\.env names the host"):
+        Settings.load()
 
 
 @pytest.mark.parametrize("line", ["REDIS_URL=redis:///0?host=evil.example", "REDIS_URL=redis:///0"])
@@ -217,6 +241,7 @@ def test_what_the_environment_says_itself_is_taken(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("REDIS_URL", "redis://cache.corp:6379")
     monkeypatch.setenv("KIS_FAILURE_WEBHOOK_URL", "https://chat.corp/hook")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.corp:3128")
+    monkeypatch.setenv("KIS_MASTER_BASE_URL", "http://mirror.corp")
     Settings.load()
 
 

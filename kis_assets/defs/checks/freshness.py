@@ -9,6 +9,7 @@ import dagster as dg
 
 from kis_assets.defs.checks.registry import LISTED
 from kis_assets.defs.resources import LakeResource, plain_failures
+from kis_assets.exchange import venues
 from kis_assets.lake.lake import Lake
 from kis_assets.tables import Table
 
@@ -47,7 +48,8 @@ def freshness_checks(
     wanted = set(context.selected_asset_check_keys)
     with plain_failures():
         own = lake.lake
-        beside = Lake(own.folder.parent / "krx", source="krx", replay_at=own.replay_at)
+        name = venues.krx_beside(own.source)
+        beside = Lake(own.folder.with_name(name), source=name, replay_at=own.replay_at)
         for mine, is_krx in ((own, False), (beside, True)):
             tables = [
                 it for it in JUDGED if key_of(it) in wanted and is_krx == (it.own_source == "krx")
