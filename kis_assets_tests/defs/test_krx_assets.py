@@ -223,7 +223,7 @@ def test_a_run_with_krx_takes_the_newest_day_that_is_published(
 def test_a_run_with_krx_stores_what_krx_has(krx_is_the_source: Simulator) -> None:
     done = type_in("run", "--source", "krx")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "KRX Open API" in done.stdout
+    assert "SIMULATED" in done.stdout
     assert set(stored(KRX_DAILY)["trading_day"]) == {DAY}
     assert stored(DAILY_CANDLES)["trading_day"].max() == DAY
 
