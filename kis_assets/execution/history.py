@@ -37,7 +37,7 @@ from dagster_shared.error import SerializableErrorInfo
 from dagster_shared.record import copy
 
 from kis_assets import definitions
-from kis_assets.defs.orphans import SOURCE
+from kis_assets.defs.orphans import SOURCE, process_tag
 from kis_assets.errors import KISError
 from kis_assets.settings import Settings
 from kis_assets.tables import TABLES
@@ -96,7 +96,9 @@ def execute(
         # That the console is silent is true of here, and not of a run that the UI starts again.
         silent = copy(run, run_config=_SILENT)
         events = execute_run_iterator(InMemoryJob(here), silent, instance)
+        is_interrupted = False
         for event in events:
+            is_interrupted |= interruption(event) is not None
             if interruption(event) and event.is_step_failure:
                 instance.report_run_canceling(run)
             elif interruption(event) and event.is_job_failure:
@@ -105,7 +107,7 @@ def execute(
             # Dagster keeps a signal until the next step begins, and forgets it after the last.
             if check_captured_interrupt():
                 raise KeyboardInterrupt
-            if not interruption(event) and _is_canceled(instance, run_id):
+            if not is_interrupted and _is_canceled(instance, run_id):
                 raise Canceled
     except (KeyboardInterrupt, GeneratorExit):
         _cancel(instance, run_id, events)
@@ -233,12 +235,13 @@ def backfill(
     job = job_of(table)
     has_partitions = job.name != IMPLICIT_ASSET_JOB_NAME
     name = partition_set_snap_name_for_job_name(job.name)
+    backfill_id = make_new_backfill_id()
     recorded = PartitionBackfill(
-        make_new_backfill_id(),
+        backfill_id,
         # "All runs are asked for": with REQUESTED, Dagster's daemon would start them as well.
         BulkActionStatus.COMPLETED,
         from_failure=False,
-        tags=tags_of(table, settings),
+        tags=tags_of(table, settings) | process_tag(instance, backfill_id),
         backfill_timestamp=time.time(),
         asset_selection=[dg.AssetKey(table)],
         partition_set_origin=RemotePartitionSetOrigin(
@@ -248,7 +251,7 @@ def backfill(
         else None,
         partition_names=partitions,
     )
-    at_work = Backfill(instance, recorded.backfill_id)
+    at_work = Backfill(instance, backfill_id)
     status = BulkActionStatus.CANCELED
     try:
         instance.add_backfill(recorded)
@@ -261,7 +264,7 @@ def backfill(
         recorded = recorded.with_error(why)
         raise
     finally:
-        if instance.get_backfill(recorded.backfill_id):
+        if instance.get_backfill(backfill_id):
             ended = recorded.with_status(status).with_end_timestamp(time.time())
             instance.update_backfill(ended)
 

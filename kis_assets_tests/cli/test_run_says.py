@@ -85,6 +85,18 @@ def test_a_backfill_that_is_canceled_in_the_ui_says_so(
     assert "stopped at 2025-11-01 (canceled in the UI): 0 of 2 partitions" in said.err
 
 
+def test_a_run_that_is_canceled_in_the_ui_says_so(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def canceled(*_: Any, **__: Any) -> None:
+        raise Canceled
+
+    monkeypatch.setattr("kis_assets.execution.runner.materialize", canceled)
+    said = Said("run", "--table", "market_days")
+    assert said.status == 1
+    assert "Canceled in the UI at market_days" in said.out
+
+
 def test_the_bar_of_a_backfill_does_not_go_back_when_checks_begin(
     written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
