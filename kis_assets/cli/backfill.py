@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Sized
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -127,7 +128,7 @@ def _run(plan: Plan, settings: Settings, home: Path, as_json: bool) -> None:
 
     from kis_assets.defs.resources import open_lake
     from kis_assets.errors import KISError
-    from kis_assets.execution import backfill
+    from kis_assets.execution import backfill, history
     from kis_assets.execution.dagster_home import in_process
 
     console = output.console(stderr=as_json)
@@ -158,16 +159,22 @@ def _run(plan: Plan, settings: Settings, home: Path, as_json: bool) -> None:
         before = max(before, completed)
 
     try:
-        with bar, in_process(home) as instance:
-            for outcome in backfill.run(
-                plan, settings, instance, starting=starting, progress=progress
-            ):
+        with (
+            bar,
+            in_process(home) as instance,
+            closing(
+                backfill.run(plan, settings, instance, starting=starting, progress=progress)
+            ) as outcomes,
+        ):
+            for outcome in outcomes:
                 if outcome.error:
                     failed[outcome.partition] = outcome.error
                     bar.console.print(f"{outcome.partition}: {outcome.error}", markup=False)
                 else:
                     done.append(outcome.partition)
                 bar.update(task, done=len(done))
+    except history.Canceled:
+        stopped = "canceled in the UI"
     except KeyboardInterrupt:
         stopped = "interrupted"
     except KISError as error:

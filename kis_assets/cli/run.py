@@ -68,7 +68,7 @@ def run(
 
         definitions.load()  # before what loads Polars
         from kis_assets.defs.resources import open_lake
-        from kis_assets.execution import runner
+        from kis_assets.execution import history, runner
         from kis_assets.execution.dagster_home import in_process
         from kis_assets.tables import usual
     try:
@@ -104,11 +104,13 @@ def run(
                 progress=bar.advance,
                 ended=bar.ended,
             )
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as why:
+            is_canceled = isinstance(why, history.Canceled)
             bar.console.print(
-                f"Interrupted at {begun[-1]}. What is stored stays; the same command goes on."
+                f"{'Canceled in the UI' if is_canceled else 'Interrupted'} at {begun[-1]}. What is "
+                "stored stays; the same command goes on."
             )
-            raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(1 if is_canceled else INTERRUPTED) from None
     maintain(console, lake)
     _show(console, outcomes, settings, time.monotonic() - started)
     if any(outcome.error or _broken(outcome) for outcome in outcomes):

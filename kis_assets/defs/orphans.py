@@ -17,10 +17,12 @@ from typing import Any
 from uuid import uuid4
 
 import dagster as dg
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+from dagster_shared.error import SerializableErrorInfo
 from filelock import FileLock, Timeout
 
 TAG = "kis_assets/process"
-"""On a run: the host, the start of its system, the lock that its process holds, and the run itself.
+"""On a run or a typed backfill: host, start of its system, lock that its process holds, and itself.
 
 Dagster copies tags to a run that is started again, where they are not true.
 """
@@ -40,8 +42,14 @@ _held: dict[Path, FileLock] = {}
 
 def mark(instance: dg.DagsterInstance, run_id: str, source: str = "") -> None:
     """Hold this process's lock from now on, and have the run name it, and its source if given."""
+    if tag := process_tag(instance, run_id):
+        instance.add_run_tags(run_id, tag | ({SOURCE: source} if source else {}))
+
+
+def process_tag(instance: dg.DagsterInstance, of: str) -> dict[str, str]:
+    """Hold this process's lock from now on; the tag that names it on a run or a backfill."""
     if instance.is_ephemeral:  # nobody else knows of the run
-        return
+        return {}
     folder = _folder(instance)
     if folder not in _held:
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,8 +57,8 @@ def mark(instance: dg.DagsterInstance, run_id: str, source: str = "") -> None:
         lock.acquire()
         _held[folder] = lock
     name = Path(_held[folder].lock_file).name
-    tag = {"host": socket.gethostname(), "boot": _boot(), "lock": name, "run": run_id}
-    instance.add_run_tags(run_id, {TAG: json.dumps(tag)} | ({SOURCE: source} if source else {}))
+    tag = {"host": socket.gethostname(), "boot": _boot(), "lock": name, "run": of}
+    return {TAG: json.dumps(tag)}
 
 
 def end(
@@ -89,16 +97,38 @@ def end(
     return ended
 
 
+def end_backfills(instance: dg.DagsterInstance) -> list[str]:
+    """End all typed backfills whose process is gone as failed; their ids."""
+    ended: list[str] = []
+    at_work = BulkActionsFilter(statuses=[BulkActionStatus.COMPLETED])
+    for found in instance.get_backfills(at_work):
+        tag = json.loads(found.tags.get(TAG, "{}"))
+        if tag.get("run") != found.backfill_id or not _is_dead(instance, tag):
+            continue
+        # Its last word may have come just before its process ended.
+        latest = instance.get_backfill(found.backfill_id)
+        if latest is None or latest.status != BulkActionStatus.COMPLETED:
+            continue
+        failed = latest.with_status(BulkActionStatus.FAILED).with_end_timestamp(time.time())
+        instance.update_backfill(failed.with_error(SerializableErrorInfo(_GONE, [], None)))
+        ended.append(latest.backfill_id)
+    return ended
+
+
+def _is_dead(instance: dg.DagsterInstance, tag: dict[str, str]) -> bool:
+    # Containers of one machine have names of their own, and its locks in common.
+    if tag["host"] != socket.gethostname() and (not tag["boot"] or tag["boot"] != _boot()):
+        return False
+    path = _folder(instance) / tag["lock"]
+    return path.exists() and not _is_held(path)
+
+
 def _is_gone(
     instance: dg.DagsterInstance, run: dg.DagsterRun, location: str | None, loaded_at: float
 ) -> bool:
     tag = json.loads(run.tags.get(TAG, "{}"))
     if tag and tag.get("run", run.run_id) == run.run_id:
-        # Containers of one machine have names of their own, and its locks in common.
-        if tag["host"] != socket.gethostname() and (not tag["boot"] or tag["boot"] != _boot()):
-            return False
-        path = _folder(instance) / tag["lock"]
-        return path.exists() and not _is_held(path)
+        return _is_dead(instance, tag)
     if location is not None and _location(run) != location:
         return False
     if run.status == dg.DagsterRunStatus.STARTING:

@@ -197,16 +197,15 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
     @dg.sensor(
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Ends runs whose process is gone, killed or gone down with its machine: they "
-        "would keep their pool's place for ever. Leave it on.",
+        description="Ends runs and typed backfills whose process is gone, killed or gone down with "
+        "its machine: runs would keep their pool's place for ever. Leave it on.",
     )
     def orphaned_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         orphans.limit_pools(context.instance)
         origin = context.code_location_origin
-        ended = orphans.end(context.instance, origin and origin.location_name, _LOADED_AT)
-        return dg.SkipReason(
-            f"ended {', '.join(run.run_id for run in ended)}" if ended else "every run is alive"
-        )
+        runs = orphans.end(context.instance, origin and origin.location_name, _LOADED_AT)
+        ended = [*(run.run_id for run in runs), *orphans.end_backfills(context.instance)]
+        return dg.SkipReason(f"ended {', '.join(ended)}" if ended else "every run is alive")
 
     return [catch_up, failures, orphaned_runs]
 

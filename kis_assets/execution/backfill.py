@@ -5,7 +5,8 @@ What a window of daily candles brings is kept, and the run of each month finds i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
 from datetime import date
 
 import dagster as dg
@@ -26,6 +27,8 @@ from kis_assets.transport.fan_out import Progress
 
 FAILURES = 3
 """Partitions that may fail one after the other; then it is no use going on."""
+_LOOK = 1.0
+"""Seconds between two looks, in the middle of a fetch, whether the backfill was canceled."""
 
 Make = Callable[
     [str, str, dg.DagsterInstance, Settings, Progress | None, Mapping[str, str]], Outcome
@@ -40,7 +43,7 @@ def run(
     starting: Callable[[str], None] = lambda _: None,
     progress: Progress | None = None,
     make: Make = runner.materialize,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Make the partitions of a plan, oldest first, each in a run of its own.
 
     Args:
@@ -57,25 +60,40 @@ def run(
     Raises:
         KISError: a window could not be fetched at all, or the last partitions all failed. What is
             stored stays, and the next backfill goes on from there.
+        Canceled: it, or one of its runs, was canceled in Dagster's UI.
     """
     left = list(plan.partitions)
-    failures = 0
+    failures, looked_at = 0, time.monotonic()
+
+    def looking(listener: Progress | None) -> Progress:
+        """The listener, and from time to time a look whether to go on."""
+
+        def look(completed: int, total: int, code: str) -> None:
+            nonlocal looked_at
+            if listener:
+                listener(completed, total, code)
+            if time.monotonic() - looked_at >= _LOOK:
+                at_work.go_on()
+                looked_at = time.monotonic()
+
+        return look
 
     def made(key: str, listener: Progress | None) -> Outcome:
         nonlocal failures
         starting(key)
-        outcome = make(plan.table, key, instance, settings, listener, at_work.tags)
+        outcome = make(plan.table, key, instance, settings, looking(listener), at_work.tags)
         failures = failures + 1 if outcome.error else 0
         at_work.has_failures |= bool(outcome.error)
         return outcome
 
     def go_on() -> None:
+        at_work.go_on()
         if failures >= FAILURES:
             raise KISError(f"{FAILURES} partitions failed one after the other")
 
     with history.backfill(plan.table, plan.partitions, settings, instance) as at_work:
         if plan.windows:
-            for key in _fetched(plan, settings, left, starting, progress):
+            for key in _fetched(plan, settings, left, starting, looking(progress)):
                 yield made(key, None)
                 go_on()
                 left.remove(key)
@@ -89,7 +107,7 @@ def _fetched(
     settings: Settings,
     keys: list[str],
     starting: Callable[[str], None],
-    progress: Progress | None,
+    progress: Progress,
 ) -> Iterator[str]:
     """Fetch window after window, and give each month as soon as all its bars are kept."""
     now = settings.now()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import re
+import signal
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -116,15 +118,28 @@ def in_process(folder: Path) -> Generator[dg.DagsterInstance]:
     """Dagster's instance for runs in this process, which prints what there is to say itself.
 
     Dagster would keep each step's output by processes of its own, and those end with a trace when
-    somebody presses Ctrl-C.
+    somebody presses Ctrl-C. SIGTERM ends what is at work as Ctrl-C does, which Dagster sees to only
+    while a run is at work.
     """
     noop = {
         "module": "dagster._core.storage.noop_compute_log_manager",
         "class": "NoOpComputeLogManager",
     }
     ref = InstanceRef.from_dir(str(folder), overrides={"compute_logs": noop})
-    with dg.DagsterInstance.from_ref(ref) as instance:
+    with dg.DagsterInstance.from_ref(ref) as instance, _ended_by_sigterm():
         yield instance
+
+
+@contextmanager
+def _ended_by_sigterm() -> Generator[None]:
+    if threading.current_thread() is not threading.main_thread():  # it takes no signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def examined(settings: Settings) -> bool:

@@ -6,10 +6,13 @@ starts it again. What Dagster has for runs in a process, such as `dg.materialize
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +31,13 @@ from dagster._core.remote_representation.external_data import partition_set_snap
 from dagster._core.snap import snapshot_from_execution_plan
 from dagster._core.storage.tags import BACKFILL_ID_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster._core.utils import make_new_backfill_id
+from dagster._core.utils import make_new_backfill_id, make_new_run_id
+from dagster._utils.interrupts import check_captured_interrupt
 from dagster_shared.error import SerializableErrorInfo
 from dagster_shared.record import copy
 
 from kis_assets import definitions
-from kis_assets.defs.orphans import SOURCE
+from kis_assets.defs.orphans import SOURCE, process_tag
 from kis_assets.errors import KISError
 from kis_assets.settings import Settings
 from kis_assets.tables import TABLES
@@ -62,34 +66,76 @@ def tags_of(table: str, settings: Settings) -> dict[str, str]:
     return {SOURCE: own or settings.source_name, "kis_assets/table": table}
 
 
+class Canceled(KeyboardInterrupt):
+    """A run or a backfill was canceled in Dagster's UI, and ends as if somebody pressed Ctrl-C."""
+
+
 def execute(
     table: str,
     partition: str,
     instance: dg.DagsterInstance,
     resources: Mapping[str, object],
     tags: Mapping[str, str],
-) -> Iterator[dg.DagsterEvent]:
+) -> Generator[dg.DagsterEvent]:
     """Run a table's job for it and one partition in this process; what is interrupted is canceled.
+
+    Close it if you do not want all events: that cancels the run as well.
 
     Yields:
         The run's events. What goes wrong is among them.
 
     Raises:
         KeyboardInterrupt: it came while no step was at work.
+        Canceled: the run was canceled in the UI.
     """
     job, key = job_of(table), dg.AssetKey(table)
-    run = _recorded(job, key, partition, instance, tags)
-    here = _alone(job.name, key, resources)
-    # That the console is silent is true of here, and not of a run that the UI starts again.
-    silent = copy(run, run_config=_SILENT)
+    run_id, events = make_new_run_id(), None
     try:
-        for event in execute_run_iterator(InMemoryJob(here), silent, instance):
-            if event.is_step_failure and is_interrupt(event):
+        run = _recorded(job, key, partition, instance, tags, run_id)
+        here = _alone(job.name, key, resources)
+        # That the console is silent is true of here, and not of a run that the UI starts again.
+        silent = copy(run, run_config=_SILENT)
+        events = execute_run_iterator(InMemoryJob(here), silent, instance)
+        is_interrupted = False
+        for event in events:
+            is_interrupted |= interruption(event) is not None
+            if interruption(event) and event.is_step_failure:
                 instance.report_run_canceling(run)
+            elif interruption(event) and event.is_job_failure:
+                instance.report_run_canceled(run)
             yield event
-    except KeyboardInterrupt:
-        instance.report_run_canceled(run)
+            # Dagster keeps a signal until the next step begins, and forgets it after the last.
+            if check_captured_interrupt():
+                raise KeyboardInterrupt
+            if not is_interrupted and _is_canceled(instance, run_id):
+                raise Canceled
+    except (KeyboardInterrupt, GeneratorExit):
+        _cancel(instance, run_id, events)
         raise
+
+
+def _is_canceled(instance: dg.DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.status in _CANCELED
+
+
+def _cancel(
+    instance: dg.DagsterInstance, run_id: str, events: Iterator[dg.DagsterEvent] | None
+) -> None:
+    """End a run as canceled, with the step that is at work, unless it has come to its end."""
+    run = instance.get_run_by_id(run_id)
+    if run is None or (run.is_finished and run.status not in _CANCELED):
+        return
+    if run.status not in _CANCELED:
+        instance.report_run_canceling(run)
+    if events and threading.current_thread() is threading.main_thread():
+        with suppress(KeyboardInterrupt):
+            # Dagster keeps it for the next step: one that is thrown in leaves a trace of its own.
+            signal.raise_signal(signal.SIGINT)
+            if check_captured_interrupt():
+                deque(events, maxlen=0)
+    if (latest := instance.get_run_by_id(run_id)) and latest.status != dg.DagsterRunStatus.CANCELED:
+        instance.report_run_canceled(latest)
 
 
 def _recorded(
@@ -98,6 +144,7 @@ def _recorded(
     partition: str,
     instance: dg.DagsterInstance,
     tags: Mapping[str, str],
+    run_id: str,
 ) -> dg.DagsterRun:
     """A run of one asset of a job and of its own checks; `create_run_for_job` takes no checks."""
     parts = definitions_of(key.to_user_string())
@@ -108,7 +155,7 @@ def _recorded(
     plan = create_execution_plan(part, tags=merged)
     return instance.create_run(
         job_name=job.name,
-        run_id=None,
+        run_id=run_id,
         run_config=None,
         status=None,
         tags=merged,
@@ -150,20 +197,34 @@ def _alone(job: str, key: dg.AssetKey, resources: Mapping[str, object]) -> dg.Jo
     return defs.resolve_job_def(job).as_ephemeral_job(resource_defs={}, input_values={})
 
 
-def is_interrupt(event: dg.DagsterEvent) -> bool:
-    """Whether a step or the run ended by Ctrl-C, which Dagster takes for a failure like any."""
+def interruption(event: dg.DagsterEvent) -> type[KeyboardInterrupt] | None:
+    """What a step or the run was interrupted by; Dagster takes that for a failure like any."""
     error = getattr(event.event_specific_data, "error", None)
-    name = getattr(error, "cls_name", None)
-    return name in ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
+    return _INTERRUPTIONS.get(getattr(error, "cls_name", None) or "")
 
 
 @dataclass
 class Backfill:
     """A backfill in Dagster's history, while it is at work."""
 
-    tags: Mapping[str, str]
-    """Of its runs."""
+    instance: dg.DagsterInstance
+    backfill_id: str
     has_failures: bool = False
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Of its runs."""
+        return {BACKFILL_ID_TAG: self.backfill_id}
+
+    def go_on(self) -> None:
+        """See to it that nobody canceled it.
+
+        Raises:
+            Canceled: somebody did, in the UI.
+        """
+        found = self.instance.get_backfill(self.backfill_id)
+        if found and found.status in (BulkActionStatus.CANCELING, BulkActionStatus.CANCELED):
+            raise Canceled
 
 
 @contextmanager
@@ -174,12 +235,13 @@ def backfill(
     job = job_of(table)
     has_partitions = job.name != IMPLICIT_ASSET_JOB_NAME
     name = partition_set_snap_name_for_job_name(job.name)
+    backfill_id = make_new_backfill_id()
     recorded = PartitionBackfill(
-        make_new_backfill_id(),
+        backfill_id,
         # "All runs are asked for": with REQUESTED, Dagster's daemon would start them as well.
         BulkActionStatus.COMPLETED,
         from_failure=False,
-        tags=tags_of(table, settings),
+        tags=tags_of(table, settings) | process_tag(instance, backfill_id),
         backfill_timestamp=time.time(),
         asset_selection=[dg.AssetKey(table)],
         partition_set_origin=RemotePartitionSetOrigin(
@@ -189,10 +251,10 @@ def backfill(
         else None,
         partition_names=partitions,
     )
-    instance.add_backfill(recorded)
-    at_work = Backfill({BACKFILL_ID_TAG: recorded.backfill_id})
+    at_work = Backfill(instance, backfill_id)
     status = BulkActionStatus.CANCELED
     try:
+        instance.add_backfill(recorded)
         yield at_work
         failed = at_work.has_failures
         status = BulkActionStatus.COMPLETED_FAILED if failed else BulkActionStatus.COMPLETED_SUCCESS
@@ -202,8 +264,17 @@ def backfill(
         recorded = recorded.with_error(why)
         raise
     finally:
-        ended = recorded.with_status(status).with_end_timestamp(time.time())
-        instance.update_backfill(ended)
+        if instance.get_backfill(backfill_id):
+            ended = recorded.with_status(status).with_end_timestamp(time.time())
+            instance.update_backfill(ended)
+
+
+_CANCELED = (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
+_INTERRUPTIONS = {
+    "KeyboardInterrupt": KeyboardInterrupt,
+    "DagsterExecutionInterruptedError": KeyboardInterrupt,
+    "Canceled": Canceled,
+}
 
 
 def _repository() -> RemoteRepositoryOrigin:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -158,28 +159,30 @@ def materialize(
     `tags` are put on the run beside those that every run has.
 
     Raises:
-        KeyboardInterrupt: it was ended by Ctrl-C.
+        KeyboardInterrupt: it was ended by Ctrl-C, or (`Canceled`) in the UI.
     """
     outcome = Outcome(table, partition)
     resources = {**(definitions.load().resources or {}), **resources_of(settings, progress)}
     all_tags = history.tags_of(table, settings) | dict(tags or {})
-    is_interrupted = has_ended = False
-    for event in history.execute(table, partition, instance, resources, all_tags):
-        is_interrupted |= history.is_interrupt(event)
-        has_ended |= event.is_job_success
-        if event.is_step_failure and not outcome.error:
-            outcome.error = _sentence(event.step_failure_data)
-            outcome.is_refused = _is_refused(event.step_failure_data)
-        elif event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
-            metadata = event.step_materialization_data.materialization.metadata
-            outcome.metadata = {name: value.value for name, value in metadata.items()}
-        elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            check = event.asset_check_evaluation_data
-            outcome.checks[check.check_name] = check.passed
-            if not check.passed and check.severity == dg.AssetCheckSeverity.WARN:
-                outcome.warnings.append(check.check_name)
-    if is_interrupted:
-        raise KeyboardInterrupt
+    interruption: type[KeyboardInterrupt] | None = None
+    has_ended = False
+    with closing(history.execute(table, partition, instance, resources, all_tags)) as events:
+        for event in events:
+            interruption = interruption or history.interruption(event)
+            has_ended |= event.is_job_success
+            if event.is_step_failure and not outcome.error:
+                outcome.error = _sentence(event.step_failure_data)
+                outcome.is_refused = _is_refused(event.step_failure_data)
+            elif event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
+                metadata = event.step_materialization_data.materialization.metadata
+                outcome.metadata = {name: value.value for name, value in metadata.items()}
+            elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+                check = event.asset_check_evaluation_data
+                outcome.checks[check.check_name] = check.passed
+                if not check.passed and check.severity == dg.AssetCheckSeverity.WARN:
+                    outcome.warnings.append(check.check_name)
+    if interruption:
+        raise interruption
     if not has_ended and not outcome.error:
         outcome.error = "the run failed before a step began; see the Dagster UI"
     return outcome

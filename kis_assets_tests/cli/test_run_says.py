@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from kis_assets.execution.history import Canceled
 from kis_assets.execution.plan import Plan
 from kis_assets.execution.runner import Outcome
 from kis_assets_tests.cli.test_reading_commands import Said
@@ -70,6 +71,30 @@ def test_a_backfill_that_is_interrupted_at_once_says_where_it_was(
     said = Said("backfill", "daily_candles", "2025-11", "2025-12", "--yes")
     assert said.status == 130
     assert "stopped at 2025-11-01 (interrupted): 0 of 2 partitions are stored" in said.err
+
+
+def test_a_backfill_that_is_canceled_in_the_ui_says_so(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def canceled(*_: Any, **__: Any) -> None:
+        raise Canceled
+
+    monkeypatch.setattr("kis_assets.execution.backfill.run", canceled)
+    said = Said("backfill", "daily_candles", "2025-11", "2025-12", "--yes")
+    assert said.status == 1
+    assert "stopped at 2025-11-01 (canceled in the UI): 0 of 2 partitions" in said.err
+
+
+def test_a_run_that_is_canceled_in_the_ui_says_so(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def canceled(*_: Any, **__: Any) -> None:
+        raise Canceled
+
+    monkeypatch.setattr("kis_assets.execution.runner.materialize", canceled)
+    said = Said("run", "--table", "market_days")
+    assert said.status == 1
+    assert "Canceled in the UI at market_days" in said.out
 
 
 def test_the_bar_of_a_backfill_does_not_go_back_when_checks_begin(

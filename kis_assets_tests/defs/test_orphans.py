@@ -16,12 +16,14 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 from dagster._core.events import EngineEventData
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.remote_origin import (
     GrpcServerCodeLocationOrigin,
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
 from dagster._core.storage.dagster_run import RunOpConcurrency
+from dagster._core.utils import make_new_backfill_id
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import (
     QueuedRunCoordinatorDaemon,
 )
@@ -30,7 +32,7 @@ from filelock import FileLock
 from kis_assets.definitions import defs
 from kis_assets.defs import orphans
 from kis_assets.defs.sensors import sensors
-from kis_assets.execution import runner
+from kis_assets.execution import history, runner
 from kis_assets.settings import Settings
 
 STARTED, STARTING = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING
@@ -272,6 +274,54 @@ def test_locks_are_swept_away_a_day_after_their_process(instance: dg.DagsterInst
     assert end(instance) == []
 
 
+# Backfills that were typed
+
+
+def filling(instance: dg.DagsterInstance, process: Process, named: str = "") -> str:
+    """A backfill that is at work in a process, or that copied the tag of another; its id."""
+    backfill_id = make_new_backfill_id()
+    tag = json.loads(process.tags[orphans.TAG]) | {"run": named or backfill_id}
+    instance.add_backfill(
+        PartitionBackfill(
+            backfill_id,
+            BulkActionStatus.COMPLETED,
+            from_failure=False,
+            tags={orphans.TAG: json.dumps(tag)},
+            backfill_timestamp=time.time(),
+            partition_names=["2026"],
+        )
+    )
+    return backfill_id
+
+
+def test_the_backfill_of_a_process_that_was_killed_ends_as_failed(
+    instance: dg.DagsterInstance,
+) -> None:
+    process = Process(instance)
+    backfill_id = filling(instance, process)
+    assert orphans.end_backfills(instance) == []
+    process.die()
+    again = filling(instance, process, named=backfill_id)
+    assert orphans.end_backfills(instance) == [backfill_id]
+    ended, left = instance.get_backfill(backfill_id), instance.get_backfill(again)
+    assert ended is not None
+    assert left is not None
+    assert (ended.status, left.status) == (BulkActionStatus.FAILED, BulkActionStatus.COMPLETED)
+    assert ended.backfill_end_timestamp is not None
+    assert ended.error is not None
+    assert "its process is gone" in ended.error.message
+    assert orphans.end_backfills(instance) == []
+
+
+def test_a_typed_backfill_names_its_process(instance: dg.DagsterInstance) -> None:
+    with history.backfill("market_days", ["2026"], Settings.load(), instance) as at_work:
+        recorded = instance.get_backfill(at_work.backfill_id)
+        assert recorded is not None
+        tag = json.loads(recorded.tags[orphans.TAG])
+        assert (tag["host"], tag["run"]) == (socket.gethostname(), at_work.backfill_id)
+        assert orphans.end_backfills(instance) == []
+
+
 # Runs that name no lock
 
 
@@ -320,9 +370,9 @@ def test_the_sensor_runs_whether_schedules_do_or_not_and_ends_what_is_dead(
     sensor = sensors(Settings.load(kis_schedules=False))[-1]
     assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
     process = Process(instance)
-    run_id = begun(instance, STARTED, process.tags)
+    run_id, backfill_id = begun(instance, STARTED, process.tags), filling(instance, process)
     process.die()
-    for said in (f"ended {run_id}", "every run is alive"):
+    for said in (f"ended {run_id}, {backfill_id}", "every run is alive"):
         with dg.build_sensor_context(instance) as context:
             found = sensor(context)
         assert isinstance(found, dg.SkipReason)

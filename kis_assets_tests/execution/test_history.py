@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import dagster as dg
@@ -12,9 +14,11 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.scheduler.instigation import TickStatus
 
+from kis_assets import definitions
+from kis_assets.defs.resources import resources_of
 from kis_assets.errors import KISError
 from kis_assets.execution import backfill, history, runner
-from kis_assets.execution.dagster_home import opened
+from kis_assets.execution.dagster_home import in_process, opened
 from kis_assets.execution.plan import Plan
 from kis_assets.execution.runner import Outcome
 from kis_assets.settings import Settings
@@ -116,6 +120,139 @@ def test_what_is_interrupted_is_canceled_and_no_failure(
     with pytest.raises(KeyboardInterrupt):
         runner.run_day(EVENING.date(), instance, given, ["price_snapshots"], progress=interrupt)
     assert only(instance).status == dg.DagsterRunStatus.CANCELED
+
+
+MOMENTS = ["PIPELINE_START", "STEP_START", "ASSET_MATERIALIZATION", "STEP_SUCCESS"]
+
+
+def events_of(instance: dg.DagsterInstance, settings: Settings) -> Any:
+    resources = {**(definitions.load().resources or {}), **resources_of(settings, None)}
+    return closing(history.execute("market_days", "2026", instance, resources, {}))
+
+
+@pytest.mark.parametrize("moment", ["its creation", "its start"])
+def test_what_is_interrupted_before_it_begins_is_canceled(
+    moment: str, instance: dg.DagsterInstance, given: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = instance.create_run
+
+    def interrupted(*args: Any, **options: Any) -> Any:
+        if moment == "its creation":
+            create(*args, **options)
+        raise KeyboardInterrupt
+
+    of, name = (instance, "create_run") if moment == "its creation" else (history, "copy")
+    monkeypatch.setattr(of, name, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        runner.materialize("market_days", "2026", instance, given)
+    assert only(instance).status == dg.DagsterRunStatus.CANCELED
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_signal_cancels_a_run_whatever_it_is_at(
+    moment: str, instance: dg.DagsterInstance, given: Settings
+) -> None:
+    with pytest.raises(KeyboardInterrupt), events_of(instance, given) as events:
+        for event in events:
+            if event.event_type_value == moment:
+                signal.raise_signal(signal.SIGINT)
+            if history.interruption(event):
+                raise KeyboardInterrupt
+    assert only(instance).status == dg.DagsterRunStatus.CANCELED
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_run_that_nobody_follows_any_more_is_canceled(
+    moment: str, instance: dg.DagsterInstance, given: Settings
+) -> None:
+    with events_of(instance, given) as events:
+        next(event for event in events if event.event_type_value == moment)
+    assert only(instance).status == dg.DagsterRunStatus.CANCELED
+
+
+def test_a_signal_after_its_end_leaves_a_run_as_it_ended(
+    instance: dg.DagsterInstance, given: Settings
+) -> None:
+    with pytest.raises(KeyboardInterrupt), events_of(instance, given) as events:
+        for event in events:
+            if event.is_job_success:
+                signal.raise_signal(signal.SIGINT)
+    assert only(instance).status == dg.DagsterRunStatus.SUCCESS
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_a_run_that_is_canceled_in_the_ui_stops(
+    forced: bool, instance: dg.DagsterInstance, given: Settings
+) -> None:
+    with pytest.raises(history.Canceled), events_of(instance, given) as events:
+        for event in events:
+            if event.is_step_start:
+                run = only(instance)
+                (instance.report_run_canceled if forced else instance.report_run_canceling)(run)
+    assert only(instance).status == dg.DagsterRunStatus.CANCELED
+
+
+def cancel(instance: dg.DagsterInstance, status: BulkActionStatus) -> None:
+    """What the UI does, and Dagster's daemon after it."""
+    (recorded,) = instance.get_backfills()
+    instance.update_backfill(recorded.with_status(status))
+
+
+@pytest.mark.parametrize("status", [BulkActionStatus.CANCELING, BulkActionStatus.CANCELED])
+def test_a_backfill_that_is_canceled_in_the_ui_begins_no_other_partition(
+    status: BulkActionStatus, instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    begun: list[str] = []
+
+    def make(table: str, key: str, *_: Any) -> Outcome:
+        begun.append(key)
+        cancel(instance, status)
+        return Outcome(table, key)
+
+    with pytest.raises(history.Canceled):
+        list(backfill.run(FLOWS, settings, instance, make=make))
+    (recorded,) = instance.get_backfills()
+    assert (begun, recorded.status) == (MONTHS[:1], BulkActionStatus.CANCELED)
+    assert recorded.backfill_end_timestamp is not None
+
+
+def test_a_backfill_that_is_canceled_in_the_ui_stops_in_the_middle_of_a_partition(
+    instance: dg.DagsterInstance, given: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backfill, "_LOOK", 0.0)
+
+    def progress(*_: Any) -> None:
+        cancel(instance, BulkActionStatus.CANCELING)
+
+    with pytest.raises(history.Canceled):
+        list(backfill.run(FLOWS, given, instance, progress=progress))
+    (recorded,) = instance.get_backfills()
+    assert recorded.status == BulkActionStatus.CANCELED
+    assert only(instance).status == dg.DagsterRunStatus.CANCELED
+
+
+def test_a_backfill_that_nobody_follows_any_more_is_canceled(
+    instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    outcomes = backfill.run(
+        FLOWS, settings, instance, make=lambda table, key, *_: Outcome(table, key)
+    )
+    with closing(outcomes):
+        next(outcomes)
+    (recorded,) = instance.get_backfills()
+    assert recorded.status == BulkActionStatus.CANCELED
+
+
+def test_sigterm_ends_runs_as_ctrl_c_does(
+    settings: Settings,
+) -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt), in_process(runner.home(settings)):
+            signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def filled(
