@@ -137,7 +137,7 @@ def test_an_unknown_code_is_an_invalid_request_though_kis_says_success(
         source.get_current_price("999999")
 
 
-@pytest.mark.parametrize("code", ["", "00593", "00593O1", "005930.XX", "삼성전자"])
+@pytest.mark.parametrize("code", ["", "005-930", "00593O1", "005930.XX", "삼성전자"])
 def test_a_malformed_code_is_refused_before_a_request(
     simulator: Simulator, source: KISDataSource, code: str
 ) -> None:

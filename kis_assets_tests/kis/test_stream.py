@@ -729,7 +729,7 @@ def test_the_command_streams_an_invented_market_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (["12"], 2, "names are looked up in what is stored"),
+        (["강남"], 1, "names are looked up in what is stored"),
         (["005930", "--csv", "--json"], 2, "cannot both be given"),
         (["005930", "--csv", "--books"], 2, "take --json"),
     ],

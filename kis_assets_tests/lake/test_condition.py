@@ -34,7 +34,7 @@ CHECK = "prices_are_possible"
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    found = Lake(tmp_path, source="kis")
+    found = Lake(tmp_path / "lake", source="kis")
     found.replace(MARKET_DAYS, Scope.year(2026), computed_days(2026, "kis", calendar.now()))
     return found
 
