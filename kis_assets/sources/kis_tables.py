@@ -73,8 +73,6 @@ class KISTables(TableSource):
         self._recent_of: tuple[date, date] | None = None
         self._recent: dict[str, list[dict[str, Any]]] = {}
 
-    # What changes slowly
-
     def stock_master(self, trading_day: date) -> pl.DataFrame:
         """Every listed issue of KOSPI, KOSDAQ and KONEX, from three files that need no key.
 
@@ -134,8 +132,6 @@ class KISTables(TableSource):
         """
         rows = corporate_actions.in_month(self._client, month)
         return stamped(rows, CORPORATE_ACTIONS, self.name, self._settings.now())
-
-    # What the market shows now
 
     def price_snapshots(
         self,
@@ -201,8 +197,6 @@ class KISTables(TableSource):
             "session": session_at(trading_day, now, self._settings.kis_venue),
             "source": self.name,
         }
-
-    # History
 
     def minute_candles(
         self,
@@ -371,8 +365,6 @@ class KISTables(TableSource):
         """See `TableSource.history_is_stored`."""
         self._history.forget(f"days:{first}:{last}")
         self._history.forget(f"minutes:{last}")
-
-    # To compare with
 
     def recent_candles(
         self, stock_codes: Collection[str], progress: Progress | None = None
