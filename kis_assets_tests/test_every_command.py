@@ -717,7 +717,7 @@ PHRASES = {
     *('{"stream_drop": {"calls": 1}}', '{"stream_half_frame": {"path": "H0STCNT0/005930"}}'),
     *("POST /simulator/faults", '{"text": "kis_assets: ... failed: ... (run ...)"}'),
     *("Market(...).daily_candles(..., as_of=...)", "python -P"),
-    *("git rev-parse HEAD",),
+    *("git rev-parse HEAD", "systemd-run -p MemoryMax=4G"),
     "ssh -N -L 3000:127.0.0.1:3000 you@server",
 }
 """Spans of several words that are no commands."""
