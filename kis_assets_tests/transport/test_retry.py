@@ -22,7 +22,7 @@ def test_what_is_tried_again_and_again_is_told_once_and_in_words(
             raise KISError("kospi_code.mst.zip: the server broke off", passing=True)
         return "an answer"
 
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, "kis_assets.transport.retry"):
         assert retrying(attempt, "master file", Tally(), 3) == "an answer"
     said = [record.getMessage() for record in caplog.records]
     assert (len(tries), said) == (4, ["kospi_code.mst.zip: the server broke off; trying again"])
