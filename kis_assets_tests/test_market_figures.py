@@ -279,6 +279,16 @@ def test_sessions_that_are_not_stored_count_and_nothing_before_them_does(
     (row,) = market.screen(f"stock_code = '{A}'").to_dicts()
     assert row["return_5d"] == pytest.approx(0)
     assert (row["return_20d"], row["week52_high"], row["week52_low"]) == (None, 12, 9)
+    put_flows(lake, [*before, *newest])
+    put(lake, SHORT_SALES, *(
+        {"trading_day": day, "stock_code": A, "short_ratio": 9.0 if day in before else 1.0}
+        for day in (*before, *newest)
+    ))  # fmt: skip
+    (row,) = market.screen(f"stock_code = '{A}'").to_dicts()
+    (alone,) = (
+        market.investor_flows(A, newest[0], wide=True).select("foreign_net_value").sum().row(0)
+    )
+    assert (row["foreign_net_20d"], row["short_ratio_20d"]) == (alone, 1.0)
     with pytest.warns(NotStoredWarning, match=r"a split in 2026-02 would not be known.*backfill"):
         market.daily_candles(A, "2026-01-05", "2026-01-30", adjusted=True)
 

@@ -17,7 +17,6 @@ from collections.abc import Container
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cache
-from itertools import groupby
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -295,7 +294,10 @@ def _listed_holidays() -> dict[int, frozenset[date]]:
     """The holidays on weekdays of the listed years, by year."""
     with _HOLIDAYS.open(encoding="utf-8", newline="") as file:
         days = [date.fromisoformat(row["day"]) for row in csv.DictReader(file)]
-    return {year: frozenset(days) for year, days in groupby(days, lambda day: day.year)}
+    return {
+        year: frozenset(day for day in days if day.year == year)
+        for year in {day.year for day in days}
+    }
 
 
 def _holidays(year: int) -> Container[date]:

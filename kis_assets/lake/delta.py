@@ -3,7 +3,8 @@
 `<url>/<source>/<table>` has the table's columns and `unit`, the storage unit as text (`2026`,
 `2026-03` or `2026-03-17`), by which it is partitioned. A unit is published as a whole and takes the
 place of what it was. The Delta log keeps which version of the unit that was (as an application
-transaction), so a unit that did not change is not written again. The lake stays where it is.
+transaction), so a unit that did not change is not written again unless the table got a column. The
+lake stays where it is.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import random
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ from urllib.parse import urlsplit
 
 import polars as pl
 
+from kis_assets.lake import row_files
 from kis_assets.lake.lake import Lake
 from kis_assets.lake.notes import digest
 from kis_assets.lake.scope import LakeError
@@ -156,7 +159,11 @@ class Published:
         version = self._lake.version(self._table, unit)
         if there is None or version is None:
             return False
-        return there.transaction_version(unit) == _number(version)
+        return there.transaction_version(unit) == self._number(version)
+
+    def _number(self, version: str) -> int:
+        """A version of a unit under today's columns, as the number that a transaction takes."""
+        return int(digest([version, row_files.tag(self._table)])[:15], 16)
 
     def _rows(self, unit: str) -> tuple[str, pl.DataFrame]:
         """The newest version of a unit and its rows, which no writer may change in between."""
@@ -175,10 +182,13 @@ class Published:
     def _make(self) -> DeltaTable:
         # Made empty: a table that is not there has no partition to take the place of.
         from deltalake import DeltaTable, write_deltalake
+        from deltalake.exceptions import CommitFailedError
 
         data = _arrow(self._table.empty(), "")
         try:
-            write_deltalake(self.address, data, mode="ignore", partition_by=["unit"])
+            # Where the commit fails, another publisher has just made it.
+            with suppress(CommitFailedError):
+                write_deltalake(self.address, data, mode="ignore", partition_by=["unit"])
             return DeltaTable(self.address)
         except Exception as error:
             raise self._failure(error) from None
@@ -200,7 +210,7 @@ class Published:
                 predicate=f"unit = '{key}'",
                 schema_mode="merge",
                 commit_properties=CommitProperties(
-                    app_transactions=[Transaction(unit, _number(version))]
+                    app_transactions=[Transaction(unit, self._number(version))]
                 ),
             )
         except CommitFailedError as error:
@@ -229,6 +239,8 @@ class Published:
             found = there.to_pyarrow_table(filters=[("unit", "=", unit.partition("=")[2])])
         except Exception as error:
             raise self._failure(error) from None
+        if not self._table.schema.keys() <= set(found.column_names):
+            return False
         columns = [pl.col(name).cast(dtype) for name, dtype in self._table.schema.items()]
         published = pl.DataFrame(found).select(columns)
         key = list(self._table.key)
@@ -254,8 +266,3 @@ class Published:
 def _arrow(rows: pl.DataFrame, key: str) -> Any:
     # Engines that do not know the newer Arrow types of Polars read the older ones.
     return rows.with_columns(unit=pl.lit(key)).to_arrow(compat_level=pl.CompatLevel.oldest())
-
-
-def _number(version: str) -> int:
-    """A version of a unit as the number that a Delta transaction takes."""
-    return int(digest(version)[:15], 16)

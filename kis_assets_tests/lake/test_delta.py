@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from threading import Barrier
@@ -265,6 +266,37 @@ def test_a_new_column_is_added_there(lake: Lake, tmp_path: Path) -> None:
     assert publish(lake, DAILY_CANDLES, unit, str(tmp_path))
     found = read(tmp_path, DAILY_CANDLES).sort("unit")
     assert found["split_ratio"].to_list() == [None, 0.5]
+
+
+def test_a_table_that_gets_a_column_is_published_again(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version of the program before had one column less; the stored rows are the same."""
+    unit = lake.replace(DAILY_CANDLES, Scope.month(DAY), rows(DAILY_CANDLES, DAY, ["005930"])).unit
+    fewer = [it for it in DAILY_CANDLES.columns if it.name != "split_ratio"]
+    before = replace(DAILY_CANDLES, columns=tuple(fewer))
+    Published(lake, before, str(tmp_path)).bring(unit)
+    now = Published(lake, DAILY_CANDLES, str(tmp_path))
+    assert (now.differing(), now.behind()) == ([unit], [unit])
+    assert now.bring(unit)
+    assert (now.differing(), now.behind()) == ([], [])
+
+
+def test_two_that_make_the_same_table_at_once_both_end_well(lake: Lake, tmp_path: Path) -> None:
+    table = DAILY_CANDLES
+    unit = lake.replace(table, Scope.month(DAY), rows(table, DAY, ["005930"])).unit
+    for attempt in range(5):
+        together = Barrier(4)
+        url = str(tmp_path / str(attempt))
+
+        def bring(_: int, together: Barrier = together, url: str = url) -> bool:
+            there = Published(lake, table, url, sleep=lambda _: None)
+            together.wait()
+            return there.bring(unit)
+
+        with ThreadPoolExecutor(4) as pool:
+            assert True in [*pool.map(bring, range(4))]
+        assert Published(lake, table, url).differing() == []
 
 
 def test_a_column_of_another_type_is_refused_and_nothing_is_cut(lake: Lake, tmp_path: Path) -> None:

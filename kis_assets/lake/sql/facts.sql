@@ -1,7 +1,8 @@
 -- What is known of each listed stock today, one row a stock: the columns to screen by. Prices are
 -- the newest stored, returns and extremes are of adjusted closes, flows are of the newest sessions of
--- which they are published, statements the newest annual ones. What is not stored is null: of
--- candles the sessions count that lie before the newest one without a gap.
+-- which they are published, statements the newest annual ones. What is not stored is null. Of
+-- candles, flows and short sales the sessions count up to the newest one that are stored without
+-- a gap: where they are fewer than 20, a sum or mean of 20 sessions is of those.
 --
 -- stock_code, stock_name: as in stock_master
 -- english_name: as in stock_info
@@ -32,26 +33,34 @@
 -- flow_day: The newest day of the flows
 
 WITH stored AS (
-    SELECT DISTINCT trading_day FROM recent_daily_candles()
+    SELECT DISTINCT 'candles' AS kind, trading_day FROM recent_daily_candles()
+    UNION ALL
+    SELECT DISTINCT 'flows', trading_day FROM recent_investor_flows()
+    UNION ALL
+    SELECT DISTINCT 'shorts', trading_day FROM recent_short_sales()
+), spans AS (
+    SELECT kind, min(trading_day) AS first_day, max(trading_day) AS last_day
+    FROM stored
+    GROUP BY kind
 ), counted AS (
     SELECT
+        kind,
         trading_day,
-        row_number() OVER (ORDER BY trading_day DESC) - 1 AS ago,
-        trading_day IN (FROM stored) AS is_stored
+        row_number() OVER (PARTITION BY kind ORDER BY trading_day DESC) - 1 AS ago,
+        bool_or(is_stored) AS is_stored
     FROM (
-        FROM stored
-        UNION
-        SELECT day
-        FROM market_days
-        WHERE is_open
-            AND day > (SELECT min(trading_day) FROM stored)
-            AND day < (SELECT max(trading_day) FROM stored)
+        SELECT kind, trading_day, true AS is_stored FROM stored
+        UNION ALL
+        SELECT kind, day, false
+        FROM spans JOIN market_days ON is_open AND day BETWEEN first_day AND last_day
     )
+    GROUP BY kind, trading_day
 ), sessions AS (
-    -- A split in a gap is not known, so what lies before it cannot be compared.
-    SELECT trading_day, ago
+    -- 20 sessions with a gap are more than 20, and a split in a gap is not known: what lies before
+    -- the newest gap does not count.
+    SELECT kind, trading_day, ago
     FROM counted
-    WHERE ago < (SELECT coalesce(min(ago) FILTER (NOT is_stored), 10_000) FROM counted)
+    QUALIFY ago < coalesce(min(ago) FILTER (NOT is_stored) OVER (PARTITION BY kind), 10_000)
 ), days AS (
     SELECT
         candles.stock_code,
@@ -64,7 +73,7 @@ WITH stored AS (
         open > 0 AS has_traded,
         candles.trading_day
     FROM recent_daily_candles() AS candles
-    JOIN sessions USING (trading_day)
+    JOIN sessions ON sessions.kind = 'candles' AND sessions.trading_day = candles.trading_day
     LEFT JOIN adjustment_spans AS spans
         ON spans.stock_code = candles.stock_code
         AND candles.trading_day >= spans.since
@@ -94,8 +103,6 @@ WITH stored AS (
         min(low) FILTER (has_traded AND ago < 252) AS week52_low
     FROM days
     GROUP BY stock_code
-), flow_days AS (
-    SELECT DISTINCT trading_day FROM recent_investor_flows() ORDER BY trading_day DESC LIMIT 20
 ), flows AS (
     SELECT
         stock_code,
@@ -109,14 +116,12 @@ WITH stored AS (
             AND NOT starts_with(investor, 'other_')
         ))::BIGINT AS institution_net_20d
     FROM recent_investor_flows()
-    WHERE trading_day IN (FROM flow_days)
+    WHERE trading_day IN (SELECT trading_day FROM sessions WHERE kind = 'flows' AND ago < 20)
     GROUP BY stock_code
 ), shorts AS (
     SELECT stock_code, avg(short_ratio) AS short_ratio_20d
     FROM recent_short_sales()
-    WHERE trading_day IN (
-        SELECT DISTINCT trading_day FROM recent_short_sales() ORDER BY trading_day DESC LIMIT 20
-    )
+    WHERE trading_day IN (SELECT trading_day FROM sessions WHERE kind = 'shorts' AND ago < 20)
     GROUP BY stock_code
 ), loans AS (
     SELECT stock_code, arg_max(loan_balance, trading_day) AS loan_balance
@@ -141,8 +146,8 @@ WITH stored AS (
     SELECT stock_code, sum(amount) AS dividends
     FROM corporate_actions
     WHERE kind = 'cash_dividend'
-        AND effective_on > (SELECT max(trading_day) FROM sessions) - 365
-        AND effective_on <= (SELECT max(trading_day) FROM sessions)
+        AND effective_on > (SELECT last_day FROM spans WHERE kind = 'candles') - 365
+        AND effective_on <= (SELECT last_day FROM spans WHERE kind = 'candles')
     GROUP BY stock_code
 )
 SELECT
