@@ -1,11 +1,12 @@
 # Two commands do everything: `make run` and `make test`. They need Python 3.11 or newer and make.
-.PHONY: run ui bench docs docs-build test test-all test-live test-clients test-browser advisories dist pins check format clean
+.PHONY: run ui bench docs docs-build test test-all test-live test-clients test-browser test-scale advisories dist pins check format clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 BIN := .venv/bin
 READY := .venv/.ready
 MORE := .venv/.more
+SCALE := .venv/.scale
 PINS = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make pins" $(UPGRADE)
 
@@ -25,6 +26,11 @@ $(READY): pyproject.toml constraints.txt
 # What only some targets need, beside the program and its key in no other case.
 $(MORE): $(READY) constraints-more.txt
 	@$(INSTALL) --no-deps --require-hashes -r constraints-more.txt
+	@touch $@
+
+# Clusters and other engines: hundreds of megabytes that nothing else needs.
+$(SCALE): $(READY) constraints-scale.txt
+	@$(INSTALL) --no-deps --require-hashes -r constraints-scale.txt
 	@touch $@
 
 run: $(READY)  ## fetch, check and store the latest session
@@ -48,7 +54,7 @@ test: $(READY)  ## every test that is quick, and how much of kis/ and sources/ t
 		--cov-report=term:skip-covered --cov-fail-under=90
 
 test-all: $(READY)  ## the slow ones too
-	@$(BIN)/pytest -q -n 2 -m 'not live and not clients and not browser'
+	@$(BIN)/pytest -q -n 2 -m 'not live and not clients and not browser and not scale'
 
 test-live: $(READY)  ## against KIS itself, with credentials in the environment
 	@$(BIN)/pytest -q -s -rs -m live
@@ -59,6 +65,9 @@ test-clients: $(MORE)  ## published KIS clients against the simulator
 test-browser: $(MORE)  ## the UI in headless Chromium; screenshots go to test-artifacts
 	@$(BIN)/pytest -q -rs -m browser
 
+test-scale: $(SCALE)  ## Celery, PostgreSQL, Redis, S3, Daft and Spark; the servers are those of this machine
+	@$(BIN)/pytest -q -rs -m scale
+
 dist: $(READY)  ## the wheel and the sdist, into dist/
 	@rm -rf dist
 	@$(BIN)/python -m hatchling build
@@ -68,8 +77,9 @@ advisories: $(MORE)  ## whether an advisory is known of anything that is pinned
 
 pins:  ## constraints anew, with their hashes, for what pyproject.toml asks; newer ones with UPGRADE=--upgrade
 	@command -v uv >/dev/null || { echo "uv is needed: pip install uv" >&2; exit 1; }
-	@$(PINS) --all-extras pyproject.toml -o constraints.txt
+	@$(PINS) --extra dev --extra pandas pyproject.toml -o constraints.txt
 	@$(PINS) --group browser --group clients --group advisories --group bench --group docs -c constraints.txt -o constraints-more.txt
+	@$(PINS) --all-extras --group scale -c constraints.txt -c constraints-more.txt pyproject.toml -o constraints-scale.txt
 
 check: $(READY)  ## format, lint, types, definitions
 	@$(BIN)/ruff format --check

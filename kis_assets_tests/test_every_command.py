@@ -178,6 +178,7 @@ MAKES = {
     "test-live": ".venv/bin/pytest -q -s -rs -m live",
     "test-clients": ".venv/bin/pytest -q -m clients",
     "test-browser": ".venv/bin/pytest -q -rs -m browser",
+    "test-scale": ".venv/bin/pytest -q -rs -m scale",
     "bench": ".venv/bin/python -m benchmarks",
     "docs": ".venv/bin/python -m kis_assets_tests.docs_site serve",
     "docs-build": ".venv/bin/python -m kis_assets_tests.docs_site",
