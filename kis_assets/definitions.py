@@ -50,7 +50,8 @@ def load() -> dg.Definitions:
     if json_log.begin(settings):
         # A job may bring loggers, but Dagster takes them only for runs whose configuration names
         # them.
-        vars(loggers)["create_console_logger"] = json_log.logger_of_runs
+        dagsters: Any = loggers
+        dagsters.create_console_logger = json_log.logger_of_runs
     name = settings.source_name
     found: list[Any] = [*dg.load_assets_from_package_module(assets, include_specs=True)]
     with warnings.catch_warnings():

@@ -77,8 +77,8 @@ def _serve(
     from dagster._core.workspace.load_target import WorkspaceFileTarget
     from dagster._utils.log import configure_loggers
     from dagster_webserver import cli
-    from uvicorn.config import LOGGING_CONFIG
     from dagster_webserver.app import create_app_from_workspace_process_context
+    from uvicorn.config import LOGGING_CONFIG
 
     from kis_assets.security.http_guard import Door
 
