@@ -22,8 +22,9 @@ def leave_logging(**_: object) -> None:
 
 
 try:
-    if json_log.begin(Settings.load(), logging.INFO):
+    if json_log.begin(Settings.load()):
         setup_logging.connect(leave_logging)
+        logging.getLogger("celery").setLevel(logging.INFO)
 except SettingsError as error:  # it would take runs, and each of them would fail
     raise SystemExit(f"error: {error}") from None
 with dg.DagsterInstance.get() as instance:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 import yaml
 
@@ -125,7 +126,7 @@ def test_what_the_services_are_given_is_what_dagster_and_the_program_read() -> N
 def test_each_service_has_a_health_check_and_begins_after_what_it_needs(name: str) -> None:
     assert name == "code" or SERVICES[name]["healthcheck"]["test"]  # that of the image
     for needed in SERVICES[name]["depends_on"]:
-        assert SERVICES[needed]["healthcheck"]["test"]
+        assert needed == "code" or SERVICES[needed]["healthcheck"]["test"]
 
 
 def test_every_secret_config_volume_and_network_is_declared() -> None:
@@ -156,9 +157,7 @@ def test_helm_values_say_what_the_configuration_for_kubernetes_says() -> None:
     more = values["additionalInstanceConfig"]
     assert more["run_monitoring"] == own["run_monitoring"]
     assert more["run_retries"] == own["run_retries"]
-    assert more["concurrency"]["pools"] == own["concurrency"]["pools"]
-    queue = values["dagsterDaemon"]["runCoordinator"]["config"]["queuedRunCoordinator"]
-    assert queue["maxConcurrentRuns"] == own["concurrency"]["runs"]["max_concurrent_runs"]
+    assert more["concurrency"] == own["concurrency"]
     scheme = own["storage"]["postgres"]["postgres_db"]["scheme"]
     assert values["postgresql"]["postgresqlScheme"] == scheme
     (code,) = values["dagster-user-deployments"]["deployments"]
@@ -172,6 +171,74 @@ def test_helm_values_say_what_the_configuration_for_kubernetes_says() -> None:
     paths = {it["mountPath"] for it in code["volumeMounts"]}
     assert environment()["KIS_DATA_DIR"] == code["env"]["KIS_DATA_DIR"] in paths
     assert values["global"]["dagsterHome"] == environment()["DAGSTER_HOME"]
+
+
+@pytest.mark.scale
+def test_dagster_and_kubernetes_take_what_the_chart_makes_of_the_values(tmp_path: Path) -> None:
+    """Without the chart: its template was read. The cluster and the database are left out."""
+    models = pytest.importorskip("dagster_k8s.models", reason="dagster-k8s is not installed")
+    from kubernetes import client
+
+    values = yaml.safe_load((DEPLOY / "helm-values.yaml").read_text(encoding="utf-8"))
+    (code,) = values["dagster-user-deployments"]["deployments"]
+    launcher = values["runLauncher"]["config"]["k8sRunLauncher"]
+    of_runs = launcher["runK8sConfig"]
+    cluster = tmp_path / "kubeconfig"
+    context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
+    cluster.write_text(
+        yaml.dump(
+            {
+                "current-context": "c",
+                "contexts": [context],
+                "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+                "users": [{"name": "u", "user": {}}],
+            }
+        )
+    )
+    logs = values["computeLogManager"]["config"]["customComputeLogManager"]
+    made = {
+        "run_launcher": {
+            "module": "dagster_k8s",
+            "class": "K8sRunLauncher",
+            "config": {
+                "load_incluster_config": False,
+                "kubeconfig_file": str(cluster),
+                "service_account_name": "dagster",
+                "instance_config_map": "dagster-instance",
+                "dagster_home": values["global"]["dagsterHome"],
+                "postgres_password_secret": values["global"]["postgresqlSecretName"],
+                "image_pull_policy": launcher["imagePullPolicy"],
+                "security_context": launcher["securityContext"],
+                "volumes": code["volumes"],
+                "volume_mounts": code["volumeMounts"],
+                "run_k8s_config": {
+                    "container_config": of_runs["containerConfig"],
+                    "pod_spec_config": of_runs["podSpecConfig"],
+                    "job_spec_config": of_runs["jobSpecConfig"],
+                },
+            },
+        },
+        "compute_logs": logs | {"config": {"base_dir": str(tmp_path)}},
+        "telemetry": values["telemetry"],
+        **values["additionalInstanceConfig"],
+    }
+    (tmp_path / "dagster.yaml").write_text(yaml.dump(made))
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert type(instance.run_launcher).__name__ == "K8sRunLauncher"
+        assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 4
+
+    def takes(model: Any, given: dict[str, Any]) -> None:
+        models.k8s_model_from_dict(model, models.k8s_snake_case_dict(model, given))
+
+    takes(client.V1PodSpec, of_runs["podSpecConfig"] | {"containers": []})
+    takes(client.V1JobSpec, of_runs["jobSpecConfig"] | {"template": {}})
+    takes(client.V1Container, of_runs["containerConfig"] | {"name": "run"})
+    for pod in (code, values["dagsterWebserver"], values["dagsterDaemon"]):
+        takes(client.V1PodSecurityContext, pod["podSecurityContext"])
+        takes(client.V1SecurityContext, pod["securityContext"])
+        for volume, mount in zip(pod["volumes"], pod["volumeMounts"], strict=True):
+            takes(client.V1Volume, volume)
+            takes(client.V1VolumeMount, mount)
 
 
 # Watching

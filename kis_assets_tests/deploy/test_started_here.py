@@ -50,6 +50,8 @@ SETTINGS = {
     "KIS_STOCK_CODES": "005930,000660,035420",
 }
 """What deploy/kis.env would say; the simulator stands in KIS's place."""
+IMAGE = environment() | {"LD_LIBRARY_PATH": "/usr/local/lib"}
+"""Of the image; in a real one the loader knows where Python's own library lies."""
 SITES = {"UI_SITE": "https://127.0.0.1:8443", "ANALYSTS_SITE": "https://127.0.0.1:8444"}
 NEEDED = (
     "unshare",
@@ -109,7 +111,7 @@ class Services:
         if not service["image"].startswith("kis-assets"):
             path = f"{containers.POSTGRES_PROGRAMS}:/usr/bin:/bin"
             return {"PATH": path, "HOME": "/tmp", "XDG_DATA_HOME": f"/tmp/{name}"} | own
-        return environment() | SETTINGS | own
+        return IMAGE | SETTINGS | own
 
     def start(self, name: str, number: str = "") -> None:
         service = self.said["services"][name]
@@ -177,11 +179,13 @@ def services(image: Path) -> Iterator[Services]:
             found.start(name)
             found.wait_for(name)
         _start_simulator(place)
-        for name in ("proxy", "code", "webserver", "analysts", "metrics", "daemon"):
+        found.start("code")
+        found.wait_for("code")
+        for name in ("proxy", "webserver", "analysts", "metrics", "daemon"):
             found.start(name)
         for number in "12":
             found.start("workers", number)
-        for name in ("code", "webserver", "analysts", "metrics", "daemon"):
+        for name in ("webserver", "analysts", "metrics", "daemon"):
             found.wait_for(name)
         for number in "12":
             found.wait_for("workers", number)
@@ -230,7 +234,7 @@ def _prepare(place: Place) -> None:
 
 def _start_simulator(place: Place) -> None:
     words = ["kis-assets", "simulate", "--at", f"{DAY}T20:50+09:00", "--rate-limit", "1000"]
-    place.start("simulator", words, environment(), folder="/srv")
+    place.start("simulator", words, IMAGE, folder="/srv")
 
 
 def ask(address: str, data: Any = None, *, user: str = "kim", **headers: str) -> tuple[int, str]:

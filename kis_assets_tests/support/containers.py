@@ -85,19 +85,21 @@ class Place:
     ) -> None:
         self.folder = folder
         self._logs: list[Any] = []
-        for name in ("opt", "srv", "run", "tmp", "volumes"):
+        for name in ("opt", "srv", "run", "tmp"):
             (folder / name).mkdir(parents=True, exist_ok=True)
             (folder / name).chmod(0o1777 if name == "tmp" else 0o755)
-        hosts = folder / "hosts"
-        hosts.write_text(f"127.0.0.1 localhost {' '.join(names)}\n", encoding="utf-8")
+        own = {name: folder / name for name in ("hosts", "passwd", "group")}
+        for name in ("passwd", "group"):
+            if not own[name].exists():
+                shutil.copy(f"/etc/{name}", own[name])
+        own["hosts"].write_text(f"127.0.0.1 localhost {' '.join(names)}\n", encoding="utf-8")
         python = Path(sys.base_prefix)
         setup = f"""
             mount --make-rprivate /
-            mount --bind {hosts} /etc/hosts
+            for it in {" ".join(own)}; do mount --bind {folder}/$it /etc/$it; done
             {f"mount --bind {python} /usr/local" if python != Path("/usr") else ""}
-            for it in opt srv run; do mount --bind {folder}/$it /$it; done
+            for it in opt srv run tmp; do mount --bind {folder}/$it /$it; done
             mount -o remount,bind,ro /
-            mount --bind {folder}/tmp /tmp
             {"ip link set lo up" if has_own_network else ""}
             echo ready
             exec sleep infinity
