@@ -40,7 +40,7 @@ def load() -> dg.Definitions:
     from kis_assets.defs.checks.registry import CHECKS
     from kis_assets.defs.jobs import JOBS
     from kis_assets.defs.resources import KISResource, LakeResource, credential
-    from kis_assets.defs.schedules import schedules, when_made
+    from kis_assets.defs.schedules import schedule_descriptions, schedules
     from kis_assets.defs.sensors import sensors
 
     # Read here as well: whether schedules run from the start, and when, is part of what they are.
@@ -51,7 +51,7 @@ def load() -> dg.Definitions:
         # Links to the code are a beta of Dagster's, which is pinned.
         warnings.simplefilter("ignore", dg.BetaWarning)
         found = [*dg.with_source_code_references(found)]
-    made = when_made(settings)
+    made = schedule_descriptions(settings)
 
     def with_times(spec: dg.AssetSpec) -> dg.AssetSpec:
         said = made.get(spec.key.to_user_string())

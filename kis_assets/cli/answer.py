@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from kis_assets.cli.ending import note, stop
-from kis_assets.cli.output import ROWS, AsCsv, AsJson, machine, record, show
+from kis_assets.cli.output import ROWS, AsCsv, AsJson, is_for_machines, record, show
 from kis_assets.exchange.venues import mark_of
 
 KINDS = (".parquet", ".csv", ".xlsx")
@@ -94,7 +94,7 @@ def say_mark(source: str) -> None:
         typer.secho(mark, fg="yellow", err=True)
 
 
-def reads(command: Callable[..., None]) -> Callable[..., None]:
+def reading_command(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of all that read, and hand it their meaning as `answer`.
 
     A command with a first day takes the last one by `--to` as well.
@@ -132,7 +132,7 @@ def reads(command: Callable[..., None]) -> Callable[..., None]:
 def _answer(
     to: list[str], columns: str | None, as_json: bool, as_csv: bool, takes_days: bool
 ) -> Answer:
-    machine(as_json, as_csv)
+    is_for_machines(as_json, as_csv)
     files = [word for word in to if Path(word).suffix.lower() in KINDS]
     days = [word for word in to if word not in files]
     if len(files) > 1:

@@ -35,7 +35,7 @@ class Period(Enum):
 _BARS = ("open_price", "high_price", "low_price", "close_price", "volume", "trading_value")
 
 
-def asked(
+def from_source(
     source: DataSource, code: str, period: Period, span: Span, today: date, count: int
 ) -> tuple[list[str], list[list[Any]]]:
     """Bars from the source, oldest first. It gives the newest so many: enough to reach back."""
@@ -80,7 +80,7 @@ _VIEWS = {
 }
 
 
-def stored(
+def from_lake(
     market: Market, code: str, period: Period, span: Span, adjusted: bool
 ) -> tuple[list[str], list[list[Any]]]:
     """Bars from the disk, oldest first."""

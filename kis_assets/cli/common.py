@@ -111,7 +111,7 @@ def note_stale(records: Sequence[Any]) -> None:
         note(f"the source cannot be reached: this is up to {age:.0f} s old")
 
 
-def no_port(port: int, error: OSError) -> typer.Exit:
+def port_error(port: int, error: OSError) -> typer.Exit:
     """Say why a port of this machine cannot be had."""
     return stop(f"port {port} cannot be had: {os.strerror(error.errno or 0)}")
 
@@ -131,7 +131,7 @@ def quieten() -> None:
 
 
 @contextmanager
-def plainly() -> Generator[None]:
+def plain_errors() -> Generator[None]:
     """End with one sentence where people can do something: 2 for what was asked, 1 for the rest.
 
     What is only partly stored is a note.

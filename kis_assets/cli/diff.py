@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kis_assets.cli.answer import Answer, reads
-from kis_assets.cli.common import TableName, app, plainly, settings_of, stop
+from kis_assets.cli.answer import Answer, reading_command
+from kis_assets.cli.common import TableName, app, plain_errors, settings_of, stop
 
 if TYPE_CHECKING:
     from kis_assets.lake.lake import Lake
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @app.command()
-@reads
+@reading_command
 def diff(
     name: Annotated[str, TableName],
     partition: Annotated[
@@ -46,7 +46,7 @@ def diff(
     if name not in TABLES:
         raise stop(f"there is no table {name!r}; there are {', '.join(TABLES)}")
     table = TABLES[name]
-    with plainly():
+    with plain_errors():
         first, last = _span(partition, table)
         lake = Lake(settings.source_dir, source=settings.source_name)
         before_at, newest_at = _instants(lake, table, first, since)

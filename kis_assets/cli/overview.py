@@ -9,7 +9,7 @@ import typer
 
 from kis_assets import __version__
 from kis_assets.cli.answer import say_mark
-from kis_assets.cli.common import app, market_of, note, plainly, settings_of
+from kis_assets.cli.common import app, market_of, note, plain_errors, settings_of
 from kis_assets.cli.output import show
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def overview(
     if not (folder / "market.duckdb").exists():
         typer.echo("\nnothing is stored yet\nnext   kis-assets run")
         return
-    with plainly(), market_of(settings) as market:
+    with plain_errors(), market_of(settings) as market:
         rows = list(_tables(market))
         stored = {name: newest for name, newest, _ in rows}
         latest = _latest_session(market, settings) if stored.get("market_days") else ""

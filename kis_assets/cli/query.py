@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kis_assets.cli import bars
-from kis_assets.cli.answer import Answer, reads
+from kis_assets.cli.answer import Answer, reading_command
 from kis_assets.cli.bars import Period
 from kis_assets.cli.common import (
     FirstDay,
@@ -19,7 +19,7 @@ from kis_assets.cli.common import (
     most_traded,
     note,
     note_stale,
-    plainly,
+    plain_errors,
     quieten,
     settings_of,
     stop,
@@ -45,21 +45,21 @@ class Kind(Enum):
 
 
 @app.command()
-@reads
+@reading_command
 def quote(stocks: Several, answer: Answer) -> None:
     """Prices now (현재가), from the source or its cache."""
     settings = settings_of()
-    with plainly(), _source(settings) as source:
+    with plain_errors(), _source(settings) as source:
         found = source.get_current_prices_batch(codes_of(stocks, settings))
         _batch(found, answer, settings.source_name)
 
 
 @app.command()
-@reads
+@reading_command
 def book(stock: One, answer: Answer) -> None:
     """The order book now (호가): asks on top, the best ones in the middle."""
     settings = settings_of()
-    with plainly(), _source(settings) as source:
+    with plain_errors(), _source(settings) as source:
         found = source.get_order_book(codes_of([stock], settings)[0])
     sides = {"ask": found.ask_levels, "bid": found.bid_levels}
     ladder = [
@@ -78,11 +78,11 @@ def book(stock: One, answer: Answer) -> None:
         answer.rows(columns, sorted(ladder, key=lambda level: -level[2]), settings.source_name)
         if answer.chosen is None:
             about = asdict(found)
-            answer.record({name: about[name] for name in about if not name.endswith(_UNSAID)})
+            answer.record({name: about[name] for name in about if not name.endswith(_HIDDEN)})
 
 
 @app.command()
-@reads
+@reading_command
 def candles(
     stocks: Several,
     answer: Answer,
@@ -109,7 +109,7 @@ def candles(
     if adjusted and not (stored and period is Period.DAILY):
         raise stop("--adjusted is for stored daily candles: add --stored, and leave out --type")
     settings = settings_of()
-    with plainly():
+    with plain_errors():
         from kis_assets.exchange.days import span
 
         days = span(first, answer.last)
@@ -117,11 +117,13 @@ def candles(
         found: list[tuple[list[str], list[list[Any]]]] = []
         if stored:
             with market_of(settings) as market:
-                found = [bars.stored(market, code, period, days, adjusted) for code in codes]
+                found = [bars.from_lake(market, code, period, days, adjusted) for code in codes]
         else:
             today = settings.now().date()
             with _source(settings) as source:
-                found = [bars.asked(source, code, period, days, today, count) for code in codes]
+                found = [
+                    bars.from_source(source, code, period, days, today, count) for code in codes
+                ]
     rows = [
         [code, *row]
         for code, (_, of_stock) in zip(codes, found, strict=True)
@@ -135,18 +137,18 @@ def candles(
 
 
 @app.command()
-@reads
+@reading_command
 def info(stocks: Several, answer: Answer) -> None:
     """Slow facts of stocks: market, sector, industry, shares (종목정보)."""
     settings = settings_of()
-    with plainly(), _source(settings) as source:
+    with plain_errors(), _source(settings) as source:
         found = [source.get_stock_info(code) for code in codes_of(stocks, settings)]
     rows = [_record(facts) for facts in found]
     answer.rows(list(rows[0]), [list(row.values()) for row in rows], settings.source_name)
 
 
 @app.command()
-@reads
+@reading_command
 def warm(
     answer: Answer,
     stocks: Annotated[list[str] | None, typer.Argument(metavar="[CODE]...", help=_STOCK)] = None,
@@ -170,7 +172,7 @@ def warm(
     if settings.source_type == "mock":
         note("the invented market has no cache: this asks and forgets")
     wanted = [kind.value for kind in kinds or (Kind.PRICE, Kind.CHART, Kind.INFO)]
-    with plainly(), _source(settings) as source:
+    with plain_errors(), _source(settings) as source:
         from kis_assets.monitoring.costs import LONG, duration
         from kis_assets.monitoring.status import granted
 
@@ -214,11 +216,11 @@ def _record(one: Any) -> dict[str, Any]:
     return {
         name: known[name]
         for name in dict.fromkeys((*(name for name in _FIRST if name in known), *known))
-        if not name.endswith(_UNSAID)
+        if not name.endswith(_HIDDEN)
     }
 
 
-_UNSAID = ("_levels", "is_stale", "age_seconds")
+_HIDDEN = ("_levels", "is_stale", "age_seconds")
 _FIRST = (
     *("stock_code", "stock_name", "current_price", "change_rate", "session"),
     *("volume", "trading_value"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kis_assets.cli.common import INTERRUPTED, app, no_port, stop
+from kis_assets.cli.common import INTERRUPTED, app, port_error, stop
 
 if TYPE_CHECKING:
     import uvicorn
@@ -77,7 +77,7 @@ def _serve(
     try:
         listener = socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        raise no_port(port, error) from None
+        raise port_error(port, error) from None
     with (
         listener,
         dg.DagsterInstance.from_config(str(home)) as instance,

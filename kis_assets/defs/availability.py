@@ -9,7 +9,7 @@ from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue, latest_session, venue_session
 from kis_assets.kis import master_files
 from kis_assets.krx import publication
-from kis_assets.lake.closed_days import said_closed
+from kis_assets.lake.closed_days import closed_by_kis
 from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings
 
@@ -64,7 +64,7 @@ def refuse_closed(lake: Lake, day: date) -> None:
     Raises:
         InvalidRequest: it is one, such as a holiday decreed at short notice.
     """
-    if said_closed(lake, day, day):
+    if closed_by_kis(lake, day, day):
         raise InvalidRequest(
             f"{day} is no trading day of KRX, as KIS's calendar says; choose a trading day"
         )

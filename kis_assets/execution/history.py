@@ -216,7 +216,7 @@ class Backfill:
         """Of its runs."""
         return {BACKFILL_ID_TAG: self.backfill_id}
 
-    def go_on(self) -> None:
+    def raise_if_canceled(self) -> None:
         """See to it that nobody canceled it.
 
         Raises:

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 TOKEN_PATH = "/oauth2/tokenP"  # noqa: S105 - an address, not a token
 APPROVAL_PATH = "/oauth2/Approval"
-REST = 5.0
+STATE_RETRY_AFTER = 5.0
 """Seconds to wait after a failure of the shared state."""
 _SENDABLE = re.compile(r"[!-~]{1,4096}")
 """The characters that a token or an approval key may have."""
@@ -166,7 +166,7 @@ class Accounts:
             wait = min(account.breaker.remaining() for account in self._usable())
         except ServiceUnavailable as error:
             log.warning("%s", error)
-            wait = REST
+            wait = STATE_RETRY_AFTER
         self._sleep(wait)
 
     def _usable(self) -> list[Account]:

@@ -42,7 +42,7 @@ from kis_assets.transport.stats import Tally
 T = TypeVar("T")
 
 MASTER_PATH = "/common/master/"
-FREE = 10
+MAX_PACE_REFUSALS = 10
 """How often a request is repeated if its rate was refused while others were accepted."""
 
 
@@ -215,7 +215,7 @@ class Client:
                 return self._attempt_with(account, request)
             except _PaceRefused as refusal:
                 refusals += 1
-                if refusals > FREE:
+                if refusals > MAX_PACE_REFUSALS:
                     raise refusal.error from None
                 self.tally.retried(request.endpoint.name, type(refusal.error).__name__)
             except AuthenticationFailed as error:

@@ -108,7 +108,7 @@ def remedy(name: str, absent: list[tuple[str, str]]) -> str:
     if not absent:
         # A run on the virtual server leaves out what is published on the next morning.
         # The list of stocks alone is there in seconds, and names need no more.
-        is_made = table.is_usual and table.final != "published" and table.live != "files"
+        is_made = table.is_default and table.final != "published" and table.live != "files"
         return "run: kis-assets run" + ("" if is_made else f" --table {name}")
     if not table.has_past:
         return f"of past days it cannot be had; today's: run: kis-assets run --table {name}"

@@ -25,7 +25,7 @@ from kis_assets.lake.reader import (
     SurvivorshipWarning,
     missing,
     spans,
-    tell,
+    warn_caller,
 )
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class StoredRows:
         month = "strftime(trading_day, '%Y-%m')"
         _, found = self.rows(f"SELECT DISTINCT {month} FROM {table} ORDER BY 1")  # noqa: S608
         absent = missing(table, [name for (name,) in found], first, last)
-        _tell_absent(table, absent, is_all=is_empty and bool(absent or not found))
+        _warn_absent(table, absent, is_all=is_empty and bool(absent or not found))
 
     def _frame(
         self,
@@ -203,17 +203,17 @@ class StoredRows:
         units = self._catalog.units(table)
         absent = missing(table, units, first, last)
         if not found and (absent or not units):
-            _tell_absent(table, absent, is_all=True)
+            _warn_absent(table, absent, is_all=True)
         without = sorted(set(wanted or ()) - found)
         for code in without:
             if not self._is_known(code):
                 near = naming.nearest_to(self.rows, code)
                 raise NotStored(f"no stock has the code {code}{near}")
         if without:
-            tell(f"{', '.join(without[:5])}: no {table} in what is stored of these days")
+            warn_caller(f"{', '.join(without[:5])}: no {table} in what is stored of these days")
         if wanted is None and clock == "trading_day":
             self._warn_of_survivors(table, units, first)
-        _tell_absent(table, absent, is_all=False)
+        _warn_absent(table, absent, is_all=False)
         if view.endswith("_adjusted") or view == "total_return":
             self._warn_of_gaps(table, units, first)
 
@@ -221,7 +221,7 @@ class StoredRows:
         """Say so where a split could lie in a month between the rows and the newest stored one."""
         gaps = missing(table, units, first or date.fromisoformat(f"{units[0]}-01"), None)
         if gaps:
-            tell(
+            warn_caller(
                 f"a split in {spans(gaps)} would not be known, since no {table} of it are stored: "
                 f"adjusted prices before it may be wrong; {queries.remedy(table, gaps)}"
             )
@@ -236,7 +236,7 @@ class StoredRows:
                 "delisted is missing, and results look better than they were. KRX knows: "
                 "KRX_API_KEY, docs/krx.md"
             )
-            tell(text, SurvivorshipWarning)
+            warn_caller(text, SurvivorshipWarning)
 
     def _is_known(self, code: str) -> bool:
         # Without any master nobody can say that a code is wrong.
@@ -253,7 +253,7 @@ def _names(columns: str | Iterable[str]) -> list[str]:
     return names
 
 
-def _tell_absent(table: str, absent: list[tuple[str, str]], *, is_all: bool) -> None:
+def _warn_absent(table: str, absent: list[tuple[str, str]], *, is_all: bool) -> None:
     """Say which spans of a table are not stored and what fetches them; `is_all` that was asked for.
 
     Raises:
@@ -263,4 +263,4 @@ def _tell_absent(table: str, absent: list[tuple[str, str]], *, is_all: bool) -> 
     if is_all:
         raise NotStored(f"no {table}{what} are stored yet; {queries.remedy(table, absent)}")
     if absent:
-        tell(f"no {table}{what} are stored; {queries.remedy(table, absent)}")
+        warn_caller(f"no {table}{what} are stored; {queries.remedy(table, absent)}")

@@ -178,7 +178,7 @@ def test_a_stock_that_fails_in_a_window_is_asked_by_its_months(desk: Desk) -> No
 
 def test_the_month_that_runs_is_asked_for_by_itself(desk: Desk) -> None:
     plan = desk.plan("2026-01", "2026-03")
-    assert plan.alone == {"2026-03-01": 4}
+    assert plan.without_window == {"2026-03-01": 4}
     assert desk.run(plan) == ["2026-01-01", "2026-02-01", "2026-03-01"]
     assert desk.asked == plan.requests == 4 + 4
 
