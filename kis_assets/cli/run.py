@@ -144,7 +144,7 @@ def _day_or_latest(asked: str | None, settings: Settings) -> dt.date:
         raise ValueError(f"{asked!r} is no day; write it as {latest}") from None
     if not calendar.is_trading_day(day):
         before = calendar.previous_trading_day(day)
-        raise ValueError(f"{day} is no trading day of KRX; the one before it is {before}")
+        raise ValueError(f"{day} is not a trading day of KRX; the one before it is {before}")
     if is_krx:
         publication.check(day, now)
     if day > latest:

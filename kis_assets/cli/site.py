@@ -38,7 +38,7 @@ def report(
 
         wanted = as_day(day) or _newest(settings)
         if not calendar.is_trading_day(wanted):
-            raise NotStored(f"{wanted} is no trading day of KRX")
+            raise NotStored(f"{wanted} is not a trading day of KRX")
         lake = _lake(settings)
         found = day_report(lake, wanted, settings)
         if found is None:

@@ -329,7 +329,7 @@ def _skip(plan: Plan, tick: datetime, lake: Lake) -> str:
     day, now = tick.date(), calendar.now()
     session = calendar.session(day)
     if session is None:
-        return f"{day} is no trading day of KRX"
+        return f"{day} is not a trading day of KRX"
     if not plan.moments.due(session, tick):
         return f"not at {tick:%H:%M}: the session of {day} is from {session.opens_at:%H:%M} to " + (
             f"{session.closes_at:%H:%M}"

@@ -38,7 +38,7 @@ def final_at(day: date) -> datetime:
         return _corrected_at(calendar.next_trading_day(day))
     session = calendar.session(day)
     if session is None:
-        raise ValueError(f"{day} is no trading day of KRX")
+        raise ValueError(f"{day} is not a trading day of KRX")
     return session.over_at
 
 
@@ -153,7 +153,7 @@ def minutes_final_at(day: date) -> datetime:
     """
     session = calendar.session(day)
     if session is None:
-        raise ValueError(f"{day} is no trading day of KRX")
+        raise ValueError(f"{day} is not a trading day of KRX")
     late = session.late_by if session.after_market else timedelta()
     return session.over_at + late + MINUTES_SETTLE
 

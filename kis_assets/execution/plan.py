@@ -202,7 +202,9 @@ def partitions(table: str, first: str, last: str, kis: KISResource) -> dict[str,
         raise ValueError(f"{last} has not begun; the latest session is {latest}")
     if TABLES[table].sessions_kept:
         if begins < (oldest := oldest_kept(now)):
-            raise ValueError(f"minutes of {first} can no longer be had; KIS has them from {oldest}")
+            raise ValueError(
+                f"minutes of {first} are no longer available; KIS has them from {oldest}"
+            )
         return {str(day): (day, day) for day in calendar.trading_days(begins, ends)}
     if str(begins) < FIRST_MONTH:
         raise ValueError(

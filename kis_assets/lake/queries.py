@@ -104,7 +104,7 @@ def remedy(name: str, absent: list[tuple[str, str]]) -> str:
         # Nobody quotes while it is closed, and prices are there all evening.
         are_books = "ask_price_1" in table.schema
         when = "while the market is open" if are_books else "the latest session's"
-        return f"captures cannot be had later; {when}: run: kis-assets run --table {name}"
+        return f"captures are not available later; {when}: run: kis-assets run --table {name}"
     if not absent:
         # A run on the virtual server leaves out what is published on the next morning.
         # The list of stocks alone is there in seconds, and names need no more.

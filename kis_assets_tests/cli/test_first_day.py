@@ -244,7 +244,7 @@ def test_between_midnight_and_the_open_a_run_ends_well(
         point_at(server, monkeypatch, morning)
         status, said = type_run("--table", "price_snapshots")
     assert status == 1
-    assert "can no longer be had" in said
+    assert "no longer available" in said
 
 
 @pytest.mark.slow

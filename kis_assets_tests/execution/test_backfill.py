@@ -277,7 +277,12 @@ def test_the_invented_market_is_asked_without_a_request() -> None:
         ("daily_candles", "2025", "2025-02", "'2025' is no month; write it as 2015-01"),
         ("daily_candles", "2025-03", "2025-02", "2025-03 comes after 2025-02"),
         ("daily_candles", "2025-03", "2026-04", "2026-04 has not begun"),
-        ("minute_candles", "2024-03-04", "2026-03-04", "can no longer be had; KIS has them from"),
+        (
+            "minute_candles",
+            "2024-03-04",
+            "2026-03-04",
+            "are no longer available; KIS has them from",
+        ),
     ],
 )
 def test_what_cannot_be_had_is_said_in_a_sentence(
