@@ -382,7 +382,7 @@ def test_a_wrong_value_that_may_hold_a_secret_is_not_shown(
 
 def test_a_wrong_line_of_a_list_of_codes_is_named_by_its_number() -> None:
     Path("codes.txt").write_text("005930\nroot:hunter2:19000\n", encoding="utf-8")
-    with pytest.raises(SettingsError, match="line 2 is none") as told:
+    with pytest.raises(SettingsError, match="line 2 is not one") as told:
         Settings.load(kis_stock_codes="@codes.txt")
     assert "hunter2" not in str(told.value)
 
