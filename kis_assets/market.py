@@ -113,8 +113,7 @@ class Market(StoredRows):
     def benchmark(
         self, codes: Codes = None, start: When = None, end: When = None, *, index: str = "KOSPI"
     ) -> Frame:
-        """Daily returns of stocks compared with those of an index, as fractions: 0.01 is one
-        percent.
+        """Daily returns of stocks and of an index, as fractions: 0.01 is one percent.
 
         Columns: trading_day, stock_code, stock_return (of adjusted closes), index_return and
         excess_return, the difference of the two. Both returns start at the stock's previous row, so

@@ -1,4 +1,4 @@
-"""What every command that reads has in common: the form of its answer, and where that goes."""
+"""What all reading commands share: the form of the output, and where it goes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ ToDayOrFile = Annotated[
     list[str] | None,
     typer.Option(
         metavar="DAY|FILE",
-        help="Last day, included; or a file to write: .parquet, .csv or .xlsx. May be given twice.",
+        help="Last day (included), or a file to write: .parquet, .csv or .xlsx. May be repeated.",
     ),
 ]
 Columns = Annotated[
-    str | None, typer.Option(help="Which columns to give, with commas between: close,volume.")
+    str | None, typer.Option(help="The columns to output, separated by commas: close,volume.")
 ]
 
 
@@ -40,11 +40,11 @@ class Answer(NamedTuple):
     file: Path | None
     chosen: tuple[str, ...] | None
     last: str | None
-    """The last day, where `--to` takes one."""
+    """The last day, if `--to` may be a day."""
 
     @property
     def is_for_people(self) -> bool:
-        """Whether a person reads it."""
+        """Whether a person reads it, on a terminal."""
         return not (self.as_json or self.as_csv or self.file)
 
     def rows(
@@ -57,10 +57,10 @@ class Answer(NamedTuple):
         newest: bool = False,
         most: int = ROWS,
     ) -> None:
-        """Give rows of a source; its mark goes to standard error.
+        """Output rows of a source; the mark of invented rows goes to standard error.
 
-        JSON says the source in every record. So do CSV and files, unless the user chose the
-        columns: in a query or by `--columns`.
+        JSON has the source in every record. So do CSV and files, unless the user chose the columns
+        in a query or by `--columns`.
         """
         columns = list(columns)
         if self.chosen is not None:
@@ -79,7 +79,7 @@ class Answer(NamedTuple):
         note(f"{self.file}: {len(rows):,} row{'' if len(rows) == 1 else 's'}")
 
     def record(self, found: dict[str, Any], source: str = "") -> None:
-        """Give one thing: as rows of one, but always upright for people."""
+        """Output one record: as a single row, but for people with one line per column."""
         if not self.is_for_people or self.chosen is not None:
             self.rows(list(found), [list(found.values())], source)
             return
@@ -89,15 +89,15 @@ class Answer(NamedTuple):
 
 
 def say_mark(source: str) -> None:
-    """Say on standard error that rows are invented, where they are."""
+    """Say on standard error if rows are invented."""
     if mark := mark_of(source):
         typer.secho(mark, fg="yellow", err=True)
 
 
 def reading_command(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of all that read, and hand it their meaning as `answer`.
+    """Add the options of reading commands to a command, which gets their values as `answer`.
 
-    A command with a first day takes the last one by `--to` as well.
+    If a command has a first day, `--to` may also give the last day.
     """
     own = inspect.signature(command, eval_str=True)
     takes_days = "first" in own.parameters
@@ -139,9 +139,9 @@ def _answer(
         raise stop("--to names two files: choose one")
     if len(days) > takes_days:
         kinds = ", ".join(KINDS)
-        raise stop(f"--to {days[-1]} is no file that can be written: its name ends with {kinds}")
+        raise stop(f"--to {days[-1]} cannot be written: the name of a file ends with {kinds}")
     if files and (as_json or as_csv):
-        raise stop("--to FILE and --json or --csv are two answers: choose one")
+        raise stop("--to FILE excludes --json and --csv: choose one")
     chosen = columns and tuple(filter(None, (name.strip() for name in columns.split(","))))
     if columns is not None and not chosen:
         raise stop("--columns names no column")
@@ -154,10 +154,10 @@ def _answer(
 def _chosen(
     columns: list[str], rows: Sequence[Sequence[Any]], chosen: tuple[str, ...]
 ) -> tuple[list[str], list[list[Any]]]:
-    """Those columns, in the order asked for.
+    """The chosen columns in the given order.
 
     Raises:
-        typer.Exit: one of them is none.
+        typer.Exit: a column does not exist.
     """
     if unknown := [name for name in chosen if name not in columns]:
         raise stop(f"there is no column {unknown[0]!r}; there are {', '.join(columns)}")

@@ -1,4 +1,4 @@
-"""The answer of a command as a file: Parquet, CSV, or a sheet of Excel."""
+"""The output of a command as a file: Parquet, CSV, or an Excel sheet."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from kis_assets.cli.output import csv_text
 from kis_assets.security.ownership import take_place
 
 _MOST = 1_048_575
-"""Rows of a sheet below its header."""
+"""The maximum number of rows in a sheet, without its header."""
 
 
 def write(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Write rows, whole or not at all, over what stands there.
+    """Write rows to a file atomically; an existing file is replaced.
 
-    Codes are text with their zeros, days are days. Excel has no zones: there instants are those of
-    a clock in Seoul.
+    Codes are text and keep their zeros; days are dates. Excel has no time zones, so instants are
+    local time in Seoul there.
 
     Raises:
         OSError: it cannot be written.
-        typer.Exit: a sheet cannot have so many rows, or the package that writes sheets is missing.
+        typer.Exit: a sheet cannot have so many rows, or the package for sheets is missing.
     """
     kind = path.suffix.lower()
     if kind == ".xlsx" and len(rows) > _MOST:
-        raise stop(f"{len(rows):,} rows are more than a sheet of Excel takes: write .parquet")
+        raise stop(f"{len(rows):,} rows are too many for an Excel sheet: write .parquet")
     if path.is_dir():
         raise stop(f"{path} is a folder: name a file")
-    path = path.resolve()  # what a link leads to is written, and the link stays
+    path = path.resolve()  # write the target of a link and keep the link
     if not path.parent.is_dir():
-        raise stop(f"{path.parent} is no folder: make it first")
-    # Beside its place, so that it can take it in one step.
+        raise stop(f"{path.parent} is not a folder: make it first")
+    # In the same folder, so that it can replace the file in one step.
     with NamedTemporaryFile(dir=path.parent, suffix=f".{os.getpid()}.new", delete=False) as file:
         aside = Path(file.name)
     try:
@@ -58,7 +58,7 @@ def write(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
 def _frame(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pl.DataFrame:
     names = list(dict.fromkeys(columns))
     if len(names) < len(columns):
-        raise stop("two columns have one name: give each its own with AS")
+        raise stop("two columns have the same name: give each its own name with AS")
     return pl.DataFrame(rows, names, orient="row", infer_schema_length=None)
 
 
@@ -66,7 +66,7 @@ def _write_sheet(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any
     try:
         import xlsxwriter  # noqa: F401  # type: ignore[import-not-found]
     except ImportError:
-        raise stop("a sheet of Excel needs one more package: pip install xlsxwriter") from None
+        raise stop("an Excel sheet needs another package: pip install xlsxwriter") from None
     plain = [
         [cell.replace(tzinfo=None) if isinstance(cell, datetime) else cell for cell in row]
         for row in rows

@@ -1,4 +1,4 @@
-"""What asks the source, through its cache: `quote`, `book`, `candles`, `info`, `warm`."""
+"""Commands that request data from the source or its cache: `quote`, `book`, `candles`, ..."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from kis_assets.sources.base import DataSource
     from kis_assets.sources.batch import BatchResult
 
-_STOCK = "Code such as 005930, or a name, or a part that one name has alone."
+_STOCK = "Code such as 005930, a name, or a unique part of a name."
 One = Annotated[str, typer.Argument(metavar="CODE", help=_STOCK)]
 Several = Annotated[list[str], typer.Argument(metavar="CODE...", help=_STOCK)]
 
 
 class Kind(Enum):
-    """What the cache can be filled with."""
+    """The kinds of records that `warm` can cache."""
 
     PRICE = "price"
     CHART = "chart"
@@ -47,7 +47,7 @@ class Kind(Enum):
 @app.command()
 @reading_command
 def quote(stocks: Several, answer: Answer) -> None:
-    """Prices now (현재가), from the source or its cache."""
+    """Show current prices (현재가), from the source or its cache."""
     settings = settings_of()
     with plain_errors(), _source(settings) as source:
         found = source.get_current_prices_batch(codes_of(stocks, settings))
@@ -57,7 +57,7 @@ def quote(stocks: Several, answer: Answer) -> None:
 @app.command()
 @reading_command
 def book(stock: One, answer: Answer) -> None:
-    """The order book now (호가): asks on top, the best ones in the middle."""
+    """Show the current order book (호가): asks above bids, with the best prices in the middle."""
     settings = settings_of()
     with plain_errors(), _source(settings) as source:
         found = source.get_order_book(codes_of([stock], settings)[0])
@@ -93,18 +93,21 @@ def candles(
     adjusted: Annotated[
         bool,
         typer.Option(
-            "--adjusted/--raw", help="On the share count of the newest stored day; needs --stored."
+            "--adjusted/--raw",
+            help="Adjust to the share count of the newest stored day; needs --stored.",
         ),
     ] = False,
     stored: Annotated[
-        bool, typer.Option("--stored", help="Read what is stored instead of asking the source.")
+        bool, typer.Option("--stored", help="Read stored candles instead of requesting them.")
     ] = False,
-    count: Annotated[int, typer.Option(min=1, help="How many of the newest, without --from.")] = 30,
+    count: Annotated[
+        int, typer.Option(min=1, help="Number of newest candles, without --from.")
+    ] = 30,
 ) -> None:
-    """Candles (봉), oldest first: asked of the source, or with --stored read from the disk.
+    """Show candles (봉), oldest first: from the source, or with --stored from the disk.
 
-    Asked of the source, prices are raw (minutes on the split-adjusted axis of now) and nothing is
-    stored; answers are cached for a while.
+    Prices from the source are raw (minute candles are split-adjusted as of now). They are cached
+    for a while, but not stored.
     """
     if adjusted and not (stored and period is Period.DAILY):
         raise stop("--adjusted is for stored daily candles: add --stored, and leave out --type")
@@ -139,7 +142,7 @@ def candles(
 @app.command()
 @reading_command
 def info(stocks: Several, answer: Answer) -> None:
-    """Slow facts of stocks: market, sector, industry, shares (종목정보)."""
+    """Show facts about stocks: market, sector, industry, shares (종목정보)."""
     settings = settings_of()
     with plain_errors(), _source(settings) as source:
         found = [source.get_stock_info(code) for code in codes_of(stocks, settings)]
@@ -154,30 +157,30 @@ def warm(
     stocks: Annotated[list[str] | None, typer.Argument(metavar="[CODE]...", help=_STOCK)] = None,
     top: Annotated[
         int | None,
-        typer.Option(min=1, help="So many of the most traded of the newest stored prices."),
+        typer.Option(min=1, help="This number of the most traded stocks in the newest capture."),
     ] = None,
     kinds: Annotated[
         list[Kind] | None,
         typer.Option(
             "--type",
             case_sensitive=False,
-            help="What to ask; may be given several times. Default: all but orderbook.",
+            help="What to cache; may be repeated. Default: all except orderbook.",
         ),
     ] = None,
 ) -> None:
-    """Fill the cache, so that a program that asks later has its answer at once."""
+    """Fill the cache, so that programs get these answers at once later."""
     if bool(stocks) == bool(top):
         raise stop("say which stocks: codes or names, or --top 100")
     settings = settings_of()
     if settings.source_type == "mock":
-        note("the invented market has no cache: this asks and forgets")
+        note("the invented market has no cache: nothing is kept")
     wanted = [kind.value for kind in kinds or (Kind.PRICE, Kind.CHART, Kind.INFO)]
     with plain_errors(), _source(settings) as source:
         from kis_assets.monitoring.costs import LONG, duration
         from kis_assets.monitoring.status import granted
 
         codes = codes_of(stocks, settings) if stocks else most_traded(settings, top or 0)
-        # One request for each: prices come thirty at once from the real server alone.
+        # One request each; only the real server answers thirty prices at once.
         seconds = len(codes) * len(wanted) / granted(settings)
         if settings.source_type == "kis" and seconds >= LONG:
             note(f"this takes up to {duration(seconds)}, at the rate that KIS grants")
@@ -198,7 +201,7 @@ def _source(settings: Settings) -> DataSource:
 
 
 def _batch(result: BatchResult[Any], answer: Answer, source: str) -> None:
-    """Print the records of a batch, and what failed on standard error; the status says so too."""
+    """Print the records of a batch, and failures on standard error; the status is 1 after those."""
     found = list(result["success"].values())
     rows = [_record(one) for one in found]
     if rows:
@@ -211,7 +214,7 @@ def _batch(result: BatchResult[Any], answer: Answer, source: str) -> None:
 
 
 def _record(one: Any) -> dict[str, Any]:
-    """The fields of a record, what people look for first."""
+    """The fields of a record, the most important ones first."""
     known = asdict(one)
     return {
         name: known[name]
@@ -225,4 +228,4 @@ _FIRST = (
     *("stock_code", "stock_name", "current_price", "change_rate", "session"),
     *("volume", "trading_value"),
 )
-"""What people look for first: a narrow terminal leaves out the rest."""
+"""The most important fields: a narrow terminal omits the rest."""

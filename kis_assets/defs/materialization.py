@@ -183,7 +183,7 @@ class Report:
             return dict.fromkeys(sessions, change.rows)
         if scope.captured_at is not None:
             return change.days
-        # Of all that is stored: a run of a few stocks is no day of a few.
+        # Of all that is stored: a run of a few stocks does not mean a day with a few stocks.
         return dict.fromkeys(sessions, 0) | change.days
 
     def _said(self, change: Change, fetched: Fetched | None) -> dict[str, Any]:

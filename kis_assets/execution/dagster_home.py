@@ -151,7 +151,7 @@ def check_readable(settings: Settings) -> bool:
     folder = settings.dagster_home
     with failures(folder):
         if folder.exists() and not folder.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, "it is no folder")
+            raise NotADirectoryError(errno.ENOTDIR, "it is not a folder")
         if folder.exists() and not settings.names_dagster_home:
             check_own(folder)
         if (folder / "dagster.yaml").exists():

@@ -188,11 +188,11 @@ def partitions(table: str, first: str, last: str, kis: KISResource) -> dict[str,
     """The partitions from one to another by their keys, each with its first and its last day.
 
     Raises:
-        ValueError: it is no table, month or day that can be had.
+        ValueError: it is not a table, month or day that can be had.
     """
     past = [it.name for it in TABLES.values() if it.has_past]
     if table not in past:
-        raise ValueError(f"the past of {table!r} cannot be had; that of {' and '.join(past)} can")
+        raise ValueError(f"the past of {table!r} is not available; that of {' and '.join(past)} is")
     now = kis.now()
     latest = calendar.latest_session(now).day
     begins, ends = _day(table, first), _day(table, last)

@@ -1,5 +1,4 @@
-"""Where settings come from: environment variables, the file `.env`, and files with one secret
-each."""
+"""The sources of settings: environment variables, the file `.env`, and files with one secret."""
 
 from __future__ import annotations
 

@@ -230,8 +230,7 @@ class Settings(BaseModel):
 
     @property
     def source_name(self) -> str:
-        """The value of the column `source`: the source in use, with its venue unless that is
-        KRX."""
+        """The value of the column `source`: the source in use, and its venue unless that is KRX."""
         return self.kis_venue.named(self.named(self.source_type))
 
     @property
@@ -241,8 +240,7 @@ class Settings(BaseModel):
 
     @property
     def state_dir(self) -> Path:
-        """The folder of shared state: token, quota and breaker. It belongs to the account, not the
-        venue."""
+        """The folder of shared state: token, quota and breaker, which all venues share."""
         return (self.kis_data_dir / self.named(self.source_type) / "state").absolute()
 
     @property

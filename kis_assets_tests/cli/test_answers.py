@@ -204,12 +204,12 @@ def test_of_many_candles_the_newest_are_shown_and_how_to_get_all(asked: DataSour
     assert len(rows) > 150
     lines = said.out.splitlines()[1:]
     assert [line.split()[0] for line in lines] == [row["date"] for row in rows[-100:]]
-    assert f"the newest 100 of {len(rows)} rows: --json, --csv or --to FILE has all" in said.err
+    assert f"the newest 100 of {len(rows)} rows: --json, --csv or --to FILE gives all" in said.err
 
 
 def test_a_diff_without_changes_ends_well_and_with_them_as_asked(stored: Path) -> None:
     same, changed = ("diff", "daily_candles", "2026-02"), ("diff", "daily_candles", "2026-03")
-    assert "there is one version, of 2026" in Said(*same).out
+    assert "there is only one version, of 2026" in Said(*same).out
     for form in ((), ("--json",), ("--exit-code",)):
         assert Said(*same, *form).status == 0
     assert Said(*same, "--json").json == []
@@ -229,10 +229,10 @@ def test_a_diff_without_changes_ends_well_and_with_them_as_asked(stored: Path) -
         (("candles", SAMSUNG, "--type", "hour"), "'hour' is not one of 'daily', "),
         (("candles", SAMSUNG, "--count", "0"), "--count"),
         (("stream",), "which stocks?"),
-        (("quote", SAMSUNG, "--to", "file.txt"), "is no file that can be written"),
-        (("quote", SAMSUNG, "--to", "a.csv", "--json"), "two answers"),
+        (("quote", SAMSUNG, "--to", "file.txt"), "cannot be written: the name of a file ends with"),
+        (("quote", SAMSUNG, "--to", "a.csv", "--json"), "excludes --json"),
         (("quote", SAMSUNG, "--to", "a.csv", "--to", "b.csv"), "two files"),
-        (("candles", SAMSUNG, "--stored", "--to", "nowhere/a.csv"), "nowhere is no folder"),
+        (("candles", SAMSUNG, "--stored", "--to", "nowhere/a.csv"), "nowhere is not a folder"),
         (("quote", SAMSUNG, "--columns", ","), "names no column"),
     ],
 )
