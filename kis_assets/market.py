@@ -211,8 +211,8 @@ class Market(StoredRows):
         if rows.is_empty():
             raise NotStored(
                 f"the list of stocks of {on} is not stored, and today's list lacks stocks that "
-                "were delisted since; KRX has it: set KRX_API_KEY and run: kis-assets run "
-                f"--table krx_daily --date {on}"
+                "were delisted since; KRX has it: set KRX_API_KEY and run: "
+                f"kis-assets run --table krx_daily --date {on}"
             )
         return rows
 

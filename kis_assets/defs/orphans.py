@@ -1,9 +1,10 @@
-"""Runs whose process is gone: how that is told, and how they end.
+"""Finds runs whose process is gone, and ends them.
 
-Dagster asks the run launcher whether a run is alive, and its default launcher cannot say: a run
-that was killed with its machine stays started and keeps its pool's only place. So each process that
-runs assets holds a lock file as long as it lives, and its runs name it in a tag. The system gives
-the lock up with the process, whatever ended it; process ids come again after a restart.
+Dagster asks the run launcher whether a run is alive, but its default launcher cannot say. A run
+that was killed with its machine stays started and keeps the only slot of its pool. Therefore each
+process that runs assets holds a lock file as long as it lives, and its runs name that file in a
+tag. The system releases the lock when the process ends, for any reason. Process ids are not enough:
+they are reused after a restart.
 """
 
 from __future__ import annotations
@@ -22,33 +23,33 @@ from dagster_shared.error import SerializableErrorInfo
 from filelock import FileLock, Timeout
 
 TAG = "kis_assets/process"
-"""On a run or a typed backfill: host, start of its system, lock that its process holds, and itself.
+"""The tag of a run or a typed backfill: host, boot id, lock file of its process, and its own id.
 
-Dagster copies tags to a run that is started again, where they are not true.
+Dagster copies tags to a run that is started again, where they are wrong: hence the id.
 """
 SOURCE = "kis_assets/source"
-"""On a run: where its rows are from."""
+"""The tag of a run that names the source of its rows."""
 POOLS = ("kis_live", "kis_history", "krx")
 _LAUNCHED = ".dagster/grpc_info"
-"""On a run that Dagster started in a process of its own."""
+"""The tag of a run that Dagster started in a process of its own."""
 PATIENCE = 45.0
-"""Seconds that a run's process has until it holds its lock; a busy machine needs ten."""
+"""Seconds until a run's process must hold its lock; a busy machine needs ten."""
 _KEPT = 86400.0
-"""Seconds that a lock file nobody holds is left there."""
+"""Seconds after which a lock file that no process holds is deleted."""
 _GONE = "its process is gone: it was killed, or the machine went down or was restarted"
 
 _held: dict[Path, FileLock] = {}
 
 
 def mark(instance: dg.DagsterInstance, run_id: str, source: str = "") -> None:
-    """Hold this process's lock from now on, and have the run name it, and its source if given."""
+    """Hold this process's lock from now on, and tag the run with it, and its source if given."""
     if tag := process_tag(instance, run_id):
         instance.add_run_tags(run_id, tag | ({SOURCE: source} if source else {}))
 
 
 def process_tag(instance: dg.DagsterInstance, of: str) -> dict[str, str]:
-    """Hold this process's lock from now on; the tag that names it on a run or a backfill."""
-    if instance.is_ephemeral:  # nobody else knows of the run
+    """Hold this process's lock from now on; returns the tag that names it for a run or backfill."""
+    if instance.is_ephemeral:  # no other process knows this run
         return {}
     folder = _folder(instance)
     if folder not in _held:
@@ -64,25 +65,25 @@ def process_tag(instance: dg.DagsterInstance, of: str) -> dict[str, str]:
 def end(
     instance: dg.DagsterInstance, location: str | None, loaded_at: float
 ) -> list[dg.DagsterRun]:
-    """End all runs whose process is gone as failed, or as canceled where that was asked for.
+    """End all runs whose process is gone: as failed, or as canceled if that was requested.
 
-    A run on another host is left alone.
+    Runs on other hosts are left alone.
 
     Args:
         instance: Dagster's.
         location: the code location whose runs are started on this host.
-        loaded_at: when it was loaded, in seconds since 1970. What was launched before was launched
-            by a server that is gone.
+        loaded_at: when it was loaded, in seconds since 1970. Earlier runs were launched by a
+            server that is gone.
 
     Returns:
-        The runs that were ended.
+        The ended runs.
     """
     at_work = [dg.DagsterRunStatus[it] for it in ("STARTING", "STARTED", "CANCELING")]
     ended: list[dg.DagsterRun] = []
     for run in instance.get_runs(dg.RunsFilter(statuses=at_work)):
         if not _is_gone(instance, run, location, loaded_at):
             continue
-        # Its last word may have come just before its process ended.
+        # Its final event may have arrived just before its process ended.
         latest = instance.get_run_by_id(run.run_id)
         if latest is None or latest.is_finished:
             continue
@@ -98,14 +99,14 @@ def end(
 
 
 def end_backfills(instance: dg.DagsterInstance) -> list[str]:
-    """End all typed backfills whose process is gone as failed; their ids."""
+    """End all typed backfills whose process is gone as failed; returns their ids."""
     ended: list[str] = []
     at_work = BulkActionsFilter(statuses=[BulkActionStatus.COMPLETED])
     for found in instance.get_backfills(at_work):
         tag = json.loads(found.tags.get(TAG, "{}"))
         if tag.get("run") != found.backfill_id or not _is_dead(instance, tag):
             continue
-        # Its last word may have come just before its process ended.
+        # Its final update may have arrived just before its process ended.
         latest = instance.get_backfill(found.backfill_id)
         if latest is None or latest.status != BulkActionStatus.COMPLETED:
             continue
@@ -116,7 +117,7 @@ def end_backfills(instance: dg.DagsterInstance) -> list[str]:
 
 
 def _is_dead(instance: dg.DagsterInstance, tag: dict[str, str]) -> bool:
-    # Containers of one machine have names of their own, and its locks in common.
+    # Containers of one machine have different host names but share its locks.
     if tag["host"] != socket.gethostname() and (not tag["boot"] or tag["boot"] != _boot()):
         return False
     path = _folder(instance) / tag["lock"]
@@ -134,7 +135,7 @@ def _is_gone(
     if run.status == dg.DagsterRunStatus.STARTING:
         launched_at = instance.get_run_stats(run.run_id).launch_time or time.time()
         return launched_at < min(loaded_at, time.time() - PATIENCE)
-    # One that uses no resource of ours, or is of an earlier version: all there is is a number.
+    # A run without our resources, or of an earlier version, has only a process id.
     pid = _pid(instance, run) if _LAUNCHED in run.tags else None
     return pid is not None and not _exists(pid)
 
@@ -144,7 +145,7 @@ def _folder(instance: dg.DagsterInstance) -> Path:
 
 
 def _boot() -> str:
-    """What Linux calls this start of the system; elsewhere nothing."""
+    """Linux's id of this boot of the system; empty on other systems."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -155,7 +156,7 @@ def _is_held(path: Path) -> bool:
     try:
         with FileLock(path, timeout=0, thread_local=False):
             return False
-    except (Timeout, OSError):  # another user's, or no file: nobody here can judge of it
+    except (Timeout, OSError):  # another user's file, or none: assume it is held
         return True
 
 
@@ -165,7 +166,7 @@ def _location(run: dg.DagsterRun) -> str | None:
 
 
 def _pid(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
-    """The process that Dagster wrote down for a run."""
+    """The process id that Dagster recorded for a run."""
     events = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
     for event in events:
         data: Any = event.dagster_event and event.dagster_event.event_specific_data
@@ -192,9 +193,9 @@ def _sweep(folder: Path) -> None:
 
 
 def limit_pools(instance: dg.DagsterInstance) -> None:
-    """Give the pools their limit before their first use.
+    """Create the pools with their limits before their first use.
 
-    Dagster makes a pool when a run that needs it waits, and lets go whatever waits with it.
+    Otherwise Dagster creates a pool while runs wait for it, and then starts all of them at once.
     """
     storage = instance.event_log_storage
     if not storage.supports_global_concurrency_limits:

@@ -223,7 +223,7 @@ def _day(table: str, word: str) -> date:
         return date.fromisoformat(f"{word}-01" if is_month else word)
     except ValueError:
         kind, example = ("month", "2015-01") if is_month else ("day", "2026-03-02")
-        raise ValueError(f"{word!r} is no {kind}; write it as {example}") from None
+        raise ValueError(f"{word!r} is not a {kind}; write it as {example}") from None
 
 
 def is_complete(lake: Lake, table: Table, first: date, last: date, now: datetime) -> bool:

@@ -191,7 +191,7 @@ def test_every_query_of_several_is_answered(stored: Path) -> None:
     assert said.out.split() == ["one", "1", "two", "2"]
     assert said.err.count("MOCK DATA") == 1
     for form in (("--json",), ("--csv",), ("--to", "a.csv")):
-        assert "2 queries have as many answers" in Said("sql", "SELECT 1; SELECT 2", *form).error
+        assert "2 queries have several answers" in Said("sql", "SELECT 1; SELECT 2", *form).error
     assert Said("sql", "SET VARIABLE x = 2; SELECT 1 AS one", "--csv").out == "one\n1\n"
     for question in (Market(stored).sql, Market(stored).rows):
         with pytest.raises(ValueError, match="these are 2 queries, and one is answered"):

@@ -189,7 +189,7 @@ def test_the_condition_of_days_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     assert [row["condition"] for row in newest] == ["missing", "available"]
     span = Said("condition", "--from", "2026-03-16", "--to", "2026-03-16", "--json").json
     assert [row["condition"] for row in span] == ["available"]
-    assert "of daily_candles, order_books it is" in Said("condition", "candles").error
+    assert "have one: daily_candles, order_books" in Said("condition", "candles").error
     assert "'tuesday' is not a day" in Said("condition", "--from", "tuesday").error
 
 

@@ -697,7 +697,7 @@ def test_a_backfill_asks_for_stocks_that_are_gone_since(
         calendar.trading_days(date(2026, 10, 1), LAST_DAY)
     )
     # Without KRX's own list of the month nobody knows all who are gone.
-    told = "which stocks were listed in 2026-10 is not stored"
+    told = "the list of stocks of 2026-10 is not stored"
     is_unknown = evidence != "KRX's list"
     assert (told in said(result.run_id)) is is_unknown
     assert metadata(result).get("universe", "").startswith(told) is is_unknown

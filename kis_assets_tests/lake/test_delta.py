@@ -379,8 +379,8 @@ def test_the_command_publishes_all_that_is_stored(
     ("url", "sentence"),
     [
         ("ftp://host/lake", "KIS_LAKE_URL=ftp://host/lake: must be s3://"),
-        ("s3://KEY:SECRET@bucket/lake", "KIS_LAKE_URL: must hold no credentials"),
-        ("az://box/lake?sig=SECRET", "KIS_LAKE_URL: must hold no credentials"),
+        ("s3://KEY:SECRET@bucket/lake", "KIS_LAKE_URL: must contain no credentials"),
+        ("az://box/lake?sig=SECRET", "KIS_LAKE_URL: must contain no credentials"),
     ],
 )
 def test_an_address_that_cannot_be_right_is_refused(url: str, sentence: str) -> None:

@@ -262,7 +262,7 @@ def told_by_data(lake: Path) -> set[str]:
     (told,) = (
         it
         for it in ast.parse(inspect.getsource(report_page)).body
-        if isinstance(it, ast.FunctionDef) and it.name == "_told"
+        if isinstance(it, ast.FunctionDef) and it.name == "_price_note"
     )
     sentences = {
         it.value.elts[0].value

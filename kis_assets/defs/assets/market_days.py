@@ -1,4 +1,4 @@
-"""The calendar: each day of a year, as computed and as KIS has it."""
+"""The calendar: each day of a year, as computed and as KIS states it."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from kis_assets.tables import MARKET_DAYS
 def market_days(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """Each day of a year: computed, and as KIS has it where KIS was asked."""
+    """Each day of a year: computed, or as KIS states it if KIS was asked about it."""
     year = int(context.partition_key)
     with plain_failures():
         report = Report(kis)
@@ -30,7 +30,7 @@ def market_days(
             try:
                 told = kis.tables.market_days(first, last)
             except NotSupported as error:
-                context.log.info(f"the computed calendar stands: {error}")
+                context.log.info(f"the computed calendar is used: {error}")
         rows = overridden(
             computed_days(year, kis.settings.source_name, kis.now()), known, told, kis.now()
         )
@@ -38,11 +38,11 @@ def market_days(
 
 
 DAYS_BACK, DAYS_AHEAD = 9, 14
-"""What KIS is asked about: 24 days around today, which is one page of its calendar."""
+"""The requested days: 24 days around today, which is one page of KIS's calendar."""
 
 
 def _is_due(known: pl.DataFrame, year: int, now: datetime) -> bool:
-    """Whether KIS may be asked: about the year that runs, and once a day."""
+    """Whether KIS may be asked: only about the current year, and once a day."""
     asked_today = pl.col("asked_at").is_not_null() & (pl.col("day") == now.date())
     return year == now.year and known.filter(asked_today).is_empty()
 
@@ -56,9 +56,9 @@ def _asked_about(today: date) -> tuple[date, date]:
 def overridden(
     computed: pl.DataFrame, known: pl.DataFrame, told: dict[date, bool], now: datetime
 ) -> pl.DataFrame:
-    """The computed calendar, overridden by what KIS says now and else by what it said before.
+    """The computed calendar, overridden by what KIS states now, or else by what it stated before.
 
-    An open day keeps its computed hours, which KIS does not state.
+    An open day keeps its computed hours, because KIS states none.
     """
     before = {row["day"]: row for row in known.iter_rows(named=True) if row["known_from"] == "kis"}
     asked_at = {row["day"]: row["asked_at"] for row in known.iter_rows(named=True)}
@@ -80,7 +80,7 @@ def overridden(
 
 
 def _hours(session: calendar.Session | None) -> dict[str, datetime | None]:
-    """The columns that tell a day's hours; all null when it is closed."""
+    """The columns of a day's hours; all null if it is closed."""
     after_market = session.after_market if session else None
     return {
         "opens_at": session and session.opens_at.astimezone(UTC),
@@ -91,7 +91,7 @@ def _hours(session: calendar.Session | None) -> dict[str, datetime | None]:
 
 
 def computed_days(year: int, source: str, now: datetime) -> pl.DataFrame:
-    """Rows of `market_days` for a year as computed at a moment."""
+    """Rows of `market_days` for a year, computed at this time."""
     rows: list[dict[str, object]] = []
     day = date(year, 1, 1)
     while day.year == year:
