@@ -324,7 +324,7 @@ def test_a_backfill_from_before_there_was_anything_says_from_when(narrow_termina
         env={"DATA_SOURCE_TYPE": "mock"},
     )
     assert result.exit_code == 2
-    assert "1900-01 lies before 1995-05, the first month of daily candles" in result.output
+    assert "1900-01 is before 1995-05, the first month of daily candles" in result.output
 
 
 # Keys

@@ -289,7 +289,7 @@ def test_settings_of_dagster_in_the_current_folder_are_not_run(
     result = CliRunner().invoke(app, words)
     assert result.exit_code == status
     said = " ".join(result.output.split())
-    assert "dagster.yaml is not what this program wrote, and Dagster runs what it names" in said
+    assert "dagster.yaml, and Dagster runs code that it names" in said
     assert f"set DAGSTER_HOME={home.absolute()} if it is yours" in said
     assert [path.name for path in home.iterdir()] == ["dagster.yaml"]
 
