@@ -52,14 +52,14 @@ class KISError(Exception):
         self.never_sent = never_sent
 
     def __str__(self) -> str:
-        return self._told(self.stock_code, self.gt_uid)
+        return self._text(self.stock_code, self.gt_uid)
 
     @property
     def reason(self) -> str:
         """The message without stock and `gt_uid`, so that equal failures have equal texts."""
-        return self._told("", "")
+        return self._text("", "")
 
-    def _told(self, stock_code: str, gt_uid: str) -> str:
+    def _text(self, stock_code: str, gt_uid: str) -> str:
         about = " ".join(part for part in (self.endpoint, stock_code) if part)
         tail = ", ".join(
             part

@@ -232,9 +232,9 @@ def _clock(settings: Settings) -> Finding:
         return Finding(
             "clock", "warn", f"{settings.base_url} states no time, so nothing is compared"
         )
-    told = stated.timestamp()
+    server_time = stated.timestamp()
     # The header omits the fraction of a second: on average half a second.
-    off = (sent + received) / 2 - (told + 0.5)
+    off = (sent + received) / 2 - (server_time + 0.5)
     slack = 0.5 + (received - sent) / 2
     seen = f"{off:+.1f} s off the server's, known to {slack:.1f} s"
     if abs(off) - slack > 30:

@@ -86,8 +86,8 @@ class Program(TyperGroup):
             typer.echo("interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
-            is_told = isinstance(error, typer.Abort) or hasattr(error, "exit_code")
-            if is_told or os.environ.get(TRACE):
+            is_handled = isinstance(error, typer.Abort) or hasattr(error, "exit_code")
+            if is_handled or os.environ.get(TRACE):
                 raise
             raise stop(_sentence(error), 1) from None
         return result

@@ -72,7 +72,7 @@ def show(
     ]
     fitting = _fitting(widths, _room())
     if fitting < len(columns) and len(rows) == 1:
-        _upright(columns, shown[0])
+        _print_record(columns, shown[0])
         return
     table = [columns[:fitting], *(row[:fitting] for row in shown)]
     _print(table, [_is_number(rows, place) for place in range(fitting)])
@@ -89,10 +89,10 @@ def record(found: dict[str, Any], *, as_json: bool = False, as_csv: bool = False
     if is_for_machines(as_json, as_csv):
         show(list(found), [list(found.values())], as_json=as_json, as_csv=as_csv)
         return
-    _upright(list(found), [_text(value) for value in found.values()])
+    _print_record(list(found), [_text(value) for value in found.values()])
 
 
-def _upright(columns: Sequence[str], cells: Sequence[str]) -> None:
+def _print_record(columns: Sequence[str], cells: Sequence[str]) -> None:
     """Names on the left, values on the right, without unknown values."""
     _print([line for line in zip(columns, cells, strict=True) if line[1]], [False, False])
 

@@ -75,7 +75,7 @@ class Bar:
             self._task = self._progress.add_task(f"{self._name} checks", total=total)
         self._done = completed
         self._progress.update(self._task, completed=completed, total=total)
-        self._tell_rate(completed, total)
+        self._print_rate(completed, total)
 
     def ended(self, outcome: Outcome) -> None:
         """Finish the bar of a table."""
@@ -89,7 +89,7 @@ class Bar:
         total = self._progress.tasks[-1].total or 1
         self._progress.update(self._task, completed=total, total=total)
 
-    def _tell_rate(self, completed: int, total: int) -> None:
+    def _print_rate(self, completed: int, total: int) -> None:
         """Print the remaining time once if KIS grants a lower rate than the setting."""
         now = time.monotonic()
         if self._began is None:

@@ -47,8 +47,9 @@ def ui(
         # from the current folder. So they start in a private temporary folder.
         here = str(start_folder())
         with TemporaryDirectory(prefix="kis-assets-") as folder, chdir(folder):
-            told = filter(None, (os.environ.get("PYTHONWARNINGS"), _DAGSTERS))  # the last one wins
-            given |= {"PYTHONWARNINGS": ",".join(told)}
+            # The last filter wins.
+            filters = filter(None, (os.environ.get("PYTHONWARNINGS"), _DAGSTERS))
+            given |= {"PYTHONWARNINGS": ",".join(filters)}
             given |= {"KIS_FOLDER": here, "TMPDIR": folder, "PYTHONSAFEPATH": "1"}
             status = _serve([str(port), *(allow_host or ())], given)
     except KeyboardInterrupt:

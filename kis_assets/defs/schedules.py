@@ -191,10 +191,10 @@ def plans(settings: Settings) -> list[Plan]:
     over = settings.kis_schedule_evening
     report = (datetime.combine(calendar.FIRST_DAY, over) + REPORT_AFTER).time()
     candles = settings.kis_schedule_candles
-    told = datetime.combine(calendar.FIRST_DAY, candles) - CALENDAR_BEFORE
+    calendar_at = datetime.combine(calendar.FIRST_DAY, candles) - CALENDAR_BEFORE
     found = [
         # KIS corrected candles last night only if there is a session today.
-        Plan("calendar_morning", market_calendar, at(told.time()), "year"),
+        Plan("calendar_morning", market_calendar, at(calendar_at.time()), "year"),
         # Since last night the close of the day before is the regular session's; see `finality`.
         Plan("candles_morning", daily_candle_ingestion, at(candles), "month", sessions_back=1),
         Plan(

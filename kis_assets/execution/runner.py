@@ -188,8 +188,8 @@ def materialize(
 
 
 def _is_refused(failure: Any) -> bool:
-    told = failure.user_failure_data
-    kind = told and told.metadata.get("error")
+    data = failure.user_failure_data
+    kind = data and data.metadata.get("error")
     return kind is not None and kind.value == InvalidRequest.__name__
 
 

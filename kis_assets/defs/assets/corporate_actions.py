@@ -44,8 +44,8 @@ def corporate_actions(
         else:
             for code in announced["stock_code"].unique():
                 kis.source.invalidate_chart(code)
-            told = announced["origin"].unique()
-            silent = before.filter(~pl.col("origin").is_in(told.implode()))
+            origins = announced["origin"].unique()
+            silent = before.filter(~pl.col("origin").is_in(origins.implode()))
             if announced.is_empty() and not silent.is_empty():
                 raise UnexpectedAnswer(
                     f"KIS no longer has any action of {month:%Y-%m}, but had {before.height}; "

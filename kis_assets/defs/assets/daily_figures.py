@@ -121,6 +121,6 @@ def incomplete(
 
 def merged(stored: pl.DataFrame, rows: pl.DataFrame, table: Table) -> pl.DataFrame:
     """The new rows, and the stored rows of days that the new rows do not contain."""
-    told = rows.select(set(table.key) - {"investor"}).unique()
-    kept = stored.join(told, on=told.columns, how="anti")
+    new_keys = rows.select(set(table.key) - {"investor"}).unique()
+    kept = stored.join(new_keys, on=new_keys.columns, how="anti")
     return pl.concat([rows, kept.select(rows.columns)])

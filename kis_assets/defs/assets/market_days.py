@@ -24,15 +24,15 @@ def market_days(
         report = Report(kis)
         stored = lake.lake.scan(MARKET_DAYS, first=date(year, 1, 1), last=date(year, 12, 31))
         known = stored.collect()
-        told: dict[date, bool] = {}
+        stated: dict[date, bool] = {}
         if _is_due(known, year, kis.now()):
             first, last = _asked_about(kis.now().date())
             try:
-                told = kis.tables.market_days(first, last)
+                stated = kis.tables.market_days(first, last)
             except NotSupported as error:
                 context.log.info(f"the computed calendar is used: {error}")
         rows = overridden(
-            computed_days(year, kis.settings.source_name, kis.now()), known, told, kis.now()
+            computed_days(year, kis.settings.source_name, kis.now()), known, stated, kis.now()
         )
         return report.store(lake.lake, MARKET_DAYS, Scope.year(year), rows)
 
@@ -54,7 +54,7 @@ def _asked_about(today: date) -> tuple[date, date]:
 
 
 def overridden(
-    computed: pl.DataFrame, known: pl.DataFrame, told: dict[date, bool], now: datetime
+    computed: pl.DataFrame, known: pl.DataFrame, stated: dict[date, bool], now: datetime
 ) -> pl.DataFrame:
     """The computed calendar, overridden by what KIS states now, or else by what it stated before.
 
@@ -65,16 +65,16 @@ def overridden(
     rows: list[dict[str, Any]] = []
     for row in computed.iter_rows(named=True):
         day: date = row["day"]
-        is_open = told.get(day, before[day]["is_open"] if day in before else None)
+        is_open = stated.get(day, before[day]["is_open"] if day in before else None)
         if is_open is not None:
             row |= {"is_open": is_open, "known_from": "kis"}
             if not is_open:
                 row |= _hours(None)
             elif row["opens_at"] is None:
                 row |= _hours(calendar.ordinary_session(day))
-        if day in before and day not in told:
+        if day in before and day not in stated:
             row["fetched_at"] = before[day]["fetched_at"]
-        row["asked_at"] = now.astimezone(UTC) if told and day == now.date() else asked_at.get(day)
+        row["asked_at"] = now.astimezone(UTC) if stated and day == now.date() else asked_at.get(day)
         rows.append(row)
     return pl.DataFrame(rows, schema=MARKET_DAYS.schema)
 

@@ -63,9 +63,9 @@ def a_hundred_stocks_agree_with_a_second_source(window: Window, rows: pl.LazyFra
     if not codes:
         raise NotComparable("no row of these days is final, and none was captured at the close")
     known = _of_krx(window, codes)
-    told = set(known["trading_day"])
+    krx_days = set(known["trading_day"])
     days = set(stored.select("trading_day").unique().collect()["trading_day"])
-    if left := {day for day in days - told if _is_official(day, window.now)}:
+    if left := {day for day in days - krx_days if _is_official(day, window.now)}:
         try:
             asked = window.source().recent_candles(codes, window.progress)
         except NotSupported as error:

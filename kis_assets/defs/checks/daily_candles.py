@@ -26,10 +26,10 @@ def no_session_is_skipped(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
     For days with a stock master, `universe_is_covered` checks more.
     """
-    told = window.rows(STOCK_MASTER).select("trading_day").unique()
+    master_days = window.rows(STOCK_MASTER).select("trading_day").unique()
     sessions = [session.day for session in window.sessions]
     days = rows.filter(pl.col("trading_day").is_in(sessions)).select("trading_day").unique()
-    days = days.join(told, on="trading_day", how="anti")
+    days = days.join(master_days, on="trading_day", how="anti")
     stocks = rows.group_by("stock_code").agg(
         pl.col("trading_day").min().alias("first"), pl.col("trading_day").max().alias("last")
     )

@@ -16,10 +16,10 @@ _FUND = re.compile(r"F\d{8}")
 
 def kis_agrees_with_calendar(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """The computed calendar agrees with KIS on every day that KIS has stated."""
-    told = rows.filter(pl.col("known_from") == "kis").collect()
-    computed = [calendar.is_trading_day(day) for day in told["day"]]
+    stated = rows.filter(pl.col("known_from") == "kis").collect()
+    computed = [calendar.is_trading_day(day) for day in stated["day"]]
     return (
-        told.with_columns(computed=pl.Series(computed, dtype=pl.Boolean))
+        stated.with_columns(computed=pl.Series(computed, dtype=pl.Boolean))
         .filter(pl.col("computed") != pl.col("is_open"))
         .select("day", "computed", kis="is_open")
         .lazy()

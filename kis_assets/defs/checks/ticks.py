@@ -44,11 +44,11 @@ def records_are_in_order(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 def trades_and_gaps_make_the_running_volume(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """A stock's trades and the missing shares of its gaps add up to its last running volume."""
-    told = window.rows(STREAM_GAPS).group_by("stock_code").agg(pl.col("missing_volume").sum())
+    missing = window.rows(STREAM_GAPS).group_by("stock_code").agg(pl.col("missing_volume").sum())
     return (
         rows.group_by("trading_day", "stock_code")
         .agg(pl.col("quantity").sum(), pl.col("volume").sort_by("sequence").last())
-        .join(told, on="stock_code", how="left")
+        .join(missing, on="stock_code", how="left")
         .filter(pl.col("quantity") + pl.col("missing_volume").fill_null(0) != pl.col("volume"))
     )
 
