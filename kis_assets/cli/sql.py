@@ -1,4 +1,4 @@
-"""What is stored, without asking anybody: `sql`, `condition`, `find`, and the data dictionary."""
+"""What is stored, without asking anybody: `sql`, `condition`, `find`, `files`, the dictionary."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kis_assets.cli.answer import Answer, reading_command
+from kis_assets.cli.answer import Answer, reading_command, say_mark
 from kis_assets.cli.common import (
     FirstDay,
     TableName,
@@ -89,6 +89,21 @@ def find(
         if text.isascii() and not has_english:
             note("English names are not stored yet; run: kis-assets run --table stock_info")
         raise typer.Exit(1)
+
+
+@app.command()
+def files(
+    table: Annotated[str, TableName],
+    first: FirstDay = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day, month or year.")] = None,
+) -> None:
+    """The Parquet files of a table's rows, for any engine: they never change while it reads."""
+    settings = settings_of()
+    with plain_errors(), market_of(settings) as market:
+        found = market.files(table, first, last)
+    say_mark(settings.source_name)
+    for path in found:
+        typer.echo(path)
 
 
 @app.command(hidden=True)

@@ -76,7 +76,7 @@ class Settings(BaseModel):
     kis_indices: kinds.Indices | None = None
     kis_venue: kinds.Venue = venues.Venue.KRX
     kis_data_dir: kinds.Folder = Field(default=Path("data"), validate_default=True)
-    kis_lake_keep_days: int = Field(default=30, ge=0, le=36_500)
+    kis_lake_keep_days: int = Field(default=30, ge=1, le=36_500)
     kis_lake_url: kinds.LakeUrl | None = None
     kis_trusted_hosts: kinds.Hosts = ()
     kis_replay_at: kinds.Moment | None = None
