@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import dagster as dg
+from dagster import _loggers as loggers
 from dagster_duckdb import DuckDBResource
 
 from kis_assets.exchange.venues import mark_of
@@ -42,9 +43,15 @@ def load() -> dg.Definitions:
     from kis_assets.defs.resources import KISResource, LakeResource, credential
     from kis_assets.defs.schedules import schedule_descriptions, schedules
     from kis_assets.defs.sensors import sensors
+    from kis_assets.monitoring import json_log
 
     # Read here as well: whether schedules run from the start, and when, is part of what they are.
     settings = Settings.load()
+    if json_log.begin(settings):
+        # A job may bring loggers, but Dagster takes them only for runs whose configuration names
+        # them.
+        dagsters: Any = loggers
+        dagsters.create_console_logger = json_log.logger_of_runs
     name = settings.source_name
     found: list[Any] = [*dg.load_assets_from_package_module(assets, include_specs=True)]
     with warnings.catch_warnings():

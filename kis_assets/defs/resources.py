@@ -17,6 +17,7 @@ from kis_assets.exchange import calendar
 from kis_assets.krx import publication
 from kis_assets.lake import requests
 from kis_assets.lake.lake import Lake, LakeError
+from kis_assets.monitoring import json_log
 from kis_assets.settings import Settings, SettingsError
 from kis_assets.sources.base import DataSource
 from kis_assets.sources.factory import create_data_source
@@ -99,9 +100,11 @@ class KISResource(dg.ConfigurableResource[Any]):
             with suppress(dg.Failure):
                 source = "" if self.source_type else self.settings.source_name
             orphans.mark(context.instance, context.run.run_id, source)
+            json_log.of_run(context.run.run_id)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Store what was asked of the source, and close it."""
+        json_log.of_run("")
         if self._source is not None:
             run_id = context.run.run_id if context.run else ""
             requests.record(self._source.tally, open_lake(self.settings), self.settings, run_id)
