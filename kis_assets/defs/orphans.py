@@ -28,6 +28,8 @@ Dagster copies tags to a run that is started again, where they are not true.
 """
 SOURCE = "kis_assets/source"
 """On a run: where its rows are from."""
+KEYS_A_RUN = 9
+"""App keys whose rate one run can use: a request takes up to 5 ms of its process's one core."""
 POOLS = ("kis_live", "kis_history", "krx")
 _LAUNCHED = ".dagster/grpc_info"
 """On a run that Dagster started in a process of its own."""
@@ -191,17 +193,21 @@ def _sweep(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def limit_pools(instance: dg.DagsterInstance) -> None:
-    """Give the pools their limit before their first use.
+def limit_pools(instance: dg.DagsterInstance, keys: int = 1) -> None:
+    """Give the pools their limit before their first use; more than one if there are many `keys`.
 
-    Dagster makes a pool when a run that needs it waits, and lets go whatever waits with it.
+    Dagster makes a pool when a run that needs it waits, and lets go whatever waits with it. A limit
+    that a person set stays.
     """
     storage = instance.event_log_storage
     if not storage.supports_global_concurrency_limits:
         return
     if instance.global_op_concurrency_default_limit is None:
         return
-    known = {pool.name for pool in storage.get_pool_limits()}
+    known = {pool.name: pool for pool in storage.get_pool_limits()}
     for pool in POOLS:
         if pool not in known:
             storage.initialize_concurrency_limit_to_default(pool)
+        places = -(-keys // KEYS_A_RUN) if pool.startswith("kis_") else 1
+        if places > 1 and (pool not in known or known[pool].from_default):
+            storage.set_concurrency_slots(pool, places)

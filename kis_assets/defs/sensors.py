@@ -201,7 +201,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         "its machine: runs would keep their pool's place for ever. Leave it on.",
     )
     def orphaned_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        orphans.limit_pools(context.instance)
+        orphans.limit_pools(context.instance, len(settings.credentials))
         origin = context.code_location_origin
         runs = orphans.end(context.instance, origin and origin.location_name, _LOADED_AT)
         ended = [*(run.run_id for run in runs), *orphans.end_backfills(context.instance)]
