@@ -10,10 +10,14 @@ from typing import Any
 
 import dagster as dg
 from dagster import _loggers as loggers
+from dagster._core.definitions.definitions_load_context import (
+    DefinitionsLoadContext,
+    DefinitionsLoadType,
+)
 from dagster_duckdb import DuckDBResource
 
 from kis_assets.exchange.venues import mark_of
-from kis_assets.settings import Settings
+from kis_assets.settings import Settings, SettingsError
 
 _ALLOCATOR = "dirty_decay_ms:0,muzzy_decay_ms:0"
 """Has Polars' allocator, jemalloc, give memory back as soon as it is free.
@@ -37,6 +41,7 @@ def load() -> dg.Definitions:
     # Not only where it is unset: Polars sets it too, and processes that it starts inherit that.
     os.environ["_RJEM_MALLOC_CONF"] = _ALLOCATOR
     from kis_assets.defs import assets
+    from kis_assets.defs.agreement import agreed
     from kis_assets.defs.checks.freshness import freshness_checks
     from kis_assets.defs.checks.registry import CHECKS
     from kis_assets.defs.jobs import JOBS
@@ -46,7 +51,13 @@ def load() -> dg.Definitions:
     from kis_assets.monitoring import json_log
 
     # Read here as well: whether schedules run from the start, and when, is part of what they are.
-    settings = Settings.load()
+    is_of_a_run = DefinitionsLoadContext.get().load_type is DefinitionsLoadType.RECONSTRUCTION
+    try:
+        settings = Settings.load()
+    except SettingsError:
+        if not is_of_a_run:
+            raise
+        settings = Settings()  # what is wrong is said by the run's step, in one sentence
     if json_log.begin(settings):
         # A job may bring loggers, but Dagster takes them only for runs whose configuration names
         # them.
@@ -73,7 +84,9 @@ def load() -> dg.Definitions:
         sensors=sensors(settings),
         resources={
             "kis": KISResource(
-                app_key=credential("KIS_APP_KEY"), app_secret=credential("KIS_APP_SECRET")
+                app_key=credential("KIS_APP_KEY"),
+                app_secret=credential("KIS_APP_SECRET"),
+                agreed=agreed(settings, make=not is_of_a_run),
             ),
             "lake": LakeResource(),
             # KRX's own figures, whatever source is in use.

@@ -241,7 +241,7 @@ def backfill(
         # "All runs are asked for": with REQUESTED, Dagster's daemon would start them as well.
         BulkActionStatus.COMPLETED,
         from_failure=False,
-        tags=tags_of(table, settings) | process_tag(instance, backfill_id),
+        tags=tags_of(table, settings) | process_tag(instance, backfill_id, settings.redis_url),
         backfill_timestamp=time.time(),
         asset_selection=[dg.AssetKey(table)],
         partition_set_origin=RemotePartitionSetOrigin(

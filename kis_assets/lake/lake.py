@@ -60,6 +60,7 @@ class Lake:
         keep_days: how long a version is kept after it was replaced.
         clock: returns the present instant, aware.
         replay_at: in a replay, the instant that `dataset_condition` uses as now.
+        may_write: asked before a new version takes its place; raises LakeError if it must not.
 
     Raises:
         LakeError: the path of the folder has a character that DuckDB reads as a pattern.
@@ -73,13 +74,14 @@ class Lake:
         keep_days: int = 30,
         clock: Callable[[], datetime] = _utc_now,
         replay_at: datetime | None = None,
+        may_write: Callable[[], None] | None = None,
     ) -> None:
         self.folder = folder.absolute()
         self.source = source
         self.keep_days = keep_days
         self.replay_at = replay_at
         self._clock = clock
-        self._versions = Versions(self.folder, clock)
+        self._versions = Versions(self.folder, clock, may_write)
         self._database = Database(self._versions)
         try:
             plain_folder(self.folder)
