@@ -85,10 +85,8 @@ def find(
             columns, rows = market.rows(query, *params)
         answer.rows(columns, rows, settings.source_name)
         has_english = bool(market.rows("SELECT 1 FROM stock_info LIMIT 1")[1])
-    if not rows:
-        if text.isascii() and not has_english:
-            note("English names are not stored yet; run: kis-assets run --table stock_info")
-        raise typer.Exit(1)
+    if not rows and text.isascii() and not has_english:
+        note("English names are not stored yet; run: kis-assets run --table stock_info")
 
 
 @app.command()

@@ -3,6 +3,8 @@
 `celery -A kis_assets.execution.worker worker`. So broker, queue and all else are written once.
 """
 
+from typing import Any
+
 import dagster as dg
 from dagster_celery.launcher import CeleryRunLauncher  # pyright: ignore[reportMissingImports]
 from dagster_celery.tasks import (  # pyright: ignore[reportMissingImports]
@@ -23,6 +25,6 @@ if not isinstance(launcher, CeleryRunLauncher):
         f"error: {instance.root_directory}/dagster.yaml has no CeleryRunLauncher; "
         "deploy/dagster-celery.yaml is one that has"
     )
-app = launcher.celery
+app: Any = launcher.celery  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 create_execute_job_task(app)
 create_resume_job_task(app)
