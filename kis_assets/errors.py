@@ -21,9 +21,9 @@ class KISError(Exception):
 
     The message names the request and KIS's own `msg_cd`. It never contains a header, a token or a
     secret, whatever the server sends. Attributes: `msg_cd` and `status` as the server sent them;
-    `endpoint`, `stock_code` and `gt_uid` (KIS's id of the request, for its support) if known.
-    `passing` means that a retry within seconds may help, `is_outage` that the server has a fault,
-    and `never_sent` that the server never got the request.
+    `endpoint`, `stock_code` and `gt_uid` (KIS's id of the request, for its support) if known; and
+    `key_id`, the hash of the app key. `passing` means that a retry within seconds may help,
+    `is_outage` that the server has a fault, and `never_sent` that the server never got the request.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class KISError(Exception):
         self.endpoint = endpoint
         self.stock_code = stock_code
         self.gt_uid = visible(redact(gt_uid))
+        self.key_id = ""
         self.passing = passing
         self.is_outage = is_outage
         self.never_sent = never_sent

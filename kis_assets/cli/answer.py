@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -13,8 +14,10 @@ import typer
 from kis_assets.cli.ending import note, stop
 from kis_assets.cli.output import ROWS, AsCsv, AsJson, is_for_machines, record, show
 from kis_assets.exchange.venues import mark_of
+from kis_assets.lake.queries import Column
 
 KINDS = (".parquet", ".csv", ".xlsx")
+_SOURCE = Column("source", "VARCHAR")
 
 To = Annotated[
     list[str] | None,
@@ -47,6 +50,11 @@ class Answer(NamedTuple):
         """Whether a person reads it, on a terminal."""
         return not (self.as_json or self.as_csv or self.file)
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether the user chose a form."""
+        return any((self.as_json, self.as_csv, self.file, self.chosen))
+
     def rows(
         self,
         columns: Sequence[str],
@@ -63,11 +71,16 @@ class Answer(NamedTuple):
         in a query or by `--columns`.
         """
         columns = list(columns)
-        if self.chosen is not None:
-            columns, rows = _chosen(columns, rows, self.chosen)
         has_source = self.as_json or not (self.is_for_people or of_query or self.chosen)
-        if source and has_source and "source" not in columns:
-            columns, rows = [*columns, "source"], [[*row, source] for row in rows]
+        if source and "source" not in columns and (has_source or self.chosen):
+            columns = [*columns, _SOURCE]
+            rows = [[*row, source] for row in rows]
+        if self.chosen is not None:
+            self.expect(columns)
+            own = ("source",) if has_source and source else ()
+            places = [columns.index(name) for name in dict.fromkeys((*self.chosen, *own))]
+            columns = [columns[place] for place in places]
+            rows = [[row[place] for place in places] for row in rows]
         if source:
             say_mark(source)
         if self.file is None:
@@ -77,6 +90,15 @@ class Answer(NamedTuple):
 
         write(self.file, columns, rows)
         note(f"{self.file}: {len(rows):,} row{'' if len(rows) == 1 else 's'}")
+
+    def expect(self, columns: Sequence[str]) -> None:
+        """Refuse chosen columns that do not exist.
+
+        Raises:
+            typer.Exit: a chosen column is not in `columns`.
+        """
+        if unknown := [name for name in self.chosen or () if name not in columns]:
+            raise stop(f"there is no column {unknown[0]!r}; there are {', '.join(columns)}")
 
     def record(self, found: dict[str, Any], source: str = "") -> None:
         """Output one record: as a single row, but for people with one line per column."""
@@ -145,21 +167,27 @@ def _answer(
     chosen = columns and tuple(filter(None, (name.strip() for name in columns.split(","))))
     if columns is not None and not chosen:
         raise stop("--columns names no column")
-    return Answer(
-        as_json, as_csv, Path(files[0]).expanduser() if files else None, chosen or None,
-        days[0] if days else None,
-    )  # fmt: skip
+    file = Path(files[0]).expanduser() if files else None
+    if file is not None:
+        _refuse(file)
+    return Answer(as_json, as_csv, file, chosen or None, days[0] if days else None)
 
 
-def _chosen(
-    columns: list[str], rows: Sequence[Sequence[Any]], chosen: tuple[str, ...]
-) -> tuple[list[str], list[list[Any]]]:
-    """The chosen columns in the given order.
+def _refuse(path: Path) -> None:
+    """Refuse a file that cannot be written, before any request.
 
     Raises:
-        typer.Exit: a column does not exist.
+        typer.Exit: it is a folder, its folder is not writable, or a package is missing.
     """
-    if unknown := [name for name in chosen if name not in columns]:
-        raise stop(f"there is no column {unknown[0]!r}; there are {', '.join(columns)}")
-    places = [columns.index(name) for name in chosen]
-    return list(chosen), [[row[place] for place in places] for row in rows]
+    if path.is_dir():
+        raise stop(f"{path} is a folder: name a file")
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise stop(f"{folder} is not a folder: make it first")
+    if not os.access(folder, os.W_OK):
+        raise stop(f"{folder} cannot be written: name a file elsewhere", 1)
+    if path.suffix.lower() == ".xlsx":
+        try:
+            import xlsxwriter  # noqa: F401  # type: ignore[import-not-found]
+        except ImportError:
+            raise stop("an Excel sheet needs another package: pip install xlsxwriter") from None

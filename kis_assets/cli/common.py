@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kis_assets.cli.ending import Program, note, stop
+from kis_assets.monitoring import json_log
 from kis_assets.security.text_input import start_folder
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def settings_of(source: Source | None = None) -> Settings:
         settings = Settings.load(data_source_type=source and source.value)
     except SettingsError as error:
         raise stop(str(error)) from None
+    json_log.begin(settings)
     if (folder := start_folder()) != Path.cwd():
         note(f"using settings and data of {folder}, a parent folder that is a project")
     if settings.source_type != "mock":

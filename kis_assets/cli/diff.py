@@ -39,6 +39,7 @@ def diff(
     settings = settings_of()
     from kis_assets.lake.diff import compare
     from kis_assets.lake.lake import Lake
+    from kis_assets.lake.queries import rows_of_frame
     from kis_assets.lake.scope import order_of
     from kis_assets.tables import TABLES
 
@@ -55,7 +56,7 @@ def diff(
         # One line per cell: at most all columns of all rows.
         most = (before.height + after.height + 1) * len(table.columns)
         added, removed, altered, found = compare(table, before, after, most)
-    answer.rows(found.columns, found.rows(), settings.source_name)
+    answer.rows(*rows_of_frame(found), settings.source_name)
     if answer.is_for_people and before_at == newest_at:
         at = f"{newest_at.astimezone(settings.now().tzinfo):%Y-%m-%d %H:%M:%S}"
         typer.echo(f"{name} {partition}: there is only one version, of {at} (Seoul)")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kis_assets.cli.answer import Answer, reading_command
+from kis_assets.cli.answer import Answer, reading_command, say_mark
 from kis_assets.cli.common import app, note, port_error, settings_of, stop
 from kis_assets.cli.output import dump
 
@@ -26,6 +26,7 @@ def status(answer: Answer) -> None:
     except (KISError, OSError) as error:
         raise stop(error, 1) from None
     found = {"source": settings.source_name, **found}
+    say_mark(settings.source_name)
     if answer.as_json and answer.chosen is None:
         typer.echo(dump(found, default=str))
         return

@@ -1,4 +1,4 @@
-"""Commands that only read stored data: `sql`, `condition`, `find`, and the data dictionary."""
+"""Commands that only read stored data: `sql`, `condition`, `find`, `files`, the dictionary."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kis_assets.cli.answer import Answer, reading_command
+from kis_assets.cli.answer import Answer, reading_command, say_mark
 from kis_assets.cli.common import (
     FirstDay,
     TableName,
@@ -87,10 +87,23 @@ def find(
             columns, rows = market.rows(query, *params)
         answer.rows(columns, rows, settings.source_name)
         has_english = bool(market.rows("SELECT 1 FROM stock_info LIMIT 1")[1])
-    if not rows:
-        if text.isascii() and not has_english:
-            note("English names are not stored yet; run: kis-assets run --table stock_info")
-        raise typer.Exit(1)
+    if not rows and text.isascii() and not has_english:
+        note("English names are not stored yet; run: kis-assets run --table stock_info")
+
+
+@app.command()
+def files(
+    table: Annotated[str, TableName],
+    first: FirstDay = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day, month or year.")] = None,
+) -> None:
+    """The Parquet files of a table's rows, for any engine: they never change while it reads."""
+    settings = settings_of()
+    with plain_errors(), market_of(settings) as market:
+        found = market.files(table, first, last)
+    say_mark(settings.source_name)
+    for path in found:
+        typer.echo(path)
 
 
 @app.command(hidden=True)

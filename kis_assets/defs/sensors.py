@@ -196,16 +196,18 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         report_failure(settings, f"{run.job_name} {partition}".strip(), why, run.run_id)
 
     @dg.sensor(
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=15 if settings.redis_url else 30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Ends runs and typed backfills whose process was killed or whose machine went "
         "down. Such runs would block their pool forever. Leave it on.",
     )
     def orphaned_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        orphans.limit_pools(context.instance)
+        orphans.limit_pools(context.instance, len(settings.credentials))
         origin = context.code_location_origin
-        runs = orphans.end(context.instance, origin and origin.location_name, _LOADED_AT)
-        ended = [*(run.run_id for run in runs), *orphans.end_backfills(context.instance)]
+        location, redis_url = origin and origin.location_name, settings.redis_url
+        runs = orphans.end(context.instance, location, _LOADED_AT, redis_url)
+        backfills = orphans.end_backfills(context.instance, redis_url)
+        ended = [*(run.run_id for run in runs), *backfills]
         return dg.SkipReason(f"ended {', '.join(ended)}" if ended else "every run is alive")
 
     return [catch_up, failures, orphaned_runs]

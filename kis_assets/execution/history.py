@@ -243,7 +243,7 @@ def backfill(
         # them.
         BulkActionStatus.COMPLETED,
         from_failure=False,
-        tags=tags_of(table, settings) | process_tag(instance, backfill_id),
+        tags=tags_of(table, settings) | process_tag(instance, backfill_id, settings.redis_url),
         backfill_timestamp=time.time(),
         asset_selection=[dg.AssetKey(table)],
         partition_set_origin=RemotePartitionSetOrigin(

@@ -67,7 +67,7 @@ def home(settings: Settings) -> Path:
             is_new = not (folder / "history" / "runs.db").exists()
             with opened(folder) as instance:
                 if is_new:
-                    limit_pools(instance)
+                    limit_pools(instance, len(settings.credentials))
     return folder
 
 

@@ -60,6 +60,7 @@ class Lake:
         keep_days: how long a version is kept after it was replaced.
         clock: returns the present instant, aware.
         replay_at: in a replay, the instant that `dataset_condition` uses as now.
+        may_write: asked before a new version takes its place; raises LakeError if it must not.
 
     Raises:
         LakeError: the path of the folder has a character that DuckDB reads as a pattern.
@@ -73,13 +74,14 @@ class Lake:
         keep_days: int = 30,
         clock: Callable[[], datetime] = _utc_now,
         replay_at: datetime | None = None,
+        may_write: Callable[[], None] | None = None,
     ) -> None:
         self.folder = folder.absolute()
         self.source = source
         self.keep_days = keep_days
         self.replay_at = replay_at
         self._clock = clock
-        self._versions = Versions(self.folder, clock)
+        self._versions = Versions(self.folder, clock, may_write)
         self._database = Database(self._versions)
         try:
             plain_folder(self.folder)
@@ -188,17 +190,31 @@ class Lake:
         Raises:
             LakeError: `as_of` is naive or before pruned versions, or a file is damaged.
         """
-        until = None if as_of is None else self._versions.known_until(table.name, as_of)
-        low = "" if first is None else unit_of(table, first)
-        high = "~" if last is None else unit_of(table, last)
-        wanted = [unit for unit in self.units(table) if low <= unit <= high]
-        found = [self._versions.newest(table.name, unit, until) for unit in wanted]
-        rows = row_files.scan(table, [path for path in found if path])
+        rows = row_files.scan(table, self.files(table, as_of=as_of, first=first, last=last))
         if first is not None:
             rows = rows.filter(day_of(table) >= first)
         if last is not None:
             rows = rows.filter(day_of(table) <= last)
         return rows
+
+    def files(
+        self,
+        table: Table,
+        *,
+        as_of: datetime | None = None,
+        first: date | None = None,
+        last: date | None = None,
+    ) -> list[Path]:
+        """The files of the storage units that overlap the days; see `scan`.
+
+        None of them ever changes, and each stays for `keep_days` after it was replaced.
+        """
+        until = None if as_of is None else self._versions.known_until(table.name, as_of)
+        low = "" if first is None else unit_of(table, first)
+        high = "~" if last is None else unit_of(table, last)
+        wanted = [unit for unit in self.units(table) if low <= unit <= high]
+        found = [self._versions.newest(table.name, unit, until) for unit in wanted]
+        return [path for path in found if path]
 
     def live_parts(self, table: Table, day: date) -> LiveParts:
         """The files of a day of a table that views read while it is recorded."""

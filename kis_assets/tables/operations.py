@@ -8,13 +8,13 @@ from kis_assets.tables.table import Table
 REQUESTS = Table(
     name="requests",
     description=(
-        "The requests of each run, by endpoint and outcome: their number, how long the answers "
-        "took, and how many were refused for the rate, retried, or answered by the cache. Answers "
-        "of the cache and changes of the circuit breaker have rows of their own, so every count "
-        "can be summed."
+        "The requests of each run, by endpoint, outcome and app key: their number, how long the "
+        "answers took, and how many were refused for the rate, retried, or answered by the cache. "
+        "Answers of the cache and changes of the circuit breaker have rows of their own, so every "
+        "count can be summed."
     ),
     clock="trading_day",
-    key=("captured_at", "endpoint", "outcome"),
+    key=("captured_at", "endpoint", "outcome", "key_id"),
     partition="day",
     unit="month",
     columns=(
@@ -26,6 +26,12 @@ REQUESTS = Table(
             "outcome",
             "ok, the error's name, NotSent if the rate limiter gave no permit, cached, or the "
             "change of the circuit breaker",
+        ),
+        text(
+            "key_id",
+            "The app key, as the hash that `kis-assets status` shows; null if none was needed, "
+            "and in rows of earlier versions",
+            nullable=True,
         ),
         integer("requests", "Attempts with this outcome"),
         real("p50_ms", "Median time of the answers", "ms", nullable=True),

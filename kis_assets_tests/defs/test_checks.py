@@ -633,7 +633,8 @@ def test_all_tables_of_a_day_ask_the_second_source_once_when_the_day_is_over(
                 span = dataclasses.replace(span_of(lake, table, source.tables), now=moment)
                 (check,) = [c for c in CHECKS[table.name] if c.name == SPOT_CHECK]
                 check.find(span, {})
-            assert source.tally.outcomes == {("inquire-daily-price", "ok"): 100 * asked}
+            (key_id,) = [credential.id for credential in source._settings.credentials]
+            assert source.tally.outcomes == {("inquire-daily-price", "ok", key_id): 100 * asked}
 
 
 def test_quotes_are_held_against_the_second_source_too(

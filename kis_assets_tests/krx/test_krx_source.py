@@ -551,7 +551,7 @@ def test_ten_thousand_calls_a_day_are_made_and_no_more(told: Told, tmp_path: Pat
     other.tables.history_is_stored(DAY, DAY)
     with pytest.raises(RateLimited, match="10,000 calls"):
         kospi(other)
-    assert other.tally.outcomes["stk_bydd_trd", "NotSent"] == 1
+    assert other.tally.outcomes["stk_bydd_trd", "NotSent", ""] == 1
     now += 60
     kospi(other)
 

@@ -167,6 +167,11 @@ def test_a_run_leaves_what_it_asked(used: CachedDataSource, shared: Settings) ->
     assert price["ok"]["requests"] == 1
     assert price["RateLimited"]["refusals"] == price["RateLimited"]["retries"] == 1
     assert 0 < price["ok"]["p50_ms"] <= price["ok"]["p99_ms"]
+    (key_id,) = [credential.id for credential in shared.credentials]
+    assert price["ok"]["key_id"] == price["RateLimited"]["key_id"] == key_id
+    tokens = one.filter(pl.col("endpoint") == "tokenP")
+    assert tokens.select("key_id", "requests").rows() == [(key_id, 1)]
+    assert one.filter(pl.col("outcome") == "cached")["key_id"].to_list() == [None]
     sums = one.select(pl.sum("cache_hits", "breaker_changes", "refusals", "retries")).row(0)
     assert sums == (3, 1, 1, 1)
     assert one["captured_at"][0] - one["started_at"][0] < timedelta(minutes=5)
@@ -234,8 +239,8 @@ def test_a_process_that_runs_for_months_keeps_the_newest_times() -> None:
     tally = Tally()
     for number in range(LATENCIES + 10):
         tally.add("price", "ok", float(number))
-    assert len(tally.seconds["price", "ok"]) == LATENCIES
-    assert tally.outcomes["price", "ok"] == LATENCIES + 10
+    assert len(tally.seconds["price", "ok", ""]) == LATENCIES
+    assert tally.outcomes["price", "ok", ""] == LATENCIES + 10
 
 
 def test_quantiles() -> None:
