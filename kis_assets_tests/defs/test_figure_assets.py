@@ -368,7 +368,7 @@ def test_what_was_known_of_a_company_in_a_month_stays(
     assert asked(server, "income-statement") == 2 * len(CODES)  # none was asked again
     turn(server, monkeypatch, MORNING)
     said = failure(materialize("financial_statements", october))
-    assert "which is 2026-11, not for 2026-10" in said
+    assert "only for 2026-11, not for 2026-10" in said
     materialize("financial_statements", MONTH)
     assert rows(FINANCIAL_STATEMENTS)["asked_month"].unique().len() == 2
 
