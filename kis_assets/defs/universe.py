@@ -36,8 +36,8 @@ def of_month(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFr
 
     It contains the stocks that were listed on any stored day of the month, so that a stock that was
     delisted since keeps its candles. If no day of the month is stored, it contains today's stocks
-    that were listed by the end of the month, and delisted stocks that other stored rows mention:
-    see `_gone_since`. With KRX as the source, KRX's lists of the first and the last day are used.
+    that were listed by its end. Delisted stocks that other stored rows mention are added: see
+    `_gone_since`. With KRX as the source, KRX's lists of the first and the last day are used.
     """
     rows = lake.scan(STOCK_MASTER, first=first, last=last).collect()
     if kis.settings.source_type == "krx":

@@ -157,11 +157,11 @@ MINUTE_CANDLES = Table(
     name="minute_candles",
     description=(
         "Each stock in each minute with a trade. The regular session goes from the opening "
-        "auction to the closing auction, which is the bar at the close (15:30, or up to nine "
-        "minutes later if it was extended). Since 2026-09-14 the after-market, 16:00 to 19:59, "
-        "is a session of its own. A minute without a trade has no row. Trades at the closing "
-        "price and block trades are not included, so the volumes add up to at most the day's "
-        "volume. Prices are split-adjusted as of the moment when they were fetched, as KIS "
+        "auction to the closing auction. The closing auction is the bar at the close (15:30, or "
+        "up to nine minutes later if extended). Since 2026-09-14 the after-market, 16:00 to "
+        "19:59, is a session of its own. A minute without a trade has no row. Trades at the "
+        "closing price and block trades are not included, so the volumes add up to at most the "
+        "day's volume. Prices are split-adjusted as of the moment when they were fetched, as KIS "
         f"returns them. KIS keeps {_SESSIONS_KEPT} sessions: minutes that were not fetched by "
         "then are lost."
     ),

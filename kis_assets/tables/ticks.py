@@ -114,9 +114,9 @@ ORDER_BOOK_TICKS = Table(
 STREAM_GAPS = Table(
     name="stream_gaps",
     description=(
-        "Times in which a stock on the watch list was not recorded, with the number of shares "
-        "that are missing in trades, computed from the running volume of the trades around. The "
-        "order books of that time are missing too."
+        "Times in which a stock on the watch list was not recorded. The number of shares that are "
+        "missing in trades comes from the running volume of the trades around. The order books of "
+        "that time are missing too."
     ),
     clock="trading_day",
     key=("stock_code", "sequence"),
