@@ -83,9 +83,9 @@ def _garbage(path: Path) -> None:
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no YAML": (
         lambda home: (home / "dagster.yaml").write_text("a: ["),
-        "dagster.yaml is not what",
+        "dagster.yaml is not valid",
     ),
-    "a list": (lambda home: (home / "dagster.yaml").write_text("- a"), "dagster.yaml is not what"),
+    "a list": (lambda home: (home / "dagster.yaml").write_text("- a"), "dagster.yaml is not valid"),
     "other keys": (lambda home: (home / "dagster.yaml").write_text("a: 1"), "dagster.yaml is not"),
     "runs": (lambda home: _garbage(home / "history" / "runs.db"), "cannot be used (file is not"),
     "events": (
