@@ -325,9 +325,11 @@ def test_what_fetches_a_day_stores_it(
     simulator: Simulator, command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("KIS_STOCK_CODES", ",".join(CODES))
-    monkeypatch.setenv("KIS_REPLAY_AT", EVENING.isoformat())
     monkeypatch.setenv("KRX_API_KEY", "SIMULATED0" * 4)
     _, tables = FETCHES[command]
+    # Nobody quotes in the evening.
+    now = EVENING.replace(hour=14) if "order_books" in tables else EVENING
+    monkeypatch.setenv("KIS_REPLAY_AT", now.isoformat())
     # A page about a day is made of what is stored of it.
     before = [["run", "--table", "price_snapshots"]] if tables == ["market_report"] else []
     with serve(simulator) as url:
@@ -344,7 +346,11 @@ def test_what_fetches_a_day_stores_it(
     assert done.returncode == bool(gone), done.stdout + done.stderr
     assert ("MOCK DATA" in done.stdout) == (tables != ["krx_daily"])
     for table in set(tables) - gone:
-        found = "krx/parquet/krx_daily/*" if table == "krx_daily" else f"mock/parquet/{table}/*"
+        found = (
+            "simulated_krx/parquet/krx_daily/*"
+            if table == "krx_daily"
+            else f"mock/parquet/{table}/*"
+        )
         found = "mock/reports/*.html" if table == "market_report" else found
         assert [path for path in (tmp_path / "data").glob(found) if path.stat().st_size > 1000]
 

@@ -116,11 +116,13 @@ def remedy(name: str, absent: list[tuple[str, str]]) -> str:
     table = TABLES[name]
     if table.live == "stream":
         return "what was not recorded is gone; run: kis-assets stream --store"
+    # Nobody quotes while it is closed, and prices are there all evening.
+    when = "while the market is open: " if "ask_price_1" in table.schema else ""
     if table.live and absent:
-        # Nobody quotes while it is closed, and prices are there all evening.
-        are_books = "ask_price_1" in table.schema
-        when = "while the market is open" if are_books else "the latest session's"
-        return f"captures are not available later; {when}: run: kis-assets run --table {name}"
+        when = when or "the latest session's: "
+        return f"captures are not available later; {when}run: kis-assets run --table {name}"
+    if when:
+        return f"{when}run: kis-assets run --table {name}"
     if not absent:
         # A run on the virtual server leaves out what is published on the next morning.
         # The list of stocks alone is there in seconds, and names need no more.
@@ -138,8 +140,9 @@ def remedies(names: Iterable[str]) -> str:
 
     known = [name for name in sorted(names) if name in TABLES]
     found = list(dict.fromkeys(remedy(name, []) for name in known))
-    if len(found) > 1 and all(how.startswith("run: kis-assets run") for how in found):
-        return "run: kis-assets run" + "".join(f" --table {name}" for name in known)
+    if len(found) > 1 and all("run: kis-assets run" in how for how in found):
+        when = max((how.partition("run:")[0] for how in found), key=len)
+        return f"{when}run: kis-assets run" + "".join(f" --table {name}" for name in known)
     return max(found, key=len, default="run: kis-assets run")
 
 
