@@ -149,8 +149,8 @@ FETCHES: dict[str, tuple[str, list[str]]] = {
 
 PUBLISHES = {
     "kis-assets publish --dry-run": "",
-    "kis-assets publish": "units published; the others did not change",
-    "kis-assets publish --verify": "equals what is stored, row for row",
+    "kis-assets publish": "units published; the others are unchanged",
+    "kis-assets publish --verify": "equal the stored rows",
 }
 """What brings rows to other storage, and what it says."""
 

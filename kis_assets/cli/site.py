@@ -1,4 +1,4 @@
-"""`report` and `site`: what is stored as pages for a browser, without Dagster."""
+"""`report` and `site`: stored data as pages for a browser, without Dagster."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]
 def report(
     day: Annotated[
         str | None,
-        typer.Option("--date", help="A stored day, YYYY-MM-DD; the newest one when left out."),
+        typer.Option("--date", help="A stored day, YYYY-MM-DD; default: the newest one."),
     ] = None,
     is_to_open: Open = False,
     source: OtherSource = None,
 ) -> None:
-    """Make the evening report of a stored day: a page, into data/<source>/reports."""
+    """Make the evening report of a stored day, a page in data/<source>/reports."""
     quieten()
     settings = settings_of(source)
     with plain_errors():
@@ -54,14 +54,14 @@ def report(
 def site(
     to: Annotated[
         Path | None,
-        typer.Option("--to", help="Folder; data/<source>/site when left out.", file_okay=False),
+        typer.Option("--to", help="Folder; default: data/<source>/site.", file_okay=False),
     ] = None,
     is_to_open: Open = False,
     source: OtherSource = None,
 ) -> None:
-    """Make a site of what is stored: stocks, reports by day, condition. It opens from its folder.
+    """Make a website of stored data: stocks, daily reports, condition. It needs no server.
 
-    What is there and has not changed is left as it is.
+    Unchanged files are left as they are.
     """
     quieten()
     settings = settings_of(source)
@@ -89,7 +89,7 @@ def _lake(settings: Settings) -> Lake:
 
 
 def _newest(settings: Settings) -> date:
-    """The newest stored day that can be told of.
+    """The newest day for which a report can be made.
 
     Raises:
         NotStored: there is none.

@@ -1,4 +1,4 @@
-"""The job that keeps the lake small and fast: old versions go, what is closed lies together."""
+"""The job that keeps the lake small and fast: deletes old versions, compacts closed units."""
 
 import dagster as dg
 
@@ -9,7 +9,7 @@ from kis_assets.lake.lake import Lake
 
 @dg.op
 def maintain(context: dg.OpExecutionContext, lake: LakeResource) -> None:
-    """Maintain the lake of the source in use, and that of KRX's own figures beside it."""
+    """Maintain the lake of the source in use, and the lake of KRX's figures."""
     with plain_failures():
         own = lake.lake
         found = own.maintain()

@@ -1,7 +1,7 @@
-"""When jobs run. What they make is the assets' own.
+"""When jobs run.
 
-A schedule is one line of `plans`. Its moments follow from the session of the day: a session that
-begins or ends late moves them along.
+Each schedule is one entry of `plans`. Its times follow the session of the day: they move if the
+session begins or ends late.
 """
 
 from collections.abc import Callable
@@ -53,8 +53,8 @@ from kis_assets.ticks.journal import Journal
 class Moments:
     """When to run on a trading day: the ticks of `cron` in Seoul that are `due` in its session.
 
-    A tick that Dagster comes to later than `valid_for`, having been down, is let go; None: while
-    the day lasts.
+    If Dagster was down and reaches a tick later than `valid_for`, the tick is skipped. None: ticks
+    stay valid until the end of the day.
     """
 
     cron: tuple[str, ...]
@@ -64,13 +64,13 @@ class Moments:
 
 
 def at(*moments: time) -> Moments:
-    """At these times of the day, whatever the session."""
+    """At these times of the day, independent of the session."""
     cron = tuple(f"{moment.minute} {moment.hour} * * 1-5" for moment in moments)
     return Moments(cron, "at " + ", ".join(f"{moment:%H:%M}" for moment in moments))
 
 
 def in_session(minutes: int) -> Moments:
-    """Every so many minutes between the open and the close; at neither, where there is little."""
+    """Every `minutes` between the open and the close, excluding both, when little is traded."""
     return Moments(
         (f"{'0' if minutes == 60 else f'*/{minutes}'} 7-16 * * 1-5",),
         f"every {minutes} minutes of the session",
@@ -80,7 +80,7 @@ def in_session(minutes: int) -> Moments:
 
 
 AFTER = timedelta(minutes=15)
-"""How long after the close the day's official prices are captured: its auction is certainly over,
+"""How long after the close the official prices are captured. By then the closing auction is over,
 and the after-market has not opened."""
 
 
@@ -105,57 +105,57 @@ def late_candles(*moments: time) -> Moments:
 
 
 def evening(moment: time) -> Moments:
-    """In the evening, an hour later on a day that ends an hour late."""
+    """In the evening; an hour later if the session ended an hour late."""
     return Moments(
         (f"{moment.minute} {moment.hour},{moment.hour + 1} * * 1-5",),
-        f"at {moment:%H:%M}, or as much later as the session ended",
+        f"at {moment:%H:%M}, or later if the session ended later",
         lambda session, tick: tick == evening_of(session, moment),
     )
 
 
 def evening_of(session: calendar.Session, moment: time) -> datetime:
-    """That time of the evening of a session, moved along with its close."""
+    """This time in the evening of a session, moved if its close is late."""
     return datetime.combine(session.day, moment, calendar.SEOUL) + session.late_by
 
 
 FIGURES_AT = time(7, 45)
 """When flows, short sales and loans of the day before are published: see `finality.SETTLED_BY`."""
 PUBLISHED = time(8, 30)
-"""When KRX's figures of the day before are there: it says 08:00."""
+"""When KRX's figures of the day before are available; KRX states 08:00."""
 PUBLISHED_LATE = (time(8, 45), time(9, 10), time(10, 10))
-"""When they are asked for again where they were not."""
+"""When KRX's figures are requested again if they were not available."""
 TICKS_AT = time(20, 15)
-"""When what a stream has recorded is stored: its last record comes at 20:00."""
+"""When the recorded stream is stored; its last record arrives at 20:00."""
 MAINTENANCE_AT = time(6, 30)
-"""When the lake is maintained: before all that the morning asks for."""
+"""When the lake is maintained: before the first job of the morning."""
 CALENDAR_BEFORE = timedelta(minutes=10)
-"""How long before the morning's candles KIS is asked whether the exchange opens."""
+"""How long before the morning's candles KIS's calendar is requested."""
 CANDLES_LATE = (time(8, 10), time(8, 40))
-"""When candles are asked for again whose correction had not come in the night."""
+"""When candles are fetched again that KIS had not corrected during the night."""
 FRESHNESS_AT = (time(10, 30), time(23, 30))
-"""When it is looked whether each table has its newest session: all is due by then."""
+"""When the freshness of the tables is checked: everything is due by then."""
 REPORT_AGAIN = time(8, 50)
-"""When the report of the day before is made anew, of its final candles."""
+"""When the report of the day before is made again, with final candles."""
 REPORT_AFTER = timedelta(minutes=50)
-"""How long after the evening's first jobs those are run that read what they store."""
+"""How long after the evening's first jobs the jobs run that read their rows."""
 
 CAPTURE, USUAL, CATCH_UP = 10, 0, -10
-"""Whose run leaves Dagster's queue first: what cannot be had later goes before what can."""
+"""Priorities in Dagster's queue: data that is not available later comes first."""
 
 
 AlreadyDone = Callable[[Lake, date], str]
-"""Why nothing is to be done about a day by what is stored; empty text when something is."""
+"""The reason why a day needs no run, from stored rows; empty if it needs one."""
 
 
 def all_final(lake: Lake, day: date) -> str:
-    """Why the candles of a day need not be asked for again."""
+    """The reason why the candles of a day need not be fetched again."""
     rows = lake.scan(DAILY_CANDLES, first=day, last=day).select("is_final").collect()
     is_done = not rows.is_empty() and rows["is_final"].all()
     return f"all candles of {day} are final" if is_done else ""
 
 
 def krx_is_there(lake: Lake, day: date) -> str:
-    """Why KRX's figures of a day need not be asked for again."""
+    """The reason why KRX's figures of a day need not be fetched again."""
     name = venues.krx_beside(lake.source)
     beside = Lake(lake.folder.parent / name, source=name)
     rows = beside.scan(KRX_DAILY, first=day, last=day).select("stock_code").collect()
@@ -163,16 +163,16 @@ def krx_is_there(lake: Lake, day: date) -> str:
 
 
 def nothing_was_recorded(lake: Lake, day: date) -> str:
-    """Why there is no stream of a day to be stored."""
+    """The reason why no stream of a day can be stored."""
     journal = Journal(lake.folder, day)
     return "" if journal.path.exists() else f"nothing was recorded on {day}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A schedule: a job, when it runs, and the span of the partition that it makes, if any.
+    """A schedule: a job, when it runs, and the kind of its partition, if it has any.
 
-    One that is `sessions_back` makes that of a session before the day, so many before it.
+    `sessions_back` chooses the partition of an earlier session: that many sessions before the day.
     """
 
     name: str
@@ -185,17 +185,17 @@ class Plan:
 
 
 def plans(settings: Settings) -> list[Plan]:
-    """All schedules, by the time of the day."""
+    """All schedules, ordered by time of day."""
     every = settings.kis_schedule_capture_minutes
     morning, warm = at(settings.kis_schedule_morning), at(settings.kis_schedule_warm)
     over = settings.kis_schedule_evening
     report = (datetime.combine(calendar.FIRST_DAY, over) + REPORT_AFTER).time()
     candles = settings.kis_schedule_candles
-    told = datetime.combine(calendar.FIRST_DAY, candles) - CALENDAR_BEFORE
+    calendar_at = datetime.combine(calendar.FIRST_DAY, candles) - CALENDAR_BEFORE
     found = [
-        # Whether there is a session today decides whether last night corrected anything.
-        Plan("calendar_morning", market_calendar, at(told.time()), "year"),
-        # The close of the day before is the regular session's since last night; see `finality`.
+        # KIS corrected candles last night only if there is a session today.
+        Plan("calendar_morning", market_calendar, at(calendar_at.time()), "year"),
+        # Since last night the close of the day before is the regular session's; see `finality`.
         Plan("candles_morning", daily_candle_ingestion, at(candles), "month", sessions_back=1),
         Plan(
             "candles_late",
@@ -208,7 +208,7 @@ def plans(settings: Settings) -> list[Plan]:
         Plan("master_morning", stock_master_ingestion, morning, "day"),
         Plan("reference_morning", reference_ingestion, morning, "month"),
         Plan("cache_morning", cache_warming, warm),
-        # What was published overnight. Flows of 2,500 stocks take ten minutes at 18 a second.
+        # Published overnight. Flows of 2,500 stocks take ten minutes at 18 requests per second.
         Plan(
             "market_figures_morning",
             market_figure_ingestion,
@@ -221,10 +221,10 @@ def plans(settings: Settings) -> list[Plan]:
         Plan("funds_morning", fund_ingestion, at(FIGURES_AT), "month", sessions_back=1),
         Plan("prices_session", price_capture, in_session(every), "day", CAPTURE),
         Plan("books_session", order_book_capture, in_session(every), "day", CAPTURE),
-        # The day's official prices.
+        # The official prices of the day.
         Plan("prices_close", daily_price_ingestion, after_close(), "day", CAPTURE),
         Plan("valuations_close", valuation_capture, after_close(), "day", CAPTURE),
-        # All trades of the day are over at 20:00: its volume is final, its close is provisional.
+        # Trading ends at 20:00: then the volume is final, and the close is provisional.
         Plan("prices_evening", daily_price_ingestion, evening(over), "day", CAPTURE),
         Plan(
             "ticks_evening",
@@ -236,15 +236,15 @@ def plans(settings: Settings) -> list[Plan]:
         Plan("candles_evening", daily_candle_ingestion, evening(over), "month"),
         Plan("minutes_evening", minute_candle_ingestion, evening(over), "day"),
         Plan("actions_evening", corporate_action_ingestion, evening(report), "month"),
-        # Companies that were asked this month are left alone.
+        # Companies that were fetched this month are skipped.
         Plan("statements_evening", statement_ingestion, evening(report), "month"),
         Plan("report_evening", evening_report, evening(report), "day"),
-        # Of the year of the candles that the morning made final: a new one has none yet.
+        # The year of the candles that became final this morning: a new year has none yet.
         Plan("factors_morning", price_adjustment, at(REPORT_AGAIN), "year", sessions_back=1),
         Plan("report_morning", evening_report, at(REPORT_AGAIN), "day", sessions_back=1),
     ]
     if settings.source_type == "krx":
-        # All that KRX tells of, once it does.
+        # Everything that KRX publishes, after it did.
         found = [
             Plan("calendar_morning", market_calendar, morning, "year"),
             Plan("master_morning", stock_master_ingestion, at(PUBLISHED), "day", sessions_back=1),
@@ -271,12 +271,12 @@ def plans(settings: Settings) -> list[Plan]:
 
 
 def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
-    """The schedules in Dagster; running from the start with `KIS_SCHEDULES=on`."""
+    """The schedules for Dagster; with `KIS_SCHEDULES=on` they run from the start."""
     return [_schedule(plan, settings) for plan in plans(settings)]
 
 
 def schedule_descriptions(settings: Settings) -> dict[str, str]:
-    """By asset, when its schedules really run: their cron lines have moments that are let go."""
+    """When the schedules of each asset really run: not every tick of their cron lines is used."""
     said: dict[str, list[str]] = {}
     for plan in plans(settings):
         for asset in TABLES_OF_JOB.get(plan.job.name, ()):
@@ -313,7 +313,7 @@ def _schedule(plan: Plan, settings: Settings) -> dg.ScheduleDefinition:
             if reason := plan.already_done(lake, day):
                 return dg.SkipReason(reason)
             if any(_is_at_work(run, plan.job.name, key) for run in running(context.instance)):
-                return dg.SkipReason(f"a run of {plan.job.name} for {key} is at work")
+                return dg.SkipReason(f"a run of {plan.job.name} for {key} is active")
         return dg.RunRequest(
             run_key=f"{plan.name}-{tick:%Y-%m-%dT%H:%M}",
             partition_key=key,
@@ -325,7 +325,7 @@ def _schedule(plan: Plan, settings: Settings) -> dg.ScheduleDefinition:
 
 
 def _skip(plan: Plan, tick: datetime, lake: Lake) -> str:
-    """Why nothing is to be done at a tick; empty when something is."""
+    """The reason why a tick is skipped; empty if it is not."""
     day, now = tick.date(), calendar.now()
     session = calendar.session(day)
     if session is None:
@@ -336,7 +336,7 @@ def _skip(plan: Plan, tick: datetime, lake: Lake) -> str:
         )
     valid_for = plan.moments.valid_for
     if now.date() > day or (valid_for is not None and now - tick >= valid_for):
-        return f"Dagster was not running at {tick:%H:%M} on {day}; catch_up asks for what it can"
+        return f"Dagster was not running at {tick:%H:%M} on {day}; catch_up fetches what it can"
     try:
         refuse_closed(lake, day)
     except InvalidRequest as reason:

@@ -1,6 +1,6 @@
 """The app of Celery's workers, configured by the run launcher that `dagster.yaml` names.
 
-`celery -A kis_assets.execution.worker worker`. So broker, queue and all else are written once.
+Start it with `celery -A kis_assets.execution.worker worker`. Broker and queue are configured once.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from kis_assets.settings import Settings, SettingsError
 
 try:
     Settings.load()
-except SettingsError as error:  # it would take runs, and each of them would fail
+except SettingsError as error:  # the worker would accept runs, and each would fail
     raise SystemExit(f"error: {error}") from None
 with dg.DagsterInstance.get() as instance:
     launcher = instance.run_launcher

@@ -129,7 +129,7 @@ def remedy(name: str, absent: list[tuple[str, str]]) -> str:
         is_made = table.is_default and table.final != "published" and table.live != "files"
         return "run: kis-assets run" + ("" if is_made else f" --table {name}")
     if not table.has_past:
-        return f"of past days it cannot be had; today's: run: kis-assets run --table {name}"
+        return f"it is not available for past days; today's: run: kis-assets run --table {name}"
     first, last = absent[0]
     return f"run: kis-assets backfill {name} {first} {last}"
 

@@ -80,7 +80,7 @@ class StoredFiles:
         from kis_assets.tables import TABLES
 
         if name not in TABLES:
-            raise ValueError(f"{name!r} is no table; there are {', '.join(TABLES)}")
+            raise ValueError(f"{name!r} is not a table; there are {', '.join(TABLES)}")
         first, last = span(start, end)
         lake = Lake(self.folder, source=self.folder.name)
         wanted: dict[str, Any] = {"as_of": as_of, "first": first, "last": last}

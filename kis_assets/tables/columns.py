@@ -1,4 +1,4 @@
-"""A column: its Polars type, its unit and what it means. And the columns that many tables have."""
+"""The class of columns, and the columns that many tables share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INSTANT = pl.Datetime("us", "UTC")
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its Polars type, its unit and what it means.
+    """One column: its Polars type, its unit and its meaning.
 
     `minimum` is the smallest valid value; the lake refuses rows with a smaller one. `default_sql`
     gives the value for rows stored before this column existed, as SQL over the other columns;
@@ -46,17 +46,17 @@ def text(
 def integer(
     name: str, description: str, unit: str = "", *, nullable: bool = False, minimum: int | None = 0
 ) -> Column:
-    """A column of whole numbers, none below `minimum`."""
+    """A column of integers, none below `minimum`."""
     return Column(name, pl.Int64(), description, unit, nullable, minimum)
 
 
 def signed(name: str, description: str, unit: str = "", *, nullable: bool = False) -> Column:
-    """A column of whole numbers of either sign."""
+    """A column of integers that may be negative."""
     return Column(name, pl.Int64(), description, unit, nullable)
 
 
 def real(name: str, description: str, unit: str = "", *, nullable: bool = False) -> Column:
-    """A column of fractions."""
+    """A column of floating-point numbers."""
     return Column(name, pl.Float64(), description, unit, nullable)
 
 
@@ -67,12 +67,12 @@ def flag(
     nullable: bool = False,
     default_sql: Callable[[], str] | None = None,
 ) -> Column:
-    """A column of yes and no."""
+    """A column of booleans."""
     return Column(name, pl.Boolean(), description, nullable=nullable, default_sql=default_sql)
 
 
 def day(name: str, description: str, *, nullable: bool = False) -> Column:
-    """A column of days in Seoul."""
+    """A column of dates in Seoul."""
     return Column(name, pl.Date(), description, nullable=nullable)
 
 
@@ -91,10 +91,10 @@ ORIGIN = (
 
 SESSION = text(
     "session",
-    "The session in which this was seen: pre_open, regular, closing_price (15:30 to 16:00), "
+    "The session at the time of this quote: pre_open, regular, closing_price (15:30 to 16:00), "
     "after_market (16:00 to 20:00 since 2026-09-14) or closed; on NXT pre_market, regular, "
-    "after_market or closed. After the last trade it is closed, and the price the after-market's "
-    "last. Null in rows stored before 2026-11-27",
+    "after_market or closed. After the last trade it is closed, and the price is the last one of "
+    "the after-market. Null in rows stored before 2026-11-27",
     nullable=True,
 )
 

@@ -61,7 +61,7 @@ def test_what_to_type_next_can_be_typed_whatever_the_folder_is_called(tmp_path: 
     [
         (("--date", "2026-03-15"), {}, "2026-03-15 is not a trading day of KRX"),
         (("--date", "2027-03-16"), {}, "session of 2027-03-16 has not begun"),
-        (("--date", "yesterday"), {}, "'yesterday' is no day"),
+        (("--date", "yesterday"), {}, "'yesterday' is not a day"),
         (("--source", "kis"), {}, "needs KIS_APP_KEY and KIS_APP_SECRET"),
         ((), {"KIS_API_RATE_LIMIT": "fast"}, "KIS_API_RATE_LIMIT=fast"),
         ((), {"KIS_USE_VIRTUAL_SERVER": "true", "KIS_USE_REAL_SERVER": "true"}, "contradict"),

@@ -237,7 +237,7 @@ def test_between_midnight_and_the_open_a_run_ends_well(
     assert status == 0, said
     assert "Done" in said
     assert [word for word in USUAL if f"{word} is left out" in said] == [*left_out]
-    assert "ask again after the open for 2026-03-18" in " ".join(said.split())
+    assert "fetch 2026-03-18 after the open" in " ".join(said.split())
     assert not rows(DAILY_CANDLES).is_empty()
     # What is asked for by name is not left out silently.
     with day_server(market, "real") as server:
@@ -324,7 +324,7 @@ def test_a_backfill_from_before_there_was_anything_says_from_when(narrow_termina
         env={"DATA_SOURCE_TYPE": "mock"},
     )
     assert result.exit_code == 2
-    assert "1900-01 lies before 1995-05, the first month of daily candles" in result.output
+    assert "1900-01 is before 1995-05, the first month of daily candles" in result.output
 
 
 # Keys
@@ -394,7 +394,7 @@ def test_what_is_missing_of_a_credential_is_named() -> None:
 def test_a_credential_with_a_letter_that_is_in_none_is_refused_without_being_shown(
     quote: str,
 ) -> None:
-    with pytest.raises(SettingsError, match=r"KIS_APP_KEY: holds .*copy it anew") as told:
+    with pytest.raises(SettingsError, match=r"KIS_APP_KEY: contains .*copy it again") as told:
         Settings.load(kis_app_key=f"{quote}{APP_KEY}", kis_app_secret=APP_SECRET)
     assert APP_KEY not in str(told.value)
 

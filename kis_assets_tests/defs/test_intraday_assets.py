@@ -66,7 +66,7 @@ def test_books_that_nobody_quotes_are_not_stored(
     day = calendar.latest_session(moment).day
     said = failure(materialize("order_books", f"{day}"))
     assert f"nobody quotes at {moment:%H:%M} in Seoul" in said
-    assert f"ask again from {opens} on" in said
+    assert f"try again from {opens} on" in said
     assert open_lake(Settings.load()).scan(ORDER_BOOKS).collect().is_empty()
 
 

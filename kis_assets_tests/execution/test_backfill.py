@@ -267,14 +267,14 @@ def test_the_invented_market_is_asked_without_a_request() -> None:
     assert plan.stocks > 2000
     assert plan.requests == 0
     assert 10 < plan.seconds < 60  # they took 25 seconds
-    assert estimate(plan).endswith(": made here, without a request")
+    assert estimate(plan).endswith(": made locally, without requests")
 
 
 @pytest.mark.parametrize(
     ("table", "first", "last", "said"),
     [
-        ("order_books", "2025-01", "2025-02", "the past of 'order_books' cannot be had"),
-        ("daily_candles", "2025", "2025-02", "'2025' is no month; write it as 2015-01"),
+        ("order_books", "2025-01", "2025-02", "the past of 'order_books' is not available"),
+        ("daily_candles", "2025", "2025-02", "'2025' is not a month; write it as 2015-01"),
         ("daily_candles", "2025-03", "2025-02", "2025-03 comes after 2025-02"),
         ("daily_candles", "2025-03", "2026-04", "2026-04 has not begun"),
         (

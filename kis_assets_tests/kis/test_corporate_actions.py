@@ -655,7 +655,7 @@ def test_lists_that_are_all_empty_take_nothing_away(
     assert not before.is_empty()
     for asked in ACTION_LISTS:
         _change(monkeypatch, asked.endpoint, lambda given: given.payload.update(output1=[]))
-    assert "any more" in failure(materialize("corporate_actions", KEY))
+    assert "no longer has any action" in failure(materialize("corporate_actions", KEY))
     assert rows(CORPORATE_ACTIONS).equals(before)
 
 

@@ -230,7 +230,7 @@ def test_what_is_published_and_stored_no_more_is_named(
         for path in (lake.folder / part / table.name).glob("month=2026-04*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     told = CliRunner().invoke(app, ["publish", "--dry-run"])
-    assert "in the lake no more: daily_candles 2026-04" in told.stderr
+    assert "no longer in the lake: daily_candles 2026-04" in told.stderr
     told = CliRunner().invoke(app, ["publish", "--verify"])
     assert (told.exit_code, "more is published than is stored" in told.stderr) == (1, True)
 
@@ -362,7 +362,7 @@ def test_the_command_publishes_all_that_is_stored(
         assert read(tmp_path / "there", table).height == 1
     for given, said in (
         (["publish"], "0 units published"),
-        (["publish", "--verify"], "equals what is stored"),
+        (["publish", "--verify"], "equal the stored rows"),
     ):
         told = CliRunner().invoke(app, given)
         assert (told.exit_code, said in told.stdout) == (0, True), told.output
@@ -372,15 +372,15 @@ def test_the_command_publishes_all_that_is_stored(
     told = CliRunner().invoke(app, ["publish", "--dry-run", "--verify"])
     assert (told.exit_code, "daily_candles month=2026-03" in told.stderr) == (1, True)
     told = CliRunner().invoke(app, ["publish", "nothing"])
-    assert (told.exit_code, "is no table" in told.stderr) == (2, True)
+    assert (told.exit_code, "is not a table" in told.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
         ("ftp://host/lake", "KIS_LAKE_URL=ftp://host/lake: must be s3://"),
-        ("s3://KEY:SECRET@bucket/lake", "KIS_LAKE_URL: must hold no credentials"),
-        ("az://box/lake?sig=SECRET", "KIS_LAKE_URL: must hold no credentials"),
+        ("s3://KEY:SECRET@bucket/lake", "KIS_LAKE_URL: must contain no credentials"),
+        ("az://box/lake?sig=SECRET", "KIS_LAKE_URL: must contain no credentials"),
     ],
 )
 def test_an_address_that_cannot_be_right_is_refused(url: str, sentence: str) -> None:

@@ -85,7 +85,7 @@ def test_what_is_not_there_is_named(market: Market, tmp_path: Path) -> None:
         market.files("price_snapshots")
     with pytest.raises(NotStored, match="daily_candles of 2025-01 to 2025-02"):
         market.files("daily_candles", "2025-01", "2025-02")
-    with pytest.raises(ValueError, match="'candles' is no table; there are market_days, "):
+    with pytest.raises(ValueError, match="'candles' is not a table; there are market_days, "):
         market.files("candles")
     with pytest.raises(NotStored, match="nothing is stored in"):
         Market(tmp_path / "elsewhere").files("daily_candles")

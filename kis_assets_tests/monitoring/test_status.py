@@ -87,7 +87,7 @@ def test_the_ui_shows_how_the_account_stands(used: CachedDataSource, shared: Set
 
     found = shown()
     assert found["app key"] == account
-    assert re.fullmatch(r"9\d\d\.\d of 1000 a second", found["pace"])
+    assert re.fullmatch(r"9\d\d\.\d of 1000 per second", found["pace"])
     assert found["used here"] == "90%"
     assert re.fullmatch(r"0\.0 h old, until \d{4}-\d\d-\d\d \d\d:\d\d in Seoul", found["token"])
     assert (found["breaker"], found["cache hits"]) == ("CLOSED", "75%")

@@ -1,4 +1,4 @@
-"""Minute candles: history that KIS forgets."""
+"""Minute candles, which KIS keeps for a limited time."""
 
 from datetime import date
 from typing import Any
@@ -30,7 +30,7 @@ _REGULAR_ONLY = (pl.col("market") == "KONEX") | pl.col("security_type").is_in(
 def minute_candles(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """Each stock's minutes of a day, also of the one that runs, as far as it has come."""
+    """Each stock's minutes of a day; of the current day up to now."""
     with plain_failures():
         report = Report(kis)
         refuse_without_today(kis.settings, "minutes")
@@ -44,8 +44,8 @@ def minute_candles(
             codes, day, progress_logger(context.log.info, kis.listener), regular_only
         )
         refuse_nothing_stored(fetched, f"minutes of {day}")
-        # A stock's minutes replace its minutes: they lie on one axis. What KIS says nothing of now
-        # is not taken away.
+        # All minutes of a stock are replaced together, so that they are adjusted alike. Stocks that
+        # KIS omits now keep their stored minutes.
         scope = Scope.day(day).of(fetched.rows["stock_code"].unique())
         result = report.store(lake.lake, MINUTE_CANDLES, scope, fetched, stocks)
         kis.tables.history_is_stored(day, day)

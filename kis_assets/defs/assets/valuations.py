@@ -1,4 +1,4 @@
-"""What each stock is valued at now: valuations. It cannot be had later."""
+"""Current valuations of each stock (valuations), which are not available later."""
 
 from datetime import UTC
 from typing import Any
@@ -23,7 +23,7 @@ from kis_assets.tables import VALUATIONS
 def valuations(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """Ratios, foreign holding, extremes and status of each stock at this moment."""
+    """Current ratios, foreign holding, 52-week extremes and status of each stock."""
     with plain_failures():
         refuse_without_today(kis.settings, "valuations")
         report = Report(kis)
