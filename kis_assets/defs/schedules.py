@@ -25,6 +25,7 @@ from kis_assets.defs.jobs import (
     fund_ingestion,
     krx_ingestion,
     lake_maintenance,
+    lakehouse_publication,
     made_by,
     market_calendar,
     market_figure_ingestion,
@@ -134,6 +135,8 @@ DOUBTED = (time(8, 10), time(8, 40))
 """When candles are asked for again whose correction had not come in the night."""
 FRESH = (time(10, 30), time(23, 30))
 """When it is looked whether each table has its newest session: all is due by then."""
+BROUGHT_OVER = (time(9, 20), time(23, 0))
+"""When what no run published is brought over: after the morning's final rows, and the evening's."""
 REPORT_AGAIN = time(8, 50)
 """When the report of the day before is made anew, of its final candles."""
 REPORT_AFTER = timedelta(minutes=50)
@@ -242,6 +245,8 @@ def plans(settings: Settings) -> list[Plan]:
             Plan("reference_morning", reference_ingestion, at(PUBLISHED), "month"),
         ]
     found.insert(0, Plan("maintenance_morning", lake_maintenance, at(MAINTENANCE)))
+    if settings.kis_lake_url is not None:
+        found.append(Plan("lakehouse_published", lakehouse_publication, at(*BROUGHT_OVER)))
     found.append(Plan("freshness_checked", freshness, at(*FRESH)))
     if settings.krx_api_key.get_secret_value():
         found += [

@@ -314,7 +314,8 @@ def test_a_setting_starts_every_schedule_and_sensor(
 
 
 def test_every_job_has_a_schedule() -> None:
-    scheduled = {schedule.job_name for schedule in schedules(Settings.load(krx_api_key="K" * 40))}
+    settings = Settings.load(krx_api_key="K" * 40, kis_lake_url="there")
+    scheduled = {schedule.job_name for schedule in schedules(settings)}
     # Repairs are made once, by who has something to repair.
     assert scheduled == {job.name for job in JOBS} - {"candle_repair"}
     # Without a key there is nothing to ask KRX with.
