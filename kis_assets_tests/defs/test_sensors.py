@@ -318,9 +318,9 @@ def test_every_job_has_a_schedule() -> None:
     scheduled = {schedule.job_name for schedule in schedules(settings)}
     # Repairs are made once, by who has something to repair.
     assert scheduled == {job.name for job in JOBS} - {"candle_repair"}
-    # Without a key there is nothing to ask KRX with.
+    # Without a key there is nothing to ask KRX with, without an address nowhere to publish to.
     without = {schedule.job_name for schedule in schedules(Settings.load())}
-    assert scheduled - without == {"krx_ingestion"}
+    assert scheduled - without == {"krx_ingestion", "lakehouse_publication"}
 
 
 def test_the_cache_is_warmed_before_anything_was_captured(
