@@ -119,5 +119,12 @@ def failure(address: str, error: Exception) -> PublishError:
 
 def arrow(rows: pl.DataFrame, unit: str) -> Any:
     """Rows of a unit as Arrow data that every engine reads."""
-    # Engines that do not know the newer Arrow types of Polars read the older ones.
-    return rows.with_columns(unit=pl.lit(unit)).to_arrow(compat_level=pl.CompatLevel.oldest())
+    import pyarrow as pa
+
+    # Engines that do not know the newer Arrow types of Polars, or texts of more than 2 GB, read the
+    # older ones.
+    data = rows.with_columns(unit=pl.lit(unit)).to_arrow(compat_level=pl.CompatLevel.oldest())
+    plain = [
+        it.with_type(pa.string()) if pa.types.is_large_string(it.type) else it for it in data.schema
+    ]
+    return data.cast(pa.schema(plain))
