@@ -22,6 +22,7 @@ class KISError(Exception):
     The message says what was asked and KIS's own `msg_cd`; it never holds a header, a token or a
     secret, whatever the server says. Attributes: `msg_cd` and `status` as the server gave them,
     `endpoint`, `stock_code` and `gt_uid` (KIS's id of the request, for its support) where known.
+    `key_id` is the hash of the app key that asked.
     `passing` says that it may pass by itself within seconds, `is_outage` that the server is ill,
     `never_sent` that the server never saw the request.
     """
@@ -47,6 +48,7 @@ class KISError(Exception):
         self.endpoint = endpoint
         self.stock_code = stock_code
         self.gt_uid = visible(redact(gt_uid))
+        self.key_id = ""
         self.passing = passing
         self.is_outage = is_outage
         self.never_sent = never_sent

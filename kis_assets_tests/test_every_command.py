@@ -43,7 +43,7 @@ from kis_assets.settings.environment import IN_FILES
 from kis_assets.simulator.server.http import serve
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
-from kis_assets.tables import TABLES, usual
+from kis_assets.tables import TABLES, default_tables
 from kis_assets_tests.cli.test_reading_commands import Said
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, MARKET_DAYS
 from kis_assets_tests.page_pictures import PICTURES
@@ -125,7 +125,7 @@ ANSWERS = {
 }
 """What asks and reads, and a word of what it then says."""
 
-FIRST_OF_APRIL = [name for name in usual("kis") if TABLES[name].final != "published"]
+FIRST_OF_APRIL = [name for name in default_tables("kis") if TABLES[name].final != "published"]
 """What `kis-assets run` makes on the first session of a month: no figure of it is published."""
 FETCHES: dict[str, tuple[str, list[str]]] = {
     "kis-assets run": ("2026-04-01", FIRST_OF_APRIL),

@@ -66,7 +66,7 @@ def home(settings: Settings) -> Path:
             is_new = not (folder / "history" / "runs.db").exists()
             with opened(folder) as instance:
                 if is_new:
-                    limit_pools(instance)
+                    limit_pools(instance, len(settings.credentials))
     return folder
 
 
@@ -114,9 +114,7 @@ def run_day(
     return outcomes
 
 
-def not_to_be_had(
-    tables: Sequence[str], day: date, settings: Settings, lake: Lake
-) -> dict[str, str]:
+def unavailable(tables: Sequence[str], day: date, settings: Settings, lake: Lake) -> dict[str, str]:
     """Those of the tables that cannot be fetched now for a day, and why.
 
     Between midnight and the open quotes may be reset already, and from 07:30 on the master files

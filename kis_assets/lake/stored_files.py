@@ -17,7 +17,7 @@ from kis_assets.exchange.venues import mark_of
 from kis_assets.lake import queries
 from kis_assets.lake.origin import say_once, source_of
 from kis_assets.lake.queries import At
-from kis_assets.lake.reader import CatalogReader, NotStored, missing, spans, tell
+from kis_assets.lake.reader import CatalogReader, NotStored, missing, spans, warn_caller
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -87,7 +87,7 @@ class StoredFiles:
         self._say_mark()
         with self.needing(name, first, last):
             absent = missing(name, self.units(name), first, last)
-            tell_absent(name, absent, is_all=not lake.files(TABLES[name], **wanted))
+            warn_absent(name, absent, is_all=not lake.files(TABLES[name], **wanted))
         return lake, TABLES[name], wanted
 
     @contextmanager
@@ -108,7 +108,7 @@ class StoredFiles:
             say_once(mark, self.folder)
 
 
-def tell_absent(table: str, absent: list[tuple[str, str]], *, is_all: bool) -> None:
+def warn_absent(table: str, absent: list[tuple[str, str]], *, is_all: bool) -> None:
     """Say which spans of a table are not stored and what fetches them; `is_all` that was asked for.
 
     Raises:
@@ -118,4 +118,4 @@ def tell_absent(table: str, absent: list[tuple[str, str]], *, is_all: bool) -> N
     if is_all:
         raise NotStored(f"no {table}{what} are stored yet; {queries.remedy(table, absent)}")
     if absent:
-        tell(f"no {table}{what} are stored; {queries.remedy(table, absent)}")
+        warn_caller(f"no {table}{what} are stored; {queries.remedy(table, absent)}")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kis_assets.exchange.days import When, span
 from kis_assets.lake import naming, queries
 from kis_assets.lake.queries import Rows
-from kis_assets.lake.reader import Give, NotStored, SurvivorshipWarning, missing, spans, tell
-from kis_assets.lake.stored_files import StoredFiles, tell_absent
+from kis_assets.lake.reader import Give, NotStored, SurvivorshipWarning, missing, spans, warn_caller
+from kis_assets.lake.stored_files import StoredFiles, warn_absent
 
 if TYPE_CHECKING:
     import polars as pl
@@ -93,7 +93,7 @@ class StoredRows(StoredFiles):
         month = "strftime(trading_day, '%Y-%m')"
         _, found = self.rows(f"SELECT DISTINCT {month} FROM {table} ORDER BY 1")  # noqa: S608
         absent = missing(table, [name for (name,) in found], first, last)
-        tell_absent(table, absent, is_all=is_empty and bool(absent or not found))
+        warn_absent(table, absent, is_all=is_empty and bool(absent or not found))
 
     def _frame(
         self,
@@ -157,17 +157,17 @@ class StoredRows(StoredFiles):
         units = self._catalog.units(table)
         absent = missing(table, units, first, last)
         if not found and (absent or not units):
-            tell_absent(table, absent, is_all=True)
+            warn_absent(table, absent, is_all=True)
         without = sorted(set(wanted or ()) - found)
         for code in without:
             if not self._is_known(code):
                 near = naming.nearest_to(self.rows, code)
                 raise NotStored(f"no stock has the code {code}{near}")
         if without:
-            tell(f"{', '.join(without[:5])}: no {table} in what is stored of these days")
+            warn_caller(f"{', '.join(without[:5])}: no {table} in what is stored of these days")
         if wanted is None and clock == "trading_day":
             self._warn_of_survivors(table, units, first)
-        tell_absent(table, absent, is_all=False)
+        warn_absent(table, absent, is_all=False)
         if view.endswith("_adjusted") or view == "total_return":
             self._warn_of_gaps(table, units, first)
 
@@ -175,7 +175,7 @@ class StoredRows(StoredFiles):
         """Say so where a split could lie in a month between the rows and the newest stored one."""
         gaps = missing(table, units, first or date.fromisoformat(f"{units[0]}-01"), None)
         if gaps:
-            tell(
+            warn_caller(
                 f"a split in {spans(gaps)} would not be known, since no {table} of it are stored: "
                 f"adjusted prices before it may be wrong; {queries.remedy(table, gaps)}"
             )
@@ -190,7 +190,7 @@ class StoredRows(StoredFiles):
                 "delisted is missing, and results look better than they were. KRX knows: "
                 "KRX_API_KEY, docs/krx.md"
             )
-            tell(text, SurvivorshipWarning)
+            warn_caller(text, SurvivorshipWarning)
 
     def _is_known(self, code: str) -> bool:
         # Without any master nobody can say that a code is wrong.

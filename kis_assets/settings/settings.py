@@ -91,6 +91,7 @@ class Settings(BaseModel):
     kis_schedule_evening: Annotated[time, between(time(20, 10), time(21, 59))] = time(20, 40)
     kis_schedule_capture_minutes: kinds.MinutesOfAnHour = 30
     kis_failure_webhook_url: kinds.WebhookUrl | None = Field(default=None, repr=False)
+    kis_log_format: kinds.LogFormat = "text"
 
     @classmethod
     def load(cls, **overrides: object) -> Settings:

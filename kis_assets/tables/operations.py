@@ -8,12 +8,13 @@ from kis_assets.tables.table import Table
 REQUESTS = Table(
     name="requests",
     description=(
-        "What each run asked, by endpoint and outcome: how often, how long the answers took, what "
-        "was refused for the rate, tried again, or answered by the cache. What the cache answered "
-        "and what the circuit breaker did stand in rows of their own: every count can be summed."
+        "What each run asked, by endpoint, outcome and app key: how often, how long the answers "
+        "took, what was refused for the rate, tried again, or answered by the cache. What the "
+        "cache answered and what the circuit breaker did stand in rows of their own: every count "
+        "can be summed."
     ),
     clock="trading_day",
-    key=("captured_at", "endpoint", "outcome"),
+    key=("captured_at", "endpoint", "outcome", "key_id"),
     partition="day",
     unit="month",
     columns=(
@@ -25,6 +26,12 @@ REQUESTS = Table(
             "outcome",
             "ok, the error's name, NotSent where no permit was had, cached, or the change of the "
             "circuit breaker",
+        ),
+        text(
+            "key_id",
+            "Which app key asked, by the hash that `kis-assets status` shows; null where none was "
+            "needed, and in rows of earlier versions",
+            nullable=True,
         ),
         integer("requests", "Attempts with this outcome"),
         real("p50_ms", "Half of the answers took no longer", "ms", nullable=True),

@@ -90,6 +90,7 @@ class Quota:
         self._born = ""
         self._departed = -math.inf
         self._apart: float | None = None
+        self._seen = Departures(""), 0.0
 
     @contextmanager
     def permit(self, kind: str, *, live: bool = False, timeout: float = 30.0) -> Generator[Permit]:
@@ -132,13 +133,16 @@ class Quota:
         return self._update(look, writes=False)
 
     def outlook(self, *, live: bool = False) -> float:
-        """Seconds until a new caller would get a permit, after the callers of this process."""
+        """Seconds until a new caller would get a permit, after the callers of this process.
 
-        def look(log: Departures, now: float) -> float:
-            return max(0.0, log.due_for(live, now, self.limit) - now)
-
+        By the log as this process saw it last: a look at the log of each of many keys would cost
+        more than the request.
+        """
+        log, apart = self._seen
+        now = self._clock() + apart
         ahead = self._waiting[True] if live else sum(self._waiting.values())
-        return self._update(look, writes=False) + ahead / self._pace.within(self.limit)
+        wait = max(0.0, log.due_for(live, now, self.limit) - now)
+        return wait + ahead / self._pace.within(self.limit)
 
     def _acquire(self, kind: str, live: bool, deadline: float) -> tuple[str, float]:
         """The owner of a confirmed slot, and the moment before the confirmation."""
@@ -205,16 +209,17 @@ class Quota:
     def _update(self, change: Callable[[Departures, float], T], *, writes: bool = True) -> T:
         def whole(
             value: bytes | None, now: float
-        ) -> tuple[bytes | None, tuple[str, float, Pace, T]]:
+        ) -> tuple[bytes | None, tuple[Departures, float, T]]:
             log, apart = self._log(value, now)
             result = change(log, now)
             log.forget(now, self.limit)
-            return _ENCODER.encode(log) if writes else None, (log.born, apart, log.pace, result)
+            return _ENCODER.encode(log) if writes else None, (log, apart, result)
 
-        born, apart, self._pace, result = self._state.update(self._key, whole, self._clock)
+        log, apart, result = self._state.update(self._key, whole, self._clock)
+        self._pace, self._seen = log.pace, (log, apart)
         if writes:
             # Only after it is written: a change may be computed several times until one is stored.
-            self._born, self._apart = born, apart
+            self._born, self._apart = log.born, apart
         return result
 
     def _log(self, value: bytes | None, now: float) -> tuple[Departures, float]:
