@@ -3,9 +3,12 @@
 Start it with `celery -A kis_assets.execution.worker worker`. Broker and queue are configured once.
 """
 
+import os
+import signal
 from typing import Any
 
 import dagster as dg
+from celery.signals import task_prerun  # pyright: ignore[reportMissingImports]
 from dagster_celery.launcher import CeleryRunLauncher  # pyright: ignore[reportMissingImports]
 from dagster_celery.tasks import (  # pyright: ignore[reportMissingImports]
     create_execute_job_task,
@@ -28,3 +31,18 @@ if not isinstance(launcher, CeleryRunLauncher):
 app: Any = launcher.celery  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 create_execute_job_task(app)
 create_resume_job_task(app)
+
+
+def vanish(*_: object) -> None:
+    """End this process at once.
+
+    Celery would raise, and the step would fail as if it had said why, which Dagster does not make
+    again. A run that is lost with its process is made by another host.
+    """
+    os._exit(1)
+
+
+@task_prerun.connect  # pyright: ignore[reportUntypedFunctionDecorator]
+def vanish_when_told(**_: Any) -> None:
+    """Take SIGQUIT, which a worker that shuts down sends to the process of a run."""
+    signal.signal(signal.SIGQUIT, vanish)
