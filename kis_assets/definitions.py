@@ -9,10 +9,15 @@ from functools import cache
 from typing import Any
 
 import dagster as dg
+from dagster import _loggers as loggers
+from dagster._core.definitions.definitions_load_context import (
+    DefinitionsLoadContext,
+    DefinitionsLoadType,
+)
 from dagster_duckdb import DuckDBResource
 
 from kis_assets.exchange.venues import mark_of
-from kis_assets.settings import Settings
+from kis_assets.settings import Settings, SettingsError
 
 _ALLOCATOR = "dirty_decay_ms:0,muzzy_decay_ms:0"
 """Has Polars' allocator, jemalloc, give memory back as soon as it is free.
@@ -36,22 +41,35 @@ def load() -> dg.Definitions:
     # Not only where it is unset: Polars sets it too, and processes that it starts inherit that.
     os.environ["_RJEM_MALLOC_CONF"] = _ALLOCATOR
     from kis_assets.defs import assets
+    from kis_assets.defs.agreement import agreed
     from kis_assets.defs.checks.freshness import freshness_checks
     from kis_assets.defs.checks.registry import CHECKS
     from kis_assets.defs.jobs import JOBS
     from kis_assets.defs.resources import KISResource, LakeResource, credential
-    from kis_assets.defs.schedules import schedules, when_made
+    from kis_assets.defs.schedules import schedule_descriptions, schedules
     from kis_assets.defs.sensors import sensors
+    from kis_assets.monitoring import json_log
 
     # Read here as well: whether schedules run from the start, and when, is part of what they are.
-    settings = Settings.load()
+    is_of_a_run = DefinitionsLoadContext.get().load_type is DefinitionsLoadType.RECONSTRUCTION
+    try:
+        settings = Settings.load()
+    except SettingsError:
+        if not is_of_a_run:
+            raise
+        settings = Settings()  # what is wrong is said by the run's step, in one sentence
+    if json_log.begin(settings):
+        # A job may bring loggers, but Dagster takes them only for runs whose configuration names
+        # them.
+        dagsters: Any = loggers
+        dagsters.create_console_logger = json_log.logger_of_runs
     name = settings.source_name
     found: list[Any] = [*dg.load_assets_from_package_module(assets, include_specs=True)]
     with warnings.catch_warnings():
         # Links to the code are a beta of Dagster's, which is pinned.
         warnings.simplefilter("ignore", dg.BetaWarning)
         found = [*dg.with_source_code_references(found)]
-    made = when_made(settings)
+    made = schedule_descriptions(settings)
 
     def with_times(spec: dg.AssetSpec) -> dg.AssetSpec:
         said = made.get(spec.key.to_user_string())
@@ -66,7 +84,9 @@ def load() -> dg.Definitions:
         sensors=sensors(settings),
         resources={
             "kis": KISResource(
-                app_key=credential("KIS_APP_KEY"), app_secret=credential("KIS_APP_SECRET")
+                app_key=credential("KIS_APP_KEY"),
+                app_secret=credential("KIS_APP_SECRET"),
+                agreed=agreed(settings, make=not is_of_a_run),
             ),
             "lake": LakeResource(),
             # KRX's own figures, whatever source is in use.

@@ -43,7 +43,7 @@ from kis_assets.settings.environment import IN_FILES
 from kis_assets.simulator.server.http import serve
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
-from kis_assets.tables import TABLES, usual
+from kis_assets.tables import TABLES, default_tables
 from kis_assets_tests.cli.test_reading_commands import Said
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, MARKET_DAYS
 from kis_assets_tests.page_pictures import PICTURES
@@ -125,7 +125,7 @@ ANSWERS = {
 }
 """What asks and reads, and a word of what it then says."""
 
-FIRST_OF_APRIL = [name for name in usual("kis") if TABLES[name].final != "published"]
+FIRST_OF_APRIL = [name for name in default_tables("kis") if TABLES[name].final != "published"]
 """What `kis-assets run` makes on the first session of a month: no figure of it is published."""
 FETCHES: dict[str, tuple[str, list[str]]] = {
     "kis-assets run": ("2026-04-01", FIRST_OF_APRIL),
@@ -716,6 +716,7 @@ PHRASES = {
     *("source = 'kis'", "source = 'krx'", "lang: [en, ko]"),
     *("started_at AT TIME ZONE 'Asia/Seoul'", "TIMESTAMP WITH TIME ZONE"),
     *('{"stream_drop": {"calls": 1}}', '{"stream_half_frame": {"path": "H0STCNT0/005930"}}'),
+    "cp -al data/kis/parquet now",  # lake/test_files_of_a_moment.py
     *("POST /simulator/faults", '{"text": "kis_assets: ... failed: ... (run ...)"}'),
     *("Market(...).daily_candles(..., as_of=...)", "python -P"),
     *("git rev-parse HEAD", "systemd-run -p MemoryMax=4G"),

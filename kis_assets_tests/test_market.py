@@ -229,7 +229,7 @@ Question = Callable[[Market], object]
         ),
         (
             lambda it: it.order_books(SAMSUNG, "2026-03-16", "2026-03-16"),
-            "no order_books of 2026-03-16 are stored yet; captures cannot be had later; "
+            "no order_books of 2026-03-16 are stored yet; captures are not available later; "
             "while the market is open: run: kis-assets run --table order_books",
         ),
         (lambda it: it.daily_candles("nobody"), "no stock is called 'nobody'"),

@@ -115,7 +115,7 @@ def test_a_wrong_value_is_one_sentence(
         ("KIS_API_RATE_LIMIT", "0", "more than 0"),
         ("KIS_API_RATE_LIMIT", "1001", "at most 1000"),
         ("KIS_API_MAX_RETRIES", "2.5", "a whole number"),
-        ("KIS_LAKE_KEEP_DAYS", "-1", "at least 0"),
+        ("KIS_LAKE_KEEP_DAYS", "0", "at least 1"),  # a reader must have the time to end
         ("KIS_VENUE", "nasdaq", "'krx', 'nxt' or 'unified'"),
         ("DATA_SOURCE_TYPE", "yahoo", "'kis', 'krx' or 'mock'"),
         ("KIS_REPLAY_AT", "yesterday", "a moment such as 2026-03-17T15:40+09:00"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from kis_assets.cli.ending import note, stop
-from kis_assets.cli.output import ROWS, AsCsv, AsJson, machine, record, show
+from kis_assets.cli.output import ROWS, AsCsv, AsJson, is_for_machines, record, show
 from kis_assets.exchange.venues import mark_of
+from kis_assets.lake.queries import Column
 
 KINDS = (".parquet", ".csv", ".xlsx")
+_SOURCE = Column("source", "VARCHAR")
 
 To = Annotated[
     list[str] | None,
@@ -47,6 +50,11 @@ class Answer(NamedTuple):
         """Whether a person reads it."""
         return not (self.as_json or self.as_csv or self.file)
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether anything was said of the form."""
+        return any((self.as_json, self.as_csv, self.file, self.chosen))
+
     def rows(
         self,
         columns: Sequence[str],
@@ -63,11 +71,16 @@ class Answer(NamedTuple):
         columns: in a query or by `--columns`.
         """
         columns = list(columns)
-        if self.chosen is not None:
-            columns, rows = _chosen(columns, rows, self.chosen)
         has_source = self.as_json or not (self.is_for_people or of_query or self.chosen)
-        if source and has_source and "source" not in columns:
-            columns, rows = [*columns, "source"], [[*row, source] for row in rows]
+        if source and "source" not in columns and (has_source or self.chosen):
+            columns = [*columns, _SOURCE]
+            rows = [[*row, source] for row in rows]
+        if self.chosen is not None:
+            self.expect(columns)
+            own = ("source",) if has_source and source else ()
+            places = [columns.index(name) for name in dict.fromkeys((*self.chosen, *own))]
+            columns = [columns[place] for place in places]
+            rows = [[row[place] for place in places] for row in rows]
         if source:
             say_mark(source)
         if self.file is None:
@@ -77,6 +90,15 @@ class Answer(NamedTuple):
 
         write(self.file, columns, rows)
         note(f"{self.file}: {len(rows):,} row{'' if len(rows) == 1 else 's'}")
+
+    def expect(self, columns: Sequence[str]) -> None:
+        """Refuse chosen columns that an answer with these columns lacks.
+
+        Raises:
+            typer.Exit: one of them is not among these.
+        """
+        if unknown := [name for name in self.chosen or () if name not in columns]:
+            raise stop(f"there is no column {unknown[0]!r}; there are {', '.join(columns)}")
 
     def record(self, found: dict[str, Any], source: str = "") -> None:
         """Give one thing: as rows of one, but always upright for people."""
@@ -94,7 +116,7 @@ def say_mark(source: str) -> None:
         typer.secho(mark, fg="yellow", err=True)
 
 
-def reads(command: Callable[..., None]) -> Callable[..., None]:
+def reading_command(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of all that read, and hand it their meaning as `answer`.
 
     A command with a first day takes the last one by `--to` as well.
@@ -132,7 +154,7 @@ def reads(command: Callable[..., None]) -> Callable[..., None]:
 def _answer(
     to: list[str], columns: str | None, as_json: bool, as_csv: bool, takes_days: bool
 ) -> Answer:
-    machine(as_json, as_csv)
+    is_for_machines(as_json, as_csv)
     files = [word for word in to if Path(word).suffix.lower() in KINDS]
     days = [word for word in to if word not in files]
     if len(files) > 1:
@@ -145,21 +167,27 @@ def _answer(
     chosen = columns and tuple(filter(None, (name.strip() for name in columns.split(","))))
     if columns is not None and not chosen:
         raise stop("--columns names no column")
-    return Answer(
-        as_json, as_csv, Path(files[0]).expanduser() if files else None, chosen or None,
-        days[0] if days else None,
-    )  # fmt: skip
+    file = Path(files[0]).expanduser() if files else None
+    if file is not None:
+        _refuse(file)
+    return Answer(as_json, as_csv, file, chosen or None, days[0] if days else None)
 
 
-def _chosen(
-    columns: list[str], rows: Sequence[Sequence[Any]], chosen: tuple[str, ...]
-) -> tuple[list[str], list[list[Any]]]:
-    """Those columns, in the order asked for.
+def _refuse(path: Path) -> None:
+    """Refuse a file that could not be written in the end, before anything is asked.
 
     Raises:
-        typer.Exit: one of them is none.
+        typer.Exit: it is a folder, it has none that can be written, or a package is missing.
     """
-    if unknown := [name for name in chosen if name not in columns]:
-        raise stop(f"there is no column {unknown[0]!r}; there are {', '.join(columns)}")
-    places = [columns.index(name) for name in chosen]
-    return list(chosen), [[row[place] for place in places] for row in rows]
+    if path.is_dir():
+        raise stop(f"{path} is a folder: name a file")
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise stop(f"{folder} is no folder: make it first")
+    if not os.access(folder, os.W_OK):
+        raise stop(f"{folder} cannot be written: name a file elsewhere", 1)
+    if path.suffix.lower() == ".xlsx":
+        try:
+            import xlsxwriter  # noqa: F401  # type: ignore[import-not-found]
+        except ImportError:
+            raise stop("a sheet of Excel needs one more package: pip install xlsxwriter") from None

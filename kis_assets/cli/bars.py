@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from kis_assets.cli.common import note, note_stale
+from kis_assets.exchange import calendar
+from kis_assets.lake.queries import Column
 
 if TYPE_CHECKING:
     from kis_assets.market import Market
@@ -35,7 +37,7 @@ class Period(Enum):
 _BARS = ("open_price", "high_price", "low_price", "close_price", "volume", "trading_value")
 
 
-def asked(
+def from_source(
     source: DataSource, code: str, period: Period, span: Span, today: date, count: int
 ) -> tuple[list[str], list[list[Any]]]:
     """Bars from the source, oldest first. It gives the newest so many: enough to reach back."""
@@ -59,15 +61,21 @@ def asked(
         )
     low, high = (f"{day:%Y%m%d}" if day else "" for day in span)
     kept = [bar for bar in bars if low <= bar.date[:8] and (not high or bar.date[:8] <= high)]
-    rows = [
-        [_readable(bar.date), *(getattr(bar, name) for name in _BARS)] for bar in reversed(kept)
-    ]
-    return ["date", *(name.removesuffix("_price") for name in _BARS)], rows
+    rows = [[_moment(bar.date), *(getattr(bar, name) for name in _BARS)] for bar in reversed(kept)]
+    return asked_columns(period), rows
 
 
-def _readable(stamp: str) -> str:
-    day = f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}"
-    return f"{day} {stamp[8:10]}:{stamp[10:12]}" if len(stamp) > 8 else day
+def asked_columns(period: Period) -> list[str]:
+    """The columns of bars that are asked for."""
+    when = Column("date", "TIMESTAMP WITH TIME ZONE" if period.minutes else "DATE")
+    return [when, *(Column(name.removesuffix("_price"), "BIGINT") for name in _BARS)]
+
+
+def _moment(stamp: str) -> date | datetime:
+    """The day of a bar, or the instant of a minute's."""
+    if len(stamp) > 8:
+        return datetime.strptime(stamp, "%Y%m%d%H%M%S").replace(tzinfo=calendar.SEOUL)
+    return date.fromisoformat(stamp)
 
 
 _VIEWS = {
@@ -80,16 +88,16 @@ _VIEWS = {
 }
 
 
-def stored(
+def from_lake(
     market: Market, code: str, period: Period, span: Span, adjusted: bool
 ) -> tuple[list[str], list[list[Any]]]:
     """Bars from the disk, oldest first."""
     columns, found = market.bars(_VIEWS[period] + ("_adjusted" if adjusted else ""), code, *span)
     when = "started_at" if period.minutes else "trading_day"
-    names = [when, "open", "high", "low", "close", "volume", "trading_value"]
+    names = [when, *(name.removesuffix("_price") for name in _BARS)]
     if "is_final" in columns:
         names.append("is_final")
         if not all(row[columns.index("is_final")] for row in found):
             note("some are not final (is_final): their closes may be the after-market's")
     places = [columns.index(name) for name in names]
-    return names, [[row[place] for place in places] for row in found]
+    return [columns[place] for place in places], [[row[it] for it in places] for row in found]

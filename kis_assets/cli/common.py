@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kis_assets.cli.ending import Program, note, stop
+from kis_assets.monitoring import json_log
 from kis_assets.security.text_input import start_folder
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def settings_of(source: Source | None = None) -> Settings:
         settings = Settings.load(data_source_type=source and source.value)
     except SettingsError as error:
         raise stop(str(error)) from None
+    json_log.begin(settings)
     if (folder := start_folder()) != Path.cwd():
         note(f"settings and data are those of {folder}, a folder of this project above this one")
     if settings.source_type != "mock":
@@ -111,7 +113,7 @@ def note_stale(records: Sequence[Any]) -> None:
         note(f"the source cannot be reached: this is up to {age:.0f} s old")
 
 
-def no_port(port: int, error: OSError) -> typer.Exit:
+def port_error(port: int, error: OSError) -> typer.Exit:
     """Say why a port of this machine cannot be had."""
     return stop(f"port {port} cannot be had: {os.strerror(error.errno or 0)}")
 
@@ -131,7 +133,7 @@ def quieten() -> None:
 
 
 @contextmanager
-def plainly() -> Generator[None]:
+def plain_errors() -> Generator[None]:
     """End with one sentence where people can do something: 2 for what was asked, 1 for the rest.
 
     What is only partly stored is a note.

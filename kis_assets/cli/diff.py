@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kis_assets.cli.answer import Answer, reads
-from kis_assets.cli.common import TableName, app, plainly, settings_of, stop
+from kis_assets.cli.answer import Answer, reading_command
+from kis_assets.cli.common import TableName, app, plain_errors, settings_of, stop
 
 if TYPE_CHECKING:
     from kis_assets.lake.lake import Lake
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @app.command()
-@reads
+@reading_command
 def diff(
     name: Annotated[str, TableName],
     partition: Annotated[
@@ -40,13 +40,14 @@ def diff(
     settings = settings_of()
     from kis_assets.lake.diff import compare
     from kis_assets.lake.lake import Lake
+    from kis_assets.lake.queries import rows_of_frame
     from kis_assets.lake.scope import order_of
     from kis_assets.tables import TABLES
 
     if name not in TABLES:
         raise stop(f"there is no table {name!r}; there are {', '.join(TABLES)}")
     table = TABLES[name]
-    with plainly():
+    with plain_errors():
         first, last = _span(partition, table)
         lake = Lake(settings.source_dir, source=settings.source_name)
         before_at, newest_at = _instants(lake, table, first, since)
@@ -56,7 +57,7 @@ def diff(
         # A cell a line, for all columns of all rows at most.
         most = (before.height + after.height + 1) * len(table.columns)
         added, removed, altered, found = compare(table, before, after, most)
-    answer.rows(found.columns, found.rows(), settings.source_name)
+    answer.rows(*rows_of_frame(found), settings.source_name)
     if answer.is_for_people and before_at == newest_at:
         at = f"{newest_at.astimezone(settings.now().tzinfo):%Y-%m-%d %H:%M:%S}"
         typer.echo(f"{name} {partition}: there is one version, of {at} (Seoul), and no earlier one")

@@ -134,7 +134,7 @@ def checks_page() -> str:
     """docs/trust.md: how data is judged, and every check; the same text for the same ones."""
     lines = [
         f"| {table.name} | {check.name} | {check.severity.value}"
-        f"{', blocks' if check.blocks else ''} | {check.words} |\n"
+        f"{', blocks' if check.blocks else ''} | {check.description} |\n"
         for table, checks in LISTED.items()
         for check in checks
     ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
-from kis_assets.cli.answer import Answer, reads
+from kis_assets.cli.answer import Answer, reading_command
 from kis_assets.cli.common import app, settings_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Finding(NamedTuple):
 
 
 @app.command()
-@reads
+@reading_command
 def doctor(
     answer: Answer,
     volume: Annotated[
@@ -143,12 +143,12 @@ def _disk(folder: Path, setting: str = "KIS_DATA_DIR") -> Finding:
 
 def _dagster(settings: Settings) -> Finding:
     """Whether Dagster can use what it keeps. Makes nothing where there is nothing yet."""
-    from kis_assets.execution.dagster_home import HomeFailed, examined
+    from kis_assets.execution.dagster_home import HomeFailed, check_readable
     from kis_assets.settings import SettingsError
 
     try:
         folder = settings.dagster_home
-        is_there = examined(settings)
+        is_there = check_readable(settings)
     except (HomeFailed, SettingsError) as error:
         return Finding("dagster", "fail", str(error))
     if (disk := _disk(folder, "DAGSTER_HOME")).state == "fail":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 import traceback
@@ -14,6 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from kis_assets.monitoring import json_log
 from kis_assets.security.text_input import visible
 
 CLOSED_PIPE = 141
@@ -28,13 +30,20 @@ def stop(what: str | Exception, status: int = 2) -> typer.Exit:
         from kis_assets.security.ownership import explained
 
         what = explained(what)
-    typer.secho(f"error: {visible(str(what))}", fg="red", err=True)
+    _say("error", str(what), "red")
     return typer.Exit(status)
 
 
 def note(message: str) -> None:
     """One sentence on standard error that stops nothing."""
-    typer.secho(f"note: {visible(message)}", fg="yellow", err=True)
+    _say("note", message, "yellow")
+
+
+def _say(kind: str, sentence: str, colour: str) -> None:
+    if json_log.is_on():
+        json_log.say(logging.ERROR if kind == "error" else logging.WARNING, sentence)
+    else:
+        typer.secho(f"{kind}: {visible(sentence)}", fg=colour, err=True)
 
 
 class Program(TyperGroup):

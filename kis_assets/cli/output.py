@@ -31,7 +31,7 @@ _GAP = 2
 _TEXT = 24
 
 
-def machine(as_json: bool, as_csv: bool) -> bool:
+def is_for_machines(as_json: bool, as_csv: bool) -> bool:
     """True when a program reads. Both at once is a mistake."""
     if as_json and as_csv:
         raise stop("--json and --csv are two answers: choose one")
@@ -53,7 +53,7 @@ def show(
     single row that is too wide stands upright. With `newest` the last rows are shown, and not the
     first.
     """
-    if machine(as_json, as_csv):
+    if is_for_machines(as_json, as_csv):
         if as_json:
             typer.echo(dump([dict(zip(columns, row, strict=True)) for row in rows]))
         else:
@@ -86,7 +86,7 @@ def show(
 
 def record(found: dict[str, Any], *, as_json: bool = False, as_csv: bool = False) -> None:
     """Print one thing: as rows of one, but always upright for people."""
-    if machine(as_json, as_csv):
+    if is_for_machines(as_json, as_csv):
         show(list(found), [list(found.values())], as_json=as_json, as_csv=as_csv)
         return
     _upright(list(found), [_text(value) for value in found.values()])

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kis_assets import __version__
-from kis_assets.cli.answer import say_mark
-from kis_assets.cli.common import app, market_of, note, plainly, settings_of
-from kis_assets.cli.output import show
+from kis_assets.cli.answer import Answer, reading_command, say_mark
+from kis_assets.cli.common import app, market_of, note, plain_errors, settings_of, stop
+from kis_assets.lake.queries import Column
 
 if TYPE_CHECKING:
     from kis_assets.market import Market
     from kis_assets.settings import Settings
 
 _DAY = len("2026-03-17")
+_COLUMNS = (
+    *(Column("table", "VARCHAR"), Column("newest", "VARCHAR")),
+    Column("rows", "BIGINT"),
+)
 
 
 def _say_version(is_asked: bool) -> None:
@@ -26,8 +30,10 @@ def _say_version(is_asked: bool) -> None:
 
 
 @app.callback(invoke_without_command=True)
+@reading_command
 def overview(
     ctx: typer.Context,
+    answer: Answer,
     version: Annotated[
         bool,
         typer.Option(
@@ -43,24 +49,35 @@ def overview(
 
     Alone it shows what is stored. An error is one sentence on standard error, also with --json.
 
-    Ends with 0; 1: it failed, or is not there; 2: what was typed or set is wrong; 130: Ctrl-C.
+    Ends with 0: done, also when there are no rows; 1: it failed, or is not stored; 2: what was
+    typed or set is wrong; 130: Ctrl-C.
     """
     if ctx.invoked_subcommand is not None:
+        if answer.is_asked:
+            raise stop(f"options stand behind the command: kis-assets {ctx.invoked_subcommand} ...")
         return
     settings = settings_of()
     folder = settings.source_dir
+    is_stored = (folder / "market.duckdb").exists()
+    if not answer.is_for_people:
+        rows = []
+        if is_stored:
+            with plain_errors(), market_of(settings) as market:
+                rows = list(_tables(market))
+        answer.rows(_COLUMNS, rows, settings.source_name)
+        return
     say_mark(settings.source_name)
     typer.echo(f"source {settings.source_name}: {settings.source_reason}")
     typer.echo(f"data   {folder}")
-    if not (folder / "market.duckdb").exists():
+    if not is_stored:
         typer.echo("\nnothing is stored yet\nnext   kis-assets run")
         return
-    with plainly(), market_of(settings) as market:
+    with plain_errors(), market_of(settings) as market:
         rows = list(_tables(market))
         stored = {name: newest for name, newest, _ in rows}
         latest = _latest_session(market, settings) if stored.get("market_days") else ""
     typer.echo()
-    show(("table", "newest", "rows"), rows)
+    answer.rows(_COLUMNS, rows)
     typer.echo()
     if stored.get("price_snapshots", "") < latest:
         typer.echo("next   kis-assets run")

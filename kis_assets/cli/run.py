@@ -70,9 +70,9 @@ def run(
         from kis_assets.defs.resources import open_lake
         from kis_assets.execution import history, runner
         from kis_assets.execution.dagster_home import in_process
-        from kis_assets.tables import usual
+        from kis_assets.tables import default_tables
     try:
-        tables = table or usual(settings.source_type, is_virtual=settings.is_virtual)
+        tables = table or default_tables(settings.source_type, is_virtual=settings.is_virtual)
         for name in tables:
             runner.partition_of(name, day)
         home = runner.home(settings)
@@ -82,7 +82,7 @@ def run(
     lake = open_lake(settings)
     left_out: dict[str, str] = {}
     if table is None:
-        left_out = runner.not_to_be_had(tables, day, settings, lake)
+        left_out = runner.unavailable(tables, day, settings, lake)
     for name, why in left_out.items():
         console.print(f"[yellow]{name} is left out:[/] {escape(why)}", highlight=False)
     tables = [name for name in tables if name not in left_out]
@@ -90,7 +90,7 @@ def run(
     with Bar(console, settings, tables, day) as bar, in_process(home) as instance:
 
         def starting(name: str, partition: str) -> None:
-            _foretell(bar.console, tables, begun, settings, lake, day)
+            _print_estimate(bar.console, tables, begun, settings, lake, day)
             begun.append(name)
             bar.start(name, partition)
 
@@ -144,7 +144,7 @@ def _day_or_latest(asked: str | None, settings: Settings) -> dt.date:
         raise ValueError(f"{asked!r} is no day; write it as {latest}") from None
     if not calendar.is_trading_day(day):
         before = calendar.previous_trading_day(day)
-        raise ValueError(f"{day} is no trading day of KRX; the one before it is {before}")
+        raise ValueError(f"{day} is not a trading day of KRX; the one before it is {before}")
     if is_krx:
         publication.check(day, now)
     if day > latest:
@@ -152,7 +152,7 @@ def _day_or_latest(asked: str | None, settings: Settings) -> dt.date:
     return day
 
 
-def _foretell(
+def _print_estimate(
     console: Any,
     tables: Sequence[str],
     begun: Sequence[str],
@@ -169,8 +169,8 @@ def _foretell(
     asking = [name for name in tables if costs.requests_of(name, 1, day, settings)]
     if tables[len(begun)] not in asking or set(begun) & set(asking):
         return
-    narrowed = costs.of_the_most_traded(tables, lake, day, settings)
-    takes = costs.foretold(tables, costs.stocks_of(settings, lake), day, settings)
+    narrowed = costs.most_traded_note(tables, lake, day, settings)
+    takes = costs.estimate(tables, costs.stocks_of(settings, lake), day, settings)
     for line in filter(None, (narrowed, takes and f"This takes {takes}.")):
         console.print(line, highlight=False, soft_wrap=True)
 

@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from kis_assets.cli.answer import Answer, reads
-from kis_assets.cli.common import app, no_port, note, settings_of, stop
+from kis_assets.cli.answer import Answer, reading_command, say_mark
+from kis_assets.cli.common import app, note, port_error, settings_of, stop
 from kis_assets.cli.output import dump
 
 
 @app.command()
-@reads
+@reading_command
 def status(answer: Answer) -> None:
     """What processes share now: quota, token, breaker, cache. KIS is not asked."""
     settings = settings_of()
@@ -26,6 +26,7 @@ def status(answer: Answer) -> None:
     except (KISError, OSError) as error:
         raise stop(error, 1) from None
     found = {"source": settings.source_name, **found}
+    say_mark(settings.source_name)
     if answer.as_json and answer.chosen is None:
         typer.echo(dump(found, default=str))
         return
@@ -62,7 +63,7 @@ def metrics(
     try:
         server = serve_metrics(settings, port, allow_host or ())
     except OSError as error:
-        raise no_port(port, error) from None
+        raise port_error(port, error) from None
     typer.echo(f"http://127.0.0.1:{server.server_port}/metrics - stop it with Ctrl-C")
     _until_interrupted()
 

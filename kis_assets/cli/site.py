@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kis_assets.cli.common import OtherSource, app, note, plainly, quieten, settings_of
+from kis_assets.cli.common import OtherSource, app, note, plain_errors, quieten, settings_of
 
 if TYPE_CHECKING:
     from kis_assets.lake.lake import Lake
@@ -29,7 +29,7 @@ def report(
     """Make the evening report of a stored day: a page, into data/<source>/reports."""
     quieten()
     settings = settings_of(source)
-    with plainly():
+    with plain_errors():
         from kis_assets.exchange import calendar
         from kis_assets.exchange.days import as_day
         from kis_assets.lake.reader import NotStored
@@ -38,7 +38,7 @@ def report(
 
         wanted = as_day(day) or _newest(settings)
         if not calendar.is_trading_day(wanted):
-            raise NotStored(f"{wanted} is no trading day of KRX")
+            raise NotStored(f"{wanted} is not a trading day of KRX")
         lake = _lake(settings)
         found = day_report(lake, wanted, settings)
         if found is None:
@@ -65,7 +65,7 @@ def site(
     """
     quieten()
     settings = settings_of(source)
-    with plainly():
+    with plain_errors():
         from rich.console import Console
 
         from kis_assets.site.build import build

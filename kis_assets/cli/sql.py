@@ -1,4 +1,4 @@
-"""What is stored, without asking anybody: `sql`, `condition`, `find`, and the data dictionary."""
+"""What is stored, without asking anybody: `sql`, `condition`, `find`, `files`, the dictionary."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from typing import Annotated
 
 import typer
 
-from kis_assets.cli.answer import Answer, reads
+from kis_assets.cli.answer import Answer, reading_command, say_mark
 from kis_assets.cli.common import (
     FirstDay,
     TableName,
     app,
     market_of,
     note,
-    plainly,
+    plain_errors,
     settings_of,
     stop,
 )
 
 
 @app.command()
-@reads
+@reading_command
 def sql(
     query: Annotated[str, typer.Argument(help="A query; - reads it from standard input.")],
     answer: Answer,
 ) -> None:
     """Ask what is stored in SQL; `SHOW TABLES` names what there is, docs/tables.md explains it."""
-    with plainly():
+    with plain_errors():
         text = typer.get_text_stream("stdin").read() if query == "-" else query
     if not text.strip():
         raise stop("the query is empty")
     settings = settings_of()
-    with plainly(), market_of(settings) as market:
+    with plain_errors(), market_of(settings) as market:
         found = market.answers(text)
         missing = "" if any(rows for _, rows in found) else market.remedy(text)
     if len(found) > 1 and not answer.is_for_people:
@@ -48,7 +48,7 @@ def sql(
 
 
 @app.command()
-@reads
+@reading_command
 def condition(
     answer: Answer,
     table: Annotated[str | None, TableName] = None,
@@ -56,7 +56,7 @@ def condition(
 ) -> None:
     """Which days are available, degraded, pending or missing, and why; the newest day first."""
     settings = settings_of()
-    with plainly(), market_of(settings) as market:
+    with plain_errors(), market_of(settings) as market:
         from kis_assets.lake.queries import conditions
 
         query, params = conditions(table, first, answer.last)
@@ -70,14 +70,14 @@ def condition(
 
 
 @app.command()
-@reads
+@reading_command
 def find(
     text: Annotated[str, typer.Argument(help="A part of a name, or how a code begins.")],
     answer: Answer,
 ) -> None:
     """Find stocks by name, in Korean or English, or by code in the newest stored list."""
     settings = settings_of()
-    with plainly(), market_of(settings) as market:
+    with plain_errors(), market_of(settings) as market:
         from kis_assets.lake.naming import finding
 
         query, params = finding(text)
@@ -85,10 +85,23 @@ def find(
             columns, rows = market.rows(query, *params)
         answer.rows(columns, rows, settings.source_name)
         has_english = bool(market.rows("SELECT 1 FROM stock_info LIMIT 1")[1])
-    if not rows:
-        if text.isascii() and not has_english:
-            note("English names are not stored yet; run: kis-assets run --table stock_info")
-        raise typer.Exit(1)
+    if not rows and text.isascii() and not has_english:
+        note("English names are not stored yet; run: kis-assets run --table stock_info")
+
+
+@app.command()
+def files(
+    table: Annotated[str, TableName],
+    first: FirstDay = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day, month or year.")] = None,
+) -> None:
+    """The Parquet files of a table's rows, for any engine: they never change while it reads."""
+    settings = settings_of()
+    with plain_errors(), market_of(settings) as market:
+        found = market.files(table, first, last)
+    say_mark(settings.source_name)
+    for path in found:
+        typer.echo(path)
 
 
 @app.command(hidden=True)

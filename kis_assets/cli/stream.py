@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kis_assets.cli.common import app, codes_of, most_traded, note, plainly, settings_of, stop
+from kis_assets.cli.common import app, codes_of, most_traded, note, plain_errors, settings_of, stop
 from kis_assets.cli.output import dump
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def stream(
     if not words and not top:
         raise typer.BadParameter("which stocks? Give codes or names, or --top 20")
     clock = calendar.now
-    with plainly(), ExitStack() as stack:
+    with plain_errors(), ExitStack() as stack:
         try:
             if settings.source_type == "krx":
                 raise SettingsError("DATA_SOURCE_TYPE=krx has no real-time feed: use kis or mock")

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from kis_assets.cli import output
+from kis_assets.monitoring import json_log
 
 if TYPE_CHECKING:
     from kis_assets.lake.lake import Lake
@@ -83,7 +84,8 @@ def serve(
     """
     from kis_assets.execution.recording import Recording
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if not json_log.begin(settings, logging.INFO):
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     recording = Recording(settings, lake, watch_list, with_books=with_books)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C ends it
     recording.run()

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 import kis_assets
-from kis_assets.cli.common import INTERRUPTED, OtherSource, app, no_port, settings_of
+from kis_assets.cli.common import INTERRUPTED, OtherSource, app, port_error, settings_of
 from kis_assets.security.text_input import start_folder
 
 _DAGSTERS = "ignore::DeprecationWarning:dagster._core.remote_representation.external_data"
@@ -39,7 +39,7 @@ def ui(
             with socket.create_server(("127.0.0.1", port)) as listener:
                 port = listener.getsockname()[1]
         except OSError as error:
-            raise no_port(port, error) from None
+            raise port_error(port, error) from None
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         given = {} if source is None else {"DATA_SOURCE_TYPE": source.value}
         # Dagster would read `.env` of the current folder, whatever stands in it, and expand

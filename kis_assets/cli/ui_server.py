@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kis_assets.cli.common import INTERRUPTED, app, no_port, stop
+from kis_assets.cli.common import INTERRUPTED, app, port_error, stop
+from kis_assets.monitoring import json_log
 
 if TYPE_CHECKING:
     import uvicorn
     from dagster import DagsterInstance
+
+    from kis_assets.settings import Settings
 
 _ENDING = 60
 """Seconds for the daemon to end by itself."""
@@ -49,15 +52,20 @@ def serve_ui(port: int, allow_host: Annotated[list[str] | None, typer.Argument()
 
     with making:  # Dagster's databases are not left half made
         try:
-            home = runner.home(Settings.load())
+            settings = Settings.load()
+            home = runner.home(settings)
         except OSError as error:
             raise stop(error) from None
-    if not _serve(port, home, allow_host or (), serving.append):
+    if not _serve(port, settings, home, allow_host or (), serving.append):
         raise stop("Dagster's daemon has ended, and the UI with it", 1)
 
 
 def _serve(
-    port: int, home: Path, allowed: Collection[str], begin: Callable[[uvicorn.Server], object]
+    port: int,
+    settings: Settings,
+    home: Path,
+    allowed: Collection[str],
+    begin: Callable[[uvicorn.Server], object],
 ) -> bool:
     """Serve until somebody ends it, or the daemon has ended, which gives False.
 
@@ -70,14 +78,16 @@ def _serve(
     from dagster._utils.log import configure_loggers
     from dagster_webserver import cli
     from dagster_webserver.app import create_app_from_workspace_process_context
+    from uvicorn.config import LOGGING_CONFIG
 
     from kis_assets.security.http_guard import Door
 
     configure_loggers()
+    json_log.begin(settings)
     try:
         listener = socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        raise no_port(port, error) from None
+        raise port_error(port, error) from None
     with (
         listener,
         dg.DagsterInstance.from_config(str(home)) as instance,
@@ -96,6 +106,7 @@ def _serve(
                 uvicorn.Config(
                     Door(served, allowed),
                     log_level="warning",
+                    log_config=None if json_log.is_on() else LOGGING_CONFIG,
                     timeout_graceful_shutdown=_CLOSING,
                 )
             )
@@ -133,6 +144,8 @@ def _code_server(instance: DagsterInstance) -> Generator[Path]:
 @contextmanager
 def _daemon(workspace: Path, home: Path) -> Generator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-P", "-m", "dagster._daemon", "run", "-w", str(workspace)]
+    if json_log.is_on():
+        command += ["--log-format", "json"]
     environment = os.environ | {"DAGSTER_HOME": str(home)}
     process = subprocess.Popen(command, env=environment)  # noqa: S603
     try:

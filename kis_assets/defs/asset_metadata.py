@@ -79,7 +79,7 @@ def _unbroken(moment: str) -> str:
     return moment.translate({ord("-"): "\N{NON-BREAKING HYPHEN}", ord(" "): "\N{NO-BREAK SPACE}"})
 
 
-def standing(found: Mapping[str, Any], rate: float) -> dict[str, Any]:
+def account_metadata(found: Mapping[str, Any], rate: float) -> dict[str, Any]:
     """How quota, token, breaker and cache stand after `rate` requests a second, as one entry."""
     if not found:
         return {}

@@ -9,7 +9,7 @@ from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue, latest_session, venue_session
 from kis_assets.kis import master_files
 from kis_assets.krx import publication
-from kis_assets.lake.closed_days import said_closed
+from kis_assets.lake.closed_days import closed_by_kis
 from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings
 
@@ -27,7 +27,7 @@ def live_session(
     """
     day = date.fromisoformat(partition_key)
     if not calendar.is_trading_day(day):
-        raise InvalidRequest(f"{day} is no trading day of KRX; choose a trading day")
+        raise InvalidRequest(f"{day} is not a trading day of KRX; choose a trading day")
     if lake is not None:
         refuse_closed(lake, day)
     session = venue_session(day, venue)
@@ -37,13 +37,13 @@ def live_session(
     latest = latest_session(now, venue).day
     if day != latest:
         raise InvalidRequest(
-            f"live data of {day} can no longer be had: the latest session is {latest}, and what "
+            f"live data of {day} is no longer available: the latest session is {latest}, and what "
             "the market shows now belongs to it; what is stored is left alone"
         )
     if now.astimezone(calendar.SEOUL).date() >= calendar.next_trading_day(latest):
         raise InvalidRequest(
-            f"live data of {day} can no longer be had: it is the morning of the next session, and "
-            f"quotes may be reset already; ask again after the open for {now.date()}"
+            f"live data of {day} is no longer available: it is the morning of the next session, "
+            f"and quotes may be reset already; ask again after the open for {now.date()}"
         )
     return session
 
@@ -64,9 +64,9 @@ def refuse_closed(lake: Lake, day: date) -> None:
     Raises:
         InvalidRequest: it is one, such as a holiday decreed at short notice.
     """
-    if said_closed(lake, day, day):
+    if closed_by_kis(lake, day, day):
         raise InvalidRequest(
-            f"{day} is no trading day of KRX, as KIS's calendar says; choose a trading day"
+            f"{day} is not a trading day of KRX, as KIS's calendar says; choose a trading day"
         )
 
 
@@ -83,7 +83,7 @@ def master_day(partition_key: str, now: datetime, settings: Settings) -> date:
         publication.check(day, now)
         return day
     if not calendar.is_trading_day(day):
-        raise InvalidRequest(f"{day} is no trading day of KRX; choose a trading day")
+        raise InvalidRequest(f"{day} is not a trading day of KRX; choose a trading day")
     is_new = calendar.is_trading_day(now.date()) and now.time() >= master_files.ARE_NEW
     of = now.date() if is_new else calendar.latest_session(now).day
     if day != of:

@@ -14,13 +14,13 @@ from kis_assets.tables import TABLES
 _FRESHNESS = dg.AssetSelection.checks(*map(key_of, JUDGED))
 
 
-MAKES: dict[str, tuple[str, ...]] = {}
+TABLES_OF_JOB: dict[str, tuple[str, ...]] = {}
 """By job, the assets that it makes."""
 
 
 def _job(name: str, *tables: str) -> Any:
     """The job that makes and checks these assets; whether others are fresh is another one."""
-    MAKES[name] = tables
+    TABLES_OF_JOB[name] = tables
     return dg.define_asset_job(name, selection=dg.AssetSelection.assets(*tables) - _FRESHNESS)
 
 
@@ -107,7 +107,7 @@ JOBS = [
 ]
 
 
-def made_by(job: str, settings: Settings) -> list[dg.AssetKey] | None:
+def assets_of_job(job: str, settings: Settings) -> list[dg.AssetKey] | None:
     """What a run of a job makes where the virtual server lacks some of it; None: all of the job."""
     tables = [table for table in TABLES.values() if table.catch_up == job]
     had = [table for table in tables if table.on_virtual != "lacking"]

@@ -14,7 +14,7 @@ import polars as pl
 
 from kis_assets.charts import of_tables
 from kis_assets.defs import asset_metadata, universe
-from kis_assets.defs.asset_metadata import SHOWN, markdown, standing
+from kis_assets.defs.asset_metadata import SHOWN, account_metadata, markdown
 from kis_assets.defs.partitions import partitions_of, upstream
 from kis_assets.defs.resources import KISResource
 from kis_assets.exchange import calendar
@@ -80,12 +80,12 @@ def _described(table: Table) -> dict[str, Any]:
     }
 
 
-def foretell(
+def log_estimate(
     context: dg.AssetExecutionContext, kis: KISResource, table: Table, stocks: pl.DataFrame
 ) -> None:
     """Log how long a fetch is going to take and why, where it is long."""
     day = date.fromisoformat(context.partition_key)
-    if said := costs.foretold([table.name], stocks.height, day, kis.settings):
+    if said := costs.estimate([table.name], stocks.height, day, kis.settings):
         context.log.info(f"{table.name} takes {said}")
 
 
@@ -96,7 +96,7 @@ class Report:
         self._started = time.monotonic()
         self._kis = kis
         self._tally = kis.source.tally.part()
-        self._standing = kis.source.standing
+        self._account_status = kis.source.account_status
 
     def store(
         self,
@@ -121,7 +121,7 @@ class Report:
         fetched = found if isinstance(found, Fetched) else Fetched(found)
         gone: list[str] = []
         if stocks is not None:
-            fetched.absent = explained(fetched.absent, stocks, scope)
+            fetched.absent = absence_reasons(fetched.absent, stocks, scope)
             gone = universe.delisted(self._kis.settings, lake, stocks)
             fetched.absent |= dict.fromkeys(gone, "delisted")
         # Where `quality` is written too, that publishes both.
@@ -131,13 +131,13 @@ class Report:
         if gone:
             metadata["delisted"] = ", ".join(gone)
         if stocks is not None and table.partition == "month":
-            said = universe.unknown(self._kis, lake, scope.first, scope.last)
+            said = universe.missing_master_note(self._kis, lake, scope.first, scope.last)
             metadata |= {"universe": said} if said else {}
         metadata["seconds"] = round(time.monotonic() - self._started, 2)
         page = _page(lake, table, scope, fetched, stocks)
         return dg.MaterializeResult(metadata=self._mark() | page | metadata)
 
-    def stored(
+    def describe(
         self, lake: Lake, table: Table, scope: Scope, change: Change, shown: pl.DataFrame
     ) -> dg.MaterializeResult[Any]:
         """Say what came of rows that are stored already; `shown` are some of them."""
@@ -202,7 +202,7 @@ class Report:
             metadata |= _missing(fetched)
         seconds = time.monotonic() - self._started
         metadata |= self._tally.summary()
-        metadata |= standing(self._standing(), metadata["requests"] / seconds)
+        metadata |= account_metadata(self._account_status(), metadata["requests"] / seconds)
         if change.path is not None:
             metadata["path"] = dg.MetadataValue.path(str(change.path))
         return metadata
@@ -245,7 +245,9 @@ def _newest_names(lake: Lake) -> pl.DataFrame | None:
     return lake.scan(STOCK_MASTER, first=day).select("stock_code", "stock_name").collect()
 
 
-def explained(absent: Mapping[str, str], stocks: pl.DataFrame, scope: Scope) -> dict[str, str]:
+def absence_reasons(
+    absent: Mapping[str, str], stocks: pl.DataFrame, scope: Scope
+) -> dict[str, str]:
     """Why a stock has no row, by what its row of `stock_master` says, else as the source has it."""
     newest = stocks["trading_day"].max()
     known = {
@@ -313,7 +315,7 @@ def refuse_nothing_stored(fetched: Fetched, what: str) -> None:
         )
 
 
-def logged(log: Callable[[str], None], listener: Progress | None) -> Progress:
+def progress_logger(log: Callable[[str], None], listener: Progress | None) -> Progress:
     """A progress callback that writes a line every 100 stocks, and tells the listener."""
     reported = 0
 

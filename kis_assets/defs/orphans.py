@@ -3,7 +3,8 @@
 Dagster asks the run launcher whether a run is alive, and its default launcher cannot say: a run
 that was killed with its machine stays started and keeps its pool's only place. So each process that
 runs assets holds a lock file as long as it lives, and its runs name it in a tag. The system gives
-the lock up with the process, whatever ended it; process ids come again after a restart.
+the lock up with the process, whatever ended it; process ids come again after a restart. Where hosts
+share a Redis server, the process holds a lease there too, which other hosts can see (`leases.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,6 +22,10 @@ import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster_shared.error import SerializableErrorInfo
 from filelock import FileLock, Timeout
+from pydantic import SecretStr
+
+from kis_assets.defs import leases
+from kis_assets.defs.agreement import is_made_elsewhere
 
 TAG = "kis_assets/process"
 """On a run or a typed backfill: host, start of its system, lock that its process holds, and itself.
@@ -38,17 +44,29 @@ PATIENCE = 45.0
 _KEPT = 86400.0
 """Seconds that a lock file nobody holds is left there."""
 _GONE = "its process is gone: it was killed, or the machine went down or was restarted"
+_SILENT = "its host, {}, gives no sign of life: it went down, is cut off, or the process was killed"
 
 _held: dict[Path, FileLock] = {}
 
 
-def mark(instance: dg.DagsterInstance, run_id: str, source: str = "") -> None:
-    """Hold this process's lock from now on, and have the run name it, and its source if given."""
-    if tag := process_tag(instance, run_id):
+def mark(
+    instance: dg.DagsterInstance,
+    run_id: str,
+    source: str = "",
+    redis_url: SecretStr | None = None,
+) -> None:
+    """Hold this process's lock from now on, and have the run name it, and its source if given.
+
+    With `redis_url` it holds a lease too, and is interrupted when others end the run.
+    """
+    if tag := process_tag(instance, run_id, redis_url):
         instance.add_run_tags(run_id, tag | ({SOURCE: source} if source else {}))
+        leases.watch(instance, run_id, json.loads(tag[TAG])["lock"])
 
 
-def process_tag(instance: dg.DagsterInstance, of: str) -> dict[str, str]:
+def process_tag(
+    instance: dg.DagsterInstance, of: str, redis_url: SecretStr | None = None
+) -> dict[str, str]:
     """Hold this process's lock from now on; the tag that names it on a run or a backfill."""
     if instance.is_ephemeral:  # nobody else knows of the run
         return {}
@@ -60,38 +78,49 @@ def process_tag(instance: dg.DagsterInstance, of: str) -> dict[str, str]:
         _held[folder] = lock
     name = Path(_held[folder].lock_file).name
     tag = {"host": socket.gethostname(), "boot": _boot(), "lock": name, "run": of}
+    if redis_url is not None:
+        leases.hold(redis_url, name)
+        tag["lease"] = "redis"
     return {TAG: json.dumps(tag)}
 
 
 def end(
-    instance: dg.DagsterInstance, location: str | None, loaded_at: float
+    instance: dg.DagsterInstance,
+    location: str | None,
+    loaded_at: float,
+    redis_url: SecretStr | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> list[dg.DagsterRun]:
     """End all runs whose process is gone as failed, or as canceled where that was asked for.
 
-    A run on another host is left alone.
+    A run on another host is left alone, unless it holds a lease.
 
     Args:
         instance: Dagster's.
         location: the code location whose runs are started on this host.
         loaded_at: when it was loaded, in seconds since 1970. What was launched before was launched
             by a server that is gone.
+        redis_url: where leases are held.
+        sleep: waits for signs of life.
 
     Returns:
         The runs that were ended.
     """
     at_work = [dg.DagsterRunStatus[it] for it in ("STARTING", "STARTED", "CANCELING")]
     ended: list[dg.DagsterRun] = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=at_work)):
-        if not _is_gone(instance, run, location, loaded_at):
+    runs = instance.get_runs(dg.RunsFilter(statuses=at_work))
+    lost = _lost(instance, [_own(run.tags, run.run_id) for run in runs], redis_url, sleep)
+    for run in runs:
+        if not (why := _why_gone(instance, run, location, loaded_at, lost)):
             continue
         # Its last word may have come just before its process ended.
         latest = instance.get_run_by_id(run.run_id)
         if latest is None or latest.is_finished:
             continue
         if latest.status == dg.DagsterRunStatus.CANCELING:
-            instance.report_run_canceled(latest, _GONE)
+            instance.report_run_canceled(latest, why)
         else:
-            instance.report_run_failed(latest, _GONE)
+            instance.report_run_failed(latest, why)
         if instance.event_log_storage.supports_global_concurrency_limits:
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         ended.append(latest)
@@ -99,46 +128,82 @@ def end(
     return ended
 
 
-def end_backfills(instance: dg.DagsterInstance) -> list[str]:
-    """End all typed backfills whose process is gone as failed; their ids."""
+def end_backfills(
+    instance: dg.DagsterInstance,
+    redis_url: SecretStr | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[str]:
+    """End all typed backfills whose process is gone as failed; their ids. See `end`."""
     ended: list[str] = []
-    at_work = BulkActionsFilter(statuses=[BulkActionStatus.COMPLETED])
-    for found in instance.get_backfills(at_work):
-        tag = json.loads(found.tags.get(TAG, "{}"))
-        if tag.get("run") != found.backfill_id or not _is_dead(instance, tag):
+    at_work = instance.get_backfills(BulkActionsFilter(statuses=[BulkActionStatus.COMPLETED]))
+    tags = {it.backfill_id: json.loads(it.tags.get(TAG, "{}")) for it in at_work}
+    tags = {of: tag for of, tag in tags.items() if tag.get("run") == of}
+    lost = _lost(instance, [*tags.values()], redis_url, sleep)
+    for found in at_work:
+        if not (why := _why_dead(instance, tags.get(found.backfill_id, {}), lost)):
             continue
         # Its last word may have come just before its process ended.
         latest = instance.get_backfill(found.backfill_id)
         if latest is None or latest.status != BulkActionStatus.COMPLETED:
             continue
         failed = latest.with_status(BulkActionStatus.FAILED).with_end_timestamp(time.time())
-        instance.update_backfill(failed.with_error(SerializableErrorInfo(_GONE, [], None)))
+        instance.update_backfill(failed.with_error(SerializableErrorInfo(why, [], None)))
         ended.append(latest.backfill_id)
     return ended
 
 
-def _is_dead(instance: dg.DagsterInstance, tag: dict[str, str]) -> bool:
+def _own(tags: Mapping[str, str], of: str) -> dict[str, str]:
+    """What a run says of its process; nothing where it copied the words of another run."""
+    tag = json.loads(tags.get(TAG, "{}"))
+    return tag if tag.get("run", of) == of else {}
+
+
+def _lost(
+    instance: dg.DagsterInstance,
+    tags: Iterable[dict[str, str]],
+    redis_url: SecretStr | None,
+    sleep: Callable[[float], None],
+) -> set[str]:
+    """The leases of processes out of sight that give no sign of life."""
+    names = {tag["lock"] for tag in tags if "lease" in tag and not _sees(instance, tag)}
+    return leases.lost(redis_url, names, sleep) if names and redis_url else set()
+
+
+def _sees(instance: dg.DagsterInstance, tag: dict[str, str]) -> bool:
+    """Whether the lock of a process can be judged from here."""
     # Containers of one machine have names of their own, and its locks in common.
     if tag["host"] != socket.gethostname() and (not tag["boot"] or tag["boot"] != _boot()):
         return False
-    path = _folder(instance) / tag["lock"]
-    return path.exists() and not _is_held(path)
+    return (_folder(instance) / tag["lock"]).exists()
 
 
-def _is_gone(
-    instance: dg.DagsterInstance, run: dg.DagsterRun, location: str | None, loaded_at: float
-) -> bool:
-    tag = json.loads(run.tags.get(TAG, "{}"))
-    if tag and tag.get("run", run.run_id) == run.run_id:
-        return _is_dead(instance, tag)
+def _why_dead(instance: dg.DagsterInstance, tag: dict[str, str], lost: Collection[str]) -> str:
+    """Why a process is taken for dead; empty if it is not."""
+    if tag and _sees(instance, tag):
+        return "" if _is_held(_folder(instance) / tag["lock"]) else _GONE
+    return _SILENT.format(tag["host"]) if tag and tag["lock"] in lost else ""
+
+
+def _why_gone(
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    location: str | None,
+    loaded_at: float,
+    lost: Collection[str],
+) -> str:
+    """Why the process of a run is taken for gone; empty if it is not."""
+    if tag := _own(run.tags, run.run_id):
+        return _why_dead(instance, tag, lost)
     if location is not None and _location(run) != location:
-        return False
+        return ""
     if run.status == dg.DagsterRunStatus.STARTING:
+        if is_made_elsewhere(instance):  # it waits for a worker, whatever was restarted here
+            return ""
         launched_at = instance.get_run_stats(run.run_id).launch_time or time.time()
-        return launched_at < min(loaded_at, time.time() - PATIENCE)
+        return _GONE if launched_at < min(loaded_at, time.time() - PATIENCE) else ""
     # One that uses no resource of ours, or is of an earlier version: all there is is a number.
     pid = _pid(instance, run) if _LAUNCHED in run.tags else None
-    return pid is not None and not _exists(pid)
+    return _GONE if pid is not None and not _exists(pid) else ""
 
 
 def _folder(instance: dg.DagsterInstance) -> Path:

@@ -83,7 +83,7 @@ def first_day(table: Table, settings: Settings) -> date:
     """
     if settings.source_type == "krx":
         return FIRST_DAY
-    found = [_oldest_to_be_had(table, settings)]
+    found = [_oldest_available(table, settings)]
     if settings.kis_first_day is not None:
         found.append(settings.kis_first_day)
     lake = open_lake(settings)
@@ -94,7 +94,7 @@ def first_day(table: Table, settings: Settings) -> date:
     return min(found)
 
 
-def _oldest_to_be_had(table: Table, settings: Settings) -> date:
+def _oldest_available(table: Table, settings: Settings) -> date:
     if table.sessions_kept:
         return oldest_kept(settings.now())
     return calendar.latest_session(settings.now()).day
@@ -104,8 +104,8 @@ def _made_together(table: Table) -> list[Table]:
     """The live tables that one run makes: a run has one kind of partition."""
     if table.live == "stream":
         return [it for it in TABLES.values() if it.live == "stream"]
-    if table.live and table.is_usual:
-        return [it for it in TABLES.values() if it.live and it.is_usual]
+    if table.live and table.is_default:
+        return [it for it in TABLES.values() if it.live and it.is_default]
     return [table]
 
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from kis_assets.defs import orphans
+from kis_assets.defs import agreement, leases, orphans
 from kis_assets.errors import KISError
 from kis_assets.exchange import calendar
 from kis_assets.krx import publication
 from kis_assets.lake import requests
 from kis_assets.lake.lake import Lake, LakeError
+from kis_assets.monitoring import json_log
 from kis_assets.settings import Settings, SettingsError
 from kis_assets.sources.base import DataSource
 from kis_assets.sources.factory import create_data_source
@@ -37,8 +38,12 @@ class KISResource(dg.ConfigurableResource[Any]):
     app_secret: str = Field(default="", repr=False, json_schema_extra=_SECRET)
     krx_api_key: str = Field(default="", repr=False, json_schema_extra=_SECRET)
     source_type: str = Field(default="", description="kis, krx or mock; empty: DATA_SOURCE_TYPE")
+    agreed: dict[str, str] = Field(
+        default_factory=dict, description="what the host of a run must agree on"
+    )
 
     _settings: Settings | None = PrivateAttr(default=None)
+    _refusal: str = PrivateAttr(default="")
     _listener: Progress | None = PrivateAttr(default=None)
     _source: DataSource | None = PrivateAttr(default=None)
 
@@ -54,6 +59,8 @@ class KISResource(dg.ConfigurableResource[Any]):
         """The settings of this run."""
         if self._settings is None:
             with plain_failures():
+                if self._refusal:
+                    raise SettingsError(self._refusal)
                 self._settings = _settings_of(
                     self.source_type,
                     kis_app_key=self.app_key or None,
@@ -92,20 +99,18 @@ class KISResource(dg.ConfigurableResource[Any]):
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Let others see for how long this process lives."""
-        if context.run is not None and context.instance is not None:
-            source = ""
-            # What is wrong with the settings is the step's to say, in one sentence. KRX beside
-            # another source says nothing of where the rows are from.
-            with suppress(dg.Failure):
-                source = "" if self.source_type else self.settings.source_name
-            orphans.mark(context.instance, context.run.run_id, source)
+        self._refusal = _begin(context, self._settings, self.source_type)
+        if context.run is not None:
+            json_log.of_run(context.run.run_id)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Store what was asked of the source, and close it."""
+        json_log.of_run("")
         if self._source is not None:
             run_id = context.run.run_id if context.run else ""
             requests.record(self._source.tally, open_lake(self.settings), self.settings, run_id)
             self.close()
+        _end(context)
 
     def close(self) -> None:
         """Close the source, if it was opened."""
@@ -120,6 +125,8 @@ class LakeResource(dg.ConfigurableResource[Any]):
     source_type: str = Field(default="", description="kis, krx or mock; empty: as the source")
 
     _settings: Settings | None = PrivateAttr(default=None)
+    _refusal: str = PrivateAttr(default="")
+    _may_write: Callable[[], None] | None = PrivateAttr(default=None)
 
     @classmethod
     def of(cls, settings: Settings) -> LakeResource:
@@ -132,7 +139,20 @@ class LakeResource(dg.ConfigurableResource[Any]):
     def lake(self) -> Lake:
         """The lake of the source in use."""
         with plain_failures():
-            return open_lake(self._settings or _settings_of(self.source_type))
+            if self._refusal:
+                raise SettingsError(self._refusal)
+            settings = self._settings or _settings_of(self.source_type)
+            return open_lake(settings, self._may_write)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Let others see for how long this process lives, and write only as long as they do."""
+        self._refusal = _begin(context, self._settings, self.source_type)
+        if context.run is not None and context.instance is not None:
+            self._may_write = leases.fence(context.instance, context.run.run_id)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """The run comes to its end."""
+        _end(context)
 
 
 def resources_of(
@@ -149,10 +169,37 @@ def resources_of(
             yield made
 
     @dg.resource
-    def lake(_: dg.InitResourceContext) -> LakeResource:
-        return LakeResource.of(settings)
+    def lake(context: dg.InitResourceContext) -> Iterator[LakeResource]:
+        with LakeResource.of(settings).yield_for_execution(context) as made:
+            yield made
 
     return {"kis": kis, "lake": lake}
+
+
+def _begin(context: dg.InitResourceContext, given: Settings | None, source_type: str) -> str:
+    """Have the run name this process; why it must not be made on this host, if so.
+
+    That is a step's to say, which says it in one sentence.
+    """
+    if context.run is None or context.instance is None:
+        return ""
+    settings, refusal = given, ""
+    try:
+        settings = given or Settings.load()
+        # What is typed here was not asked for elsewhere.
+        refusal = "" if given else agreement.refusal(context.instance, context.run, settings)
+    except SettingsError as error:
+        refusal = str(error) if agreement.is_made_elsewhere(context.instance) else ""
+    # KRX beside another source says nothing of where the rows are from.
+    source = settings.source_name if settings and not source_type else ""
+    redis_url = settings.redis_url if settings else None
+    orphans.mark(context.instance, context.run.run_id, source, redis_url)
+    return refusal
+
+
+def _end(context: dg.InitResourceContext) -> None:
+    if context.run is not None:
+        leases.unwatch(context.run.run_id)
 
 
 def _settings_of(source_type: str, **given: object) -> Settings:
@@ -161,13 +208,14 @@ def _settings_of(source_type: str, **given: object) -> Settings:
     return Settings.load(data_source_type=source_type or None, kis_venue=venue, **given)
 
 
-def open_lake(settings: Settings) -> Lake:
-    """The lake that belongs to these settings."""
+def open_lake(settings: Settings, may_write: Callable[[], None] | None = None) -> Lake:
+    """The lake that belongs to these settings; `may_write` is asked before each write."""
     return Lake(
         settings.source_dir,
         source=settings.source_name,
         keep_days=settings.kis_lake_keep_days,
         replay_at=settings.kis_replay_at,
+        may_write=may_write,
     )
 
 

@@ -10,14 +10,14 @@ from datetime import date, datetime, timedelta
 import dagster as dg
 
 from kis_assets.defs import orphans
-from kis_assets.defs.jobs import JOBS, made_by, running
+from kis_assets.defs.jobs import JOBS, assets_of_job, running
 from kis_assets.defs.resources import open_lake
 from kis_assets.defs.schedules import CATCH_UP, evening_of
 from kis_assets.exchange import calendar, finality
 from kis_assets.krx import publication
-from kis_assets.lake.closed_days import closed_before, said_closed
+from kis_assets.lake.closed_days import closed_before, closed_by_kis
 from kis_assets.lake.lake import Lake
-from kis_assets.monitoring.alerts import tell
+from kis_assets.monitoring.alerts import report_failure
 from kis_assets.settings import Settings
 from kis_assets.tables import MARKET_DAYS, TABLES, Table
 
@@ -34,7 +34,7 @@ _LOADED_AT = time.time()
 # First what the source forgets; last what is asked of KRX besides.
 CAUGHT_UP = sorted(
     (table for table in TABLES.values() if table.catch_up),
-    key=lambda table: (not table.sessions_kept, table.own_source, table.tells_of_now),
+    key=lambda table: (not table.sessions_kept, table.own_source, table.is_current_only),
 )
 _KEPT = max(table.sessions_kept for table in CAUGHT_UP)
 
@@ -70,7 +70,7 @@ def missed(lake: Lake, settings: Settings, now: datetime) -> tuple[date | None, 
         conditions = known.get(table.name, {})
         if not conditions:
             days = over[-1:] if settings.kis_schedules else []
-        elif table.tells_of_now:
+        elif table.is_current_only:
             days = _unknown_now(table, conditions, over[-1])
         else:
             kept = set(sessions[-_kept(table, settings) :])
@@ -89,7 +89,7 @@ def missed(lake: Lake, settings: Settings, now: datetime) -> tuple[date | None, 
         if is_krx or table.own_source:
             days = [day for day in days if day <= publication.newest(now)]
         keys = [table.partition_key(day) for day in days]
-        if table.tells_of_now:  # what is past cannot be had
+        if table.is_current_only:  # what is past cannot be had
             keys = [key for key in keys if key == table.partition_key(now.date())]
         missing |= {(table, key): None for key in keys}
     return over[-1], list(missing)
@@ -99,7 +99,7 @@ def _open_sessions(lake: Lake, now: datetime) -> list[date]:
     """The sessions that KIS still has minutes of, oldest first, without those that did not open."""
     latest = calendar.latest_session(now).day
     days = calendar.trading_days(latest - timedelta(days=2 * _KEPT), latest)[-_KEPT:]
-    closed = said_closed(lake, days[0], latest)
+    closed = closed_by_kis(lake, days[0], latest)
     return [day for day in days if day not in closed]
 
 
@@ -174,7 +174,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
                     job_name=table.catch_up,
                     partition_key=key,
                     run_key=f"catch_up-{evening}-{table.catch_up}-{key}",
-                    asset_selection=made_by(table.catch_up, settings),
+                    asset_selection=assets_of_job(table.catch_up, settings),
                     tags={_TAG: str(evening), "dagster/priority": str(CATCH_UP)},
                 )
                 for table, key in taken
@@ -192,10 +192,10 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         run = context.dagster_run
         partition = run.tags.get("dagster/partition", "")
         why = next(_reasons(context), context.failure_event.message or "")
-        tell(settings, f"{run.job_name} {partition}".strip(), why, run.run_id)
+        report_failure(settings, f"{run.job_name} {partition}".strip(), why, run.run_id)
 
     @dg.sensor(
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=15 if settings.redis_url else 30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Ends runs and typed backfills whose process is gone, killed or gone down with "
         "its machine: runs would keep their pool's place for ever. Leave it on.",
@@ -203,8 +203,10 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
     def orphaned_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         orphans.limit_pools(context.instance, len(settings.credentials))
         origin = context.code_location_origin
-        runs = orphans.end(context.instance, origin and origin.location_name, _LOADED_AT)
-        ended = [*(run.run_id for run in runs), *orphans.end_backfills(context.instance)]
+        location, redis_url = origin and origin.location_name, settings.redis_url
+        runs = orphans.end(context.instance, location, _LOADED_AT, redis_url)
+        backfills = orphans.end_backfills(context.instance, redis_url)
+        ended = [*(run.run_id for run in runs), *backfills]
         return dg.SkipReason(f"ended {', '.join(ended)}" if ended else "every run is alive")
 
     return [catch_up, failures, orphaned_runs]

@@ -46,7 +46,7 @@ def of_month(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFr
     if first <= kis.newest_day() <= last:
         rows = pl.concat([rows, of_today(kis, lake)])
     if rows.is_empty():
-        if said := unknown(kis, lake, first, last):
+        if said := missing_master_note(kis, lake, first, last):
             dg.get_dagster_logger().warning(said)
         today = of_today(kis, lake)
         rows = pl.concat([_gone_since(lake, first, last, today), today])
@@ -56,7 +56,7 @@ def of_month(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFr
     )
 
 
-def unknown(kis: KISResource, lake: Lake, first: date, last: date) -> str:
+def missing_master_note(kis: KISResource, lake: Lake, first: date, last: date) -> str:
     """That nobody knows which stocks were listed in a month, and who does; empty where it is known.
 
     It is by a stock master of the month, or KRX's own list of it.

@@ -73,7 +73,7 @@ def run(
             if listener:
                 listener(completed, total, code)
             if time.monotonic() - looked_at >= _LOOK:
-                at_work.go_on()
+                at_work.raise_if_canceled()
                 looked_at = time.monotonic()
 
         return look
@@ -87,7 +87,7 @@ def run(
         return outcome
 
     def go_on() -> None:
-        at_work.go_on()
+        at_work.raise_if_canceled()
         if failures >= FAILURES:
             raise KISError(f"{FAILURES} partitions failed one after the other")
 
@@ -112,7 +112,9 @@ def _fetched(
     """Fetch window after window, and give each month as soon as all its bars are kept."""
     now = settings.now()
     waiting = [
-        (key, month(key, calendar.latest_session(now).day)) for key in keys if key not in plan.alone
+        (key, month(key, calendar.latest_session(now).day))
+        for key in keys
+        if key not in plan.without_window
     ]
     rows = DAILY_CANDLES.empty()
     unstored: list[tuple[Window, set[str]]] = []

@@ -142,7 +142,7 @@ def _ended_by_sigterm() -> Generator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def examined(settings: Settings) -> bool:
+def check_readable(settings: Settings) -> bool:
     """True when Dagster can use what it keeps, False when it keeps nothing yet.
 
     Raises:

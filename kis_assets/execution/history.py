@@ -216,7 +216,7 @@ class Backfill:
         """Of its runs."""
         return {BACKFILL_ID_TAG: self.backfill_id}
 
-    def go_on(self) -> None:
+    def raise_if_canceled(self) -> None:
         """See to it that nobody canceled it.
 
         Raises:
@@ -241,7 +241,7 @@ def backfill(
         # "All runs are asked for": with REQUESTED, Dagster's daemon would start them as well.
         BulkActionStatus.COMPLETED,
         from_failure=False,
-        tags=tags_of(table, settings) | process_tag(instance, backfill_id),
+        tags=tags_of(table, settings) | process_tag(instance, backfill_id, settings.redis_url),
         backfill_timestamp=time.time(),
         asset_selection=[dg.AssetKey(table)],
         partition_set_origin=RemotePartitionSetOrigin(

@@ -32,17 +32,17 @@ from kis_assets.monitoring.status import granted
 from kis_assets.settings import Settings
 from kis_assets.tables import QUALITY, TABLES, Table
 
-INVENTED = 100.0
+MOCK_STEPS_A_SECOND = 100.0
 """Stocks a second and partition that the invented market gives, with what it takes to store them.
 
 Measured on two busy cores: 200 of daily candles, 30 of investor flows.
 """
-A_PARTITION = 2.0
+MOCK_PARTITION_SECONDS = 2.0
 """Seconds of a partition of the invented market beside its stocks: its master files, Dagster.
 
 Measured on two busy cores: 2 to 5 for twelve stocks.
 """
-ASKED_FOR = {
+SUBJECTS = {
     "stocks": universe.of_span, "ETFs": funds, "indices": indices, "markets": markets,
 }  # fmt: skip
 """What gives those that are asked for in a span of days."""
@@ -69,7 +69,7 @@ class Plan:
     complete: int
     """How many are left out, because all is there."""
     windows: list[Window]
-    alone: dict[str, int]
+    without_window: dict[str, int]
     """Stocks that a partition asks for by itself, for those that are in no window."""
     stocks: int
     """What is asked for: stocks, or what else the table is of."""
@@ -83,12 +83,12 @@ class Plan:
         """How long it takes when nothing else is asked of KIS."""
         if self.requests:
             return self.requests / self.rate
-        return len(self.partitions) * A_PARTITION + self.steps / INVENTED
+        return len(self.partitions) * MOCK_PARTITION_SECONDS + self.steps / MOCK_STEPS_A_SECOND
 
     @property
     def steps(self) -> int:
         """Stocks to fetch, over all windows and partitions."""
-        return sum(len(window.codes) for window in self.windows) + sum(self.alone.values())
+        return sum(len(window.codes) for window in self.windows) + sum(self.without_window.values())
 
     def facts(self) -> dict[str, Any]:
         """The estimate, for machines."""
@@ -139,23 +139,26 @@ def make_plan(
     stocks = pl.DataFrame(schema={"stock_code": pl.String, "listed_on": pl.Date})
     if todo:
         ends = list(spans.values())
-        stocks = ASKED_FOR[TABLES[table].rows_of](kis, lake, ends[0][0], ends[-1][1])
+        stocks = SUBJECTS[TABLES[table].rows_of](kis, lake, ends[0][0], ends[-1][1])
     # The month that runs is asked for by itself: its bars are not kept while they change.
     over = {key: span for key, span in spans.items() if span[1] < kis.now().date()}
     # A request gives more daily bars than a month has, and fewer minutes than a day has.
     published = TABLES[table].final == "published"
-    in_windows = TABLES[table].partition == "month" and not published and keeps(settings)
+    in_windows = TABLES[table].partition == "month" and not published and caches_bars(settings)
     found = windows(list(over.values()), stocks) if in_windows else []
     wanted = [span for key, span in over.items() if key in todo]
     found = [it for it in found if any(a <= it.last and b >= it.first for a, b in wanted)]
-    alone = {
+    without_window = {
         key: len(listed_by(stocks, span[1]))
         for key, span in todo.items()
         if not (in_windows and key in over)
     }
     requests = sum(len(it.codes) for it in found)
     requests += round(
-        sum(per_stock(TABLES[table], todo[key][0]) * stocks for key, stocks in alone.items())
+        sum(
+            per_stock(TABLES[table], todo[key][0]) * stocks
+            for key, stocks in without_window.items()
+        )
         * _share(TABLES[table], list(todo.values()), settings)
     )
     if settings.source_type != "kis":
@@ -164,19 +167,19 @@ def make_plan(
     complete = len(spans) - len(todo)
     # The newest first: an answer reaches back, and what it tells of earlier months is kept.
     order = list(todo)[::-1] if published else list(todo)
-    return Plan(table, order, complete, found, alone, stocks.height, requests, rate)
+    return Plan(table, order, complete, found, without_window, stocks.height, requests, rate)
 
 
 def _share(table: Table, spans: list[Span], settings: Settings) -> float:
     """Requests a stock and month, where an answer holds more days than a month has."""
     days = table.cost.days if table.cost else 0
-    if not days or not spans or not keeps(settings):
+    if not days or not spans or not caches_bars(settings):
         return 1.0
     sessions = sum(len(calendar.possible_trading_days(*span)) for span in spans)
     return min(1.0, ceil(sessions / days) / len(spans))
 
 
-def keeps(settings: Settings) -> bool:
+def caches_bars(settings: Settings) -> bool:
     """Whether bars are kept from a window to the runs of its months."""
     return settings.source_type == "kis" and settings.kis_cache_ttl_chart > 0
 
@@ -199,7 +202,9 @@ def partitions(table: str, first: str, last: str, kis: KISResource) -> dict[str,
         raise ValueError(f"{last} has not begun; the latest session is {latest}")
     if TABLES[table].sessions_kept:
         if begins < (oldest := oldest_kept(now)):
-            raise ValueError(f"minutes of {first} can no longer be had; KIS has them from {oldest}")
+            raise ValueError(
+                f"minutes of {first} are no longer available; KIS has them from {oldest}"
+            )
         return {str(day): (day, day) for day in calendar.trading_days(begins, ends)}
     if str(begins) < FIRST_MONTH:
         raise ValueError(

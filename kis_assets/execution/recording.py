@@ -14,7 +14,7 @@ from kis_assets.exchange import calendar
 from kis_assets.execution import runner
 from kis_assets.execution.dagster_home import in_process
 from kis_assets.execution.runner import Outcome
-from kis_assets.lake.closed_days import said_closed
+from kis_assets.lake.closed_days import closed_by_kis
 from kis_assets.lake.lake import Lake, LakeError
 from kis_assets.settings import Settings
 from kis_assets.ticks.compaction import RECORDED
@@ -23,9 +23,9 @@ from kis_assets.ticks.journal import days
 
 log = logging.getLogger(__name__)
 
-OPENS = time(7, 50)
+OPENS_AT = time(7, 50)
 """When the service is there: NXT opens at 08:00."""
-LISTED_AGAIN = time(12, 0)
+RELISTED_AT = time(12, 0)
 """When the watch list is made anew."""
 _LOOK = 5.0
 """Seconds between two looks at the clock."""
@@ -70,9 +70,9 @@ class Recording:
         while not self._stopping.is_set():
             self._store_what_is_left()
             session = self._next()
-            opens = datetime.combine(session.day, OPENS, calendar.SEOUL)
+            opens = datetime.combine(session.day, OPENS_AT, calendar.SEOUL)
             if self._clock() < opens:
-                log.info("the next session is on %s: waiting until %s", session.day, OPENS)
+                log.info("the next session is on %s: waiting until %s", session.day, OPENS_AT)
             while self._clock() < opens and not self._stopping.wait(self._look):
                 pass
             if self._stopping.is_set():
@@ -99,11 +99,11 @@ class Recording:
         return session
 
     def _is_off(self, session: calendar.Session) -> bool:
-        return session.day in said_closed(self.lake, session.day, session.day)
+        return session.day in closed_by_kis(self.lake, session.day, session.day)
 
     def _record(self, session: calendar.Session) -> None:
         until = session.over_at + STAYS
-        noon = datetime.combine(session.day, LISTED_AGAIN, calendar.SEOUL)
+        noon = datetime.combine(session.day, RELISTED_AT, calendar.SEOUL)
         is_new = self._clock() >= noon
         while self._clock() < until and not self._stopping.is_set():
             try:

@@ -114,9 +114,7 @@ def run_day(
     return outcomes
 
 
-def not_to_be_had(
-    tables: Sequence[str], day: date, settings: Settings, lake: Lake
-) -> dict[str, str]:
+def unavailable(tables: Sequence[str], day: date, settings: Settings, lake: Lake) -> dict[str, str]:
     """Those of the tables that cannot be fetched now for a day, and why.
 
     Between midnight and the open quotes may be reset already, and from 07:30 on the master files

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 TOKEN_PATH = "/oauth2/tokenP"  # noqa: S105 - an address, not a token
 APPROVAL_PATH = "/oauth2/Approval"
-REST, TURNS = 5.0, 12
+STATE_RETRY_AFTER, STATE_RETRIES = 5.0, 12
 """Seconds to wait after a failure of the shared state, and how often: a failover takes some."""
 FIRST_ASIDE, LAST_ASIDE = 60.0, 3600.0
 """Seconds after which a key that was set aside is tried again: at first, and at most."""
@@ -210,13 +210,13 @@ class Accounts:
 
         If the shared state cannot be used, sleep until it can be, for a minute at most.
         """
-        for turn in range(TURNS):
+        for retry in range(STATE_RETRIES):
             try:
                 wait = min(account.breaker.remaining() for account in self._usable())
             except ServiceUnavailable as error:
-                if not turn:
+                if not retry:
                     log.warning("%s", error)
-                self._sleep(REST)
+                self._sleep(STATE_RETRY_AFTER)
             else:
                 self._sleep(wait)
                 return

@@ -222,6 +222,7 @@ def _indices(value: tuple[str, ...]) -> tuple[str, ...]:
 
 SourceType = Literal["kis", "krx", "mock"]
 SourceWord = Annotated[SourceType, BeforeValidator(_lower)]
+LogFormat = Annotated[Literal["text", "json"], BeforeValidator(_lower)]
 Venue = Annotated[venues.Venue, BeforeValidator(_lower)]
 Hosts = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_hosts)]
 Groups = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_groups)]

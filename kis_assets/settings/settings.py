@@ -76,7 +76,7 @@ class Settings(BaseModel):
     kis_indices: kinds.Indices | None = None
     kis_venue: kinds.Venue = venues.Venue.KRX
     kis_data_dir: kinds.Folder = Field(default=Path("data"), validate_default=True)
-    kis_lake_keep_days: int = Field(default=30, ge=0, le=36_500)
+    kis_lake_keep_days: int = Field(default=30, ge=1, le=36_500)
     kis_lake_url: kinds.LakeUrl | None = None
     kis_trusted_hosts: kinds.Hosts = ()
     kis_replay_at: kinds.Moment | None = None
@@ -91,6 +91,7 @@ class Settings(BaseModel):
     kis_schedule_evening: Annotated[time, between(time(20, 10), time(21, 59))] = time(20, 40)
     kis_schedule_capture_minutes: kinds.MinutesOfAnHour = 30
     kis_failure_webhook_url: kinds.WebhookUrl | None = Field(default=None, repr=False)
+    kis_log_format: kinds.LogFormat = "text"
 
     @classmethod
     def load(cls, **overrides: object) -> Settings:

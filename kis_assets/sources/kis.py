@@ -72,8 +72,8 @@ class KISDataSource(DataSource):
         """Close connections and shared files."""
         self._client.close()
 
-    def standing(self) -> dict[str, Any]:
-        """See `DataSource.standing`."""
+    def account_status(self) -> dict[str, Any]:
+        """See `DataSource.account_status`."""
         return snapshot(self._settings)
 
     def get_current_price(self, stock_code: str, venue: Venue | None = None) -> CurrentPrice:

@@ -134,6 +134,16 @@ class Redis:
             self.read("")
         return time.monotonic() + (self._ahead or 0.0)
 
+    def lease(self, name: str, seconds: float) -> None:
+        """Hold a name for this many seconds from now, by the server's clock."""
+        with self.named_failures():
+            self.client.set(f"{PREFIX}lease:{name}", b"", px=int(1000 * seconds))
+
+    def is_leased(self, name: str) -> bool:
+        """Whether somebody holds that name."""
+        with self.named_failures():
+            return bool(self.client.exists(f"{PREFIX}lease:{name}"))
+
     @contextmanager
     def named_failures(self) -> Generator[None]:
         """Turn every failure of the server or the network into a ServiceUnavailable."""

@@ -56,8 +56,8 @@ __all__ = [
     "Preview",
     "Table",
     "Unit",
+    "default_tables",
     "partition_key",
-    "usual",
 ]
 
 TABLES = {
@@ -92,7 +92,7 @@ TABLES = {
 }
 
 
-def usual(source: str, *, is_virtual: bool = False) -> list[str]:
+def default_tables(source: str, *, is_virtual: bool = False) -> list[str]:
     """The tables that `kis-assets run` makes of a source unless told otherwise, in that order.
 
     The virtual server takes one request a second and lacks most figures that are published on the
@@ -101,7 +101,7 @@ def usual(source: str, *, is_virtual: bool = False) -> list[str]:
     return [
         table.name
         for table in TABLES.values()
-        if table.is_usual
+        if table.is_default
         and source in table.sources
         and not (is_virtual and table.final == "published")
     ]

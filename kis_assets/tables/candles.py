@@ -40,7 +40,7 @@ DAILY_CANDLES = Table(
     final="next_morning",
     has_past=True,
     catch_up="daily_candle_ingestion",
-    is_usual=True,
+    is_default=True,
     cost=Cost(is_compared=True),
     preview=Preview(
         "trading_day stock_code close trading_value",
@@ -55,14 +55,14 @@ DAILY_CANDLES = Table(
             "is_final",
             "Whether the row was fetched when nothing of it changes any more: since 2026-09-14 at "
             "06:00 of the next session or later",
-            before=finality.is_final_in_sql,
+            default_sql=finality.is_final_in_sql,
         ),
         *OHLC,
         integer(
             "close",
             "Last price of the session; the carried one without a trade (종가)",
             KRW,
-            least=1,
+            minimum=1,
         ),
         integer(
             "volume",
@@ -108,7 +108,7 @@ KRX_DAILY = Table(
     unit="month",
     sources=("krx",),
     catch_up="krx_ingestion",
-    is_usual=True,
+    is_default=True,
     preview=Preview(
         "stock_code stock_name close change_rate volume trading_value",
         largest="trading_value",
@@ -129,7 +129,7 @@ KRX_DAILY = Table(
             "close",
             "Last price of the session; the carried one without a trade (종가)",
             KRW,
-            least=1,
+            minimum=1,
         ),
         signed(
             "change",
@@ -181,18 +181,18 @@ MINUTE_CANDLES = Table(
         TRADING_DAY,
         instant("started_at", "Start of the minute; of the closing auction its end"),
         STOCK_CODE,
-        text("session", "regular or after_market", before=lambda: "'regular'"),
+        text("session", "regular or after_market", default_sql=lambda: "'regular'"),
         integer(
             "open",
             "First price of the minute. At the open it is the opening auction's and may lie "
             "outside low and high (시가)",
             KRW,
-            least=1,
+            minimum=1,
         ),
-        integer("high", "Highest price (고가)", KRW, least=1),
-        integer("low", "Lowest price (저가)", KRW, least=1),
-        integer("close", "Last price (종가)", KRW, least=1),
-        integer("volume", "Shares traded in the minute (체결거래량)", SHARES, least=1),
+        integer("high", "Highest price (고가)", KRW, minimum=1),
+        integer("low", "Lowest price (저가)", KRW, minimum=1),
+        integer("close", "Last price (종가)", KRW, minimum=1),
+        integer("volume", "Shares traded in the minute (체결거래량)", SHARES, minimum=1),
         integer(
             "trading_value",
             "Value traded since the minute before: the difference of KIS's running sums. So the "

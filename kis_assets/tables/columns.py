@@ -18,9 +18,9 @@ INSTANT = pl.Datetime("us", "UTC")
 class Column:
     """One column: its Polars type, its unit and what it means.
 
-    `least` is the smallest value that can be right; a smaller one is refused at the door. `before`
-    gives, as SQL over the other columns, the value in rows that were stored before the column was
-    thought of; without it that is null.
+    `minimum` is the smallest valid value; the lake refuses rows with a smaller one. `default_sql`
+    gives the value for rows stored before this column existed, as SQL over the other columns;
+    without it that value is null.
     """
 
     name: str
@@ -28,22 +28,26 @@ class Column:
     description: str
     unit: str = ""
     nullable: bool = False
-    least: int | None = None
-    before: Callable[[], str] | None = None
+    minimum: int | None = None
+    default_sql: Callable[[], str] | None = None
 
 
 def text(
-    name: str, description: str, *, nullable: bool = False, before: Callable[[], str] | None = None
+    name: str,
+    description: str,
+    *,
+    nullable: bool = False,
+    default_sql: Callable[[], str] | None = None,
 ) -> Column:
     """A column of text."""
-    return Column(name, pl.String(), description, nullable=nullable, before=before)
+    return Column(name, pl.String(), description, nullable=nullable, default_sql=default_sql)
 
 
 def integer(
-    name: str, description: str, unit: str = "", *, nullable: bool = False, least: int | None = 0
+    name: str, description: str, unit: str = "", *, nullable: bool = False, minimum: int | None = 0
 ) -> Column:
-    """A column of whole numbers, none below `least`."""
-    return Column(name, pl.Int64(), description, unit, nullable, least)
+    """A column of whole numbers, none below `minimum`."""
+    return Column(name, pl.Int64(), description, unit, nullable, minimum)
 
 
 def signed(name: str, description: str, unit: str = "", *, nullable: bool = False) -> Column:
@@ -57,10 +61,14 @@ def real(name: str, description: str, unit: str = "", *, nullable: bool = False)
 
 
 def flag(
-    name: str, description: str, *, nullable: bool = False, before: Callable[[], str] | None = None
+    name: str,
+    description: str,
+    *,
+    nullable: bool = False,
+    default_sql: Callable[[], str] | None = None,
 ) -> Column:
     """A column of yes and no."""
-    return Column(name, pl.Boolean(), description, nullable=nullable, before=before)
+    return Column(name, pl.Boolean(), description, nullable=nullable, default_sql=default_sql)
 
 
 def day(name: str, description: str, *, nullable: bool = False) -> Column:

@@ -37,7 +37,7 @@ VALUATIONS = Table(
         TRADING_DAY,
         instant("captured_at", "When the capture started; the same for all its rows"),
         STOCK_CODE,
-        integer("price", "Last price when the stock was asked for (현재가)", KRW, least=1),
+        integer("price", "Last price when the stock was asked for (현재가)", KRW, minimum=1),
         real("per", "Price over earnings per share; null without earnings", nullable=True),
         real("pbr", "Price over book value per share; null without", nullable=True),
         real("eps", "Earnings per share of the last full fiscal year", KRW, nullable=True),
@@ -99,7 +99,7 @@ FINANCIAL_STATEMENTS = Table(
     unit="month",
     sources=("kis", "mock"),
     catch_up="statement_ingestion",
-    tells_of_now=True,
+    is_current_only=True,
     on_virtual="lacking",
     cost=Cost(6.0),
     preview=Preview(

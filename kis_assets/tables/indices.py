@@ -30,7 +30,7 @@ INDEX_CANDLES = Table(
     rows_of="indices",
     final="published",
     published_after=1,
-    is_usual=True,
+    is_default=True,
     has_past=True,
     catch_up="market_figure_ingestion",
     preview=Preview("trading_day index_code index_name close change", largest="trading_value"),
@@ -76,7 +76,7 @@ ETF_NAVS = Table(
     columns=(
         TRADING_DAY,
         STOCK_CODE,
-        integer("close", "Last price (종가)", KRW, least=1),
+        integer("close", "Last price (종가)", KRW, minimum=1),
         real("nav", "Net asset value of one share (순자산가치)", KRW),
         real("premium_rate", "Close over net asset value, less 100 % (괴리율)", PERCENT),
         real(

@@ -36,7 +36,7 @@ PRICE_SNAPSHOTS = Table(
     unit="day",
     sources=("kis", "mock"),
     live="quotes",
-    is_usual=True,
+    is_default=True,
     cost=Cost(in_bundles=True, is_compared=True),
     preview=Preview(
         "stock_code stock_name price change_rate volume trading_value", largest="trading_value"
@@ -48,7 +48,7 @@ PRICE_SNAPSHOTS = Table(
         STOCK_CODE,
         STOCK_NAME,
         integer(
-            "price", "Last price; the previous close until the first trade (현재가)", KRW, least=1
+            "price", "Last price; the previous close until the first trade (현재가)", KRW, minimum=1
         ),
         SESSION,
         integer(
@@ -57,7 +57,7 @@ PRICE_SNAPSHOTS = Table(
             "after-market opens; null until then, and where no such capture was made",
             KRW,
             nullable=True,
-            least=1,
+            minimum=1,
         ),
         signed("change", "Price minus base price (전일대비)", KRW),
         real("change_rate", "Change in percent of the base price (등락률)", PERCENT),
@@ -97,7 +97,7 @@ def levels(side: str, korean: str) -> tuple[Column, ...]:
             f"Price of {side} level {level}; null where there is no level ({korean}호가{level})",
             KRW,
             nullable=True,
-            least=1,
+            minimum=1,
         )
         for level in range(1, LEVELS + 1)
     )
@@ -156,7 +156,7 @@ ORDER_BOOKS = Table(
             "Price at which the auction would end now; null when there is none (예상체결가)",
             KRW,
             nullable=True,
-            least=1,
+            minimum=1,
         ),
         integer(
             "expected_volume",

@@ -30,8 +30,8 @@ MARKET_DAYS = Table(
     partition="year",
     unit="year",
     catch_up="market_calendar",
-    tells_of_now=True,
-    is_usual=True,
+    is_current_only=True,
+    is_default=True,
     preview=Preview(
         "day is_open opens_at closes_at note",
         # The unusual days: closed ones in the week, and those with a note.
@@ -74,7 +74,7 @@ STOCK_MASTER = Table(
     partition="day",
     unit="month",
     live="files",
-    is_usual=True,
+    is_default=True,
     preview=Preview(
         "stock_code stock_name market base_price previous_market_cap",
         largest="previous_market_cap",
@@ -218,7 +218,7 @@ STOCK_INFO = Table(
     partition="month",
     unit="month",
     catch_up="reference_ingestion",
-    tells_of_now=True,
+    is_current_only=True,
     on_virtual="from_files",
     cost=Cost(),
     preview=Preview("stock_code stock_name market industry listed_shares", largest="capital"),

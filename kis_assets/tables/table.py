@@ -73,11 +73,11 @@ class Table:
     catch_up: str = ""
     """The job that makes a missed partition of it, which the sensor of that name starts; empty:
     none does."""
-    tells_of_now: bool = False
+    is_current_only: bool = False
     """Whether it tells what is known now: a partition is asked for while it lasts, and once."""
     may_be_empty: bool = False
     """Whether a partition without any row can be right."""
-    is_usual: bool = False
+    is_default: bool = False
     """Whether `kis-assets run` makes it unless told otherwise: what a day of the market needs and a
     minute or two gives."""
     rows_of: Literal["stocks", "ETFs", "indices", "markets"] = "stocks"

@@ -18,7 +18,7 @@ from kis_assets.tables.quotes import levels
 from kis_assets.tables.table import Preview, Table
 
 _SEQUENCE = integer(
-    "sequence", "Place in the order in which the records of the day arrived, from 1", least=1
+    "sequence", "Place in the order in which the records of the day arrived, from 1", minimum=1
 )
 _OF_FEED = text(
     "session",
@@ -49,7 +49,7 @@ TRADES = Table(
         _SEQUENCE,
         instant("traded_at", "When it was traded, to the second (체결시각)"),
         _OF_FEED,
-        integer("price", "Price (체결가)", KRW, least=1),
+        integer("price", "Price (체결가)", KRW, minimum=1),
         integer("quantity", "Shares of this trade (체결량)", SHARES),
         text(
             "side",
@@ -100,7 +100,7 @@ ORDER_BOOK_TICKS = Table(
             "Price at which the auction would end now; null outside auctions (예상체결가)",
             KRW,
             nullable=True,
-            least=1,
+            minimum=1,
         ),
         integer(
             "expected_volume",

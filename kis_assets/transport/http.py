@@ -81,7 +81,7 @@ class Wire:
             raise ServiceUnavailable(
                 f"{_host(url)} "
                 + (ours or f"cannot be reached or broke off: {type(error).__name__}")
-                + network.doubt(url, error),
+                + network.hint(url, error),
                 endpoint=name,
                 passing=True,
                 is_outage=True,

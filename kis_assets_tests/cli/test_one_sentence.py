@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("narrow_terminal")
 
 
 def test_words_of_an_option_are_taken_in_any_case() -> None:
-    assert "no trading day" in Said("run", "--source", "MOCK", "--date", "2026-03-15").error
+    assert "not a trading day" in Said("run", "--source", "MOCK", "--date", "2026-03-15").error
 
 
 def test_a_tilde_in_the_folder_of_a_replay_is_the_home_folder(

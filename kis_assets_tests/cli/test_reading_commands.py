@@ -174,8 +174,6 @@ def test_stocks_are_found_by_name(stored: Path) -> None:
     assert "삼성전기" in Said("find", "삼성").out
     assert [row["stock_code"] for row in Said("find", "삼성", "--json").json] == [SAMSUNG, "009150"]
     assert Said("find", "하이닉스", "--csv").csv[0]["market"] == "KOSPI"
-    nobody = Said("find", "nobody", "--json")
-    assert (nobody.status, nobody.json) == (1, [])
 
 
 def test_the_condition_of_days_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

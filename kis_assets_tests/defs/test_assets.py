@@ -348,7 +348,7 @@ def revoked(server: Simulator, only: pytest.MonkeyPatch, *_: Any) -> None:
 def redis_gone(_: Simulator, only: pytest.MonkeyPatch, ending: ExitStack, folder: Path) -> None:
     redis = ending.enter_context(ExitStack())
     only.setenv("REDIS_URL", redis.enter_context(running_redis(folder, password="hunter2hunter2")))
-    only.setattr("kis_assets.kis.accounts.REST", 0.0)
+    only.setattr("kis_assets.kis.accounts.STATE_RETRY_AFTER", 0.0)
     at_the_third_bar(_, only, redis.close)
 
 

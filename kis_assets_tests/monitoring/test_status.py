@@ -14,7 +14,7 @@ from rich.console import Console
 
 from kis_assets.cli.doctor import Finding, _rate
 from kis_assets.cli.run import _show
-from kis_assets.defs.asset_metadata import standing as account_of
+from kis_assets.defs.asset_metadata import account_metadata as account_of
 from kis_assets.errors import ServiceUnavailable
 from kis_assets.kis import quotes
 from kis_assets.lake import requests
@@ -81,7 +81,7 @@ def test_the_ui_shows_how_the_account_stands(used: CachedDataSource, shared: Set
     breaker = used.source._client.accounts.all[0].breaker
 
     def shown() -> dict[str, str]:
-        names, _, values = account_of(used.standing(), 900.0)["account"].value.splitlines()
+        names, _, values = account_of(used.account_status(), 900.0)["account"].value.splitlines()
         cells = ([cell.strip() for cell in line.split("|")[1:-1]] for line in (names, values))
         return dict(zip(*cells, strict=True))
 

@@ -13,8 +13,8 @@ from kis_assets.defs.checks.order_books import is_quoted
 from kis_assets.defs.materialization import (
     Report,
     asset_of,
-    foretell,
-    logged,
+    log_estimate,
+    progress_logger,
     refuse_nothing_stored,
 )
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
@@ -72,8 +72,8 @@ def _capture(
             # A halted stock has none at any time.
             few = stocks.sort("is_halted").head(_ASKED_FIRST)
             _refuse_empty(ask(few, day, captured_at, _unseen), captured_at, venue)
-        foretell(context, kis, table, stocks)
-        fetched = ask(stocks, day, captured_at, logged(context.log.info, kis.listener))
+        log_estimate(context, kis, table, stocks)
+        fetched = ask(stocks, day, captured_at, progress_logger(context.log.info, kis.listener))
         # While people quote, a universe of halted stocks may have no quotes either.
         if session_now in ("closed", "closing_price"):
             _refuse_empty(fetched, captured_at, venue)

@@ -62,13 +62,13 @@ def corporate_actions(
             DAILY_CANDLES, first=scope.first - calendar.LONGEST_CLOSURE, last=scope.last
         )
         moved = moved_bases(candles, scope.first, scope.last).collect()
-        announced = judged(announced, moved)
+        announced = with_confirmed_ratios(announced, moved)
         shown = candles.filter(pl.col("trading_day") >= scope.first).collect()
         rows = pl.concat([announced, unexplained(shown, moved, announced, kis.now())])
         return report.store(lake.lake, CORPORATE_ACTIONS, scope, rows)
 
 
-def judged(announced: pl.DataFrame, moved: pl.DataFrame) -> pl.DataFrame:
+def with_confirmed_ratios(announced: pl.DataFrame, moved: pl.DataFrame) -> pl.DataFrame:
     """Announced actions, with the ratio of capital reductions that the base price supports.
 
     `rate` is a factor to multiply or to divide by, and may be the percentage that is taken away.

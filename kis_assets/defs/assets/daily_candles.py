@@ -11,8 +11,8 @@ from kis_assets.defs.availability import month
 from kis_assets.defs.materialization import (
     Report,
     asset_of,
-    foretell,
-    logged,
+    log_estimate,
+    progress_logger,
     refuse_nothing_stored,
 )
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
@@ -39,9 +39,9 @@ def daily_candles(
         # A stock that left the universe is asked for until its last rows are final.
         left = provisional(lake.lake, kis.now(), first, last)["stock_code"]
         codes = sorted({*stocks["stock_code"], *left})
-        foretell(context, kis, DAILY_CANDLES, stocks)
+        log_estimate(context, kis, DAILY_CANDLES, stocks)
         fetched = kis.tables.daily_candles(
-            codes, first, last, logged(context.log.info, kis.listener)
+            codes, first, last, progress_logger(context.log.info, kis.listener)
         )
         if kis.settings.kis_venue is not Venue.NXT:  # which may have suspended a listed stock
             _count_as_failed(fetched, stocks, first, last, kis.now())
@@ -63,12 +63,12 @@ def _as_final_as_known(rows: pl.DataFrame, lake: Lake, now: datetime) -> pl.Data
     """
     final = finality.newest_final_day(now, closed_before(lake, now))
     is_final = pl.col("is_final") & (pl.col("trading_day") <= final)
-    doubted = finality.doubted_day(now)
-    if doubted is None or doubted > final:
+    unconfirmed = finality.unconfirmed_day(now)
+    if unconfirmed is None or unconfirmed > final:
         return rows.with_columns(is_final=is_final)
     prices = {"close": "price", "high": "high", "low": "low"}
     captured = (
-        lake.scan(PRICE_SNAPSHOTS, first=doubted, last=doubted)
+        lake.scan(PRICE_SNAPSHOTS, first=unconfirmed, last=unconfirmed)
         # A later capture repeats the close, beside the after-market's high and low.
         .filter(pl.col("regular_close").is_not_null(), pl.col("session") == "closing_price")
         .sort("captured_at")

@@ -16,15 +16,15 @@ from kis_assets.defs.availability import month
 from kis_assets.defs.materialization import (
     Report,
     asset_of,
-    foretell,
-    logged,
+    log_estimate,
+    progress_logger,
     refuse_nothing_stored,
 )
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.errors import UnexpectedAnswer
 from kis_assets.exchange import calendar, finality
 from kis_assets.kis.daily_figures import DailyService
-from kis_assets.lake.closed_days import closed_before, said_closed
+from kis_assets.lake.closed_days import closed_before, closed_by_kis
 from kis_assets.lake.lake import Lake
 from kis_assets.lake.scope import Scope
 from kis_assets.tables import Table
@@ -74,10 +74,10 @@ def daily_figures(
             first, last = month(context.partition_key, settled)
             asked = listed(kis, lake.lake, first, last)
             stored = lake.lake.scan(table, first=first, last=last).collect()
-            codes = unfinished(asked, stored, subject, _sessions(lake.lake, first, last))
-            foretell(context, kis, table, asked.filter(pl.col(subject).is_in(codes)))
+            codes = incomplete(asked, stored, subject, _sessions(lake.lake, first, last))
+            log_estimate(context, kis, table, asked.filter(pl.col(subject).is_in(codes)))
             fetched = kis.tables.daily_figures(
-                table, service, codes, first, last, logged(context.log.info, kis.listener)
+                table, service, codes, first, last, progress_logger(context.log.info, kis.listener)
             )
             if not may_lack:
                 for code in list(fetched.absent):
@@ -87,7 +87,7 @@ def daily_figures(
             if stored.is_empty():
                 refuse_nothing_stored(fetched, f"{table.name} of {first:%Y-%m}")
             # What is stored as well: candles may have come since.
-            fetched.rows = beside(stored, fetched.rows, table)
+            fetched.rows = merged(stored, fetched.rows, table)
             fetched.rows = finish(fetched.rows, lake.lake, first, last)
             scope = Scope.month(first).of(fetched.rows[subject].unique(), subject)
             stocks = asked if subject == "stock_code" else None
@@ -99,11 +99,11 @@ def daily_figures(
 
 
 def _sessions(lake: Lake, first: date, last: date) -> list[date]:
-    closed = said_closed(lake, first, last)
+    closed = closed_by_kis(lake, first, last)
     return [day for day in calendar.known_trading_days(first, last) if day not in closed]
 
 
-def unfinished(
+def incomplete(
     asked: pl.DataFrame, stored: pl.DataFrame, subject: str, sessions: list[date]
 ) -> list[str]:
     """What has not a row of each of these sessions since it was listed, in order."""
@@ -118,7 +118,7 @@ def unfinished(
     return sorted(missing[subject].unique())
 
 
-def beside(stored: pl.DataFrame, rows: pl.DataFrame, table: Table) -> pl.DataFrame:
+def merged(stored: pl.DataFrame, rows: pl.DataFrame, table: Table) -> pl.DataFrame:
     """New rows, and of what is stored all days of which they say nothing."""
     told = rows.select(set(table.key) - {"investor"}).unique()
     kept = stored.join(told, on=told.columns, how="anti")

@@ -10,8 +10,8 @@ from kis_assets.defs import universe
 from kis_assets.defs.materialization import (
     Report,
     asset_of,
-    foretell,
-    logged,
+    log_estimate,
+    progress_logger,
     refuse_nothing_stored,
 )
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
@@ -39,9 +39,9 @@ def financial_statements(
         stored = lake.lake.scan(FINANCIAL_STATEMENTS, first=month, last=month)
         asked = stored.select(pl.col("stock_code").unique()).collect()["stock_code"]
         left = stocks.filter(~pl.col("stock_code").is_in(asked.implode()))
-        foretell(context, kis, FINANCIAL_STATEMENTS, left)
+        log_estimate(context, kis, FINANCIAL_STATEMENTS, left)
         fetched = kis.tables.financial_statements(
-            left, month, logged(context.log.info, kis.listener)
+            left, month, progress_logger(context.log.info, kis.listener)
         )
         if asked.is_empty():
             refuse_nothing_stored(fetched, f"financial statements of {month:%Y-%m}")

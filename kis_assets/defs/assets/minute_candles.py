@@ -11,8 +11,8 @@ from kis_assets.defs.availability import refuse_closed, refuse_without_today
 from kis_assets.defs.materialization import (
     Report,
     asset_of,
-    foretell,
-    logged,
+    log_estimate,
+    progress_logger,
     refuse_nothing_stored,
 )
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
@@ -39,9 +39,9 @@ def minute_candles(
         stocks = universe.of_month(kis, lake.lake, day, day)
         codes = stocks["stock_code"].to_list()
         regular_only = stocks.filter(_REGULAR_ONLY)["stock_code"].to_list()
-        foretell(context, kis, MINUTE_CANDLES, stocks)
+        log_estimate(context, kis, MINUTE_CANDLES, stocks)
         fetched = kis.tables.minute_candles(
-            codes, day, logged(context.log.info, kis.listener), regular_only
+            codes, day, progress_logger(context.log.info, kis.listener), regular_only
         )
         refuse_nothing_stored(fetched, f"minutes of {day}")
         # A stock's minutes replace its minutes: they lie on one axis. What KIS says nothing of now

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from kis_assets.defs import universe
-from kis_assets.defs.materialization import Report, asset_of, logged, refuse_nothing_stored
+from kis_assets.defs.materialization import Report, asset_of, progress_logger, refuse_nothing_stored
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.errors import InvalidRequest
 from kis_assets.lake.lake import Scope
@@ -27,7 +27,9 @@ def stock_info(
             )
         report = Report(kis)
         stocks = universe.of_day(kis, lake.lake, kis.newest_day())
-        fetched = kis.tables.stock_info(stocks, month, logged(context.log.info, kis.listener))
+        fetched = kis.tables.stock_info(
+            stocks, month, progress_logger(context.log.info, kis.listener)
+        )
         refuse_nothing_stored(fetched, f"stock info of {month:%Y-%m}")
         # What could not be had now and was had before in the month stays.
         scope = Scope.month(month).of(fetched.rows["stock_code"].unique())

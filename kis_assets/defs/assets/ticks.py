@@ -63,4 +63,4 @@ def _stored(
         except FileNotFoundError as error:
             raise InvalidRequest(f"{error}; run: kis-assets stream --store") from None
         shown = lake.lake.scan(table, first=day, last=day).head(_SHOWN).collect()
-        return report.stored(lake.lake, table, Scope.day(day), change, shown)
+        return report.describe(lake.lake, table, Scope.day(day), change, shown)

@@ -11,13 +11,13 @@ import dagster as dg
 import polars as pl
 
 from kis_assets.defs.asset_metadata import SHOWN, escaped, markdown
-from kis_assets.defs.materialization import logged
+from kis_assets.defs.materialization import progress_logger
 from kis_assets.defs.partitions import partitions_of
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.errors import KISError
 from kis_assets.exchange import calendar
 from kis_assets.lake import quality
-from kis_assets.lake.closed_days import said_closed
+from kis_assets.lake.closed_days import closed_by_kis
 from kis_assets.lake.lake import Lake
 from kis_assets.lake.quality import Finding
 from kis_assets.lake.scope import rows_by_day
@@ -38,7 +38,7 @@ class Window:
     now: datetime
     source: Callable[[], TableSource]
     """Opens the source, for the checks that ask it a second time."""
-    beside: Lake | None = None
+    other_lake: Lake | None = None
     """Of KIS's rows the lake of KRX's own, of KRX's that of KIS's; None where neither is it."""
     clock: Callable[[], datetime] | None = None
     """Tells the moment again, for checks that take long; it is `now` where there is none."""
@@ -56,7 +56,7 @@ class Window:
         """The sessions of these days that are over, oldest first; not those that KIS called off."""
         first, last = max(self.first, calendar.FIRST_DAY), min(self.last, self.now.date())
         days = calendar.trading_days(first, last) if first <= last else []
-        closed = said_closed(self.lake, first, last) if days else set[date]()
+        closed = closed_by_kis(self.lake, first, last) if days else set[date]()
         days = [day for day in days if day not in closed]
         found = [calendar.session(day) for day in days]
         return [session for session in found if session and session.closes_at <= self.now]
@@ -88,7 +88,7 @@ class NotComparable(Exception):
     """There is nothing to hold the rows against, and why; an earlier verdict stands."""
 
 
-Breaking = Callable[[Window, pl.LazyFrame], pl.LazyFrame]
+FindFailing = Callable[[Window, pl.LazyFrame], pl.LazyFrame]
 """Finds the rows that fail a check among those given; with their day, where there are several."""
 
 
@@ -100,7 +100,7 @@ class Check:
     `tolerated` is the share of a day's rows that may fail.
     """
 
-    breaking: Breaking
+    find_failing: FindFailing
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
     blocks: bool = False
     tolerated: float = 0.0
@@ -108,16 +108,16 @@ class Check:
     @property
     def name(self) -> str:
         """A sentence that is true when the check has passed."""
-        return self.breaking.__name__
+        return self.find_failing.__name__
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """What must be true, in full."""
-        return " ".join((self.breaking.__doc__ or "").split())
+        return " ".join((self.find_failing.__doc__ or "").split())
 
     def find(self, window: Window, rows: dict[date, int]) -> tuple[Finding, pl.DataFrame]:
         """Judge the stored rows; `rows` says how many there are of each day."""
-        failing = self.breaking(window, window.rows()).collect(engine="streaming")
+        failing = self.find_failing(window, window.rows()).collect(engine="streaming")
         clock = next((name for name in _CLOCKS if name in failing.columns), None)
         by_day: dict[date, pl.DataFrame] = {}
         if clock is not None:
@@ -163,7 +163,7 @@ def asset_checks(table: Table, checks: Sequence[Check]) -> dg.AssetChecksDefinit
             dg.AssetCheckSpec(
                 check.name,
                 asset=table.name,
-                description=check.words,
+                description=check.description,
                 blocking=check.blocks,
                 partitions_def=partitions_of(table),
             )
@@ -188,9 +188,9 @@ def asset_checks(table: Table, checks: Sequence[Check]) -> dg.AssetChecksDefinit
                 *table.span(context.partition_key),
                 kis.now(),
                 lambda: kis.tables,
-                _beside(mine, kis.settings),
+                _other_lake(mine, kis.settings),
                 kis.now,
-                logged(context.log.info, kis.listener),
+                progress_logger(context.log.info, kis.listener),
                 kis.settings,
             )
             rows = rows_by_day(table, window.rows())
@@ -210,7 +210,7 @@ def asset_checks(table: Table, checks: Sequence[Check]) -> dg.AssetChecksDefinit
     return _checks
 
 
-def _beside(mine: Lake, settings: Settings) -> Lake | None:
+def _other_lake(mine: Lake, settings: Settings) -> Lake | None:
     """The other of KIS and KRX: both real, or both simulated."""
     origin, _, name = mine.source.rpartition("_")
     other = {"kis": "krx", "krx": "kis"}.get(name)

@@ -30,7 +30,7 @@ _DAY = ("trading_day", "stock_code")
 _PRICES = ("open", "high", "low", "close", "change")
 
 
-def drawn(rows: pl.LazyFrame) -> list[str]:
+def sample(rows: pl.LazyFrame) -> list[str]:
     """A hundred stocks of the newest day, alike from each tenth of them by trading value.
 
     The day is the seed: a month that grows has others every evening, and all tables of a day the
@@ -57,7 +57,7 @@ def a_hundred_stocks_agree_with_a_second_source(window: Window, rows: pl.LazyFra
     """
     session_days = [session.day for session in window.sessions]
     stored = _at_the_close(window, rows).filter(pl.col("trading_day").is_in(session_days))
-    codes = drawn(stored)
+    codes = sample(stored)
     if not codes:
         raise NotComparable("no row of these days is final, and none was captured at the close")
     known = _of_krx(window, codes)
@@ -74,7 +74,7 @@ def a_hundred_stocks_agree_with_a_second_source(window: Window, rows: pl.LazyFra
             now = window.clock() if window.clock else window.now
             left = {day for day in left if _is_official(day, now)}
             other = _answered(asked).filter(pl.col("trading_day").is_in(list(left)))
-            other = _corrected(stored.collect(), other, finality.doubted_day(window.now))
+            other = _corrected(stored.collect(), other, finality.unconfirmed_day(window.now))
             known = pl.concat([known, other.select(known.columns)])
     both = stored.join(known.lazy(), on=_DAY, suffix="_second").collect()
     if both.is_empty():
@@ -91,10 +91,10 @@ def candles_are_those_of_krx(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame
 
     Side by side; the whole market, not a sample. Stocks that KIS was not asked for are left out.
     """
-    if window.beside is None:
+    if window.other_lake is None:
         raise NotComparable("no candle of KIS is stored beside it")
     inner = Window(
-        window.beside, DAILY_CANDLES, window.first, window.last, window.now, window.source
+        window.other_lake, DAILY_CANDLES, window.first, window.last, window.now, window.source
     )
     stored = _at_the_close(inner, inner.rows())
     both = stored.join(rows, on=_DAY, suffix="_second").collect()
@@ -106,9 +106,9 @@ def candles_are_those_of_krx(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame
 def _of_krx(window: Window, codes: Sequence[str]) -> pl.DataFrame:
     schema = {"trading_day": pl.Date, "stock_code": pl.String}
     names = [*schema, *_PRICES, "volume"]
-    if window.beside is None:
+    if window.other_lake is None:
         return pl.DataFrame(schema=schema | dict.fromkeys((*_PRICES, "volume"), pl.Int64))
-    rows = window.beside.scan(KRX_DAILY, first=window.first, last=window.last)
+    rows = window.other_lake.scan(KRX_DAILY, first=window.first, last=window.last)
     return rows.filter(pl.col("stock_code").is_in(codes)).select(names).collect()
 
 
@@ -125,17 +125,21 @@ def _answered(asked: Fetched) -> pl.DataFrame:
     return asked.rows
 
 
-def _corrected(stored: pl.DataFrame, other: pl.DataFrame, doubted: date | None) -> pl.DataFrame:
+def _corrected(stored: pl.DataFrame, other: pl.DataFrame, unconfirmed: date | None) -> pl.DataFrame:
     """The rows of KIS's short history without the day whose correction has not come to them.
 
     Whether last night's came to this service when it came to the chart is not known. Where it did
     not, most stocks differ in their close.
     """
-    if doubted is None:
+    if unconfirmed is None:
         return other
-    newest = stored.filter(pl.col("trading_day") == doubted).join(other, on=_DAY, suffix="_second")
+    newest = stored.filter(pl.col("trading_day") == unconfirmed).join(
+        other, on=_DAY, suffix="_second"
+    )
     wrong = newest.filter(pl.col("close") != pl.col("close_second")).height
-    return other.filter(pl.col("trading_day") != doubted) if 2 * wrong > newest.height else other
+    return (
+        other.filter(pl.col("trading_day") != unconfirmed) if 2 * wrong > newest.height else other
+    )
 
 
 def _all_different(both: pl.DataFrame) -> pl.LazyFrame:
