@@ -185,6 +185,7 @@ MAKES = {
     "check": ".venv/bin/basedpyright",
     "advisories": ".venv/bin/python -m kis_assets_tests.advisories",
     "dist": ".venv/bin/python -m hatchling build",
+    "sbom": ".venv/bin/cyclonedx-py requirements",
     "pins": "--generate-hashes",
 }
 """What `make` runs by each name. `.ci/run` runs those that `CHECKED` names for real."""
@@ -220,6 +221,15 @@ OTHERWISE = {
             "dagster dev -w workspace.yaml",
         ),
         "defs/test_own_asset.py runs them as they stand, but for the server",
+    ),
+    **dict.fromkeys(
+        (
+            "chmod 700 deploy/secrets && chmod 444 deploy/secrets/*",
+            "docker compose -f deploy/compose.yaml up -d --build",
+            "docker compose -f deploy/compose.yaml --profile stream up -d",
+            "UI_USERS=users.txt caddy run --config deploy/Caddyfile",
+        ),
+        "deploy/test_started_here.py starts what they start",
     ),
     "kis-assets mcp": "an agent's client starts it, as in agents/test_server.py",
     "duckdb -readonly data/kis/market.duckdb": (
@@ -726,6 +736,7 @@ PHRASES = {
     *("POST /simulator/faults", '{"text": "kis_assets: ... failed: ... (run ...)"}'),
     *("Market(...).daily_candles(..., as_of=...)", "python -P"),
     *("git rev-parse HEAD", "systemd-run -p MemoryMax=4G"),
+    *("caddy hash-password", "dagster-webserver --read-only"),
     "ssh -N -L 3000:127.0.0.1:3000 you@server",
 }
 """Spans of several words that are no commands."""

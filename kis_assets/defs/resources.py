@@ -100,8 +100,7 @@ class KISResource(dg.ConfigurableResource[Any]):
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Tag the run so that others can see whether this process is alive."""
         self._refusal = _begin(context, self._settings, self.source_type)
-        if context.run is not None:
-            json_log.of_run(context.run.run_id)
+        json_log.of_run(context.run.run_id if context.run else "")
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Record the requests of the run, and close the source."""
