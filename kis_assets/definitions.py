@@ -43,6 +43,7 @@ def load() -> dg.Definitions:
     from kis_assets.defs import assets
     from kis_assets.defs.agreement import agreed
     from kis_assets.defs.checks.freshness import freshness_checks
+    from kis_assets.defs.checks.lakehouse import it_equals_the_lake
     from kis_assets.defs.checks.registry import CHECKS
     from kis_assets.defs.jobs import JOBS
     from kis_assets.defs.resources import KISResource, LakeResource, credential
@@ -78,7 +79,7 @@ def load() -> dg.Definitions:
     found = [*dg.map_asset_specs(with_times, found)]
     return dg.Definitions(
         assets=found,
-        asset_checks=[*CHECKS, freshness_checks],
+        asset_checks=[*CHECKS, freshness_checks, it_equals_the_lake],
         jobs=JOBS,
         schedules=schedules(settings),
         sensors=sensors(settings),

@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
@@ -34,16 +34,47 @@ class Finding(NamedTuple):
 
 @app.command()
 @reading_command
-def doctor(answer: Answer) -> None:
+def doctor(
+    answer: Answer,
+    volume: Annotated[
+        Path | None,
+        typer.Option(help="Test only this folder, for a lake that several machines mount."),
+    ] = None,
+    wait: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds to wait for another machine that tests the folder."),
+    ] = 30,
+) -> None:
     """Check settings, clock, disk, ports and Redis, and send the source one request.
+
+    With --volume, check only whether a folder can hold a lake that several machines share. Run it
+    on two of them at the same time.
 
     Ends with status 1 if a check fails; a warning is not a failure.
     """
+    if volume is not None:
+        _examine_volume(answer, volume, wait)
+        return
     settings = settings_of()
     # A request that fails in the end is a line of the output.
     for name in ("dagster", "kis_assets.transport.retry"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     found = list(examine(settings))
+    answer.rows(Finding._fields, found)
+    if any(line.state == "fail" for line in found):
+        raise typer.Exit(1)
+
+
+def _examine_volume(answer: Answer, volume: Path, wait: float) -> None:
+    from kis_assets.lake import volume as volumes
+    from kis_assets.security.ownership import explained
+
+    if not volume.is_dir():
+        raise typer.BadParameter(f"{volume} is no folder", param_hint="--volume")
+    try:
+        found = [Finding(*seen) for seen in volumes.examine(volume, wait)]
+    except OSError as error:
+        found = [Finding("folder", "fail", explained(error, volume))]
     answer.rows(Finding._fields, found)
     if any(line.state == "fail" for line in found):
         raise typer.Exit(1)

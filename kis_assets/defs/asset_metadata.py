@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -52,6 +52,12 @@ def markdown(frame: pl.DataFrame) -> dg.MarkdownMetadataValue:
     rows = ([escaped(cell(value)) for value in row] for row in frame.rows())
     lines = [frame.columns, ends, *rows]
     return dg.MetadataValue.md("\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first of several names in words, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more or "nothing"
 
 
 def escaped(text: str) -> str:

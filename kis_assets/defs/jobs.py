@@ -24,6 +24,7 @@ def _job(name: str, *tables: str) -> Any:
     return dg.define_asset_job(name, selection=dg.AssetSelection.assets(*tables) - _FRESHNESS)
 
 
+lakehouse_publication = _job("lakehouse_publication", "lakehouse")
 freshness = dg.define_asset_job(
     "freshness",
     selection=_FRESHNESS,
@@ -84,6 +85,7 @@ JOBS = [
     freshness,
     candle_repair,
     lake_maintenance,
+    lakehouse_publication,
     market_calendar,
     stock_master_ingestion,
     reference_ingestion,

@@ -19,7 +19,8 @@ from kis_assets.defs.partitions import partitions_of, upstream
 from kis_assets.defs.resources import KISResource
 from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import is_invented
-from kis_assets.lake.delta import Published, PublishError
+from kis_assets.lake.delta import Published
+from kis_assets.lake.delta_table import PublishError
 from kis_assets.lake.lake import Change, Lake, Scope
 from kis_assets.lake.quality import account, record
 from kis_assets.monitoring import costs

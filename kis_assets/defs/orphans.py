@@ -35,9 +35,9 @@ Dagster copies tags to a run that is started again, where they are wrong: hence 
 """
 SOURCE = "kis_assets/source"
 """The tag of a run that names the source of its rows."""
-KEYS_A_RUN = 9
-"""The number of app keys whose rate one run can use: a request takes up to 5 ms of CPU time, and a
-process uses one core."""
+KEYS_A_RUN = 6
+"""The number of app keys whose rate one run can use: a request and its rows take up to 8.4 ms of
+CPU time, and a process uses one core."""
 POOLS = ("kis_live", "kis_history", "krx")
 _LAUNCHED = ".dagster/grpc_info"
 """The tag of a run that Dagster started in a process of its own."""

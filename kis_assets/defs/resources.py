@@ -13,7 +13,7 @@ from pydantic import Field, PrivateAttr
 
 from kis_assets.defs import agreement, leases, orphans
 from kis_assets.errors import KISError
-from kis_assets.exchange import calendar
+from kis_assets.exchange import calendar, venues
 from kis_assets.krx import publication
 from kis_assets.lake import requests
 from kis_assets.lake.lake import Lake, LakeError
@@ -100,8 +100,7 @@ class KISResource(dg.ConfigurableResource[Any]):
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Tag the run so that others can see whether this process is alive."""
         self._refusal = _begin(context, self._settings, self.source_type)
-        if context.run is not None:
-            json_log.of_run(context.run.run_id)
+        json_log.of_run(context.run.run_id if context.run else "")
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Record the requests of the run, and close the source."""
@@ -217,6 +216,15 @@ def open_lake(settings: Settings, may_write: Callable[[], None] | None = None) -
         replay_at=settings.kis_replay_at,
         may_write=may_write,
     )
+
+
+def lakes_beside(own: Lake) -> list[Lake]:
+    """A lake, and that of KRX's own figures beside it, where there is one."""
+    name = venues.krx_beside(own.source)
+    beside = Lake(
+        own.folder.with_name(name), source=name, keep_days=own.keep_days, replay_at=own.replay_at
+    )
+    return [own, beside] if beside.folder != own.folder and beside.folder.is_dir() else [own]
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from kis_assets.defs.jobs import (
     fund_ingestion,
     krx_ingestion,
     lake_maintenance,
+    lakehouse_publication,
     market_calendar,
     market_figure_ingestion,
     minute_candle_ingestion,
@@ -134,6 +135,8 @@ CANDLES_LATE = (time(8, 10), time(8, 40))
 """When candles are fetched again that KIS had not corrected during the night."""
 FRESHNESS_AT = (time(10, 30), time(23, 30))
 """When the freshness of the tables is checked: everything is due by then."""
+BROUGHT_OVER_AT = (time(9, 20), time(23, 0))
+"""When unpublished partitions are published: after the morning's final rows, and the evening's."""
 REPORT_AGAIN = time(8, 50)
 """When the report of the day before is made again, with final candles."""
 REPORT_AFTER = timedelta(minutes=50)
@@ -254,6 +257,8 @@ def plans(settings: Settings) -> list[Plan]:
             Plan("reference_morning", reference_ingestion, at(PUBLISHED), "month"),
         ]
     found.insert(0, Plan("maintenance_morning", lake_maintenance, at(MAINTENANCE_AT)))
+    if settings.kis_lake_url is not None:
+        found.append(Plan("lakehouse_published", lakehouse_publication, at(*BROUGHT_OVER_AT)))
     found.append(Plan("freshness_checked", freshness, at(*FRESHNESS_AT)))
     if settings.krx_api_key.get_secret_value():
         found += [

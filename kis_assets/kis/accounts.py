@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 
 TOKEN_PATH = "/oauth2/tokenP"  # noqa: S105 - an address, not a token
 APPROVAL_PATH = "/oauth2/Approval"
-STATE_RETRY_AFTER = 5.0
-"""Seconds to wait after a failure of the shared state."""
+STATE_RETRY_AFTER, STATE_RETRIES = 5.0, 12
+"""Seconds to wait after a failure of the shared state, and how often: a failover takes some."""
 FIRST_ASIDE, LAST_ASIDE = 60.0, 3600.0
 """Seconds after which a key that was set aside is tried again: at first, and at most."""
 _SENDABLE = re.compile(r"[!-~]{1,4096}")
@@ -208,14 +208,18 @@ class Accounts:
     def wait_for_breaker(self) -> None:
         """Sleep until a breaker lets a probe pass; do not sleep if one is closed.
 
-        If the shared state cannot be used, sleep a little.
+        If the shared state cannot be used, sleep until it can be, for a minute at most.
         """
-        try:
-            wait = min(account.breaker.remaining() for account in self._usable())
-        except ServiceUnavailable as error:
-            log.warning("%s", error)
-            wait = STATE_RETRY_AFTER
-        self._sleep(wait)
+        for retry in range(STATE_RETRIES):
+            try:
+                wait = min(account.breaker.remaining() for account in self._usable())
+            except ServiceUnavailable as error:
+                if not retry:
+                    log.warning("%s", error)
+                self._sleep(STATE_RETRY_AFTER)
+            else:
+                self._sleep(wait)
+                return
 
     def _usable(self) -> list[Account]:
         return [account for account in self.all if account.id not in self._aside]

@@ -61,7 +61,7 @@ def begin(settings: Settings, level: int = logging.WARNING) -> bool:
     for name in DAGSTERS:
         logging.getLogger(name).handlers.clear()
     logging.root.handlers[:] = [_now["handler"]]
-    logging.root.setLevel(level)
+    logging.root.setLevel(min(level, logging.root.level))
     return True
 
 

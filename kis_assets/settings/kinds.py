@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
@@ -80,14 +80,38 @@ def _webhook(secret: SecretStr) -> SecretStr:
 
 
 def _redis(secret: SecretStr) -> SecretStr:
-    example = "redis://:password@host:6379/0"
-    parts = _parts(secret.get_secret_value(), example)
-    has_place = parts.path if parts.scheme == "unix" else parts.hostname
-    if parts.scheme not in ("redis", "rediss", "unix") or not has_place:
+    example, url = "redis://:password@host:6379/0", secret.get_secret_value()
+    if url.partition("://")[0] in ("redis+sentinel", "rediss+sentinel"):
+        example = "redis+sentinel://:password@one:26379,two:26379/service/0"
+        login, at, hosts = urlsplit(url).netloc.rpartition("@")
+        for host in hosts.split(","):
+            if not _parts(f"redis://{login}{at}{host}", example).hostname:
+                raise ValueError(f"must be an address such as {example}")
+        url = url.replace(f"{at}{hosts}", f"{at}{hosts.partition(',')[0]}", 1)
+    parts = _parts(url, example)
+    has_place = parts.hostname
+    if parts.scheme.endswith("+sentinel"):
+        service, _, database = parts.path.strip("/").partition("/")
+        has_place = service and (not database or database.isdecimal())
+    elif parts.scheme == "unix":
+        has_place = parts.path
+    elif parts.scheme not in ("redis", "rediss"):
+        has_place = ""
+    if not has_place:
         raise ValueError(f"must be an address such as {example}")
     if parse_qs(parts.query, keep_blank_values=True).keys() & {"host", "port", "path"}:
         raise ValueError(f"must name its host before the path, such as {example}")
     return secret
+
+
+def passwords(secret: SecretStr) -> list[str]:
+    """The passwords in the address of Redis, as written and as meant."""
+    parts = urlsplit(secret.get_secret_value())
+    options = parse_qs(parts.query)
+    written = [parts.password or ""]
+    for name in ("password", "sentinel_password"):
+        written += options.get(name, [])
+    return [*written, *map(unquote, written)]
 
 
 def _lake(url: str) -> str:

@@ -136,11 +136,11 @@ class Settings(BaseModel):
     def _remember(self) -> Settings:
         """Register the secrets, so that no message or log shows them."""
         secrets = [self.kis_app_key, self.kis_app_secret, self.krx_api_key]
-        secrets += [self.redis_url, self.kis_failure_webhook_url]
+        secrets += [self.kis_failure_webhook_url]
         for secret in filter(None, secrets):
             remember(secret.get_secret_value())
         if self.redis_url is not None:
-            remember(urlsplit(self.redis_url.get_secret_value()).password or "")
+            remember(*kinds.passwords(self.redis_url))  # its hosts are told in errors
         return self
 
     @model_validator(mode="after")

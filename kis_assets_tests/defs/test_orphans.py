@@ -395,7 +395,7 @@ def test_a_limit_that_a_person_set_stays(instance: dg.DagsterInstance) -> None:
     assert limits == {"kis_live": 1, "kis_history": 2, "krx": 1}
 
 
-@pytest.mark.parametrize(("keys", "places"), [(1, 1), (9, 1), (10, 2), (50, 6)])
+@pytest.mark.parametrize(("keys", "places"), [(1, 1), (6, 1), (7, 2), (50, 9)])
 def test_pools_follow_the_keys_that_one_run_cannot_use(
     instance: dg.DagsterInstance, keys: int, places: int
 ) -> None:

@@ -39,9 +39,11 @@ PROJECT = Path(__file__).parents[2]
 class Asking:
     """A process of `kis_assets_tests.support.asking`, waiting for its start."""
 
-    def __init__(self, environment: dict[str, str], *arguments: str) -> None:
+    def __init__(
+        self, environment: dict[str, str], *arguments: str, before: tuple[str, ...] = ()
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "kis_assets_tests.support.asking", *arguments],
+            [*before, sys.executable, "-m", "kis_assets_tests.support.asking", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
