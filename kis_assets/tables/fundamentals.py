@@ -101,7 +101,7 @@ FINANCIAL_STATEMENTS = Table(
     catch_up="statement_ingestion",
     tells_of_now=True,
     on_virtual="lacking",
-    cost=Cost(6.0),
+    cost=Cost(6.0, invented=0.01),
     preview=Preview(
         "stock_code fiscal_month revenue operating_profit net_income",
         largest="revenue",

@@ -24,6 +24,8 @@ class Cost:
     """Requests a stock since there is an after-market, where they are more."""
     in_bundles: bool = False
     """Whether the real server answers for several stocks at once."""
+    invented: float = 0.004
+    """Seconds that the invented market takes for a stock."""
     is_compared: bool = False
     """Whether a check asks a second service for a hundred of the stocks."""
 
