@@ -20,10 +20,8 @@ LONG = 120.0
 """Seconds; a longer run is announced before it begins."""
 LISTED = 2_600
 """Number of common shares of KOSPI and KOSDAQ, for estimates until a stock master is stored."""
-_STARTING, _FEW = 2.0, 0.004
-"""Seconds that a table of the invented market takes, and those for each stock of it."""
-_INVENTED = {"investor_flows": 0.02, "minute_candles": 0.02, "financial_statements": 0.01}
-"""Seconds for each stock of tables with many rows a stock."""
+_STARTING = 2.0
+"""Seconds that a table of the invented market takes, its stocks apart."""
 COMPARED = 100
 """Number of stocks that a check of prices or candles compares with a second service."""
 
@@ -70,8 +68,8 @@ def planned(tables: Sequence[str], day: date, settings: Settings, lake: Lake) ->
     if settings.source_type != "mock":
         return line
     stocks = stocks_of(settings, lake)
-    asked = [it for it in map(TABLES.get, tables) if it and it.cost and it.rows_of == "stocks"]
-    seconds = _STARTING * len(tables) + stocks * sum(_INVENTED.get(it.name, _FEW) for it in asked)
+    costs = [it.cost for it in map(TABLES.get, tables) if it and it.cost and it.rows_of == "stocks"]
+    seconds = _STARTING * len(tables) + stocks * sum(it.invented for it in costs)
     return (
         f"{line} About {duration(seconds)}: this machine invents the market of {stocks:,} stocks."
     )
