@@ -1,25 +1,34 @@
 """The app of Celery's workers, configured by the run launcher that `dagster.yaml` names.
 
-`celery -A kis_assets.execution.worker worker`. So broker, queue and all else are written once.
+Start it with `celery -A kis_assets.execution.worker worker`. Broker and queue are configured once.
 """
 
+import logging
 import os
 import signal
 from typing import Any
 
 import dagster as dg
-from celery.signals import task_prerun  # pyright: ignore[reportMissingImports]
+from celery.signals import setup_logging, task_prerun  # pyright: ignore[reportMissingImports]
 from dagster_celery.launcher import CeleryRunLauncher  # pyright: ignore[reportMissingImports]
 from dagster_celery.tasks import (  # pyright: ignore[reportMissingImports]
     create_execute_job_task,
     create_resume_job_task,
 )
 
+from kis_assets.monitoring import json_log
 from kis_assets.settings import Settings, SettingsError
 
+
+def leave_logging(**_: object) -> None:
+    """Celery sets up no logging of its own where this is connected."""
+
+
 try:
-    Settings.load()
-except SettingsError as error:  # it would take runs, and each of them would fail
+    if json_log.begin(Settings.load()):
+        setup_logging.connect(leave_logging)
+        logging.getLogger("celery").setLevel(logging.INFO)
+except SettingsError as error:  # the worker would accept runs, and each would fail
     raise SystemExit(f"error: {error}") from None
 with dg.DagsterInstance.get() as instance:
     launcher = instance.run_launcher
@@ -28,7 +37,7 @@ if not isinstance(launcher, CeleryRunLauncher):
         f"error: {instance.root_directory}/dagster.yaml has no CeleryRunLauncher; "
         "deploy/dagster-celery.yaml is one that has"
     )
-app = launcher.celery
+app: Any = launcher.celery  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 create_execute_job_task(app)
 create_resume_job_task(app)
 

@@ -122,7 +122,7 @@ class CatalogReader:
             with self._lock:
                 return self._cursor(query)
         except Unfit as error:
-            tell(f"{error}; the rows themselves are read meanwhile")
+            warn_caller(f"{error}; the rows themselves are read meanwhile")
             return None
 
     def _cursor(self, query: str) -> duckdb.DuckDBPyConnection:
@@ -290,7 +290,7 @@ def any_in(folder: Path) -> bool:
         return False
 
 
-def tell(text: str, category: type[Warning] = NotStoredWarning) -> None:
+def warn_caller(text: str, category: type[Warning] = NotStoredWarning) -> None:
     """Warn with the location of the caller of this package, at any depth."""
     depth, frame = 1, inspect.currentframe()
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
@@ -324,7 +324,7 @@ def easiest(needed: set[str]) -> str:
     """Of several tables that serve as well the one that a run makes without being told."""
     from kis_assets.tables import TABLES
 
-    return min(needed, key=lambda name: (not TABLES[name].is_usual, name))
+    return min(needed, key=lambda name: (not TABLES[name].is_default, name))
 
 
 def tables_in(query: str) -> set[str]:

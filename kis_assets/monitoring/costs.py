@@ -44,7 +44,7 @@ def per_stock(table: Table, day: date) -> float:
     return (has_after_market and cost.since_after_market) or cost.per_stock
 
 
-def foretold(tables: Sequence[str], stocks: int, day: date, settings: Settings) -> str:
+def estimate(tables: Sequence[str], stocks: int, day: date, settings: Settings) -> str:
     """A sentence on how long these tables take and why; empty if less than LONG."""
     requests = sum(requests_of(table, stocks, day, settings) for table in tables)
     rate = granted(settings) if requests else 0.0
@@ -59,14 +59,14 @@ def foretold(tables: Sequence[str], stocks: int, day: date, settings: Settings) 
     )
 
 
-def of_the_most_traded(tables: Sequence[str], lake: Lake, day: date, settings: Settings) -> str:
+def most_traded_note(tables: Sequence[str], lake: Lake, day: date, settings: Settings) -> str:
     """A note that only the most traded stocks are fetched by default, and how to fetch all."""
     count = settings.universe.most_traded
     if settings.kis_universe is not None or settings.kis_stock_codes is not None or count is None:
         return ""
     everything = settings.model_copy(update={"kis_universe": settings.universe.groups})
     listed = stocks_of(everything, lake)
-    all_of_them = foretold(tables, listed, day, everything).partition(":")[0]
+    all_of_them = estimate(tables, listed, day, everything).partition(":")[0]
     return (
         f"The virtual server takes one request a second, so this begins with the {count} stocks "
         f"traded most. KIS_UNIVERSE=common has all {listed:,}"
