@@ -84,8 +84,8 @@ def fence(instance: dg.DagsterInstance, run_id: str) -> Callable[[], None] | Non
     def may_write() -> None:
         if _is_over(instance, run_id):
             raise LakeError(
-                "the run was ended because its host gave no sign of life for a while: it stores "
-                "nothing more"
+                "the run was ended while it was at work, because its host gave no sign of life or "
+                "somebody canceled it: it stores nothing more"
             )
 
     return may_write

@@ -49,6 +49,8 @@ _GONE = "its process is gone: it was killed, or the machine went down or was res
 _SILENT = "its host, {}, gives no sign of life: it went down, is cut off, or the process was killed"
 
 _held: dict[Path, FileLock] = {}
+_marked: dict[str, str] = {}
+"""Runs that name this process, with the source they name."""
 
 
 def mark(
@@ -61,6 +63,9 @@ def mark(
 
     With `redis_url` it also holds a lease, and is interrupted if another host ends the run.
     """
+    if run_id in _marked and source in ("", _marked[run_id]):  # each resource of a run does it
+        return
+    _marked[run_id] = source
     if tag := process_tag(instance, run_id, redis_url):
         instance.add_run_tags(run_id, tag | ({SOURCE: source} if source else {}))
         leases.watch(instance, run_id, json.loads(tag[TAG])["lock"])

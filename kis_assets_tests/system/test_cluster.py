@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import redis
 
 pytest.importorskip("dagster_celery", reason="make test-scale installs Celery's part of Dagster")
 pytest.importorskip("dagster_postgres", reason="make test-scale installs PostgreSQL's part")
@@ -26,7 +28,7 @@ pytestmark = pytest.mark.scale
 
 log = logging.getLogger(__name__)
 
-DAY, BEFORE, EARLIER = "2026-03-17", "2026-03-16", "2026-03-13"
+DAY, BEFORE, EARLIER, EARLIEST = "2026-03-17", "2026-03-16", "2026-03-13", "2026-03-12"
 EVENING = {
     "market_calendar": "2026",
     "stock_master_ingestion": DAY,
@@ -76,7 +78,8 @@ def alone(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     environment = cluster.common | cluster.settings | server.settings
     environment |= {"KIS_DATA_DIR": str(folder / "data"), "DAGSTER_HOME": str(folder / "home")}
     del environment["REDIS_URL"]
-    for day, tables in ((DAY, STORED), (BEFORE, ["minute_candles"]), (EARLIER, ["minute_candles"])):
+    of_days = {DAY: STORED} | dict.fromkeys((BEFORE, EARLIER, EARLIEST), ("minute_candles",))
+    for day, tables in of_days.items():
         named = [word for table in tables for word in ("--table", table)]
         command = [sys.executable, "-m", "kis_assets", "run", "--date", day, *named]
         done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
@@ -182,7 +185,7 @@ def test_a_run_that_sigterm_interrupts_is_made_by_another_host(
 ) -> None:
     """One that takes longer than a worker waits for it."""
     cluster.simulator.fail(latency={"seconds": 8.0, "path": "inquire-time-dailychartprice"})
-    run_id, host, _ = in_the_middle(cluster, ui, workers, "2026-03-12", calls=1)
+    run_id, host, _ = in_the_middle(cluster, ui, workers, "2026-03-10", calls=1)
     began = time.monotonic()
     assert host.terminate() == 0
     log.warning("SIGTERM in the middle of a run: it ended after %.0f s", time.monotonic() - began)
@@ -190,6 +193,39 @@ def test_a_run_that_sigterm_interrupts_is_made_by_another_host(
     cluster.simulator.fail(clear=True)
     again = ui.retry_of(run_id)
     assert ui.ended(again) == ["SUCCESS"], ui.said(again)
+
+
+def test_a_process_that_is_killed_beside_a_worker_that_lives_is_noticed(
+    cluster: Cluster, ui: Ui, workers: list[Process]
+) -> None:
+    run_id, _, _ = in_the_middle(cluster, ui, workers, "2026-03-11")
+    os.kill(ui.pid(run_id), signal.SIGKILL)
+    seconds = wait(lambda: ui.run(run_id).is_finished)
+    log.warning("a process was killed: its run failed after %.0f s", seconds)
+    again = ui.retry_of(run_id)
+    assert ui.ended(again) == ["SUCCESS"], ui.said(again)
+    assert seconds < 60
+
+
+def test_a_redis_server_that_comes_back_empty_leaves_one_writer(
+    cluster: Cluster, ui: Ui, workers: list[Process], alone: Lake
+) -> None:
+    """Dagster takes the run for lost with its task; so it is made again, and the first one ends."""
+    cluster.simulator.fail(latency={"seconds": 4.0, "path": "inquire-time-dailychartprice"})
+    run_id, host, _ = in_the_middle(cluster, ui, workers, EARLIEST, calls=1)
+    pid = ui.pid(run_id)
+    with redis.Redis.from_url(cluster.common["REDIS_URL"]) as client:
+        client.flushall()
+    status = ui.ended(run_id)
+    log.warning("Redis came back empty: the run ended as %s", status)
+    cluster.simulator.fail(clear=True)
+    if status != ["SUCCESS"]:
+        again = ui.retry_of(run_id)
+        assert ui.ended(again) == ["SUCCESS"], ui.said(again)
+    wait(lambda: not host.has(pid))
+    lake = together(cluster)
+    assert rows(lake, "minute_candles", EARLIEST).equals(rows(alone, "minute_candles", EARLIEST))
+    assert len(lake.written_at(MINUTE_CANDLES, date.fromisoformat(EARLIEST))) == 1
 
 
 OTHERS: dict[str, tuple[dict[str, str | None], str]] = {
