@@ -109,7 +109,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KIS_REPLAY_AT", EVENING.isoformat())
     monkeypatch.setenv("DATA_SOURCE_TYPE", "mock")
     # What it asks the source takes longer than all the rest.
-    monkeypatch.setattr("kis_assets.cli.doctor._call", lambda _: Finding("call", "ok", ""))
+    monkeypatch.setattr("kis_assets.cli.doctor.call", lambda _: Finding("call", "ok", ""))
     (tmp_path / "home" / "history").mkdir(parents=True)
     return tmp_path / "home"
 
