@@ -70,7 +70,7 @@ def _examine_volume(answer: Answer, volume: Path, wait: float) -> None:
     from kis_assets.security.ownership import explained
 
     if not volume.is_dir():
-        raise typer.BadParameter(f"{volume} is no folder", param_hint="--volume")
+        raise typer.BadParameter(f"{volume} is not a folder", param_hint="--volume")
     try:
         found = [Finding(*seen) for seen in volumes.examine(volume, wait)]
     except OSError as error:
@@ -228,7 +228,7 @@ def _redis(settings: Settings) -> Finding:
     from kis_assets.settings import SettingsError
     from kis_assets.state.redis import Redis
 
-    assert settings.redis_url is not None  # noqa: S101  asked for only then
+    assert settings.redis_url is not None  # noqa: S101  called only if it is set
     try:
         redis = Redis(settings.redis_url)
         redis.read("")
