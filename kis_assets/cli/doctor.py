@@ -61,7 +61,7 @@ def _examine_volume(answer: Answer, volume: Path, wait: float) -> None:
     from kis_assets.security.ownership import explained
 
     if not volume.is_dir():
-        raise typer.BadParameter(f"{volume} is no folder", param_hint="--volume")
+        raise typer.BadParameter(f"{volume} is not a folder", param_hint="--volume")
     try:
         found = [Finding(*seen) for seen in volumes.examine(volume, wait)]
     except OSError as error:

@@ -25,7 +25,7 @@ def redis(settings: Settings) -> Finding:
     from kis_assets.settings import SettingsError
     from kis_assets.state.redis import Redis
 
-    assert settings.redis_url is not None  # noqa: S101  asked for only then
+    assert settings.redis_url is not None  # noqa: S101  called only if it is set
     try:
         service = Redis(settings.redis_url)
         service.read("")

@@ -68,7 +68,7 @@ def planned(tables: Sequence[str], day: date, settings: Settings, lake: Lake) ->
     if settings.source_type != "mock":
         return line
     stocks = stocks_of(settings, lake)
-    costs = [it.cost for it in map(TABLES.get, tables) if it and it.cost and it.rows_of == "stocks"]
+    costs = [it.cost for it in map(TABLES.get, tables) if it and it.cost]
     seconds = _STARTING * len(tables) + stocks * sum(it.invented for it in costs)
     return (
         f"{line} About {duration(seconds)}: this machine invents the market of {stocks:,} stocks."
