@@ -1,4 +1,4 @@
-"""What `ui` starts: Dagster's webserver behind a door, its daemon and its code server."""
+"""The server that `ui` starts: Dagster's webserver behind a guard, its daemon and code server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kis_assets.cli.common import INTERRUPTED, app, no_port, stop
+from kis_assets.cli.common import INTERRUPTED, app, port_error, stop
 from kis_assets.monitoring import json_log
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from kis_assets.settings import Settings
 
 _ENDING = 60
-"""Seconds for the daemon to end by itself."""
+"""Seconds to wait until the daemon ends by itself."""
 _CLOSING = 5
-"""Seconds for open connections of browsers to end by themselves."""
+"""Seconds to wait until open browser connections end by themselves."""
 
 
 @app.command(hidden=True)
@@ -41,7 +41,7 @@ def serve_ui(port: int, allow_host: Annotated[list[str] | None, typer.Argument()
         if serving:
             serving[0].should_exit = True
             return
-        # An exception would show where Dagster was, or be lost there. `ui` ends what was begun.
+        # Dagster would print or swallow an exception. `ui` ends the child processes.
         with making:
             typer.echo("interrupted", err=True)
             os._exit(INTERRUPTED)
@@ -50,7 +50,7 @@ def serve_ui(port: int, allow_host: Annotated[list[str] | None, typer.Argument()
     from kis_assets.execution import runner
     from kis_assets.settings import Settings
 
-    with making:  # Dagster's databases are not left half made
+    with making:  # never leave Dagster's databases half created
         try:
             settings = Settings.load()
             home = runner.home(settings)
@@ -67,9 +67,9 @@ def _serve(
     allowed: Collection[str],
     begin: Callable[[uvicorn.Server], object],
 ) -> bool:
-    """Serve until somebody ends it, or the daemon has ended, which gives False.
+    """Serve until the user ends it (returns True) or the daemon ends (returns False).
 
-    `begin` is given the server when all is there.
+    `begin` gets the server when everything is ready.
     """
     import dagster as dg
     import uvicorn
@@ -87,7 +87,7 @@ def _serve(
     try:
         listener = socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        raise no_port(port, error) from None
+        raise port_error(port, error) from None
     with (
         listener,
         dg.DagsterInstance.from_config(str(home)) as instance,
@@ -125,14 +125,14 @@ def _serve(
 
 @contextmanager
 def _code_server(instance: DagsterInstance) -> Generator[Path]:
-    """The process that loads the definitions, and the file by which the others find it."""
+    """Run the process that loads the definitions; yields the file with which others find it."""
     import yaml
     from dagster._cli.proxy_server_manager import ProxyServerManager
     from dagster._core.workspace.load_target import ModuleTarget
 
     import kis_assets
 
-    # Dagster would take the current folder, and imports from it before anything else.
+    # By default Dagster would import from the current folder first.
     ours = str(Path(kis_assets.__file__).parents[1])
     target = ModuleTarget("kis_assets.definitions", None, ours, None)
     with ProxyServerManager(instance, target, "warning") as servers, TemporaryDirectory() as folder:

@@ -1,8 +1,8 @@
-"""What a run must agree on with whoever asked for it: else a host would store other rows.
+"""Checks that a host runs with the settings of the code location: else it would store other rows.
 
-Dagster keeps with each run its job as the code location had it, with the configuration of its
-resources, whatever asked for the run: a schedule, a sensor, a backfill, the UI, or a retry. So that
-configuration carries the settings, and the host that makes the run compares its own.
+Dagster stores each run with its job as the code location defined it, including the configuration of
+resources. That holds for runs of schedules, sensors, backfills, the UI, and retries. So that
+configuration contains the settings, and the host that makes the run compares them with its own.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from kis_assets.settings import Settings
 _SOURCE, _FOLDER = "source", "KIS_DATA_DIR"
 _UNSET = "unset"
 _MANY = 5
-"""Codes that a sentence names; of more, how many they are and which sum they have."""
+"""The maximum number of codes in a message; more are shown as their number and a hash."""
 
 
 def agreed(settings: Settings, *, make: bool = False) -> dict[str, str]:
-    """What decides which rows a run stores, and where; no secret, and nothing of one host alone.
+    """The settings that decide which rows a run stores and where, without secrets and local values.
 
     Args:
-        settings: of this host.
-        make: give the data folder its name if it has none.
+        settings: the settings of this host.
+        make: create the id of the data folder if it has none.
     """
     groups, most_traded = settings.universe
     universe = (*groups, *([f"top{most_traded}"] if most_traded else ()))
@@ -62,17 +62,17 @@ def _listed(codes: Collection[str]) -> str:
 
 
 def is_made_elsewhere(instance: dg.DagsterInstance) -> bool:
-    """Whether a run may be made on another host than the one that was asked for it.
+    """Whether runs may be made on a different host than the one that requests them.
 
-    The default launcher starts a run beside the definitions, with the same environment.
+    The default launcher starts a run on the host of the definitions, with the same environment.
     """
     return not instance.is_ephemeral and not isinstance(instance.run_launcher, DefaultRunLauncher)
 
 
 def refusal(instance: dg.DagsterInstance, run: dg.DagsterRun, settings: Settings) -> str:
-    """Why this host must not make the run, in one sentence; empty if it may.
+    """The reason why this host must not make the run, in one sentence; empty if it may.
 
-    A run of an earlier version, which carries nothing, may be made anywhere.
+    A run of an earlier version has no settings to compare and may be made anywhere.
     """
     if not is_made_elsewhere(instance) or not (asked := _asked(instance, run)):
         return ""
@@ -83,9 +83,9 @@ def refusal(instance: dg.DagsterInstance, run: dg.DagsterRun, settings: Settings
             "that a run is alive"
         )
     own = agreed(settings)
-    # Without a name, a folder is nobody's.
+    # A data folder without an id never matches.
     other = [it for it in own if it in asked and (own[it] != asked[it] or not own[it])]
-    # Of another source much else is different too, and says nothing.
+    # With another source many settings differ, so only the source is named.
     found = [_told(it, own[it], asked[it], settings) for it in other if it == other[0] == _SOURCE]
     found = found or [_told(it, own[it], asked[it], settings) for it in other]
     return (
@@ -97,7 +97,7 @@ def refusal(instance: dg.DagsterInstance, run: dg.DagsterRun, settings: Settings
 
 
 def _asked(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Mapping[str, str]:
-    """What the resource `kis` of the run's job carries."""
+    """The settings in the configuration of the job's resource `kis`."""
     if run.job_snapshot_id is None:
         return {}
     job = instance.get_job_snapshot(run.job_snapshot_id)

@@ -1,9 +1,9 @@
-"""Signs of life of processes that run assets, for hosts that cannot see each other's processes.
+"""Leases of processes that run assets, for hosts that cannot see each other's processes.
 
-On one machine a lock file tells whether a process lives. Several hosts have Redis: there a process
-holds a lease, which the server drops soon after the process gave its last sign of life. A host may
-have been frozen, or cut off, and come back when its run was ended and asked for again. So a process
-asks before each write whether its run is still at work, and is interrupted where it is not.
+On one machine a lock file shows whether a process is alive. Several hosts use Redis: a process
+renews a lease there, which the server drops soon after the last renewal. A host may be frozen or
+cut off, and come back after its run was ended and requested again. So a process checks before each
+write whether its run is still active, and it is interrupted if the run is not.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from kis_assets.lake.lake import LakeError
 from kis_assets.state.redis import Redis
 
 BEAT = 5.0
-"""Seconds between two signs of life."""
+"""Seconds between two renewals of a lease."""
 LASTS = 15.0
-"""Seconds after the last one until the server drops the lease, by its own clock."""
+"""Seconds after the last renewal until the server drops the lease, by the server's clock."""
 
 _pulses: dict[str, Pulse] = {}
 
 
 class Pulse:
-    """The signs of life of this process, from a thread of their own."""
+    """A thread that renews the lease of this process."""
 
     def __init__(self, redis: Redis, name: str) -> None:
         self._redis, self._name = redis, name
         self.runs: dict[str, dg.DagsterInstance] = {}
-        """Those at work here in the main thread, which alone can be interrupted."""
+        """The active runs of this process's main thread; only that thread can be interrupted."""
 
     def start(self) -> None:
-        """Give them from now on, until the process ends; the first one at once."""
+        """Renew the lease now, and then regularly until the process ends."""
         self.beat()
         threading.Thread(target=self._go_on, name="pulse", daemon=True).start()
 
     def beat(self) -> None:
-        """Give one, and interrupt the process if others have ended a run of it."""
-        with suppress(KISError):  # it goes on; without Redis no request is sent either
+        """Renew the lease once, and interrupt the process if another host ended one of its runs."""
+        with suppress(KISError):  # go on: without Redis no request is sent either
             self._redis.lease(self._name, LASTS)
         for run_id, instance in list(self.runs.items()):
-            with suppress(Exception):  # the storage does not answer: nothing is known
+            with suppress(Exception):  # the storage does not answer, so the state is unknown
                 if _is_over(instance, run_id) and run_id in self.runs:
                     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
@@ -58,44 +58,44 @@ class Pulse:
 
 
 def hold(redis_url: SecretStr, name: str) -> None:
-    """Hold a lease of that name as long as this process lives."""
+    """Hold a lease of this name as long as this process lives."""
     if name not in _pulses:
         _pulses[name] = Pulse(Redis(redis_url), name)
         _pulses[name].start()
 
 
 def watch(instance: dg.DagsterInstance, run_id: str, name: str) -> None:
-    """Interrupt this process when others end the run, from now until `unwatch`."""
+    """Interrupt this process if another host ends the run, from now until `unwatch`."""
     if name in _pulses and threading.current_thread() is threading.main_thread():
         _pulses[name].runs[run_id] = instance
 
 
 def unwatch(run_id: str) -> None:
-    """The run comes to its end by itself."""
+    """Stop watching a run that ends normally."""
     for pulse in _pulses.values():
         pulse.runs.pop(run_id, None)
 
 
 def fence(instance: dg.DagsterInstance, run_id: str) -> Callable[[], None] | None:
-    """What to ask before a write of the run; None where no other host can end it."""
+    """A check to call before each write of the run; None if no other host can end it."""
     if not _pulses:
         return None
 
     def may_write() -> None:
         if _is_over(instance, run_id):
             raise LakeError(
-                "the run was ended because its host gave no sign of life for a while: it stores "
-                "nothing more"
+                "the run was ended while it was at work, because its host gave no sign of life or "
+                "somebody canceled it: it stores nothing more"
             )
 
     return may_write
 
 
 def lost(redis_url: SecretStr, names: Collection[str], sleep: Callable[[float], None]) -> set[str]:
-    """The leases that nobody holds; none while the server does not answer.
+    """The leases that no process holds; empty while the server does not answer.
 
-    Where one seems lost, its process is given the time for two more signs of life: the server may
-    have come back empty.
+    A process whose lease seems lost gets the time for two more renewals, because the server may
+    have lost its data in a restart.
     """
     redis = Redis(redis_url)
     try:

@@ -1,10 +1,11 @@
-"""Runs whose process is gone: how that is told, and how they end.
+"""Finds runs whose process is gone, and ends them.
 
-Dagster asks the run launcher whether a run is alive, and its default launcher cannot say: a run
-that was killed with its machine stays started and keeps its pool's only place. So each process that
-runs assets holds a lock file as long as it lives, and its runs name it in a tag. The system gives
-the lock up with the process, whatever ended it; process ids come again after a restart. Where hosts
-share a Redis server, the process holds a lease there too, which other hosts can see (`leases.py`).
+Dagster asks the run launcher whether a run is alive, but its default launcher cannot say. A run
+that was killed with its machine stays started and keeps the only slot of its pool. Therefore each
+process that runs assets holds a lock file as long as it lives, and its runs name that file in a
+tag. The system releases the lock when the process ends, for any reason. Process ids are not enough:
+they are reused after a restart. If hosts share a Redis server, the process also holds a lease
+there, which other hosts can see (`leases.py`).
 """
 
 from __future__ import annotations
@@ -28,23 +29,28 @@ from kis_assets.defs import leases
 from kis_assets.defs.agreement import is_made_elsewhere
 
 TAG = "kis_assets/process"
-"""On a run or a typed backfill: host, start of its system, lock that its process holds, and itself.
+"""The tag of a run or a typed backfill: host, boot id, lock file of its process, and its own id.
 
-Dagster copies tags to a run that is started again, where they are not true.
+Dagster copies tags to a run that is started again, where they are wrong: hence the id.
 """
 SOURCE = "kis_assets/source"
-"""On a run: where its rows are from."""
+"""The tag of a run that names the source of its rows."""
+KEYS_A_RUN = 6
+"""The number of app keys whose rate one run can use: a request and its rows take up to 8.4 ms of
+CPU time, and a process uses one core."""
 POOLS = ("kis_live", "kis_history", "krx")
 _LAUNCHED = ".dagster/grpc_info"
-"""On a run that Dagster started in a process of its own."""
+"""The tag of a run that Dagster started in a process of its own."""
 PATIENCE = 45.0
-"""Seconds that a run's process has until it holds its lock; a busy machine needs ten."""
+"""Seconds until a run's process must hold its lock; a busy machine needs ten."""
 _KEPT = 86400.0
-"""Seconds that a lock file nobody holds is left there."""
+"""Seconds after which a lock file that no process holds is deleted."""
 _GONE = "its process is gone: it was killed, or the machine went down or was restarted"
 _SILENT = "its host, {}, gives no sign of life: it went down, is cut off, or the process was killed"
 
 _held: dict[Path, FileLock] = {}
+_marked: dict[str, str] = {}
+"""Runs that name this process, with the source they name."""
 
 
 def mark(
@@ -53,10 +59,13 @@ def mark(
     source: str = "",
     redis_url: SecretStr | None = None,
 ) -> None:
-    """Hold this process's lock from now on, and have the run name it, and its source if given.
+    """Hold this process's lock from now on, and tag the run with it, and its source if given.
 
-    With `redis_url` it holds a lease too, and is interrupted when others end the run.
+    With `redis_url` it also holds a lease, and is interrupted if another host ends the run.
     """
+    if run_id in _marked and source in ("", _marked[run_id]):  # each resource of a run does it
+        return
+    _marked[run_id] = source
     if tag := process_tag(instance, run_id, redis_url):
         instance.add_run_tags(run_id, tag | ({SOURCE: source} if source else {}))
         leases.watch(instance, run_id, json.loads(tag[TAG])["lock"])
@@ -65,8 +74,8 @@ def mark(
 def process_tag(
     instance: dg.DagsterInstance, of: str, redis_url: SecretStr | None = None
 ) -> dict[str, str]:
-    """Hold this process's lock from now on; the tag that names it on a run or a backfill."""
-    if instance.is_ephemeral:  # nobody else knows of the run
+    """Hold this process's lock from now on; returns the tag that names it for a run or backfill."""
+    if instance.is_ephemeral:  # no other process knows this run
         return {}
     folder = _folder(instance)
     if folder not in _held:
@@ -89,20 +98,20 @@ def end(
     redis_url: SecretStr | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[dg.DagsterRun]:
-    """End all runs whose process is gone as failed, or as canceled where that was asked for.
+    """End all runs whose process is gone: as failed, or as canceled if that was requested.
 
-    A run on another host is left alone, unless it holds a lease.
+    Runs on other hosts are left alone, unless they hold a lease.
 
     Args:
         instance: Dagster's.
         location: the code location whose runs are started on this host.
-        loaded_at: when it was loaded, in seconds since 1970. What was launched before was launched
-            by a server that is gone.
-        redis_url: where leases are held.
+        loaded_at: when it was loaded, in seconds since 1970. Earlier runs were launched by a
+            server that is gone.
+        redis_url: the Redis server that holds the leases.
         sleep: waits for signs of life.
 
     Returns:
-        The runs that were ended.
+        The ended runs.
     """
     at_work = [dg.DagsterRunStatus[it] for it in ("STARTING", "STARTED", "CANCELING")]
     ended: list[dg.DagsterRun] = []
@@ -111,7 +120,7 @@ def end(
     for run in runs:
         if not (why := _why_gone(instance, run, location, loaded_at, lost)):
             continue
-        # Its last word may have come just before its process ended.
+        # Its final event may have arrived just before its process ended.
         latest = instance.get_run_by_id(run.run_id)
         if latest is None or latest.is_finished:
             continue
@@ -131,7 +140,7 @@ def end_backfills(
     redis_url: SecretStr | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[str]:
-    """End all typed backfills whose process is gone as failed; their ids. See `end`."""
+    """End all typed backfills whose process is gone as failed; returns their ids. See `end`."""
     ended: list[str] = []
     at_work = instance.get_backfills(BulkActionsFilter(statuses=[BulkActionStatus.COMPLETED]))
     tags = {it.backfill_id: json.loads(it.tags.get(TAG, "{}")) for it in at_work}
@@ -140,7 +149,7 @@ def end_backfills(
     for found in at_work:
         if not (why := _why_dead(instance, tags.get(found.backfill_id, {}), lost)):
             continue
-        # Its last word may have come just before its process ended.
+        # Its final update may have arrived just before its process ended.
         latest = instance.get_backfill(found.backfill_id)
         if latest is None or latest.status != BulkActionStatus.COMPLETED:
             continue
@@ -151,7 +160,7 @@ def end_backfills(
 
 
 def _own(tags: Mapping[str, str], of: str) -> dict[str, str]:
-    """What a run says of its process; nothing where it copied the words of another run."""
+    """The process tag of a run; empty if the tag was copied from another run."""
     tag = json.loads(tags.get(TAG, "{}"))
     return tag if tag.get("run", of) == of else {}
 
@@ -162,21 +171,21 @@ def _lost(
     redis_url: SecretStr | None,
     sleep: Callable[[float], None],
 ) -> set[str]:
-    """The leases of processes out of sight that give no sign of life."""
+    """The leases of processes on other hosts that give no sign of life."""
     names = {tag["lock"] for tag in tags if "lease" in tag and not _sees(instance, tag)}
     return leases.lost(redis_url, names, sleep) if names and redis_url else set()
 
 
 def _sees(instance: dg.DagsterInstance, tag: dict[str, str]) -> bool:
-    """Whether the lock of a process can be judged from here."""
-    # Containers of one machine have names of their own, and its locks in common.
+    """Whether this host can check the lock of a process."""
+    # Containers of one machine have different host names but share its locks.
     if tag["host"] != socket.gethostname() and (not tag["boot"] or tag["boot"] != _boot()):
         return False
     return (_folder(instance) / tag["lock"]).exists()
 
 
 def _why_dead(instance: dg.DagsterInstance, tag: dict[str, str], lost: Collection[str]) -> str:
-    """Why a process is taken for dead; empty if it is not."""
+    """The reason why a process counts as dead; empty if it does not."""
     if tag and _sees(instance, tag):
         return "" if _is_held(_folder(instance) / tag["lock"]) else _GONE
     return _SILENT.format(tag["host"]) if tag and tag["lock"] in lost else ""
@@ -189,17 +198,17 @@ def _why_gone(
     loaded_at: float,
     lost: Collection[str],
 ) -> str:
-    """Why the process of a run is taken for gone; empty if it is not."""
+    """The reason why the process of a run counts as gone; empty if it does not."""
     if tag := _own(run.tags, run.run_id):
         return _why_dead(instance, tag, lost)
     if location is not None and _location(run) != location:
         return ""
     if run.status == dg.DagsterRunStatus.STARTING:
-        if is_made_elsewhere(instance):  # it waits for a worker, whatever was restarted here
+        if is_made_elsewhere(instance):  # it waits for a worker, so restarts here do not matter
             return ""
         launched_at = instance.get_run_stats(run.run_id).launch_time or time.time()
         return _GONE if launched_at < min(loaded_at, time.time() - PATIENCE) else ""
-    # One that uses no resource of ours, or is of an earlier version: all there is is a number.
+    # A run without our resources, or of an earlier version, has only a process id.
     pid = _pid(instance, run) if _LAUNCHED in run.tags else None
     return _GONE if pid is not None and not _exists(pid) else ""
 
@@ -209,7 +218,7 @@ def _folder(instance: dg.DagsterInstance) -> Path:
 
 
 def _boot() -> str:
-    """What Linux calls this start of the system; elsewhere nothing."""
+    """Linux's id of this boot of the system; empty on other systems."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -220,7 +229,7 @@ def _is_held(path: Path) -> bool:
     try:
         with FileLock(path, timeout=0, thread_local=False):
             return False
-    except (Timeout, OSError):  # another user's, or no file: nobody here can judge of it
+    except (Timeout, OSError):  # another user's file, or none: assume it is held
         return True
 
 
@@ -230,7 +239,7 @@ def _location(run: dg.DagsterRun) -> str | None:
 
 
 def _pid(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
-    """The process that Dagster wrote down for a run."""
+    """The process id that Dagster recorded for a run."""
     events = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
     for event in events:
         data: Any = event.dagster_event and event.dagster_event.event_specific_data
@@ -256,17 +265,21 @@ def _sweep(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def limit_pools(instance: dg.DagsterInstance) -> None:
-    """Give the pools their limit before their first use.
+def limit_pools(instance: dg.DagsterInstance, keys: int = 1) -> None:
+    """Create the pools with their limits before first use; above 1 if there are many `keys`.
 
-    Dagster makes a pool when a run that needs it waits, and lets go whatever waits with it.
+    Otherwise Dagster creates a pool while runs wait for it, and then starts all of them at once. A
+    limit that a user set stays.
     """
     storage = instance.event_log_storage
     if not storage.supports_global_concurrency_limits:
         return
     if instance.global_op_concurrency_default_limit is None:
         return
-    known = {pool.name for pool in storage.get_pool_limits()}
+    known = {pool.name: pool for pool in storage.get_pool_limits()}
     for pool in POOLS:
         if pool not in known:
             storage.initialize_concurrency_limit_to_default(pool)
+        places = -(-keys // KEYS_A_RUN) if pool.startswith("kis_") else 1
+        if places > 1 and (pool not in known or known[pool].from_default):
+            storage.set_concurrency_slots(pool, places)

@@ -1,4 +1,4 @@
-"""Thin Dagster shells around the source and the lake. What they do stands in their own modules."""
+"""Thin Dagster resources around the source and the lake, which have modules of their own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import Field, PrivateAttr
 
 from kis_assets.defs import agreement, leases, orphans
 from kis_assets.errors import KISError
-from kis_assets.exchange import calendar
+from kis_assets.exchange import calendar, venues
 from kis_assets.krx import publication
 from kis_assets.lake import requests
 from kis_assets.lake.lake import Lake, LakeError
@@ -30,16 +30,16 @@ _SECRET: Any = {"dagster__is_secret": True}
 class KISResource(dg.ConfigurableResource[Any]):
     """Access to market data: one token, one rate limiter and one breaker for all runs.
 
-    What is left empty comes from the environment and `.env`; see `kis_assets.settings`. The source
-    is opened at first use and closed with the run.
+    Empty fields are taken from the environment and `.env`; see `kis_assets.settings`. The source is
+    opened at first use and closed with the run.
     """
 
     app_key: str = Field(default="", repr=False, json_schema_extra=_SECRET)
     app_secret: str = Field(default="", repr=False, json_schema_extra=_SECRET)
     krx_api_key: str = Field(default="", repr=False, json_schema_extra=_SECRET)
-    source_type: str = Field(default="", description="kis, krx or mock; empty: DATA_SOURCE_TYPE")
+    source_type: str = Field(default="", description="kis, krx or mock; default: DATA_SOURCE_TYPE")
     agreed: dict[str, str] = Field(
-        default_factory=dict, description="what the host of a run must agree on"
+        default_factory=dict, description="settings on which the host of a run must agree"
     )
 
     _settings: Settings | None = PrivateAttr(default=None)
@@ -49,7 +49,7 @@ class KISResource(dg.ConfigurableResource[Any]):
 
     @classmethod
     def of(cls, settings: Settings, listener: Progress | None = None) -> KISResource:
-        """One with these settings, which reads none."""
+        """A resource with these settings; it reads no environment."""
         made = cls()
         made._settings, made._listener = settings, listener
         return made
@@ -71,12 +71,12 @@ class KISResource(dg.ConfigurableResource[Any]):
 
     @property
     def listener(self) -> Progress | None:
-        """Who else wants to know how far a fetch is: the progress bar of a command."""
+        """The progress bar of a command, which also gets the progress of fetches."""
         return self._listener
 
     @property
     def source(self) -> DataSource:
-        """The source in use, with its cache."""
+        """The source in use, for cached records."""
         if self._source is None:
             with plain_failures():
                 self._source = create_data_source(settings=self.settings)
@@ -84,26 +84,26 @@ class KISResource(dg.ConfigurableResource[Any]):
 
     @property
     def tables(self) -> TableSource:
-        """The source in use, for rows of whole tables: no cache gives them."""
+        """The source in use, for rows of tables, which never come from the cache."""
         return self.source.tables
 
     def now(self) -> datetime:
-        """The moment to take for now, in Seoul."""
+        """The current time in Seoul, or the replayed one."""
         return self.settings.now()
 
     def newest_day(self) -> date:
-        """The newest trading day that the source tells of: KRX publishes one the next morning."""
+        """The newest trading day that the source has. KRX publishes a day on the next morning."""
         if self.settings.source_type == "krx":
             return publication.newest(self.now())
         return calendar.latest_session(self.now()).day
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Let others see for how long this process lives."""
+        """Tag the run so that others can see whether this process is alive."""
         self._refusal = _begin(context, self._settings, self.source_type)
         json_log.of_run(context.run.run_id if context.run else "")
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Store what was asked of the source, and close it."""
+        """Record the requests of the run, and close the source."""
         json_log.of_run("")
         if self._source is not None:
             run_id = context.run.run_id if context.run else ""
@@ -119,9 +119,9 @@ class KISResource(dg.ConfigurableResource[Any]):
 
 
 class LakeResource(dg.ConfigurableResource[Any]):
-    """The rows on disk: `data/<source>`, of the source in use."""
+    """The lake: the rows in `data/<source>` of the source in use."""
 
-    source_type: str = Field(default="", description="kis, krx or mock; empty: as the source")
+    source_type: str = Field(default="", description="kis, krx or mock; default: DATA_SOURCE_TYPE")
 
     _settings: Settings | None = PrivateAttr(default=None)
     _refusal: str = PrivateAttr(default="")
@@ -129,7 +129,7 @@ class LakeResource(dg.ConfigurableResource[Any]):
 
     @classmethod
     def of(cls, settings: Settings) -> LakeResource:
-        """One with these settings, which reads none."""
+        """A resource with these settings; it reads no environment."""
         made = cls()
         made._settings = settings
         return made
@@ -159,7 +159,7 @@ def resources_of(
 ) -> dict[str, dg.ResourceDefinition]:
     """`kis` and `lake` for runs in this process, with its settings and its progress bar.
 
-    A progress bar is no configuration, and of that alone Dagster makes the resources of a run.
+    Dagster creates a run's resources from configuration only, which cannot contain a progress bar.
     """
 
     @dg.resource
@@ -176,20 +176,20 @@ def resources_of(
 
 
 def _begin(context: dg.InitResourceContext, given: Settings | None, source_type: str) -> str:
-    """Have the run name this process; why it must not be made on this host, if so.
+    """Tag the run with this process; returns the reason if this host must not make the run.
 
-    That is a step's to say, which says it in one sentence.
+    The step reports that reason, in one sentence.
     """
     if context.run is None or context.instance is None:
         return ""
     settings, refusal = given, ""
     try:
         settings = given or Settings.load()
-        # What is typed here was not asked for elsewhere.
+        # A typed run was not requested by another host.
         refusal = "" if given else agreement.refusal(context.instance, context.run, settings)
     except SettingsError as error:
         refusal = str(error) if agreement.is_made_elsewhere(context.instance) else ""
-    # KRX beside another source says nothing of where the rows are from.
+    # A run may use KRX in addition to its source, so only the main resource names the source.
     source = settings.source_name if settings and not source_type else ""
     redis_url = settings.redis_url if settings else None
     orphans.mark(context.instance, context.run.run_id, source, redis_url)
@@ -202,7 +202,7 @@ def _end(context: dg.InitResourceContext) -> None:
 
 
 def _settings_of(source_type: str, **given: object) -> Settings:
-    """The settings with that source; KIS's venues are no matter of KRX."""
+    """The settings with this source; KRX does not use KIS's venues."""
     venue = "krx" if source_type == "krx" else None
     return Settings.load(data_source_type=source_type or None, kis_venue=venue, **given)
 
@@ -218,12 +218,20 @@ def open_lake(settings: Settings, may_write: Callable[[], None] | None = None) -
     )
 
 
+def lakes_beside(own: Lake) -> list[Lake]:
+    """A lake, and that of KRX's own figures beside it, where there is one."""
+    name = venues.krx_beside(own.source)
+    beside = Lake(
+        own.folder.with_name(name), source=name, keep_days=own.keep_days, replay_at=own.replay_at
+    )
+    return [own, beside] if beside.folder != own.folder and beside.folder.is_dir() else [own]
+
+
 @contextmanager
 def plain_failures() -> Generator[None]:
-    """Turn what people can act on into a Dagster failure of one sentence, without its trace.
+    """Turn expected errors into a Dagster failure of one sentence, without a traceback.
 
-    The trace would show where in this project it was noticed, which helps nobody, and what was
-    being sent.
+    A traceback would show code of this project, which does not help, and possibly the request.
     """
     try:
         yield
@@ -234,5 +242,5 @@ def plain_failures() -> Generator[None]:
 
 
 def credential(name: str) -> Any:
-    """The variable by its name only, where it is set, so that the UI never holds its value."""
+    """A reference to the variable if it is set, so that the UI never contains its value."""
     return dg.EnvVar(name) if os.environ.get(name) else ""

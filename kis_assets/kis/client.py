@@ -42,7 +42,7 @@ from kis_assets.transport.stats import Tally
 T = TypeVar("T")
 
 MASTER_PATH = "/common/master/"
-FREE = 10
+MAX_PACE_REFUSALS = 10
 """How often a request is repeated if its rate was refused while others were accepted."""
 
 
@@ -204,31 +204,50 @@ class Client:
         refusals, live = 0, self.live or request.endpoint.live
         while True:
             account = self.accounts.choose(live)
+            is_aside, waits = self.accounts.is_aside(account), self.accounts.is_alone(account)
             try:
-                return self._attempt_with(account, request)
+                result = self._attempt_with(account, request, waits)
             except _PaceRefused as refusal:
                 refusals += 1
-                if refusals > FREE:
+                refusal.error.key_id = account.id
+                if refusals > MAX_PACE_REFUSALS:
                     raise refusal.error from None
-                self.tally.retried(request.endpoint.name, type(refusal.error).__name__)
-            except AuthenticationFailed as error:
-                if not self.accounts.stops(account, error):
+                kind = type(refusal.error).__name__
+                self.tally.retried(request.endpoint.name, kind, account.id)
+            except (AuthenticationFailed, RateLimited) as error:
+                is_refused = isinstance(error, AuthenticationFailed)
+                if not is_refused and error.endpoint != "tokenP":
                     raise
+                # A key that is alone by now is waited for in the next turn.
+                if not self.accounts.set_aside(account, error) and (is_refused or waits):
+                    raise
+            else:
+                if is_aside:
+                    self.accounts.take_back(account)
+                return result
 
-    def _attempt_with(self, account: Account, request: Request[T]) -> T:
+    def _attempt_with(self, account: Account, request: Request[T], waits: bool) -> T:
         try:
-            token = account.tokens.get()
+            token = account.tokens.get(waits=waits)
             remember(token)
             try:
                 result = self._exchange(account, token, request)
-            except _TokenRefused:
-                token = account.tokens.replace(token)
+            except _TokenRefused as dead:
+                try:
+                    token = account.tokens.replace(token, waits=waits)
+                except RateLimited as later:
+                    raise RateLimited(
+                        f"{dead.error.message.rstrip('.')}; {later.message}",
+                        msg_cd=later.msg_cd or dead.error.msg_cd,
+                        endpoint="tokenP",
+                    ) from None
                 remember(token)
                 try:
                     result = self._exchange(account, token, request)
                 except _TokenRefused as refused:
                     raise refused.error from None
         except KISError as error:
+            error.key_id = account.id
             if error.is_outage:
                 account.breaker.failure()
             elif isinstance(error, RateLimited | AuthenticationFailed):
@@ -286,7 +305,7 @@ class Client:
             outcome = AuthenticationFailed.__name__
             raise
         finally:
-            self.tally.add(endpoint.name, outcome, took)
+            self.tally.add(endpoint.name, outcome, took, account.id)
             if self._traces is not None:
                 times = (began, departed, self._clock())
                 self._traces.add(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from kis_assets.exchange import calendar, days
 from kis_assets.exchange.days import When
@@ -16,6 +17,21 @@ if TYPE_CHECKING:
 At = datetime | None
 Query = tuple[str, tuple[object, ...]]
 Rows = tuple[list[str], list[tuple[Any, ...]]]
+"""The names of columns, as `Column` where their types are known, and the rows."""
+
+
+class Column(str):
+    """The name of a column that knows its type: files keep it, also where every cell is null."""
+
+    kind: str
+    """A type of DuckDB, such as BIGINT."""
+
+    def __new__(cls, name: str, kind: str) -> Self:
+        """Make the name of a column of this type."""
+        made = super().__new__(cls, name)
+        made.kind = kind
+        return made
+
 
 _MINUTES = {1: "minute_candles", 5: "candles_5m", 30: "candles_30m"}
 MADE_OF: dict[str, tuple[str, str]] = {
@@ -91,40 +107,6 @@ def rows_of(
         named = (name.replace('"', '""') for name in dict.fromkeys((subject, *columns)))
         chosen = ", ".join(f'"{name}"' for name in named)
     return f"SELECT {chosen} FROM {view} {where}ORDER BY {subject}, {clock}"  # noqa: S608
-
-
-def remedy(name: str, absent: list[tuple[str, str]]) -> str:
-    """How to fetch missing rows of a table: for these spans, or any."""
-    from kis_assets.tables import TABLES
-
-    table = TABLES[name]
-    if table.live == "stream":
-        return "what was not recorded is gone; run: kis-assets stream --store"
-    if table.live and absent:
-        # Nobody quotes while it is closed, and prices are there all evening.
-        are_books = "ask_price_1" in table.schema
-        when = "while the market is open" if are_books else "the latest session's"
-        return f"captures cannot be had later; {when}: run: kis-assets run --table {name}"
-    if not absent:
-        # A run on the virtual server leaves out what is published on the next morning.
-        # The list of stocks alone is there in seconds, and names need no more.
-        is_made = table.is_usual and table.final != "published" and table.live != "files"
-        return "run: kis-assets run" + ("" if is_made else f" --table {name}")
-    if not table.has_past:
-        return f"of past days it cannot be had; today's: run: kis-assets run --table {name}"
-    first, last = absent[0]
-    return f"run: kis-assets backfill {name} {first} {last}"
-
-
-def remedies(names: Iterable[str]) -> str:
-    """What fetches several tables, or the first of them that needs another command."""
-    from kis_assets.tables import TABLES
-
-    known = [name for name in sorted(names) if name in TABLES]
-    found = list(dict.fromkeys(remedy(name, []) for name in known))
-    if len(found) > 1 and all(how.startswith("run: kis-assets run") for how in found):
-        return "run: kis-assets run" + "".join(f" --table {name}" for name in known)
-    return max(found, key=len, default="run: kis-assets run")
 
 
 def minutes_of(every: int) -> str:
@@ -232,14 +214,21 @@ def screening(condition: str, columns: str, order_by: str, limit: int | None) ->
 def as_frame(
     connection: duckdb.DuckDBPyConnection, query: str, params: list[object]
 ) -> pl.DataFrame:
-    """The answer of a query as a frame, instants in UTC."""
+    """The answer of a query as a frame, instants in UTC; sums are integers where they fit."""
     _refuse_several(query)
     connection.execute("SET TimeZone = 'UTC'")
     # None if there are only blanks and comments, contrary to its types.
     relation = cast("duckdb.DuckDBPyRelation | None", connection.sql(query, params=params))
     if relation is None:
         raise ValueError("the query is empty")
-    return relation.pl()
+    import polars as pl
+
+    frame = relation.pl()
+    for name, kind in zip(frame.columns, relation.types, strict=True):
+        if kind == "HUGEINT":
+            with suppress(pl.exceptions.InvalidOperationError):  # more than 64 bits
+                frame = frame.with_columns(pl.col(name).cast(pl.Int64))
+    return frame
 
 
 def as_rows(connection: duckdb.DuckDBPyConnection, query: str, params: list[object]) -> Rows:
@@ -247,7 +236,20 @@ def as_rows(connection: duckdb.DuckDBPyConnection, query: str, params: list[obje
     _refuse_several(query)
     connection.execute("SET TimeZone = 'Asia/Seoul'")
     connection.execute(query, params)
-    return [column[0] for column in connection.description or ()], connection.fetchall()
+    return _columns(connection), connection.fetchall()
+
+
+def rows_of_frame(frame: pl.DataFrame) -> Rows:
+    """A frame as `as_rows` gives the answer of a query."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.register("frame", frame)
+        return as_rows(connection, "FROM frame", [])
+
+
+def _columns(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    return [Column(name, str(kind)) for name, kind, *_ in connection.description or ()]
 
 
 def as_answers(connection: duckdb.DuckDBPyConnection, query: str, _: list[object]) -> list[Rows]:
@@ -259,8 +261,7 @@ def as_answers(connection: duckdb.DuckDBPyConnection, query: str, _: list[object
     for statement in duckdb.extract_statements(query):
         connection.execute(statement)
         if _has_answer(statement):
-            columns = [column[0] for column in connection.description or ()]
-            found.append((columns, connection.fetchall()))
+            found.append((_columns(connection), connection.fetchall()))
     return found
 
 

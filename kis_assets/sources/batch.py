@@ -33,7 +33,7 @@ class BatchStats(TypedDict):
 
 
 class BatchResult(TypedDict, Generic[T]):
-    """The result of a batch: records by code, errors by code, and figures."""
+    """Records by code as they were asked for, errors by code, and figures."""
 
     success: dict[str, T]
     failed: dict[str, KISError]
@@ -119,7 +119,7 @@ class Batch(Generic[T]):
         """The result of the batch."""
         seconds = time.monotonic() - self._started
         return {
-            "success": self._success,
+            "success": {it: self._success[it] for it in self.codes if it in self._success},
             "failed": self._failed,
             "stats": {
                 "succeeded": len(self._success),

@@ -46,6 +46,28 @@ def test_every_command_that_reads_takes_the_same_options(name: str) -> None:
     assert {"--json", "--csv", "--to", "--columns"} <= options
 
 
+def test_kis_assets_alone_takes_them_too(stored: Path, tmp_path: Path) -> None:
+    said = Said("--json")
+    assert said.status == 0
+    assert said.err.count("MOCK DATA") == 1
+    known = {row["table"]: row for row in said.json}
+    assert known["daily_candles"] == {
+        "table": "daily_candles",
+        "newest": "2026-03-17",
+        "rows": 244,
+        "source": "mock",
+    }
+    assert "options must follow the command: kis-assets find" in Said("--json", "find", "x").error
+    assert Said("--csv", "--columns", "table").csv[0].keys() == {"table"}
+
+
+def test_before_the_first_run_nothing_is_stored_for_a_machine_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KIS_DATA_DIR", str(tmp_path))
+    assert Said("--json").json == []
+
+
 @READING
 def test_an_answer_can_be_a_file(asked: DataSource, tmp_path: Path, words: tuple[str, ...]) -> None:
     expected = Said(*words, "--csv").csv
@@ -107,6 +129,58 @@ def test_a_parquet_file_keeps_the_types(stored: Path, tmp_path: Path) -> None:
     assert schema["fetched_at"] == pl.Datetime("us", "Asia/Seoul")
 
 
+NULLS = """SELECT DATE '2026-03-17' AS day, NULL::DATE AS no_day, NULL::BIGINT AS no_number,
+    NULL::DOUBLE AS no_rate, NULL::VARCHAR AS no_name, NULL::BOOLEAN AS no_flag,
+    NULL::TIMESTAMPTZ AS no_instant, sum(1) AS total, NULL AS nothing, 1.5 AS decimal,
+    [1, 2] AS list, INTERVAL 1 DAY AS span, uuid() AS id"""
+
+
+@pytest.mark.parametrize("rows", ["", " HAVING false"], ids=["null", "none"])
+def test_a_column_without_a_value_keeps_its_type(stored: Path, tmp_path: Path, rows: str) -> None:
+    path = tmp_path / "nulls.parquet"
+    assert Said("sql", NULLS + rows, "--to", str(path)).status == 0
+    assert list(pl.read_parquet(path).schema.items())[:9] == [
+        *(("day", pl.Date()), ("no_day", pl.Date()), ("no_number", pl.Int64())),
+        *(("no_rate", pl.Float64()), ("no_name", pl.String()), ("no_flag", pl.Boolean())),
+        *(("no_instant", pl.Datetime("us", "Asia/Seoul")), ("total", pl.Int64())),
+        ("nothing", pl.Int32()),
+    ]
+
+
+@READING
+def test_no_file_has_a_column_without_a_type_or_an_instant_as_text(
+    asked: DataSource, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    path = tmp_path / "answer.parquet"
+    assert Said(*words, "--to", str(path)).status == 0
+    schema = pl.read_parquet(path).schema
+    assert pl.Null not in schema.values()
+    for name in ("date", "trading_day"):
+        assert schema.get(name, pl.Date()) == pl.Date()
+    for name in ("timestamp", "fetched_at", "started_at"):
+        assert isinstance(schema.get(name, pl.Datetime()), pl.Datetime)
+
+
+def test_asked_minutes_are_instants_in_a_file_and_iso_text_for_a_program(
+    asked: DataSource, tmp_path: Path
+) -> None:
+    path = tmp_path / "minutes.parquet"
+    words = ("candles", SAMSUNG, "--type", "5m", "--count", "3")
+    assert Said(*words, "--to", str(path)).status == 0
+    frame = pl.read_parquet(path)
+    assert frame.schema["date"] == pl.Datetime("us", "Asia/Seoul")
+    told = [row["date"] for row in Said(*words, "--json").json]
+    assert told == [at.isoformat() for at in frame["date"]]
+
+
+def test_a_sum_is_a_whole_number_in_python(small_lake: Path) -> None:
+    found = Market(small_lake).sql("SELECT sum(volume) AS total FROM daily_candles")
+    assert found.schema["total"] == pl.Int64()
+    assert isinstance(found.item(), int)
+    huge = Market(small_lake).sql("SELECT 9223372036854775807::HUGEINT * 2 AS total")
+    assert huge.item() == 2 * 9223372036854775807
+
+
 def test_a_sheet_without_its_package_is_one_sentence(
     stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +210,51 @@ def test_columns_are_given_by_choice_and_in_that_order(asked: DataSource) -> Non
     assert "there is no column 'price'; there are stock_code," in wrong.err.splitlines()[-1]
 
 
+@READING
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=" ".join)
+def test_the_source_is_a_column_of_every_answer(
+    asked: DataSource, words: tuple[str, ...], form: tuple[str, ...]
+) -> None:
+    said = Said(*words, "--columns", "source", *form)
+    assert said.status == 0
+    assert (
+        said.out.split()[:2] == ["source", "mock"]
+        if not form
+        else said.json[0] == {"source": "mock"}
+    )
+
+
+ASKING = pytest.mark.parametrize("command", ["quote", "book", "candles", "info"])
+
+
+@ASKING
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--columns", "nope"), "there is no column 'nope'"),
+        (("--to", "rows.txt"), "rows.txt"),
+        (("--to", "nowhere/rows.csv"), "nowhere is not a folder"),
+        (("--to", "folder.csv"), "is a folder: name a file"),
+    ],
+    ids=lambda it: it[-1] if isinstance(it, tuple) else "",
+)
+def test_an_answer_that_cannot_be_given_is_refused_before_anybody_is_asked(
+    stored: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    command: str,
+    words: tuple[str, ...],
+    said: str,
+) -> None:
+    def asked(*_: object, **__: object) -> None:
+        pytest.fail("the source was asked")
+
+    monkeypatch.setattr("kis_assets.sources.factory.create_data_source", asked)
+    (tmp_path / "folder.csv").mkdir()
+    done = Said(command, SAMSUNG, *words)
+    assert (done.status, said in done.error) == (2, True)
+
+
 def test_market_gives_columns_by_choice(small_lake: Path) -> None:
     market = Market(small_lake)
     assert market.daily_candles(SAMSUNG, columns=["close", "trading_day"]).columns == [
@@ -158,6 +277,14 @@ def test_several_stocks_are_asked_in_one_call(asked: DataSource, small_lake: Pat
     for form in ((), ("--stored",)):
         rows = Said("candles", *codes, "--count", "3", "--csv", *form).csv
         assert [row["stock_code"] for row in rows] == [SAMSUNG] * 3 + ["000660"] * 3
+    books = Said("book", *codes, "--csv").csv
+    assert [row["stock_code"] for row in books] == [SAMSUNG] * 20 + ["000660"] * 20
+    assert [row["stock_code"] for row in Said("book", *codes, "--json").json] == [SAMSUNG, "000660"]
+    people = Said("book", *codes).out
+    assert people.index("삼성전자") < people.index("SK하이닉스")
+    some = Said("book", SAMSUNG, "999999", "--json")
+    assert (some.status, len(some.json)) == (1, 1)
+    assert "999999" in some.err
     assert Said("candles", *codes).out.split()[0] == "stock_code"
     assert Market(small_lake).daily_candles([5930, "000660.KS"])["stock_code"].n_unique() == 2
 
@@ -191,7 +318,7 @@ def test_every_query_of_several_is_answered(stored: Path) -> None:
     assert said.out.split() == ["one", "1", "two", "2"]
     assert said.err.count("MOCK DATA") == 1
     for form in (("--json",), ("--csv",), ("--to", "a.csv")):
-        assert "2 queries have as many answers" in Said("sql", "SELECT 1; SELECT 2", *form).error
+        assert "2 queries have several answers" in Said("sql", "SELECT 1; SELECT 2", *form).error
     assert Said("sql", "SET VARIABLE x = 2; SELECT 1 AS one", "--csv").out == "one\n1\n"
     for question in (Market(stored).sql, Market(stored).rows):
         with pytest.raises(ValueError, match="these are 2 queries, and one is answered"):
@@ -204,17 +331,32 @@ def test_of_many_candles_the_newest_are_shown_and_how_to_get_all(asked: DataSour
     assert len(rows) > 150
     lines = said.out.splitlines()[1:]
     assert [line.split()[0] for line in lines] == [row["date"] for row in rows[-100:]]
-    assert f"the newest 100 of {len(rows)} rows: --json, --csv or --to FILE has all" in said.err
+    assert f"the newest 100 of {len(rows)} rows: --json, --csv or --to FILE gives all" in said.err
 
 
 def test_a_diff_without_changes_ends_well_and_with_them_as_asked(stored: Path) -> None:
     same, changed = ("diff", "daily_candles", "2026-02"), ("diff", "daily_candles", "2026-03")
-    assert "there is one version, of 2026" in Said(*same).out
+    assert "there is only one version, of 2026" in Said(*same).out
     for form in ((), ("--json",), ("--exit-code",)):
         assert Said(*same, *form).status == 0
     assert Said(*same, "--json").json == []
     assert Said(*changed).status == 0
     assert Said(*changed, "--exit-code").status == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sql", "FROM daily_candles WHERE false"),
+        ("find", "nobody"),
+        ("condition", "daily_candles", "--from", "2019-01", "--to", "2019-01"),
+        ("diff", "daily_candles", "2026-02"),
+    ],
+    ids=" ".join,
+)
+def test_an_answer_without_rows_is_an_answer(stored: Path, words: tuple[str, ...]) -> None:
+    assert (Said(*words).status, Said(*words).out.splitlines()[0]) == (0, "no rows")
+    assert (Said(*words, "--json").status, Said(*words, "--json").json) == (0, [])
 
 
 # What is typed wrong
@@ -229,10 +371,10 @@ def test_a_diff_without_changes_ends_well_and_with_them_as_asked(stored: Path) -
         (("candles", SAMSUNG, "--type", "hour"), "'hour' is not one of 'daily', "),
         (("candles", SAMSUNG, "--count", "0"), "--count"),
         (("stream",), "which stocks?"),
-        (("quote", SAMSUNG, "--to", "file.txt"), "is no file that can be written"),
-        (("quote", SAMSUNG, "--to", "a.csv", "--json"), "two answers"),
+        (("quote", SAMSUNG, "--to", "file.txt"), "cannot be written: the name of a file ends with"),
+        (("quote", SAMSUNG, "--to", "a.csv", "--json"), "excludes --json"),
         (("quote", SAMSUNG, "--to", "a.csv", "--to", "b.csv"), "two files"),
-        (("candles", SAMSUNG, "--stored", "--to", "nowhere/a.csv"), "nowhere is no folder"),
+        (("candles", SAMSUNG, "--stored", "--to", "nowhere/a.csv"), "nowhere is not a folder"),
         (("quote", SAMSUNG, "--columns", ","), "names no column"),
     ],
 )

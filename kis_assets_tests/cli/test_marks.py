@@ -64,6 +64,8 @@ def test_the_columns_of_a_query_are_those_of_the_query(stored: Path) -> None:
 def test_status_and_the_feed_say_their_source(stored: Path) -> None:
     assert Said("status", "--json").json["source"] == "mock"
     assert Said("status", "--csv").csv[0]["source"] == "mock"
+    for form in ((), ("--json",), ("--csv",)):
+        assert Said("status", *form).err.count("MOCK DATA") == 1
 
 
 @pytest.mark.slow

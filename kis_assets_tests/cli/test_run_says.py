@@ -37,6 +37,19 @@ def test_a_run_of_the_report_says_where_the_page_is(written: Path) -> None:
     assert "<html" in Path(path).read_text(encoding="utf-8")
 
 
+def test_a_run_says_what_it_makes_and_how_long_it_takes_before_it_begins(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def canceled(*_: Any, **__: Any) -> None:
+        raise Canceled
+
+    monkeypatch.setattr("kis_assets.execution.runner.materialize", canceled)
+    said = " ".join(Said("run", "--table", "market_days").out.split())
+    mock, makes = said.index("MOCK DATA"), said.index("Makes 1 table of 2026-")
+    assert mock < makes < said.index("Canceled")
+    assert "About 2 s: this machine invents the market" in said
+
+
 @pytest.mark.slow
 def test_what_a_run_says_to_type_next_works_as_it_stands(
     written: Path, monkeypatch: pytest.MonkeyPatch

@@ -287,3 +287,15 @@ def test_the_lake_of_a_run_asks_whether_the_run_is_at_work(
         instance.report_run_failed(run)
         with pytest.raises(LakeError, match="was ended"):
             resource.lake.replace(MARKET_DAYS, *days())
+
+
+def test_a_run_names_its_process_once(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever resources it has; the source is added by the one that knows it."""
+    written: list[dict[str, str]] = []
+    monkeypatch.setattr(instance, "add_run_tags", lambda _, tags: written.append(tags))
+    run_id = begun(instance)
+    for source in ("", "kis", "", "kis"):
+        orphans.mark(instance, run_id, source)
+    assert [orphans.SOURCE in tags for tags in written] == [False, True]

@@ -32,11 +32,11 @@ from kis_assets.settings import Settings
 from kis_assets.site import words
 from kis_assets.site.build import Made, build
 from kis_assets.site.pages import KINDS
-from kis_assets.tables import DAILY_CANDLES, ORDER_BOOKS, STOCK_MASTER
+from kis_assets.tables import DAILY_CANDLES, ORDER_BOOKS, QUALITY, STOCK_MASTER
 from kis_assets_tests.cli.test_reading_commands import Said
 from kis_assets_tests.conftest import EVENING
 from kis_assets_tests.support.small_lake import CODES, DAY, GAP, NOON, SAMSUNG, SPLIT
-from kis_assets_tests.support.small_rows import candle, frame
+from kis_assets_tests.support.small_rows import NOW, candle, frame
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = """</script><script>alert(1)</script><img src=x onerror=alert(2)>"'&"""
@@ -136,6 +136,56 @@ def test_candles_are_those_of_the_lake(site: Path, market: Market, code: str) ->
     stored = market.daily_candles(code).with_columns(drawn).select(COLUMNS).rows()
     assert decoded(content(site, f"stocks/{code}.js")["candles"]) == stored
     assert (GAP in [row[0] for row in stored]) == (code != "035420")
+
+
+def test_sessions_that_are_not_stored_are_counted_at_their_place(
+    site: Path, market: Market, lake: Lake, tmp_path: Path
+) -> None:
+    days = market.daily_candles("035420")["trading_day"].to_list()
+    place = sum(day < GAP for day in days)
+    assert content(site, "stocks/035420.js")["candles"]["gaps"] == [[place, 1]]
+    assert content(site, f"stocks/{SAMSUNG}.js")["candles"]["gaps"] == []
+    # A whole month between two.
+    before = date(2026, 1, 30)
+    rows = frame(DAILY_CANDLES, candle(before, 9, 9, 9, 9))
+    lake.replace(DAILY_CANDLES, Scope.month(before), rows)
+    built(tmp_path / "data", tmp_path / "site")
+    first = market.sql(f"SELECT min(trading_day) FROM daily_candles WHERE trading_day >= '{DAY}'")
+    missing = len(calendar.trading_days(before, DAY)) - 1 - 2
+    assert first.item() == DAY
+    assert content(tmp_path / "site", f"stocks/{SAMSUNG}.js")["candles"]["gaps"] == [[1, missing]]
+
+
+@pytest.mark.parametrize(
+    ("months", "known"), [((), False), ((2,), False), ((2, 3), True)], ids=["none", "one", "all"]
+)
+def test_that_nothing_changed_the_share_count_is_said_only_where_it_is_known(
+    lake: Lake, tmp_path: Path, months: tuple[int, ...], known: bool
+) -> None:
+    put_candles(lake, *[1_000] * 11)
+    february = calendar.trading_days(date(2026, 2, 2), date(2026, 2, 27))
+    rows = frame(DAILY_CANDLES, *(candle(day, *[1_000] * 4) for day in february))
+    lake.replace(DAILY_CANDLES, Scope.month(february[0]), rows)
+    accounted = {"table_name": "corporate_actions", "check_name": "every_stock_is_accounted_for",
+                 "passed": True, "severity": "ERROR", "rows": 0, "failing_rows": 0}  # fmt: skip
+    for month in months:
+        first = date(2026, month, 1)
+        days = calendar.trading_days(first, min(DAY, date(2026, month, 28)))
+        rows = frame(QUALITY, *(accounted | {"trading_day": it, "checked_at": NOW} for it in days))
+        lake.replace(QUALITY, Scope.month(first), rows)
+    built(tmp_path / "data", tmp_path / "site")
+    about = content(tmp_path / "site", f"stocks/{SAMSUNG}.js")
+    assert about["adjusted"] is None
+    assert about["candles"]["gaps"] == []
+    assert about["actions_known"] is known
+
+
+def test_minutes_say_where_another_session_begins(site: Path, market: Market) -> None:
+    given = content(site, f"stocks/{SAMSUNG}.js")["minutes"]
+    sessions = market.minutes(SAMSUNG, DAY)["session"].to_list()
+    assert given["begins"] == [
+        place for place, (one, other) in enumerate(pairwise(sessions), 1) if one != other
+    ]
 
 
 def test_adjusted_candles_are_there_where_they_are_others(site: Path, market: Market) -> None:
@@ -262,7 +312,7 @@ def told_by_data(lake: Path) -> set[str]:
     (told,) = (
         it
         for it in ast.parse(inspect.getsource(report_page)).body
-        if isinstance(it, ast.FunctionDef) and it.name == "_told"
+        if isinstance(it, ast.FunctionDef) and it.name == "_price_note"
     )
     sentences = {
         it.value.elts[0].value
@@ -537,7 +587,7 @@ def test_without_a_browser_it_says_where_the_page_is(
         (["site"], "run: kis-assets run"),
         (["report"], "run: kis-assets run"),
         (["report", "--date", "2026-03-10"], "run: kis-assets run --date 2026-03-10"),
-        (["report", "--date", "yesterday"], "'yesterday' is no day"),
+        (["report", "--date", "yesterday"], "'yesterday' is not a day"),
     ],
 )
 def test_what_is_not_stored_is_told_with_what_helps(

@@ -126,6 +126,13 @@ def test_no_more_requests_are_in_flight_than_asked_for() -> None:
     assert many.result()["stats"]["succeeded"] == 300
 
 
+def test_records_come_in_the_order_asked_for_whoever_answers_first() -> None:
+    many = Batch[str](GOOD, "test")
+    for code in reversed(GOOD):
+        many.took(code, code)
+    assert list(many.result()["success"]) == GOOD
+
+
 def test_every_hundred_stocks_there_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     many = Batch[str]((f"{n:06}" for n in range(250)), "prices")
