@@ -492,7 +492,7 @@ def test_the_ui_is_dagsters_with_its_state_in_the_data_folder(
     monkeypatch.setattr("kis_assets.cli.ui_server._serve", serve_until_interrupted)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     monkeypatch.setattr("threading.Thread.start", lambda _: None)
-    assert Said("ui").status == 0
+    assert Said("ui", "--verbose").status == 0
     assert asked == [("127.0.0.1", 3000), "served at 3000"]
     assert (tmp_path / "data" / "dagster" / "dagster.yaml").exists()
 
@@ -585,7 +585,7 @@ def test_without_make_the_same_is_done(command: str) -> None:
 def test_every_query_gives_rows(beside: Path, block: Block) -> None:
     with duckdb.connect("data/kis/market.duckdb", read_only=True) as connection:
         rows = connection.execute(block.code).fetchall()
-    # On most days no stock is at its limit, and here are not 252 sessions: test_market_figures.
+    # On most days no stock is at its limit, and no year is stored here; see test_market_figures.
     assert rows or "upper_limit" in block.code or "week52_high" in block.code
     if "krx_daily" in block.code:
         assert len(rows) == 1, "the one price that differs"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -50,6 +52,21 @@ def test_a_run_says_what_it_makes_and_how_long_it_takes_before_it_begins(
     assert "About 2 s: this machine invents the market" in said
 
 
+def assert_opens(words: list[str]) -> None:
+    """That a command serves the UI at the address which it says, until Ctrl-C."""
+    process = subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    try:
+        address = process.stdout.readline().split()[0]
+        with urlopen(f"{address}/server_info", timeout=60) as answer:
+            assert answer.status == 200
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.stdout.close()
+
+
 @pytest.mark.slow
 def test_what_a_run_says_to_type_next_works_as_it_stands(
     written: Path, monkeypatch: pytest.MonkeyPatch
@@ -58,7 +75,7 @@ def test_what_a_run_says_to_type_next_works_as_it_stands(
     looked, queried = said.out.split("Next:\n")[1].strip().splitlines()
     program, command = looked.split("#")[0].split()
     assert (Path(program).name, command) == ("kis-assets", "ui")
-    subprocess.run([program, command, "--help"], check=True, capture_output=True)
+    assert_opens([program, command, "--port", "0"])
     done = subprocess.run(queried, shell=True, env=ENVIRONMENT, capture_output=True, text=True)
     assert "삼성전자" in done.stdout, done.stderr
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from datetime import date, timedelta
 from hashlib import sha256
+from html import unescape
 from html.parser import HTMLParser
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -32,6 +33,7 @@ from kis_assets.settings import Settings
 from kis_assets.site import words
 from kis_assets.site.build import Made, build
 from kis_assets.site.pages import KINDS
+from kis_assets.site.reasons import why
 from kis_assets.tables import DAILY_CANDLES, ORDER_BOOKS, QUALITY, STOCK_MASTER
 from kis_assets_tests.cli.test_reading_commands import Said
 from kis_assets_tests.conftest import EVENING
@@ -287,6 +289,59 @@ def test_the_calendar_has_what_the_lake_says_of_each_day(site: Path, market: Mar
 
 TEMPLATES = [*(ROOT / "kis_assets" / "site").rglob("*.jinja"),
              ROOT / "kis_assets" / "report" / "day.html.jinja"]  # fmt: skip
+
+
+REASONS = {
+    "daily_prices_are_possible fails for 3; key_is_unique fails for 1": (
+        "daily_prices_are_possible 검사에 걸린 행 3개; key_is_unique 검사에 걸린 행 1개"
+    ),
+    "worth a look: key_is_unique fails for 12": "살펴볼 것: key_is_unique 검사에 걸린 행 12개",
+    "8 rows are not final: close, high and low may be the after-market's; final when fetched at "
+    "06:00 of 2026-11-30 or later": (
+        "확정되지 않은 행 8개: 종가·고가·저가가 애프터마켓의 값일 수 있습니다. "
+        "2026-11-30 06:00 이후에 수집하면 확정됩니다"
+    ),
+    "8 rows are not final: close, high and low may be the after-market's; final when fetched at "
+    "06:00 of the next session or later": (
+        "확정되지 않은 행 8개: 종가·고가·저가가 애프터마켓의 값일 수 있습니다. "
+        "다음 거래일 06:00 이후에 수집하면 확정됩니다"
+    ),
+    "7 rows were stored before they were final and never again: run kis-assets repair": (
+        "확정되기 전에 저장된 뒤 다시 수집하지 않은 행 7개: kis-assets repair를 실행하세요"
+    ),
+    "stored before trading ended at 20:00: to be fetched again": (
+        "20:00 거래 종료 전에 저장됨: 다시 수집해야 합니다"
+    ),
+    "published on the morning of the next session": "다음 거래일 아침에 공표됩니다",
+    "published three sessions later": "3거래일 뒤에 공표됩니다",
+    "the day is not over": "아직 끝나지 않은 날입니다",
+    "was not captured; live data cannot be had later": (
+        "수집하지 않았습니다. 실시간 데이터는 나중에 얻을 수 없습니다"
+    ),
+    "was not fetched in time; KIS keeps 246 sessions": (
+        "제때 수집하지 않았습니다. KIS는 246거래일만 보관합니다"
+    ),
+    "was not fetched; it can be had": "수집하지 않았습니다. 지금도 수집할 수 있습니다",
+}
+
+
+@pytest.mark.parametrize(("english", "korean"), REASONS.items())
+def test_a_reason_is_told_in_both_languages(english: str, korean: str) -> None:
+    told = unescape(str(why(english)))
+    assert told == f'<span lang="ko">{korean}</span><span lang="en">{english}</span>'
+
+
+def test_every_reason_of_the_condition_has_its_korean() -> None:
+    sql = (ROOT / "kis_assets" / "lake" / "sql" / "dataset_condition.sql").read_text("utf-8")
+    said = re.findall(r"'((?:[^']|'')*)'", sql.rpartition("CASE condition")[2])
+    texts = [text.replace("''", "'").strip() for text in said]
+    assert [text for text in texts if " " in text and not any(text in it for it in REASONS)] == []
+    assert sum(" " in text for text in texts) > 9
+
+
+def test_the_pages_tell_why_in_both_languages(site: Path) -> None:
+    text = (site / "condition.html").read_text(encoding="utf-8")
+    assert "every_stock_is_accounted_for 검사에 걸린 행 1개" in text
 
 
 def test_every_text_of_the_templates_has_its_korean_with_the_same_values() -> None:
