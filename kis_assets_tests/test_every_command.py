@@ -770,10 +770,11 @@ def wrong_with(span: str, query: Callable[[str], list[Any]]) -> str | None:
     if first == "make" and rest:
         return None if rest[0] in MAKES else "no such target"
     if first == "pip":
-        extra = re.search(r"\[(\w+)\]", span)
+        extras = re.search(r"\[([\w,]+)\]", span)
         optional = described["project"]["optional-dependencies"]
         needed = [it for requirements in optional.values() for it in requirements]
-        known = extra[1] in optional if extra else span.split("'")[1] in needed
+        known = extras and {*extras[1].split(",")} <= optional.keys()
+        known = known or span.split("'")[1] in needed
         return None if known else "no such extra"
     if first == "pre-commit":
         return None if (ROOT / ".pre-commit-config.yaml").exists() else "it finds no hooks"
