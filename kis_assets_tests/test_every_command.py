@@ -732,7 +732,7 @@ PHRASES = {
     *("source = 'kis'", "source = 'krx'", "lang: [en, ko]"),
     *("started_at AT TIME ZONE 'Asia/Seoul'", "TIMESTAMP WITH TIME ZONE"),
     *('{"stream_drop": {"calls": 1}}', '{"stream_half_frame": {"path": "H0STCNT0/005930"}}'),
-    "appendonly yes",
+    *("appendonly yes", "openssl rand -hex 24"),
     "cp -al data/kis/parquet now",  # lake/test_files_of_a_moment.py
     *("POST /simulator/faults", '{"text": "kis_assets: ... failed: ... (run ...)"}'),
     *("Market(...).daily_candles(..., as_of=...)", "python -P"),
