@@ -63,11 +63,10 @@ WITH stored AS (
     FROM counted
     QUALIFY ago < coalesce(min(ago) FILTER (NOT is_stored) OVER (PARTITION BY kind), 10_000)
 ), year AS (
-    -- No row while fewer sessions are stored.
-    SELECT min(trading_day) AS first_day
+    -- Null while fewer sessions are stored.
+    SELECT CASE WHEN count(*) = 252 THEN min(trading_day) END AS first_day
     FROM sessions
     WHERE kind = 'candles' AND ago < 252
-    HAVING count(*) = 252
 ), days AS (
     SELECT
         candles.stock_code,
