@@ -137,9 +137,11 @@ class Published:
                 is.
 
         Raises:
-            PublishError: the storage fails, or a file is missing there.
+            PublishError: a column has another type there, the storage fails, or a file is missing
+                there.
         """
-        there = open_table(self.address)
+        if there := open_table(self.address):
+            self._refuse_other_types(there)
         known_there, found = logged(there), list[str]()
         for number, unit in enumerate(self._lake.units(self._table)):
             known = known_there.get(unit.partition("=")[2], Logged(0, 0, 0.0))

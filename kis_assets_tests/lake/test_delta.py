@@ -389,6 +389,21 @@ def test_a_column_of_another_type_is_refused_and_nothing_is_cut(lake: Lake, tmp_
     assert delta_version(tmp_path, DAILY_CANDLES) == before
 
 
+def test_a_check_refuses_a_column_that_another_writer_made_text(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = lake.replace(DAILY_CANDLES, Scope.month(DAY), rows(DAILY_CANDLES, DAY, ["005930"])).unit
+    publish(lake, DAILY_CANDLES, unit, str(tmp_path))
+    text = read(tmp_path, DAILY_CANDLES).with_columns(close=pl.lit("n/a"))
+    address = tmp_path / "mock" / "daily_candles"
+    write_deltalake(address, text.to_arrow(), mode="overwrite", schema_mode="overwrite")
+    with pytest.raises(PublishError, match="close is String there and Int64 here"):
+        Published(lake, DAILY_CANDLES, str(tmp_path)).differing()
+    monkeypatch.setenv("KIS_LAKE_URL", str(tmp_path))
+    told = CliRunner().invoke(app, ["publish", "--verify"])
+    assert (told.exit_code, "close is String there" in told.stderr) == (1, True), told.output
+
+
 def test_engines_of_older_arrow_types_can_read_it(lake: Lake, tmp_path: Path) -> None:
     unit = lake.replace(DAILY_CANDLES, Scope.month(DAY), rows(DAILY_CANDLES, DAY, ["005930"])).unit
     publish(lake, DAILY_CANDLES, unit, str(tmp_path))
