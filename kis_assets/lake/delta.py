@@ -28,6 +28,7 @@ from kis_assets.lake.delta_table import (
     logged,
     make_table,
     open_table,
+    remember,
 )
 from kis_assets.lake.lake import Lake
 from kis_assets.lake.notes import digest
@@ -111,6 +112,7 @@ class Published:
             if there is None:
                 there = make_table(self.address, self._table.empty(), self._lake.keep_days)
             self._refuse_other_types(there)
+            remember(there, self._lake.keep_days)
             if self._commit(there, unit, version, rows, last=attempt == ATTEMPTS - 1):
                 return True
             # Another publisher was faster; two that wait equally long would meet again.
@@ -135,9 +137,11 @@ class Published:
                 is.
 
         Raises:
-            PublishError: the storage fails, or a file is missing there.
+            PublishError: a column has another type there, the storage fails, or a file is missing
+                there.
         """
-        there = open_table(self.address)
+        if there := open_table(self.address):
+            self._refuse_other_types(there)
         known_there, found = logged(there), list[str]()
         for number, unit in enumerate(self._lake.units(self._table)):
             known = known_there.get(unit.partition("=")[2], Logged(0, 0, 0.0))

@@ -6,6 +6,7 @@ No lake: `delta.py` brings its rows here. Every failure of the storage is a `Pub
 from __future__ import annotations
 
 import re
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +15,7 @@ import polars as pl
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-_KEPT = ("deletedFile", "log")
+_SINCE = "kis_assets.rememberedSince"
 PATIENCE = {"max_retries": "3", "retry_timeout": "30s"}
 """For a storage that does not answer: a run that publishes must not wait for minutes."""
 
@@ -58,8 +59,6 @@ def make_table(address: str, columns: pl.DataFrame, keep_days: int) -> DeltaTabl
     from deltalake import DeltaTable, write_deltalake
     from deltalake.exceptions import CommitFailedError
 
-    # What the log forgets of files that gave way cannot be deleted by their age.
-    kept = f"interval {keep_days} days"
     try:
         # Where the commit fails, another publisher was faster.
         with suppress(CommitFailedError):
@@ -68,12 +67,44 @@ def make_table(address: str, columns: pl.DataFrame, keep_days: int) -> DeltaTabl
                 arrow(columns, ""),
                 mode="ignore",
                 partition_by=["unit"],
-                configuration={f"delta.{name}RetentionDuration": kept for name in _KEPT},
+                configuration=_kept(keep_days),
                 storage_options=PATIENCE,
             )
         return DeltaTable(address, storage_options=PATIENCE)
     except Exception as error:
         raise failure(address, error) from None
+
+
+def remember(table: DeltaTable, keep_days: int) -> float:
+    """Let the log name a file that gave way for so many days.
+
+    Returns:
+        Since when it does, in seconds since 1970; 0 if it always did. What gave way before may be
+        forgotten.
+
+    Raises:
+        PublishError: the storage fails.
+    """
+    from deltalake.exceptions import CommitFailedError
+
+    wanted, now = _kept(keep_days), time.time()
+    try:
+        found = table.metadata().configuration
+        if wanted.items() <= found.items():
+            return float(found.get(_SINCE, 0))
+        # Where the commit fails, another publisher was faster.
+        with suppress(CommitFailedError):
+            table.alter.set_table_properties(
+                wanted | {_SINCE: str(int(now))}, raise_if_not_exists=False
+            )
+    except Exception as error:
+        raise failure(table.table_uri, error) from None
+    return now
+
+
+def _kept(keep_days: int) -> dict[str, str]:
+    kept = f"interval {keep_days} days"
+    return {f"delta.{name}RetentionDuration": kept for name in ("deletedFile", "log")}
 
 
 def logged(table: DeltaTable | None) -> dict[str, Logged]:
@@ -95,8 +126,10 @@ def vacuum(table: DeltaTable, keep_days: int) -> int:
     Raises:
         PublishError: the storage fails.
     """
-    # Full: otherwise only what the log still names is deleted, and a crash is in no log.
-    how: dict[str, Any] = {"enforce_retention_duration": False, "full": True}
+    # Full: otherwise only what the log still names is deleted, and a crash is in no log. But what a
+    # log forgot too early would be deleted by the age of the file, not of what took its place.
+    is_full = time.time() - remember(table, keep_days) >= keep_days * 86_400
+    how: dict[str, Any] = {"enforce_retention_duration": False, "full": is_full}
     try:
         if not (doomed := table.vacuum(keep_days * 24, dry_run=True, **how)):
             return 0

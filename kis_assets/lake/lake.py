@@ -305,16 +305,19 @@ class Lake:
         known = noted(note)
         for year in [int(year) for year, mark in marks.items() if known.get(year) != mark]:
             try:
-                rows = self.factors(year, max(map(stamped_at, made_of[year])))
-                self._store_factors(year, rows, made_of[year])
+                known_at = max(map(stamped_at, made_of[year] + made_of.get(year - 1, [])))
+                rows = self.factors(year, known_at)
+                self._store_factors(year, rows, made_of[year], known_at)
             except LakeError as error:  # one damaged file must not stop all
                 warn(str(error))
                 del marks[str(year)]
         if known != marks:
             put(note, json.dumps(marks).encode())
 
-    def _store_factors(self, year: int, rows: pl.DataFrame, made_of: list[str]) -> None:
-        """Store a year's factors as known since their input is known.
+    def _store_factors(
+        self, year: int, rows: pl.DataFrame, made_of: list[str], known_at: datetime
+    ) -> None:
+        """Store a year's factors as known since their input is known, also that of the year before.
 
         The first version is as old as the first version of its input, before which no factors were
         made.
@@ -323,7 +326,7 @@ class Lake:
         unit = scope.unit(table)
         with self._versions.lock(table.name):
             if self._versions.newest(table.name, unit):
-                self._replace(table, unit, scope, rows, max(map(stamped_at, made_of)))
+                self._replace(table, unit, scope, rows, known_at)
             else:  # also an empty version: it records that nothing took effect in the year
                 units = (path.split("/")[:2] for path in made_of)
                 self._add(table, unit, rows, min(self._versions.written_at(*it)[0] for it in units))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -271,6 +273,46 @@ def test_what_gave_way_is_kept_as_long_as_the_lake_keeps_versions(
     assert kept["delta.deletedFileRetentionDuration"] == "interval 30 days"
 
 
+@pytest.mark.parametrize("days_then", [7, None], ids=["fewer days", "no property"])
+def test_a_table_made_for_fewer_days_keeps_what_gave_way_as_long_as_the_lake_does_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days_then: int | None
+) -> None:
+    """Its log forgot files after so many days, and a vacuum took them by their own age."""
+    table, scope, address = DAILY_CANDLES, Scope.month(DAY), tmp_path / "mock" / "daily_candles"
+    lake = Lake(tmp_path / "data" / "mock", source="mock", keep_days=30)
+    names = ("delta.deletedFileRetentionDuration", "delta.logRetentionDuration")
+    old = rows(table, DAY, ["005930"]).with_columns(unit=pl.lit("2026-03"))
+    write_deltalake(
+        address,
+        old.to_arrow(),
+        partition_by=["unit"],
+        configuration=dict.fromkeys(names, f"interval {days_then} days") if days_then else None,
+    )
+
+    # As if it gave way within the 30 days, and the log was cleaned since.
+    (used,) = address.rglob("*.parquet")
+    left = used.with_name("part-forgotten.parquet")
+    shutil.copy(used, left)
+    os.utime(left, (0, 0))
+    there = Published(lake, table, str(tmp_path))
+    for _ in range(2):
+        there.vacuum()
+        assert left.exists(), "what the log forgot may have given way just now"
+    kept = DeltaTable(address).metadata().configuration
+    assert {kept[name] for name in names} == {"interval 30 days"}
+    in_a_month = time.time() + 31 * 86_400
+    with monkeypatch.context() as later:
+        later.setattr("time.time", lambda: in_a_month)
+        assert there.vacuum() == 1
+    assert not left.exists(), "by now it gave way long ago"
+    lake.replace(table, scope, rows(table, DAY, ["005930"], price=200))
+    longer = Lake(lake.folder, source="mock", keep_days=365)
+    assert Published(longer, table, str(tmp_path)).bring("month=2026-03")
+    kept = DeltaTable(address).metadata().configuration
+    assert {kept[name] for name in names} == {"interval 365 days"}, "before a commit's checkpoint"
+    assert Published(longer, table, str(tmp_path)).differing() == []
+
+
 def test_a_storage_that_is_down_is_told_in_plain_words_and_soon(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,6 +387,21 @@ def test_a_column_of_another_type_is_refused_and_nothing_is_cut(lake: Lake, tmp_
     with pytest.raises(PublishError, match="split_ratio is Int64 there and Float64 here"):
         publish(lake, DAILY_CANDLES, unit, str(tmp_path))
     assert delta_version(tmp_path, DAILY_CANDLES) == before
+
+
+def test_a_check_refuses_a_column_that_another_writer_made_text(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = lake.replace(DAILY_CANDLES, Scope.month(DAY), rows(DAILY_CANDLES, DAY, ["005930"])).unit
+    publish(lake, DAILY_CANDLES, unit, str(tmp_path))
+    text = read(tmp_path, DAILY_CANDLES).with_columns(close=pl.lit("n/a"))
+    address = tmp_path / "mock" / "daily_candles"
+    write_deltalake(address, text.to_arrow(), mode="overwrite", schema_mode="overwrite")
+    with pytest.raises(PublishError, match="close is String there and Int64 here"):
+        Published(lake, DAILY_CANDLES, str(tmp_path)).differing()
+    monkeypatch.setenv("KIS_LAKE_URL", str(tmp_path))
+    told = CliRunner().invoke(app, ["publish", "--verify"])
+    assert (told.exit_code, "close is String there" in told.stderr) == (1, True), told.output
 
 
 def test_engines_of_older_arrow_types_can_read_it(lake: Lake, tmp_path: Path) -> None:

@@ -63,11 +63,10 @@ WITH stored AS (
     FROM counted
     QUALIFY ago < coalesce(min(ago) FILTER (NOT is_stored) OVER (PARTITION BY kind), 10_000)
 ), year AS (
-    -- No row while fewer sessions are stored.
-    SELECT min(trading_day) AS first_day
+    -- Null while fewer sessions are stored.
+    SELECT CASE WHEN count(*) = 252 THEN min(trading_day) END AS first_day
     FROM sessions
     WHERE kind = 'candles' AND ago < 252
-    HAVING count(*) = 252
 ), days AS (
     SELECT
         candles.stock_code,
@@ -90,6 +89,8 @@ WITH stored AS (
     SELECT
         stock_code,
         min(trading_day) FILTER (ago < 252) AS first_day,
+        -- A halted stock has a row for each session, too.
+        count(*) FILTER (ago < 252) = 1 + max(ago) FILTER (ago < 252) AS is_whole,
         max(trading_day) AS candle_day,
         max(close) FILTER (ago = 0) AS close,
         max(trading_value) FILTER (ago = 0) AS trading_value,
@@ -115,7 +116,7 @@ WITH stored AS (
     SELECT stock_code, high AS week52_high, low AS week52_low
     FROM moves
     JOIN stocks USING (stock_code)
-    JOIN year ON moves.first_day <= greatest(year.first_day, listed_on)
+    JOIN year ON is_whole AND moves.first_day <= greatest(year.first_day, listed_on)
 ), flows AS (
     SELECT
         stock_code,
