@@ -77,8 +77,9 @@ def market_breadth(snapshots: pl.DataFrame) -> bytes:
     top = spread.transAxes
     if snapshots["upper_limit"].count():
         lower, upper = f"lower limit (하한가): {at_lower:,}", f"upper limit (상한가): {at_upper:,}"
-        canvas.text(spread, 0, 0.93, lower, transform=top, color=DOWN)
-        canvas.text(spread, 1, 0.93, upper, transform=top, color=UP, ha="right")
+        spread.margins(y=0.12)  # above the highest bar
+        canvas.text(spread, 0, 0.95, lower, transform=top, color=DOWN)
+        canvas.text(spread, 1, 0.95, upper, transform=top, color=UP, ha="right")
     return canvas.png()
 
 
