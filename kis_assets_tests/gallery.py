@@ -47,10 +47,10 @@ def main() -> None:
             for code in pieces():
                 exec(compile(code, str(PAGE), "exec"), {})
     for path in FOLDER.glob("*.png"):
-        few = Image.open(path).convert("RGB")
-        few.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-            path, optimize=True
-        )
+        drawn = Image.open(path)
+        if drawn.mode != "P":  # ours have few colours already, and no paper
+            few = drawn.convert("RGB").quantize(COLOURS, Image.Quantize.MEDIANCUT)
+            few.save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -40,11 +40,14 @@ def market_breadth(snapshots: pl.DataFrame) -> bytes:
     at_upper = int((snapshots["price"] == snapshots["upper_limit"]).sum())
     at_lower = int((snapshots["price"] == snapshots["lower_limit"]).sum())
     moment = snapshots["captured_at"][0].astimezone(SEOUL)
+    limits = f"   limits: {at_upper:,} up (상한가), {at_lower:,} down (하한가)"
+    if not snapshots["upper_limit"].count():
+        limits = ""
     canvas = Canvas(
         f"{up:,} stocks up, {down:,} down",
         f"{snapshots['trading_day'][0]}, captured {moment:%m-%d %H:%M} in Seoul   "
         f"median {rates.median():+.2f} %   "
-        f"traded {short(int(snapshots['trading_value'].sum()))} KRW",
+        f"traded {short(int(snapshots['trading_value'].sum()))} KRW{limits}",
         snapshots,
     )
     markets = canvas.axes(0.95, 0.55, 2.55, 3.05)
@@ -74,11 +77,6 @@ def market_breadth(snapshots: pl.DataFrame) -> bytes:
     spread.grid(axis="y", color=LINE)
     spread.yaxis.get_major_locator().set_params(integer=True)
     spread.yaxis.set_major_formatter(thousands)
-    top = spread.transAxes
-    if snapshots["upper_limit"].count():
-        lower, upper = f"lower limit (하한가): {at_lower:,}", f"upper limit (상한가): {at_upper:,}"
-        canvas.text(spread, 0, 0.93, lower, transform=top, color=DOWN)
-        canvas.text(spread, 1, 0.93, upper, transform=top, color=UP, ha="right")
     return canvas.png()
 
 

@@ -25,6 +25,7 @@ KOREAN = {
     ),
     "Charts": "차트",
     "None.": "없음",
+    "KRW": "원",
     # the market
     "All stocks": "전 종목",
     "more": "더 보기",

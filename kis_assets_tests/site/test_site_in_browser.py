@@ -20,10 +20,12 @@ import polars as pl
 import pytest
 
 from kis_assets.lake.lake import Lake, Scope
+from kis_assets.report import page as report_page
+from kis_assets.report.daily_report import day_report
 from kis_assets.tables import DAILY_CANDLES, INVESTOR_FLOWS, STOCK_MASTER
 from kis_assets_tests.cli.test_browser import ARTIFACTS
-from kis_assets_tests.site.test_site import HOSTILE, built, put_candles
-from kis_assets_tests.support.small_lake import DAY, SAMSUNG, SPLIT
+from kis_assets_tests.site.test_site import HOSTILE, built, put_candles, settings_of
+from kis_assets_tests.support.small_lake import DAY, EVENING, SAMSUNG, SPLIT
 from kis_assets_tests.support.small_rows import frame
 
 pytestmark = pytest.mark.browser
@@ -278,6 +280,32 @@ def test_a_chart_without_a_gap_is_not_grey(browser: Browser) -> None:
     browser.drawn()
     assert not [text for text in browser.texts(NOTES) if "Grey" in text]
     assert browser.run(GREY, "candles") == browser.run(GREY, "flows") == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 390])
+def test_the_pictures_of_the_report_can_be_read(
+    open_site: Callable[[Path], Browser],
+    small_lake: Path,
+    tmp_path: Path,
+    scheme: str,
+    width: int,
+) -> None:
+    lake = Lake(small_lake, source="mock", replay_at=EVENING)
+    found = day_report(lake, DAY, settings_of(small_lake.parent))
+    assert found
+    html = report_page.page(found, "mock", report_page.drawn(found, print))
+    (tmp_path / "report.html").write_text(html, encoding="utf-8")
+    browser = open_site(tmp_path)
+    browser.prefers(scheme)
+    browser.open("report.html")
+    browser.shot(f"report-{scheme}-{width}", width)
+    widths = browser.run(
+        "return [...document.images].map((it) => it.getBoundingClientRect().width)"
+    )
+    assert len(widths) == 3
+    assert min(widths) >= 600
+    assert browser.complaints() == []
 
 
 def test_red_is_up_and_blue_is_down(browser: Browser) -> None:
