@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 from kis_assets.exchange import indices, venues
 from kis_assets.exchange.days import Days, When, as_day, both, span
-from kis_assets.lake import naming, queries
+from kis_assets.lake import naming, queries, remedies
 from kis_assets.lake.queries import At, Rows
 from kis_assets.lake.reader import NotStored, easiest, needs_of
 from kis_assets.lake.stored_rows import Codes, Columns, StoredRows
@@ -370,7 +370,7 @@ class Market(StoredRows):
             if not any(self._catalog.units(table) for table in needed)
         ]
         is_there = (self.folder / "market.duckdb").exists()
-        return queries.remedies(absent) if absent or not is_there else ""
+        return remedies.remedies(absent) if absent or not is_there else ""
 
     def bars(self, view: str, code: str, start: When = None, end: When = None) -> Rows:
         """A stock's candles of one view, oldest first, as `rows` returns them, without Polars."""

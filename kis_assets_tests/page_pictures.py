@@ -36,7 +36,7 @@ WHOLE_MARKET = (
 )
 KNOWN_STOCKS = (
     (NOON, run("market_days", "stock_master", "order_books")),
-    (MORNING, ["backfill", "daily_candles", "2025-08", "2026-03", "--yes"]),
+    (MORNING, ["backfill", "daily_candles", "2025-02", "2026-03", "--yes"]),
     (MORNING, ["backfill", "investor_flows", "2026-02", "2026-03", "--yes"]),
     (MORNING, ["backfill", "short_sales", "2026-03", "2026-03", "--yes"]),
     (MORNING, ["backfill", "minute_candles", DAY, DAY, "--yes"]),

@@ -247,8 +247,6 @@ def test_facts_are_of_adjusted_prices_and_of_the_newest_sessions(
         "price": 12_000,
         "return_5d": 20.0,
         "return_20d": 20.0,
-        "week52_high": 12_500,
-        "week52_low": 10_000,
         "volume_ratio": 500 / 200,
         "foreign_net_20d": 40 * BILLION,
         "institution_net_20d": 40 * BILLION,
@@ -261,6 +259,31 @@ def test_facts_are_of_adjusted_prices_and_of_the_newest_sessions(
     assert {name: row[name] for name in expected} == pytest.approx(expected)
     assert row["return_252d"] is None
     assert row["candle_day"] == TODAY
+
+
+@pytest.mark.parametrize(("sessions", "known"), [(253, True), (252, True), (251, False)])
+def test_extremes_of_52_weeks_are_of_all_those_weeks_or_null(
+    lake: Lake, market: Market, sessions: int, known: bool
+) -> None:
+    """A stock that is listed since has all its days; one that was not fetched lacks some."""
+    days = calendar.trading_days(date(2025, 2, 3), TODAY)[-sessions:]
+    new, late = "247540", "035420"
+    put(lake, DAILY_CANDLES, *(candle(day, 10, 12, 9, 10) for day in days), *(
+        candle(day, 10, 12, 9, 10, stock_code=code) for day in days[-30:] for code in (new, late)
+    ))  # fmt: skip
+    listed = pl.when(pl.col("stock_code") == new).then(days[-30]).otherwise(date(2020, 1, 2))
+    lake.replace(STOCK_MASTER, Scope.day(TODAY), listing().with_columns(listed_on=listed))
+    found = {row["stock_code"]: row for row in market.screen().to_dicts()}
+    extremes = (12, 9, pytest.approx(100 * (10 / 12 - 1))) if known else (None, None, None)
+    for code, expected in ((A, extremes), (new, extremes), (late, (None, None, None))):
+        row = found[code]
+        assert (row["week52_high"], row["week52_low"], row["from_high"]) == expected, code
+
+
+def test_extremes_do_not_need_to_know_when_a_stock_was_listed(lake: Lake, market: Market) -> None:
+    days = calendar.trading_days(date(2025, 2, 3), TODAY)[-252:]
+    put(lake, DAILY_CANDLES, *(candle(day, 10, 12, 9, 10) for day in days))
+    assert market.screen("week52_high = 12")["stock_code"].to_list() == [A]
 
 
 def test_sessions_that_are_not_stored_count_and_nothing_before_them_does(
@@ -278,7 +301,7 @@ def test_sessions_that_are_not_stored_count_and_nothing_before_them_does(
     )))  # fmt: skip
     (row,) = market.screen(f"stock_code = '{A}'").to_dicts()
     assert row["return_5d"] == pytest.approx(0)
-    assert (row["return_20d"], row["week52_high"], row["week52_low"]) == (None, 12, 9)
+    assert (row["return_20d"], row["return_60d"]) == (None, None)
     put_flows(lake, [*before, *newest])
     put(lake, SHORT_SALES, *(
         {"trading_day": day, "stock_code": A, "short_ratio": 9.0 if day in before else 1.0}

@@ -41,7 +41,8 @@ def test_whatever_this_machine_serves_is_called_simulated(
     monkeypatch: pytest.MonkeyPatch, name: str, host: str
 ) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "Box.corp")
-    monkeypatch.setattr(hosts, "check_credentials", lambda *_: None)
+    for check in ("check_credentials", "check_host"):
+        monkeypatch.setattr(hosts, check, lambda *_: None)
     address = f"{'ws' if '_ws_' in name else 'http'}://{host}:9443"
     settings = Settings.load(**KEYS, **{name: address})
     assert (settings.source_type, settings.source_name) == ("kis", "simulated_kis")
@@ -63,6 +64,7 @@ def test_whatever_this_machine_serves_is_called_simulated(
 )
 def test_what_another_machine_serves_is_not(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "box.corp")
+    monkeypatch.setattr(hosts, "check_host", lambda *_: None)
     assert Settings.load(**KEYS, kis_master_base_url=f"https://{host}").source_name == "kis"
 
 

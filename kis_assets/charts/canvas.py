@@ -1,4 +1,4 @@
-"""The common parts of all pictures: paper, font, colours, numbers.
+"""The common parts of all pictures: font, colours, numbers.
 
 matplotlib is imported when a picture is drawn, and without pyplot, which would keep figures in the
 process.
@@ -18,12 +18,14 @@ import polars as pl
 
 from kis_assets.exchange import venues
 
-UP, DOWN, FLAT = "#d8323c", "#2461c6", "#9aa0a8"
+UP, DOWN, FLAT = "#dd3c46", "#3b78e0", "#8b929c"
 """Red is up and blue is down, as is usual in Korea."""
-INK, MUTED, LINE = "#1d232b", "#69717c", "#e4e7eb"
+INK = MUTED = "#757c86"
+LINE = "#80808040"
+"""Pictures have no paper, and their tones can be read on a light page and on a dark one."""
 
 _PIXELS_AN_INCH = 110  # as wide as the dialog of Dagster's UI, which does not scale pictures
-_COLOURS = 48
+_COLOURS = 64
 _SYSTEM_FONTS = ("nanumgothic", "notosanscjk", "notosanskr", "malgun", "applegothic", "applesdgoth")
 
 
@@ -41,7 +43,7 @@ class Canvas:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        self.figure: Any = Figure(figsize=(8.6, height), dpi=_PIXELS_AN_INCH, facecolor="white")
+        self.figure: Any = Figure(figsize=(8.6, height), dpi=_PIXELS_AN_INCH, facecolor="none")
         self._canvas: Any = FigureCanvasAgg(self.figure)
         self._height = height
         self._write(headline, 0.20, size=13, color=INK, font=_bold())
@@ -60,7 +62,7 @@ class Canvas:
         """A plot at this position, in inches from the lower left corner."""
         whole = self._height
         axes = self.figure.add_axes(
-            (left / 8.6, bottom / whole, width / 8.6, height / whole), **how
+            (left / 8.6, bottom / whole, width / 8.6, height / whole), facecolor="none", **how
         )
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.spines["bottom"].set_color(FLAT)
@@ -107,7 +109,7 @@ class Canvas:
 
         self._canvas.draw()
         size = self._canvas.get_width_height()
-        image = Image.frombuffer("RGBA", size, self._canvas.buffer_rgba()).convert("RGB")
+        image = Image.frombuffer("RGBA", size, self._canvas.buffer_rgba())
         target = io.BytesIO()
         few = image.quantize(_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
         few.save(target, "PNG", optimize=True)

@@ -95,7 +95,7 @@ def _shares(canvas: Canvas, axes: Any, snapshots: pl.DataFrame) -> None:
         left = 0.0
         for what, colour in (("down", DOWN), ("flat", FLAT), ("up", UP)):
             part = row[what] / row["all"]
-            axes.barh(number, part, left=left, color=colour, height=0.5, edgecolor="white")
+            axes.barh(number, part, left=left, color=colour, height=0.5, linewidth=0)
             if part > 0.1:
                 canvas.text(
                     axes,
@@ -112,6 +112,9 @@ def _shares(canvas: Canvas, axes: Any, snapshots: pl.DataFrame) -> None:
     axes.set_ylim(-0.6, max(by_market.height, 2) - 0.4)
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
+
+
+MINUTES, _VALUES = "#4f86ab", "#c58a3d"
 
 
 def minute_coverage(minutes: pl.LazyFrame) -> bytes:
@@ -146,11 +149,11 @@ def minute_coverage(minutes: pl.LazyFrame) -> bytes:
     at, zero = by_minute["at"].to_list(), pl.lit(0)
     counts = canvas.axes(0.75, 2.2, 7.6, 1.4)
     canvas.title(counts, "stocks with a trade in the minute")
-    canvas.bars(counts, by_minute.select("at", zero, "stocks").iter_rows(), "#4f7f9f")
+    canvas.bars(counts, by_minute.select("at", zero, "stocks").iter_rows(), MINUTES)
     counts.set_ylim(0, stocks * 1.02)
     values = canvas.axes(0.75, 0.45, 7.6, 1.2, sharex=counts)
     canvas.title(values, "trading value of the minute, billion KRW")
-    canvas.bars(values, by_minute.select("at", zero, pl.col("value") / 1e9).iter_rows(), "#c58a3d")
+    canvas.bars(values, by_minute.select("at", zero, pl.col("value") / 1e9).iter_rows(), _VALUES)
     values.set_ylim(bottom=0)
     for axes in (counts, values):
         axes.grid(axis="y", color=LINE)

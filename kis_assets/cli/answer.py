@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -11,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from kis_assets.cli.ending import note, stop
+from kis_assets.cli.ending import note, report, stop
 from kis_assets.cli.output import ROWS, AsCsv, AsJson, is_for_machines, record, show
 from kis_assets.exchange.venues import mark_of
 from kis_assets.lake.queries import Column
@@ -113,7 +114,7 @@ class Answer(NamedTuple):
 def say_mark(source: str) -> None:
     """Say on standard error if rows are invented."""
     if mark := mark_of(source):
-        typer.secho(mark, fg="yellow", err=True)
+        report(mark, "yellow", logging.WARNING)
 
 
 def reading_command(command: Callable[..., None]) -> Callable[..., None]:

@@ -93,8 +93,8 @@ def _instants(lake: Lake, table: Table, day: date, since: str | None) -> tuple[d
         NotStored: there is no version, or no older one.
     """
     from kis_assets.exchange import calendar
-    from kis_assets.lake.queries import remedy
     from kis_assets.lake.reader import NotStored
+    from kis_assets.lake.remedies import remedy
 
     written = lake.written_at(table, day)
     if not written:

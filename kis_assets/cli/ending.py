@@ -30,20 +30,21 @@ def stop(what: str | Exception, status: int = 2) -> typer.Exit:
         from kis_assets.security.ownership import explained
 
         what = explained(what)
-    _say("error", str(what), "red")
+    report(str(what), "red", logging.ERROR, "error: ")
     return typer.Exit(status)
 
 
 def note(message: str) -> None:
     """Print a note as one sentence on standard error."""
-    _say("note", message, "yellow")
+    report(message, "yellow", logging.WARNING, "note: ")
 
 
-def _say(kind: str, sentence: str, colour: str) -> None:
+def report(sentence: str, colour: str, level: int, prefix: str = "") -> None:
+    """Print a sentence on standard error, or a line of JSON with `KIS_LOG_FORMAT=json`."""
     if json_log.is_on():
-        json_log.say(logging.ERROR if kind == "error" else logging.WARNING, sentence)
+        json_log.say(level, sentence)
     else:
-        typer.secho(f"{kind}: {visible(sentence)}", fg=colour, err=True)
+        typer.secho(f"{prefix}{visible(sentence)}", fg=colour, err=True)
 
 
 class Program(TyperGroup):

@@ -70,6 +70,7 @@ def run(
         from kis_assets.defs.resources import open_lake
         from kis_assets.execution import history, runner
         from kis_assets.execution.dagster_home import in_process
+        from kis_assets.monitoring import costs
         from kis_assets.tables import default_tables
     try:
         tables = table or default_tables(settings.source_type, is_virtual=settings.is_virtual)
@@ -86,6 +87,7 @@ def run(
     for name, why in left_out.items():
         console.print(f"[yellow]{name} is left out:[/] {escape(why)}", highlight=False)
     tables = [name for name in tables if name not in left_out]
+    console.print(costs.planned(tables, day, settings, lake), highlight=False)
     begun: list[str] = []
     with Bar(console, settings, tables, day) as bar, in_process(home) as instance:
 

@@ -10,12 +10,13 @@ import sys
 from contextlib import chdir, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 
 import kis_assets
 from kis_assets.cli.common import INTERRUPTED, OtherSource, app, port_error, settings_of
+from kis_assets.cli.ui_log import told_briefly
 from kis_assets.security.text_input import start_folder
 
 _DAGSTERS = "ignore::DeprecationWarning:dagster._core.remote_representation.external_data"
@@ -31,8 +32,12 @@ def ui(
         list[str] | None,
         typer.Option(help="Host name of a proxy or tunnel that shows it; may be repeated."),
     ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show all that Dagster logs.")] = False,
 ) -> None:
-    """Run the Dagster UI with this project's DAGSTER_HOME, reachable from this machine only."""
+    """Run the Dagster UI with this project's DAGSTER_HOME, reachable from this machine only.
+
+    The terminal shows its address, warnings and errors. The log of a run is on its page.
+    """
     try:
         settings_of(source)
         try:
@@ -51,15 +56,22 @@ def ui(
             filters = filter(None, (os.environ.get("PYTHONWARNINGS"), _DAGSTERS))
             given |= {"PYTHONWARNINGS": ",".join(filters)}
             given |= {"KIS_FOLDER": here, "TMPDIR": folder, "PYTHONSAFEPATH": "1"}
-            status = _serve([str(port), *(allow_host or ())], given)
+            words = [str(port), *(allow_host or ())]
+            if verbose:
+                status = _serve(words, given)
+            else:
+                with told_briefly(Path(folder, "ui.log")) as log:
+                    status = _serve(words, given, log)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(status)
 
 
-def _serve(words: list[str], environment: dict[str, str]) -> int:
+def _serve(words: list[str], environment: dict[str, str], log: IO[bytes] | None = None) -> int:
     """Run the server until it ends, or until Ctrl-C or SIGTERM; returns its exit status.
+
+    Its processes write to `log`, or to the terminal if there is none.
 
     It has a session of its own: a terminal sends Ctrl-C to all processes of a program, and
     Dagster's would print tracebacks.
@@ -68,7 +80,12 @@ def _serve(words: list[str], environment: dict[str, str]) -> int:
     code = _SERVER.format(str(Path(kis_assets.__file__).parents[1]))
     command = [sys.executable, "-P", "-c", code, "serve-ui", "--", *words]
     server = subprocess.Popen(  # noqa: S603
-        command, env=os.environ | environment, stdin=subprocess.PIPE, start_new_session=True
+        command,
+        env=os.environ | environment,
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
     )
     status = INTERRUPTED
     try:

@@ -228,9 +228,12 @@ def _page(
         preview["preview"] = markdown(asset_metadata.preview(table, rows, names))
         if table.chart in of_tables.OF_STORED:
             rows = rows.clear()
-        png = of_tables.picture(table, rows, stocks, lake, scope.first, scope.last)
-        if png is not None:
-            picture["picture"] = asset_metadata.embedded(png, f"{table.name}, drawn")
+        known = names if stocks is None else stocks
+        drawn = of_tables.picture(table, rows, known, lake, scope.first, scope.last)
+        if drawn is not None:
+            if drawn.glance:
+                picture["at a glance"] = dg.MetadataValue.md(drawn.glance)
+            picture["picture"] = asset_metadata.embedded(drawn.png, f"{table.name}, drawn")
     except Exception as error:
         # The rows are stored: a missing picture must not fail the run.
         dg.get_dagster_logger().warning(f"{table.name}: no picture or preview: {error!r}")

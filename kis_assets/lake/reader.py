@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from kis_assets.exchange import calendar
-from kis_assets.lake import queries
+from kis_assets.lake import queries, remedies
 from kis_assets.lake.damaged_files import COPIES, damaged, is_copy, is_whole, of_database, rows_in
 from kis_assets.security.ownership import Unfit
 
@@ -134,7 +134,7 @@ class CatalogReader:
         except FileNotFoundError:
             if path.is_symlink():
                 raise Unfit(f"{path} is a link to nothing: delete it") from None
-            how = queries.remedies(easiest(needed) for needed in needs_of(query))
+            how = remedies.remedies(easiest(needed) for needed in needs_of(query))
             raise NotStored(f"nothing is stored in {self.folder} yet; {how}") from None
         if self._connection is None or self._seen != (there.st_ino, there.st_mtime_ns):
             self._close()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kis_assets.exchange.days import When, span
 from kis_assets.exchange.venues import mark_of
-from kis_assets.lake import queries
+from kis_assets.lake import remedies
 from kis_assets.lake.origin import say_once, source_of
 from kis_assets.lake.queries import At
 from kis_assets.lake.reader import CatalogReader, NotStored, missing, spans, warn_caller
@@ -99,7 +99,7 @@ class StoredFiles:
             if (self.folder / "market.duckdb").exists():
                 raise
             absent = missing(table, [], *span(first, last))
-            how = queries.remedy(table, absent)
+            how = remedies.remedy(table, absent)
             raise NotStored(f"nothing is stored in {self.folder} yet; {how}") from None
 
     def _say_mark(self) -> None:
@@ -116,6 +116,6 @@ def warn_absent(table: str, absent: list[tuple[str, str]], *, is_all: bool) -> N
     """
     what = f" of {spans(absent)}" if absent else " at all"
     if is_all:
-        raise NotStored(f"no {table}{what} are stored yet; {queries.remedy(table, absent)}")
+        raise NotStored(f"no {table}{what} are stored yet; {remedies.remedy(table, absent)}")
     if absent:
-        warn_caller(f"no {table}{what} are stored; {queries.remedy(table, absent)}")
+        warn_caller(f"no {table}{what} are stored; {remedies.remedy(table, absent)}")

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kis_assets.exchange.days import When, span
-from kis_assets.lake import naming, queries
+from kis_assets.lake import naming, queries, remedies
 from kis_assets.lake.queries import Rows
 from kis_assets.lake.reader import Give, NotStored, SurvivorshipWarning, missing, spans, warn_caller
 from kis_assets.lake.stored_files import StoredFiles, warn_absent
@@ -131,7 +131,7 @@ class StoredRows(StoredFiles):
     def _require(self, table: str) -> None:
         """Say that a table has no row, where it has none at all."""
         if not self._catalog.units(table):
-            raise NotStored(f"no {table} at all are stored yet; {queries.remedy(table, [])}")
+            raise NotStored(f"no {table} at all are stored yet; {remedies.remedy(table, [])}")
 
     def _codes(self, codes: Codes) -> list[str] | None:
         if codes is None:
@@ -177,7 +177,7 @@ class StoredRows(StoredFiles):
         if gaps:
             warn_caller(
                 f"a split in {spans(gaps)} would not be known, since no {table} of it are stored: "
-                f"adjusted prices before it may be wrong; {queries.remedy(table, gaps)}"
+                f"adjusted prices before it may be wrong; {remedies.remedy(table, gaps)}"
             )
 
     def _warn_of_survivors(self, table: str, units: list[str], first: date | None) -> None:

@@ -20,6 +20,8 @@ LONG = 120.0
 """Seconds; a longer run is announced before it begins."""
 LISTED = 2_600
 """Number of common shares of KOSPI and KOSDAQ, for estimates until a stock master is stored."""
+_STARTING = 2.0
+"""Seconds that a table of the invented market takes, its stocks apart."""
 COMPARED = 100
 """Number of stocks that a check of prices or candles compares with a second service."""
 
@@ -56,6 +58,20 @@ def estimate(tables: Sequence[str], stocks: int, day: date, settings: Settings) 
         why = f"the {settings.environment} server takes {rate:g} a second"
     return (
         f"about {duration(requests / rate)}: {requests:,} requests for {stocks:,} stocks, and {why}"
+    )
+
+
+def planned(tables: Sequence[str], day: date, settings: Settings, lake: Lake) -> str:
+    """The tables that a run makes, and how long the invented market takes to compute."""
+    what = f"{len(tables)} tables" if len(tables) > 1 else "1 table"
+    line = f"Makes {what} of {day}: {', '.join(tables)}."
+    if settings.source_type != "mock":
+        return line
+    stocks = stocks_of(settings, lake)
+    costs = [it.cost for it in map(TABLES.get, tables) if it and it.cost]
+    seconds = _STARTING * len(tables) + stocks * sum(it.invented for it in costs)
+    return (
+        f"{line} About {duration(seconds)}: this machine invents the market of {stocks:,} stocks."
     )
 
 

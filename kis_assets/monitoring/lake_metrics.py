@@ -55,6 +55,11 @@ def families(settings: Settings) -> Iterator[Any]:
         pass  # `kis_table_final` is absent then, which the rules tell of
     yield final
     yield late
+    yield GaugeMetricFamily(
+        "kis_schedules_on",
+        "1 with KIS_SCHEDULES=on, so that captures and final tables are due; else 0",
+        float(settings.kis_schedules),
+    )
     there = settings.kis_data_dir.absolute()
     while not there.exists():
         there = there.parent

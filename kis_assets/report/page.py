@@ -92,6 +92,7 @@ def page(report: DayReport, source: str, pictures: Mapping[str, str]) -> str:
             is_mock=is_invented(source),
             style=Markup(style()),  # noqa: S704  a file of ours
             say=str.format,
+            why=str,
             named=_with_code,
             won=canvas.short,
             pictures=shown,

@@ -104,9 +104,11 @@ def check_trust(settings: Settings, file: Path, written: Mapping[str, str]) -> N
         # Dagster may have loaded `.env`: then its variables are in the environment too.
         if name in named and (secret := getattr(settings, name)):
             hosts.check_host(f"{name.upper()} in {file}", secret.get_secret_value(), trusted)
-    if "kis_master_base_url" in named:  # it gets no key, but its rows are stored as KIS's
-        what, url = f"KIS_MASTER_BASE_URL in {file}", settings.kis_master_base_url
-        hosts.check_host(what, url, trusted, hosts.KIS_DOMAINS)
+    is_in_file = "kis_master_base_url" in named
+    if is_in_file or settings.source_type == "kis":
+        # No key is sent there, but its rows are taken for KIS's.
+        what = "KIS_MASTER_BASE_URL" + f" in {file}" * is_in_file
+        hosts.check_host(what, settings.kis_master_base_url, trusted, hosts.KIS_DOMAINS)
     if settings.kis_app_key.get_secret_value() and settings.source_type == "kis":
         for name in ("kis_api_base_url", "kis_ws_url"):
             variable = f"{name}_{settings.environment}"

@@ -12,6 +12,7 @@ import polars as pl
 from kis_assets.exchange.venues import is_invented
 from kis_assets.report import page as report_page
 from kis_assets.report.daily_report import DayReport
+from kis_assets.site.reasons import why
 from kis_assets.site.words import both, say, won
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Pages:
         self._templates = report_page.environment(("kis_assets.site", "templates"))
         self._shared: dict[str, Any] = {
             "say": say,
+            "why": why,
             "won": won,
             "source": source,
             "is_mock": is_invented(source),

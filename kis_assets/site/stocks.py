@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from kis_assets.exchange import calendar
 from kis_assets.exchange.calendar import SEOUL
 from kis_assets.exchange.stocks import is_stock_code
 from kis_assets.market import Market
@@ -86,10 +87,12 @@ def stock_scripts(market: Market, stocks: pl.DataFrame) -> Iterator[tuple[str, b
         "book": _books(market),
         "actions": _actions(market),
     }
+    known_since = _actions_known_since(market)
     for row in stocks.iter_rows(named=True):
         code = row["stock_code"]
         found = {name: part.get(code) for name, part in parts.items()}
         candles: dict[str, Any] = found["candles"] or {}
+        first = candles.pop("first", None)
         at: datetime | None = row["captured_at"]
         yield (
             code,
@@ -107,6 +110,10 @@ def stock_scripts(market: Market, stocks: pl.DataFrame) -> Iterator[tuple[str, b
                     "priced_at": _moment(at) if at else row["trading_day"],
                     **{name: row[name] for name in (*_QUOTE, *_FACTS)},
                     "provisional": not candles.pop("is_final", True),
+                    "actions_known": known_since is not None
+                    and first is not None
+                    and first >= known_since
+                    and not candles["gaps"],
                     **found,
                 },
             ),
@@ -158,6 +165,7 @@ def _candles(market: Market) -> dict[str, dict[str, Any]]:
         "SELECT stock_code, trading_day, open, high, low, close, volume, is_final "  # noqa: S608
         f"FROM daily_candles WHERE {_since(market, SESSIONS)} ORDER BY stock_code, trading_day"
     )
+    gaps = _gaps(rows)
     close, has_traded = pl.col("close"), pl.col("open") > 0  # else all three are 0
     rows = rows.select(
         _CODE,
@@ -169,11 +177,49 @@ def _candles(market: Market) -> dict[str, dict[str, Any]]:
         close,
         "volume",
         "is_final",
+        first="trading_day",
     )
     found = _by_stock(rows.with_columns(days=_steps("days"), close=_steps("close")))
-    for lists in found.values():
+    for code, lists in found.items():
         lists["is_final"] = lists["is_final"][-1]
+        lists["first"] = lists["first"][0]
+        lists["gaps"] = gaps.get(code, [])
     return found
+
+
+def _gaps(rows: pl.DataFrame) -> dict[str, list[list[int]]]:
+    """Before which of a stock's days sessions are missing, as its place, and how many, by code."""
+    if rows.is_empty():
+        return {}
+    days = sorted(rows["trading_day"].unique())
+    sessions = pl.DataFrame({"trading_day": calendar.trading_days(days[0], days[-1])})
+    found = (
+        rows.select(_CODE, "trading_day")
+        .join(sessions.with_row_index("ago"), on="trading_day", how="left", maintain_order="left")
+        .select(
+            _CODE,
+            place=pl.int_range(pl.len()).over("stock_code"),
+            missing=pl.col("ago").cast(pl.Int64).diff().over("stock_code") - 1,
+        )
+        .filter(pl.col("missing") > 0)
+    )
+    gaps: dict[str, list[list[int]]] = {}
+    for code, *gap in found.iter_rows():
+        gaps.setdefault(code, []).append(gap)
+    return gaps
+
+
+def _actions_known_since(market: Market) -> date | None:
+    """The day from which on the corporate actions of every stored day are known; None: of none."""
+    stored = market.sql("SELECT DISTINCT trading_day FROM daily_candles")["trading_day"]
+    rows = market.condition("corporate_actions")
+    known = set(rows.filter(pl.col("condition").is_in(["available", "degraded"]))["trading_day"])
+    since = None
+    for day in sorted(stored, reverse=True):
+        if day not in known:
+            break
+        since = day
+    return since
 
 
 def _adjusted(market: Market) -> dict[str, dict[str, Any]]:
@@ -199,7 +245,7 @@ def _minutes(market: Market) -> dict[str, dict[str, Any]]:
     if day is None:
         return {}
     rows = market.sql(
-        "SELECT stock_code, started_at, close, volume FROM minute_candles "  # noqa: S608
+        "SELECT stock_code, started_at, session, close, volume FROM minute_candles "  # noqa: S608
         f"WHERE trading_day = DATE '{day}' ORDER BY stock_code, started_at"
     )
     at = pl.col("started_at").dt.convert_time_zone(str(SEOUL))
@@ -209,10 +255,14 @@ def _minutes(market: Market) -> dict[str, dict[str, Any]]:
             (at.dt.hour().cast(pl.Int64) * 60 + at.dt.minute()).alias("minutes"),
             "close",
             "volume",
+            begins=(pl.col("session") != pl.col("session").shift(1).over("stock_code")).fill_null(
+                value=False
+            ),
         ).with_columns(minutes=_steps("minutes"), close=_steps("close"))
     )
     bases = _bases(market, day)
     for code, lists in found.items():
+        lists["begins"] = [place for place, begins in enumerate(lists["begins"]) if begins]
         lists |= {"day": (day - date(1970, 1, 1)).days, "base": bases.get(code)}
     return found
 
@@ -239,7 +289,8 @@ def _flows(market: Market) -> dict[str, dict[str, Any]]:
         "LEFT JOIN short_sales USING (stock_code, trading_day) "
         f"WHERE {_since(market, FLOWS)} ORDER BY stock_code, trading_day"
     )
-    return _by_stock(
+    gaps = _gaps(rows)
+    found = _by_stock(
         rows.select(
             _CODE,
             _day("trading_day").alias("days"),
@@ -247,6 +298,9 @@ def _flows(market: Market) -> dict[str, dict[str, Any]]:
             short=pl.col("short_ratio").round(2),
         ).with_columns(days=_steps("days"))
     )
+    for code, lists in found.items():
+        lists["gaps"] = gaps.get(code, [])
+    return found
 
 
 def _books(market: Market) -> dict[str, dict[str, Any]]:

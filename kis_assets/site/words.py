@@ -55,6 +55,8 @@ KOREAN = {
     "Nothing changed the share count in these days: both are the same.": (
         "이 기간에 주식 수가 바뀌지 않아 원주가와 수정주가가 같습니다."
     ),
+    "Corporate actions of these days are not all stored: a change of the share count may be "
+    "missing.": "이 기간의 권리 변동이 모두 저장되어 있지 않아 주식 수 변화가 빠졌을 수 있습니다.",
     "The newest candle is provisional.": "마지막 일봉은 잠정치입니다.",
     "3 months": "3개월",
     "6 months": "6개월",

@@ -45,7 +45,7 @@ INVESTOR_FLOWS = Table(
     has_past=True,
     catch_up="flow_ingestion",
     on_virtual="lacking",
-    cost=Cost(days=30),
+    cost=Cost(days=30, invented=0.02),
     preview=Preview("trading_day stock_code investor net_value", largest="net_value"),
     columns=(
         TRADING_DAY,

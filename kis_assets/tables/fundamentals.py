@@ -113,7 +113,7 @@ FINANCIAL_STATEMENTS = Table(
     catch_up="statement_ingestion",
     is_current_only=True,
     on_virtual="lacking",
-    cost=Cost(6.0),
+    cost=Cost(6.0, invented=0.01),
     preview=Preview(
         "stock_code fiscal_month revenue operating_profit net_income",
         largest="revenue",

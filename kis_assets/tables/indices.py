@@ -71,7 +71,7 @@ ETF_NAVS = Table(
     has_past=True,
     catch_up="fund_ingestion",
     on_virtual="lacking",
-    cost=Cost(days=100),
+    cost=Cost(days=100, invented=0.0),
     preview=Preview("trading_day stock_code close nav premium_rate", largest="trading_day"),
     columns=(
         TRADING_DAY,

@@ -25,6 +25,8 @@ class Cost:
     """Requests per stock since the after-market exists, if that needs more."""
     in_bundles: bool = False
     """Whether the real server answers one request for several stocks."""
+    invented: float = 0.004
+    """Seconds per stock that the invented market needs."""
     is_compared: bool = False
     """Whether a check requests a hundred of the stocks from a second service."""
 

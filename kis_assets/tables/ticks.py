@@ -42,6 +42,7 @@ TRADES = Table(
     live="stream",
     may_be_empty=True,
     preview=Preview("stock_code traded_at price quantity side", largest="quantity"),
+    chart="tape",
     columns=(
         TRADING_DAY,
         STOCK_CODE,
@@ -84,6 +85,7 @@ ORDER_BOOK_TICKS = Table(
         "stock_code booked_at bid_price_1 ask_price_1",
         largest="total_bid_volume",
     ),
+    chart="best_prices",
     columns=(
         TRADING_DAY,
         STOCK_CODE,

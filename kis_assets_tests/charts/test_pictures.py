@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import re
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from pathlib import Path
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import polars as pl
 import pytest
@@ -14,7 +16,13 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from kis_assets.charts import canvas, of_tables
-from kis_assets.charts.market import CONDITIONS, condition_calendar, market_breadth, minute_coverage
+from kis_assets.charts.market import (
+    CONDITIONS,
+    MINUTES,
+    condition_calendar,
+    market_breadth,
+    minute_coverage,
+)
 from kis_assets.charts.stock import candlestick, order_book_depth
 from kis_assets.defs import asset_metadata
 from kis_assets.lake.lake import Lake, Scope
@@ -23,9 +31,13 @@ from kis_assets.tables import (
     DAILY_CANDLES,
     LEVELS,
     MINUTE_CANDLES,
+    ORDER_BOOK_TICKS,
     ORDER_BOOKS,
     PRICE_SNAPSHOTS,
+    STOCK_MASTER,
     TABLES,
+    TRADES,
+    Table,
 )
 from kis_assets_tests.conftest import EVENING
 from kis_assets_tests.support.in_process import in_memory, materialize, metadata, point_at, rows
@@ -220,6 +232,93 @@ def test_minutes_are_drawn_at_their_time_in_seoul_however_few() -> None:
     assert picture(minute_coverage(minutes.head(1).lazy())).height == whole.height
 
 
+def recorded(table: Table, count: int) -> pl.DataFrame:
+    """A stock's records through a day, a minute apart: its price swings, and both sides trade."""
+    opens = EVENING.replace(hour=9, minute=0).astimezone(UTC)
+    rows = [
+        {"trading_day": DAY, "stock_code": "005930", "sequence": number + 1,
+         "price": 70_000 + 100 * (number % 13), "quantity": 10 + number,
+         "side": ("buy", "sell")[number % 2], "traded_at": opens + timedelta(minutes=number),
+         "volume": number, "trading_value": number, "change": 0, "is_halted": False,
+         "booked_at": opens + timedelta(minutes=number), "bid_price_1": 70_000 + number,
+         "ask_price_1": 70_100 + number, "total_bid_volume": 900, "total_ask_volume": 700}
+        for number in range(count)
+    ]  # fmt: skip
+    given = [{name: it[name] for name in it if name in table.schema} for it in rows]
+    return frame(table, *given, source="kis")
+
+
+@pytest.mark.parametrize("count", [1, 380])
+@pytest.mark.parametrize("table", [TRADES, ORDER_BOOK_TICKS], ids=lambda it: it.name)
+def test_recorded_ticks_have_a_picture_of_both_sides(
+    tmp_path: Path, table: Table, count: int
+) -> None:
+    lake = Lake(tmp_path / "kis", source="kis")
+    other = recorded(table, 1).with_columns(stock_code=pl.lit("000660"))
+    lake.replace(table, Scope.day(DAY), pl.concat([other, recorded(table, count + 1)]))
+    drawn = of_tables.picture(table, table.empty(), None, lake, DAY, DAY)
+    assert drawn
+    shown = picture(drawn.png)
+    assert shown.height > 300
+    assert has(shown, canvas.UP, 10)
+    assert has(shown, canvas.DOWN, 10)
+
+
+def test_nothing_recorded_is_told(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "mock", source="mock")
+    for table in (TRADES, ORDER_BOOK_TICKS):
+        drawn = of_tables.picture(table, table.empty(), None, lake, DAY, DAY)
+        assert drawn
+        assert picture(drawn.png).height < 300
+        assert drawn.glance == ""
+
+
+DRAWN = [table for table in TABLES.values() if table.chart]
+
+
+@pytest.mark.parametrize("table", DRAWN, ids=lambda it: it.name)
+def test_a_picture_at_a_glance_needs_no_click_and_no_paper(small_lake: Path, table: Table) -> None:
+    """Dagster shows Markdown of less than 1,000 characters at once."""
+    lake = Lake(small_lake, source="mock")
+    stocks = lake.scan(STOCK_MASTER).collect()
+    rows = lake.scan(table, first=DAY, last=DAY).collect()
+    drawn = of_tables.picture(table, rows, stocks, lake, DAY, DAY)
+    assert drawn
+    assert len(drawn.glance) < 1_000
+    found = re.fullmatch(r"!\[[^\]]+\]\(data:image/svg\+xml,([^()\s]+)\)", drawn.glance)
+    assert found
+    drawing = ElementTree.fromstring(unquote(found[1]))
+    assert {it.tag.rpartition("}")[2] for it in drawing.iter()} == {"svg", "path"}
+    assert {it.get("stroke") for it in drawing.iter() if it.get("d")} <= {
+        *(canvas.UP, canvas.DOWN, canvas.FLAT, MINUTES),
+    }
+
+
+def contrast(colour: str, paper: str) -> float:
+    """By WCAG."""
+
+    def light(colour: str) -> float:
+        parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+        linear = [it / 12.92 if it <= 0.04045 else ((it + 0.055) / 1.055) ** 2.4 for it in parts]
+        return sum(it * part for it, part in zip(linear, (0.2126, 0.7152, 0.0722), strict=True))
+
+    lights = sorted((light(colour), light(paper)))
+    return (lights[1] + 0.05) / (lights[0] + 0.05)
+
+
+@pytest.mark.parametrize("paper", ["#ffffff", "#13161b"])
+@pytest.mark.parametrize("colour", ["INK", "MUTED", "UP", "DOWN"])
+def test_pictures_have_no_paper_and_tones_for_a_light_page_and_a_dark_one(
+    colour: str, paper: str
+) -> None:
+    drawn = Image.open(io.BytesIO(candlestick(candles([1_000 + n for n in range(9)]))))
+    assert drawn.convert("RGBA").getpixel((1, 200)) == (0, 0, 0, 0) or (
+        drawn.convert("RGBA").getchannel("A").getpixel((1, 200)) == 0
+    )
+    # 4.5 would be text of any size; no tone has that on both.
+    assert contrast(getattr(canvas, colour), paper) >= 3.9
+
+
 def test_the_page_of_a_run_shows_its_rows_and_a_picture(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +329,8 @@ def test_the_page_of_a_run_shows_its_rows_and_a_picture(
         ("daily_candles", month),
     ):
         shown = metadata(materialize(table, partition))
+        assert [*shown][:2] == ["at a glance", "picture"]
+        assert len(shown["at a glance"]) < 1_000
         (encoded,) = re.findall(r"^!\[.*\]\(data:image/png;base64,(.*)\)$", shown["picture"])
         assert picture(base64.b64decode(encoded)).height > 300, table
         head, line, *body = shown["preview"].splitlines()

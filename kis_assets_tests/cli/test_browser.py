@@ -198,22 +198,26 @@ def test_a_partition_is_materialized_checked_and_looked_at(browser: Browser) -> 
 
     browser.wait(is_stored, "the materialized partition")
     browser.see("MOCK DATA", "an invented market; nothing in it is real", "삼성전자")
-    browser.shot("4-partition")
 
-    browser.click("[Show Markdown]")
+    def picture(kind: str) -> Any:
+        (shown,) = browser.driver.find_elements("css selector", f"img[src^='data:image/{kind}']")
+        return browser.driver.execute_script(SEEN, shown)
 
-    def picture() -> Any:
-        (shown,) = browser.driver.find_elements("css selector", "img[src^='data:image/png']")
-        return browser.driver.execute_script(
-            "const box = arguments[0].getBoundingClientRect();"
-            "return arguments[0].naturalWidth > 0 && [box.left, box.right, innerWidth]",
-            shown,
-        )
-
-    left, right, window = browser.wait(picture, "the picture")
-    assert right - left > 800
-    assert 0 <= left < right <= window
-    browser.shot("5-picture")
+    for theme, number, is_dark in (("Light", 4, False), ("Dark", 5, True)):
+        browser.driver.execute_script(THEME, theme)
+        browser.open(partition)
+        # Without a click: a picture at a glance, and the first rows.
+        browser.see("at a glance", "삼성전자", "[Show Markdown]")
+        left, right, window, alpha, paper = browser.wait(lambda: picture("svg"), "the glance")
+        assert right - left > 200
+        assert (alpha, paper < 60) == (0, is_dark)
+        browser.shot(f"{number}-partition-{theme}")
+        browser.click("[Show Markdown]")
+        left, right, window, alpha, paper = browser.wait(lambda: picture("png"), "the picture")
+        assert right - left > 800
+        assert 0 <= left < right <= window
+        assert (alpha, paper < 60) == (0, is_dark)
+        browser.shot(f"{number}-picture-{theme}")
 
     browser.open("/assets/price_snapshots?view=checks")
 
@@ -229,6 +233,22 @@ def test_a_partition_is_materialized_checked_and_looked_at(browser: Browser) -> 
     assert browser.hosts() == {"127.0.0.1"}
 
 
+THEME = 'localStorage.setItem("dagster-theme", JSON.stringify(arguments[0]))'
+SEEN = """
+const [shown] = arguments, box = shown.getBoundingClientRect();
+if (!shown.complete || !shown.naturalWidth) return false;
+const canvas = new OffscreenCanvas(shown.naturalWidth, shown.naturalHeight);
+const drawing = canvas.getContext("2d");
+drawing.drawImage(shown, 0, 0);
+let behind = shown, colour = "rgba(0, 0, 0, 0)";
+while (behind && /, 0\\)$/.test(colour)) {
+    colour = getComputedStyle(behind).backgroundColor;
+    behind = behind.parentElement;
+}
+const paper = Math.max(...colour.match(/[0-9]+/g).slice(0, 3).map(Number));
+return [box.left, box.right, innerWidth, drawing.getImageData(1, 1, 1, 1).data[3], paper];
+"""
+"""Where a picture stands, how opaque its corner is, and how light what is behind it."""
 TURN_ON = """mutation { startSchedule(scheduleSelector: {
     repositoryLocationName: "kis_assets.definitions", repositoryName: "__repository__",
     scheduleName: "prices_close"}) { __typename } }"""

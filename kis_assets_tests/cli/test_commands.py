@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -102,6 +103,12 @@ def test_a_server_that_is_not_there_is_told_once_for_all_tables(tmp_path: Path) 
     assert "stock_master, price_snapshots: " in said
     assert "its address right?" in said
     assert "Done" not in said
+    # The command that it names finds the reason.
+    assert "kis-assets doctor looks for the reason" in said
+    looked = type_in("doctor", "--json", **then, **key, **nowhere)
+    assert looked.returncode == 1
+    failed = [it["seen"] for it in json.loads(looked.stdout) if it["state"] == "fail"]
+    assert any("127.0.0.1 cannot be reached" in it for it in failed), looked.stdout
 
 
 def test_a_replay_needs_a_moment(tmp_path: Path) -> None:

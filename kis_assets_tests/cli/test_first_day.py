@@ -259,7 +259,7 @@ def test_an_interrupted_run_says_where_and_its_bar_stays_there(
         point_at(server, monkeypatch)
         status, said = type_run()
     assert status == 130
-    assert "Interrupted at daily_candles. What is stored stays" in said
+    assert "Interrupted at daily_candles. Stored rows stay" in said
     assert re.search(r"daily_candles 2026-03-01 [━ ]*0/\?", said)
     assert "Traceback" not in said
 

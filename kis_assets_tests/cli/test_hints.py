@@ -93,6 +93,11 @@ def test_a_query_that_nothing_fits_is_told_nothing_is_missing(
     assert "stock_info" in Said("sql", "FROM stock_info WHERE stock_code = ''").err
 
 
+def test_what_kis_assets_alone_says_to_do_next_works(stored: Path) -> None:
+    (query,) = re.findall(r'next .*kis-assets sql "([^"]+)"', Said().out)
+    assert "삼성전자" in Said("sql", query).out
+
+
 def test_a_report_of_no_trading_day_is_refused_in_one_sentence(stored: Path) -> None:
     said = Said("report", "--date", "2026-01-01")
     assert said.err.splitlines()[-1] == "error: 2026-01-01 is not a trading day of KRX"

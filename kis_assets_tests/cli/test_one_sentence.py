@@ -83,9 +83,9 @@ def _garbage(path: Path) -> None:
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no YAML": (
         lambda home: (home / "dagster.yaml").write_text("a: ["),
-        "dagster.yaml is not what",
+        "dagster.yaml is not valid",
     ),
-    "a list": (lambda home: (home / "dagster.yaml").write_text("- a"), "dagster.yaml is not what"),
+    "a list": (lambda home: (home / "dagster.yaml").write_text("- a"), "dagster.yaml is not valid"),
     "other keys": (lambda home: (home / "dagster.yaml").write_text("a: 1"), "dagster.yaml is not"),
     "runs": (lambda home: _garbage(home / "history" / "runs.db"), "cannot be used (file is not"),
     "events": (
@@ -109,7 +109,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KIS_REPLAY_AT", EVENING.isoformat())
     monkeypatch.setenv("DATA_SOURCE_TYPE", "mock")
     # What it asks the source takes longer than all the rest.
-    monkeypatch.setattr("kis_assets.cli.doctor._call", lambda _: Finding("call", "ok", ""))
+    monkeypatch.setattr("kis_assets.cli.doctor.call", lambda _: Finding("call", "ok", ""))
     (tmp_path / "home" / "history").mkdir(parents=True)
     return tmp_path / "home"
 

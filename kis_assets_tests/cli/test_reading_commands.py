@@ -426,11 +426,11 @@ def test_the_doctor_compares_the_clock_with_the_servers(
 ) -> None:
     from email.utils import formatdate
 
-    from kis_assets.cli.doctor import _clock
+    from kis_assets.cli.doctor import clock
 
     url, tell = server
     tell("" if seconds is None else formatdate(time.time() + seconds, usegmt=True))
-    found = _clock(settings.model_copy(update={"kis_api_base_url_real": url}))
+    found = clock(settings.model_copy(update={"kis_api_base_url_real": url}))
     assert found.state == state, found
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -37,6 +39,34 @@ def test_a_run_of_the_report_says_where_the_page_is(written: Path) -> None:
     assert "<html" in Path(path).read_text(encoding="utf-8")
 
 
+def test_a_run_says_what_it_makes_and_how_long_it_takes_before_it_begins(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def canceled(*_: Any, **__: Any) -> None:
+        raise Canceled
+
+    monkeypatch.setattr("kis_assets.execution.runner.materialize", canceled)
+    said = " ".join(Said("run", "--table", "market_days").out.split())
+    mock, makes = said.index("MOCK DATA"), said.index("Makes 1 table of 2026-")
+    assert mock < makes < said.index("Canceled")
+    assert "About 2 s: this machine invents the market" in said
+
+
+def assert_opens(words: list[str]) -> None:
+    """That a command serves the UI at the address which it says, until Ctrl-C."""
+    process = subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    try:
+        address = process.stdout.readline().split()[0]
+        with urlopen(f"{address}/server_info", timeout=60) as answer:
+            assert answer.status == 200
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.stdout.close()
+
+
 @pytest.mark.slow
 def test_what_a_run_says_to_type_next_works_as_it_stands(
     written: Path, monkeypatch: pytest.MonkeyPatch
@@ -45,7 +75,7 @@ def test_what_a_run_says_to_type_next_works_as_it_stands(
     looked, queried = said.out.split("Next:\n")[1].strip().splitlines()
     program, command = looked.split("#")[0].split()
     assert (Path(program).name, command) == ("kis-assets", "ui")
-    subprocess.run([program, command, "--help"], check=True, capture_output=True)
+    assert_opens([program, command, "--port", "0"])
     done = subprocess.run(queried, shell=True, env=ENVIRONMENT, capture_output=True, text=True)
     assert "삼성전자" in done.stdout, done.stderr
 

@@ -193,6 +193,11 @@ def test_nothing_of_it_listens_beyond_this_machine(ui: UI) -> None:
     assert listening == {"127.0.0.1"}
 
 
+def test_of_all_that_goes_well_only_the_address_is_said(ui: UI) -> None:
+    """Also after a run."""
+    assert ui.log == f"{ui.url} - stop it with Ctrl-C\n"
+
+
 def test_nobody_elses_warning_is_said(ui: UI) -> None:
     assert "Warning" not in ui.log
     assert ui.log.startswith(ui.url)

@@ -155,7 +155,7 @@ KIS = {
         ({}, {"KIS_STOCK_CODES": "005930"}, "KIS_STOCK_CODES is 005930 and not unset"),
         ({}, {"KIS_INDICES": "0001"}, "KIS_INDICES is 0001 and not unset"),
         ({}, {"KIS_REPLAY_AT": ""}, "KIS_REPLAY_AT is unset and not 2026-03-17"),
-        ({}, {"KIS_LAKE_KEEP_DAYS": "7"}, "KIS_LAKE_KEEP_DAYS is 7 and not 30"),
+        ({}, {"KIS_LAKE_KEEP_DAYS": "1"}, "KIS_LAKE_KEEP_DAYS is 1 and not 30"),
         ({}, {"KIS_API_RATE_LIMIT": "100"}, "KIS_API_RATE_LIMIT is 100 and not 1"),
     ],
 )

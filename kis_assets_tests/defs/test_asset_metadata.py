@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 import polars as pl
 import pytest
 
+from kis_assets.charts.of_tables import Drawn
 from kis_assets.defs.asset_metadata import cell, markdown, preview
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.tables import DAILY_CANDLES, TABLES
@@ -21,10 +22,10 @@ MOST = 6
 def test_the_picture_and_the_first_rows_come_before_every_figure(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kis_assets.charts.of_tables.picture", lambda *_: b"PNG")
+    monkeypatch.setattr("kis_assets.charts.of_tables.picture", lambda *_: Drawn(b"PNG", "![]()"))
     point_at(simulator, monkeypatch)
     shown = list(metadata(materialize("price_snapshots", str(DAY))))
-    assert shown[:3] == ["picture", "preview", "source"]
+    assert shown[:3] == ["at a glance", "picture", "preview"]
 
 
 def test_a_name_stands_beside_its_code() -> None:

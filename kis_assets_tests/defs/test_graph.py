@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import httpx
 import pytest
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
@@ -115,15 +121,73 @@ def test_an_asset_says_when_it_is_really_made(graph: AssetGraph) -> None:
     )
 
 
-@pytest.mark.slow
-def test_the_tools_of_dagster_find_all_of_it(tmp_path: Path) -> None:
-    dg_tool = Path(sys.executable).with_name("dg")
-    if not dg_tool.exists():
+@pytest.fixture
+def dg_tool() -> Path:
+    tool = Path(sys.executable).with_name("dg")
+    if not tool.exists():
         pytest.skip("dg is not installed: make test-all installs it with the dev extra")
-    environment = os.environ | {"DATA_SOURCE_TYPE": "mock", "KIS_DATA_DIR": str(tmp_path)}
-    # As an activated environment says; else dg warns.
-    environment |= {"VIRTUAL_ENV": sys.prefix, "HOME": str(tmp_path)}
+    return tool
 
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """As an activated environment says, else dg warns; nothing of this machine is used."""
+    return os.environ | {
+        "DATA_SOURCE_TYPE": "mock",
+        "KIS_DATA_DIR": str(tmp_path),
+        "DAGSTER_HOME": str(tmp_path),
+        "VIRTUAL_ENV": sys.prefix,
+        "HOME": str(tmp_path),
+    }
+
+
+LOADED = """{ workspaceOrError { ... on Workspace { locationEntries {
+    loadStatus locationOrLoadError { __typename } } } } }"""
+PATIENCE = 180.0
+"""Seconds for it to come up on a machine busy with other things."""
+
+
+@pytest.mark.slow
+def test_dg_dev_serves_it_from_the_root(
+    dg_tool: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with (tmp_path / "dg.log").open("wb") as log:
+        process = subprocess.Popen(
+            [dg_tool, "dev", "--host", "127.0.0.1", "--port", str(port)],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+    def locations() -> Any:
+        query = {"query": LOADED}
+        try:
+            found = httpx.post(f"http://127.0.0.1:{port}/graphql", json=query, timeout=60)
+        except httpx.HTTPError:
+            return []
+        return found.json()["data"]["workspaceOrError"]["locationEntries"]
+
+    try:
+        began = time.monotonic()
+        while not (found := locations()) or found[0]["loadStatus"] != "LOADED":
+            assert process.poll() is None, (tmp_path / "dg.log").read_text()
+            assert time.monotonic() - began < PATIENCE, (tmp_path / "dg.log").read_text()
+            time.sleep(0.5)
+        assert [it["locationOrLoadError"] for it in found] == [{"__typename": "RepositoryLocation"}]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=PATIENCE) == 0
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.slow
+def test_the_tools_of_dagster_find_all_of_it(dg_tool: Path, environment: dict[str, str]) -> None:
     def asked(*words: str) -> str:
         done = subprocess.run(
             [dg_tool, *words], cwd=ROOT, env=environment, capture_output=True, text=True

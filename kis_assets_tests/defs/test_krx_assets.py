@@ -103,6 +103,7 @@ def test_a_second_day_of_a_month_leaves_the_first(server: Simulator) -> None:
     assert set(stored(KRX_DAILY)["trading_day"].cast(pl.String)) == {FRIDAY, str(DAY)}
 
 
+@pytest.mark.slow
 def test_every_schedule_of_krx_makes_what_krx_has(krx_is_the_source: Simulator) -> None:
     today = MORNING.date()
     found = plans(Settings.load())

@@ -196,4 +196,4 @@ def test_the_command(tmp_path: Path) -> None:
     }
     assert lines["locks"]["state"] == "ok"
     assert "run the same command there" in lines["other host"]["seen"]
-    assert "is no folder" in Said("doctor", "--volume", str(tmp_path / "none")).error
+    assert "is not a folder" in Said("doctor", "--volume", str(tmp_path / "none")).error

@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 from rich.console import Console
 
-from kis_assets.cli.doctor import Finding, _rate
+from kis_assets.cli.doctor import Finding, rate
 from kis_assets.cli.run import _show
 from kis_assets.defs.asset_metadata import account_metadata as account_of
 from kis_assets.errors import ServiceUnavailable
@@ -121,7 +121,7 @@ def test_what_is_granted_is_said_where_it_is_less_than_is_set(
     assert (found["rate"], found["granted"]) == (3, 3)
     assert found["grant"].startswith("KIS grants 3 requests a second, not 1000: it refused ")
     assert "A new customer has 3 for three days" in found["grant"]
-    assert _rate(shared) == Finding("rate", "warn", found["grant"])
+    assert rate(shared) == Finding("rate", "warn", found["grant"])
     _show(Console(soft_wrap=True), [], shared, 1.0)
     assert found["grant"] in capsys.readouterr().out
 
@@ -131,7 +131,7 @@ def test_nothing_is_said_of_the_rate_where_all_is_granted(
 ) -> None:
     """One refusal is an accident."""
     assert snapshot(shared)["accounts"][shared.credentials[0].id]["grant"] == ""
-    assert _rate(shared).state == "ok"
+    assert rate(shared).state == "ok"
     _show(Console(), [], shared, 1.0)
     assert "grants" not in capsys.readouterr().out
 

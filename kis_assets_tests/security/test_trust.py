@@ -241,8 +241,17 @@ def test_what_the_environment_says_itself_is_taken(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("REDIS_URL", "redis://cache.corp:6379")
     monkeypatch.setenv("KIS_FAILURE_WEBHOOK_URL", "https://chat.corp/hook")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.corp:3128")
-    monkeypatch.setenv("KIS_MASTER_BASE_URL", "http://mirror.corp")
     Settings.load()
+
+
+def test_rows_of_a_stranger_are_not_taken_for_those_of_kis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Master files need no key, but their rows are called kis."""
+    monkeypatch.setenv("KIS_MASTER_BASE_URL", "http://mirror.corp")
+    with pytest.raises(SettingsError, match=r"KIS_MASTER_BASE_URL names the host mirror\.corp"):
+        Settings.load(data_source_type="kis")
+    assert Settings.load(data_source_type="mock").source_name == "mock"
+    monkeypatch.setenv("KIS_TRUSTED_HOSTS", "mirror.corp")
+    assert Settings.load(data_source_type="kis").source_name == "kis"
 
 
 @pytest.mark.parametrize(

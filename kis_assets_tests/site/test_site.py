@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from datetime import date, timedelta
 from hashlib import sha256
+from html import unescape
 from html.parser import HTMLParser
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -32,11 +33,12 @@ from kis_assets.settings import Settings
 from kis_assets.site import words
 from kis_assets.site.build import Made, build
 from kis_assets.site.pages import KINDS
-from kis_assets.tables import DAILY_CANDLES, ORDER_BOOKS, STOCK_MASTER
+from kis_assets.site.reasons import why
+from kis_assets.tables import DAILY_CANDLES, ORDER_BOOKS, QUALITY, STOCK_MASTER
 from kis_assets_tests.cli.test_reading_commands import Said
 from kis_assets_tests.conftest import EVENING
 from kis_assets_tests.support.small_lake import CODES, DAY, GAP, NOON, SAMSUNG, SPLIT
-from kis_assets_tests.support.small_rows import candle, frame
+from kis_assets_tests.support.small_rows import NOW, candle, frame
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = """</script><script>alert(1)</script><img src=x onerror=alert(2)>"'&"""
@@ -138,6 +140,56 @@ def test_candles_are_those_of_the_lake(site: Path, market: Market, code: str) ->
     assert (GAP in [row[0] for row in stored]) == (code != "035420")
 
 
+def test_sessions_that_are_not_stored_are_counted_at_their_place(
+    site: Path, market: Market, lake: Lake, tmp_path: Path
+) -> None:
+    days = market.daily_candles("035420")["trading_day"].to_list()
+    place = sum(day < GAP for day in days)
+    assert content(site, "stocks/035420.js")["candles"]["gaps"] == [[place, 1]]
+    assert content(site, f"stocks/{SAMSUNG}.js")["candles"]["gaps"] == []
+    # A whole month between two.
+    before = date(2026, 1, 30)
+    rows = frame(DAILY_CANDLES, candle(before, 9, 9, 9, 9))
+    lake.replace(DAILY_CANDLES, Scope.month(before), rows)
+    built(tmp_path / "data", tmp_path / "site")
+    first = market.sql(f"SELECT min(trading_day) FROM daily_candles WHERE trading_day >= '{DAY}'")
+    missing = len(calendar.trading_days(before, DAY)) - 1 - 2
+    assert first.item() == DAY
+    assert content(tmp_path / "site", f"stocks/{SAMSUNG}.js")["candles"]["gaps"] == [[1, missing]]
+
+
+@pytest.mark.parametrize(
+    ("months", "known"), [((), False), ((2,), False), ((2, 3), True)], ids=["none", "one", "all"]
+)
+def test_that_nothing_changed_the_share_count_is_said_only_where_it_is_known(
+    lake: Lake, tmp_path: Path, months: tuple[int, ...], known: bool
+) -> None:
+    put_candles(lake, *[1_000] * 11)
+    february = calendar.trading_days(date(2026, 2, 2), date(2026, 2, 27))
+    rows = frame(DAILY_CANDLES, *(candle(day, *[1_000] * 4) for day in february))
+    lake.replace(DAILY_CANDLES, Scope.month(february[0]), rows)
+    accounted = {"table_name": "corporate_actions", "check_name": "every_stock_is_accounted_for",
+                 "passed": True, "severity": "ERROR", "rows": 0, "failing_rows": 0}  # fmt: skip
+    for month in months:
+        first = date(2026, month, 1)
+        days = calendar.trading_days(first, min(DAY, date(2026, month, 28)))
+        rows = frame(QUALITY, *(accounted | {"trading_day": it, "checked_at": NOW} for it in days))
+        lake.replace(QUALITY, Scope.month(first), rows)
+    built(tmp_path / "data", tmp_path / "site")
+    about = content(tmp_path / "site", f"stocks/{SAMSUNG}.js")
+    assert about["adjusted"] is None
+    assert about["candles"]["gaps"] == []
+    assert about["actions_known"] is known
+
+
+def test_minutes_say_where_another_session_begins(site: Path, market: Market) -> None:
+    given = content(site, f"stocks/{SAMSUNG}.js")["minutes"]
+    sessions = market.minutes(SAMSUNG, DAY)["session"].to_list()
+    assert given["begins"] == [
+        place for place, (one, other) in enumerate(pairwise(sessions), 1) if one != other
+    ]
+
+
 def test_adjusted_candles_are_there_where_they_are_others(site: Path, market: Market) -> None:
     assert content(site, f"stocks/{SAMSUNG}.js")["adjusted"] is None
     given = content(site, f"stocks/{SPLIT}.js")["adjusted"]
@@ -237,6 +289,59 @@ def test_the_calendar_has_what_the_lake_says_of_each_day(site: Path, market: Mar
 
 TEMPLATES = [*(ROOT / "kis_assets" / "site").rglob("*.jinja"),
              ROOT / "kis_assets" / "report" / "day.html.jinja"]  # fmt: skip
+
+
+REASONS = {
+    "daily_prices_are_possible fails for 3; key_is_unique fails for 1": (
+        "daily_prices_are_possible 검사에 걸린 행 3개; key_is_unique 검사에 걸린 행 1개"
+    ),
+    "worth a look: key_is_unique fails for 12": "살펴볼 것: key_is_unique 검사에 걸린 행 12개",
+    "8 rows are not final: close, high and low may be the after-market's; final when fetched at "
+    "06:00 of 2026-11-30 or later": (
+        "확정되지 않은 행 8개: 종가·고가·저가가 애프터마켓의 값일 수 있습니다. "
+        "2026-11-30 06:00 이후에 수집하면 확정됩니다"
+    ),
+    "8 rows are not final: close, high and low may be the after-market's; final when fetched at "
+    "06:00 of the next session or later": (
+        "확정되지 않은 행 8개: 종가·고가·저가가 애프터마켓의 값일 수 있습니다. "
+        "다음 거래일 06:00 이후에 수집하면 확정됩니다"
+    ),
+    "7 rows were stored before they were final and never again: run kis-assets repair": (
+        "확정되기 전에 저장된 뒤 다시 수집하지 않은 행 7개: kis-assets repair를 실행하세요"
+    ),
+    "stored before trading ended at 20:00: to be fetched again": (
+        "20:00 거래 종료 전에 저장됨: 다시 수집해야 합니다"
+    ),
+    "published on the morning of the next session": "다음 거래일 아침에 공표됩니다",
+    "published three sessions later": "3거래일 뒤에 공표됩니다",
+    "the day is not over": "아직 끝나지 않은 날입니다",
+    "was not captured; live data cannot be had later": (
+        "수집하지 않았습니다. 실시간 데이터는 나중에 얻을 수 없습니다"
+    ),
+    "was not fetched in time; KIS keeps 246 sessions": (
+        "제때 수집하지 않았습니다. KIS는 246거래일만 보관합니다"
+    ),
+    "was not fetched; it can be had": "수집하지 않았습니다. 지금도 수집할 수 있습니다",
+}
+
+
+@pytest.mark.parametrize(("english", "korean"), REASONS.items())
+def test_a_reason_is_told_in_both_languages(english: str, korean: str) -> None:
+    told = unescape(str(why(english)))
+    assert told == f'<span lang="ko">{korean}</span><span lang="en">{english}</span>'
+
+
+def test_every_reason_of_the_condition_has_its_korean() -> None:
+    sql = (ROOT / "kis_assets" / "lake" / "sql" / "dataset_condition.sql").read_text("utf-8")
+    said = re.findall(r"'((?:[^']|'')*)'", sql.rpartition("CASE condition")[2])
+    texts = [text.replace("''", "'").strip() for text in said]
+    assert [text for text in texts if " " in text and not any(text in it for it in REASONS)] == []
+    assert sum(" " in text for text in texts) > 9
+
+
+def test_the_pages_tell_why_in_both_languages(site: Path) -> None:
+    text = (site / "condition.html").read_text(encoding="utf-8")
+    assert "every_stock_is_accounted_for 검사에 걸린 행 1개" in text
 
 
 def test_every_text_of_the_templates_has_its_korean_with_the_same_values() -> None:

@@ -16,10 +16,11 @@ from typing import Any
 from unicodedata import normalize
 from urllib.parse import urlsplit
 
+import polars as pl
 import pytest
 
 from kis_assets.lake.lake import Lake, Scope
-from kis_assets.tables import STOCK_MASTER
+from kis_assets.tables import DAILY_CANDLES, INVESTOR_FLOWS, STOCK_MASTER
 from kis_assets_tests.cli.test_browser import ARTIFACTS
 from kis_assets_tests.site.test_site import HOSTILE, built, put_candles
 from kis_assets_tests.support.small_lake import DAY, SAMSUNG, SPLIT
@@ -232,6 +233,51 @@ def test_a_stock_shows_everything_in_both_themes(browser: Browser) -> None:
     )
     assert browser.picture("candles") != in_light
     browser.shot("stock-dark")
+
+
+NOTES = "[data-of=candles] [data-note], [data-of=flows] [data-note]"
+GREY = """
+const canvas = [...document.querySelectorAll(`[data-chart=${arguments[0]}] canvas`)]
+    .sort((a, b) => b.width * b.height - a.width * a.height)[0];
+const top = Math.round(canvas.height / 50);
+const {data} = canvas.getContext("2d").getImageData(0, top, canvas.width, 1);
+const full = (x) => data[4 * x + 3] > 20;
+return [...Array(canvas.width).keys()].filter((x) => full(x) && full(x + 2)).length;
+"""
+"""How many pixels of a chart's top are grey: the lines of its grid alone are narrower."""
+
+
+def test_sessions_that_are_not_stored_are_grey_and_told(
+    open_site: Callable[[Path], Browser], tmp_path: Path, small_lake: Path
+) -> None:
+    data = tmp_path / "data" / "mock"
+    shutil.copytree(small_lake, data, symlinks=True)
+    lake = Lake(data, source="mock")
+    for table, gone in ((DAILY_CANDLES, "2026-02"), (INVESTOR_FLOWS, "2026-03")):
+        first, last = table.span(gone)
+        kept = lake.scan(table, first=first, last=last).collect()
+        hole = pl.col("trading_day").is_between(first.replace(day=5), first.replace(day=11))
+        lake.replace(table, Scope.month(first), kept.filter(~hole))
+    built(data.parent, tmp_path / "site")
+    browser = open_site(tmp_path / "site")
+    for scheme in ("light", "dark"):
+        browser.prefers(scheme)
+        browser.open(f"stock.html?{SAMSUNG}")
+        browser.shot(f"gaps-{scheme}")
+        assert [text.partition(" (")[2] for text in browser.texts(NOTES)[-2:]] == [
+            "5 between 2026-02-04 and 2026-02-12).",
+            "5 between 2026-03-04 and 2026-03-12).",
+        ]
+        assert "share count may be missing" in browser.texts(NOTES)[0]
+        assert browser.run(GREY, "candles") > 20
+        assert browser.run(GREY, "flows") > 20
+
+
+def test_a_chart_without_a_gap_is_not_grey(browser: Browser) -> None:
+    browser.open(f"stock.html?{SAMSUNG}")
+    browser.drawn()
+    assert not [text for text in browser.texts(NOTES) if "Grey" in text]
+    assert browser.run(GREY, "candles") == browser.run(GREY, "flows") == 0
 
 
 def test_red_is_up_and_blue_is_down(browser: Browser) -> None:

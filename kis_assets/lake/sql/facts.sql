@@ -19,8 +19,9 @@
 -- return_5d, return_20d, return_60d, return_252d: Adjusted return over this number of sessions [%]
 -- trading_value_20d: Mean daily trading value of 20 sessions [KRW]
 -- volume_ratio: Volume of the newest day divided by the mean of the 20 sessions before
--- week52_high, week52_low: Highest and lowest adjusted price of 252 sessions, or of the stored ones
---     if they are fewer; without days that have no trade [KRW]
+-- week52_high, week52_low: Highest and lowest adjusted price of 252 sessions, without days that have
+--     no trade; null unless all 252 are stored, or all since the listing of a newer stock. The
+--     figures of KIS are in valuations [KRW]
 -- from_high: Newest close divided by week52_high, minus 1 [%]
 -- per, pbr, eps, bps, foreign_rate: as in valuations
 -- dividend_yield: Cash dividends of 365 days in percent of the price (배당수익률) [%]
@@ -61,6 +62,12 @@ WITH stored AS (
     SELECT kind, trading_day, ago
     FROM counted
     QUALIFY ago < coalesce(min(ago) FILTER (NOT is_stored) OVER (PARTITION BY kind), 10_000)
+), year AS (
+    -- No row while fewer sessions are stored.
+    SELECT min(trading_day) AS first_day
+    FROM sessions
+    WHERE kind = 'candles' AND ago < 252
+    HAVING count(*) = 252
 ), days AS (
     SELECT
         candles.stock_code,
@@ -82,6 +89,7 @@ WITH stored AS (
 ), moves AS (
     SELECT
         stock_code,
+        min(trading_day) FILTER (ago < 252) AS first_day,
         max(trading_day) AS candle_day,
         max(close) FILTER (ago = 0) AS close,
         max(trading_value) FILTER (ago = 0) AS trading_value,
@@ -99,10 +107,15 @@ WITH stored AS (
         max(volume) FILTER (ago = 0) / nullif(avg(volume) FILTER (ago BETWEEN 1 AND 20), 0)
             AS volume_ratio,
         -- A day without a trade has 0 as its high and low.
-        max(high) FILTER (has_traded AND ago < 252) AS week52_high,
-        min(low) FILTER (has_traded AND ago < 252) AS week52_low
+        max(high) FILTER (has_traded AND ago < 252) AS high,
+        min(low) FILTER (has_traded AND ago < 252) AS low
     FROM days
     GROUP BY stock_code
+), extremes AS (
+    SELECT stock_code, high AS week52_high, low AS week52_low
+    FROM moves
+    JOIN stocks USING (stock_code)
+    JOIN year ON moves.first_day <= greatest(year.first_day, listed_on)
 ), flows AS (
     SELECT
         stock_code,
@@ -176,9 +189,9 @@ SELECT
     moves.return_252d,
     moves.trading_value_20d,
     moves.volume_ratio,
-    moves.week52_high,
-    moves.week52_low,
-    100 * (moves.close / moves.week52_high - 1) AS from_high,
+    extremes.week52_high,
+    extremes.week52_low,
+    100 * (moves.close / extremes.week52_high - 1) AS from_high,
     valued.per,
     valued.pbr,
     valued.eps,
@@ -201,6 +214,7 @@ SELECT
 FROM stocks
 LEFT JOIN latest_prices AS latest USING (stock_code)
 LEFT JOIN moves USING (stock_code)
+LEFT JOIN extremes USING (stock_code)
 LEFT JOIN valued USING (stock_code)
 LEFT JOIN flows USING (stock_code)
 LEFT JOIN shorts USING (stock_code)

@@ -48,7 +48,7 @@ site.stock = (it) => {
     const made = LightweightCharts.createChart(place, {
       autoSize: true,
       layout: {attributionLogo: false, background: {color: "transparent"}, fontSize: 11},
-      rightPriceScale: {borderVisible: false},
+      rightPriceScale: {borderVisible: false, entireTextOnly: true},
       timeScale: {borderVisible: false, rightOffset: 2, ...options.timeScale},
       handleScroll: {mouseWheel: false, vertTouchDrag: false},
       handleScale: {mouseWheel: false},
@@ -85,6 +85,31 @@ site.stock = (it) => {
   };
   const volumes = (bars) => bars.map((bar) =>
     ({time: bar.time, value: bar.volume, color: faint(colour(bar.close < bar.open ? "down" : "up"))}));
+  // Sessions that are not stored take some room, grey and without a value: they are not joined.
+  const ROOM = 8;
+  const between = (before, after, count, step) => Array.from({length: count}, (_, place) =>
+    before + step * Math.round((after - before) / step * (place + 1) / (count + 1)));
+  const spread = (points, gaps) => {
+    const missing = new Map(gaps);
+    return points.flatMap((point, place) => missing.has(place)
+      ? [...between(points[place - 1].time, point.time, Math.min(missing.get(place), ROOM), 86400).map((time) => ({time})), point]
+      : [point]);
+  };
+  const greyed = (chart) => {
+    const series = chart.addSeries(HistogramSeries, {priceScaleId: "gaps", lastValueVisible: false, priceLineVisible: false});
+    series.priceScale().applyOptions({scaleMargins: {top: 0, bottom: 0}});
+    return (points) => series.setData(points.filter((it) => Object.keys(it).length === 1)
+      .map(({time}) => ({time, value: 1, color: faint(colour("muted")).replace("0.38", "0.16")})));
+  };
+  const tellGaps = (name, times, gaps) => {
+    const note = one(`[data-note="${name}"]`);
+    note.hidden = !gaps.length;
+    const told = gaps.slice(-3).map(([place, count]) => [count, day(times[place - 1]), day(times[place])]);
+    const more = gaps.length - told.length;
+    note.replaceChildren(...both(
+      `회색: 저장되지 않은 거래일 (${told.map(([count, from, to]) => `${from}과 ${to} 사이 ${count}일`).join(", ")}${more ? `, 외 ${more}건` : ""}).`,
+      `Grey: sessions that are not stored (${told.map(([count, from, to]) => `${count} between ${from} and ${to}`).join(", ")}${more ? `, and ${more} more gaps` : ""}).`));
+  };
   const {CandlestickSeries, HistogramSeries, BaselineSeries, LineSeries} = LightweightCharts;
   const krw = {type: "custom", minMove: 1, formatter: (value) => whole(value)};
   const compact = {type: "custom", minMove: 1, formatter: site.inOneLanguage};
@@ -97,6 +122,9 @@ site.stock = (it) => {
       time: bar.time, open: adjusted.open[place], high: adjusted.high[place], low: adjusted.low[place],
       close: adjusted.close[place], volume: adjusted.volume[place],
     })) : raw};
+    const {gaps} = it.candles;
+    const length = spread(raw, gaps).length;
+    tellGaps("gaps", raw.map(({time}) => time), gaps);
     let prices = "adjusted", span = 126, redraw;
     const made = chart("candles", (chart) => {
       const candles = chart.addSeries(CandlestickSeries, {priceFormat: krw, borderVisible: false, priceLineVisible: false});
@@ -104,8 +132,11 @@ site.stock = (it) => {
         {priceFormat: compact, lastValueVisible: false, priceLineVisible: false}, 1);
       chart.panes()[1].setStretchFactor(0.28);
       bars.priceScale().applyOptions({scaleMargins: {top: 0.3, bottom: 0}});
+      const grey = greyed(chart);
       redraw = () => {
-        candles.setData(rows[prices]);
+        const points = spread(rows[prices], gaps);
+        candles.setData(points);
+        grey(points);
         bars.setData(volumes(rows[prices]));
       };
       return () => {
@@ -115,12 +146,13 @@ site.stock = (it) => {
       };
     });
     const zoom = () => made.timeScale().setVisibleLogicalRange(
-      {from: span ? Math.max(raw.length - span, 0) - 0.5 : -0.5, to: raw.length + 1});
+      {from: span ? Math.max(length - span, 0) - 0.5 : -0.5, to: length + 1});
     const pressed = (name, value) => all(`[data-${name}]`).forEach((button) =>
       button.setAttribute("aria-pressed", String(button.dataset[name] === value)));
     const told = () => {
       one('[data-note="adjusted"]').hidden = prices === "raw" || !adjusted;
-      one('[data-note="same"]').hidden = prices === "raw" || Boolean(adjusted);
+      one('[data-note="same"]').hidden = prices === "raw" || Boolean(adjusted) || !it.actions_known;
+      one('[data-note="unknown"]').hidden = prices === "raw" || it.actions_known;
       one('[data-note="provisional"]').hidden = !it.provisional;
       one('[data-rows="candles"]').replaceChildren(...rows[prices].slice(-10).reverse().map((bar) =>
         element("tr", [cell(day(bar.time), false),
@@ -160,8 +192,21 @@ site.stock = (it) => {
         {priceFormat: compact, lastValueVisible: false, priceLineVisible: false}, 1);
       chart.panes()[1].setStretchFactor(0.28);
       traded.priceScale().applyOptions({scaleMargins: {top: 0.3, bottom: 0}});
-      line.setData(bars.map(({time, close}) => ({time, value: close})));
-      chart.timeScale().fitContent();
+      const UNDRAWN = Object.fromEntries(["topLineColor", "topFillColor1", "topFillColor2",
+        "bottomLineColor", "bottomFillColor1", "bottomFillColor2"].map((name) => [name, "transparent"]));
+      // Minutes without a trade keep their place. Between two sessions nothing could be traded.
+      const begins = new Set(minutes.begins);
+      const points = bars.flatMap(({time, close}, place) => {
+        const next = bars[place + 1];
+        if (!next) return [{time, value: close}];
+        const missing = (next.time - time) / 60 - 1;
+        const isOver = missing > 0 && begins.has(place + 1);
+        const room = between(time, next.time, isOver ? Math.min(missing, ROOM) : missing, 60);
+        return [{time, value: close, ...(isOver && UNDRAWN)}, ...room.map((time) => ({time}))];
+      });
+      line.setData(points);
+      // Room for the label of the first hour.
+      chart.timeScale().setVisibleLogicalRange({from: -points.length / 20, to: points.length + 1});
       return () => {
         const [up, down] = [colour("up"), colour("down")];
         const clear = (rgb) => rgb.replace("rgb(", "rgba(").replace(")", ", 0.03)");
@@ -180,11 +225,18 @@ site.stock = (it) => {
       const lines = ["individual", "foreign", "institution"].map((who) => {
         const line = chart.addSeries(LineSeries, {lineWidth: 2, priceLineVisible: false, lastValueVisible: false, priceFormat: compact});
         let sum = 0;
-        line.setData(days.map((day, place) => ({time: seconds(day), value: sum += flows[who][place] * 1e6})));
+        const points = days.map((day, place) => ({time: seconds(day), value: sum += flows[who][place] * 1e6}));
+        flows.gaps.forEach(([place]) => points[place - 1].color = "transparent");
+        line.setData(spread(points, flows.gaps));
         return line;
       });
+      const grey = greyed(chart);
+      tellGaps("flow-gaps", days.map(seconds), flows.gaps);
       chart.timeScale().fitContent();
-      return () => lines.forEach((line, place) => line.applyOptions({color: colour("key", `k${place}`)}));
+      return () => {
+        grey(spread(days.map((day) => ({time: seconds(day), value: 0})), flows.gaps));
+        lines.forEach((line, place) => line.applyOptions({color: colour("key", `k${place}`)}));
+      };
     });
     const newest = days.map((_, place) => place).slice(-10).reverse();
     one('[data-rows="flows"]').replaceChildren(...newest.map((place) => element("tr", [
