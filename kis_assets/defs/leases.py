@@ -25,6 +25,9 @@ BEAT = 5.0
 """Seconds between two renewals of a lease."""
 LASTS = 15.0
 """Seconds after the last renewal until the server drops the lease, by the server's clock."""
+PATIENCE = 20.0
+"""Seconds that a lost lease may take to come back: longer than a renewal that fails, which takes
+four times `WAIT` of `state.redis`, and the time until the next one."""
 
 _pulses: dict[str, Pulse] = {}
 
@@ -94,14 +97,14 @@ def fence(instance: dg.DagsterInstance, run_id: str) -> Callable[[], None] | Non
 def lost(redis_url: SecretStr, names: Collection[str], sleep: Callable[[float], None]) -> set[str]:
     """The leases that no process holds; empty while the server does not answer.
 
-    A process whose lease seems lost gets the time for two more renewals, because the server may
-    have lost its data in a restart.
+    A process whose lease seems lost gets `PATIENCE` to renew it: the server may have lost its data
+    in a restart, and a renewal that began before may have to fail first.
     """
     redis = Redis(redis_url)
     try:
         found = {name for name in names if not redis.is_leased(name)}
         if found:
-            sleep(2 * BEAT)
+            sleep(PATIENCE)
         return {name for name in found if not redis.is_leased(name)}
     except KISError:
         return set()

@@ -23,6 +23,7 @@ from kis_assets.errors import ServiceUnavailable
 from kis_assets.exchange import calendar
 from kis_assets.lake.lake import Lake, LakeError, Scope
 from kis_assets.settings import Settings
+from kis_assets.state.redis import WAIT
 from kis_assets.tables import MARKET_DAYS
 from kis_assets_tests.defs.test_agreement import ELSEWHERE
 
@@ -129,7 +130,7 @@ def test_the_run_of_a_host_that_gives_no_sign_of_life_fails(
 def test_a_redis_server_that_comes_back_empty_ends_no_run(
     instance: dg.DagsterInstance, redis: Redis
 ) -> None:
-    """Who lives says so within a few seconds, and is given them."""
+    """Who lives says so as soon as a renewal succeeds, and is given the time."""
     run_id, name = on_another_host(instance, redis)
     redis.leases.clear()
     slept: list[float] = []
@@ -140,7 +141,8 @@ def test_a_redis_server_that_comes_back_empty_ends_no_run(
 
     assert list(orphans.end(instance, "here", 0.0, REDIS, sleep)) == []
     assert status(instance, run_id) == STARTED
-    assert slept == [2 * leases.BEAT]
+    (waited,) = slept
+    assert waited > leases.BEAT + 4 * WAIT  # a renewal that fails, and the next
 
 
 def test_nobody_is_judged_while_redis_does_not_answer(
@@ -188,7 +190,7 @@ def test_hosts_are_looked_at_often_enough_to_end_a_run_within_a_minute(
     monkeypatch.setenv("REDIS_URL", REDIS.get_secret_value())
     shared = sensors(Settings.load())[-1]
     assert alone.minimum_interval_seconds == 30
-    assert leases.LASTS + (shared.minimum_interval_seconds or 0) + 2 * leases.BEAT < 50
+    assert leases.LASTS + (shared.minimum_interval_seconds or 0) + leases.PATIENCE <= 50
 
 
 # The process that is judged
