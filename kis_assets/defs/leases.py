@@ -33,7 +33,10 @@ _pulses: dict[str, Pulse] = {}
 
 
 class Pulse:
-    """A thread that renews the lease of this process."""
+    """Two threads of this process: one renews its lease, one looks whether its runs are active.
+
+    A storage of runs that does not answer must not end the lease.
+    """
 
     def __init__(self, redis: Redis, name: str) -> None:
         self._redis, self._name = redis, name
@@ -41,23 +44,28 @@ class Pulse:
         """The active runs of this process's main thread; only that thread can be interrupted."""
 
     def start(self) -> None:
-        """Renew the lease now, and then regularly until the process ends."""
-        self.beat()
-        threading.Thread(target=self._go_on, name="pulse", daemon=True).start()
+        """Renew the lease now, and then do both regularly until the process ends."""
+        self.renew()
+        for work in (self.renew, self.look):
+            threading.Thread(target=_repeat, args=(work,), name="pulse", daemon=True).start()
 
-    def beat(self) -> None:
-        """Renew the lease once, and interrupt the process if another host ended one of its runs."""
+    def renew(self) -> None:
+        """Renew the lease once."""
         with suppress(KISError):  # go on: without Redis no request is sent either
             self._redis.lease(self._name, LASTS)
+
+    def look(self) -> None:
+        """Interrupt the process if another host ended one of its runs."""
         for run_id, instance in list(self.runs.items()):
             with suppress(Exception):  # the storage does not answer, so the state is unknown
                 if _is_over(instance, run_id) and run_id in self.runs:
                     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
-    def _go_on(self) -> None:
-        while True:
-            time.sleep(BEAT)
-            self.beat()
+
+def _repeat(work: Callable[[], None]) -> None:
+    while True:
+        time.sleep(BEAT)
+        work()
 
 
 def hold(redis_url: SecretStr, name: str) -> None:
