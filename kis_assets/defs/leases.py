@@ -25,12 +25,18 @@ BEAT = 5.0
 """Seconds between two renewals of a lease."""
 LASTS = 15.0
 """Seconds after the last renewal until the server drops the lease, by the server's clock."""
+PATIENCE = 20.0
+"""Seconds that a lost lease may take to come back: longer than a renewal that fails, which takes
+four times `WAIT` of `state.redis`, and the time until the next one."""
 
 _pulses: dict[str, Pulse] = {}
 
 
 class Pulse:
-    """A thread that renews the lease of this process."""
+    """Two threads of this process: one renews its lease, one looks whether its runs are active.
+
+    A storage of runs that does not answer must not end the lease.
+    """
 
     def __init__(self, redis: Redis, name: str) -> None:
         self._redis, self._name = redis, name
@@ -38,23 +44,28 @@ class Pulse:
         """The active runs of this process's main thread; only that thread can be interrupted."""
 
     def start(self) -> None:
-        """Renew the lease now, and then regularly until the process ends."""
-        self.beat()
-        threading.Thread(target=self._go_on, name="pulse", daemon=True).start()
+        """Renew the lease now, and then do both regularly until the process ends."""
+        self.renew()
+        for work in (self.renew, self.look):
+            threading.Thread(target=_repeat, args=(work,), name="pulse", daemon=True).start()
 
-    def beat(self) -> None:
-        """Renew the lease once, and interrupt the process if another host ended one of its runs."""
+    def renew(self) -> None:
+        """Renew the lease once."""
         with suppress(KISError):  # go on: without Redis no request is sent either
             self._redis.lease(self._name, LASTS)
+
+    def look(self) -> None:
+        """Interrupt the process if another host ended one of its runs."""
         for run_id, instance in list(self.runs.items()):
             with suppress(Exception):  # the storage does not answer, so the state is unknown
                 if _is_over(instance, run_id) and run_id in self.runs:
                     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
-    def _go_on(self) -> None:
-        while True:
-            time.sleep(BEAT)
-            self.beat()
+
+def _repeat(work: Callable[[], None]) -> None:
+    while True:
+        time.sleep(BEAT)
+        work()
 
 
 def hold(redis_url: SecretStr, name: str) -> None:
@@ -94,14 +105,14 @@ def fence(instance: dg.DagsterInstance, run_id: str) -> Callable[[], None] | Non
 def lost(redis_url: SecretStr, names: Collection[str], sleep: Callable[[float], None]) -> set[str]:
     """The leases that no process holds; empty while the server does not answer.
 
-    A process whose lease seems lost gets the time for two more renewals, because the server may
-    have lost its data in a restart.
+    A process whose lease seems lost gets `PATIENCE` to renew it: the server may have lost its data
+    in a restart, and a renewal that began before may have to fail first.
     """
     redis = Redis(redis_url)
     try:
         found = {name for name in names if not redis.is_leased(name)}
         if found:
-            sleep(2 * BEAT)
+            sleep(PATIENCE)
         return {name for name in found if not redis.is_leased(name)}
     except KISError:
         return set()

@@ -93,12 +93,16 @@ class Address:
             SettingsError: redis-py does not know an option of the address.
         """
         import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
         from redis.sentinel import Sentinel
 
         given = {**self._given, **more}
         if self._sentinels:
             # What the servers and their Sentinels have in common; the rest is about the servers.
             common = {name: it for name, it in given.items() if name.startswith(("socket_", "ssl"))}
+            # Who does not answer is passed over: the next one is asked, and all of them once more.
+            common["retry"] = Retry(NoBackoff(), 0)
             for name in ("username", "password"):
                 if (value := given.pop(f"sentinel_{name}", None)) is not None:
                     common[name] = value

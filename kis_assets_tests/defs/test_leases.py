@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any, cast
 
 import dagster as dg
 import polars as pl
@@ -23,6 +24,7 @@ from kis_assets.errors import ServiceUnavailable
 from kis_assets.exchange import calendar
 from kis_assets.lake.lake import Lake, LakeError, Scope
 from kis_assets.settings import Settings
+from kis_assets.state.redis import WAIT
 from kis_assets.tables import MARKET_DAYS
 from kis_assets_tests.defs.test_agreement import ELSEWHERE
 
@@ -63,7 +65,7 @@ def redis(monkeypatch: pytest.MonkeyPatch) -> Redis:
     server = Redis()
     monkeypatch.setattr(leases, "Redis", lambda _: server)
     monkeypatch.setattr(leases, "_pulses", {})
-    monkeypatch.setattr(leases.Pulse, "start", lambda self: self.beat())
+    monkeypatch.setattr(leases.Pulse, "start", lambda self: self.renew())
     monkeypatch.setattr(orphans, "_held", {})
     return server
 
@@ -129,7 +131,7 @@ def test_the_run_of_a_host_that_gives_no_sign_of_life_fails(
 def test_a_redis_server_that_comes_back_empty_ends_no_run(
     instance: dg.DagsterInstance, redis: Redis
 ) -> None:
-    """Who lives says so within a few seconds, and is given them."""
+    """Who lives says so as soon as a renewal succeeds, and is given the time."""
     run_id, name = on_another_host(instance, redis)
     redis.leases.clear()
     slept: list[float] = []
@@ -140,7 +142,8 @@ def test_a_redis_server_that_comes_back_empty_ends_no_run(
 
     assert list(orphans.end(instance, "here", 0.0, REDIS, sleep)) == []
     assert status(instance, run_id) == STARTED
-    assert slept == [2 * leases.BEAT]
+    (waited,) = slept
+    assert waited > leases.BEAT + 4 * WAIT  # a renewal that fails, and the next
 
 
 def test_nobody_is_judged_while_redis_does_not_answer(
@@ -188,7 +191,7 @@ def test_hosts_are_looked_at_often_enough_to_end_a_run_within_a_minute(
     monkeypatch.setenv("REDIS_URL", REDIS.get_secret_value())
     shared = sensors(Settings.load())[-1]
     assert alone.minimum_interval_seconds == 30
-    assert leases.LASTS + (shared.minimum_interval_seconds or 0) + 2 * leases.BEAT < 50
+    assert leases.LASTS + (shared.minimum_interval_seconds or 0) + leases.PATIENCE <= 50
 
 
 # The process that is judged
@@ -207,8 +210,37 @@ def test_a_redis_server_that_is_down_stops_no_process(
     orphans.mark(instance, begun(instance), "", REDIS)
     redis.is_down = False
     (pulse,) = leases._pulses.values()
-    pulse.beat()
+    pulse.renew()
     assert len(redis.leases) == 1
+
+
+def test_a_storage_of_runs_that_does_not_answer_ends_no_lease(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    renewed, asked, answers = threading.Semaphore(0), threading.Event(), threading.Event()
+
+    class Held(Redis):
+        def lease(self, name: str, seconds: float) -> None:
+            renewed.release()
+
+    class Silent(dg.DagsterInstance):
+        def __init__(self) -> None: ...
+
+        def get_run_by_id(self, run_id: str) -> dg.DagsterRun | None:
+            asked.set()
+            answers.wait()
+            return dg.DagsterRun(job_name="price_capture")
+
+    monkeypatch.setattr(leases, "BEAT", 0.01)
+    pulse = leases.Pulse(cast("Any", Held()), "mine")
+    pulse.runs["run"] = Silent()
+    pulse.start()
+    try:
+        assert asked.wait(5)
+        assert all(renewed.acquire(timeout=5) for _ in range(9))  # more than before it was asked
+    finally:
+        monkeypatch.setattr(leases, "BEAT", 3600.0)
+        answers.set()
 
 
 def test_a_process_whose_run_was_ended_is_interrupted_and_no_other(
@@ -220,14 +252,14 @@ def test_a_process_whose_run_was_ended_is_interrupted_and_no_other(
     for run_id in (first, second):
         orphans.mark(instance, run_id, "", REDIS)
     (pulse,) = leases._pulses.values()
-    pulse.beat()
+    pulse.look()
     assert sent == []
     leases.unwatch(second)
     for run_id in (second, first):
         run = instance.get_run_by_id(run_id)
         assert run is not None
         instance.report_run_failed(run)
-        pulse.beat()
+        pulse.look()
         expected = [(threading.main_thread().ident, signal.SIGINT)] if run_id == first else []
         assert sent == expected
 

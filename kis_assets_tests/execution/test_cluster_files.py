@@ -48,3 +48,10 @@ def test_dagster_takes_it(package: str, tmp_path: Path, monkeypatch: pytest.Monk
     launcher: Any = ref.run_launcher
     assert type(launcher).__module__.startswith(package)
     assert ref.run_storage_data.config_dict["postgres_db"]["scheme"] == "postgresql+psycopg2"
+    # Names that libpq knows: it would refuse others before it looks for a server.
+    database: Any = ref.run_storage_data.config_dict["postgres_db"]
+    assert database["params"]["tcp_user_timeout"]
+    utils, psycopg2 = (pytest.importorskip(it) for it in ("dagster_postgres.utils", "psycopg2"))
+    url = utils.get_conn_string("me", hostname="127.0.0.1", port="1", params=database["params"])
+    with pytest.raises(psycopg2.OperationalError, match="refused"):
+        psycopg2.connect(url)

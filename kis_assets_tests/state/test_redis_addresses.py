@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -184,6 +186,22 @@ def test_a_connection_refused_is_no_matter_of_tls() -> None:
         pytest.raises(ServiceUnavailable, match="cannot be used: ConnectionError"),
     ):
         redis.read("")
+
+
+@pytest.mark.parametrize(
+    "form", ["redis://{at}/0", "redis+sentinel://{at}/mine/0"], ids=["server", "Sentinel"]
+)
+def test_a_lease_fails_in_time_if_the_server_accepts_and_never_answers(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In four times WAIT: who judges a process by its lease waits for longer."""
+    monkeypatch.setattr("kis_assets.state.redis.WAIT", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = form.format(at=f"127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        with closing(Redis(SecretStr(url))) as redis, pytest.raises(ServiceUnavailable):
+            redis.lease("mine", 1.0)
+    assert time.monotonic() - began < 4 * 0.1 + 1.0
 
 
 @pytest.mark.parametrize(
