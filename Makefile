@@ -1,5 +1,5 @@
 # Two commands do everything: `make run` and `make test`. They need Python 3.11 or newer and make.
-.PHONY: run ui bench docs docs-build test test-all test-live test-clients test-browser test-scale advisories dist pins check format clean
+.PHONY: run ui bench docs docs-build test test-all test-live test-clients test-browser test-scale advisories dist sbom pins check format clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
@@ -75,11 +75,17 @@ dist: $(READY)  ## the wheel and the sdist, into dist/
 advisories: $(MORE)  ## whether an advisory is known of anything that is pinned
 	@$(BIN)/python -m kis_assets_tests.advisories
 
+sbom: $(MORE)  ## what the container image holds, as CycloneDX JSON, into build/
+	@mkdir -p build
+	@$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+		-o build/kis_assets.cdx.json constraints-image.txt
+
 pins:  ## constraints anew, with their hashes, for what pyproject.toml asks; newer ones with UPGRADE=--upgrade
 	@command -v uv >/dev/null || { echo "uv is needed: pip install uv" >&2; exit 1; }
 	@$(PINS) --extra dev --extra pandas pyproject.toml -o constraints.txt
 	@$(PINS) --group browser --group clients --group advisories --group bench --group docs -c constraints.txt -o constraints-more.txt
 	@$(PINS) --all-extras --group scale -c constraints.txt -c constraints-more.txt pyproject.toml -o constraints-scale.txt
+	@$(PINS) $(addprefix --extra ,redis delta postgres celery k8s traces) --group image -c constraints.txt -c constraints-scale.txt pyproject.toml -o constraints-image.txt
 
 check: $(READY)  ## format, lint, types, definitions
 	@$(BIN)/ruff format --check

@@ -17,7 +17,7 @@ from benchmarks.server import served, settings
 from benchmarks.setting import AT, RATE
 from kis_assets.sources.kis import KISDataSource
 
-FREE = 1_000.0
+UNLIMITED = 1_000.0
 """Requests a second that the client keeps to where the server sets no limit."""
 TEN_YEARS = (date(AT.year - 10, AT.month, AT.day), AT.date())
 
@@ -33,7 +33,7 @@ def fetch(folder: Path, stocks: int, url: str | None) -> list[Line]:
     if url is None:
         with served(None, 0) as address:
             lines += alone(
-                _measured, folder / "free", address, stocks, FREE, "fetching without limit"
+                _measured, folder / "free", address, stocks, UNLIMITED, "fetching without limit"
             )
     return lines
 

@@ -1,6 +1,6 @@
 """Korean stock market data one can trust: KIS Open API as Dagster assets.
 
-What programs use is offered here, and loaded when it is first asked for, not with the package.
+The names for programs are available here. Each is loaded at its first use, not with the package.
 """
 
 from __future__ import annotations

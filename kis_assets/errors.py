@@ -1,13 +1,13 @@
-"""The error tree. What each message code of KIS means: `kis/error_codes.py`.
+"""The errors. `kis/error_codes.py` says what each message code of KIS means.
 
 KISError
-├── InvalidRequest (also ValueError)   what was asked cannot be right: change the question
+├── InvalidRequest (also ValueError)   the request cannot be right: change it
 ├── AuthenticationFailed               key, secret or token is refused: change the settings
 ├── RateLimited                        too many requests: wait
 ├── ServiceUnavailable                 network, gateway or open breaker: try again later
 │   └── SessionInUse                   the app key has a real-time session elsewhere: end that one
-├── UnexpectedAnswer                   well-formed and wrong: nothing of it may be stored
-└── NotSupported                       this server or source cannot do that
+├── UnexpectedAnswer                   well-formed but wrong: it must not be stored
+└── NotSupported                       this server or source does not have it
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from kis_assets.security.text_input import visible
 
 
 class KISError(Exception):
-    """Anything that went wrong while asking KIS.
+    """The base of all errors of requests to KIS or KRX.
 
-    The message says what was asked and KIS's own `msg_cd`; it never holds a header, a token or a
-    secret, whatever the server says. Attributes: `msg_cd` and `status` as the server gave them,
-    `endpoint`, `stock_code` and `gt_uid` (KIS's id of the request, for its support) where known.
-    `passing` says that it may pass by itself within seconds, `is_outage` that the server is ill,
-    `never_sent` that the server never saw the request.
+    The message names the request and KIS's own `msg_cd`. It never contains a header, a token or a
+    secret, whatever the server sends. Attributes: `msg_cd` and `status` as the server sent them;
+    `endpoint`, `stock_code` and `gt_uid` (KIS's id of the request, for its support) if known; and
+    `key_id`, the hash of the app key. `passing` means that a retry within seconds may help,
+    `is_outage` that the server has a fault, and `never_sent` that the server never got the request.
     """
 
     def __init__(
@@ -47,19 +47,20 @@ class KISError(Exception):
         self.endpoint = endpoint
         self.stock_code = stock_code
         self.gt_uid = visible(redact(gt_uid))
+        self.key_id = ""
         self.passing = passing
         self.is_outage = is_outage
         self.never_sent = never_sent
 
     def __str__(self) -> str:
-        return self._told(self.stock_code, self.gt_uid)
+        return self._text(self.stock_code, self.gt_uid)
 
     @property
     def reason(self) -> str:
-        """The same without stock and `gt_uid`: equal for all stocks that failed for it."""
-        return self._told("", "")
+        """The message without stock and `gt_uid`, so that equal failures have equal texts."""
+        return self._text("", "")
 
-    def _told(self, stock_code: str, gt_uid: str) -> str:
+    def _text(self, stock_code: str, gt_uid: str) -> str:
         about = " ".join(part for part in (self.endpoint, stock_code) if part)
         tail = ", ".join(
             part
@@ -74,28 +75,28 @@ class KISError(Exception):
 
 
 class InvalidRequest(KISError, ValueError):
-    """What was asked cannot be right: an unknown code, a malformed date, a wrong parameter."""
+    """The request cannot be right: an unknown code, a malformed date, a wrong parameter."""
 
 
 class AuthenticationFailed(KISError):
-    """The app key, its secret or the token is refused, and a new token did not help."""
+    """The server refuses the app key, its secret or the token, and a new token did not help."""
 
 
 class RateLimited(KISError):
-    """KIS refused for the rate, or a permit would have come later than the deadline."""
+    """KIS refused the rate, or the rate limiter's permit would come after the deadline."""
 
 
 class ServiceUnavailable(KISError):
-    """The network, the gateway, or the breaker that is open because of them."""
+    """The network or the gateway fails, or the circuit breaker is open because of that."""
 
 
 class SessionInUse(ServiceUnavailable):
-    """KIS gives an app key one real-time session, and another one is open."""
+    """KIS allows one real-time session per app key, and another one is open."""
 
 
 class UnexpectedAnswer(KISError):
-    """A well-formed answer that is not about what was asked, or not complete."""
+    """A well-formed answer that does not match the request, or is incomplete."""
 
 
 class NotSupported(KISError):
-    """This server or source cannot do that; no setting of the question will help."""
+    """This server or source does not have it; no other parameter will help."""

@@ -1,13 +1,13 @@
-"""What is stored, for people: a stock's candles, minutes and prices in one call. Reads only.
+"""Stored data for analysis: a stock's candles, minutes and prices in one call. Reads only.
 
-`from kis_assets import Market`. Every answer is a Polars frame in the columns of `docs/tables.md`;
-`.to_pandas()` gives a pandas one where pandas is installed. Days are days in Seoul, given as dates,
-timestamps at midnight or text, a month or a year as text too; instants are UTC. A stock is its code
-or a name that fits it alone; several are a list; None is all. `columns` are names, in a list or
-with commas between; None is all. `as_of` reads what was stored at an earlier instant, as far as it
-is still kept.
+`from kis_assets import Market`. Every method returns a Polars frame with the columns of
+`docs/tables.md`; `.to_pandas()` makes a pandas frame, if pandas is installed. Days are days in
+Seoul: dates, timestamps at midnight, or text, which may also be a month or a year. Instants are
+UTC. A stock is a code or a name that only this stock has; several are a list; None is all.
+`columns` are names, in a list or separated by commas; None is all. `as_of` reads what was stored at
+an earlier instant, if that version still exists.
 
-Runs may write meanwhile: each call sees what was complete when it began.
+Runs may write at the same time: each call sees what was complete when it began.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 from kis_assets.exchange import indices, venues
 from kis_assets.exchange.days import Days, When, as_day, both, span
-from kis_assets.lake import naming, queries
+from kis_assets.lake import naming, queries, remedies
 from kis_assets.lake.queries import At, Rows
 from kis_assets.lake.reader import NotStored, easiest, needs_of
 from kis_assets.lake.stored_rows import Codes, Columns, StoredRows
@@ -30,18 +30,19 @@ if TYPE_CHECKING:
 
 
 class Market(StoredRows):
-    """The stored market. Thread-safe; nothing is opened before the first question.
+    """The stored market. Thread-safe; the first query opens the database.
 
     Args:
-        folder: the folder that holds `market.duckdb`, such as `data/kis`; that of the settings
-            (`DATA_SOURCE_TYPE`, `KIS_DATA_DIR`, `KIS_VENUE`) when None.
+        folder: the folder of `market.duckdb`, such as `data/kis`. None: the folder of the settings
+            (`DATA_SOURCE_TYPE`, `KIS_DATA_DIR`, `KIS_VENUE`).
         source: kis or mock, instead of `DATA_SOURCE_TYPE`.
-        replay_at: the instant that `condition` takes for now; `KIS_REPLAY_AT` without a folder.
+        replay_at: the instant that `condition` uses as now. Without a folder: `KIS_REPLAY_AT`.
 
     Raises:
         SettingsError: a setting is wrong.
-        NotStored: by every method, when what is asked is not there; it says how to get it.
-        OSError: by every method, when a file is damaged or another user's; it says what to do.
+        NotStored: by every method, if the data is not stored. The message says how to get it.
+        OSError: by every method, if a file is damaged or belongs to another user. The message
+            says what to do.
     """
 
     def __init__(
@@ -68,11 +69,11 @@ class Market(StoredRows):
         as_of: datetime | None = None,
         columns: Columns = None,
     ) -> Frame:
-        """Daily candles (일봉) by stock and day, both days included.
+        """Daily candles (일봉) by stock and day, including both days.
 
-        Raw as stored, in whole KRW; `adjusted` puts prices and volumes on the share count of the
-        newest stored day (수정주가), see `daily_candles_adjusted`. Months that are not stored are
-        named in a warning.
+        Raw as stored, in whole KRW. `adjusted` puts prices and volumes on the share count of the
+        newest stored day (수정주가), see `daily_candles_adjusted`. A warning names months that are
+        not stored.
         """
         view = "daily_candles_adjusted" if adjusted else "daily_candles"
         return self._rows(view, codes, start, end, columns, as_of)
@@ -86,7 +87,7 @@ class Market(StoredRows):
         adjusted: bool = False,
         columns: Columns = None,
     ) -> Frame:
-        """Candles of a week (주봉), dated by the last stored day in it; raw, or `adjusted`."""
+        """Weekly candles (주봉), dated by the last stored day of the week; raw, or `adjusted`."""
         view = "weekly_candles_adjusted" if adjusted else "weekly_candles"
         return self._rows(view, codes, start, end, columns)
 
@@ -99,29 +100,29 @@ class Market(StoredRows):
         adjusted: bool = False,
         columns: Columns = None,
     ) -> Frame:
-        """Candles of a month (월봉), dated by the last stored day in it; raw, or `adjusted`."""
+        """Monthly candles (월봉), dated by the last stored day of the month; raw, or `adjusted`."""
         view = "monthly_candles_adjusted" if adjusted else "monthly_candles"
         return self._rows(view, codes, start, end, columns)
 
     def total_return(
         self, codes: Codes = None, start: When = None, end: When = None, *, columns: Columns = None
     ) -> Frame:
-        """Adjusted closes with cash dividends reinvested (총수익), as the view says."""
+        """Adjusted closes with cash dividends reinvested (총수익), from the view `total_return`."""
         return self._rows("total_return", codes, start, end, columns)
 
     def benchmark(
         self, codes: Codes = None, start: When = None, end: When = None, *, index: str = "KOSPI"
     ) -> Frame:
-        """Daily returns of stocks beside those of an index, as fractions: 0.01 is one percent.
+        """Daily returns of stocks and of an index, as fractions: 0.01 is one percent.
 
         Columns: trading_day, stock_code, stock_return (of adjusted closes), index_return and
-        excess_return, the one less the other. Both are from the stock's day before, so that they
-        are of the same span across a gap; without the index on either day it is null.
+        excess_return, the difference of the two. Both returns start at the stock's previous row, so
+        that they cover the same span across a gap. Without the index on either day they are null.
 
         Args:
             codes: the stocks; None for all.
             start: the first day; its return is against the session before.
-            end: the last one.
+            end: the last day.
             index: KOSPI, KOSDAQ, KOSPI 200, KOSDAQ 150, or a code of four digits.
         """
         first, last = span(start, end)
@@ -135,10 +136,10 @@ class Market(StoredRows):
     def minutes(
         self, codes: Codes, days: Days, *, every: int = 1, as_of: At = None, columns: Columns = None
     ) -> Frame:
-        """Candles of so many minutes (분봉) of a day, or from one day to another, included.
+        """Candles of `every` minutes (분봉) of a day, or from one day to another (both included).
 
-        Those of another number than 1, 5 and 30 are counted from the open of their session; the
-        closing auction is a candle of its own.
+        Numbers other than 1, 5 and 30 count from the open of the session; the closing auction is a
+        candle of its own.
         """
         return self._rows(queries.minutes_of(every), codes, *both(days), columns, as_of)
 
@@ -151,7 +152,7 @@ class Market(StoredRows):
         as_of: At = None,
         columns: Columns = None,
     ) -> Frame:
-        """Prices (현재가) of all captures, by stock and capture."""
+        """Captured prices (현재가), by stock and capture."""
         return self._rows("price_snapshots", codes, start, end, columns, as_of)
 
     def order_books(
@@ -163,38 +164,38 @@ class Market(StoredRows):
         as_of: At = None,
         columns: Columns = None,
     ) -> Frame:
-        """Order books (호가) of all captures, ten levels a side in a row."""
+        """Captured order books (호가), with ten levels per side in one row."""
         return self._rows("order_books", codes, start, end, columns, as_of)
 
     def trades(
         self, codes: Codes, days: Days, *, seconds: int | None = None, columns: Columns = None
     ) -> Frame:
-        """Recorded trades (체결) of a day, or from one day to another, by stock as they came.
+        """Recorded trades (체결) of a day, or from one day to another, by stock and arrival.
 
-        With `seconds` they are bars of so many, with what buyers and sellers began. What is missing
-        is in the table stream_gaps. Of today the newest minute is not there yet.
+        `seconds` makes bars of that length, with the volumes that buyers and sellers initiated. The
+        table stream_gaps has what is missing. Trades of the last minute are not included yet.
         """
         view = "trades" if seconds is None else f"trade_bars({int(seconds)})"
         return self._rows(view, codes, *both(days), columns)
 
     def order_book_ticks(self, codes: Codes, days: Days, *, columns: Columns = None) -> Frame:
-        """Recorded order books (호가) of a day, or from one day to another, as they came."""
+        """Recorded order books (호가) of a day, or from one day to another, in order of arrival."""
         return self._rows("order_book_ticks", codes, *both(days), columns)
 
     def prices(self, codes: Codes = None, *, columns: Columns = None) -> Frame:
-        """Each stock's price in the newest capture that has it, with market, sector, industry."""
+        """Each stock's newest captured price, with market, sector and industry."""
         return self._rows("prices", codes, None, None, columns)
 
     def stocks(self, day: When = None, *, as_of: datetime | None = None) -> Frame:
-        """What was listed, by code: names, market, sector, industry, shares and status.
+        """The listed issues by code: names, market, sector, industry, shares and status.
 
         Args:
-            day: a past day; the newest stored one when None. Its own list is given, as it was
-                stored on that day or as KRX published it, and never that of today.
+            day: a past day. None: the newest stored day. A past day gives its own list, as stored
+                on that day or as KRX published it, and never the list of today.
             as_of: read what was stored at that instant.
 
         Raises:
-            NotStored: nobody stored which stocks were listed on that day; it says how to know.
+            NotStored: the list of that day is not stored. The message says how to get it.
         """
         on = as_day(day)
         if on is None:
@@ -209,8 +210,8 @@ class Market(StoredRows):
                 rows = beside.sql(queries.traded_on(), on)
         if rows.is_empty():
             raise NotStored(
-                f"which stocks were listed on {on} is not stored, and the list of today lacks "
-                "those that are gone since; KRX tells: set KRX_API_KEY and run: "
+                f"the list of stocks of {on} is not stored, and today's list lacks stocks that "
+                "were delisted since; KRX has it: set KRX_API_KEY and run: "
                 f"kis-assets run --table krx_daily --date {on}"
             )
         return rows
@@ -223,16 +224,16 @@ class Market(StoredRows):
         order_by: str = "stock_code",
         limit: int | None = None,
     ) -> Frame:
-        """Stocks of today whose facts fulfil a condition: `per < 10 AND foreign_net_20d > 0`.
+        """Stocks of today whose facts meet a condition: `per < 10 AND foreign_net_20d > 0`.
 
         Args:
-            condition: SQL over the columns of the view `facts`, one row a stock.
-            columns: which of them to give.
+            condition: SQL over the columns of the view `facts`, which has one row per stock.
+            columns: the columns to return.
             order_by: SQL, such as `foreign_net_20d DESC`.
-            limit: how many at most.
+            limit: the maximum number of rows.
 
         Raises:
-            ValueError: the condition is no SQL of these columns; it names them.
+            ValueError: the condition is not SQL over these columns. The message names them.
         """
         import duckdb
 
@@ -253,7 +254,7 @@ class Market(StoredRows):
         *,
         columns: Columns = None,
     ) -> Frame:
-        """Daily bars of an index (지수) in points: KOSPI, KOSDAQ, KOSPI 200, a code; or of all."""
+        """Daily bars of an index (지수), in points: KOSPI, KOSPI 200, ... or a code. None: all."""
         codes = None if index is None else [indices.code_of(index)]
         return self._figures("index_candles", codes, start, end, "index_code", columns)
 
@@ -279,7 +280,7 @@ class Market(StoredRows):
         *,
         columns: Columns = None,
     ) -> Frame:
-        """What each class of investors bought less sold on KOSPI or KOSDAQ, or on both."""
+        """Net purchases of each class of investors on KOSPI, on KOSDAQ, or on both."""
         return self._figures(
             "market_flows", [market] if market else None, start, end, "market", columns
         )
@@ -293,7 +294,7 @@ class Market(StoredRows):
     def stock_loans(
         self, codes: Codes = None, start: When = None, end: When = None, *, columns: Columns = None
     ) -> Frame:
-        """Lent shares (대차) by stock and day: balance, new and given back."""
+        """Lent shares (대차) by stock and day: balance, newly lent and returned."""
         return self._rows("stock_loans", codes, start, end, columns)
 
     def program_trades(
@@ -311,7 +312,7 @@ class Market(StoredRows):
     def valuations(
         self, codes: Codes = None, start: When = None, end: When = None, *, columns: Columns = None
     ) -> Frame:
-        """PER, PBR, foreign holding and extremes of each capture, by stock."""
+        """Captured PER, PBR, foreign holding and 52-week extremes, by stock."""
         return self._rows("valuations", codes, start, end, columns)
 
     def etf_navs(
@@ -323,7 +324,7 @@ class Market(StoredRows):
     def financial_statements(
         self, codes: Codes = None, *, as_of: At = None, columns: Columns = None
     ) -> Frame:
-        """Quarters and years of companies, as KIS had them in the newest month they were asked in.
+        """Quarters and years of companies, as KIS showed them in their newest stored month.
 
         `as_of` gives what was known at an earlier instant.
         """
@@ -332,36 +333,36 @@ class Market(StoredRows):
         return self._figures(table, wanted, None, None, "stock_code", columns, as_of)
 
     def find(self, text: str) -> Frame:
-        """Stocks whose name holds the text or whose code begins with it; the closest name first."""
+        """Stocks whose name contains the text or whose code begins with it; closest names first."""
         query, params = naming.finding(text)
         with self.needing("stock_master"):
             return self.sql(query, *params)
 
     def condition(self, table: str | None = None, start: When = None, end: When = None) -> Frame:
-        """What is known of a table's days: available, degraded, pending or missing, and why."""
+        """The condition of a table's days: available, degraded, pending or missing, and why."""
         query, params = queries.conditions(table, start, end)
         return self.sql(query, *params)
 
     def sql(self, query: str, *params: object, as_of: datetime | None = None) -> Frame:
-        """The answer of one query; `?` in it stands for the next parameter.
+        """The result of one query; `?` stands for the next parameter.
 
-        What no exchange made is told once, by the log: `MOCK DATA`.
+        If the rows are invented, the log says so once: `MOCK DATA`.
 
         Raises:
             duckdb.Error: the query is wrong, or would write a table or a file (`COPY`, `EXPORT`).
-            NotStored: nothing at all is stored yet.
-            LakeError: what was stored at `as_of` is not kept any more.
+            NotStored: nothing is stored yet.
+            LakeError: the version stored at `as_of` no longer exists.
         """
         return self._ask(query, params, queries.as_frame, as_of)
 
     def answers(self, query: str) -> list[Rows]:
-        """The answers of several queries with semicolons between, as `rows` gives them."""
+        """The results of several queries separated by semicolons, as `rows` returns them."""
         return self._ask(query, (), queries.as_answers)
 
     def remedy(self, query: str) -> str:
-        """What fetches what a query cannot do without and has no rows; empty where all is there.
+        """The command that fetches the missing tables of a query; empty if none is missing.
 
-        A view needs the table that it is made of, or one of its tables: the others add columns.
+        A view needs only its main table, or one of its main tables: the others add columns.
         """
         absent = [
             easiest(needed)
@@ -369,10 +370,10 @@ class Market(StoredRows):
             if not any(self._catalog.units(table) for table in needed)
         ]
         is_there = (self.folder / "market.duckdb").exists()
-        return queries.remedies(absent) if absent or not is_there else ""
+        return remedies.remedies(absent) if absent or not is_there else ""
 
     def bars(self, view: str, code: str, start: When = None, end: When = None) -> Rows:
-        """A stock's candles of one view, oldest first, as `rows` gives them: needs no Polars."""
+        """A stock's candles of one view, oldest first, as `rows` returns them, without Polars."""
         first, last = span(start, end)
         wanted = self._codes(code)
         with self.needing(queries.made_of(view)[0], first, last):
@@ -382,7 +383,7 @@ class Market(StoredRows):
         return columns, rows
 
     def close(self) -> None:
-        """Release the database; the next question opens it again."""
+        """Close the database; the next query opens it again."""
         self._catalog.close()
 
     def __enter__(self) -> Self:

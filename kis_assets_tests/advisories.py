@@ -18,7 +18,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-FILES = ("constraints.txt", "constraints-more.txt", "constraints-scale.txt")
+FILES = (
+    "constraints.txt",
+    "constraints-more.txt",
+    "constraints-scale.txt",
+    "constraints-image.txt",
+)
 SOURCES = ("pypi", "osv")
 
 

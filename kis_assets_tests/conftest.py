@@ -424,27 +424,33 @@ def redis_url(redis_server: str) -> str:
     return redis_server
 
 
+def free_port() -> int:
+    """A port of this machine that nobody uses now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 @contextmanager
-def running_redis(folder: Path, port: int = 0, password: str = "") -> Iterator[str]:
-    """A real server that stores nothing on disk; ended with the block."""
+def running_redis(
+    folder: Path, port: int = 0, password: str = "", host: str = "127.0.0.1", *more: str
+) -> Iterator[str]:
+    """A real server that stores nothing on disk; ended with the block. `more` are its options."""
     program = redis_program()
     assert program
-    if port == 0:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-    options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(folder)]
+    port = port or free_port()
+    options = ["--bind", host, "--port", str(port), "--save", "", "--dir", str(folder), *more]
     if password:
         options += ["--requirepass", password]
     process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
     try:
         for _ in range(500):
             try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                socket.create_connection((host, port), timeout=1).close()
                 break
             except OSError:
                 time.sleep(0.01)
-        yield f"redis://{':' + password + '@' if password else ''}127.0.0.1:{port}/0"
+        yield f"redis://{':' + password + '@' if password else ''}{host}:{port}/0"
     finally:
         process.terminate()
         process.wait(timeout=10)

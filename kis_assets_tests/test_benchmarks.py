@@ -23,7 +23,7 @@ SHORT = {
 GROUPS = {
     "writing", "reading", "publishing", "growth with the stocks", "growth with the days",
     "starting", "quotes", "fetching at 18 a second", "fetching without limit", "one process",
-    "on one key", "an evening without limit",
+    "on one key", "an evening without limit", "streaming",
 }  # fmt: skip
 WHY_NOT = ("cannot: mojito2 has none", "no redis-server here")
 NOT_INSTALLED = "cannot: not installed"

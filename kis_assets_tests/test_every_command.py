@@ -43,7 +43,7 @@ from kis_assets.settings.environment import IN_FILES
 from kis_assets.simulator.server.http import serve
 from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
-from kis_assets.tables import TABLES, usual
+from kis_assets.tables import TABLES, default_tables
 from kis_assets_tests.cli.test_reading_commands import Said
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, MARKET_DAYS
 from kis_assets_tests.page_pictures import PICTURES
@@ -125,7 +125,7 @@ ANSWERS = {
 }
 """What asks and reads, and a word of what it then says."""
 
-FIRST_OF_APRIL = [name for name in usual("kis") if TABLES[name].final != "published"]
+FIRST_OF_APRIL = [name for name in default_tables("kis") if TABLES[name].final != "published"]
 """What `kis-assets run` makes on the first session of a month: no figure of it is published."""
 FETCHES: dict[str, tuple[str, list[str]]] = {
     "kis-assets run": ("2026-04-01", FIRST_OF_APRIL),
@@ -149,8 +149,8 @@ FETCHES: dict[str, tuple[str, list[str]]] = {
 
 PUBLISHES = {
     "kis-assets publish --dry-run": "",
-    "kis-assets publish": "units published; the others did not change",
-    "kis-assets publish --verify": "equals what is stored, row for row",
+    "kis-assets publish": "units published; the others are unchanged",
+    "kis-assets publish --verify": "equal the stored rows",
 }
 """What brings rows to other storage, and what it says."""
 
@@ -185,6 +185,7 @@ MAKES = {
     "check": ".venv/bin/basedpyright",
     "advisories": ".venv/bin/python -m kis_assets_tests.advisories",
     "dist": ".venv/bin/python -m hatchling build",
+    "sbom": ".venv/bin/cyclonedx-py requirements",
     "pins": "--generate-hashes",
 }
 """What `make` runs by each name. `.ci/run` runs those that `CHECKED` names for real."""
@@ -220,6 +221,15 @@ OTHERWISE = {
             "dagster dev -w workspace.yaml",
         ),
         "defs/test_own_asset.py runs them as they stand, but for the server",
+    ),
+    **dict.fromkeys(
+        (
+            "chmod 700 deploy/secrets && chmod 444 deploy/secrets/*",
+            "docker compose -f deploy/compose.yaml up -d --build",
+            "docker compose -f deploy/compose.yaml --profile stream up -d",
+            "UI_USERS=users.txt caddy run --config deploy/Caddyfile",
+        ),
+        "deploy/test_started_here.py starts what they start",
     ),
     "kis-assets mcp": "an agent's client starts it, as in agents/test_server.py",
     "duckdb -readonly data/kis/market.duckdb": (
@@ -325,9 +335,11 @@ def test_what_fetches_a_day_stores_it(
     simulator: Simulator, command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("KIS_STOCK_CODES", ",".join(CODES))
-    monkeypatch.setenv("KIS_REPLAY_AT", EVENING.isoformat())
     monkeypatch.setenv("KRX_API_KEY", "SIMULATED0" * 4)
     _, tables = FETCHES[command]
+    # Nobody quotes in the evening.
+    now = EVENING.replace(hour=14) if "order_books" in tables else EVENING
+    monkeypatch.setenv("KIS_REPLAY_AT", now.isoformat())
     # A page about a day is made of what is stored of it.
     before = [["run", "--table", "price_snapshots"]] if tables == ["market_report"] else []
     with serve(simulator) as url:
@@ -344,7 +356,11 @@ def test_what_fetches_a_day_stores_it(
     assert done.returncode == bool(gone), done.stdout + done.stderr
     assert ("MOCK DATA" in done.stdout) == (tables != ["krx_daily"])
     for table in set(tables) - gone:
-        found = "krx/parquet/krx_daily/*" if table == "krx_daily" else f"mock/parquet/{table}/*"
+        found = (
+            "simulated_krx/parquet/krx_daily/*"
+            if table == "krx_daily"
+            else f"mock/parquet/{table}/*"
+        )
         found = "mock/reports/*.html" if table == "market_report" else found
         assert [path for path in (tmp_path / "data").glob(found) if path.stat().st_size > 1000]
 
@@ -716,9 +732,12 @@ PHRASES = {
     *("source = 'kis'", "source = 'krx'", "lang: [en, ko]"),
     *("started_at AT TIME ZONE 'Asia/Seoul'", "TIMESTAMP WITH TIME ZONE"),
     *('{"stream_drop": {"calls": 1}}', '{"stream_half_frame": {"path": "H0STCNT0/005930"}}'),
+    *("appendonly yes", "openssl rand -hex 24"),
+    "cp -al data/kis/parquet now",  # lake/test_files_of_a_moment.py
     *("POST /simulator/faults", '{"text": "kis_assets: ... failed: ... (run ...)"}'),
     *("Market(...).daily_candles(..., as_of=...)", "python -P"),
     *("git rev-parse HEAD", "systemd-run -p MemoryMax=4G"),
+    *("caddy hash-password", "dagster-webserver --read-only"),
     "ssh -N -L 3000:127.0.0.1:3000 you@server",
 }
 """Spans of several words that are no commands."""
@@ -751,10 +770,11 @@ def wrong_with(span: str, query: Callable[[str], list[Any]]) -> str | None:
     if first == "make" and rest:
         return None if rest[0] in MAKES else "no such target"
     if first == "pip":
-        extra = re.search(r"\[(\w+)\]", span)
+        extras = re.search(r"\[([\w,]+)\]", span)
         optional = described["project"]["optional-dependencies"]
         needed = [it for requirements in optional.values() for it in requirements]
-        known = extra[1] in optional if extra else span.split("'")[1] in needed
+        known = extras and {*extras[1].split(",")} <= optional.keys()
+        known = known or span.split("'")[1] in needed
         return None if known else "no such extra"
     if first == "pre-commit":
         return None if (ROOT / ".pre-commit-config.yaml").exists() else "it finds no hooks"

@@ -77,6 +77,7 @@ SHOWN_BY: dict[str, str] = {
     "kis_schedule_warm": HERE_TIMES,
     "kis_schedule_evening": HERE_TIMES,
     "kis_schedule_capture_minutes": f"{FORTNIGHT}the_interval_of_captures_is_a_setting",
+    "kis_log_format": "test_json_log.py::test_what_a_command_says_beside_its_answer_is_json",
     "kis_failure_webhook_url": "test_sensors.py::test_a_failure_is_one_line_and_one_message",
 }
 """By variable, the test that shows its effect: `file::test`."""

@@ -229,7 +229,7 @@ Question = Callable[[Market], object]
         ),
         (
             lambda it: it.order_books(SAMSUNG, "2026-03-16", "2026-03-16"),
-            "no order_books of 2026-03-16 are stored yet; captures cannot be had later; "
+            "no order_books of 2026-03-16 are stored yet; captures are not available later; "
             "while the market is open: run: kis-assets run --table order_books",
         ),
         (lambda it: it.daily_candles("nobody"), "no stock is called 'nobody'"),
@@ -255,7 +255,7 @@ def test_what_is_not_there_is_said_with_how_to_get_it(
 @pytest.mark.parametrize(
     ("question", "said"),
     [
-        (lambda it: it.daily_candles(SAMSUNG, "17.3.2026"), "'17.3.2026' is no day"),
+        (lambda it: it.daily_candles(SAMSUNG, "17.3.2026"), "'17.3.2026' is not a day"),
         (lambda it: it.daily_candles(SAMSUNG, "2026-03-02", "2026-03-01"), "before it starts"),
         (lambda it: it.daily_candles([]), "no stock code is given"),
     ],

@@ -274,10 +274,28 @@ def test_extremes_of_52_weeks_are_of_all_those_weeks_or_null(
     listed = pl.when(pl.col("stock_code") == new).then(days[-30]).otherwise(date(2020, 1, 2))
     lake.replace(STOCK_MASTER, Scope.day(TODAY), listing().with_columns(listed_on=listed))
     found = {row["stock_code"]: row for row in market.screen().to_dicts()}
-    extremes = (12, 9, pytest.approx(100 * (10 / 12 - 1))) if known else (None, None, None)
-    for code, expected in ((A, extremes), (new, extremes), (late, (None, None, None))):
+    nothing, extremes = (None, None, None), (12, 9, pytest.approx(100 * (10 / 12 - 1)))
+    for code, expected in ((A, extremes if known else nothing), (new, extremes), (late, nothing)):
         row = found[code]
         assert (row["week52_high"], row["week52_low"], row["from_high"]) == expected, code
+
+
+@pytest.mark.parametrize("away", [range(60, 81), range(1)], ids=["a month", "the newest day"])
+def test_extremes_of_a_stock_that_lacks_sessions_are_null_and_a_halt_lacks_none(
+    lake: Lake, market: Market, away: range
+) -> None:
+    """A halted stock has a row without prices for each session; one that failed has none."""
+    days = calendar.trading_days(date(2025, 2, 3), TODAY)[-252:]
+    lacking = {days[-1 - ago] for ago in away}
+    put(lake, DAILY_CANDLES, *(candle(day, 10, 12, 9, 10) for day in days if day not in lacking), *(
+        candle(day, *((0, 0, 0) if day in lacking else (10, 12, 9)), 10, stock_code=B)
+        for day in days
+    ))  # fmt: skip
+    found = {row["stock_code"]: row for row in market.screen().to_dicts()}
+    assert [(found[code]["week52_high"], found[code]["week52_low"]) for code in (A, B)] == [
+        (None, None),
+        (12, 9),
+    ]
 
 
 def test_extremes_do_not_need_to_know_when_a_stock_was_listed(lake: Lake, market: Market) -> None:

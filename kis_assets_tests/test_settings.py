@@ -64,7 +64,7 @@ def test_stock_codes_come_from_a_list_or_a_file(tmp_path: Path) -> None:
 def test_several_keys_need_as_many_secrets() -> None:
     two = Settings.load(kis_app_key="a,b", kis_app_secret="x,y")
     assert [pair.app_secret.get_secret_value() for pair in two.credentials] == ["x", "y"]
-    with pytest.raises(SettingsError, match="as many"):
+    with pytest.raises(SettingsError, match="the same number"):
         Settings.load(kis_app_key="a,b", kis_app_secret="x")
 
 
@@ -76,7 +76,7 @@ def test_several_keys_need_as_many_secrets() -> None:
         ("DATA_SOURCE_TYPE", "yahoo", "DATA_SOURCE_TYPE=yahoo.*'kis', 'krx' or 'mock'"),
         ("DATA_SOURCE_TYPE", "kis", "needs KIS_APP_KEY"),
         ("KIS_UNIVERSE", "everything", "KIS_UNIVERSE=everything.*common, preferred"),
-        ("KIS_STOCK_CODES", "Samsung", "'Samsung' is none"),
+        ("KIS_STOCK_CODES", "Samsung", "'Samsung' is not one"),
         ("KIS_STOCK_CODES", "@nowhere", "cannot be read"),
         ("KIS_API_BASE_URL_REAL", "openapi", "KIS_API_BASE_URL_REAL=openapi.*https://host:port"),
         ("KIS_REPLAY_AT", "2026-03-17T15:40", "KIS_REPLAY_AT=.*time zone"),
@@ -115,7 +115,7 @@ def test_a_wrong_value_is_one_sentence(
         ("KIS_API_RATE_LIMIT", "0", "more than 0"),
         ("KIS_API_RATE_LIMIT", "1001", "at most 1000"),
         ("KIS_API_MAX_RETRIES", "2.5", "a whole number"),
-        ("KIS_LAKE_KEEP_DAYS", "-1", "at least 0"),
+        ("KIS_LAKE_KEEP_DAYS", "0", "at least 1"),  # a reader must have the time to end
         ("KIS_VENUE", "nasdaq", "'krx', 'nxt' or 'unified'"),
         ("DATA_SOURCE_TYPE", "yahoo", "'kis', 'krx' or 'mock'"),
         ("KIS_REPLAY_AT", "yesterday", "a moment such as 2026-03-17T15:40+09:00"),

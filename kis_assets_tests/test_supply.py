@@ -32,10 +32,17 @@ WANTED = {
         *DESCRIBED["build-system"]["requires"],
         *(it for name in EXTRAS.keys() - CLUSTERS for it in EXTRAS[name]),
     ],
-    "constraints-more.txt": [it for name in GROUPS.keys() - {"scale"} for it in GROUPS[name]],
+    "constraints-more.txt": [
+        it for name in GROUPS.keys() - {"scale", "image"} for it in GROUPS[name]
+    ],
     "constraints-scale.txt": [
         *(it for group in EXTRAS.values() for it in group),
         *GROUPS["scale"],
+    ],
+    "constraints-image.txt": [
+        *DESCRIBED["project"]["dependencies"],
+        *(it for name in (*CLUSTERS, "redis", "delta") for it in EXTRAS[name]),
+        *GROUPS["image"],
     ],
 }
 

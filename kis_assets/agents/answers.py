@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kis_assets.exchange import days
 from kis_assets.exchange.venues import is_invented
-from kis_assets.lake import queries
+from kis_assets.lake import queries, remedies
 from kis_assets.lake.locked import LockedReader, Refused
 from kis_assets.lake.reader import NotStoredWarning
 from kis_assets.lake.views import FUNCTIONS, VIEWS
@@ -185,7 +185,7 @@ class Answers:
         """The first and last stored day or month of a table; or how its user gets it."""
         if units := self._reader.units(name):
             return {"stored_from": units[0], "stored_to": units[-1]}
-        return {"stored_from": None, "to_have_it": queries.remedy(name, [])}
+        return {"stored_from": None, "to_have_it": remedies.remedy(name, [])}
 
     def _told(self, ask: Callable[[], queries.Rows]) -> tuple[queries.Rows, list[str]]:
         """An answer, and what was said of it."""

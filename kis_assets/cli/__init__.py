@@ -1,4 +1,4 @@
-"""kis-assets: the commands people type."""
+"""The command-line program kis-assets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def main() -> None:
-    """Run the command that is typed. Ctrl-C ends it without a trace, from the first moment on."""
+    """Run the typed command. Ctrl-C ends it without a traceback, even during the imports."""
     try:
         from kis_assets.cli.commands import app
 
@@ -18,10 +18,10 @@ def main() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """`app`, the commands, loaded when somebody asks for it.
+    """`app`, the commands, loaded at its first use.
 
     Raises:
-        AttributeError: another name is asked for.
+        AttributeError: the name is not `app`.
     """
     if name == "app":
         from kis_assets.cli.commands import app

@@ -1,8 +1,9 @@
-"""What every command that reads has in common: the form of its answer, and where that goes."""
+"""What all reading commands share: the form of the output, and where it goes."""
 
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -11,8 +12,8 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from kis_assets.cli.ending import note, stop
-from kis_assets.cli.output import ROWS, AsCsv, AsJson, machine, record, show
+from kis_assets.cli.ending import note, report, stop
+from kis_assets.cli.output import ROWS, AsCsv, AsJson, is_for_machines, record, show
 from kis_assets.exchange.venues import mark_of
 from kis_assets.lake.queries import Column
 
@@ -27,11 +28,11 @@ ToDayOrFile = Annotated[
     list[str] | None,
     typer.Option(
         metavar="DAY|FILE",
-        help="Last day, included; or a file to write: .parquet, .csv or .xlsx. May be given twice.",
+        help="Last day (included), or a file to write: .parquet, .csv or .xlsx. May be repeated.",
     ),
 ]
 Columns = Annotated[
-    str | None, typer.Option(help="Which columns to give, with commas between: close,volume.")
+    str | None, typer.Option(help="The columns to output, separated by commas: close,volume.")
 ]
 
 
@@ -43,16 +44,16 @@ class Answer(NamedTuple):
     file: Path | None
     chosen: tuple[str, ...] | None
     last: str | None
-    """The last day, where `--to` takes one."""
+    """The last day, if `--to` may be a day."""
 
     @property
     def is_for_people(self) -> bool:
-        """Whether a person reads it."""
+        """Whether a person reads it, on a terminal."""
         return not (self.as_json or self.as_csv or self.file)
 
     @property
     def is_asked(self) -> bool:
-        """Whether anything was said of the form."""
+        """Whether the user chose a form."""
         return any((self.as_json, self.as_csv, self.file, self.chosen))
 
     def rows(
@@ -65,10 +66,10 @@ class Answer(NamedTuple):
         newest: bool = False,
         most: int = ROWS,
     ) -> None:
-        """Give rows of a source; its mark goes to standard error.
+        """Output rows of a source; the mark of invented rows goes to standard error.
 
-        JSON says the source in every record. So do CSV and files, unless the user chose the
-        columns: in a query or by `--columns`.
+        JSON has the source in every record. So do CSV and files, unless the user chose the columns
+        in a query or by `--columns`.
         """
         columns = list(columns)
         has_source = self.as_json or not (self.is_for_people or of_query or self.chosen)
@@ -92,16 +93,16 @@ class Answer(NamedTuple):
         note(f"{self.file}: {len(rows):,} row{'' if len(rows) == 1 else 's'}")
 
     def expect(self, columns: Sequence[str]) -> None:
-        """Refuse chosen columns that an answer with these columns lacks.
+        """Refuse chosen columns that do not exist.
 
         Raises:
-            typer.Exit: one of them is not among these.
+            typer.Exit: a chosen column is not in `columns`.
         """
         if unknown := [name for name in self.chosen or () if name not in columns]:
             raise stop(f"there is no column {unknown[0]!r}; there are {', '.join(columns)}")
 
     def record(self, found: dict[str, Any], source: str = "") -> None:
-        """Give one thing: as rows of one, but always upright for people."""
+        """Output one record: as a single row, but for people with one line per column."""
         if not self.is_for_people or self.chosen is not None:
             self.rows(list(found), [list(found.values())], source)
             return
@@ -111,15 +112,15 @@ class Answer(NamedTuple):
 
 
 def say_mark(source: str) -> None:
-    """Say on standard error that rows are invented, where they are."""
+    """Say on standard error if rows are invented."""
     if mark := mark_of(source):
-        typer.secho(mark, fg="yellow", err=True)
+        report(mark, "yellow", logging.WARNING)
 
 
-def reads(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of all that read, and hand it their meaning as `answer`.
+def reading_command(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of reading commands to a command, which gets their values as `answer`.
 
-    A command with a first day takes the last one by `--to` as well.
+    If a command has a first day, `--to` may also give the last day.
     """
     own = inspect.signature(command, eval_str=True)
     takes_days = "first" in own.parameters
@@ -154,16 +155,16 @@ def reads(command: Callable[..., None]) -> Callable[..., None]:
 def _answer(
     to: list[str], columns: str | None, as_json: bool, as_csv: bool, takes_days: bool
 ) -> Answer:
-    machine(as_json, as_csv)
+    is_for_machines(as_json, as_csv)
     files = [word for word in to if Path(word).suffix.lower() in KINDS]
     days = [word for word in to if word not in files]
     if len(files) > 1:
         raise stop("--to names two files: choose one")
     if len(days) > takes_days:
         kinds = ", ".join(KINDS)
-        raise stop(f"--to {days[-1]} is no file that can be written: its name ends with {kinds}")
+        raise stop(f"--to {days[-1]} cannot be written: the name of a file ends with {kinds}")
     if files and (as_json or as_csv):
-        raise stop("--to FILE and --json or --csv are two answers: choose one")
+        raise stop("--to FILE excludes --json and --csv: choose one")
     chosen = columns and tuple(filter(None, (name.strip() for name in columns.split(","))))
     if columns is not None and not chosen:
         raise stop("--columns names no column")
@@ -174,20 +175,20 @@ def _answer(
 
 
 def _refuse(path: Path) -> None:
-    """Refuse a file that could not be written in the end, before anything is asked.
+    """Refuse a file that cannot be written, before any request.
 
     Raises:
-        typer.Exit: it is a folder, it has none that can be written, or a package is missing.
+        typer.Exit: it is a folder, its folder is not writable, or a package is missing.
     """
     if path.is_dir():
         raise stop(f"{path} is a folder: name a file")
     folder = path.resolve().parent
     if not folder.is_dir():
-        raise stop(f"{folder} is no folder: make it first")
+        raise stop(f"{folder} is not a folder: make it first")
     if not os.access(folder, os.W_OK):
         raise stop(f"{folder} cannot be written: name a file elsewhere", 1)
     if path.suffix.lower() == ".xlsx":
         try:
             import xlsxwriter  # noqa: F401  # type: ignore[import-not-found]
         except ImportError:
-            raise stop("a sheet of Excel needs one more package: pip install xlsxwriter") from None
+            raise stop("an Excel sheet needs another package: pip install xlsxwriter") from None

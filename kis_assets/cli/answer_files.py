@@ -1,4 +1,4 @@
-"""The answer of a command as a file: Parquet, CSV, or a sheet of Excel."""
+"""The output of a command as a file: Parquet, CSV, or an Excel sheet."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from kis_assets.lake.queries import Column
 from kis_assets.security.ownership import take_place
 
 _MOST = 1_048_575
-"""Rows of a sheet below its header."""
+"""The maximum number of rows in a sheet, without its header."""
 _AS_TEXT = ("INTERVAL", "UUID")
 _FILED = {"HUGEINT": "BIGINT", '"NULL"': "INTEGER", **dict.fromkeys(_AS_TEXT, "VARCHAR")}
-"""The types that a file has instead of those of DuckDB that few programs read."""
+"""Types in files that replace DuckDB types which few programs can read."""
 
 
 def write(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Write rows, whole or not at all, over what stands there.
+    """Write rows to a file atomically; an existing file is replaced.
 
-    Codes are text with their zeros, days are days. Excel has no zones: there instants are those of
-    a clock in Seoul.
+    Codes are text and keep their zeros; days are dates. Excel has no time zones, so instants are
+    local time in Seoul there.
 
     Raises:
         OSError: it cannot be written.
-        typer.Exit: a sheet cannot have so many rows, or two columns have one name.
+        typer.Exit: a sheet cannot have so many rows, or two columns have the same name.
     """
     kind = path.suffix.lower()
     if kind == ".xlsx" and len(rows) > _MOST:
-        raise stop(f"{len(rows):,} rows are more than a sheet of Excel takes: write .parquet")
-    path = path.resolve()  # what a link leads to is written, and the link stays
-    # Beside its place, so that it can take it in one step.
+        raise stop(f"{len(rows):,} rows are too many for an Excel sheet: write .parquet")
+    path = path.resolve()  # write the target of a link and keep the link
+    # In the same folder, so that it can replace the file in one step.
     with NamedTemporaryFile(dir=path.parent, suffix=f".{os.getpid()}.new", delete=False) as file:
         aside = Path(file.name)
     try:
@@ -61,7 +61,7 @@ def write(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
 def _frame(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pl.DataFrame:
     names = list(dict.fromkeys(columns))
     if len(names) < len(columns):
-        raise stop("two columns have one name: give each its own with AS")
+        raise stop("two columns have the same name: give each its own name with AS")
     kinds = {name: _FILED.get(name.kind, name.kind) for name in columns if isinstance(name, Column)}
     typed: dict[str, pl.DataType] = {}
     if kinds:

@@ -1,4 +1,4 @@
-"""kis-assets backfill: the command. What it does stands in `backfill.py`."""
+"""The commands `backfill` and `repair`. `execution/backfill.py` does the work."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from kis_assets.lake.lake import Lake
     from kis_assets.settings import Settings
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it costs.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before it begins.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the estimate.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Start without confirmation.")]
 
 
 @app.command()
 def backfill(
     table: Annotated[
-        str, typer.Argument(help="A table with a past: daily_candles, investor_flows, ...")
+        str, typer.Argument(help="A table with history: daily_candles, investor_flows, ...")
     ],
     first: Annotated[str, typer.Argument(help="First month (2015-01) or day (2026-03-02).")],
-    last: Annotated[str, typer.Argument(help="The last one, included.")],
-    again: Annotated[bool, typer.Option(help="Fetch what is complete as well.")] = False,
+    last: Annotated[str, typer.Argument(help="Last month or day, included.")],
+    again: Annotated[bool, typer.Option(help="Also fetch complete partitions again.")] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch the past of a table, a run a partition; what is complete is left out."""
+    """Fetch the history of a table, one run per partition; complete partitions are skipped."""
 
     def make(kis: KISResource, lake: Lake) -> Plan:
         from kis_assets.execution.plan import make_plan
@@ -53,7 +53,7 @@ def repair(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch candles again that were stored before they were final, and never since."""
+    """Fetch candles again that were stored before they were final."""
 
     def make(kis: KISResource, lake: Lake) -> Plan:
         from kis_assets.execution.repair import make_repair
@@ -66,13 +66,13 @@ def repair(
 def _offer(
     make: Callable[[KISResource, Lake], Plan], *, dry_run: bool, yes: bool, as_json: bool
 ) -> None:
-    """Say what a plan costs, and carry it out where that is wanted."""
+    """Print the estimate of a plan, and run it if the user confirms."""
     warnings.simplefilter("ignore")
     quieten()
     settings = settings_of()
     from kis_assets import definitions
 
-    definitions.load()  # before what loads Polars
+    definitions.load()  # before anything loads Polars
     from kis_assets.defs.resources import KISResource, open_lake
     from kis_assets.errors import KISError
     from kis_assets.execution import runner
@@ -97,18 +97,18 @@ def _offer(
 
 
 def estimate(plan: Plan) -> str:
-    """What a plan costs, in a sentence or two."""
-    left_out = f"; {plan.complete} are complete and left out" if plan.complete else ""
+    """The estimate of a plan, as one or two sentences."""
+    left_out = f"; {plan.complete} are complete and skipped" if plan.complete else ""
     if not plan.partitions:
         return f"{plan.table}: nothing to fetch{left_out}"
     from kis_assets.monitoring.costs import duration
     from kis_assets.tables import TABLES
 
-    how = "made here, without a request"
+    how = "made locally, without requests"
     if plan.requests:
         how = (
-            f"about {plan.requests:,} requests at {plan.rate:g} a second; longer while captures go "
-            "first, and while rows are written"
+            f"about {plan.requests:,} requests at {plan.rate:g} per second; captures, which go "
+            "first, and writing rows add to it"
         )
     return (
         f"{plan.table}: {_counted(plan.partitions)} from {plan.partitions[0]} to "
@@ -154,7 +154,7 @@ def _run(plan: Plan, settings: Settings, home: Path, as_json: bool) -> None:
 
     def progress(completed: int, _total: int, _code: str) -> None:
         nonlocal before
-        # Its checks count from 0 again, and are no steps of the plan.
+        # Checks count from 0 again, but are not steps of the plan.
         bar.advance(task, max(0, completed - before))
         before = max(before, completed)
 
@@ -187,7 +187,7 @@ def _run(plan: Plan, settings: Settings, home: Path, as_json: bool) -> None:
     if stopped:
         typer.echo(
             f"stopped at {at} ({stopped}): {len(done)} of {len(plan.partitions)} partitions are "
-            "stored; the same command goes on from there",
+            "stored; the same command continues from there",
             err=True,
         )
         raise typer.Exit(INTERRUPTED if stopped == "interrupted" else 1)

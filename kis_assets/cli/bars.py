@@ -1,4 +1,4 @@
-"""The bars that `candles` shows: asked of the source, or read from the disk."""
+"""The bars that `candles` shows: requested from the source, or read from the lake."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kis_assets.sources.base import DataSource
 
 Span = tuple[date | None, date | None]
-"""The first and the last day; None where there is no limit."""
+"""The first and the last day; None: no limit."""
 
 
 class Period(Enum):
@@ -30,24 +30,28 @@ class Period(Enum):
 
     @property
     def minutes(self) -> int | None:
-        """Its minutes, None for a day or more."""
+        """Its minutes; None for a day or more."""
         return int(self.value[:-1]) if self.value.endswith("m") else None
 
 
 _BARS = ("open_price", "high_price", "low_price", "close_price", "volume", "trading_value")
 
 
-def asked(
+def from_source(
     source: DataSource, code: str, period: Period, span: Span, today: date, count: int
 ) -> tuple[list[str], list[list[Any]]]:
-    """Bars from the source, oldest first. It gives the newest so many: enough to reach back."""
+    """Bars from the source, oldest first.
+
+    The source returns the newest `count` bars. With a first day, the count is computed so that they
+    reach back to it.
+    """
     from kis_assets.sources.base import PriceType
 
     kind = PriceType["MINUTE_" + str(period.minutes) if period.minutes else period.name]
     first = span[0]
     if first is not None:
         days = max((today - first).days, 0) + 1
-        # At most so many bars a day: 391 minutes, and the extended auction.
+        # The maximum per day: 391 minutes, and the extended auction.
         count = {
             Period.DAILY: days,
             Period.WEEKLY: days // 7 + 2,
@@ -57,7 +61,7 @@ def asked(
     note_stale(bars)
     if any(bar.is_final is False for bar in bars):
         note(
-            "the newest close may be the after-market's: it is final on the next session's morning"
+            "the newest close may be the after-market's; it is final on the next session's morning"
         )
     low, high = (f"{day:%Y%m%d}" if day else "" for day in span)
     kept = [bar for bar in bars if low <= bar.date[:8] and (not high or bar.date[:8] <= high)]
@@ -88,16 +92,16 @@ _VIEWS = {
 }
 
 
-def stored(
+def from_lake(
     market: Market, code: str, period: Period, span: Span, adjusted: bool
 ) -> tuple[list[str], list[list[Any]]]:
-    """Bars from the disk, oldest first."""
+    """Stored bars, oldest first."""
     columns, found = market.bars(_VIEWS[period] + ("_adjusted" if adjusted else ""), code, *span)
     when = "started_at" if period.minutes else "trading_day"
     names = [when, *(name.removesuffix("_price") for name in _BARS)]
     if "is_final" in columns:
         names.append("is_final")
         if not all(row[columns.index("is_final")] for row in found):
-            note("some are not final (is_final): their closes may be the after-market's")
+            note("some candles are not final (is_final): their closes may be the after-market's")
     places = [columns.index(name) for name in names]
     return [columns[place] for place in places], [[row[it] for it in places] for row in found]

@@ -1,4 +1,4 @@
-"""All commands, in the order in which the help names them. Each imports what it needs when run."""
+"""All commands, in the order of the help. Each imports what it needs when it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands share: the program, its settings, and how it ends on a mistake."""
+"""What the commands share: the program, its settings, and how errors end it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kis_assets.cli.ending import Program, note, stop
+from kis_assets.monitoring import json_log
 from kis_assets.security.text_input import start_folder
 
 if TYPE_CHECKING:
@@ -29,11 +30,11 @@ app = typer.Typer(
 
 
 INTERRUPTED = 130
-"""The exit status of what was ended by Ctrl-C."""
+"""The exit status after Ctrl-C."""
 
 
 class Source(Enum):
-    """Sources that can be asked for by name."""
+    """The sources that a user can choose."""
 
     KIS = "kis"
     KRX = "krx"
@@ -41,12 +42,13 @@ class Source(Enum):
 
 
 OtherSource = Annotated[
-    Source | None, typer.Option(case_sensitive=False, help="Instead of DATA_SOURCE_TYPE.")
+    Source | None,
+    typer.Option(case_sensitive=False, help="Source to use instead of DATA_SOURCE_TYPE."),
 ]
 
 
 def _tables(incomplete: str) -> list[str]:
-    """The tables whose names begin so, for the shell that completes them."""
+    """The tables whose names begin with this text, for shell completion."""
     from kis_assets.tables import TABLES
 
     return [name for name in TABLES if name.startswith(incomplete)]
@@ -57,25 +59,25 @@ TableName = typer.Argument(
 )
 FirstDay = Annotated[
     str | None,
-    typer.Option("--from", help="First day: 2026-03-17; 2026-03 or 2026 begin on their first."),
+    typer.Option("--from", help="First day: 2026-03-17, or the first one of 2026-03 or 2026."),
 ]
 
 
 def maintain(console: Console, lake: Lake) -> None:
-    """Maintain the lake after something was stored; what hinders that stops nothing."""
+    """Maintain the lake after rows were stored; a failure is only a note."""
     from kis_assets.lake.scope import LakeError
 
     try:
-        with console.status("putting together what is closed"):
+        with console.status("compacting closed units"):
             lake.maintain()
     except LakeError as error:
         note(str(error))
 
 
 def settings_of(source: Source | None = None) -> Settings:
-    """The settings, of another source than theirs where one is given; notes what others can read.
+    """The settings, with this source if one is given. Warns if other users can read secrets.
 
-    With the invented market there is no key to be kept.
+    The invented market has no secrets.
     """
     from kis_assets.settings import Settings, SettingsError
 
@@ -83,8 +85,9 @@ def settings_of(source: Source | None = None) -> Settings:
         settings = Settings.load(data_source_type=source and source.value)
     except SettingsError as error:
         raise stop(str(error)) from None
+    json_log.begin(settings)
     if (folder := start_folder()) != Path.cwd():
-        note(f"settings and data are those of {folder}, a folder of this project above this one")
+        note(f"using settings and data of {folder}, a parent folder that is a project")
     if settings.source_type != "mock":
         from kis_assets.monitoring.exposure import exposed
 
@@ -94,33 +97,33 @@ def settings_of(source: Source | None = None) -> Settings:
 
 
 def market_of(settings: Settings) -> Market:
-    """What is stored of the source in use."""
+    """The stored market of the source in use."""
     import logging
 
     from kis_assets.market import Market
 
-    # A command says it itself, with its answer.
+    # Commands print the mark of invented rows themselves.
     logging.getLogger("kis_assets.market").setLevel(logging.ERROR)
     return Market(settings.source_dir, replay_at=settings.kis_replay_at)
 
 
 def note_stale(records: Sequence[Any]) -> None:
-    """Say how old records are, where the source could not be reached for newer ones."""
+    """Note how old records are, if the source could not be reached for newer ones."""
     if any(one.is_stale for one in records):
         age = max(one.age_seconds for one in records)
         note(f"the source cannot be reached: this is up to {age:.0f} s old")
 
 
-def no_port(port: int, error: OSError) -> typer.Exit:
-    """Say why a port of this machine cannot be had."""
-    return stop(f"port {port} cannot be had: {os.strerror(error.errno or 0)}")
+def port_error(port: int, error: OSError) -> typer.Exit:
+    """End with the reason why a local port is not available."""
+    return stop(f"port {port} is not available: {os.strerror(error.errno or 0)}")
 
 
 def quieten() -> None:
-    """Leave out what libraries and this package log: a command tells of it in its own words.
+    """Silence the logs of libraries and of this package: commands have their own messages.
 
-    That KIS has to be waited for is told: half a minute of silence looks like a hang. So is a file
-    that is not what it should be.
+    Waiting for KIS is still logged, because half a minute of silence looks like a hang. So are
+    problems with files.
     """
     import logging
 
@@ -131,10 +134,10 @@ def quieten() -> None:
 
 
 @contextmanager
-def plainly() -> Generator[None]:
-    """End with one sentence where people can do something: 2 for what was asked, 1 for the rest.
+def plain_errors() -> Generator[None]:
+    """End with one sentence on expected errors: status 2 for wrong input, 1 for the rest.
 
-    What is only partly stored is a note.
+    Data that is only partly stored is a note.
     """
     from kis_assets.errors import InvalidRequest, KISError
     from kis_assets.lake.reader import NotStored, NotStoredWarning
@@ -145,7 +148,7 @@ def plainly() -> Generator[None]:
             yield
         except InvalidRequest as error:
             raise stop(str(error)) from None
-        except BrokenPipeError:  # nobody reads any more: see `ending.Program`
+        except BrokenPipeError:  # the output is closed: see `ending.Program`
             raise
         except (NotStored, KISError, OSError) as error:
             raise stop(error, 1) from None
@@ -154,17 +157,17 @@ def plainly() -> Generator[None]:
         except Exception as error:
             if type(error).__module__ not in ("duckdb", "_duckdb"):
                 raise
-            # DuckDB draws the place of the mistake below its sentence.
+            # DuckDB draws the place of the error below its message.
             raise stop(" ".join(str(error).split("\n\nLINE")[0].split())) from None
     for warning in caught:
         note(str(warning.message))
 
 
 def codes_of(stocks: Iterable[str], settings: Settings) -> list[str]:
-    """The codes of stocks that are given by code, by name, or by a part that one name has alone.
+    """The codes of stocks given by code, by name, or by a unique part of a name.
 
     Raises:
-        NotStored: a name is not known, or fits several stocks.
+        NotStored: a name is unknown, or fits several stocks.
     """
     from kis_assets.lake.reader import NotStored
 
@@ -172,14 +175,14 @@ def codes_of(stocks: Iterable[str], settings: Settings) -> list[str]:
         try:
             return list(dict.fromkeys(market.code(stock) for stock in stocks))
         except NotStored as error:
-            raise NotStored(f"{error} (names are looked up in what is stored)") from None
+            raise NotStored(f"{error} (names are looked up in the stored list)") from None
 
 
 def most_traded(settings: Settings, count: int) -> list[str]:
-    """The codes of the stocks that were traded most in the newest capture.
+    """The codes of the most traded stocks of the newest capture.
 
     Raises:
-        InvalidRequest: nothing was captured yet.
+        InvalidRequest: there is no capture yet.
     """
     from kis_assets.defs import universe
     from kis_assets.defs.resources import open_lake

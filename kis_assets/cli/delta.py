@@ -1,7 +1,8 @@
-"""`kis-assets publish`: what is stored, as Delta tables at `KIS_LAKE_URL`."""
+"""`kis-assets publish`: publishes stored rows as Delta tables at `KIS_LAKE_URL`."""
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Annotated
 
 import typer
@@ -11,47 +12,56 @@ from kis_assets.cli.common import app, note, settings_of, stop
 
 @app.command()
 def publish(
-    table: Annotated[str | None, typer.Argument(help="One table; all unless given.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is behind.")] = False,
+    table: Annotated[str | None, typer.Argument(help="One table; all by default.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only name units that are not up to date.")
+    ] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read all of it back, and compare it row by row.")
+        bool, typer.Option("--verify", help="Read all published rows back and compare them.")
     ] = False,
 ) -> None:
-    """Bring to KIS_LAKE_URL what changed since it was published, as partitions of Delta tables."""
+    """Publish what changed since the last time to KIS_LAKE_URL, as partitions of Delta tables."""
     settings = settings_of()
     if settings.kis_lake_url is None:
         raise stop("KIS_LAKE_URL is not set")
-    from kis_assets.defs.resources import open_lake
-    from kis_assets.lake.delta import Published, PublishError
+    from kis_assets.defs.resources import lakes_beside, open_lake
+    from kis_assets.lake.delta import Published
+    from kis_assets.lake.delta_table import PublishError
+    from kis_assets.lake.lakehouse import bring_over
     from kis_assets.tables import TABLES
 
     if table is not None and table not in TABLES:
-        raise stop(f"{table!r} is no table; there are {', '.join(TABLES)}")
-    lake = open_lake(settings)
-    brought, differing, beyond = 0, list[str](), list[str]()
-    try:
-        for name in [table] if table else TABLES:
-            there = Published(lake, TABLES[name], settings.kis_lake_url)
-            for unit in there.behind():
-                if dry_run:
-                    typer.echo(f"{name} {unit} is behind")
-                elif there.bring(unit):
-                    brought += 1
-                    typer.echo(f"{name} {unit} -> {there.address}")
+        raise stop(f"{table!r} is not a table; there are {', '.join(TABLES)}")
+    lakes = lakes_beside(open_lake(settings))
+    brought, failed = 0, list[str]()
+    differing, beyond = list[str](), list[str]()
+    for lake, name in product(lakes, [table] if table else TABLES):
+        url, of = settings.kis_lake_url, TABLES[name]
+        if not dry_run:
+            outcome = bring_over(lake, of, url, typer.echo)
+            brought += len(outcome.brought)
+            if outcome.failure:
+                failed.append(outcome.failure)
+                continue
+        try:
+            there = Published(lake, of, url)
+            for unit in there.behind() if dry_run else []:
+                typer.echo(f"{name} {unit} is behind")
             beyond += [f"{name} {unit}" for unit in there.beyond()]
             if verify:
                 differing += [f"{name} {unit}" for unit in there.differing()]
-            if not dry_run:
-                there.vacuum()
-    except PublishError as error:
-        raise stop(str(error), 1) from None
+        except PublishError as error:
+            failed.append(str(error))
+    if failed:
+        more = f"; and {len(failed) - 1} more tables failed" if failed[1:] else ""
+        raise stop(failed[0] + more, 1)
     if beyond:
-        note(f"published, and in the lake no more: {', '.join(beyond)}")
+        note(f"published, but no longer in the lake: {', '.join(beyond)}")
     if differing:
-        raise stop(f"other rows are published than are stored: {', '.join(differing)}", 1)
+        raise stop(f"published rows differ from stored rows: {', '.join(differing)}", 1)
     if verify and beyond:
         raise stop("more is published than is stored", 1)
     if not dry_run:
-        typer.echo(f"{brought} units published; the others did not change")
+        typer.echo(f"{brought} units published; the others are unchanged")
     if verify:
-        typer.echo("all that is published equals what is stored, row for row")
+        typer.echo("all published rows equal the stored rows")

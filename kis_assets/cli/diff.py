@@ -1,4 +1,4 @@
-"""What a later version of stored rows changed: `diff`."""
+"""`diff`: the changes between two versions of stored rows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kis_assets.cli.answer import Answer, reads
-from kis_assets.cli.common import TableName, app, plainly, settings_of, stop
+from kis_assets.cli.answer import Answer, reading_command
+from kis_assets.cli.common import TableName, app, plain_errors, settings_of, stop
 
 if TYPE_CHECKING:
     from kis_assets.lake.lake import Lake
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @app.command()
-@reads
+@reading_command
 def diff(
     name: Annotated[str, TableName],
     partition: Annotated[
@@ -25,17 +25,16 @@ def diff(
     answer: Answer,
     since: Annotated[
         str | None,
-        typer.Option(help="Compare with what was stored then (an instant or a day, in Seoul)."),
+        typer.Option(help="Compare with the version of this instant or day, in Seoul."),
     ] = None,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="End with status 1 when there are changes.")
     ] = False,
 ) -> None:
-    """What changed in stored rows: added, removed, and altered cells with old and new values.
+    """Show changes in stored rows: added, removed, and altered cells with old and new values.
 
-    Compares the newest version with the one before, or with what was known at --since. When a row
-    was fetched (fetched_at) is no change. The status is 0 whether there are changes or not, unless
-    --exit-code is given.
+    Compares the newest version with the one before, or with the version of --since. fetched_at is
+    not compared. The status is 0 with and without changes, unless --exit-code is given.
     """
     settings = settings_of()
     from kis_assets.lake.diff import compare
@@ -47,20 +46,20 @@ def diff(
     if name not in TABLES:
         raise stop(f"there is no table {name!r}; there are {', '.join(TABLES)}")
     table = TABLES[name]
-    with plainly():
+    with plain_errors():
         first, last = _span(partition, table)
         lake = Lake(settings.source_dir, source=settings.source_name)
         before_at, newest_at = _instants(lake, table, first, since)
         order = order_of(table)
         before = lake.scan(table, as_of=before_at, first=first, last=last).collect().sort(order)
         after = lake.scan(table, first=first, last=last).collect().sort(order)
-        # A cell a line, for all columns of all rows at most.
+        # One line per cell: at most all columns of all rows.
         most = (before.height + after.height + 1) * len(table.columns)
         added, removed, altered, found = compare(table, before, after, most)
     answer.rows(*rows_of_frame(found), settings.source_name)
     if answer.is_for_people and before_at == newest_at:
         at = f"{newest_at.astimezone(settings.now().tzinfo):%Y-%m-%d %H:%M:%S}"
-        typer.echo(f"{name} {partition}: there is one version, of {at} (Seoul), and no earlier one")
+        typer.echo(f"{name} {partition}: there is only one version, of {at} (Seoul)")
     elif answer.is_for_people:
         when = "%Y-%m-%d %H:%M:%S"
         typer.echo(
@@ -81,21 +80,21 @@ def _span(partition: str, table: Table) -> tuple[date, date]:
         Scope(*span).unit(table)
     except ValueError:
         raise ValueError(
-            f"{partition!r} is no day, month or year of {table.name} within one stored file, which "
-            f"holds a {table.unit}; write a day as 2026-03-17, a month as 2026-03"
+            f"{partition!r} is not a day, month or year of {table.name} within one stored file, "
+            f"which holds a {table.unit}; write a day as 2026-03-17, a month as 2026-03"
         ) from None
     return span
 
 
 def _instants(lake: Lake, table: Table, day: date, since: str | None) -> tuple[datetime, datetime]:
-    """When the older version was known, and when the newest was written.
+    """The times of the older and of the newest version.
 
     Raises:
-        NotStored: there is nothing, or nothing older, to compare.
+        NotStored: there is no version, or no older one.
     """
     from kis_assets.exchange import calendar
-    from kis_assets.lake.queries import remedy
     from kis_assets.lake.reader import NotStored
+    from kis_assets.lake.remedies import remedy
 
     written = lake.written_at(table, day)
     if not written:
@@ -103,19 +102,19 @@ def _instants(lake: Lake, table: Table, day: date, since: str | None) -> tuple[d
         how = remedy(table.name, [(key, key)])
         raise NotStored(f"no {table.name} of {day} are stored; {how}")
     if since is None:
-        # Of what was stored once nothing changed: it is compared with itself.
+        # A single version has no changes: it is compared with itself.
         return written[-2:][0], written[-1]
     try:
         instant = datetime.fromisoformat(since)
     except ValueError:
         raise ValueError(
-            f"--since {since!r} is no instant; write 2026-03-17T15:40, or the day alone"
+            f"--since {since!r} is not an instant; write 2026-03-17T15:40, or the day alone"
         ) from None
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=calendar.SEOUL)
     if instant < written[0]:
         raise NotStored(
-            f"no version of {table.name} of {day} is kept from before {since}; the oldest is of "
+            f"no version of {table.name} of {day} from before {since} exists; the oldest is of "
             f"{written[0].astimezone(calendar.SEOUL):%Y-%m-%d %H:%M:%S}"
         )
     return instant, written[-1]

@@ -1,4 +1,4 @@
-"""The pages that are made from the code: docs/tables.md and docs/trust.md."""
+"""The pages that are generated from the code: docs/tables.md and docs/trust.md."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from kis_assets.tables import TABLES, Table
 _TABLES = """\
 # Tables and views
 
-Made from the code by `kis-assets docs > docs/tables.md`: change `kis_assets/tables` or
-`kis_assets/lake/sql`, not this page. The same words stand as comments in `market.duckdb`
+Generated from the code by `kis-assets docs > docs/tables.md`: change `kis_assets/tables` or
+`kis_assets/lake/sql`, not this page. `market.duckdb` has the same texts as comments
 (`SELECT column_name, comment FROM duckdb_columns()`).
 
 Prices are whole KRW (원). Days are days in Seoul; instants (`TIMESTAMP WITH TIME ZONE`) are stored
-in UTC. How to read it all: [analysts.md](analysts.md).
+in UTC. [analysts.md](analysts.md) shows how to read them.
 """
 
 _Columns = dict[str, list[tuple[str, str, str]]]
 
 
 def tables_page() -> str:
-    """docs/tables.md: every table and view; the same text for the same ones."""
+    """The text of docs/tables.md, with all tables and views."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "market.duckdb"
         catalog.build(path, catalog.statements({}))
@@ -62,13 +62,13 @@ def _contents(names: Iterable[str]) -> str:
 def _table(table: Table, columns: list[tuple[str, str, str]]) -> str:
     key = ", ".join(f"`{name}`" for name in table.key)
     about = (
-        f"Table. Key: {key}. One run makes a {table.partition}; "
-        f"one file holds a {table.unit} (by `{table.clock}`)."
+        f"Table. Key: {key}. One run makes one {table.partition}; "
+        f"one file holds one {table.unit} (by `{table.clock}`)."
     )
     if table.on_virtual == "lacking":
         about += " Only the real server has it."
     if table.on_virtual == "from_files":
-        about += " Of the virtual server it is what the master files tell."
+        about += " With the virtual server it has only what the master files contain."
     optional = {column.name for column in table.columns if column.nullable}
     return _section(table.name, table.description, about, columns, optional)
 
@@ -80,7 +80,7 @@ def _section(
     columns: list[tuple[str, str, str]],
     optional: set[str] | None = None,
 ) -> str:
-    """One heading; whether a column may be null is known of tables alone."""
+    """One section; only for tables it shows whether a column may be null."""
     may = "" if optional is None else " null |"
     lines = [
         f"## {name}\n\n{description}\n\n{about}\n",
@@ -96,34 +96,34 @@ def _section(
 _CHECKS = """\
 # Data one can trust
 
-Made from the code by `kis-assets docs checks > docs/trust.md`.
+Generated from the code by `kis-assets docs checks > docs/trust.md`.
 
-Every partition is checked when it is written. What a check finds is kept in the table
-`quality`, for each trading day, with the first failing rows. Rows that can never be right (a
-wrong type, a doubled key, a negative price, a row of another day or source) do not even get
-that far: the lake refuses them.
+Every partition is checked when it is written. The table `quality` keeps the result of each
+check for each trading day, with the first failing rows. The lake refuses rows that can never
+be right (a wrong type, a duplicate key, a negative price, a row of another day or source)
+before any check.
 
-`dataset_condition` says of each table and trading day what that comes to:
+`dataset_condition` sums this up for each table and trading day:
 
 | condition | means |
 | --- | --- |
-| available | stored, and no check that is an error fails; a warning is told as the reason |
-| degraded | stored, and an error stands in it, or a stock that was asked for failed |
+| available | stored, and no check of severity ERROR fails; the reason names failed warnings |
+| degraded | stored, but a check of severity ERROR fails, or a stock could not be fetched |
 | pending | the day is not over, or a row of it is not final: since 2026-09-14 a candle that was \
 fetched before 06:00 of the next session may have the after-market's close, high and low |
-| missing | nothing is stored; the reason says whether it can still be had |
+| missing | nothing is stored; the reason says whether it is still available |
 
 ```sql
 SELECT * FROM dataset_condition WHERE condition <> 'available' ORDER BY trading_day DESC
 ```
 
-A stock without a row is no failure when it is known why (halted, not yet listed, delisted, no
-trade): the codes stand by reason in `quality`, check `every_stock_is_accounted_for`. What a
-later run changed in stored rows is shown by `kis-assets diff TABLE PARTITION`;
-`Market(...).daily_candles(..., as_of=...)` reads what was known at an earlier moment.
+A stock without a row is not a failure if the reason is known (halted, not yet listed, delisted,
+no trade). The check `every_stock_is_accounted_for` in `quality` lists the codes by reason.
+`kis-assets diff TABLE PARTITION` shows what a later run changed in stored rows;
+`Market(...).daily_candles(..., as_of=...)` reads what was stored at an earlier moment.
 
-The thresholds are those of real days of March 2026; a check's words say which. *Blocks* means
-that it can never be right, and that what is downstream does not run.
+Thresholds come from real days of March 2026; the text of a check says which. *Blocks* means
+that failing rows can never be right, and that downstream assets do not run.
 
 | table | check | severity | what must be true |
 | --- | --- | --- | --- |
@@ -131,10 +131,10 @@ that it can never be right, and that what is downstream does not run.
 
 
 def checks_page() -> str:
-    """docs/trust.md: how data is judged, and every check; the same text for the same ones."""
+    """The text of docs/trust.md: how data is judged, and all checks."""
     lines = [
         f"| {table.name} | {check.name} | {check.severity.value}"
-        f"{', blocks' if check.blocks else ''} | {check.words} |\n"
+        f"{', blocks' if check.blocks else ''} | {check.description} |\n"
         for table, checks in LISTED.items()
         for check in checks
     ]

@@ -1,4 +1,4 @@
-"""`doctor`: whether this machine and these settings can do their work, and what to do if not."""
+"""`doctor`: checks whether this machine and these settings work, and says what to do if not."""
 
 from __future__ import annotations
 
@@ -6,41 +6,48 @@ import logging
 import os
 import shutil
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kis_assets.cli.answer import Answer, reads
+from kis_assets.cli.answer import Answer, reading_command
 from kis_assets.cli.common import app, settings_of
+from kis_assets.cli.doctor_services import Finding, call, clock, rate, redis
 
 if TYPE_CHECKING:
     from kis_assets.settings import Settings
 
 PORTS = {3000: "kis-assets ui", 9188: "kis-assets metrics"}
-STOCK = "005930"
 _GB = 10**9
 
 
-class Finding(NamedTuple):
-    """One line: `what` was looked at, how it is, what was seen and what to do."""
-
-    what: str
-    state: Literal["ok", "warn", "fail"]
-    seen: str
-
-
 @app.command()
-@reads
-def doctor(answer: Answer) -> None:
-    """Look at settings, clock, disk, ports and Redis, and ask the source one question.
+@reading_command
+def doctor(
+    answer: Answer,
+    volume: Annotated[
+        Path | None,
+        typer.Option(help="Test only this folder, for a lake that several machines mount."),
+    ] = None,
+    wait: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds to wait for another machine that tests the folder."),
+    ] = 30,
+) -> None:
+    """Check settings, clock, disk, ports and Redis, and send the source one request.
 
-    Ends with status 1 when something fails; a warning is none.
+    With --volume, check only whether a folder can hold a lake that several machines share. Run it
+    on two of them at the same time.
+
+    Ends with status 1 if a check fails; a warning is not a failure.
     """
+    if volume is not None:
+        _examine_volume(answer, volume, wait)
+        return
     settings = settings_of()
-    # What is retried and fails in the end is a line of the answer.
+    # A request that fails in the end is a line of the output.
     for name in ("dagster", "kis_assets.transport.retry"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     found = list(examine(settings))
@@ -49,8 +56,23 @@ def doctor(answer: Answer) -> None:
         raise typer.Exit(1)
 
 
+def _examine_volume(answer: Answer, volume: Path, wait: float) -> None:
+    from kis_assets.lake import volume as volumes
+    from kis_assets.security.ownership import explained
+
+    if not volume.is_dir():
+        raise typer.BadParameter(f"{volume} is not a folder", param_hint="--volume")
+    try:
+        found = [Finding(*seen) for seen in volumes.examine(volume, wait)]
+    except OSError as error:
+        found = [Finding("folder", "fail", explained(error, volume))]
+    answer.rows(Finding._fields, found)
+    if any(line.state == "fail" for line in found):
+        raise typer.Exit(1)
+
+
 def examine(settings: Settings) -> Iterator[Finding]:
-    """What is found of each, one after the other; what the call changed comes last."""
+    """The findings, one after the other. `rate` comes last because the call may change it."""
     yield Finding("settings", "ok", f"source {settings.source_name}: {settings.source_reason}")
     yield _credentials(settings)
     yield _files(settings)
@@ -61,11 +83,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield _candles(settings)
     yield from (_port(port, user) for port, user in PORTS.items())
     if settings.redis_url is not None:
-        yield _redis(settings)
-    yield _clock(settings)
-    yield _call(settings)
+        yield redis(settings)
+    yield clock(settings)
+    yield call(settings)
     if settings.source_type == "kis":
-        yield _rate(settings)
+        yield rate(settings)
 
 
 def _credentials(settings: Settings) -> Finding:
@@ -85,7 +107,7 @@ def _credentials(settings: Settings) -> Finding:
 
 
 def _files(settings: Settings) -> Finding:
-    """Whether others can read what is to be kept from them."""
+    """Whether other users can read secrets."""
     from kis_assets.monitoring.exposure import exposed
 
     if found := exposed(settings):
@@ -100,34 +122,38 @@ def _disk(folder: Path, setting: str = "KIS_DATA_DIR") -> Finding:
     while not os.path.lexists(there):
         there = there.parent
     if not os.access(there, os.W_OK):
-        return Finding("disk", "fail", f"{whose(folder)}; or set {setting} elsewhere")
+        return Finding("disk", "fail", f"{whose(folder)}; or set {setting} to another folder")
     free = shutil.disk_usage(there).free
     seen = f"{free / _GB:.1f} GB free at {folder}"
     if free < _GB:
-        return Finding("disk", "fail", f"{seen}: make room, or set {setting} elsewhere")
+        return Finding(
+            "disk", "fail", f"{seen}: free some space, or set {setting} to another folder"
+        )
     if free < 10 * _GB:
-        return Finding("disk", "warn", f"{seen}: minutes of the whole market take some of it daily")
+        return Finding(
+            "disk", "warn", f"{seen}: minute candles of the whole market use more every day"
+        )
     return Finding("disk", "ok", seen)
 
 
 def _dagster(settings: Settings) -> Finding:
-    """Whether Dagster can use what it keeps. Makes nothing where there is nothing yet."""
-    from kis_assets.execution.dagster_home import HomeFailed, examined
+    """Whether Dagster can use its databases. Creates nothing if there are none yet."""
+    from kis_assets.execution.dagster_home import HomeFailed, check_readable
     from kis_assets.settings import SettingsError
 
     try:
         folder = settings.dagster_home
-        is_there = examined(settings)
+        is_there = check_readable(settings)
     except (HomeFailed, SettingsError) as error:
         return Finding("dagster", "fail", str(error))
     if (disk := _disk(folder, "DAGSTER_HOME")).state == "fail":
         return Finding("dagster", "fail", disk.seen)
-    seen = f"its history in {folder} can be read" if is_there else f"the first run makes {folder}"
+    seen = f"its history in {folder} is readable" if is_there else f"the first run creates {folder}"
     return Finding("dagster", "ok", seen)
 
 
 def _rows(settings: Settings) -> Finding:
-    """Whether what is stored can be read, and nothing else lies there."""
+    """Whether all stored files are readable, and no other files are there."""
     from kis_assets.exchange import calendar
     from kis_assets.lake.damaged_files import odd
     from kis_assets.lake.versions import Versions
@@ -139,11 +165,11 @@ def _rows(settings: Settings) -> Finding:
         return Finding("rows", "fail", explained(error, settings.source_dir))
     if found:
         return Finding("rows", "fail", "; ".join(found))
-    return Finding("rows", "ok", f"every file in {settings.source_dir} is whole")
+    return Finding("rows", "ok", f"every file in {settings.source_dir} is complete")
 
 
 def _candles(settings: Settings) -> Finding:
-    """Whether candles are stored that became final since and were never fetched again."""
+    """Whether stored candles are provisional though final ones are available by now."""
     import duckdb
 
     from kis_assets.cli.common import market_of
@@ -152,7 +178,7 @@ def _candles(settings: Settings) -> Finding:
 
     now = settings.now()
     day = finality.newest_final_day(now)
-    if now < finality.refetched_by(day):  # the morning's schedules are about it
+    if now < finality.refetched_by(day):  # the morning's schedules are still fetching it
         day = calendar.previous_trading_day(day)
     from kis_assets.lake.reader import NotStored
 
@@ -168,14 +194,11 @@ def _candles(settings: Settings) -> Finding:
             return Finding("candles", "warn", explained(error, settings.source_dir))
     rows, days = counted[1][0]
     if not rows:
-        return Finding(
-            "candles", "ok", f"no provisional candle is left of a day that is final by now ({day})"
-        )
+        return Finding("candles", "ok", f"no candle of a final day is provisional (until {day})")
     return Finding(
         "candles",
         "warn",
-        f"{rows:,} rows of {days} days were stored before they were final and never since: "
-        "run kis-assets repair",
+        f"{rows:,} rows of {days} days were stored before they were final: run kis-assets repair",
     )
 
 
@@ -186,94 +209,6 @@ def _port(port: int, user: str) -> Finding:
             probe.bind(("127.0.0.1", port))
         except OSError:
             return Finding(
-                f"port {port}", "warn", f"taken, maybe by {user}; else start it with --port"
+                f"port {port}", "warn", f"in use, maybe by {user}; if not, start that with --port"
             )
     return Finding(f"port {port}", "ok", f"free for {user}")
-
-
-def _redis(settings: Settings) -> Finding:
-    from kis_assets.errors import ServiceUnavailable
-    from kis_assets.settings import SettingsError
-    from kis_assets.state.redis import Redis
-
-    assert settings.redis_url is not None  # noqa: S101  asked for only then
-    try:
-        redis = Redis(settings.redis_url)
-        redis.read("")
-        redis.close()
-    except (ServiceUnavailable, SettingsError) as error:
-        return Finding("redis", "fail", f"{error}: start it, or correct or unset REDIS_URL")
-    return Finding("redis", "ok", f"answers at {redis.where}")
-
-
-def _clock(settings: Settings) -> Finding:
-    """This machine's clock beside the server's, which says its time to the second."""
-    if settings.source_type == "mock":
-        return Finding("clock", "ok", "not compared: the invented market has this machine's")
-    from kis_assets.errors import KISError
-    from kis_assets.settings import SettingsError
-    from kis_assets.transport.http import Wire, stated_at
-
-    try:
-        wire = Wire(settings.kis_api_timeout, clock=time.monotonic)
-    except SettingsError as error:
-        return Finding("clock", "fail", str(error))
-    try:
-        sent = time.time()
-        _, _, headers = wire.receive("", "GET", settings.base_url)
-        received = time.time()
-    except KISError as error:
-        return Finding("clock", "fail", f"{error}; see to the network and the firewall")
-    finally:
-        wire.close()
-    stated = stated_at(headers)
-    if stated is None:
-        return Finding("clock", "warn", f"{settings.base_url} states no time to compare with")
-    told = stated.timestamp()
-    # The header leaves out the fraction of the second it was written in.
-    off = (sent + received) / 2 - (told + 0.5)
-    slack = 0.5 + (received - sent) / 2
-    seen = f"{off:+.1f} s beside the server's, known to {slack:.1f} s"
-    if abs(off) - slack > 30:
-        return Finding("clock", "fail", f"{seen}: set it (timedatectl set-ntp true)")
-    if abs(off) - slack > 1:
-        return Finding("clock", "warn", f"{seen}: set it (timedatectl set-ntp true)")
-    return Finding("clock", "ok", seen)
-
-
-def _call(settings: Settings) -> Finding:
-    from kis_assets.errors import AuthenticationFailed, KISError
-    from kis_assets.security.ownership import disk_trouble, explained
-    from kis_assets.settings import SettingsError
-    from kis_assets.sources.cached import CachedDataSource
-    from kis_assets.sources.factory import create_data_source
-
-    started = time.monotonic()
-    try:
-        with create_data_source(settings=settings) as source:
-            # Past the cache: its answer would say nothing about the server.
-            asked = source.source if isinstance(source, CachedDataSource) else source
-            price = asked.get_current_price(STOCK)
-    except AuthenticationFailed as error:
-        return Finding(
-            "call",
-            "fail",
-            str(error),
-        )
-    except (KISError, SettingsError, OSError) as error:
-        why = explained(error) if isinstance(error, OSError) else error
-        if disk_trouble(settings.source_dir):  # to ask again is no use before that is mended
-            return Finding("call", "fail", str(why))
-        return Finding("call", "fail", f"{why}: try again, then see kis-assets status")
-    milliseconds = 1000 * (time.monotonic() - started)
-    seen = f"{STOCK} costs {price.current_price:,.0f} KRW, told in {milliseconds:.0f} ms"
-    return Finding("call", "ok", seen)
-
-
-def _rate(settings: Settings) -> Finding:
-    """What KIS was found to grant, beside what the setting says."""
-    from kis_assets.monitoring.status import grants
-
-    if less := grants(settings):
-        return Finding("rate", "warn", "; ".join(dict.fromkeys(less)))
-    return Finding("rate", "ok", f"{settings.rate_limit:g} requests a second and key, none refused")

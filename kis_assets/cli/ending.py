@@ -1,8 +1,9 @@
-"""How a command ends, whatever goes wrong: with one sentence and an exit status, never a trace."""
+"""How a command ends after any error: with one sentence and an exit status, without a traceback."""
 
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 import traceback
@@ -14,37 +15,46 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from kis_assets.monitoring import json_log
 from kis_assets.security.text_input import visible
 
 CLOSED_PIPE = 141
-"""The exit status when nobody reads the output any more, as of every other command in a pipe."""
+"""The exit status when the output is closed, as usual for commands in a pipe."""
 TRACE = "TYPER_STANDARD_TRACEBACK"
-"""The variable, of Typer, with which what is not foreseen ends with its trace."""
+"""Typer's variable: if set, unexpected errors show their traceback."""
 
 
 def stop(what: str | Exception, status: int = 2) -> typer.Exit:
-    """One sentence on standard error, and the exit status."""
+    """Print an error as one sentence on standard error; raise the result to end the program."""
     if isinstance(what, OSError):
         from kis_assets.security.ownership import explained
 
         what = explained(what)
-    typer.secho(f"error: {visible(str(what))}", fg="red", err=True)
+    report(str(what), "red", logging.ERROR, "error: ")
     return typer.Exit(status)
 
 
 def note(message: str) -> None:
-    """One sentence on standard error that stops nothing."""
-    typer.secho(f"note: {visible(message)}", fg="yellow", err=True)
+    """Print a note as one sentence on standard error."""
+    report(message, "yellow", logging.WARNING, "note: ")
+
+
+def report(sentence: str, colour: str, level: int, prefix: str = "") -> None:
+    """Print a sentence on standard error, or a line of JSON with `KIS_LOG_FORMAT=json`."""
+    if json_log.is_on():
+        json_log.say(level, sentence)
+    else:
+        typer.secho(f"{prefix}{visible(sentence)}", fg=colour, err=True)
 
 
 class Program(TyperGroup):
-    """The commands. Each names what can go wrong with it; what is left is named here."""
+    """The commands. Each handles its expected errors; this class handles all others."""
 
     def main(self, *args: Any, **given: Any) -> Any:
-        r"""Run a command; letters that the output cannot take are written as `\uc0bc`."""
-        if sys.stdout is None:  # it was closed by whoever started this
+        r"""Run a command; characters that the output cannot encode are written as `\uc0bc`."""
+        if sys.stdout is None:  # the parent process closed it
             sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-        # Hangul that is typed where no encoding is set comes as single bytes.
+        # Without a locale, typed Hangul arrives as single bytes.
         sys.argv = [os.fsencode(word).decode("utf-8", "replace") for word in sys.argv]
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
@@ -52,14 +62,14 @@ class Program(TyperGroup):
         if is_plain():
             from typer import rich_utils
 
-            rich_utils.COLOR_SYSTEM = None  # else no colour, but bold and dim
+            rich_utils.COLOR_SYSTEM = None  # otherwise Rich still uses bold and dim
         return super().main(*args, **given)
 
     def make_context(self, *args: Any, **given: Any) -> Any:
-        """Read what stands before the name of a command.
+        """Parse what stands before the name of a command.
 
         Raises:
-            typer.Exit: it is wrong, and was told.
+            typer.Exit: it is wrong; the message is printed.
         """
         if is_plain():
             given["color"] = False
@@ -67,17 +77,17 @@ class Program(TyperGroup):
             return super().make_context(*args, **given)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that is asked for.
+        """Run the command.
 
         Raises:
-            typer.Exit: something went wrong, and was told.
+            typer.Exit: something went wrong; the message is printed.
         """
         try:
             with _as_a_sentence():
                 result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            # What is still to be written would be tried again when Python ends.
+            # Otherwise Python would try to flush the rest when it ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(CLOSED_PIPE) from None
         except KeyboardInterrupt:
@@ -86,8 +96,8 @@ class Program(TyperGroup):
             typer.echo("interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
-            is_told = isinstance(error, typer.Abort) or hasattr(error, "exit_code")
-            if is_told or os.environ.get(TRACE):
+            is_handled = isinstance(error, typer.Abort) or hasattr(error, "exit_code")
+            if is_handled or os.environ.get(TRACE):
                 raise
             raise stop(_sentence(error), 1) from None
         return result
@@ -95,7 +105,7 @@ class Program(TyperGroup):
 
 @contextmanager
 def _as_a_sentence() -> Generator[None]:
-    """What is typed wrong in one sentence, as all errors are: Typer draws a box around its own."""
+    """Print wrong input as one sentence, like all errors: Typer would draw a box around it."""
     try:
         yield
     except Exception as error:
@@ -104,21 +114,21 @@ def _as_a_sentence() -> Generator[None]:
         text = " ".join(str(said()).split()).removesuffix(".").replace("Value error, ", "")
         ctx: Any = getattr(error, "ctx", None)
         command = ctx.command_path if ctx else "kis-assets"
-        raise stop(f"{text}; {command} --help tells what it takes") from None
+        raise stop(f"{text}; see {command} --help") from None
 
 
 def is_plain() -> bool:
-    """Whether neither colour nor style is wanted: `NO_COLOR` is set."""
+    """Whether colours and styles are off: `NO_COLOR` is set."""
     return bool(os.environ.get("NO_COLOR"))
 
 
 def _sentence(error: Exception) -> str:
-    """What the error says to whom it concerns; else that it is a bug, and where."""
+    """The error's own message if users can act on it; otherwise that it is a bug, and where."""
     package = type(error).__module__.partition(".")[0]
     if package == "dagster" and (description := getattr(error, "description", None)):
         return str(description)
     if package in ("sqlalchemy", "sqlite3", "alembic"):
-        # All that the project has in SQLite itself names its own failures.
+        # It comes from Dagster: the project's own SQLite files have errors of their own.
         from kis_assets.execution.dagster_home import sentence
         from kis_assets.settings import Settings
 
@@ -133,5 +143,5 @@ def _sentence(error: Exception) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return (
         f"this is a bug, please report it: {type(error).__name__}: {text} ({frame.filename}, line "
-        f"{frame.lineno}, in {frame.name}); {TRACE}=1 shows all of the trace"
+        f"{frame.lineno}, in {frame.name}); {TRACE}=1 shows the traceback"
     )

@@ -1,4 +1,4 @@
-"""`kis-assets mcp`: what is stored, for agents that speak MCP over standard input and output."""
+"""`kis-assets mcp`: serves stored data to agents by MCP over standard input and output."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kis_assets.cli.common import app, note, settings_of, stop
 
 @app.command()
 def mcp() -> None:
-    """Serve what is stored to an agent (MCP), read-only; its client starts this. docs/agents.md."""
+    """Serve stored data to an agent (MCP), read-only. An MCP client starts this: docs/agents.md."""
     settings = settings_of()
     try:
         from kis_assets.agents.server import server_of
@@ -25,6 +25,6 @@ def mcp() -> None:
 
     answers = Answers(settings.source_dir, settings.kis_replay_at)
     if sys.stdin.isatty():
-        note(f"an MCP client is awaited on standard input, for {settings.source_dir}; Ctrl-C ends")
-    # Standard output is the protocol's: the server sends what else is printed to standard error.
+        note(f"waiting for an MCP client on standard input, for {settings.source_dir}; Ctrl-C ends")
+    # Standard output belongs to the protocol: the server redirects other prints to standard error.
     server_of(answers).run("stdio")

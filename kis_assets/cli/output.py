@@ -1,4 +1,4 @@
-"""Rows as people read them, or as programs do. Knows no command."""
+"""Output of rows for people and for programs. Independent of the commands."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from kis_assets.security.text_input import escaped, visible
 if TYPE_CHECKING:
     from rich.console import Console
 
-AsJson = Annotated[bool, typer.Option("--json", help="A JSON array of objects, for machines.")]
-AsCsv = Annotated[bool, typer.Option("--csv", help="CSV with a header, for machines.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON array of objects.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")]
 
 ROWS = 50
-"""Rows a person is shown."""
+"""The number of rows shown to a person."""
 _GAP = 2
 _TEXT = 24
 
 
-def machine(as_json: bool, as_csv: bool) -> bool:
-    """True when a program reads. Both at once is a mistake."""
+def is_for_machines(as_json: bool, as_csv: bool) -> bool:
+    """Whether a program reads the output. Both options at once are an error."""
     if as_json and as_csv:
-        raise stop("--json and --csv are two answers: choose one")
+        raise stop("--json and --csv exclude each other: choose one")
     return as_json or as_csv
 
 
@@ -49,15 +49,15 @@ def show(
 ) -> None:
     """Print rows: as JSON, as CSV, or as a table that fits the terminal.
 
-    A table leaves out what does not fit, rows past `most` and columns on the right, and says so; a
-    single row that is too wide stands upright. With `newest` the last rows are shown, and not the
-    first.
+    A table omits rows beyond `most` and columns on the right that do not fit, with a note. A single
+    row that is too wide is shown with one line per column. `newest` shows the last rows instead of
+    the first.
     """
-    if machine(as_json, as_csv):
+    if is_for_machines(as_json, as_csv):
         if as_json:
             typer.echo(dump([dict(zip(columns, row, strict=True)) for row in rows]))
         else:
-            # Excel takes a file without a mark for cp949. Programs that read a pipe need none.
+            # Excel reads a file without a byte-order mark as cp949. A pipe needs no mark.
             text = csv_text(columns, rows, mark="\ufeff" if _is_new_file() else "")
             typer.echo(visible(text) if sys.stdout.isatty() else text, nl=False)
         return
@@ -72,33 +72,33 @@ def show(
     ]
     fitting = _fitting(widths, _room())
     if fitting < len(columns) and len(rows) == 1:
-        _upright(columns, shown[0])
+        _print_record(columns, shown[0])
         return
     table = [columns[:fitting], *(row[:fitting] for row in shown)]
     _print(table, [_is_number(rows, place) for place in range(fitting)])
     if fitting < len(columns):
         names = ", ".join(columns[fitting:])
-        note(f"too narrow for {names}: a wider terminal, --columns, --json or --csv has them")
+        note(f"too narrow for {names}: use a wider terminal, --columns, --json or --csv")
     if len(rows) > most:
         which = "newest" if newest else "first"
-        note(f"the {which} {most} of {len(rows):,} rows: --json, --csv or --to FILE has all")
+        note(f"the {which} {most} of {len(rows):,} rows: --json, --csv or --to FILE gives all")
 
 
 def record(found: dict[str, Any], *, as_json: bool = False, as_csv: bool = False) -> None:
-    """Print one thing: as rows of one, but always upright for people."""
-    if machine(as_json, as_csv):
+    """Print one record: as a single row, but for people with one line per column."""
+    if is_for_machines(as_json, as_csv):
         show(list(found), [list(found.values())], as_json=as_json, as_csv=as_csv)
         return
-    _upright(list(found), [_text(value) for value in found.values()])
+    _print_record(list(found), [_text(value) for value in found.values()])
 
 
-def _upright(columns: Sequence[str], cells: Sequence[str]) -> None:
-    """Names on the left, values on the right; what is not known is left out."""
+def _print_record(columns: Sequence[str], cells: Sequence[str]) -> None:
+    """Names on the left, values on the right, without unknown values."""
     _print([line for line in zip(columns, cells, strict=True) if line[1]], [False, False])
 
 
 def _print(lines: Sequence[Sequence[str]], to_right: Sequence[bool]) -> None:
-    """Columns that fit the terminal; the widest are narrowed, and what is longer is folded."""
+    """Print columns that fit the terminal; the widest are narrowed, and long texts are folded."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -115,9 +115,9 @@ def _print(lines: Sequence[Sequence[str]], to_right: Sequence[bool]) -> None:
 
 
 def _room() -> int:
-    """How many characters a line of the terminal takes, also when only the answer goes elsewhere.
+    """The width of the terminal in characters, even if standard output is redirected.
 
-    `COLUMNS` goes first.
+    `COLUMNS` overrides it.
     """
     if os.environ.get("COLUMNS", "").isdecimal():
         return int(os.environ["COLUMNS"])
@@ -128,7 +128,7 @@ def _room() -> int:
 
 
 def _fitting(widths: Sequence[int], room: int) -> int:
-    """How many columns from the left fit, when long texts may be broken; at least one."""
+    """How many columns from the left fit if long texts may be folded; at least one."""
     taken = 0
     for place, width in enumerate(widths):
         taken += min(width, _TEXT) + (_GAP if place else 0)
@@ -145,7 +145,7 @@ def _is_number(rows: Sequence[Sequence[Any]], place: int) -> bool:
 
 
 def _width(text: str) -> int:
-    """How wide the widest line is: Hangul takes two places a letter."""
+    """The width of the widest line; a Hangul syllable takes two columns."""
     from rich.cells import cell_len
 
     return max(map(cell_len, text.split("\n")))
@@ -166,13 +166,13 @@ def _text(cell: object) -> str:
 
 
 def dump(found: object, default: Callable[[Any], Any] | None = None) -> str:
-    """JSON that the output can take, and that steers no terminal."""
+    """JSON that the output can encode, without control characters for a terminal."""
     text = json.dumps(found, default=default or _plain, ensure_ascii=not _takes_all())
     return escaped(text)
 
 
 def console(*, stderr: bool = False) -> Console:
-    """What draws progress; what it prints steers no terminal, and a closed pipe ends it quietly."""
+    """A console for progress: no control characters from data, and a quiet end at a closed pipe."""
     from rich import console as rich
 
     class Plain(rich.Console):
@@ -188,21 +188,21 @@ def console(*, stderr: bool = False) -> Console:
 
 
 class _Lines(list[str]):
-    """Lines of CSV. Their writer quotes what has any of the ends it knows, and writes the long."""
+    r"""Lines of CSV with `\n`. The csv module itself must write `\r\n`, so that it quotes both."""
 
     def write(self, line: str) -> None:
         self.append(line.removesuffix("\r\n") + "\n")
 
 
 def csv_text(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, mark: str = "") -> str:
-    """CSV with a header, after a mark; a text in it is no formula for a spreadsheet."""
+    """CSV with a header, after a byte-order mark if given; texts cannot become formulas."""
     lines = _Lines([mark])
     csv.writer(lines).writerows([_inert(cell) for cell in row] for row in (columns, *rows))
     return "".join(lines)
 
 
 def _is_new_file() -> bool:
-    """True when the output is a file, and nothing is in it yet."""
+    """Whether the output is an empty file."""
     with suppress(OSError, ValueError):
         there = os.fstat(sys.stdout.fileno())
         return _takes_all() and stat.S_ISREG(there.st_mode) and there.st_size == 0
@@ -210,7 +210,7 @@ def _is_new_file() -> bool:
 
 
 def _takes_all() -> bool:
-    """True when the output has every letter."""
+    """Whether the output can encode every character."""
     return sys.stdout.encoding.lower().replace("-", "") == "utf8"
 
 
@@ -218,7 +218,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
 
 def _inert(cell: Any) -> Any:
-    """What a spreadsheet shows, where it would take a text for a formula."""
+    """The cell, quoted if a spreadsheet would take its text for a formula."""
     is_formula = isinstance(cell, str) and cell.lstrip("\n").startswith(_FORMULA)
     return f"'{cell}" if is_formula else _plain(cell)
 

@@ -1,4 +1,4 @@
-"""`kis-assets` alone: what is stored, from which source, and what to do next."""
+"""`kis-assets` without a command: what is stored, from which source, and what to do next."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kis_assets import __version__
-from kis_assets.cli.answer import Answer, reads, say_mark
-from kis_assets.cli.common import app, market_of, note, plainly, settings_of, stop
+from kis_assets.cli.answer import Answer, reading_command, say_mark
+from kis_assets.cli.common import app, market_of, note, plain_errors, settings_of, stop
 from kis_assets.lake.queries import Column
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def _say_version(is_asked: bool) -> None:
 
 
 @app.callback(invoke_without_command=True)
-@reads
+@reading_command
 def overview(
     ctx: typer.Context,
     answer: Answer,
@@ -41,20 +41,20 @@ def overview(
             is_eager=True,
             expose_value=False,
             callback=_say_version,
-            help="Say the version and end.",
+            help="Print the version and end.",
         ),
     ] = False,
 ) -> None:
     """Korean stock market data one can trust: KIS Open API into Parquet and DuckDB.
 
-    Alone it shows what is stored. An error is one sentence on standard error, also with --json.
+    Without a command it shows what is stored. An error is one sentence on standard error.
 
-    Ends with 0: done, also when there are no rows; 1: it failed, or is not stored; 2: what was
-    typed or set is wrong; 130: Ctrl-C.
+    Exit status: 0 done, even without rows; 1 failed or not stored; 2 wrong input or settings; 130
+    Ctrl-C.
     """
     if ctx.invoked_subcommand is not None:
         if answer.is_asked:
-            raise stop(f"options stand behind the command: kis-assets {ctx.invoked_subcommand} ...")
+            raise stop(f"options must follow the command: kis-assets {ctx.invoked_subcommand} ...")
         return
     settings = settings_of()
     folder = settings.source_dir
@@ -62,7 +62,7 @@ def overview(
     if not answer.is_for_people:
         rows = []
         if is_stored:
-            with plainly(), market_of(settings) as market:
+            with plain_errors(), market_of(settings) as market:
                 rows = list(_tables(market))
         answer.rows(_COLUMNS, rows, settings.source_name)
         return
@@ -72,7 +72,7 @@ def overview(
     if not is_stored:
         typer.echo("\nnothing is stored yet\nnext   kis-assets run")
         return
-    with plainly(), market_of(settings) as market:
+    with plain_errors(), market_of(settings) as market:
         rows = list(_tables(market))
         stored = {name: newest for name, newest, _ in rows}
         latest = _latest_session(market, settings) if stored.get("market_days") else ""
@@ -83,11 +83,11 @@ def overview(
         typer.echo("next   kis-assets run")
     else:
         typer.echo('next   kis-assets ui, or kis-assets sql "FROM latest_prices LIMIT 5"')
-    note("kis-assets --help names all commands")
+    note("kis-assets --help lists all commands")
 
 
 def _latest_session(market: Market, settings: Settings) -> str:
-    """The day of the latest session that has begun, by what is stored of the calendar."""
+    """The day of the latest session that has begun, from the stored calendar."""
     from kis_assets.exchange import calendar
 
     query = "SELECT max(day)::VARCHAR FROM market_days WHERE is_open AND opens_at <= ?"
@@ -96,8 +96,8 @@ def _latest_session(market: Market, settings: Settings) -> str:
 
 
 def _tables(market: Market) -> Iterator[tuple[str, str, int]]:
-    """Each table that has rows, its newest day and how many they are."""
-    # The list of tables in the code takes Polars along, which takes longer than all of this.
+    """Each table with rows: its name, newest day and number of rows."""
+    # `kis_assets.tables` would import Polars, which takes longer than this whole command.
     _, known = market.rows(
         "SELECT table_name, first(column_name ORDER BY column_index) FROM duckdb_columns() "
         "WHERE data_type = 'DATE' GROUP BY table_name"
@@ -108,7 +108,7 @@ def _tables(market: Market) -> Iterator[tuple[str, str, int]]:
             continue
         newest = f"'{units[-1]}'"
         if len(units[-1]) < _DAY:
-            # No older file than that of the newest month or year need be opened.
+            # Read only the file of the newest month or year.
             first = f"{units[-1]}-01-01"[:_DAY]
             since = f"FROM {name} WHERE {clock} >= DATE '{first}'"
             newest = f"(SELECT max({clock})::VARCHAR {since})"

@@ -1,4 +1,4 @@
-"""The progress bar of `run`: a line a table, how far it is, and the time that is left."""
+"""The progress bar of `run`: one line per table, with progress and remaining time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from kis_assets.settings import Settings
 
 _SETTLED = 10.0
-"""Seconds after which the rate that KIS grants is known well enough to be told."""
+"""Seconds after which the rate that KIS grants is known well enough to report it."""
 
 
 def columns() -> list[Any]:
-    """What stands in a line of every bar; 80 places are enough."""
+    """The columns of a bar; they fit 80 characters."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -31,13 +31,13 @@ def columns() -> list[Any]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
-        # Stocks that are read from the cache come at once: the speed is that of the last minute.
+        # Cached stocks arrive at once, so the speed is that of the last minute only.
         TimeRemainingColumn(),
     ]
 
 
 class Bar:
-    """One line a table that is made. What fails or is interrupted stays where it came to."""
+    """One line per table. The bar of a failed or interrupted table stays where it stopped."""
 
     def __init__(self, console: Any, settings: Settings, tables: Sequence[str], day: date) -> None:
         from rich.progress import Progress
@@ -59,26 +59,26 @@ class Bar:
 
     @property
     def console(self) -> Any:
-        """Prints above the bar."""
+        """The console that prints above the bar."""
         return self._progress.console
 
     def start(self, table: str, partition: str) -> None:
-        """The next table."""
+        """Begin the bar of the next table."""
         self._left = self._left[self._left.index(table) + 1 :]
         self._name, self._done = table, 0
         self._task = self._progress.add_task(f"{table} {partition}", total=None)
 
     def advance(self, completed: int, total: int, _: str) -> None:
-        """So many stocks of the table are done; where they begin anew, of its checks."""
+        """Show how many stocks of the table are done; a count that restarts is of the checks."""
         if completed < self._done:
             self._end()
             self._task = self._progress.add_task(f"{self._name} checks", total=total)
         self._done = completed
         self._progress.update(self._task, completed=completed, total=total)
-        self._tell_rate(completed, total)
+        self._print_rate(completed, total)
 
     def ended(self, outcome: Outcome) -> None:
-        """What became of the table."""
+        """Finish the bar of a table."""
         if outcome.error:
             self._progress.update(self._task, total=self._progress.tasks[-1].total or 1)
             self._progress.stop_task(self._task)
@@ -89,8 +89,8 @@ class Bar:
         total = self._progress.tasks[-1].total or 1
         self._progress.update(self._task, completed=total, total=total)
 
-    def _tell_rate(self, completed: int, total: int) -> None:
-        """Say once how long it takes where KIS turns out to grant less than the setting."""
+    def _print_rate(self, completed: int, total: int) -> None:
+        """Print the remaining time once if KIS grants a lower rate than the setting."""
         now = time.monotonic()
         if self._began is None:
             self._began = now
@@ -111,6 +111,7 @@ class Bar:
         )
         if requests / rate >= LONG:
             self.console.print(
-                f"KIS grants {rate:.3g} requests a second: about {duration(requests / rate)} left",
+                f"KIS grants {rate:.3g} requests per second: about {duration(requests / rate)} "
+                "left",
                 highlight=False,
             )

@@ -1,4 +1,4 @@
-"""What asks the source, through its cache: `quote`, `book`, `candles`, `info`, `warm`."""
+"""Commands that request data from the source or its cache: `quote`, `book`, `candles`, ..."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 import typer
 
 from kis_assets.cli import bars
-from kis_assets.cli.answer import Answer, reads
+from kis_assets.cli.answer import Answer, reading_command
 from kis_assets.cli.bars import Period
 from kis_assets.cli.common import (
     FirstDay,
@@ -21,7 +21,7 @@ from kis_assets.cli.common import (
     most_traded,
     note,
     note_stale,
-    plainly,
+    plain_errors,
     quieten,
     settings_of,
     stop,
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from kis_assets.sources.batch import BatchResult
     from kis_assets.sources.record_types import OrderBook
 
-_STOCK = "Code such as 005930, or a name, or a part that one name has alone."
+_STOCK = "Code such as 005930, a name, or a unique part of a name."
 Several = Annotated[list[str], typer.Argument(metavar="CODE...", help=_STOCK)]
 
 
 class Kind(Enum):
-    """What the cache can be filled with."""
+    """The kinds of records that `warm` can cache."""
 
     PRICE = "price"
     CHART = "chart"
@@ -48,15 +48,15 @@ class Kind(Enum):
 
 
 @app.command()
-@reads
+@reading_command
 def quote(stocks: Several, answer: Answer) -> None:
-    """Prices now (현재가), from the source or its cache."""
+    """Show current prices (현재가), from the source or its cache."""
     from kis_assets.sources.record_types import CurrentPrice
 
     columns = _columns(CurrentPrice)
     answer.expect((*columns, "source"))
     settings = settings_of()
-    with plainly(), _source(settings) as source:
+    with plain_errors(), _source(settings) as source:
         result = source.get_current_prices_batch(codes_of(stocks, settings))
     if found := list(result["success"].values()):
         note_stale(found)
@@ -65,9 +65,9 @@ def quote(stocks: Several, answer: Answer) -> None:
 
 
 @app.command()
-@reads
+@reading_command
 def book(stocks: Several, answer: Answer) -> None:
-    """Order books now (호가): asks on top, the best ones in the middle."""
+    """Show current order books (호가): asks above bids, with the best prices in the middle."""
     from kis_assets.sources.record_types import OrderBook
 
     if answer.as_json:
@@ -75,7 +75,7 @@ def book(stocks: Several, answer: Answer) -> None:
     else:
         answer.expect((*_LEVEL, "source"))
     settings = settings_of()
-    with plainly(), _source(settings) as source:
+    with plain_errors(), _source(settings) as source:
         result = source.get_order_books_batch(codes_of(stocks, settings))
     found = list(result["success"].values())
     if found and answer.as_json:
@@ -89,7 +89,7 @@ def book(stocks: Several, answer: Answer) -> None:
         for number, one in enumerate(found):
             if number:
                 typer.echo()
-            # A person reads it from the highest price down, and of which stock it is below.
+            # A person reads it from the highest price down; the stock is named below.
             levels = sorted(_ladder(one), key=lambda level: -level[3])
             columns, rows = _LEVEL, levels
             if answer.chosen is None:
@@ -97,12 +97,12 @@ def book(stocks: Several, answer: Answer) -> None:
             answer.rows(columns, rows, "" if number else settings.source_name)
             if answer.chosen is None:
                 about = asdict(one)
-                answer.record({name: about[name] for name in about if not name.endswith(_UNSAID)})
+                answer.record({name: about[name] for name in about if not name.endswith(_HIDDEN)})
     _tell_failed(result)
 
 
 @app.command()
-@reads
+@reading_command
 def candles(
     stocks: Several,
     answer: Answer,
@@ -113,23 +113,26 @@ def candles(
     adjusted: Annotated[
         bool,
         typer.Option(
-            "--adjusted/--raw", help="On the share count of the newest stored day; needs --stored."
+            "--adjusted/--raw",
+            help="Adjust to the share count of the newest stored day; needs --stored.",
         ),
     ] = False,
     stored: Annotated[
-        bool, typer.Option("--stored", help="Read what is stored instead of asking the source.")
+        bool, typer.Option("--stored", help="Read stored candles instead of requesting them.")
     ] = False,
-    count: Annotated[int, typer.Option(min=1, help="How many of the newest, without --from.")] = 30,
+    count: Annotated[
+        int, typer.Option(min=1, help="Number of newest candles, without --from.")
+    ] = 30,
 ) -> None:
-    """Candles (봉), oldest first: asked of the source, or with --stored read from the disk.
+    """Show candles (봉), oldest first: from the source, or with --stored from the disk.
 
-    Asked of the source, prices are raw (minutes on the split-adjusted axis of now) and nothing is
-    stored; answers are cached for a while.
+    Prices from the source are raw (minute candles are split-adjusted as of now). They are cached
+    for a while, but not stored.
     """
     if adjusted and not (stored and period is Period.DAILY):
         raise stop("--adjusted is for stored daily candles: add --stored, and leave out --type")
     settings = settings_of()
-    with plainly():
+    with plain_errors():
         from kis_assets.exchange.days import span
 
         days = span(first, answer.last)
@@ -139,11 +142,13 @@ def candles(
         found: list[tuple[list[str], list[list[Any]]]] = []
         if stored:
             with market_of(settings) as market:
-                found = [bars.stored(market, code, period, days, adjusted) for code in codes]
+                found = [bars.from_lake(market, code, period, days, adjusted) for code in codes]
         else:
             today = settings.now().date()
             with _source(settings) as source:
-                found = [bars.asked(source, code, period, days, today, count) for code in codes]
+                found = [
+                    bars.from_source(source, code, period, days, today, count) for code in codes
+                ]
     rows = [
         [code, *row]
         for code, (_, of_stock) in zip(codes, found, strict=True)
@@ -157,50 +162,50 @@ def candles(
 
 
 @app.command()
-@reads
+@reading_command
 def info(stocks: Several, answer: Answer) -> None:
-    """Slow facts of stocks: market, sector, industry, shares (종목정보)."""
+    """Show facts about stocks: market, sector, industry, shares (종목정보)."""
     from kis_assets.sources.record_types import StockInfo
 
     columns = _columns(StockInfo)
     answer.expect((*columns, "source"))
     settings = settings_of()
-    with plainly(), _source(settings) as source:
+    with plain_errors(), _source(settings) as source:
         found = [source.get_stock_info(code) for code in codes_of(stocks, settings)]
     answer.rows(columns, [_cells(one, columns) for one in found], settings.source_name)
 
 
 @app.command()
-@reads
+@reading_command
 def warm(
     answer: Answer,
     stocks: Annotated[list[str] | None, typer.Argument(metavar="[CODE]...", help=_STOCK)] = None,
     top: Annotated[
         int | None,
-        typer.Option(min=1, help="So many of the most traded of the newest stored prices."),
+        typer.Option(min=1, help="This number of the most traded stocks in the newest capture."),
     ] = None,
     kinds: Annotated[
         list[Kind] | None,
         typer.Option(
             "--type",
             case_sensitive=False,
-            help="What to ask; may be given several times. Default: all but orderbook.",
+            help="What to cache; may be repeated. Default: all except orderbook.",
         ),
     ] = None,
 ) -> None:
-    """Fill the cache, so that a program that asks later has its answer at once."""
+    """Fill the cache, so that programs get these answers at once later."""
     if bool(stocks) == bool(top):
         raise stop("say which stocks: codes or names, or --top 100")
     settings = settings_of()
     if settings.source_type == "mock":
-        note("the invented market has no cache: this asks and forgets")
+        note("the invented market has no cache: nothing is kept")
     wanted = [kind.value for kind in kinds or (Kind.PRICE, Kind.CHART, Kind.INFO)]
-    with plainly(), _source(settings) as source:
+    with plain_errors(), _source(settings) as source:
         from kis_assets.monitoring.costs import LONG, duration
         from kis_assets.monitoring.status import granted
 
         codes = codes_of(stocks, settings) if stocks else most_traded(settings, top or 0)
-        # One request for each: prices come thirty at once from the real server alone.
+        # One request each; only the real server answers thirty prices at once.
         seconds = len(codes) * len(wanted) / granted(settings)
         if settings.source_type == "kis" and seconds >= LONG:
             note(f"this takes up to {duration(seconds)}, at the rate that KIS grants")
@@ -221,7 +226,7 @@ def _source(settings: Settings) -> DataSource:
 
 
 def _tell_failed(result: BatchResult[Any]) -> None:
-    """Say on standard error which stocks of a batch failed; the status says so too."""
+    """Print the failed stocks of a batch on standard error; the status is 1 then."""
     for code, error in result["failed"].items():
         stop(str(error) if code in str(error) else f"{code}: {error}")
     if result["failed"]:
@@ -229,17 +234,17 @@ def _tell_failed(result: BatchResult[Any]) -> None:
 
 
 def _columns(kind: type) -> list[Column]:
-    """The columns of records of this kind, what people look for first."""
+    """The columns of records of this kind, the most important ones first."""
     kinds = get_type_hints(kind)
     return [
         Column(name, _INSTANT if name == "timestamp" else _KINDS[(get_args(it) or (it,))[0]])
         for name, it in sorted(kinds.items(), key=lambda it: (*_FIRST, it[0]).index(it[0]))
-        if not name.endswith(_UNSAID)
+        if not name.endswith(_HIDDEN)
     ]
 
 
 def _cells(one: Any, columns: Sequence[Column]) -> list[Any]:
-    """The fields of a record in these columns; an instant is one, and no text."""
+    """The fields of a record in these columns; instants are datetimes, not text."""
     cells = [getattr(one, name) for name in columns]
     return [
         datetime.fromisoformat(cell) if cell and name.kind == _INSTANT else cell
@@ -248,7 +253,7 @@ def _cells(one: Any, columns: Sequence[Column]) -> list[Any]:
 
 
 def _ladder(one: OrderBook) -> list[tuple[str, str, int, int, int]]:
-    """The levels of a book in the columns of `_LEVEL`, the best of each side first."""
+    """The levels of a book in the columns of `_LEVEL`, the best one of each side first."""
     return [
         (one.stock_code, side, number, level.price, level.volume)
         for side, levels in (("ask", one.ask_levels), ("bid", one.bid_levels))
@@ -263,9 +268,9 @@ _LEVEL = (
     *(_CODE, Column("side", "VARCHAR")),
     *(Column(name, "BIGINT") for name in ("level", "price", "volume")),
 )
-_UNSAID = ("_levels", "is_stale", "age_seconds")
+_HIDDEN = ("_levels", "is_stale", "age_seconds")
 _FIRST = (
     *("stock_code", "stock_name", "current_price", "change_rate", "session"),
     *("volume", "trading_value"),
 )
-"""What people look for first: a narrow terminal leaves out the rest."""
+"""The most important fields: a narrow terminal omits the rest."""

@@ -1,4 +1,4 @@
-"""Fetching: `run` makes a day's tables."""
+"""`run`: fetches, checks and stores the tables of a day."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 @app.command()
 def run(
     date: Annotated[
-        str | None, typer.Option(help="Trading day, YYYY-MM-DD; the latest session unless given.")
+        str | None, typer.Option(help="Trading day, YYYY-MM-DD; default: the latest session.")
     ] = None,
     source: OtherSource = None,
     table: Annotated[
         list[str] | None,
-        typer.Option(help="Only this table; may be given several times, in the order to fetch."),
+        typer.Option(help="Only this table; may be repeated, in the order to fetch."),
     ] = None,
 ) -> None:
-    """Fetch, check and store a day of the market: master, prices, the month's daily candles."""
+    """Fetch, check and store a day: stock master, prices, the month's daily candles, and more."""
     import time
     import warnings
 
@@ -49,12 +49,12 @@ def run(
     if table and _are_of_krx(table):
         of_krx: dict[str, Any] = {"data_source_type": "krx", "kis_venue": Venue.KRX}
         settings = settings.model_copy(update=of_krx)
-        reason = f"{' and '.join(dict.fromkeys(table))} is KRX's own"
+        reason = f"{' and '.join(dict.fromkeys(table))} is from KRX only"
     try:
         day = _day_or_latest(date, settings)
     except ValueError as error:
         raise stop(str(error)) from None
-    # Dagster says at every start which of its parts are not final; that is no news here.
+    # Dagster warns at every start about its preview and beta features.
     warnings.simplefilter("ignore")
     from rich.markup import escape
 
@@ -66,14 +66,14 @@ def run(
     with console.status("starting"):
         from kis_assets import definitions
 
-        definitions.load()  # before what loads Polars
+        definitions.load()  # before anything loads Polars
         from kis_assets.defs.resources import open_lake
         from kis_assets.execution import history, runner
         from kis_assets.execution.dagster_home import in_process
         from kis_assets.monitoring import costs
-        from kis_assets.tables import usual
+        from kis_assets.tables import default_tables
     try:
-        tables = table or usual(settings.source_type, is_virtual=settings.is_virtual)
+        tables = table or default_tables(settings.source_type, is_virtual=settings.is_virtual)
         for name in tables:
             runner.partition_of(name, day)
         home = runner.home(settings)
@@ -83,7 +83,7 @@ def run(
     lake = open_lake(settings)
     left_out: dict[str, str] = {}
     if table is None:
-        left_out = runner.not_to_be_had(tables, day, settings, lake)
+        left_out = runner.unavailable(tables, day, settings, lake)
     for name, why in left_out.items():
         console.print(f"[yellow]{name} is left out:[/] {escape(why)}", highlight=False)
     tables = [name for name in tables if name not in left_out]
@@ -92,7 +92,7 @@ def run(
     with Bar(console, settings, tables, day) as bar, in_process(home) as instance:
 
         def starting(name: str, partition: str) -> None:
-            _foretell(bar.console, tables, begun, settings, lake, day)
+            _print_estimate(bar.console, tables, begun, settings, lake, day)
             begun.append(name)
             bar.start(name, partition)
 
@@ -109,8 +109,8 @@ def run(
         except KeyboardInterrupt as why:
             is_canceled = isinstance(why, history.Canceled)
             bar.console.print(
-                f"{'Canceled in the UI' if is_canceled else 'Interrupted'} at {begun[-1]}. What is "
-                "stored stays; the same command goes on."
+                f"{'Canceled in the UI' if is_canceled else 'Interrupted'} at {begun[-1]}. Stored "
+                "rows stay; the same command continues."
             )
             raise typer.Exit(1 if is_canceled else INTERRUPTED) from None
     maintain(console, lake)
@@ -120,17 +120,17 @@ def run(
 
 
 def _are_of_krx(names: Sequence[str]) -> bool:
-    """Whether KRX alone has these tables: they are asked of it, and lie in its folder."""
+    """Whether only KRX has these tables: they are fetched from KRX into its folder."""
     from kis_assets.tables import TABLES
 
     return all(name in TABLES and TABLES[name].own_source == "krx" for name in names)
 
 
 def _day_or_latest(asked: str | None, settings: Settings) -> dt.date:
-    """The day asked for, else that of the latest session, or the latest that KRX has published.
+    """The requested day, or else the latest session, or with KRX the latest published day.
 
     Raises:
-        ValueError: it is no day, no trading day, or one whose session has not begun.
+        ValueError: it is not a day or not a trading day, or its session has not begun.
     """
     from kis_assets.exchange import calendar
     from kis_assets.krx import publication
@@ -143,10 +143,10 @@ def _day_or_latest(asked: str | None, settings: Settings) -> dt.date:
     try:
         day = dt.date.fromisoformat(asked)
     except ValueError:
-        raise ValueError(f"{asked!r} is no day; write it as {latest}") from None
+        raise ValueError(f"{asked!r} is not a day; write it as {latest}") from None
     if not calendar.is_trading_day(day):
         before = calendar.previous_trading_day(day)
-        raise ValueError(f"{day} is no trading day of KRX; the one before it is {before}")
+        raise ValueError(f"{day} is not a trading day of KRX; the one before it is {before}")
     if is_krx:
         publication.check(day, now)
     if day > latest:
@@ -154,7 +154,7 @@ def _day_or_latest(asked: str | None, settings: Settings) -> dt.date:
     return day
 
 
-def _foretell(
+def _print_estimate(
     console: Any,
     tables: Sequence[str],
     begun: Sequence[str],
@@ -162,17 +162,17 @@ def _foretell(
     lake: Lake,
     day: dt.date,
 ) -> None:
-    """Say what the tables take before the first of them that asks KIS for every stock.
+    """Print the estimate before the first table that needs a request for every stock.
 
-    By then the stock master is stored, which says how many stocks there are.
+    By then the stock master is stored, so the number of stocks is known.
     """
     from kis_assets.monitoring import costs
 
     asking = [name for name in tables if costs.requests_of(name, 1, day, settings)]
     if tables[len(begun)] not in asking or set(begun) & set(asking):
         return
-    narrowed = costs.of_the_most_traded(tables, lake, day, settings)
-    takes = costs.foretold(tables, costs.stocks_of(settings, lake), day, settings)
+    narrowed = costs.most_traded_note(tables, lake, day, settings)
+    takes = costs.estimate(tables, costs.stocks_of(settings, lake), day, settings)
     for line in filter(None, (narrowed, takes and f"This takes {takes}.")):
         console.print(line, highlight=False, soft_wrap=True)
 
@@ -185,9 +185,9 @@ def _banner(settings: Settings, reason: str) -> str:
         )
     if is_invented(settings.source_name):
         return (
-            f"[bold yellow]SIMULATED[/] - {settings.base_url} is no server of "
-            f"{settings.source_type.upper()}'s own ({reason}). Its rows are called "
-            f"{settings.source_name} and lie in {settings.source_dir}"
+            f"[bold yellow]SIMULATED[/] - {settings.base_url} is not a server of "
+            f"{settings.source_type.upper()} ({reason}). The source of its rows is "
+            f"{settings.source_name}; they are in {settings.source_dir}"
         )
     server = "Open API" if settings.source_type == "krx" else f"{settings.environment} server"
     replay = f", replay at {settings.kis_replay_at}" if settings.kis_replay_at else ""
@@ -195,7 +195,7 @@ def _banner(settings: Settings, reason: str) -> str:
 
 
 def _broken(outcome: Outcome) -> list[str]:
-    """The checks that failed and are no mere warnings."""
+    """The failed checks that are not only warnings."""
     return [
         name
         for name, passed in outcome.checks.items()
@@ -252,16 +252,16 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
         looks = (
             ""
             if any(it.is_refused for it in outcomes)
-            else " kis-assets doctor looks for the reason."
+            else " Run kis-assets doctor to find the reason."
         )
         console.print(f"\nNothing was stored.{looks}")
         return
     folder = settings.source_dir
     is_failed = failed or any(_broken(outcome) for outcome in outcomes)
-    how = f"Failed, and took {seconds:.0f} s" if is_failed else f"Done in {seconds:.0f} s"
+    how = f"Failed after {seconds:.0f} s" if is_failed else f"Done in {seconds:.0f} s"
     console.print(f"\n{how}. The rows are in {folder / 'parquet'}", soft_wrap=True)
     console.print("Next:")
-    # As it can be typed here: the virtual environment need not be active.
+    # So that it works as printed, even if the virtual environment is not active.
     bin_dir = Path(sys.executable).parent
     if bin_dir.is_relative_to(Path.cwd()):
         bin_dir = bin_dir.relative_to(Path.cwd())
@@ -280,6 +280,6 @@ def _show(console: Any, outcomes: list[Outcome], settings: Settings, seconds: fl
     database, python = str(folder / "market.duckdb"), str(bin_dir / "python")
     code = f"import duckdb; print(duckdb.connect({database!r}, read_only=True).sql('{query}'))"
     typed = f'{python} -c "{code}"'
-    if set("\"'$`\\ ") & set(database + python):  # readable unless the path forbids it
+    if set("\"'$`\\ ") & set(database + python):  # quoted simply, unless the path needs more
         typed = shlex.join([python, "-c", code])
     console.print(escape(f"  {typed}"), soft_wrap=True, highlight=False)

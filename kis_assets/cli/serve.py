@@ -1,4 +1,4 @@
-"""How requests stand (`status`, `metrics`), and a KIS server of one's own (`simulate`)."""
+"""Shared state of requests (`status`, `metrics`), and a simulated KIS server (`simulate`)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Annotated
 
 import typer
 
-from kis_assets.cli.answer import Answer, reads, say_mark
-from kis_assets.cli.common import app, no_port, note, settings_of, stop
+from kis_assets.cli.answer import Answer, reading_command, say_mark
+from kis_assets.cli.common import app, note, port_error, settings_of, stop
 from kis_assets.cli.output import dump
 
 
 @app.command()
-@reads
+@reading_command
 def status(answer: Answer) -> None:
-    """What processes share now: quota, token, breaker, cache. KIS is not asked."""
+    """Show the state that processes share: quota, token, breaker, cache. Sends no request."""
     settings = settings_of()
     from kis_assets.errors import KISError
     from kis_assets.monitoring.status import snapshot
@@ -41,19 +41,19 @@ def status(answer: Answer) -> None:
                 flat[" ".join(filter(None, (name, inner, label)))] = str(fact)
     answer.record(flat)
     if not settings.credentials:
-        note("no credentials: KIS is not asked, so there is no quota, token or breaker to show")
+        note("no credentials: KIS is not used, so there is no quota, token or breaker to show")
 
 
 @app.command()
 def metrics(
     port: Annotated[int, typer.Option(help="Port on this machine.")] = 9188,
-    once: Annotated[bool, typer.Option(help="Print them and end.")] = False,
+    once: Annotated[bool, typer.Option(help="Print the metrics and end.")] = False,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(help="A name under which a proxy shows them; may be repeated."),
+        typer.Option(help="Host name of a proxy that shows them; may be repeated."),
     ] = None,
 ) -> None:
-    """Serve what was asked of KIS, and how it went, to Prometheus. KIS is not asked."""
+    """Serve counts and results of requests to Prometheus. Sends no request to KIS."""
     settings = settings_of()
     from kis_assets.monitoring.metrics import metrics_text, serve_metrics
 
@@ -63,7 +63,7 @@ def metrics(
     try:
         server = serve_metrics(settings, port, allow_host or ())
     except OSError as error:
-        raise no_port(port, error) from None
+        raise port_error(port, error) from None
     typer.echo(f"http://127.0.0.1:{server.server_port}/metrics - stop it with Ctrl-C")
     _until_interrupted()
 
@@ -71,7 +71,7 @@ def metrics(
 def _until_interrupted() -> None:
     import threading
 
-    # Not for ever: a thread that waits so is not told of Ctrl-C.
+    # With a timeout, because a thread that waits without one does not get Ctrl-C.
     while not threading.Event().wait(0.5):
         pass
 
@@ -80,17 +80,17 @@ def _until_interrupted() -> None:
 def simulate(
     replay: Annotated[Path | None, typer.Option(help="Folder of real market days.")] = None,
     at: Annotated[
-        str | None, typer.Option(help="The market's moment, such as 2026-03-17T15:40+09:00.")
+        str | None, typer.Option(help="The time in the market, such as 2026-03-17T15:40+09:00.")
     ] = None,
     port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.")] = 8899,
     virtual: Annotated[bool, typer.Option(help="Behave as the virtual server.")] = False,
-    rate_limit: Annotated[float | None, typer.Option(help="Requests a second it allows.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the invented market.")] = 0,
+    rate_limit: Annotated[float | None, typer.Option(help="Allowed requests per second.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the invented market.")] = 0,
     speed: Annotated[
-        float, typer.Option(min=0, help="With --at: how fast time passes there; 0: it stands.")
+        float, typer.Option(min=0, help="With --at: the speed of its clock; 0: it stands still.")
     ] = 0,
 ) -> None:
-    """A KIS server of one's own on this machine: an invented market, or a replay of real days."""
+    """Run a simulated KIS server on this machine: an invented market, or a replay of real days."""
     from kis_assets.exchange import calendar
     from kis_assets.security.text_input import expanded
     from kis_assets.simulator.server.command import start
@@ -100,11 +100,11 @@ def simulate(
         try:
             moment = datetime.fromisoformat(at)
         except ValueError:
-            raise stop(f"--at {at!r} is no moment; write 2026-03-17T15:40+09:00") from None
+            raise stop(f"--at {at!r} is not a moment; write 2026-03-17T15:40+09:00") from None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=calendar.SEOUL)
     if replay is not None and moment is None:
-        raise stop("--replay needs --at: the moment of the market to replay")
+        raise stop("--replay needs --at: the time in the market to replay")
     try:
         start(
             replay and expanded(replay, Path.cwd()),

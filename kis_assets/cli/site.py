@@ -1,4 +1,4 @@
-"""`report` and `site`: what is stored as pages for a browser, without Dagster."""
+"""`report` and `site`: stored data as pages for a browser, without Dagster."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kis_assets.cli.common import OtherSource, app, note, plainly, quieten, settings_of
+from kis_assets.cli.common import OtherSource, app, note, plain_errors, quieten, settings_of
 
 if TYPE_CHECKING:
     from kis_assets.lake.lake import Lake
@@ -21,15 +21,15 @@ Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]
 def report(
     day: Annotated[
         str | None,
-        typer.Option("--date", help="A stored day, YYYY-MM-DD; the newest one when left out."),
+        typer.Option("--date", help="A stored day, YYYY-MM-DD; default: the newest one."),
     ] = None,
     is_to_open: Open = False,
     source: OtherSource = None,
 ) -> None:
-    """Make the evening report of a stored day: a page, into data/<source>/reports."""
+    """Make the evening report of a stored day, a page in data/<source>/reports."""
     quieten()
     settings = settings_of(source)
-    with plainly():
+    with plain_errors():
         from kis_assets.exchange import calendar
         from kis_assets.exchange.days import as_day
         from kis_assets.lake.reader import NotStored
@@ -38,7 +38,7 @@ def report(
 
         wanted = as_day(day) or _newest(settings)
         if not calendar.is_trading_day(wanted):
-            raise NotStored(f"{wanted} is no trading day of KRX")
+            raise NotStored(f"{wanted} is not a trading day of KRX")
         lake = _lake(settings)
         found = day_report(lake, wanted, settings)
         if found is None:
@@ -54,18 +54,18 @@ def report(
 def site(
     to: Annotated[
         Path | None,
-        typer.Option("--to", help="Folder; data/<source>/site when left out.", file_okay=False),
+        typer.Option("--to", help="Folder; default: data/<source>/site.", file_okay=False),
     ] = None,
     is_to_open: Open = False,
     source: OtherSource = None,
 ) -> None:
-    """Make a site of what is stored: stocks, reports by day, condition. It opens from its folder.
+    """Make a website of stored data: stocks, daily reports, condition. It needs no server.
 
-    What is there and has not changed is left as it is.
+    Unchanged files are left as they are.
     """
     quieten()
     settings = settings_of(source)
-    with plainly():
+    with plain_errors():
         from rich.console import Console
 
         from kis_assets.site.build import build
@@ -89,7 +89,7 @@ def _lake(settings: Settings) -> Lake:
 
 
 def _newest(settings: Settings) -> date:
-    """The newest stored day that can be told of.
+    """The newest day for which a report can be made.
 
     Raises:
         NotStored: there is none.

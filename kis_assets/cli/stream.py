@@ -1,4 +1,4 @@
-"""`kis-assets stream`: trades and order books of some stocks as they happen, on standard output."""
+"""`kis-assets stream`: prints trades and order books of some stocks as they happen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kis_assets.cli.common import app, codes_of, most_traded, note, plainly, settings_of, stop
+from kis_assets.cli.common import app, codes_of, most_traded, note, plain_errors, settings_of, stop
 from kis_assets.cli.output import dump
 
 if TYPE_CHECKING:
@@ -28,24 +28,27 @@ def stream(
         list[str] | None,
         typer.Argument(metavar="[CODE]...", help="Codes such as 005930, or names."),
     ] = None,
-    codes: Annotated[str, typer.Option(help="The same with commas between: 005930,000660.")] = "",
+    codes: Annotated[str, typer.Option(help="The same, separated by commas: 005930,000660.")] = "",
     top: Annotated[
-        int, typer.Option(min=0, help="The stocks that were traded most in the newest capture.")
+        int,
+        typer.Option(min=0, help="This number of the most traded stocks in the newest capture."),
     ] = 0,
-    books: Annotated[bool, typer.Option("--books", help="Order books too.")] = False,
+    books: Annotated[bool, typer.Option("--books", help="Also follow order books.")] = False,
     store: Annotated[
-        bool, typer.Option("--store", help="Record them: tables trades, order_book_ticks.")
+        bool, typer.Option("--store", help="Record them in the tables trades and order_book_ticks.")
     ] = False,
     service: Annotated[
         bool, typer.Option("--service", help="Record every session from now on.")
     ] = False,
     seconds: Annotated[
-        float | None, typer.Option(min=0, help="End after so long; with Ctrl-C unless given.")
+        float | None, typer.Option(min=0, help="End after this time; default: until Ctrl-C.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One object a line.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="One row a record.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per line.")
+    ] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV row per record.")] = False,
 ) -> None:
-    """Follow trades of some stocks as they happen: up to 41 a key, 20 with order books."""
+    """Follow trades of some stocks as they happen: up to 41 per key, 20 with order books."""
     import sqlite3
 
     from kis_assets.cli import stream_store
@@ -59,13 +62,13 @@ def stream(
     if not words and not top:
         raise typer.BadParameter("which stocks? Give codes or names, or --top 20")
     clock = calendar.now
-    with plainly(), ExitStack() as stack:
+    with plain_errors(), ExitStack() as stack:
         try:
             if settings.source_type == "krx":
                 raise SettingsError("DATA_SOURCE_TYPE=krx has no real-time feed: use kis or mock")
             if service and settings.source_type == "mock":
                 raise SettingsError(
-                    "the invented market has no sessions to wait for: take --store without "
+                    "the invented market has no sessions to wait for: use --store without "
                     "--service, or set KIS_APP_KEY"
                 )
 
@@ -118,11 +121,11 @@ def _print(
 
 
 def _known(settings: Settings, codes: list[str]) -> dict[str, str]:
-    """The names of stocks, as far as the master files can be had.
+    """The names of stocks, if the master files are available.
 
     Raises:
-        InvalidRequest: one of them is not listed: its registration would be taken, and no record
-            would ever come.
+        InvalidRequest: a stock is not listed. KIS would accept its registration, but no record
+            would ever arrive.
     """
     from kis_assets.errors import InvalidRequest, KISError
     from kis_assets.kis.client import Client
@@ -136,7 +139,7 @@ def _known(settings: Settings, codes: list[str]) -> dict[str, str]:
     except InvalidRequest:
         raise
     except KISError as error:
-        note(f"not known which of these stocks are listed: {error}")
+        note(f"cannot check whether these stocks are listed: {error}")
         return {}
     finally:
         client.close()
@@ -146,9 +149,9 @@ def _printer(
     as_json: bool, as_csv: bool, books: bool, source: str
 ) -> Callable[[Iterable[RealTime]], None]:
     if as_json and as_csv:
-        raise typer.BadParameter("--json and --csv cannot both be given")
+        raise typer.BadParameter("--json and --csv exclude each other: choose one")
     if as_csv and books:
-        raise typer.BadParameter("trades and order books have other columns: take --json")
+        raise typer.BadParameter("trades and order books have different columns: use --json")
     if not (as_json or as_csv):
         return _print_lines
     return partial(_print_json if as_json else _print_csv, source=source)
@@ -205,10 +208,10 @@ _FASTER = 10
 
 @contextmanager
 def _mock(settings: Settings) -> Generator[tuple[Settings, Callable[[], datetime]]]:
-    """Settings for an invented market that a server in this process puts on the wire; its clock.
+    """Settings for an invented market, served in this process, and its clock.
 
-    It goes on from 10:00 of its latest session, so that there is something to see at any hour, and
-    fast, because a stock there trades three times a minute.
+    It continues from 10:00 of its latest session, so that there are trades at any hour. Its time
+    passes fast, because a stock trades only three times a minute.
     """
     from kis_assets.exchange import calendar
     from kis_assets.simulator.market.model import ModelMarket

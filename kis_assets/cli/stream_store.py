@@ -1,4 +1,4 @@
-"""`kis-assets stream --store`: what is followed is recorded, and a terminal shows how it goes."""
+"""`kis-assets stream --store`: records the followed stocks and shows the progress."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from kis_assets.cli import output
+from kis_assets.monitoring import json_log
 
 if TYPE_CHECKING:
     from kis_assets.lake.lake import Lake
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from kis_assets.ticks.following import Following
 
 _LINE_EVERY = 60.0
-"""Seconds between two lines where there is no terminal."""
+"""Seconds between two lines of output without a terminal."""
 
 
 def record(
@@ -31,7 +32,7 @@ def record(
     seconds: float | None,
     clock: Callable[[], datetime],
 ) -> None:
-    """Record stocks until the time is up or somebody ends it; show rates, prices and gaps.
+    """Record stocks until the time is up or the user ends it; show rates, prices and gaps.
 
     Raises:
         KISError: a session failed for good.
@@ -68,7 +69,7 @@ def record(
     console.print(_line(following), highlight=False)
     if clock() >= until:
         console.print(
-            f"The trading of {following.day} is over; to store it: kis-assets run "
+            f"Trading of {following.day} is over; to store it: kis-assets run "
             f"--date {following.day} --table stream_gaps --table trades --table order_book_ticks"
         )
 
@@ -83,9 +84,10 @@ def serve(
     """
     from kis_assets.execution.recording import Recording
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if not json_log.begin(settings, logging.INFO):
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     recording = Recording(settings, lake, watch_list, with_books=with_books)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C ends it
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end like Ctrl-C
     recording.run()
 
 
@@ -102,7 +104,7 @@ def _line(following: Following) -> str:
 def _page(
     following: Following, names: dict[str, str], before: Mapping[str, int], seconds: float
 ) -> Any:
-    """What is known of each stock, and how many records came since `before`."""
+    """The table of stocks: last trade, records, and records per second since `before`."""
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 1, 0, 0), caption=_line(following), caption_justify="left")

@@ -1,4 +1,4 @@
-"""`ui`: the Dagster UI as one program, whose processes know nothing of the terminal."""
+"""`ui`: runs the Dagster UI as one program, whose processes are detached from the terminal."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from typing import IO, Annotated
 import typer
 
 import kis_assets
-from kis_assets.cli.common import INTERRUPTED, OtherSource, app, no_port, settings_of
+from kis_assets.cli.common import INTERRUPTED, OtherSource, app, port_error, settings_of
 from kis_assets.cli.ui_log import told_briefly
 from kis_assets.security.text_input import start_folder
 
 _DAGSTERS = "ignore::DeprecationWarning:dagster._core.remote_representation.external_data"
-"""Dagster uses what it has deprecated itself, and would say so before anything else."""
+"""Dagster uses features that it has deprecated itself, and would print warnings first."""
 _SERVER = "import sys; sys.path.insert(0, {!r}); from kis_assets.cli import main; main()"
 
 
@@ -30,13 +30,13 @@ def ui(
     source: OtherSource = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(help="A name under which a proxy or a tunnel shows it; may be repeated."),
+        typer.Option(help="Host name of a proxy or tunnel that shows it; may be repeated."),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show all that Dagster logs.")] = False,
 ) -> None:
-    """Open the Dagster UI, on this machine alone, with this project's DAGSTER_HOME.
+    """Run the Dagster UI with this project's DAGSTER_HOME, reachable from this machine only.
 
-    Shows its address, warnings and errors; what each run says stands on its page.
+    The terminal shows its address, warnings and errors. The log of a run is on its page.
     """
     try:
         settings_of(source)
@@ -44,16 +44,17 @@ def ui(
             with socket.create_server(("127.0.0.1", port)) as listener:
                 port = listener.getsockname()[1]
         except OSError as error:
-            raise no_port(port, error) from None
+            raise port_error(port, error) from None
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         given = {} if source is None else {"DATA_SOURCE_TYPE": source.value}
-        # Dagster would read `.env` of the current folder, whatever stands in it, and expand
-        # `${...}`; its processes talk to each other by files that another user could make first.
-        # None of them imports a module that lies in the folder it was started in.
+        # Dagster would read any `.env` of the current folder and expand `${...}`, its processes
+        # communicate by files that another user could create first, and they would import modules
+        # from the current folder. So they start in a private temporary folder.
         here = str(start_folder())
         with TemporaryDirectory(prefix="kis-assets-") as folder, chdir(folder):
-            told = filter(None, (os.environ.get("PYTHONWARNINGS"), _DAGSTERS))  # the last one wins
-            given |= {"PYTHONWARNINGS": ",".join(told)}
+            # The last filter wins.
+            filters = filter(None, (os.environ.get("PYTHONWARNINGS"), _DAGSTERS))
+            given |= {"PYTHONWARNINGS": ",".join(filters)}
             given |= {"KIS_FOLDER": here, "TMPDIR": folder, "PYTHONSAFEPATH": "1"}
             words = [str(port), *(allow_host or ())]
             if verbose:
@@ -68,14 +69,14 @@ def ui(
 
 
 def _serve(words: list[str], environment: dict[str, str], log: IO[bytes] | None = None) -> int:
-    """Run the server until it ends, or until Ctrl-C or SIGTERM; its exit status.
+    """Run the server until it ends, or until Ctrl-C or SIGTERM; returns its exit status.
 
-    All that its processes say goes into `log`, to the terminal without one.
+    Its processes write to `log`, or to the terminal if there is none.
 
-    It has a session of its own: a terminal sends Ctrl-C to all of a program's processes, and those
-    of Dagster would show where it found them.
+    It has a session of its own: a terminal sends Ctrl-C to all processes of a program, and
+    Dagster's would print tracebacks.
     """
-    # The project may lie in the current folder and be installed nowhere.
+    # The package may be in the current folder and not be installed.
     code = _SERVER.format(str(Path(kis_assets.__file__).parents[1]))
     command = [sys.executable, "-P", "-c", code, "serve-ui", "--", *words]
     server = subprocess.Popen(  # noqa: S603
@@ -90,11 +91,11 @@ def _serve(words: list[str], environment: dict[str, str], log: IO[bytes] | None 
     try:
         status = server.wait()
     except KeyboardInterrupt:
-        server.communicate()  # which closes its input: see `ui_server`
+        server.communicate()  # this closes its input: see `ui_server`
         status = server.returncode
     finally:
         if hasattr(os, "killpg"):
-            # What it had begun shows nothing of itself; a run that is at work ends in order.
+            # Kill processes that are still starting; let active runs end in order.
             how = signal.SIGKILL if status == INTERRUPTED else signal.SIGTERM
             with suppress(ProcessLookupError):
                 os.killpg(server.pid, how)

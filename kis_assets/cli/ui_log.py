@@ -19,6 +19,8 @@ _COLOUR = r"(?:\x1b\[[\d;]*m)*"
 _STAMP = rf"{_COLOUR}\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d [+\d]+{_COLOUR}"
 _NOISE = re.compile(rf"{_STAMP} - \S+ - {_COLOUR}(DEBUG|INFO){_COLOUR} - ")
 
+_TRACEBACK = "Traceback (most recent call last)"
+
 
 @contextmanager
 def told_briefly(path: Path) -> Generator[IO[bytes]]:
@@ -48,19 +50,30 @@ def _follow(path: Path, ended: threading.Event) -> None:
                     typer.echo(text, err=not text.startswith("http"))
             if is_last:
                 return
-            if not lines and log.tell() > _MOST:  # nobody writes just now
-                log.truncate(0)
-                log.seek(0)
+            if not lines and log.tell() > _MOST:
+                late = log.read()
+                rest += late
+                if not late:  # nobody writes just now
+                    log.truncate(0)
+                    log.seek(0)
 
 
 class Brief:
-    """Which lines of a log are shown: not those of DEBUG and INFO, and what is below them."""
+    """Which lines of a log are shown: not those of DEBUG and INFO, and what is below them.
+
+    Several processes write to it, so one may log between the lines of another's traceback.
+    """
 
     def __init__(self) -> None:
         self._is_shown = True
+        self._is_traceback = False
 
     def shows(self, line: str) -> bool:
         """Whether the next line is."""
-        if not line.startswith((" ", "\t")):  # else it belongs to the one above
-            self._is_shown = not _NOISE.match(line)
+        if _NOISE.match(line):
+            self._is_shown = False
+        elif _TRACEBACK in line or not line.startswith((" ", "\t")):
+            self._is_shown, self._is_traceback = True, _TRACEBACK in line
+        else:  # it belongs to one above
+            return self._is_shown or self._is_traceback
         return self._is_shown

@@ -1,4 +1,4 @@
-"""What `ui` starts: Dagster's webserver behind a door, its daemon and its code server."""
+"""The server that `ui` starts: Dagster's webserver behind a guard, its daemon and code server."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kis_assets.cli.common import INTERRUPTED, app, no_port, stop
+from kis_assets.cli.common import INTERRUPTED, app, port_error, stop
+from kis_assets.monitoring import json_log
 
 if TYPE_CHECKING:
     import uvicorn
     from dagster import DagsterInstance
 
+    from kis_assets.settings import Settings
+
 _ENDING = 60
-"""Seconds for the daemon to end by itself."""
+"""Seconds to wait until the daemon ends by itself."""
 _CLOSING = 5
-"""Seconds for open connections of browsers to end by themselves."""
+"""Seconds to wait until open browser connections end by themselves."""
 
 
 @app.command(hidden=True)
@@ -38,7 +41,7 @@ def serve_ui(port: int, allow_host: Annotated[list[str] | None, typer.Argument()
         if serving:
             serving[0].should_exit = True
             return
-        # An exception would show where Dagster was, or be lost there. `ui` ends what was begun.
+        # Dagster would print or swallow an exception. `ui` ends the child processes.
         with making:
             typer.echo("interrupted", err=True)
             os._exit(INTERRUPTED)
@@ -47,21 +50,26 @@ def serve_ui(port: int, allow_host: Annotated[list[str] | None, typer.Argument()
     from kis_assets.execution import runner
     from kis_assets.settings import Settings
 
-    with making:  # Dagster's databases are not left half made
+    with making:  # never leave Dagster's databases half created
         try:
-            home = runner.home(Settings.load())
+            settings = Settings.load()
+            home = runner.home(settings)
         except OSError as error:
             raise stop(error) from None
-    if not _serve(port, home, allow_host or (), serving.append):
+    if not _serve(port, settings, home, allow_host or (), serving.append):
         raise stop("Dagster's daemon has ended, and the UI with it", 1)
 
 
 def _serve(
-    port: int, home: Path, allowed: Collection[str], begin: Callable[[uvicorn.Server], object]
+    port: int,
+    settings: Settings,
+    home: Path,
+    allowed: Collection[str],
+    begin: Callable[[uvicorn.Server], object],
 ) -> bool:
-    """Serve until somebody ends it, or the daemon has ended, which gives False.
+    """Serve until the user ends it (returns True) or the daemon ends (returns False).
 
-    `begin` is given the server when all is there.
+    `begin` gets the server when everything is ready.
     """
     import dagster as dg
     import uvicorn
@@ -70,14 +78,16 @@ def _serve(
     from dagster._utils.log import configure_loggers
     from dagster_webserver import cli
     from dagster_webserver.app import create_app_from_workspace_process_context
+    from uvicorn.config import LOGGING_CONFIG
 
     from kis_assets.security.http_guard import Door
 
     configure_loggers()
+    json_log.begin(settings)
     try:
         listener = socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        raise no_port(port, error) from None
+        raise port_error(port, error) from None
     with (
         listener,
         dg.DagsterInstance.from_config(str(home)) as instance,
@@ -96,6 +106,7 @@ def _serve(
                 uvicorn.Config(
                     Door(served, allowed),
                     log_level="warning",
+                    log_config=None if json_log.is_on() else LOGGING_CONFIG,
                     timeout_graceful_shutdown=_CLOSING,
                 )
             )
@@ -114,14 +125,14 @@ def _serve(
 
 @contextmanager
 def _code_server(instance: DagsterInstance) -> Generator[Path]:
-    """The process that loads the definitions, and the file by which the others find it."""
+    """Run the process that loads the definitions; yields the file with which others find it."""
     import yaml
     from dagster._cli.proxy_server_manager import ProxyServerManager
     from dagster._core.workspace.load_target import ModuleTarget
 
     import kis_assets
 
-    # Dagster would take the current folder, and imports from it before anything else.
+    # By default Dagster would import from the current folder first.
     ours = str(Path(kis_assets.__file__).parents[1])
     target = ModuleTarget("kis_assets.definitions", None, ours, None)
     with ProxyServerManager(instance, target, "warning") as servers, TemporaryDirectory() as folder:
@@ -133,6 +144,8 @@ def _code_server(instance: DagsterInstance) -> Generator[Path]:
 @contextmanager
 def _daemon(workspace: Path, home: Path) -> Generator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-P", "-m", "dagster._daemon", "run", "-w", str(workspace)]
+    if json_log.is_on():
+        command += ["--log-format", "json"]
     environment = os.environ | {"DAGSTER_HOME": str(home)}
     process = subprocess.Popen(command, env=environment)  # noqa: S603
     try:

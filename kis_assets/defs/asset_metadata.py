@@ -1,10 +1,10 @@
-"""What an asset's page shows: the first interesting rows just stored, a picture, how KIS stands."""
+"""Metadata for an asset's page: a preview of the stored rows, a picture, the account's status."""
 
 from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -20,15 +20,15 @@ SHOWN = 20
 
 
 def preview(table: Table, rows: pl.DataFrame, stocks: pl.DataFrame | None = None) -> pl.DataFrame:
-    """The few rows of a table that people look at first, in the columns that matter.
+    """A few rows of a table, in its most important columns.
 
-    Beside a code stands its name, where `stocks`, rows of `stock_master`, have it.
+    Names are added to codes if `stocks`, rows of `stock_master`, contains them.
     """
     shown = table.preview or Preview(" ".join(table.schema))
     found = rows.lazy() if shown.where is None else rows.lazy().filter(shown.where)
     columns = shown.columns.split()
     if shown.largest:
-        # Lazily, so that only those columns are ranked: of half a million minutes all take 80 MB.
+        # Lazily, so that only these columns are sorted: all columns of a day's minutes take 80 MB.
         found = found.select({*columns, shown.largest}).top_k(FIRST, by=shown.largest)
     first = found.select(columns).collect()
     if stocks is None or "stock_code" not in columns or "stock_name" in columns:
@@ -40,27 +40,33 @@ def preview(table: Table, rows: pl.DataFrame, stocks: pl.DataFrame | None = None
 
 
 def embedded(png: bytes, words: str) -> dg.MarkdownMetadataValue:
-    """A picture within the text of the metadata: no server has to keep it."""
+    """A picture inside the metadata text, so that no server has to store it."""
     return dg.MetadataValue.md(
         f"![{words}](data:image/png;base64,{base64.b64encode(png).decode()})"
     )
 
 
 def markdown(frame: pl.DataFrame) -> dg.MarkdownMetadataValue:
-    """A small frame as a table people can read in the UI; instants are in Seoul."""
+    """A small frame as a table for the UI; instants are in Seoul time."""
     ends = ["---:" if dtype.is_numeric() else "---" for dtype in frame.dtypes]
     rows = ([escaped(cell(value)) for value in row] for row in frame.rows())
     lines = [frame.columns, ends, *rows]
     return dg.MetadataValue.md("\n".join(f"| {' | '.join(line)} |" for line in lines))
 
 
+def listed(names: Sequence[str]) -> str:
+    """The first of several names in words, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more or "nothing"
+
+
 def escaped(text: str) -> str:
-    """Text that stands in Markdown as it is: no HTML, no picture of another server, one line."""
+    """Text escaped for Markdown: no HTML, no pictures of other servers, one line."""
     return " ".join(html.escape(text, quote=False).translate(_MARKS).split())
 
 
 def cell(value: object) -> str:
-    """A value as people read it: 1,234,567; 1.20; 2026-03-17 15:30; nothing for null."""
+    """A value formatted for people: 1,234,567; 1.20; 2026-03-17 15:30; empty for null."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -75,12 +81,12 @@ def cell(value: object) -> str:
 
 
 def _unbroken(moment: str) -> str:
-    """A day or an instant that a narrow column does not break at its hyphens or its blank."""
+    """A day or an instant that a narrow column does not break at a hyphen or space."""
     return moment.translate({ord("-"): "\N{NON-BREAKING HYPHEN}", ord(" "): "\N{NO-BREAK SPACE}"})
 
 
-def standing(found: Mapping[str, Any], rate: float) -> dict[str, Any]:
-    """How quota, token, breaker and cache stand after `rate` requests a second, as one entry."""
+def account_metadata(found: Mapping[str, Any], rate: float) -> dict[str, Any]:
+    """One metadata entry on quota, token, breaker and cache, after `rate` requests per second."""
     if not found:
         return {}
     if found["error"]:
@@ -91,7 +97,7 @@ def standing(found: Mapping[str, Any], rate: float) -> dict[str, Any]:
     rows = [
         {
             "app key": name,
-            "pace": f"{facts['rate']:.1f} of {facts['rate_limit']:g} a second",
+            "pace": f"{facts['rate']:.1f} of {facts['rate_limit']:g} per second",
             "used here": f"{rate / limit:.0%}",
             "token": _age(facts["token_asked_at"], facts["token_expires_at"]),
             "breaker": facts["breaker"]

@@ -1,4 +1,4 @@
-"""Whether a partition may be asked for now. Live data belongs to the latest session alone."""
+"""Checks whether a partition can be fetched now. Live data belongs to the latest session only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import Venue, latest_session, venue_session
 from kis_assets.kis import master_files
 from kis_assets.krx import publication
-from kis_assets.lake.closed_days import said_closed
+from kis_assets.lake.closed_days import closed_by_kis
 from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings
 
@@ -17,17 +17,17 @@ from kis_assets.settings import Settings
 def live_session(
     partition_key: str, now: datetime, lake: Lake | None = None, venue: Venue = Venue.KRX
 ) -> calendar.Session:
-    """The session of that partition, when its quotes are what the market shows now.
+    """The session of this partition, if the market shows its quotes now.
 
-    With a lake, a day that KIS has said is closed is refused like any holiday.
+    With a lake, a day that KIS states as closed is refused like any holiday.
 
     Raises:
-        InvalidRequest: the day is another one. Quotes of the past cannot be asked for, and today's
-            are never stored under another day.
+        InvalidRequest: it is another day. Past quotes are not available, and today's quotes are
+            never stored under another day.
     """
     day = date.fromisoformat(partition_key)
     if not calendar.is_trading_day(day):
-        raise InvalidRequest(f"{day} is no trading day of KRX; choose a trading day")
+        raise InvalidRequest(f"{day} is not a trading day of KRX; choose a trading day")
     if lake is not None:
         refuse_closed(lake, day)
     session = venue_session(day, venue)
@@ -37,19 +37,19 @@ def live_session(
     latest = latest_session(now, venue).day
     if day != latest:
         raise InvalidRequest(
-            f"live data of {day} can no longer be had: the latest session is {latest}, and what "
-            "the market shows now belongs to it; what is stored is left alone"
+            f"live data of {day} is no longer available: the latest session is {latest}, and the "
+            "market shows that one now; stored rows are unchanged"
         )
     if now.astimezone(calendar.SEOUL).date() >= calendar.next_trading_day(latest):
         raise InvalidRequest(
-            f"live data of {day} can no longer be had: it is the morning of the next session, and "
-            f"quotes may be reset already; ask again after the open for {now.date()}"
+            f"live data of {day} is no longer available: it is the morning of the next session, "
+            f"and quotes may be reset already; fetch {now.date()} after the open"
         )
     return session
 
 
 def refuse_without_today(settings: Settings, what: str) -> None:
-    """Refuse what is of the day that runs where the source tells of past days alone.
+    """Refuse data of the current day if the source has only past days.
 
     Raises:
         NotSupported: the source is KRX.
@@ -59,40 +59,40 @@ def refuse_without_today(settings: Settings, what: str) -> None:
 
 
 def refuse_closed(lake: Lake, day: date) -> None:
-    """Refuse a day that the computed calendar has open and KIS has said is closed.
+    """Refuse a day that is open in the computed calendar but that KIS states as closed.
 
     Raises:
-        InvalidRequest: it is one, such as a holiday decreed at short notice.
+        InvalidRequest: it is such a day, for example a holiday decreed at short notice.
     """
-    if said_closed(lake, day, day):
+    if closed_by_kis(lake, day, day):
         raise InvalidRequest(
-            f"{day} is no trading day of KRX, as KIS's calendar says; choose a trading day"
+            f"{day} is not a trading day of KRX, as KIS's calendar states; choose a trading day"
         )
 
 
 def master_day(partition_key: str, now: datetime, settings: Settings) -> date:
-    """The day of that partition, when the master files of this moment are its own.
+    """The day of this partition, if the current master files are of that day.
 
-    KRX tells of any day that it has published.
+    KRX has any day that it has published.
 
     Raises:
-        InvalidRequest: the files tell of another day, or KRX does not of this one.
+        InvalidRequest: the files are of another day, or KRX has not published this day.
     """
     day = date.fromisoformat(partition_key)
     if settings.source_type == "krx":
         publication.check(day, now)
         return day
     if not calendar.is_trading_day(day):
-        raise InvalidRequest(f"{day} is no trading day of KRX; choose a trading day")
+        raise InvalidRequest(f"{day} is not a trading day of KRX; choose a trading day")
     is_new = calendar.is_trading_day(now.date()) and now.time() >= master_files.ARE_NEW
     of = now.date() if is_new else calendar.latest_session(now).day
     if day != of:
-        raise InvalidRequest(f"the master files of this moment tell of {of}, not of {day}")
+        raise InvalidRequest(f"the current master files are of {of}, not of {day}")
     return day
 
 
 def month(partition_key: str, latest: date) -> tuple[date, date]:
-    """First day of a month and its last day until `latest`, the newest that can be asked for.
+    """The first and last day of a month; the last is at most `latest`, the newest available day.
 
     Raises:
         InvalidRequest: no session of the month has opened yet.

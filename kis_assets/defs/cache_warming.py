@@ -1,4 +1,4 @@
-"""Filling the cache before the open, so that programs that ask later are answered at once."""
+"""The job that fills the cache before the open, so that programs get answers at once later."""
 
 import dagster as dg
 import polars as pl
@@ -13,10 +13,10 @@ COUNT = 100
 
 @dg.op(pool="kis_live")
 def warm_cache(context: dg.OpExecutionContext, kis: KISResource, lake: LakeResource) -> None:
-    """Ask for the 100 stocks that are traded most: prices, charts and facts.
+    """Request prices, charts and facts of the 100 most traded stocks.
 
-    Where no price was captured yet, they are those that the stock master has the highest trading
-    value of the session before for: its volume at the base price.
+    Without captured prices, the stocks are ranked by the stock master: the volume of the session
+    before times the base price.
     """
     with plain_failures():
         try:

@@ -1,4 +1,4 @@
-"""The job that fetches candles again which were stored before they were final and never since."""
+"""The job that fetches candles again that were stored before they were final."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from kis_assets.errors import KISError
 def fetch_provisional_candles_again(
     context: dg.OpExecutionContext, kis: KISResource, lake: LakeResource
 ) -> None:
-    """Make each month of daily candles anew that holds such rows, in a run of its own."""
-    # It runs assets, and so knows of all definitions, among which this is one.
+    """Fetch each month of daily candles with such rows again, in a run of its own."""
+    # Imported late: these modules need all definitions, which include this op.
     from kis_assets.execution import backfill
     from kis_assets.execution.repair import make_repair
 

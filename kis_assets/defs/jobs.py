@@ -1,4 +1,4 @@
-"""Which jobs there are, and which of their runs are at work."""
+"""All jobs, and the runs of them that are active."""
 
 from typing import Any
 
@@ -14,32 +14,33 @@ from kis_assets.tables import TABLES
 _FRESHNESS = dg.AssetSelection.checks(*map(key_of, JUDGED))
 
 
-MAKES: dict[str, tuple[str, ...]] = {}
-"""By job, the assets that it makes."""
+TABLES_OF_JOB: dict[str, tuple[str, ...]] = {}
+"""The assets that each job makes, by job name."""
 
 
 def _job(name: str, *tables: str) -> Any:
-    """The job that makes and checks these assets; whether others are fresh is another one."""
-    MAKES[name] = tables
+    """A job that makes and checks these assets, without their freshness checks."""
+    TABLES_OF_JOB[name] = tables
     return dg.define_asset_job(name, selection=dg.AssetSelection.assets(*tables) - _FRESHNESS)
 
 
+lakehouse_publication = _job("lakehouse_publication", "lakehouse")
 freshness = dg.define_asset_job(
     "freshness",
     selection=_FRESHNESS,
-    description="Look whether the newest session of each table is stored.",
+    description="Check whether the newest session of each table is stored.",
 )
-# A run has one kind of partition, so a day is several jobs.
+# All partitions of a run are of one kind, so the tables of a day need several jobs.
 market_calendar = _job("market_calendar", "market_days")
 stock_master_ingestion = _job("stock_master_ingestion", "stock_master")
 reference_ingestion = _job("reference_ingestion", "stock_info", "corporate_actions")
-# Of the candles of a day, whose marks tell what no list announced.
+# After the day's candles, whose marks show actions that no list announced.
 corporate_action_ingestion = _job("corporate_action_ingestion", "corporate_actions")
-# The lake makes factors whenever candles change: this records and checks them.
+# The lake computes factors whenever candles change; this job records and checks them.
 price_adjustment = _job("price_adjustment", "adjustment_factors")
 evening_report = _job("evening_report", "market_report")
 krx_ingestion = _job("krx_ingestion", "krx_daily")
-# In a session prices alone: master files that cannot be had must not cost a capture.
+# During a session only prices: unavailable master files must not prevent a capture.
 price_capture = _job("price_capture", "price_snapshots")
 daily_price_ingestion = _job("daily_price_ingestion", "stock_master", "price_snapshots")
 order_book_capture = _job("order_book_capture", "order_books")
@@ -47,7 +48,7 @@ daily_candle_ingestion = _job("daily_candle_ingestion", "daily_candles")
 minute_candle_ingestion = _job("minute_candle_ingestion", "minute_candles")
 
 
-# Figures of a day that are published overnight, one request a stock and table.
+# Figures that are published overnight, with one request per stock and table.
 market_figure_ingestion = _job("market_figure_ingestion", "index_candles", "market_flows")
 flow_ingestion = _job(
     "flow_ingestion", "investor_flows", "program_trades", "short_sales", "stock_loans"
@@ -58,11 +59,11 @@ valuation_capture = _job("valuation_capture", "valuations")
 statement_ingestion = _job("statement_ingestion", "financial_statements")
 
 
-# The journal of a stream becomes tables when the day is over.
+# When the day is over, the journal of the stream is stored in tables.
 tick_compaction = _job("tick_compaction", "stream_gaps", "trades", "order_book_ticks")
 
 
-@dg.job(description="Ask now for the stocks that are traded most, for programs that ask later.")
+@dg.job(description="Fill the cache with the most traded stocks, for programs that ask later.")
 def cache_warming() -> None:
     """One op, which stores nothing."""
     warm_cache()
@@ -70,11 +71,11 @@ def cache_warming() -> None:
 
 @dg.job(description="Fetch candles again that were stored before they were final.")
 def candle_repair() -> None:
-    """One op, which makes the months that need it."""
+    """One op, which fetches the affected months."""
     fetch_provisional_candles_again()
 
 
-@dg.job(description="Delete old versions, and put what is closed together in larger files.")
+@dg.job(description="Delete old versions, and compact closed units into larger files.")
 def lake_maintenance() -> None:
     """One op, which changes no row."""
     maintain()
@@ -84,6 +85,7 @@ JOBS = [
     freshness,
     candle_repair,
     lake_maintenance,
+    lakehouse_publication,
     market_calendar,
     stock_master_ingestion,
     reference_ingestion,
@@ -107,8 +109,8 @@ JOBS = [
 ]
 
 
-def made_by(job: str, settings: Settings) -> list[dg.AssetKey] | None:
-    """What a run of a job makes where the virtual server lacks some of it; None: all of the job."""
+def assets_of_job(job: str, settings: Settings) -> list[dg.AssetKey] | None:
+    """The assets of a job that the virtual server has; None: all assets of the job."""
     tables = [table for table in TABLES.values() if table.catch_up == job]
     had = [table for table in tables if table.on_virtual != "lacking"]
     if not settings.is_virtual or len(had) == len(tables):
@@ -117,7 +119,7 @@ def made_by(job: str, settings: Settings) -> list[dg.AssetKey] | None:
 
 
 def running(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
-    """The runs that wait or run."""
+    """The runs that are queued or active."""
     waiting = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
     return list(
         instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus[it] for it in waiting]))

@@ -1,20 +1,17 @@
-"""The job that keeps the lake small and fast: old versions go, what is closed lies together."""
+"""The job that keeps the lake small and fast: deletes old versions, compacts closed units."""
+
+from collections import Counter
 
 import dagster as dg
 
-from kis_assets.defs.resources import LakeResource, plain_failures
-from kis_assets.exchange import venues
-from kis_assets.lake.lake import Lake
+from kis_assets.defs.resources import LakeResource, lakes_beside, plain_failures
 
 
 @dg.op
 def maintain(context: dg.OpExecutionContext, lake: LakeResource) -> None:
-    """Maintain the lake of the source in use, and that of KRX's own figures beside it."""
+    """Maintain the lake of the source in use, and the lake of KRX's figures."""
     with plain_failures():
-        own = lake.lake
-        found = own.maintain()
-        name = venues.krx_beside(own.source)
-        beside = Lake(own.folder.with_name(name), source=name, keep_days=own.keep_days)
-        if beside.folder != own.folder and beside.folder.is_dir():
-            found = {name: count + found[name] for name, count in beside.maintain().items()}
-        context.add_output_metadata(found)
+        found = Counter[str]()
+        for mine in lakes_beside(lake.lake):
+            found.update(mine.maintain())
+        context.add_output_metadata(dict(found))

@@ -1,4 +1,4 @@
-"""What an asset says of itself and of what it has just stored, as Dagster metadata."""
+"""Dagster metadata of assets: their definitions, and the results of their materializations."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ import polars as pl
 
 from kis_assets.charts import of_tables
 from kis_assets.defs import asset_metadata, universe
-from kis_assets.defs.asset_metadata import SHOWN, markdown, standing
+from kis_assets.defs.asset_metadata import SHOWN, account_metadata, markdown
 from kis_assets.defs.partitions import partitions_of, upstream
 from kis_assets.defs.resources import KISResource
 from kis_assets.exchange import calendar
 from kis_assets.exchange.venues import is_invented
-from kis_assets.lake.delta import Published, PublishError
+from kis_assets.lake.delta import Published
+from kis_assets.lake.delta_table import PublishError
 from kis_assets.lake.lake import Change, Lake, Scope
 from kis_assets.lake.quality import account, record
 from kis_assets.monitoring import costs
@@ -31,18 +32,18 @@ log = logging.getLogger(__name__)
 
 OWNERS = ["team:market-data"]
 _ASKED = {"kis_live": "kis_open_api", "kis_history": "kis_open_api", "krx": "krx_open_api"}
-"""What the runs of a pool ask."""
+"""The upstream source of the runs in each pool."""
 EVERY = 100
 FEW = 5
-"""Stocks named beside a reason; which have none and why is kept in `quality`."""
+"""The number of stocks named per reason; `quality` has all of them."""
 
 
 def asset_of(
     table: Table, group: str, *, pool: str | None = None, deps: Sequence[str] = ()
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """The decorator that makes a function the asset of a table: named and described as that is.
+    """A decorator that makes a function the asset of a table, with its name and description.
 
-    It follows `deps`, and what its pool is asked of.
+    Its upstream assets are `deps` and the source of its pool.
     """
     asked = [_ASKED[pool]] if pool else []
     source = table.own_source or "kis"
@@ -62,7 +63,7 @@ def asset_of(
 
 
 def _described(table: Table) -> dict[str, Any]:
-    """Column schema with types, units and meanings, for an asset's definition."""
+    """The column schema with types, units and meanings, for an asset's definition."""
     return {
         "dagster/table_name": table.name,
         "dagster/column_schema": dg.TableSchema(
@@ -80,23 +81,23 @@ def _described(table: Table) -> dict[str, Any]:
     }
 
 
-def foretell(
+def log_estimate(
     context: dg.AssetExecutionContext, kis: KISResource, table: Table, stocks: pl.DataFrame
 ) -> None:
-    """Log how long a fetch is going to take and why, where it is long."""
+    """Log how long a fetch will take and why, if it is long."""
     day = date.fromisoformat(context.partition_key)
-    if said := costs.foretold([table.name], stocks.height, day, kis.settings):
+    if said := costs.estimate([table.name], stocks.height, day, kis.settings):
         context.log.info(f"{table.name} takes {said}")
 
 
 class Report:
-    """One materialization: made before the fetch, it stores the rows and says what came of it."""
+    """One materialization, created before the fetch: stores the rows and returns the metadata."""
 
     def __init__(self, kis: KISResource) -> None:
         self._started = time.monotonic()
         self._kis = kis
         self._tally = kis.source.tally.part()
-        self._standing = kis.source.standing
+        self._account_status = kis.source.account_status
 
     def store(
         self,
@@ -106,48 +107,48 @@ class Report:
         found: Fetched | pl.DataFrame,
         stocks: pl.DataFrame | None = None,
     ) -> dg.MaterializeResult[Any]:
-        """Write the rows of a scope, and keep in `quality` which stocks have none and why.
+        """Store the rows of a scope, and record in `quality` which stocks have none and why.
 
         Args:
-            lake: where they are written.
-            table: their table.
-            scope: what they replace.
-            found: the rows, and of a fetch what failed; it has no rows afterwards.
-            stocks: rows of `stock_master` of the stocks that were asked for, where any were.
+            lake: the lake to write to.
+            table: the table of the rows.
+            scope: the stored rows that they replace.
+            found: the rows, with the failures of a fetch. It is emptied to save memory.
+            stocks: rows of `stock_master` of the requested stocks, if stocks were requested.
 
         Returns:
-            Rows, what changed, what failed and why, what was asked, how long it took.
+            Metadata: rows, changes, failures with reasons, requests, duration.
         """
         fetched = found if isinstance(found, Fetched) else Fetched(found)
         gone: list[str] = []
         if stocks is not None:
-            fetched.absent = explained(fetched.absent, stocks, scope)
+            fetched.absent = absence_reasons(fetched.absent, stocks, scope)
             gone = universe.delisted(self._kis.settings, lake, stocks)
             fetched.absent |= dict.fromkeys(gone, "delisted")
-        # Where `quality` is written too, that publishes both.
+        # If `quality` is written next, that write publishes both.
         change = lake.replace(table, scope, fetched.rows, publish=not _is_accounted(table))
         asked = fetched if isinstance(found, Fetched) else None
         metadata = self._accounted(lake, table, scope, change, asked)
         if gone:
             metadata["delisted"] = ", ".join(gone)
         if stocks is not None and table.partition == "month":
-            said = universe.unknown(self._kis, lake, scope.first, scope.last)
+            said = universe.missing_master_note(self._kis, lake, scope.first, scope.last)
             metadata |= {"universe": said} if said else {}
         metadata["seconds"] = round(time.monotonic() - self._started, 2)
         page = _page(lake, table, scope, fetched, stocks)
         return dg.MaterializeResult(metadata=self._mark() | page | metadata)
 
-    def stored(
+    def describe(
         self, lake: Lake, table: Table, scope: Scope, change: Change, shown: pl.DataFrame
     ) -> dg.MaterializeResult[Any]:
-        """Say what came of rows that are stored already; `shown` are some of them."""
+        """The result for rows that are stored already; `shown` are some of them."""
         metadata = self._accounted(lake, table, scope, change, None)
         metadata["seconds"] = round(time.monotonic() - self._started, 2)
         page = _page(lake, table, scope, Fetched(shown), None)
         return dg.MaterializeResult(metadata=self._mark() | page | metadata)
 
     def _mark(self) -> dict[str, Any]:
-        """What stands before all else, where nothing is real."""
+        """The mark of invented data, which comes before all other entries."""
         if not is_invented(self._kis.source.name):
             return {}
         return {"MOCK DATA": "an invented market; nothing in it is real"}
@@ -155,7 +156,7 @@ class Report:
     def _accounted(
         self, lake: Lake, table: Table, scope: Scope, change: Change, asked: Fetched | None
     ) -> dict[str, Any]:
-        """Keep in `quality` what there is of each day, publish to others, and say it."""
+        """Record the rows of each day in `quality`, publish the unit, and return the metadata."""
         if _is_accounted(table):
             rows = self._rows_of_days(table, scope, change)
             found = asked or Fetched(table.empty())
@@ -164,7 +165,7 @@ class Report:
         return self._said(change, asked) | published
 
     def _published(self, lake: Lake, table: Table, unit: str) -> dict[str, Any]:
-        """Where the unit was published, or why not; the rows are stored either way."""
+        """Publish the unit; the metadata says where, or why not. The rows are stored anyway."""
         url = self._kis.settings.kis_lake_url
         if url is None:
             return {}
@@ -179,11 +180,11 @@ class Report:
     def _rows_of_days(self, table: Table, scope: Scope, change: Change) -> dict[date, int]:
         last = min(scope.last, self._kis.now().date())
         sessions = calendar.known_trading_days(scope.first, last)
-        if "trading_day" not in table.schema:  # facts of a month, known on each of its days
+        if "trading_day" not in table.schema:  # facts of a month count for each of its days
             return dict.fromkeys(sessions, change.rows)
         if scope.captured_at is not None:
             return change.days
-        # Of all that is stored: a run of a few stocks is no day of a few.
+        # All stored rows count: after a run of a few stocks the day still has the others.
         return dict.fromkeys(sessions, 0) | change.days
 
     def _said(self, change: Change, fetched: Fetched | None) -> dict[str, Any]:
@@ -202,25 +203,25 @@ class Report:
             metadata |= _missing(fetched)
         seconds = time.monotonic() - self._started
         metadata |= self._tally.summary()
-        metadata |= standing(self._standing(), metadata["requests"] / seconds)
+        metadata |= account_metadata(self._account_status(), metadata["requests"] / seconds)
         if change.path is not None:
             metadata["path"] = dg.MetadataValue.path(str(change.path))
         return metadata
 
 
 def _is_accounted(table: Table) -> bool:
-    # A calendar has no stocks to account for.
+    # The tables of years have no stocks to account for.
     return table.partition != "year"
 
 
 def _page(
     lake: Lake, table: Table, scope: Scope, fetched: Fetched, stocks: pl.DataFrame | None
 ) -> dict[str, Any]:
-    """The picture and the first rows, which come before all figures of the run."""
+    """The picture and the preview, which come before the figures of the run."""
     preview: dict[str, Any] = {}
     picture: dict[str, Any] = {}
     rows = fetched.rows
-    # Half a million minutes are on disk now, and what draws and checks them takes memory too.
+    # A day has half a million minutes. They are stored; pictures and checks need memory too.
     fetched.rows = rows.clear()
     try:
         names = _newest_names(lake) if stocks is None else stocks
@@ -234,13 +235,13 @@ def _page(
                 picture["at a glance"] = dg.MetadataValue.md(drawn.glance)
             picture["picture"] = asset_metadata.embedded(drawn.png, f"{table.name}, drawn")
     except Exception as error:
-        # The rows are stored: a run is not worse for want of a picture.
+        # The rows are stored: a missing picture must not fail the run.
         dg.get_dagster_logger().warning(f"{table.name}: no picture or preview: {error!r}")
     return picture | preview
 
 
 def _newest_names(lake: Lake) -> pl.DataFrame | None:
-    """The newest stored rows of `stock_master`, for names; None where there are none."""
+    """The newest stored rows of `stock_master`, for names; None if there are none."""
     units = lake.units(STOCK_MASTER)
     if not units:
         return None
@@ -248,8 +249,10 @@ def _newest_names(lake: Lake) -> pl.DataFrame | None:
     return lake.scan(STOCK_MASTER, first=day).select("stock_code", "stock_name").collect()
 
 
-def explained(absent: Mapping[str, str], stocks: pl.DataFrame, scope: Scope) -> dict[str, str]:
-    """Why a stock has no row, by what its row of `stock_master` says, else as the source has it."""
+def absence_reasons(
+    absent: Mapping[str, str], stocks: pl.DataFrame, scope: Scope
+) -> dict[str, str]:
+    """Why each stock has no row: from its row of `stock_master`, or else from the source."""
     newest = stocks["trading_day"].max()
     known = {
         row["stock_code"]: row
@@ -282,7 +285,7 @@ def _missing(fetched: Fetched) -> dict[str, Any]:
 
 
 def _reasons(by_code: Mapping[str, str]) -> pl.DataFrame:
-    """One line a reason, the commonest first: how many stocks, and the first few of them."""
+    """One row per reason, the most common first, with the number of stocks and a few examples."""
     stocks: dict[str, list[str]] = {}
     for code, reason in sorted(by_code.items()):
         stocks.setdefault(reason, []).append(code)
@@ -299,10 +302,10 @@ def _reasons(by_code: Mapping[str, str]) -> pl.DataFrame:
 
 
 def refuse_nothing_stored(fetched: Fetched, what: str) -> None:
-    """Fail the run when not one row came, with the commonest reason.
+    """Fail the run if there is no row at all, with the most common reason.
 
     Raises:
-        KISError: the first of the commonest failures.
+        KISError: the first failure of the most common type.
     """
     if fetched.rows.is_empty() and fetched.failed:
         kinds = Counter(type(error) for error in fetched.failed.values())
@@ -316,13 +319,13 @@ def refuse_nothing_stored(fetched: Fetched, what: str) -> None:
         )
 
 
-def logged(log: Callable[[str], None], listener: Progress | None) -> Progress:
-    """A progress callback that writes a line every 100 stocks, and tells the listener."""
+def progress_logger(log: Callable[[str], None], listener: Progress | None) -> Progress:
+    """A progress callback that logs every 100 stocks and passes progress to the listener."""
     reported = 0
 
     def report(completed: int, total: int, stock_code: str) -> None:
         nonlocal reported
-        reported = min(reported, completed)  # another fetch may begin
+        reported = min(reported, completed)  # the count restarts with another fetch
         if listener is not None:
             listener(completed, total, stock_code)
         if completed - reported >= EVERY or completed == total:

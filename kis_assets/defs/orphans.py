@@ -1,9 +1,11 @@
-"""Runs whose process is gone: how that is told, and how they end.
+"""Finds runs whose process is gone, and ends them.
 
-Dagster asks the run launcher whether a run is alive, and its default launcher cannot say: a run
-that was killed with its machine stays started and keeps its pool's only place. So each process that
-runs assets holds a lock file as long as it lives, and its runs name it in a tag. The system gives
-the lock up with the process, whatever ended it; process ids come again after a restart.
+Dagster asks the run launcher whether a run is alive, but its default launcher cannot say. A run
+that was killed with its machine stays started and keeps the only slot of its pool. Therefore each
+process that runs assets holds a lock file as long as it lives, and its runs name that file in a
+tag. The system releases the lock when the process ends, for any reason. Process ids are not enough:
+they are reused after a restart. If hosts share a Redis server, the process also holds a lease
+there, which other hosts can see (`leases.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,35 +23,59 @@ import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster_shared.error import SerializableErrorInfo
 from filelock import FileLock, Timeout
+from pydantic import SecretStr
+
+from kis_assets.defs import leases
+from kis_assets.defs.agreement import is_made_elsewhere
 
 TAG = "kis_assets/process"
-"""On a run or a typed backfill: host, start of its system, lock that its process holds, and itself.
+"""The tag of a run or a typed backfill: host, boot id, lock file of its process, and its own id.
 
-Dagster copies tags to a run that is started again, where they are not true.
+Dagster copies tags to a run that is started again, where they are wrong: hence the id.
 """
 SOURCE = "kis_assets/source"
-"""On a run: where its rows are from."""
+"""The tag of a run that names the source of its rows."""
+KEYS_A_RUN = 6
+"""The number of app keys whose rate one run can use: a request and its rows take up to 8.4 ms of
+CPU time, and a process uses one core."""
 POOLS = ("kis_live", "kis_history", "krx")
 _LAUNCHED = ".dagster/grpc_info"
-"""On a run that Dagster started in a process of its own."""
+"""The tag of a run that Dagster started in a process of its own."""
 PATIENCE = 45.0
-"""Seconds that a run's process has until it holds its lock; a busy machine needs ten."""
+"""Seconds until a run's process must hold its lock; a busy machine needs ten."""
 _KEPT = 86400.0
-"""Seconds that a lock file nobody holds is left there."""
+"""Seconds after which a lock file that no process holds is deleted."""
 _GONE = "its process is gone: it was killed, or the machine went down or was restarted"
+_SILENT = "its host, {}, gives no sign of life: it went down, is cut off, or the process was killed"
 
 _held: dict[Path, FileLock] = {}
+_marked: dict[str, str] = {}
+"""Runs that name this process, with the source they name."""
 
 
-def mark(instance: dg.DagsterInstance, run_id: str, source: str = "") -> None:
-    """Hold this process's lock from now on, and have the run name it, and its source if given."""
-    if tag := process_tag(instance, run_id):
+def mark(
+    instance: dg.DagsterInstance,
+    run_id: str,
+    source: str = "",
+    redis_url: SecretStr | None = None,
+) -> None:
+    """Hold this process's lock from now on, and tag the run with it, and its source if given.
+
+    With `redis_url` it also holds a lease, and is interrupted if another host ends the run.
+    """
+    if run_id in _marked and source in ("", _marked[run_id]):  # each resource of a run does it
+        return
+    _marked[run_id] = source
+    if tag := process_tag(instance, run_id, redis_url):
         instance.add_run_tags(run_id, tag | ({SOURCE: source} if source else {}))
+        leases.watch(instance, run_id, json.loads(tag[TAG])["lock"])
 
 
-def process_tag(instance: dg.DagsterInstance, of: str) -> dict[str, str]:
-    """Hold this process's lock from now on; the tag that names it on a run or a backfill."""
-    if instance.is_ephemeral:  # nobody else knows of the run
+def process_tag(
+    instance: dg.DagsterInstance, of: str, redis_url: SecretStr | None = None
+) -> dict[str, str]:
+    """Hold this process's lock from now on; returns the tag that names it for a run or backfill."""
+    if instance.is_ephemeral:  # no other process knows this run
         return {}
     folder = _folder(instance)
     if folder not in _held:
@@ -58,38 +85,49 @@ def process_tag(instance: dg.DagsterInstance, of: str) -> dict[str, str]:
         _held[folder] = lock
     name = Path(_held[folder].lock_file).name
     tag = {"host": socket.gethostname(), "boot": _boot(), "lock": name, "run": of}
+    if redis_url is not None:
+        leases.hold(redis_url, name)
+        tag["lease"] = "redis"
     return {TAG: json.dumps(tag)}
 
 
 def end(
-    instance: dg.DagsterInstance, location: str | None, loaded_at: float
+    instance: dg.DagsterInstance,
+    location: str | None,
+    loaded_at: float,
+    redis_url: SecretStr | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> list[dg.DagsterRun]:
-    """End all runs whose process is gone as failed, or as canceled where that was asked for.
+    """End all runs whose process is gone: as failed, or as canceled if that was requested.
 
-    A run on another host is left alone.
+    Runs on other hosts are left alone, unless they hold a lease.
 
     Args:
         instance: Dagster's.
         location: the code location whose runs are started on this host.
-        loaded_at: when it was loaded, in seconds since 1970. What was launched before was launched
-            by a server that is gone.
+        loaded_at: when it was loaded, in seconds since 1970. Earlier runs were launched by a
+            server that is gone.
+        redis_url: the Redis server that holds the leases.
+        sleep: waits for signs of life.
 
     Returns:
-        The runs that were ended.
+        The ended runs.
     """
     at_work = [dg.DagsterRunStatus[it] for it in ("STARTING", "STARTED", "CANCELING")]
     ended: list[dg.DagsterRun] = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=at_work)):
-        if not _is_gone(instance, run, location, loaded_at):
+    runs = instance.get_runs(dg.RunsFilter(statuses=at_work))
+    lost = _lost(instance, [_own(run.tags, run.run_id) for run in runs], redis_url, sleep)
+    for run in runs:
+        if not (why := _why_gone(instance, run, location, loaded_at, lost)):
             continue
-        # Its last word may have come just before its process ended.
+        # Its final event may have arrived just before its process ended.
         latest = instance.get_run_by_id(run.run_id)
         if latest is None or latest.is_finished:
             continue
         if latest.status == dg.DagsterRunStatus.CANCELING:
-            instance.report_run_canceled(latest, _GONE)
+            instance.report_run_canceled(latest, why)
         else:
-            instance.report_run_failed(latest, _GONE)
+            instance.report_run_failed(latest, why)
         if instance.event_log_storage.supports_global_concurrency_limits:
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         ended.append(latest)
@@ -97,46 +135,82 @@ def end(
     return ended
 
 
-def end_backfills(instance: dg.DagsterInstance) -> list[str]:
-    """End all typed backfills whose process is gone as failed; their ids."""
+def end_backfills(
+    instance: dg.DagsterInstance,
+    redis_url: SecretStr | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[str]:
+    """End all typed backfills whose process is gone as failed; returns their ids. See `end`."""
     ended: list[str] = []
-    at_work = BulkActionsFilter(statuses=[BulkActionStatus.COMPLETED])
-    for found in instance.get_backfills(at_work):
-        tag = json.loads(found.tags.get(TAG, "{}"))
-        if tag.get("run") != found.backfill_id or not _is_dead(instance, tag):
+    at_work = instance.get_backfills(BulkActionsFilter(statuses=[BulkActionStatus.COMPLETED]))
+    tags = {it.backfill_id: json.loads(it.tags.get(TAG, "{}")) for it in at_work}
+    tags = {of: tag for of, tag in tags.items() if tag.get("run") == of}
+    lost = _lost(instance, [*tags.values()], redis_url, sleep)
+    for found in at_work:
+        if not (why := _why_dead(instance, tags.get(found.backfill_id, {}), lost)):
             continue
-        # Its last word may have come just before its process ended.
+        # Its final update may have arrived just before its process ended.
         latest = instance.get_backfill(found.backfill_id)
         if latest is None or latest.status != BulkActionStatus.COMPLETED:
             continue
         failed = latest.with_status(BulkActionStatus.FAILED).with_end_timestamp(time.time())
-        instance.update_backfill(failed.with_error(SerializableErrorInfo(_GONE, [], None)))
+        instance.update_backfill(failed.with_error(SerializableErrorInfo(why, [], None)))
         ended.append(latest.backfill_id)
     return ended
 
 
-def _is_dead(instance: dg.DagsterInstance, tag: dict[str, str]) -> bool:
-    # Containers of one machine have names of their own, and its locks in common.
+def _own(tags: Mapping[str, str], of: str) -> dict[str, str]:
+    """The process tag of a run; empty if the tag was copied from another run."""
+    tag = json.loads(tags.get(TAG, "{}"))
+    return tag if tag.get("run", of) == of else {}
+
+
+def _lost(
+    instance: dg.DagsterInstance,
+    tags: Iterable[dict[str, str]],
+    redis_url: SecretStr | None,
+    sleep: Callable[[float], None],
+) -> set[str]:
+    """The leases of processes on other hosts that give no sign of life."""
+    names = {tag["lock"] for tag in tags if "lease" in tag and not _sees(instance, tag)}
+    return leases.lost(redis_url, names, sleep) if names and redis_url else set()
+
+
+def _sees(instance: dg.DagsterInstance, tag: dict[str, str]) -> bool:
+    """Whether this host can check the lock of a process."""
+    # Containers of one machine have different host names but share its locks.
     if tag["host"] != socket.gethostname() and (not tag["boot"] or tag["boot"] != _boot()):
         return False
-    path = _folder(instance) / tag["lock"]
-    return path.exists() and not _is_held(path)
+    return (_folder(instance) / tag["lock"]).exists()
 
 
-def _is_gone(
-    instance: dg.DagsterInstance, run: dg.DagsterRun, location: str | None, loaded_at: float
-) -> bool:
-    tag = json.loads(run.tags.get(TAG, "{}"))
-    if tag and tag.get("run", run.run_id) == run.run_id:
-        return _is_dead(instance, tag)
+def _why_dead(instance: dg.DagsterInstance, tag: dict[str, str], lost: Collection[str]) -> str:
+    """The reason why a process counts as dead; empty if it does not."""
+    if tag and _sees(instance, tag):
+        return "" if _is_held(_folder(instance) / tag["lock"]) else _GONE
+    return _SILENT.format(tag["host"]) if tag and tag["lock"] in lost else ""
+
+
+def _why_gone(
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    location: str | None,
+    loaded_at: float,
+    lost: Collection[str],
+) -> str:
+    """The reason why the process of a run counts as gone; empty if it does not."""
+    if tag := _own(run.tags, run.run_id):
+        return _why_dead(instance, tag, lost)
     if location is not None and _location(run) != location:
-        return False
+        return ""
     if run.status == dg.DagsterRunStatus.STARTING:
+        if is_made_elsewhere(instance):  # it waits for a worker, so restarts here do not matter
+            return ""
         launched_at = instance.get_run_stats(run.run_id).launch_time or time.time()
-        return launched_at < min(loaded_at, time.time() - PATIENCE)
-    # One that uses no resource of ours, or is of an earlier version: all there is is a number.
+        return _GONE if launched_at < min(loaded_at, time.time() - PATIENCE) else ""
+    # A run without our resources, or of an earlier version, has only a process id.
     pid = _pid(instance, run) if _LAUNCHED in run.tags else None
-    return pid is not None and not _exists(pid)
+    return _GONE if pid is not None and not _exists(pid) else ""
 
 
 def _folder(instance: dg.DagsterInstance) -> Path:
@@ -144,7 +218,7 @@ def _folder(instance: dg.DagsterInstance) -> Path:
 
 
 def _boot() -> str:
-    """What Linux calls this start of the system; elsewhere nothing."""
+    """Linux's id of this boot of the system; empty on other systems."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -155,7 +229,7 @@ def _is_held(path: Path) -> bool:
     try:
         with FileLock(path, timeout=0, thread_local=False):
             return False
-    except (Timeout, OSError):  # another user's, or no file: nobody here can judge of it
+    except (Timeout, OSError):  # another user's file, or none: assume it is held
         return True
 
 
@@ -165,7 +239,7 @@ def _location(run: dg.DagsterRun) -> str | None:
 
 
 def _pid(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
-    """The process that Dagster wrote down for a run."""
+    """The process id that Dagster recorded for a run."""
     events = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
     for event in events:
         data: Any = event.dagster_event and event.dagster_event.event_specific_data
@@ -191,17 +265,21 @@ def _sweep(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def limit_pools(instance: dg.DagsterInstance) -> None:
-    """Give the pools their limit before their first use.
+def limit_pools(instance: dg.DagsterInstance, keys: int = 1) -> None:
+    """Create the pools with their limits before first use; above 1 if there are many `keys`.
 
-    Dagster makes a pool when a run that needs it waits, and lets go whatever waits with it.
+    Otherwise Dagster creates a pool while runs wait for it, and then starts all of them at once. A
+    limit that a user set stays.
     """
     storage = instance.event_log_storage
     if not storage.supports_global_concurrency_limits:
         return
     if instance.global_op_concurrency_default_limit is None:
         return
-    known = {pool.name for pool in storage.get_pool_limits()}
+    known = {pool.name: pool for pool in storage.get_pool_limits()}
     for pool in POOLS:
         if pool not in known:
             storage.initialize_concurrency_limit_to_default(pool)
+        places = -(-keys // KEYS_A_RUN) if pool.startswith("kis_") else 1
+        if places > 1 and (pool not in known or known[pool].from_default):
+            storage.set_concurrency_slots(pool, places)

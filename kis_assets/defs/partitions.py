@@ -17,7 +17,7 @@ from kis_assets.tables import TABLES, Table
 from kis_assets.ticks import journal
 
 FIRST_DAY = date(2020, 1, 1)
-"""The first day of reports, and of what KRX is asked for in the place of KIS."""
+"""The first day of reports, and of days with KRX as the source."""
 FIRST_MONTH = "1995-05-01"
 LAST_CLOSED_DAY = date(calendar.LAST_DAY.year if calendar.LAST_DAY.year < 2040 else 2040, 12, 31)
 
@@ -25,7 +25,7 @@ _SEOUL = "Asia/Seoul"
 
 
 def _days_ahead() -> int:
-    """Days that a replay lies ahead of this machine's clock, by which Dagster ends partitions."""
+    """How many days a replay is ahead of the clock, which Dagster's partitions follow."""
     replayed = Settings.load().kis_replay_at
     return 0 if replayed is None else max(0, (replayed.date() - calendar.today()).days)
 
@@ -41,8 +41,8 @@ def _trading_days(first: date) -> dg.DailyPartitionsDefinition:
     return dg.DailyPartitionsDefinition(
         start_date=first.isoformat(),
         timezone=_SEOUL,
-        # Today's partition exists from midnight on. On a day off Dagster then offers the next
-        # trading day as well (dagster issue 33551): an asset refuses a day that has not begun.
+        # Today's partition exists from midnight on. On a day off Dagster then also offers the
+        # next trading day (dagster issue 33551): assets refuse a day that has not begun.
         end_offset=1 + _AHEAD,
         exclusions=[
             "0 0 * * 6",
@@ -54,7 +54,7 @@ def _trading_days(first: date) -> dg.DailyPartitionsDefinition:
 
 TRADING_DAYS = _trading_days(FIRST_DAY)
 KRX_DAYS = _trading_days(publication.FIRST_DAY)
-"""The trading days that KRX tells of."""
+"""The trading days that KRX has."""
 MONTHS = dg.MonthlyPartitionsDefinition(
     start_date=FIRST_MONTH, timezone=_SEOUL, end_offset=1 + _AHEAD // 28 + (_AHEAD > 0)
 )
@@ -77,35 +77,35 @@ def partitions_of(table: Table) -> dg.TimeWindowPartitionsDefinition:
 
 
 def first_day(table: Table, settings: Settings) -> date:
-    """The first day of a table by the day that is stored or can be had, or `KIS_FIRST_DAY`.
+    """The first partition of a daily table: the oldest stored or available day, or `KIS_FIRST_DAY`.
 
-    It never lies after a stored day: whatever the setting, stored days stay partitions.
+    It is never after a stored day: stored days stay partitions, whatever the setting.
     """
     if settings.source_type == "krx":
         return FIRST_DAY
-    found = [_oldest_to_be_had(table, settings)]
+    found = [_oldest_available(table, settings)]
     if settings.kis_first_day is not None:
         found.append(settings.kis_first_day)
     lake = open_lake(settings)
     for one in _made_together(table):
         found += [one.span(unit.partition("=")[2])[0] for unit in lake.units(one)[:1]]
-    if table.live == "stream":  # a recorded day that is still to be stored
+    if table.live == "stream":  # a recorded day that is not stored yet
         found += journal.days(lake.folder)[:1]
     return min(found)
 
 
-def _oldest_to_be_had(table: Table, settings: Settings) -> date:
+def _oldest_available(table: Table, settings: Settings) -> date:
     if table.sessions_kept:
         return oldest_kept(settings.now())
     return calendar.latest_session(settings.now()).day
 
 
 def _made_together(table: Table) -> list[Table]:
-    """The live tables that one run makes: a run has one kind of partition."""
+    """The live tables that one run makes, which must have the same partitions."""
     if table.live == "stream":
         return [it for it in TABLES.values() if it.live == "stream"]
-    if table.live and table.is_usual:
-        return [it for it in TABLES.values() if it.live and it.is_usual]
+    if table.live and table.is_default:
+        return [it for it in TABLES.values() if it.live and it.is_default]
     return [table]
 
 
@@ -113,14 +113,14 @@ _days_since = cache(_trading_days)
 
 
 with warnings.catch_warnings():
-    # It is a beta of Dagster's, which is pinned.
+    # It is a beta feature of Dagster, whose version is pinned.
     warnings.simplefilter("ignore", dg.BetaWarning)
     _THOSE_THERE_ARE = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
 
 
 def upstream(table: str) -> dg.AssetDep:
-    """What an asset reads of a table: the days of its own span, as far as they are partitions.
+    """A dependency on a table: on the partitions within an asset's own partition, if they exist.
 
-    Without that, Dagster refuses to backfill a month whose days lie before the first one.
+    Otherwise Dagster refuses to backfill a month with days before the table's first partition.
     """
     return dg.AssetDep(table, partition_mapping=_THOSE_THERE_ARE)

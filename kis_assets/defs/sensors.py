@@ -1,4 +1,4 @@
-"""What looks after the schedules: missed days are asked for, dead runs end, failures are told."""
+"""The sensors: they fetch missed days, end dead runs, and report failures."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from datetime import date, datetime, timedelta
 import dagster as dg
 
 from kis_assets.defs import orphans
-from kis_assets.defs.jobs import JOBS, made_by, running
+from kis_assets.defs.jobs import JOBS, assets_of_job, running
 from kis_assets.defs.resources import open_lake
 from kis_assets.defs.schedules import CATCH_UP, evening_of
 from kis_assets.exchange import calendar, finality
 from kis_assets.krx import publication
-from kis_assets.lake.closed_days import closed_before, said_closed
+from kis_assets.lake.closed_days import closed_before, closed_by_kis
 from kis_assets.lake.lake import Lake
-from kis_assets.monitoring.alerts import tell
+from kis_assets.monitoring.alerts import report_failure
 from kis_assets.settings import Settings
 from kis_assets.tables import MARKET_DAYS, TABLES, Table
 
 LOOKED_BACK = 10
-"""Sessions of which anything that is missing or not right is asked for again."""
+"""The number of latest sessions whose missing or degraded partitions are fetched again."""
 GRACE = timedelta(hours=1)
-"""How long after the evening's schedules a session is left to them."""
+"""How long the evening's schedules have for a session before this sensor looks at it."""
 AT_ONCE = 5
-"""Runs of this sensor that wait or run at a time, so that the queue stays short."""
+"""The maximum number of its runs that are queued or active, so that the queue stays short."""
 _TAG = "kis_assets/catch_up"
 _LOADED_AT = time.time()
 
 
-# First what the source forgets; last what is asked of KRX besides.
+# First tables that the source keeps for a limited time; KRX's own tables come later.
 CAUGHT_UP = sorted(
     (table for table in TABLES.values() if table.catch_up),
-    key=lambda table: (not table.sessions_kept, table.own_source, table.tells_of_now),
+    key=lambda table: (not table.sessions_kept, table.own_source, table.is_current_only),
 )
 _KEPT = max(table.sessions_kept for table in CAUGHT_UP)
 
@@ -43,11 +43,11 @@ Missed = tuple[Table, str]
 
 
 def missed(lake: Lake, settings: Settings, now: datetime) -> tuple[date | None, list[Missed]]:
-    """What is missing and can still be had, in the order in which to ask for it.
+    """The missing partitions that are still available, in the order to fetch them.
 
     Returns:
-        The newest session that the schedules are through with, and what is missing. Of a table of
-        which nothing was ever stored it is that session alone, with `KIS_SCHEDULES=on`.
+        The newest session whose schedules are over, and the missing partitions. A table without any
+        stored row has at most that session, and only with `KIS_SCHEDULES=on`.
     """
     sessions = _open_sessions(lake, now)
     over = [day for day in sessions if _is_over(day, settings, now)]
@@ -70,13 +70,12 @@ def missed(lake: Lake, settings: Settings, now: datetime) -> tuple[date | None, 
         conditions = known.get(table.name, {})
         if not conditions:
             days = over[-1:] if settings.kis_schedules else []
-        elif table.tells_of_now:
+        elif table.is_current_only:
             days = _unknown_now(table, conditions, over[-1])
         else:
             kept = set(sessions[-_kept(table, settings) :])
             days = [day for day in over if day in kept and _is_missing(day, conditions, over)]
-            # What is stored and not final is asked for again once the morning's schedules have had
-            # their time.
+            # Provisional rows are fetched again after the morning's schedules had time for it.
             if table.final == "next_morning":
                 then = now - finality.REFETCHED_AFTER
                 final = finality.newest_final_day(then, closed_before(lake, then))
@@ -89,17 +88,17 @@ def missed(lake: Lake, settings: Settings, now: datetime) -> tuple[date | None, 
         if is_krx or table.own_source:
             days = [day for day in days if day <= publication.newest(now)]
         keys = [table.partition_key(day) for day in days]
-        if table.tells_of_now:  # what is past cannot be had
+        if table.is_current_only:  # past partitions are not available
             keys = [key for key in keys if key == table.partition_key(now.date())]
         missing |= {(table, key): None for key in keys}
     return over[-1], list(missing)
 
 
 def _open_sessions(lake: Lake, now: datetime) -> list[date]:
-    """The sessions that KIS still has minutes of, oldest first, without those that did not open."""
+    """The sessions for which KIS still has minutes, oldest first, without days that KIS closed."""
     latest = calendar.latest_session(now).day
     days = calendar.trading_days(latest - timedelta(days=2 * _KEPT), latest)[-_KEPT:]
-    closed = said_closed(lake, days[0], latest)
+    closed = closed_by_kis(lake, days[0], latest)
     return [day for day in days if day not in closed]
 
 
@@ -111,7 +110,7 @@ def _is_over(day: date, settings: Settings, now: datetime) -> bool:
 
 
 def _conditions(lake: Lake) -> dict[str, dict[date, str]]:
-    """What `dataset_condition` says, by table and day; of the calendar that a day is in it."""
+    """The rows of `dataset_condition` by table and day. A stored calendar day is available."""
     rows = lake.read("SELECT table_name, trading_day, condition FROM dataset_condition")
     found: dict[str, dict[date, str]] = {}
     for name, day, condition in rows.iter_rows():
@@ -125,26 +124,26 @@ def _conditions(lake: Lake) -> dict[str, dict[date, str]]:
 def _is_missing(day: date, conditions: dict[date, str], over: list[date]) -> bool:
     if day < min(conditions):
         return False
-    # Of a year whose calendar is not stored, the view has only the days that it knows.
+    # For a year without a stored calendar, the view has only days with stored rows.
     condition = conditions.get(day, "missing")
     return condition == "missing" or (condition != "available" and day in over[-LOOKED_BACK:])
 
 
 def _unknown_now(table: Table, conditions: dict[date, str], last: date) -> list[date]:
-    """The last session, when nothing is stored of the partition that it is in."""
+    """The last session, if nothing of its partition is stored."""
     key = table.partition_key(last)
     same = [it for day, it in conditions.items() if table.partition_key(day) == key]
     return [] if set(same) - {"missing", "pending"} else [last]
 
 
 def _kept(table: Table, settings: Settings) -> int:
-    """For how many sessions a missing day is asked for."""
-    # Of what is forgotten the virtual server has the latest session alone.
+    """For how many sessions a missing day is fetched."""
+    # The virtual server has only the latest session of such tables.
     return 1 if settings.is_virtual and table.sessions_kept else table.sessions_kept or LOOKED_BACK
 
 
 def sensors(settings: Settings) -> list[dg.SensorDefinition]:
-    """The sensors in Dagster, running from the start with `KIS_SCHEDULES=on`; the last always."""
+    """The sensors for Dagster. The last one always runs; the others with `KIS_SCHEDULES=on`."""
     status = (
         dg.DefaultSensorStatus.RUNNING if settings.kis_schedules else dg.DefaultSensorStatus.STOPPED
     )
@@ -153,18 +152,20 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         jobs=[job for job in JOBS if job.name in {table.catch_up for table in CAUGHT_UP}],
         minimum_interval_seconds=600,
         default_status=status,
-        description="Asks for what was missed and can still be had, each once an evening, minutes "
-        "first. Its runs leave the queue after all others.",
+        description="Fetches missed partitions that are still available, each once per evening, "
+        "minute candles first. Its runs have the lowest priority in the queue.",
     )
     def catch_up(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         evening, found = missed(open_lake(settings), settings, calendar.now())
         before = json.loads(context.cursor) if context.cursor else {}
         asked = before["asked"] if before.get("evening") == str(evening) else []
-        # One run of a job makes all its tables.
+        # One run of a job makes all tables of the job.
         by_run = {_name(it): it for it in reversed(found)}
         left = [it for it in found if by_run[_name(it)] == it and _name(it) not in asked]
         if not left:
-            return dg.SkipReason("nothing is missing" if not found else "asked for this evening")
+            return dg.SkipReason(
+                "nothing is missing" if not found else "all requested this evening"
+            )
         at_work = running(context.instance)
         places = AT_ONCE - sum(_TAG in run.tags for run in at_work)
         taken = [it for it in left if not _is_running(it, at_work)][: max(0, places)]
@@ -174,7 +175,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
                     job_name=table.catch_up,
                     partition_key=key,
                     run_key=f"catch_up-{evening}-{table.catch_up}-{key}",
-                    asset_selection=made_by(table.catch_up, settings),
+                    asset_selection=assets_of_job(table.catch_up, settings),
                     tags={_TAG: str(evening), "dagster/priority": str(CATCH_UP)},
                 )
                 for table, key in taken
@@ -186,37 +187,39 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
 
     @dg.run_failure_sensor(
         default_status=status,
-        description="Tells of each failed run once: in the log and to KIS_FAILURE_WEBHOOK_URL.",
+        description="Reports each failed run once: in the log and to KIS_FAILURE_WEBHOOK_URL.",
     )
     def failures(context: dg.RunFailureSensorContext) -> None:
         run = context.dagster_run
         partition = run.tags.get("dagster/partition", "")
         why = next(_reasons(context), context.failure_event.message or "")
-        tell(settings, f"{run.job_name} {partition}".strip(), why, run.run_id)
+        report_failure(settings, f"{run.job_name} {partition}".strip(), why, run.run_id)
 
     @dg.sensor(
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=15 if settings.redis_url else 30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Ends runs and typed backfills whose process is gone, killed or gone down with "
-        "its machine: runs would keep their pool's place for ever. Leave it on.",
+        description="Ends runs and typed backfills whose process was killed or whose machine went "
+        "down. Such runs would block their pool forever. Leave it on.",
     )
     def orphaned_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        orphans.limit_pools(context.instance)
+        orphans.limit_pools(context.instance, len(settings.credentials))
         origin = context.code_location_origin
-        runs = orphans.end(context.instance, origin and origin.location_name, _LOADED_AT)
-        ended = [*(run.run_id for run in runs), *orphans.end_backfills(context.instance)]
+        location, redis_url = origin and origin.location_name, settings.redis_url
+        runs = orphans.end(context.instance, location, _LOADED_AT, redis_url)
+        backfills = orphans.end_backfills(context.instance, redis_url)
+        ended = [*(run.run_id for run in runs), *backfills]
         return dg.SkipReason(f"ended {', '.join(ended)}" if ended else "every run is alive")
 
     return [catch_up, failures, orphaned_runs]
 
 
 def _name(missed: Missed) -> str:
-    """The run that would make it: its job and partition."""
+    """The run that makes it, as job and partition."""
     return f"{missed[0].catch_up} {missed[1]}"
 
 
 def _is_running(missed: Missed, running: list[dg.DagsterRun]) -> bool:
-    """Whether a run makes that partition: one of the job, or one that a person started."""
+    """Whether an active run makes this partition: a run of the job, or one that a user started."""
     table, key = missed
     return any(
         run.tags.get("dagster/partition") == key
@@ -229,7 +232,7 @@ def _is_running(missed: Missed, running: list[dg.DagsterRun]) -> bool:
 
 
 def _reasons(context: dg.RunFailureSensorContext) -> Iterator[str]:
-    """What the failed steps say, in their order."""
+    """The error messages of the failed steps, in their order."""
     for event in context.get_step_failure_events():
         data = event.step_failure_data
         if data.user_failure_data is not None and data.user_failure_data.description:

@@ -1,4 +1,4 @@
-"""Which stocks an asset asks for: the universe of a day or a month. Asks KIS for no price."""
+"""The universe: which stocks an asset fetches for a day or a month. Requests no prices."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from kis_assets.tables import DAILY_CANDLES, KRX_DAILY, PRICE_SNAPSHOTS, STOCK_M
 
 
 def of_day(kis: KISResource, lake: Lake, trading_day: date) -> pl.DataFrame:
-    """Rows of `stock_master` of the stocks to ask for on a day, ordered by code.
+    """Rows of `stock_master` of the stocks to fetch for a day, ordered by code.
 
-    They are those stored for the day; where none are, today's master files are asked.
+    They are the stored rows of the day. If there are none, today's master files are fetched.
 
     Raises:
         InvalidRequest: `KIS_STOCK_CODES` names a stock that was never listed.
@@ -32,12 +32,12 @@ def of_day(kis: KISResource, lake: Lake, trading_day: date) -> pl.DataFrame:
 
 
 def of_month(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFrame:
-    """One row of `stock_master` for each stock to ask for in a month, ordered by code.
+    """One row of `stock_master` for each stock to fetch for a month, ordered by code.
 
-    Stocks that were listed on any stored day of the month are in it, so that one delisted since
-    keeps its candles. A month of which no day was stored has the stocks of today that were listed
-    by its end, and those of which something stored says that they were: see `_gone_since`. KRX
-    knows all: as the source it is asked for the month's first and its last day.
+    It contains the stocks that were listed on any stored day of the month, so that a stock that was
+    delisted since keeps its candles. If no day of the month is stored, it contains today's stocks
+    that were listed by its end. Delisted stocks that other stored rows mention are added: see
+    `_gone_since`. With KRX as the source, KRX's lists of the first and the last day are used.
     """
     rows = lake.scan(STOCK_MASTER, first=first, last=last).collect()
     if kis.settings.source_type == "krx":
@@ -46,7 +46,7 @@ def of_month(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFr
     if first <= kis.newest_day() <= last:
         rows = pl.concat([rows, of_today(kis, lake)])
     if rows.is_empty():
-        if said := unknown(kis, lake, first, last):
+        if said := missing_master_note(kis, lake, first, last):
             dg.get_dagster_logger().warning(said)
         today = of_today(kis, lake)
         rows = pl.concat([_gone_since(lake, first, last, today), today])
@@ -56,10 +56,10 @@ def of_month(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFr
     )
 
 
-def unknown(kis: KISResource, lake: Lake, first: date, last: date) -> str:
-    """That nobody knows which stocks were listed in a month, and who does; empty where it is known.
+def missing_master_note(kis: KISResource, lake: Lake, first: date, last: date) -> str:
+    """A warning that the list of stocks of a month is not stored, and how to get it; else empty.
 
-    It is by a stock master of the month, or KRX's own list of it.
+    The list is known from a stored stock master of the month or from KRX's list.
     """
     if kis.settings.source_type == "krx" or first <= kis.newest_day() <= last:
         return ""
@@ -68,8 +68,8 @@ def unknown(kis: KISResource, lake: Lake, first: date, last: date) -> str:
             return ""
     session = calendar.next_trading_day(first - date.resolution)
     return (
-        f"which stocks were listed in {first:%Y-%m} is not stored: those that are gone since are "
-        "asked for only where something stored knows of them. KRX knows all: set KRX_API_KEY and "
+        f"the list of stocks of {first:%Y-%m} is not stored: stocks that were delisted since are "
+        "fetched only if other stored rows mention them. KRX has the list: set KRX_API_KEY and "
         f"run kis-assets run --table krx_daily --date {session}"
     )
 
@@ -80,24 +80,24 @@ def _of_krx(lake: Lake) -> Lake:
 
 
 def of_today(kis: KISResource, lake: Lake) -> pl.DataFrame:
-    """Rows of `stock_master` of the newest day, of all that is listed: as stored, else as asked."""
+    """Rows of `stock_master` of all issues of the newest day: stored rows, or else fetched ones."""
     latest = kis.newest_day()
     stored = lake.scan(STOCK_MASTER, first=latest, last=latest).collect()
     return kis.tables.stock_master(latest) if stored.is_empty() else stored
 
 
 def _gone_since(lake: Lake, first: date, last: date, today: pl.DataFrame) -> pl.DataFrame:
-    """Rows of stocks that were listed in a span and are not today, as far as what is stored tells.
+    """Rows of stocks that were listed in a span but are not today, as far as stored rows show.
 
-    Stock masters of later days tell, KRX's own list of the span, which is the only one to have all
-    of them, and candles of the span. The history calls of KIS answer for delisted codes.
+    They are found in stock masters of later days, in candles of the span, and in KRX's list of the
+    span, which is the only complete one. KIS's history services answer for delisted codes.
     """
     is_gone = ~pl.col("stock_code").is_in(today["stock_code"].implode())
     later = lake.scan(STOCK_MASTER, first=last).filter(pl.col("listed_on") <= last)
     names = ("trading_day", "stock_code", "stock_name", "market")
     listed = _of_krx(lake).scan(KRX_DAILY, first=first, last=last).select(names)
     traded = lake.scan(DAILY_CANDLES, first=first, last=last).select("trading_day", "stock_code")
-    # The latest day alone is kept of each: years of masters would not fit into memory.
+    # Only the latest day of each stock is kept: years of masters would not fit into memory.
     found = [
         rows.filter(is_gone)
         .sort("trading_day")
@@ -105,7 +105,7 @@ def _gone_since(lake: Lake, first: date, last: date, today: pl.DataFrame) -> pl.
         .collect(engine="streaming")
         for rows in (listed, traded, later)
     ]
-    # A list of KRX has shares alone; a code that ends in 0 is a common one.
+    # KRX's list has only shares; a code that ends in 0 is a common share.
     is_common = pl.col("stock_code").str.ends_with("0")
     named = pl.concat(found[:2], how="diagonal").with_columns(
         security_type=pl.when(is_common).then(pl.lit("common")).otherwise(pl.lit("preferred")),
@@ -117,7 +117,7 @@ def _gone_since(lake: Lake, first: date, last: date, today: pl.DataFrame) -> pl.
 
 
 def of_span(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFrame:
-    """One row of `stock_master` for each stock that `of_month` has in any month of a span."""
+    """One row of `stock_master` for each stock that `of_month` returns for any month of a span."""
     today = of_today(kis, lake)
     stored = lake.scan(STOCK_MASTER, first=first, last=last).unique("stock_code", keep="any")
     gone = _gone_since(lake, first, last, today)
@@ -131,11 +131,11 @@ def of_span(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFra
 def most_traded(lake: Lake, count: int, day: date | None = None) -> list[str]:
     """The codes of the stocks with the highest trading value, the highest first.
 
-    They are those of the newest capture that is stored, or of the last one of `day`: KIS's own
-    ranking ends with the 30th.
+    They come from the newest stored capture, or from the last one of `day`: KIS's own ranking has
+    only 30 stocks.
 
     Raises:
-        InvalidRequest: nothing was captured yet, or not on that day.
+        InvalidRequest: there is no capture yet, or none of that day.
     """
     days = (
         [day]
@@ -153,7 +153,7 @@ def most_traded(lake: Lake, count: int, day: date | None = None) -> list[str]:
             return ranked["stock_code"].head(count).to_list()
     when = f"on {day}" if day is not None else "yet"
     raise InvalidRequest(
-        f"no price was captured {when}, so there is no saying which stocks are traded most; "
+        f"no price was captured {when}, so the most traded stocks are not known; "
         "run: kis-assets run --table price_snapshots"
     )
 
@@ -169,12 +169,12 @@ def _chosen(kis: KISResource, lake: Lake, rows: pl.DataFrame) -> pl.DataFrame:
         if unknown := sorted(code for code in others if not _is_known(kis, code)):
             raise InvalidRequest(
                 f"KIS_STOCK_CODES names {', '.join(unknown[:5])}, never listed on KOSPI, KOSDAQ or "
-                "KONEX; correct the code or take it out"
+                "KONEX; correct or remove the code"
             )
         if gone := sorted(set(codes) - set(chosen["stock_code"])):
             dg.get_dagster_logger().warning(
-                f"KIS_STOCK_CODES names {', '.join(gone)}, not listed on these days (delisted, as "
-                "a rule): nothing is asked for them"
+                f"KIS_STOCK_CODES names {', '.join(gone)}, not listed on these days (usually "
+                "delisted): they are not fetched"
             )
         if chosen.is_empty():
             raise InvalidRequest("KIS_STOCK_CODES names no stock that is listed on these days")
@@ -182,7 +182,7 @@ def _chosen(kis: KISResource, lake: Lake, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def delisted(settings: Settings, lake: Lake, stocks: pl.DataFrame) -> list[str]:
-    """The codes of `KIS_STOCK_CODES` not among `stocks` that the newest stored master lacks."""
+    """The codes of `KIS_STOCK_CODES` that are not in `stocks` or in the newest stored master."""
     codes = settings.kis_stock_codes
     if codes is None:
         return []
@@ -205,7 +205,7 @@ def _ever_stored(lake: Lake, codes: set[str]) -> pl.DataFrame:
 
 
 def _is_known(kis: KISResource, code: str) -> bool:
-    """Whether the source tells of a stock that its list of today lacks; yes when it cannot say."""
+    """Whether the source knows a stock that is not in its list of today; True if it cannot say."""
     try:
         kis.source.get_stock_info(code)
     except InvalidRequest:

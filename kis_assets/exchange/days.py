@@ -19,14 +19,14 @@ def as_day(given: When) -> date | None:
     """The one day that is meant: a date, a text, a pandas or NumPy timestamp at midnight.
 
     Raises:
-        ValueError: the text is no day, or is a month or a year.
+        ValueError: the text is not a day, or is a month or a year.
         TypeError: it is none of these; of an instant, which day it is depends on its zone.
     """
     if given is None:
         return None
     first, last = _span_of(given, "write it as 2026-03-17")
     if first != last:
-        raise ValueError(f"{given!r} is no day; write it as 2026-03-17")
+        raise ValueError(f"{given!r} is not a day; write it as 2026-03-17")
     return first
 
 
@@ -39,7 +39,7 @@ def span(start: When, end: When) -> tuple[date | None, date | None]:
     """The days from one to another; of a month or a year its first day, and as the end its last.
 
     Raises:
-        ValueError: a text is no day, or the second day is before the first.
+        ValueError: a text is not a day, or the second day is before the first.
         TypeError: as of `as_day`.
     """
     how = "write it as 2026-03-17, a month as 2026-03, a year as 2026"
@@ -63,7 +63,7 @@ def _span_of(given: object, how: str) -> tuple[date, date]:
             if not _is_day(known):
                 raise ValueError("an instant")
         except ValueError:
-            raise ValueError(f"{given!r} is no day; {how}") from None
+            raise ValueError(f"{given!r} is not a day; {how}") from None
     if isinstance(known, datetime) and known == known:  # NaT of pandas is not
         if not _is_day(known):
             raise TypeError(f"expected a day, not the instant {known.isoformat()}")

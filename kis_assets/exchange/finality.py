@@ -38,7 +38,7 @@ def final_at(day: date) -> datetime:
         return _corrected_at(calendar.next_trading_day(day))
     session = calendar.session(day)
     if session is None:
-        raise ValueError(f"{day} is no trading day of KRX")
+        raise ValueError(f"{day} is not a trading day of KRX")
     return session.over_at
 
 
@@ -100,7 +100,7 @@ def refetched_by(day: date) -> datetime:
     return at + REFETCHED_AFTER if day >= calendar.AFTER_MARKET_SINCE else at
 
 
-def doubted_day(now: datetime) -> date | None:
+def unconfirmed_day(now: datetime) -> date | None:
     """The day that KIS should have corrected in the last night; until the next close.
 
     The close that KIS states beside the bars shows whether a stock is corrected. None: no
@@ -113,7 +113,7 @@ def doubted_day(now: datetime) -> date | None:
     return day if day >= calendar.AFTER_MARKET_SINCE and is_final(day, now) else None
 
 
-class Told(NamedTuple):
+class ChartClose(NamedTuple):
     """Figures of a stock from a chart, on the morning after a day.
 
     `close` and `base_price` are from the day's bar; `stated` is the previous close beside the bars.
@@ -125,19 +125,19 @@ class Told(NamedTuple):
     stated: int | None
 
 
-def not_corrected(told: Collection[Told]) -> set[str]:
+def not_corrected(closes: Collection[ChartClose]) -> set[str]:
     """The stocks whose close differs from the previous close that KIS states.
 
     KIS states the day's official close, or for all stocks still that of the day before. In the
     second case nothing can be said. The majority of stocks shows which case it is. The result is
     used from `refetched_by` on: earlier, a close that differs is not final in either case.
     """
-    moved = [it for it in told if it.stated and it.close != it.base_price]
+    moved = [it for it in closes if it.stated and it.close != it.base_price]
     rolled = sum(it.stated == it.close for it in moved)
     waiting = sum(it.stated == it.base_price for it in moved)
     return {
         it.stock_code
-        for it in told
+        for it in closes
         if it.stated and it.stated != it.close and (it.stated != it.base_price or rolled > waiting)
     }
 
@@ -153,7 +153,7 @@ def minutes_final_at(day: date) -> datetime:
     """
     session = calendar.session(day)
     if session is None:
-        raise ValueError(f"{day} is no trading day of KRX")
+        raise ValueError(f"{day} is not a trading day of KRX")
     late = session.late_by if session.after_market else timedelta()
     return session.over_at + late + MINUTES_SETTLE
 

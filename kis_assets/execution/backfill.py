@@ -1,6 +1,7 @@
-"""History by the year: the partitions of a plan, made one run each.
+"""Backfills: makes the partitions of a plan, each in a run of its own.
 
-What a window of daily candles brings is kept, and the run of each month finds its bars there.
+Daily candles are fetched in windows of several months. The bars are cached, and the run of each
+month takes them from the cache.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from kis_assets.tables import DAILY_CANDLES
 from kis_assets.transport.fan_out import Progress
 
 FAILURES = 3
-"""Partitions that may fail one after the other; then it is no use going on."""
+"""The number of consecutive failed partitions after which the backfill stops."""
 _LOOK = 1.0
-"""Seconds between two looks, in the middle of a fetch, whether the backfill was canceled."""
+"""Seconds between two checks during a fetch whether the backfill was canceled."""
 
 Make = Callable[
     [str, str, dg.DagsterInstance, Settings, Progress | None, Mapping[str, str]], Outcome
@@ -49,31 +50,31 @@ def run(
     Args:
         plan: from `make_plan`.
         settings: of the source.
-        instance: Dagster's, where the runs are kept.
-        starting: told what is begun: a window that is fetched, or a partition.
-        progress: told how many stocks of it are done.
+        instance: Dagster's instance, which records the runs.
+        starting: called with the name of each window or partition when it begins.
+        progress: called with the number of its finished stocks.
         make: makes one partition.
 
     Yields:
-        What became of each partition.
+        The outcome of each partition.
 
     Raises:
-        KISError: a window could not be fetched at all, or the last partitions all failed. What is
-            stored stays, and the next backfill goes on from there.
-        Canceled: it, or one of its runs, was canceled in Dagster's UI.
+        KISError: a window could not be fetched at all, or the last partitions all failed. Stored
+            rows stay, and the next backfill continues from there.
+        Canceled: the backfill or one of its runs was canceled in Dagster's UI.
     """
     left = list(plan.partitions)
     failures, looked_at = 0, time.monotonic()
 
     def looking(listener: Progress | None) -> Progress:
-        """The listener, and from time to time a look whether to go on."""
+        """Calls the listener, and from time to time checks for a cancellation."""
 
         def look(completed: int, total: int, code: str) -> None:
             nonlocal looked_at
             if listener:
                 listener(completed, total, code)
             if time.monotonic() - looked_at >= _LOOK:
-                at_work.go_on()
+                at_work.raise_if_canceled()
                 looked_at = time.monotonic()
 
         return look
@@ -87,7 +88,7 @@ def run(
         return outcome
 
     def go_on() -> None:
-        at_work.go_on()
+        at_work.raise_if_canceled()
         if failures >= FAILURES:
             raise KISError(f"{FAILURES} partitions failed one after the other")
 
@@ -109,10 +110,12 @@ def _fetched(
     starting: Callable[[str], None],
     progress: Progress,
 ) -> Iterator[str]:
-    """Fetch window after window, and give each month as soon as all its bars are kept."""
+    """Fetch window after window, and yield each month as soon as all its bars are cached."""
     now = settings.now()
     waiting = [
-        (key, month(key, calendar.latest_session(now).day)) for key in keys if key not in plan.alone
+        (key, month(key, calendar.latest_session(now).day))
+        for key in keys
+        if key not in plan.without_window
     ]
     rows = DAILY_CANDLES.empty()
     unstored: list[tuple[Window, set[str]]] = []
@@ -127,14 +130,14 @@ def _fetched(
                 unstored.append((window, set(fetched.failed)))
                 while waiting and calendar.possible_trading_days(*waiting[0][1])[-1] <= window.last:
                     key, (first, last) = waiting.pop(0)
-                    # What failed is not kept: the month's own run asks for it once more.
+                    # Failed stocks are not cached: the month's own run fetches them again.
                     failed = {code for it, codes in unstored if it.last >= first for code in codes}
                     codes = [code for code in window.codes if code not in failed]
                     source.tables.keep_daily_candles(codes, rows, first, last)
                     yield key
                 begins = waiting[0][1][0] if waiting else date.max
                 rows = rows.filter(pl.col("trading_day") >= begins)
-                # A window is kept until the last month that it reaches into is stored.
+                # A window stays cached until its last month is stored.
                 for it, _ in unstored:
                     if it.last < begins:
                         source.tables.history_is_stored(it.first, it.last)

@@ -1,4 +1,4 @@
-"""What Dagster keeps in DAGSTER_HOME: its configuration and databases, which may be unusable."""
+"""DAGSTER_HOME with Dagster's configuration and databases, and errors if they are unusable."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ _EARLIER = (
     "9119a3f2e0b0797536b5f5fb32bfc50d3c3581f59f337e931e5f2e14adc15e6d",
     "b0bc40058db96c8b7777e6d0f9e06c26a35145aeb02951dbf7e130ff3bd81f7e",
 )
-"""SHA-256 of what earlier versions wrote there. Another file is its owner's, and left alone."""
+"""SHA-256 of the files of earlier versions. Any other file belongs to the user and is kept."""
 _IN_AN_ADDRESS = re.compile(r"%[0-9a-fA-F]{2}|\?")
-"""What Dagster, which makes an address of the path, would take for something else."""
+"""Characters in a path that Dagster would misread, because it uses the path in a URL."""
 
 
 class HomeFailed(OSError):
@@ -62,10 +62,10 @@ class HomeFailed(OSError):
 
 @contextmanager
 def failures(folder: Path) -> Generator[None]:
-    """Name what goes wrong while Dagster opens or reads what it keeps in that folder.
+    """Explain errors while Dagster opens or reads its files in this folder.
 
     Raises:
-        HomeFailed: anything did.
+        HomeFailed: an error occurred.
     """
     if _IN_AN_ADDRESS.search(str(folder)):
         raise HomeFailed(
@@ -81,32 +81,32 @@ def failures(folder: Path) -> Generator[None]:
 
 
 def is_earlier(config: Path) -> bool:
-    """Whether a `dagster.yaml` is as an earlier version of this program wrote it."""
+    """Whether `dagster.yaml` was written by an earlier version of this program."""
     return sha256(config.read_bytes()).hexdigest() in _EARLIER
 
 
 def check_own(folder: Path) -> None:
-    """Make a home that nobody named, or refuse one that is not as this program made it.
+    """Create the default home, or refuse one that this program did not make.
 
-    Dagster runs what `dagster.yaml` names, with the key in reach, and a data folder may come with
-    somebody else's folder.
+    Dagster runs code that `dagster.yaml` names, with access to the key, and a copied data folder
+    may contain a foreign home.
 
     Raises:
-        OSError: another user has it, or `dagster.yaml` is another one.
+        OSError: it belongs to another user, or this program did not write `dagster.yaml`.
     """
     private_folder(folder)
     config = folder / "dagster.yaml"
     private_file(config)
     if config.exists() and config.read_bytes() != INSTANCE.encode() and not is_earlier(config):
         raise HomeFailed(
-            f"{config} is not what this program wrote, and Dagster runs what it names: delete it, "
+            f"this program did not write {config}, and Dagster runs code that it names: delete it, "
             f"or set DAGSTER_HOME={folder} if it is yours"
         )
 
 
 @contextmanager
 def opened(folder: Path) -> Generator[dg.DagsterInstance]:
-    """Dagster's instance in that folder, whose databases can be read. Dagster's errors."""
+    """Dagster's instance in this folder, with readable databases. Raises Dagster's errors."""
     with dg.DagsterInstance.from_config(str(folder)) as instance:
         instance.get_run_ids(limit=1)
         instance.get_asset_keys(limit=1)
@@ -115,11 +115,10 @@ def opened(folder: Path) -> Generator[dg.DagsterInstance]:
 
 @contextmanager
 def in_process(folder: Path) -> Generator[dg.DagsterInstance]:
-    """Dagster's instance for runs in this process, which prints what there is to say itself.
+    """Dagster's instance for runs in this process, which does not capture the output of steps.
 
-    Dagster would keep each step's output by processes of its own, and those end with a trace when
-    somebody presses Ctrl-C. SIGTERM ends what is at work as Ctrl-C does, which Dagster sees to only
-    while a run is at work.
+    Dagster would capture it with extra processes, which print a traceback at Ctrl-C. SIGTERM works
+    like Ctrl-C here; Dagster ensures that only during a run.
     """
     noop = {
         "module": "dagster._core.storage.noop_compute_log_manager",
@@ -132,7 +131,7 @@ def in_process(folder: Path) -> Generator[dg.DagsterInstance]:
 
 @contextmanager
 def _ended_by_sigterm() -> Generator[None]:
-    if threading.current_thread() is not threading.main_thread():  # it takes no signals
+    if threading.current_thread() is not threading.main_thread():  # other threads get no signals
         yield
         return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -142,16 +141,16 @@ def _ended_by_sigterm() -> Generator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def examined(settings: Settings) -> bool:
-    """True when Dagster can use what it keeps, False when it keeps nothing yet.
+def check_readable(settings: Settings) -> bool:
+    """True if Dagster can use its databases, False if there are none yet.
 
     Raises:
-        HomeFailed: it cannot.
+        HomeFailed: Dagster cannot use them.
     """
     folder = settings.dagster_home
     with failures(folder):
         if folder.exists() and not folder.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, "it is no folder")
+            raise NotADirectoryError(errno.ENOTDIR, "it is not a folder")
         if folder.exists() and not settings.names_dagster_home:
             check_own(folder)
         if (folder / "dagster.yaml").exists():
@@ -159,13 +158,13 @@ def examined(settings: Settings) -> bool:
         if not (folder / "history" / "runs.db").exists():
             return False
         with opened(folder) as instance:
-            # Of schedules and sensors; only `dagster dev` needs it.
+            # The database of schedules and sensors, which only the UI and the daemon need.
             instance.all_instigator_state()
             return True
 
 
 def sentence(folder: Path, error: BaseException) -> str:
-    """What Dagster, its databases or the disk said, and what to do."""
+    """The message for an error of Dagster, its databases or the disk, with what to do."""
     package = type(error).__module__.partition(".")[0]
     reason = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or error)
     reason = " ".join(reason.split())[:200]
@@ -179,10 +178,10 @@ def sentence(folder: Path, error: BaseException) -> str:
         )
     if isinstance(error, OSError) or package in ("sqlalchemy", "sqlite3", "alembic"):
         return (
-            f"DAGSTER_HOME, {folder}, cannot be used ({reason}): see to free space and "
+            f"DAGSTER_HOME, {folder}, cannot be used ({reason}): check free space and "
             "permissions, or set it to another folder; it holds the history of runs, and no rows"
         )
     return (
-        f"{folder}/dagster.yaml is not what Dagster takes ({reason}): correct it, or delete it to "
-        "have it made anew"
+        f"{folder}/dagster.yaml is not valid for Dagster ({reason}): correct it, or delete it to "
+        "have it created again"
     )

@@ -1,7 +1,7 @@
-"""What Dagster's history tells of runs in this process: job, assets, source, backfill.
+"""Records runs in this process in Dagster's history, with job, assets, source and backfill.
 
-With that the UI shows a run that was typed on the timeline and among the runs of its job, and
-starts it again. What Dagster has for runs in a process, such as `dg.materialize`, leaves it out.
+So the UI shows a typed run on the timeline and among the runs of its job, and can start it again.
+Dagster's own functions for runs in a process, such as `dg.materialize`, do not record this.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ from kis_assets.settings import Settings
 from kis_assets.tables import TABLES
 
 LOCATION = "kis_assets.definitions"
-"""The code location, as the UI and `workspace.yaml` name it."""
+"""The name of the code location in the UI and in `workspace.yaml`."""
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def job_of(table: str) -> dg.JobDefinition:
-    """The smallest job that makes a table; where none does, the one that Dagster has for all."""
+    """The smallest job that makes a table, or else Dagster's implicit job of all assets."""
     repository, key = definitions.load().get_repository_def(), dg.AssetKey(table)
     jobs = [
         job
@@ -61,13 +61,13 @@ def job_of(table: str) -> dg.JobDefinition:
 
 
 def tags_of(table: str, settings: Settings) -> dict[str, str]:
-    """What to look for runs by: the table and its source."""
+    """Tags to search runs by: the table and its source."""
     own = TABLES[table].own_source if table in TABLES else ""
     return {SOURCE: own or settings.source_name, "kis_assets/table": table}
 
 
 class Canceled(KeyboardInterrupt):
-    """A run or a backfill was canceled in Dagster's UI, and ends as if somebody pressed Ctrl-C."""
+    """A run or a backfill was canceled in Dagster's UI; it ends like after Ctrl-C."""
 
 
 def execute(
@@ -77,15 +77,15 @@ def execute(
     resources: Mapping[str, object],
     tags: Mapping[str, str],
 ) -> Generator[dg.DagsterEvent]:
-    """Run a table's job for it and one partition in this process; what is interrupted is canceled.
+    """Run a table's job for one partition in this process. An interrupted run becomes canceled.
 
-    Close it if you do not want all events: that cancels the run as well.
+    Close the generator to cancel the run before its end.
 
     Yields:
-        The run's events. What goes wrong is among them.
+        The run's events, including failures.
 
     Raises:
-        KeyboardInterrupt: it came while no step was at work.
+        KeyboardInterrupt: Ctrl-C was pressed while no step was active.
         Canceled: the run was canceled in the UI.
     """
     job, key = job_of(table), dg.AssetKey(table)
@@ -93,7 +93,7 @@ def execute(
     try:
         run = _recorded(job, key, partition, instance, tags, run_id)
         here = _alone(job.name, key, resources)
-        # That the console is silent is true of here, and not of a run that the UI starts again.
+        # The console is silent here, but not when the UI starts the run again.
         silent = copy(run, run_config=_SILENT)
         events = execute_run_iterator(InMemoryJob(here), silent, instance)
         is_interrupted = False
@@ -104,7 +104,7 @@ def execute(
             elif interruption(event) and event.is_job_failure:
                 instance.report_run_canceled(run)
             yield event
-            # Dagster keeps a signal until the next step begins, and forgets it after the last.
+            # Dagster defers a signal until the next step, and loses it after the last one.
             if check_captured_interrupt():
                 raise KeyboardInterrupt
             if not is_interrupted and _is_canceled(instance, run_id):
@@ -122,7 +122,7 @@ def _is_canceled(instance: dg.DagsterInstance, run_id: str) -> bool:
 def _cancel(
     instance: dg.DagsterInstance, run_id: str, events: Iterator[dg.DagsterEvent] | None
 ) -> None:
-    """End a run as canceled, with the step that is at work, unless it has come to its end."""
+    """End a run as canceled, with its active step, unless it has finished."""
     run = instance.get_run_by_id(run_id)
     if run is None or (run.is_finished and run.status not in _CANCELED):
         return
@@ -130,7 +130,8 @@ def _cancel(
         instance.report_run_canceling(run)
     if events and threading.current_thread() is threading.main_thread():
         with suppress(KeyboardInterrupt):
-            # Dagster keeps it for the next step: one that is thrown in leaves a trace of its own.
+            # Dagster defers this signal to the next step. Throwing into the generator instead
+            # would print a traceback.
             signal.raise_signal(signal.SIGINT)
             if check_captured_interrupt():
                 deque(events, maxlen=0)
@@ -146,7 +147,7 @@ def _recorded(
     tags: Mapping[str, str],
     run_id: str,
 ) -> dg.DagsterRun:
-    """A run of one asset of a job and of its own checks; `create_run_for_job` takes no checks."""
+    """Create a run of one asset and its checks; `create_run_for_job` does not support checks."""
     parts = definitions_of(key.to_user_string())
     of_checks = [it for it in parts if isinstance(it, dg.AssetChecksDefinition)]
     checks = frozenset(check for it in of_checks for check in it.check_keys)
@@ -176,7 +177,7 @@ def _recorded(
 
 
 def definitions_of(table: str) -> list[Any]:
-    """An asset and its checks alone: Dagster goes over all it is given, which takes seconds."""
+    """Only an asset and its checks: Dagster would need seconds to process all definitions."""
     key, defs = dg.AssetKey(table), definitions.load()
     of_asset = [it for it in defs.assets or () if isinstance(it, dg.AssetsDefinition)]
     of_checks = [it for it in defs.asset_checks or () if isinstance(it, dg.AssetChecksDefinition)]
@@ -187,7 +188,7 @@ def definitions_of(table: str) -> list[Any]:
 
 
 def _alone(job: str, key: dg.AssetKey, resources: Mapping[str, object]) -> dg.JobDefinition:
-    """A job by that name of one asset, with these resources: those of a real job are fixed."""
+    """A job of this name with one asset and these resources, which a real job would not accept."""
     is_implicit = job == IMPLICIT_ASSET_JOB_NAME
     defs = dg.Definitions(
         assets=definitions_of(key.to_user_string()),
@@ -198,14 +199,14 @@ def _alone(job: str, key: dg.AssetKey, resources: Mapping[str, object]) -> dg.Jo
 
 
 def interruption(event: dg.DagsterEvent) -> type[KeyboardInterrupt] | None:
-    """What a step or the run was interrupted by; Dagster takes that for a failure like any."""
+    """The interruption of a step or run, if any; Dagster reports it as a normal failure."""
     error = getattr(event.event_specific_data, "error", None)
     return _INTERRUPTIONS.get(getattr(error, "cls_name", None) or "")
 
 
 @dataclass
 class Backfill:
-    """A backfill in Dagster's history, while it is at work."""
+    """An active backfill in Dagster's history."""
 
     instance: dg.DagsterInstance
     backfill_id: str
@@ -213,14 +214,14 @@ class Backfill:
 
     @property
     def tags(self) -> dict[str, str]:
-        """Of its runs."""
+        """The tags of its runs."""
         return {BACKFILL_ID_TAG: self.backfill_id}
 
-    def go_on(self) -> None:
-        """See to it that nobody canceled it.
+    def raise_if_canceled(self) -> None:
+        """Check whether it was canceled.
 
         Raises:
-            Canceled: somebody did, in the UI.
+            Canceled: it was canceled in the UI.
         """
         found = self.instance.get_backfill(self.backfill_id)
         if found and found.status in (BulkActionStatus.CANCELING, BulkActionStatus.CANCELED):
@@ -231,17 +232,18 @@ class Backfill:
 def backfill(
     table: str, partitions: Sequence[str], settings: Settings, instance: dg.DagsterInstance
 ) -> Generator[Backfill]:
-    """Record a backfill with the block, and how it ended: the UI lists its runs under it."""
+    """Record a backfill for this block, and how it ended: the UI lists its runs under it."""
     job = job_of(table)
     has_partitions = job.name != IMPLICIT_ASSET_JOB_NAME
     name = partition_set_snap_name_for_job_name(job.name)
     backfill_id = make_new_backfill_id()
     recorded = PartitionBackfill(
         backfill_id,
-        # "All runs are asked for": with REQUESTED, Dagster's daemon would start them as well.
+        # This status means that all runs are requested: otherwise Dagster's daemon would start
+        # them.
         BulkActionStatus.COMPLETED,
         from_failure=False,
-        tags=tags_of(table, settings) | process_tag(instance, backfill_id),
+        tags=tags_of(table, settings) | process_tag(instance, backfill_id, settings.redis_url),
         backfill_timestamp=time.time(),
         asset_selection=[dg.AssetKey(table)],
         partition_set_origin=RemotePartitionSetOrigin(

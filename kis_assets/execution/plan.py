@@ -1,8 +1,8 @@
-"""What a backfill has to fetch: which partitions are missing, and how many requests they take.
+"""Plans of backfills: which partitions are missing, and how many requests they need.
 
-KIS gives up to 100 daily bars a request, and a month has 22. So daily candles are fetched in
-windows of 100 sessions, a request a stock. Ten years of 2,500 stocks are 62,500 requests that way,
-and would be 300,000 month by month.
+KIS returns up to 100 daily bars per request, and a month has 22. So daily candles are fetched in
+windows of 100 sessions, with one request per stock. Ten years of 2,500 stocks need 62,500 requests
+that way, instead of 300,000 month by month.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ from kis_assets.monitoring.status import granted
 from kis_assets.settings import Settings
 from kis_assets.tables import QUALITY, TABLES, Table
 
-INVENTED = 100.0
-"""Stocks a second and partition that the invented market gives, with what it takes to store them.
+MOCK_STEPS_A_SECOND = 100.0
+"""The speed of the invented market: steps (stocks times partitions) per second, with storing.
 
-Measured on two busy cores: 200 of daily candles, 30 of investor flows.
+Measured on two busy cores: 200 for daily candles, 30 for investor flows.
 """
-A_PARTITION = 2.0
-"""Seconds of a partition of the invented market beside its stocks: its master files, Dagster.
+MOCK_PARTITION_SECONDS = 2.0
+"""Additional seconds per partition of the invented market, for master files and Dagster.
 
 Measured on two busy cores: 2 to 5 for twelve stocks.
 """
-ASKED_FOR = {
+SUBJECTS = {
     "stocks": universe.of_span, "ETFs": funds, "indices": indices, "markets": markets,
 }  # fmt: skip
-"""What gives those that are asked for in a span of days."""
+"""The functions that return the subjects to fetch for a span of days."""
 
 Span = tuple[date, date]
 
 
 @dataclass(frozen=True)
 class Window:
-    """Days that are asked for together: up to 100 sessions of stocks listed by the last of them."""
+    """Days that are fetched together: up to 100 sessions, for the stocks listed by the last day."""
 
     first: date
     last: date
@@ -61,37 +61,38 @@ class Window:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a backfill is going to do."""
+    """What a backfill will do."""
 
     table: str
     partitions: list[str]
-    """Those to make, in this order."""
+    """The partitions to make, in this order."""
     complete: int
-    """How many are left out, because all is there."""
+    """The number of partitions that are skipped because they are complete."""
     windows: list[Window]
-    alone: dict[str, int]
-    """Stocks that a partition asks for by itself, for those that are in no window."""
+    without_window: dict[str, int]
+    """The number of stocks of each partition that is not in a window and is fetched by its own
+    run."""
     stocks: int
-    """What is asked for: stocks, or what else the table is of."""
+    """The number of subjects: stocks, or what the table has instead."""
     requests: int
-    """To KIS; the invented market is asked without any."""
+    """The number of requests to KIS; the invented market needs none."""
     rate: float
-    """Requests a second that KIS grants to all keys together, as far as is known."""
+    """Requests per second that KIS grants to all keys together, as far as known."""
 
     @property
     def seconds(self) -> float:
-        """How long it takes when nothing else is asked of KIS."""
+        """The estimated duration in seconds if nothing else uses KIS."""
         if self.requests:
             return self.requests / self.rate
-        return len(self.partitions) * A_PARTITION + self.steps / INVENTED
+        return len(self.partitions) * MOCK_PARTITION_SECONDS + self.steps / MOCK_STEPS_A_SECOND
 
     @property
     def steps(self) -> int:
-        """Stocks to fetch, over all windows and partitions."""
-        return sum(len(window.codes) for window in self.windows) + sum(self.alone.values())
+        """The number of stocks to fetch, summed over all windows and partitions."""
+        return sum(len(window.codes) for window in self.windows) + sum(self.without_window.values())
 
     def facts(self) -> dict[str, Any]:
-        """The estimate, for machines."""
+        """The estimate as JSON values."""
         return {
             "table": self.table,
             "partitions": self.partitions,
@@ -113,20 +114,20 @@ def make_plan(
     again: bool = False,
     only: Collection[str] | None = None,
 ) -> Plan:
-    """What lacks of a table from one month or day to another, and what it costs.
+    """The missing partitions of a table from one month or day to another, with an estimate.
 
     Args:
-        table: one with a past, such as daily_candles.
+        table: a table with history, such as daily_candles.
         first: the first month (2015-01) or day (2026-03-02).
-        last: the last one, included.
-        kis: asked for the master files, unless they are stored.
-        lake: what is there already.
-        again: fetch what is there as well.
-        only: the partitions to look at, by their keys; None: all from first to last.
+        last: the last month or day, included.
+        kis: the source of the master files, unless they are stored.
+        lake: the stored rows.
+        again: also fetch complete partitions.
+        only: keys of the partitions to consider. None: all from first to last.
 
     Raises:
-        ValueError: there is no such table, month or day, or it cannot be had.
-        KISError: the master files cannot be had.
+        ValueError: there is no such table, month or day, or it is not available.
+        KISError: the master files are not available.
     """
     settings = kis.settings
     spans = partitions(table, first, last, kis)
@@ -139,57 +140,60 @@ def make_plan(
     stocks = pl.DataFrame(schema={"stock_code": pl.String, "listed_on": pl.Date})
     if todo:
         ends = list(spans.values())
-        stocks = ASKED_FOR[TABLES[table].rows_of](kis, lake, ends[0][0], ends[-1][1])
-    # The month that runs is asked for by itself: its bars are not kept while they change.
+        stocks = SUBJECTS[TABLES[table].rows_of](kis, lake, ends[0][0], ends[-1][1])
+    # The current month is fetched by its own run: bars are not cached while they change.
     over = {key: span for key, span in spans.items() if span[1] < kis.now().date()}
-    # A request gives more daily bars than a month has, and fewer minutes than a day has.
+    # One request returns more daily bars than a month has, but fewer minutes than a day has.
     published = TABLES[table].final == "published"
-    in_windows = TABLES[table].partition == "month" and not published and keeps(settings)
+    in_windows = TABLES[table].partition == "month" and not published and caches_bars(settings)
     found = windows(list(over.values()), stocks) if in_windows else []
     wanted = [span for key, span in over.items() if key in todo]
     found = [it for it in found if any(a <= it.last and b >= it.first for a, b in wanted)]
-    alone = {
+    without_window = {
         key: len(listed_by(stocks, span[1]))
         for key, span in todo.items()
         if not (in_windows and key in over)
     }
     requests = sum(len(it.codes) for it in found)
     requests += round(
-        sum(per_stock(TABLES[table], todo[key][0]) * stocks for key, stocks in alone.items())
+        sum(
+            per_stock(TABLES[table], todo[key][0]) * stocks
+            for key, stocks in without_window.items()
+        )
         * _share(TABLES[table], list(todo.values()), settings)
     )
     if settings.source_type != "kis":
         requests = 0
     rate = granted(settings)
     complete = len(spans) - len(todo)
-    # The newest first: an answer reaches back, and what it tells of earlier months is kept.
+    # Newest first: an answer reaches back, and its rows of earlier months are cached.
     order = list(todo)[::-1] if published else list(todo)
-    return Plan(table, order, complete, found, alone, stocks.height, requests, rate)
+    return Plan(table, order, complete, found, without_window, stocks.height, requests, rate)
 
 
 def _share(table: Table, spans: list[Span], settings: Settings) -> float:
-    """Requests a stock and month, where an answer holds more days than a month has."""
+    """Requests per stock and month, if one answer has more days than a month."""
     days = table.cost.days if table.cost else 0
-    if not days or not spans or not keeps(settings):
+    if not days or not spans or not caches_bars(settings):
         return 1.0
     sessions = sum(len(calendar.possible_trading_days(*span)) for span in spans)
     return min(1.0, ceil(sessions / days) / len(spans))
 
 
-def keeps(settings: Settings) -> bool:
-    """Whether bars are kept from a window to the runs of its months."""
+def caches_bars(settings: Settings) -> bool:
+    """Whether the bars of a window are cached for the runs of its months."""
     return settings.source_type == "kis" and settings.kis_cache_ttl_chart > 0
 
 
 def partitions(table: str, first: str, last: str, kis: KISResource) -> dict[str, Span]:
-    """The partitions from one to another by their keys, each with its first and its last day.
+    """The partitions from one key to another, each with its first and its last day.
 
     Raises:
-        ValueError: it is no table, month or day that can be had.
+        ValueError: the table, month or day is not available.
     """
     past = [it.name for it in TABLES.values() if it.has_past]
     if table not in past:
-        raise ValueError(f"the past of {table!r} cannot be had; that of {' and '.join(past)} can")
+        raise ValueError(f"the past of {table!r} is not available; that of {' and '.join(past)} is")
     now = kis.now()
     latest = calendar.latest_session(now).day
     begins, ends = _day(table, first), _day(table, last)
@@ -199,11 +203,13 @@ def partitions(table: str, first: str, last: str, kis: KISResource) -> dict[str,
         raise ValueError(f"{last} has not begun; the latest session is {latest}")
     if TABLES[table].sessions_kept:
         if begins < (oldest := oldest_kept(now)):
-            raise ValueError(f"minutes of {first} can no longer be had; KIS has them from {oldest}")
+            raise ValueError(
+                f"minutes of {first} are no longer available; KIS has them from {oldest}"
+            )
         return {str(day): (day, day) for day in calendar.trading_days(begins, ends)}
     if str(begins) < FIRST_MONTH:
         raise ValueError(
-            f"{first} lies before {FIRST_MONTH[:7]}, the first month of daily candles: begin there"
+            f"{first} is before {FIRST_MONTH[:7]}, the first month of daily candles: begin there"
         )
     found: dict[str, Span] = {}
     while begins <= ends:
@@ -218,13 +224,13 @@ def _day(table: str, word: str) -> date:
         return date.fromisoformat(f"{word}-01" if is_month else word)
     except ValueError:
         kind, example = ("month", "2015-01") if is_month else ("day", "2026-03-02")
-        raise ValueError(f"{word!r} is no {kind}; write it as {example}") from None
+        raise ValueError(f"{word!r} is not a {kind}; write it as {example}") from None
 
 
 def is_complete(lake: Lake, table: Table, first: date, last: date, now: datetime) -> bool:
-    """Whether rows of a partition are stored, as final as they can be, and no stock of them failed.
+    """Whether a partition is stored, is as final as it can be, and no stock of it failed.
 
-    Checks that failed do not matter here: asking again would not mend their rows.
+    Failed checks do not matter: fetching again would not correct their rows.
     """
     known = (
         lake.scan(QUALITY, first=first, last=last)
@@ -249,9 +255,9 @@ def is_complete(lake: Lake, table: Table, first: date, last: date, now: datetime
 
 
 def windows(spans: list[Span], stocks: pl.DataFrame) -> list[Window]:
-    """The days of spans that follow one another, cut into windows of 100 sessions.
+    """The days of consecutive spans, cut into windows of 100 sessions.
 
-    `stocks` has the columns stock_code and listed_on; none is asked for before its listing.
+    `stocks` has the columns stock_code and listed_on; no stock is fetched before its listing.
     """
     days = [day for first, last in spans for day in calendar.possible_trading_days(first, last)]
     found = [days[at : at + BARS_A_PAGE] for at in range(0, len(days), BARS_A_PAGE)]
@@ -259,8 +265,8 @@ def windows(spans: list[Span], stocks: pl.DataFrame) -> list[Window]:
 
 
 def listed_by(stocks: pl.DataFrame, day: date) -> list[str]:
-    """The codes of the stocks that were listed by a day, as far as that is known."""
-    if "listed_on" not in stocks.columns:  # indices and markets are there on every day
+    """The codes of the stocks that were listed by a day, as far as known."""
+    if "listed_on" not in stocks.columns:  # indices and markets exist on every day
         return stocks[:, 0].to_list()
     listed = pl.col("listed_on").is_null() | (pl.col("listed_on") <= day)
     return stocks.filter(listed)["stock_code"].to_list()

@@ -1,4 +1,4 @@
-"""The service that records the feed: it opens before a session, and stores the day after it."""
+"""The service that records the feed: it starts before each session and then stores the day."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kis_assets.exchange import calendar
 from kis_assets.execution import runner
 from kis_assets.execution.dagster_home import in_process
 from kis_assets.execution.runner import Outcome
-from kis_assets.lake.closed_days import said_closed
+from kis_assets.lake.closed_days import closed_by_kis
 from kis_assets.lake.lake import Lake, LakeError
 from kis_assets.settings import Settings
 from kis_assets.ticks.compaction import RECORDED
@@ -23,26 +23,26 @@ from kis_assets.ticks.journal import days
 
 log = logging.getLogger(__name__)
 
-OPENS = time(7, 50)
-"""When the service is there: NXT opens at 08:00."""
-LISTED_AGAIN = time(12, 0)
-"""When the watch list is made anew."""
+OPENS_AT = time(7, 50)
+"""When recording starts: NXT opens at 08:00."""
+RELISTED_AT = time(12, 0)
+"""When the watch list is updated."""
 _LOOK = 5.0
-"""Seconds between two looks at the clock."""
+"""Seconds between two checks of the clock."""
 _TRY_AGAIN = 60.0
-"""Seconds after a session that failed for good, such as one that another program holds."""
+"""Seconds until the retry after a permanent failure, such as a session held by another program."""
 
 
 class Recording:
-    """Records day after day, until it is told to stop.
+    """Records day after day until `stop` is called.
 
     Args:
-        settings: which server, whose credentials.
+        settings: the server and the credentials.
         lake: where the days are recorded and stored.
-        watch_list: gives the stocks to follow; asked at the start of a day and at noon.
-        with_books: whether order books are followed too.
-        clock: the present instant.
-        look: seconds of the machine's own time between two looks at the clock.
+        watch_list: returns the stocks to follow; called at the start of a day and at noon.
+        with_books: whether to follow order books too.
+        clock: returns the current time.
+        look: real seconds between two checks of the clock.
     """
 
     def __init__(
@@ -62,17 +62,17 @@ class Recording:
         self._retry_at = 0.0
 
     def stop(self) -> None:
-        """End it, from any thread or a signal."""
+        """End the recording, from any thread or signal handler."""
         self._stopping.set()
 
     def run(self) -> None:
-        """Record every session from now on; returns once it is stopped."""
+        """Record every session from now on; returns when it is stopped."""
         while not self._stopping.is_set():
             self._store_what_is_left()
             session = self._next()
-            opens = datetime.combine(session.day, OPENS, calendar.SEOUL)
+            opens = datetime.combine(session.day, OPENS_AT, calendar.SEOUL)
             if self._clock() < opens:
-                log.info("the next session is on %s: waiting until %s", session.day, OPENS)
+                log.info("the next session is on %s: waiting until %s", session.day, OPENS_AT)
             while self._clock() < opens and not self._stopping.wait(self._look):
                 pass
             if self._stopping.is_set():
@@ -80,7 +80,7 @@ class Recording:
             self._record(session)
 
     def _store_what_is_left(self) -> None:
-        """Store the days that are over and recorded and not stored: today's, or of before."""
+        """Store recorded days that are over but not stored yet: today's, or earlier ones."""
         for day in days(self.lake.folder):
             session = calendar.session(day)
             is_over = session is not None and self._clock() >= session.over_at
@@ -89,7 +89,7 @@ class Recording:
                 self.store(session)
 
     def _next(self) -> calendar.Session:
-        """The session of today while it lasts, else the next one that is not called off."""
+        """Today's session while it lasts, or else the next one that KIS did not call off."""
         now = self._clock().astimezone(calendar.SEOUL)
         session = calendar.session(now.date())
         day = now.date()
@@ -99,11 +99,11 @@ class Recording:
         return session
 
     def _is_off(self, session: calendar.Session) -> bool:
-        return session.day in said_closed(self.lake, session.day, session.day)
+        return session.day in closed_by_kis(self.lake, session.day, session.day)
 
     def _record(self, session: calendar.Session) -> None:
         until = session.over_at + STAYS
-        noon = datetime.combine(session.day, LISTED_AGAIN, calendar.SEOUL)
+        noon = datetime.combine(session.day, RELISTED_AT, calendar.SEOUL)
         is_new = self._clock() >= noon
         while self._clock() < until and not self._stopping.is_set():
             try:
@@ -127,7 +127,7 @@ class Recording:
                 self._stopping.wait(_TRY_AGAIN)
 
     def _retry(self, following: Following) -> None:
-        """Open sessions again that ended for good, such as one whose key another program held."""
+        """Reopen sessions that failed permanently, such as one whose key another program used."""
         if following.feed.failed and wall.monotonic() >= self._retry_at:
             self._retry_at = wall.monotonic() + _TRY_AGAIN
             following.feed.retry()
@@ -139,7 +139,7 @@ class Recording:
             log.warning("the watch list stays as it is: %s", error)
 
     def store(self, session: calendar.Session) -> list[Outcome]:
-        """Store a recorded day and check it, by runs of Dagster in this process."""
+        """Store and check a recorded day, by Dagster runs in this process."""
         names = [table.name for table in RECORDED]
         with in_process(runner.home(self.settings)) as instance:
             outcomes = runner.run_day(session.day, instance, self.settings, names)

@@ -1,8 +1,8 @@
-"""Candles that were stored before they were final and never again, fetched anew.
+"""Plans to fetch candles again that were stored before they were final.
 
 KIS shows the after-market's close, high and low until the night before the next session. A row that
-was fetched before then and never afterwards stays wrong: of the last session of a month, of a stock
-that left the universe, of days after which the machine was off.
+was fetched before then stays wrong if it is not fetched again. This can happen to the last session
+of a month, to a stock that left the universe, or if the machine was off afterwards.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from kis_assets.tables import DAILY_CANDLES
 
 
 def make_repair(kis: KISResource, lake: Lake) -> Plan:
-    """The months of daily candles that hold such rows, and what it costs to fetch them again.
+    """The months of daily candles with such rows, with an estimate.
 
     Raises:
-        KISError: the master files cannot be had.
+        KISError: the master files are not available.
     """
     rows = provisional(lake, kis.now())
     months = sorted({day.replace(day=1) for day in rows["trading_day"]})

@@ -1,4 +1,4 @@
-"""The assets run in this process, one partition after another, without a server or a daemon."""
+"""Runs assets in this process, one partition after another, without a server or a daemon."""
 
 from __future__ import annotations
 
@@ -28,30 +28,31 @@ from kis_assets.tables import TABLES
 from kis_assets.transport.fan_out import Progress
 
 _MAKING = 60.0
-"""Longest wait, in seconds, for another process that makes Dagster's databases."""
+"""The maximum time, in seconds, to wait for another process that creates Dagster's databases."""
 
 
 @dataclass
 class Outcome:
-    """What became of one asset's partition."""
+    """The outcome of one partition of an asset."""
 
     table: str
     partition: str
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     error: str = ""
     is_refused: bool = False
-    """Whether the error says all there is to say: what was asked for cannot be had."""
+    """Whether the request was refused because the data is not available, so `doctor` cannot
+    help."""
     checks: dict[str, bool] = field(default_factory=dict[str, bool])
     warnings: list[str] = field(default_factory=list[str])
 
 
 def home(settings: Settings) -> Path:
-    """DAGSTER_HOME, as set or `data/dagster`, made and configured when it is new.
+    """DAGSTER_HOME, as set or `data/dagster`; created and configured if it is new.
 
-    One process makes it and the others wait: Dagster's databases do not stand being made by two.
+    One process creates it and others wait: two processes would damage Dagster's databases.
 
     Raises:
-        HomeFailed: it cannot be made, Dagster cannot use it, or it is not to be trusted.
+        HomeFailed: it cannot be created, Dagster cannot use it, or it cannot be trusted.
     """
     folder = settings.dagster_home
     with failures(folder):
@@ -66,15 +67,15 @@ def home(settings: Settings) -> Path:
             is_new = not (folder / "history" / "runs.db").exists()
             with opened(folder) as instance:
                 if is_new:
-                    limit_pools(instance)
+                    limit_pools(instance, len(settings.credentials))
     return folder
 
 
 def partition_of(table: str, day: date) -> str:
-    """The partition of a table that holds a day.
+    """The key of a table's partition that contains a day.
 
     Raises:
-        ValueError: there is no such table, or it has no day as early as that.
+        ValueError: there is no such table, or it has no day this early.
     """
     graph = definitions.load().resolve_asset_graph()
     if (key := dg.AssetKey(table)) not in graph.materializable_asset_keys:
@@ -98,9 +99,9 @@ def run_day(
     progress: Progress | None = None,
     ended: Callable[[Outcome], None] = lambda _: None,
 ) -> list[Outcome]:
-    """Fetch, check and store the partitions of these tables that hold a day, in this order.
+    """Fetch, check and store the partitions of these tables that contain a day, in this order.
 
-    A failure of one asset stops no other.
+    A failure of one asset does not stop the others.
 
     Raises:
         ValueError: there is no such table.
@@ -114,14 +115,12 @@ def run_day(
     return outcomes
 
 
-def not_to_be_had(
-    tables: Sequence[str], day: date, settings: Settings, lake: Lake
-) -> dict[str, str]:
-    """Those of the tables that cannot be fetched now for a day, and why.
+def unavailable(tables: Sequence[str], day: date, settings: Settings, lake: Lake) -> dict[str, str]:
+    """The tables that cannot be fetched now for a day, with the reasons.
 
-    Between midnight and the open quotes may be reset already, and from 07:30 on the master files
-    tell of the session to come. Of a month's first session no figures are published before the
-    next one.
+    Between midnight and the open, quotes may already be reset. From 07:30 on, the master files are
+    of the next session. Until the session after a month's first one, no figures of the month are
+    published.
     """
     found: dict[str, str] = {}
     for table in tables:
@@ -134,8 +133,8 @@ def not_to_be_had(
                 )
                 if settled < day.replace(day=1):
                     found[table] = (
-                        f"nothing of {day:%Y-%m} is published yet; figures of a session come on "
-                        "the morning of the next one"
+                        f"nothing of {day:%Y-%m} is published yet; figures of a session are "
+                        "published on the morning of the next one"
                     )
             elif TABLES[table].live == "quotes":
                 live_session(day.isoformat(), settings.now(), lake, settings.kis_venue)
@@ -154,9 +153,9 @@ def materialize(
     progress: Progress | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Materialize and check one partition of one asset; what goes wrong is in the outcome.
+    """Materialize and check one partition of one asset; the outcome contains any error.
 
-    `tags` are put on the run beside those that every run has.
+    `tags` are added to the usual tags of the run.
 
     Raises:
         KeyboardInterrupt: it was ended by Ctrl-C, or (`Canceled`) in the UI.
@@ -189,8 +188,8 @@ def materialize(
 
 
 def _is_refused(failure: Any) -> bool:
-    told = failure.user_failure_data
-    kind = told and told.metadata.get("error")
+    data = failure.user_failure_data
+    kind = data and data.metadata.get("error")
     return kind is not None and kind.value == InvalidRequest.__name__
 
 

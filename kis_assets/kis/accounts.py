@@ -1,11 +1,12 @@
-"""The app keys of a client: which key sends next, which are no longer used, and their tokens.
+"""The app keys of a client: which key sends next, which are set aside, and their tokens.
 
-Each key has its own quota, token and breaker, which all processes share.
+Each key has its own quota, token and breaker, which all processes share. A key that KIS refuses, or
+that has to wait for a token, is set aside while another one can do its work. One request tries it
+again from time to time.
 """
 
 from __future__ import annotations
 
-import copy
 import logging
 import re
 import threading
@@ -34,8 +35,10 @@ log = logging.getLogger(__name__)
 
 TOKEN_PATH = "/oauth2/tokenP"  # noqa: S105 - an address, not a token
 APPROVAL_PATH = "/oauth2/Approval"
-REST = 5.0
-"""Seconds to wait after a failure of the shared state."""
+STATE_RETRY_AFTER, STATE_RETRIES = 5.0, 12
+"""Seconds to wait after a failure of the shared state, and how often: a failover takes some."""
+FIRST_ASIDE, LAST_ASIDE = 60.0, 3600.0
+"""Seconds after which a key that was set aside is tried again: at first, and at most."""
 _SENDABLE = re.compile(r"[!-~]{1,4096}")
 """The characters that a token or an approval key may have."""
 
@@ -59,6 +62,14 @@ class Account:
         if self.quota is None:
             return nullcontext(Permit())
         return self.quota.permit(path, live=live, timeout=timeout)
+
+
+@dataclass(frozen=True)
+class _Aside:
+    """When a key is tried again, and how many seconds after that once more."""
+
+    again_at: float
+    wait: float
 
 
 class Accounts:
@@ -85,7 +96,7 @@ class Accounts:
         self.all = tuple(
             self._open_account(credential, shared, has_quota) for credential in settings.credentials
         )
-        self._stopped: dict[str, AuthenticationFailed] = {}
+        self._aside: dict[str, _Aside] = {}
         self._choosing = threading.Lock()
 
     def _open_account(self, credential: Credential, shared: Shared, has_quota: bool) -> Account:
@@ -112,19 +123,22 @@ class Accounts:
                 timeout=settings.kis_api_circuit_breaker_timeout,
                 lease=settings.kis_api_timeout + settings.kis_api_queue_timeout,
                 clock=clock,
-                listener=self._breaker_changed,
+                listener=lambda old, new: self._breaker_changed(old, new, credential.id),
             ),
         )
 
-    def _breaker_changed(self, old: str, new: str) -> None:
-        self._tally.breaker_changed(f"{old}>{new}")
+    def _breaker_changed(self, old: str, new: str, key_id: str) -> None:
+        self._tally.breaker_changed(f"{old}>{new}", key_id)
         level = logging.WARNING if new == "OPEN" else logging.INFO
-        log.log(level, "circuit breaker: %s -> %s", old, new)
+        which = f" of app key {key_id}" if len(self._settings.credentials) > 1 else ""
+        log.log(level, "circuit breaker%s: %s -> %s", which, old, new)
 
     # Choice of the key
 
     def choose(self, live: bool) -> Account:
         """The account that may send soonest, of those whose breaker lets the caller pass.
+
+        An account that was set aside comes first when its time has come, for one request.
 
         Raises:
             ServiceUnavailable: the breakers of all accounts are open.
@@ -137,40 +151,78 @@ class Accounts:
             }
             usable.sort(key=lambda account: waits[account.id])
         refusal: ServiceUnavailable | None = None
-        for account in usable:
+        for account in (*self._due(), *usable):
             try:
                 account.breaker.check()
             except ServiceUnavailable as error:
                 refusal = refusal or error
             else:
                 return account
-        assert refusal is not None  # noqa: S101 - the last account is never stopped
+        assert refusal is not None  # noqa: S101 - the last account is never set aside
         raise refusal
 
-    def stops(self, account: Account, error: AuthenticationFailed) -> bool:
-        """Stop using the account unless it is the last; return whether another one is left."""
+    def _due(self) -> list[Account]:
+        """The accounts whose time to be tried again has come; only this caller tries them."""
+        if not self._aside:
+            return []
         with self._choosing:
-            if len(self._usable()) < 2 and account.id not in self._stopped:
+            now = self._clock()
+            due = [it for it in self.all if it.id in self._aside]
+            due = [it for it in due if self._aside[it.id].again_at <= now][:1]
+            for account in due:
+                wait = min(2 * self._aside[account.id].wait, LAST_ASIDE)
+                self._aside[account.id] = _Aside(now + wait, wait)
+                account.tokens.forget_refusal()
+            return due
+
+    def is_alone(self, account: Account) -> bool:
+        """Whether no other account can do this one's work."""
+        return all(it is account for it in self._usable())
+
+    def is_aside(self, account: Account) -> bool:
+        """Whether the account was set aside."""
+        return account.id in self._aside
+
+    def set_aside(self, account: Account, error: KISError) -> bool:
+        """Do without this account for a while if another one is left; return whether one is."""
+        with self._choosing:
+            if account.id in self._aside:
+                return True
+            if self.is_alone(account):
                 return False
-            if account.id not in self._stopped:
-                self._stopped[account.id] = copy.copy(error)
-                log.error("app key %s is no longer used: %s", account.id, error)
+            self._aside[account.id] = _Aside(self._clock() + FIRST_ASIDE, FIRST_ASIDE)
+            log.warning(
+                "app key %s is set aside and the others do its work; it is tried again in a "
+                "minute, then more rarely: %s",
+                account.id,
+                error,
+            )
             return True
+
+    def take_back(self, account: Account) -> None:
+        """Use an account again that was set aside: KIS has answered it."""
+        with self._choosing:
+            if self._aside.pop(account.id, None):
+                log.info("app key %s is accepted again", account.id)
 
     def wait_for_breaker(self) -> None:
         """Sleep until a breaker lets a probe pass; do not sleep if one is closed.
 
-        If the shared state cannot be used, sleep a little.
+        If the shared state cannot be used, sleep until it can be, for a minute at most.
         """
-        try:
-            wait = min(account.breaker.remaining() for account in self._usable())
-        except ServiceUnavailable as error:
-            log.warning("%s", error)
-            wait = REST
-        self._sleep(wait)
+        for retry in range(STATE_RETRIES):
+            try:
+                wait = min(account.breaker.remaining() for account in self._usable())
+            except ServiceUnavailable as error:
+                if not retry:
+                    log.warning("%s", error)
+                self._sleep(STATE_RETRY_AFTER)
+            else:
+                self._sleep(wait)
+                return
 
     def _usable(self) -> list[Account]:
-        return [account for account in self.all if account.id not in self._stopped]
+        return [account for account in self.all if account.id not in self._aside]
 
     # Tokens and approval keys
 
@@ -200,7 +252,7 @@ class Accounts:
         return retrying(attempt, "Approval", self._tally, self._settings.kis_api_max_retries)
 
     def _issue_token(self, credential: Credential) -> dict[str, Any]:
-        self._tally.token_issued()
+        self._tally.token_issued(credential.id)
         return self.grant(credential, "tokenP", TOKEN_PATH)
 
     def grant(self, credential: Credential, name: str, path: str) -> dict[str, Any]:

@@ -11,9 +11,8 @@ import copy
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import httpx
 
@@ -27,13 +26,14 @@ from kis_assets.errors import (
 )
 from kis_assets.exchange.venues import Venue
 from kis_assets.kis.accounts import Account, Accounts
-from kis_assets.kis.endpoint import Endpoint
+from kis_assets.kis.endpoint import Endpoint, Request
 from kis_assets.kis.error_codes import Then, policy
 from kis_assets.kis.fields import plain, refusal
 from kis_assets.kis.server_clock import ServerClock
 from kis_assets.security.redaction import is_echoed, redact_answer, remember
 from kis_assets.settings import Settings
 from kis_assets.state.shared import open_state
+from kis_assets.transport import traces
 from kis_assets.transport.http import LONGEST_FILE, Wire, envelope
 from kis_assets.transport.rate_limiter import Permit
 from kis_assets.transport.retry import retrying
@@ -42,7 +42,7 @@ from kis_assets.transport.stats import Tally
 T = TypeVar("T")
 
 MASTER_PATH = "/common/master/"
-FREE = 10
+MAX_PACE_REFUSALS = 10
 """How often a request is repeated if its rate was refused while others were accepted."""
 
 
@@ -58,16 +58,6 @@ class _TokenRefused(Exception):
 
     def __init__(self, error: KISError) -> None:
         self.error = error
-
-
-@dataclass(frozen=True)
-class _Request(Generic[T]):
-    """A request, and the function that reads its answer."""
-
-    endpoint: Endpoint
-    parameters: Mapping[str, str]
-    read: Callable[[dict[str, Any]], T]
-    tr_cont: str
 
 
 class Client:
@@ -98,6 +88,7 @@ class Client:
         self.venue = settings.kis_venue
         self.patience = settings.kis_api_queue_timeout
         self.live = False
+        self._traces = traces.opened()
         self.clock = ServerClock(settings)
         shared = open_state(settings, state_dir)
         self.state = shared.state
@@ -148,7 +139,7 @@ class Client:
         Raises:
             KISError: any failure; see `errors`. `read` raises errors in a well-formed answer.
         """
-        request = _Request(endpoint, parameters, read, tr_cont)
+        request = Request(endpoint, parameters, read, tr_cont)
         try:
             if self.environment == "virtual" and not endpoint.virtual:
                 raise NotSupported(
@@ -199,6 +190,8 @@ class Client:
     def close(self) -> None:
         """Close connections and the shared file; waiting requests fail."""
         self._closed.set()
+        if self._traces is not None:
+            self._traces.flush()
         self._wire.close()
         self.state.close()
 
@@ -206,36 +199,55 @@ class Client:
         if self._closed.wait(seconds):
             raise ServiceUnavailable("the source was closed meanwhile", never_sent=True)
 
-    def _attempt(self, request: _Request[T]) -> T:
+    def _attempt(self, request: Request[T]) -> T:
         """An answer. Refusals are repeated while the server's grant is not known yet."""
         refusals, live = 0, self.live or request.endpoint.live
         while True:
             account = self.accounts.choose(live)
+            is_aside, waits = self.accounts.is_aside(account), self.accounts.is_alone(account)
             try:
-                return self._attempt_with(account, request)
+                result = self._attempt_with(account, request, waits)
             except _PaceRefused as refusal:
                 refusals += 1
-                if refusals > FREE:
+                refusal.error.key_id = account.id
+                if refusals > MAX_PACE_REFUSALS:
                     raise refusal.error from None
-                self.tally.retried(request.endpoint.name, type(refusal.error).__name__)
-            except AuthenticationFailed as error:
-                if not self.accounts.stops(account, error):
+                kind = type(refusal.error).__name__
+                self.tally.retried(request.endpoint.name, kind, account.id)
+            except (AuthenticationFailed, RateLimited) as error:
+                is_refused = isinstance(error, AuthenticationFailed)
+                if not is_refused and error.endpoint != "tokenP":
                     raise
+                # A key that is alone by now is waited for in the next turn.
+                if not self.accounts.set_aside(account, error) and (is_refused or waits):
+                    raise
+            else:
+                if is_aside:
+                    self.accounts.take_back(account)
+                return result
 
-    def _attempt_with(self, account: Account, request: _Request[T]) -> T:
+    def _attempt_with(self, account: Account, request: Request[T], waits: bool) -> T:
         try:
-            token = account.tokens.get()
+            token = account.tokens.get(waits=waits)
             remember(token)
             try:
                 result = self._exchange(account, token, request)
-            except _TokenRefused:
-                token = account.tokens.replace(token)
+            except _TokenRefused as dead:
+                try:
+                    token = account.tokens.replace(token, waits=waits)
+                except RateLimited as later:
+                    raise RateLimited(
+                        f"{dead.error.message.rstrip('.')}; {later.message}",
+                        msg_cd=later.msg_cd or dead.error.msg_cd,
+                        endpoint="tokenP",
+                    ) from None
                 remember(token)
                 try:
                     result = self._exchange(account, token, request)
                 except _TokenRefused as refused:
                     raise refused.error from None
         except KISError as error:
+            error.key_id = account.id
             if error.is_outage:
                 account.breaker.failure()
             elif isinstance(error, RateLimited | AuthenticationFailed):
@@ -249,7 +261,7 @@ class Client:
         account.breaker.success()
         return result
 
-    def _exchange(self, account: Account, token: str, request: _Request[T]) -> T:
+    def _exchange(self, account: Account, token: str, request: Request[T]) -> T:
         endpoint = request.endpoint
         headers = {
             "content-type": "application/json; charset=utf-8",
@@ -261,8 +273,8 @@ class Client:
             "custtype": "P",
         }
         url = f"{self.settings.base_url}{endpoint.path}"
-        outcome, departed, took = "Interrupted", None, None
-        permit = Permit()
+        outcome, departed, took, status = "Interrupted", None, None, None
+        began, permit = self._clock(), Permit()
         try:
             live = self.live or endpoint.live
             with account.permit(endpoint.path, live, self.patience) as permit:
@@ -293,7 +305,15 @@ class Client:
             outcome = AuthenticationFailed.__name__
             raise
         finally:
-            self.tally.add(endpoint.name, outcome, took)
+            self.tally.add(endpoint.name, outcome, took, account.id)
+            if self._traces is not None:
+                times = (began, departed, self._clock())
+                self._traces.add(
+                    *(endpoint.name, endpoint.tr_id, url, next(request.tries)),
+                    outcome,
+                    status,
+                    times,
+                )
 
     def _refuse(
         self, permit: Permit, body: Mapping[str, Any], status: int, gt_uid: str

@@ -100,15 +100,15 @@ def daily_page(
         )
 
     # It is unknown which close KIS states beside the bars of another venue.
-    doubted = finality.doubted_day(now) if client.venue is Venue.KRX else None
-    proven = doubted is not None and now >= finality.refetched_by(doubted)
+    unconfirmed = finality.unconfirmed_day(now) if client.venue is Venue.KRX else None
+    proven = unconfirmed is not None and now >= finality.refetched_by(unconfirmed)
     return [
         bar
         | {
             "is_final": bar["trading_day"] <= final
             and (
                 proven
-                or bar["trading_day"] != doubted
+                or bar["trading_day"] != unconfirmed
                 or bar["stated_close"] in (None, 0, bar["close"])
             )
         }

@@ -1,8 +1,13 @@
-"""The static description of a service of KIS."""
+"""The static description of a service of KIS, and one request to it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -24,3 +29,15 @@ class Endpoint:
     def path(self) -> str:
         """The path on the server."""
         return f"/uapi/{self.folder}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Request(Generic[T]):
+    """A request, and the function that reads its answer."""
+
+    endpoint: Endpoint
+    parameters: Mapping[str, str]
+    read: Callable[[dict[str, Any]], T]
+    tr_cont: str
+    tries: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    """Numbers its attempts, for who traces them."""

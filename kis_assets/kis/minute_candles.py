@@ -49,7 +49,7 @@ def kept_session(trading_day: date, now: datetime) -> calendar.Session:
         raise InvalidRequest(f"{trading_day} is outside the calendar of KRX")
     session = calendar.session(trading_day)
     if session is None:
-        raise InvalidRequest(f"{trading_day} is no trading day of KRX; choose a trading day")
+        raise InvalidRequest(f"{trading_day} is not a trading day of KRX; choose a trading day")
     if now < session.opens_at:
         raise InvalidRequest(
             f"the session of {trading_day} has not begun; it opens at {session.opens_at:%H:%M} "
@@ -57,7 +57,7 @@ def kept_session(trading_day: date, now: datetime) -> calendar.Session:
         )
     if trading_day < (oldest := oldest_kept(now)):
         raise InvalidRequest(
-            f"the minutes of {trading_day} can no longer be had: KIS keeps {SESSIONS_KEPT} "
+            f"the minutes of {trading_day} are no longer available: KIS keeps {SESSIONS_KEPT} "
             f"sessions, now from {oldest} on; what is stored is left alone"
         )
     return session

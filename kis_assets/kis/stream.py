@@ -339,7 +339,7 @@ class Stream:
         why = str(error) if type(error) is InvalidHandshake else type(error).__name__
         return ServiceUnavailable(
             f"{self._settings.ws_url} cannot be reached or broke off: {why}"
-            f"{network.doubt(self._settings.ws_url, error)}",
+            f"{network.hint(self._settings.ws_url, error)}",
             passing=True,
             is_outage=True,
         )

@@ -118,28 +118,33 @@ class TokenStore:
         self._held = Token()
         self._refusal: AuthenticationFailed | None = None
 
-    def get(self) -> str:
+    def get(self, *, waits: bool = True) -> str:
         """A token that is valid for at least five minutes; a new one is issued if necessary.
 
         Raises:
             AuthenticationFailed: KIS refuses key or secret.
-            RateLimited: KIS has refused for six minutes; other callers then fail at once.
+            RateLimited: KIS has refused for six minutes; other callers then fail at once. Or a
+                token can be asked for later only, and the caller does not wait.
             ServiceUnavailable: the network, or the file cannot be written.
         """
         if self._is_good(self._held):
             return self._held.access_token
-        return self._renewed("")
+        return self._renewed("", waits)
 
-    def replace(self, dead: str) -> str:
+    def replace(self, dead: str, *, waits: bool = True) -> str:
         """A token other than `dead`, which the server refused: another process's or a new one."""
-        return self._renewed(dead)
+        return self._renewed(dead, waits)
+
+    def forget_refusal(self) -> None:
+        """Ask KIS again the next time, though it has refused key or secret before."""
+        self._refusal = None
 
     def lifetime(self) -> tuple[float, float] | None:
         """Request time and expiry of the stored token, in seconds since 1970."""
         token = self._read()
         return (token.asked_at, token.expires_at) if token.access_token else None
 
-    def _renewed(self, dead: str) -> str:
+    def _renewed(self, dead: str, waits: bool) -> str:
         refusals = 0
         while True:
             with self._vault.locked(self._timeout):
@@ -150,17 +155,19 @@ class TokenStore:
                     except RateLimited:
                         # A program outside this state has recently requested a token.
                         refusals += 1
-                        if refusals > _PATIENCE or self._read().failure:
+                        if not waits or refusals > _PATIENCE or self._read().failure:
                             raise
                         continue
             if token is not None:
                 self._held = token
                 return token.access_token
-            log.warning(
-                "waiting %.0f s for a token: KIS issues one a minute per key, and this program or "
-                "another has just requested one",
-                wait,
+            why = (
+                f"waiting {wait:.0f} s for a token: KIS issues one a minute per key, and this "
+                "program or another has just requested one"
             )
+            if not waits:
+                raise RateLimited(why, endpoint="tokenP")
+            log.warning("%s", why)
             self._sleep(wait)
 
     def _find(self, dead: str) -> tuple[float, Token | None]:

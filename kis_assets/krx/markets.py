@@ -57,7 +57,8 @@ class Markets:
         """The rows of one API and day, kept or requested now; never empty.
 
         Raises:
-            InvalidRequest: the day is no trading day, before KRX's history, or not published yet.
+            InvalidRequest: the day is not a trading day, lies before KRX's history, or is
+                not published yet.
             ServiceUnavailable: the day is due since this morning but missing, or KRX is
                 unreachable.
             UnexpectedAnswer: the answer has no rows, or impossible values.

@@ -36,13 +36,13 @@ def check(day: date, now: datetime, market: str = "KOSPI") -> None:
     """Refuse a day for which KRX has no data.
 
     Raises:
-        InvalidRequest: the day is no trading day, before KRX's history of the market, or
+        InvalidRequest: the day is not a trading day, before KRX's history of the market, or
             unpublished.
     """
     if day < MARKETS[market]:
         raise InvalidRequest(f"KRX has {market} from {MARKETS[market]} on; {day} is earlier")
     if not calendar.is_trading_day(day):
-        raise InvalidRequest(f"{day} is no trading day of KRX; choose a trading day")
+        raise InvalidRequest(f"{day} is not a trading day of KRX; choose a trading day")
     if published_at(day) > now:
         raise InvalidRequest(
             f"KRX has not published {day} yet: it does on the next trading day, "

@@ -168,9 +168,9 @@ def _failure(path: str, where: str) -> str:
 
 def _older(column: Column) -> str:
     """A column's value in files that may be older than the column."""
-    if column.before is None:
+    if column.default_sql is None:
         return _name(column.name)
-    return f"coalesce({_name(column.name)}, {column.before()})"
+    return f"coalesce({_name(column.name)}, {column.default_sql()})"
 
 
 def _no_rows(table: Table, unless: str = "false") -> str:

@@ -11,7 +11,7 @@ from kis_assets.lake.lake import Lake
 from kis_assets.tables import MARKET_DAYS
 
 
-def said_closed(lake: Lake, first: date, last: date) -> set[date]:
+def closed_by_kis(lake: Lake, first: date, last: date) -> set[date]:
     """The days of a span for which KIS has stated that there is no session."""
     said = lake.scan(MARKET_DAYS, first=first, last=last)
     return set(said.filter((pl.col("known_from") == "kis") & ~pl.col("is_open")).collect()["day"])
@@ -20,12 +20,12 @@ def said_closed(lake: Lake, first: date, last: date) -> set[date]:
 def closed_before(lake: Lake, now: datetime) -> set[date]:
     """Such days of the last two weeks; they decide whether KIS has corrected a day."""
     today = now.astimezone(calendar.SEOUL).date()
-    return said_closed(lake, today - calendar.LONGEST_CLOSURE, today)
+    return closed_by_kis(lake, today - calendar.LONGEST_CLOSURE, today)
 
 
 def previous_session(lake: Lake, day: date) -> date:
     """The last day with a session before `day`."""
-    closed = said_closed(lake, day - calendar.LONGEST_CLOSURE, day)
+    closed = closed_by_kis(lake, day - calendar.LONGEST_CLOSURE, day)
     found = calendar.previous_trading_day(day)
     while found in closed:
         found = calendar.previous_trading_day(found)

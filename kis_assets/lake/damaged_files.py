@@ -49,7 +49,7 @@ def damaged(path: Path) -> str:
     )
 
 
-def told(error: BaseException, folder: Path) -> str:
+def error_message(error: BaseException, folder: Path) -> str:
     """The message for an error with files in a folder, with the remedy."""
     if is_refused(error) or getattr(error, "errno", None) in _IN_THE_WAY:
         return explained(error, folder)

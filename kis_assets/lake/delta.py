@@ -10,18 +10,26 @@ lake stays where it is.
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import polars as pl
 
-from kis_assets.lake import row_files
+from kis_assets.lake import delta_table, row_files
+from kis_assets.lake.delta_table import (
+    Logged,
+    PublishError,
+    arrow,
+    failure,
+    logged,
+    make_table,
+    open_table,
+    remember,
+)
 from kis_assets.lake.lake import Lake
 from kis_assets.lake.notes import digest
 from kis_assets.lake.scope import LakeError
@@ -32,10 +40,9 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 10
 """How often a commit is tried that another publisher got before."""
-
-
-class PublishError(Exception):
-    """A unit could not be published; what was published before is unchanged."""
+FRESH, TURNS = 36 * 3600.0, 30
+"""What is read back in a check each day: units published within so many seconds, and one in so many
+of the others, so that all of them are in a month."""
 
 
 class Published:
@@ -69,7 +76,7 @@ class Published:
         Raises:
             PublishError: the storage fails.
         """
-        there = self._open()
+        there = open_table(self.address)
         return [unit for unit in self._lake.units(self._table) if not self._has(there, unit)]
 
     def beyond(self) -> list[str]:
@@ -78,7 +85,7 @@ class Published:
         Raises:
             PublishError: the storage fails.
         """
-        there = self._open()
+        there = open_table(self.address)
         if there is None:
             return []
         here = {unit.partition("=")[2] for unit in self._lake.units(self._table)}
@@ -98,32 +105,58 @@ class Published:
                 or the storage fails.
         """
         for attempt in range(ATTEMPTS):
-            there = self._open()
+            there = open_table(self.address)
             if self._has(there, unit):
                 return False
             version, rows = self._rows(unit)
             if there is None:
-                there = self._make()
+                there = make_table(self.address, self._table.empty(), self._lake.keep_days)
             self._refuse_other_types(there)
+            remember(there, self._lake.keep_days)
             if self._commit(there, unit, version, rows, last=attempt == ATTEMPTS - 1):
                 return True
             # Another publisher was faster; two that wait equally long would meet again.
             self._sleep(random.uniform(0.1, 0.3) * (attempt + 1))
         raise AssertionError("the last attempt commits or raises")
 
-    def differing(self) -> list[str]:
-        """The units whose published rows are not those of the lake, read back and compared.
+    def size(self) -> tuple[int, int]:
+        """How many rows are published, in how many bytes, as the log has it.
 
         Raises:
             PublishError: the storage fails.
         """
-        there = self._open()
-        return [unit for unit in self._lake.units(self._table) if not self._is_equal(there, unit)]
+        units = logged(open_table(self.address)).values()
+        return sum(it.rows for it in units), sum(it.bytes for it in units)
+
+    def differing(self, turn: int | None = None) -> list[str]:
+        """The units whose published rows are not those of the lake.
+
+        Args:
+            turn: None reads all units back and compares them row by row. A number, such as that of
+                the day, counts the rows of all and reads back `FRESH` ones and those whose turn it
+                is.
+
+        Raises:
+            PublishError: a column has another type there, the storage fails, or a file is missing
+                there.
+        """
+        if there := open_table(self.address):
+            self._refuse_other_types(there)
+        known_there, found = logged(there), list[str]()
+        for number, unit in enumerate(self._lake.units(self._table)):
+            known = known_there.get(unit.partition("=")[2], Logged(0, 0, 0.0))
+            is_read = turn is None or number % TURNS == turn % TURNS
+            is_read = is_read or time.time() - known.at < FRESH
+            _, count = self._rows(unit, pl.len())
+            if count.item() != known.rows or (is_read and not self._is_equal(there, unit)):
+                found.append(unit)
+        return found
 
     def vacuum(self) -> int:
-        """Delete what gave way longer ago than the lake keeps its own versions.
+        """Delete what gave way longer ago than the lake keeps versions, and what a crash left.
 
-        A reader that began with an older version of the table has that long to finish.
+        A reader that began with an older version of the table has that long to finish, and another
+        publisher to commit what it has written.
 
         Returns:
             How many files of rows were deleted.
@@ -131,29 +164,10 @@ class Published:
         Raises:
             PublishError: the storage fails.
         """
-        there = self._open()
+        there = open_table(self.address)
         if there is None:
             return 0
-        try:
-            deleted = there.vacuum(
-                self._lake.keep_days * 24, dry_run=False, enforce_retention_duration=False
-            )
-            there.create_checkpoint()
-            there.cleanup_metadata()
-        except Exception as error:  # the library raises exceptions of many trees
-            raise self._failure(error) from None
-        return len(deleted)
-
-    def _open(self) -> DeltaTable | None:
-        from deltalake import DeltaTable
-        from deltalake.exceptions import TableNotFoundError
-
-        try:
-            return DeltaTable(self.address)
-        except TableNotFoundError:
-            return None
-        except Exception as error:
-            raise self._failure(error) from None
+        return delta_table.vacuum(there, self._lake.keep_days)
 
     def _has(self, there: DeltaTable | None, unit: str) -> bool:
         version = self._lake.version(self._table, unit)
@@ -165,33 +179,21 @@ class Published:
         """A version of a unit under today's columns, as the number that a transaction takes."""
         return int(digest([version, row_files.tag(self._table)])[:15], 16)
 
-    def _rows(self, unit: str) -> tuple[str, pl.DataFrame]:
+    def _rows(self, unit: str, what: pl.Expr | None = None) -> tuple[str, pl.DataFrame]:
         """The newest version of a unit and its rows, which no writer may change in between."""
+        wanted = pl.all() if what is None else what
         first, last = self._table.span(unit.partition("=")[2])
         while True:
             version = self._lake.version(self._table, unit)
             try:
-                rows = self._lake.scan(self._table, first=first, last=last).collect()
+                found = self._lake.scan(self._table, first=first, last=last)
+                rows = found.select(wanted).collect()
             except LakeError as error:
                 raise PublishError(str(error)) from None
             if version is None:
                 raise PublishError(f"{self._table.name} {unit}: no version of it can be read")
             if version == self._lake.version(self._table, unit):
                 return version, rows
-
-    def _make(self) -> DeltaTable:
-        # Made empty: a table that is not there has no partition to take the place of.
-        from deltalake import DeltaTable, write_deltalake
-        from deltalake.exceptions import CommitFailedError
-
-        data = _arrow(self._table.empty(), "")
-        try:
-            # Where the commit fails, another publisher has just made it.
-            with suppress(CommitFailedError):
-                write_deltalake(self.address, data, mode="ignore", partition_by=["unit"])
-            return DeltaTable(self.address)
-        except Exception as error:
-            raise self._failure(error) from None
 
     def _commit(
         self, there: DeltaTable, unit: str, version: str, rows: pl.DataFrame, *, last: bool
@@ -205,7 +207,7 @@ class Published:
             # a conflict and are not overwritten by older ones.
             write_deltalake(
                 there,
-                _arrow(rows, key),
+                arrow(rows, key),
                 mode="overwrite",
                 predicate=f"unit = '{key}'",
                 schema_mode="merge",
@@ -215,21 +217,14 @@ class Published:
             )
         except CommitFailedError as error:
             if last:
-                raise self._failure(error) from None
+                raise failure(self.address, error) from None
             return False
         except Exception as error:
-            raise self._failure(error) from None
-        arrived = self._count(key)
-        if arrived != rows.height and self._has(self._open(), unit):
+            raise failure(self.address, error) from None
+        arrived = logged(there).get(key, Logged(0, 0, 0.0)).rows
+        if arrived != rows.height and self._has(there, unit):
             raise PublishError(f"{self.address}: {arrived:,} rows of {unit}, not {rows.height:,}")
         return True
-
-    def _count(self, key: str) -> int:
-        there = self._open()
-        if there is None:
-            return 0
-        files = pl.DataFrame(there.get_add_actions(flatten=True))
-        return int(files.filter(pl.col("partition.unit") == key)["num_records"].sum())
 
     def _is_equal(self, there: DeltaTable | None, unit: str) -> bool:
         _, rows = self._rows(unit)
@@ -238,7 +233,7 @@ class Published:
         try:
             found = there.to_pyarrow_table(filters=[("unit", "=", unit.partition("=")[2])])
         except Exception as error:
-            raise self._failure(error) from None
+            raise failure(self.address, error) from None
         if not self._table.schema.keys() <= set(found.column_names):
             return False
         columns = [pl.col(name).cast(dtype) for name, dtype in self._table.schema.items()]
@@ -256,13 +251,3 @@ class Published:
                     f"{self.address}: {name} is {found[name]} there and {dtype} here. Move that "
                     "folder away, then `kis-assets publish` makes it anew"
                 )
-
-    def _failure(self, error: Exception) -> PublishError:
-        # Without the query of an address: a signed one has its secret there.
-        plain = re.sub(r"\?\S+", "?...", " ".join(str(error).split()))[:300]
-        return PublishError(f"{self.address}: {type(error).__name__}: {plain}")
-
-
-def _arrow(rows: pl.DataFrame, key: str) -> Any:
-    # Engines that do not know the newer Arrow types of Polars read the older ones.
-    return rows.with_columns(unit=pl.lit(key)).to_arrow(compat_level=pl.CompatLevel.oldest())

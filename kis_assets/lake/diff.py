@@ -38,7 +38,7 @@ class Change:
     path: Path | None
 
 
-class Told:
+class ChangeCounter:
     """Collects the changes of a write that comes piece by piece."""
 
     def __init__(self, table: Table) -> None:

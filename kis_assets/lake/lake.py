@@ -20,9 +20,9 @@ import polars as pl
 
 from kis_assets.exchange import calendar
 from kis_assets.lake import adjustment, catalog, row_files, validation
-from kis_assets.lake.damaged_files import damaged, rows_in, told
+from kis_assets.lake.damaged_files import damaged, error_message, rows_in
 from kis_assets.lake.database import Database
-from kis_assets.lake.diff import Change, Told, compare
+from kis_assets.lake.diff import Change, ChangeCounter, compare
 from kis_assets.lake.live_parts import LiveParts, sweep
 from kis_assets.lake.notes import digest, noted
 from kis_assets.lake.scope import (
@@ -60,6 +60,7 @@ class Lake:
         keep_days: how long a version is kept after it was replaced.
         clock: returns the present instant, aware.
         replay_at: in a replay, the instant that `dataset_condition` uses as now.
+        may_write: asked before a new version takes its place; raises LakeError if it must not.
 
     Raises:
         LakeError: the path of the folder has a character that DuckDB reads as a pattern.
@@ -73,13 +74,14 @@ class Lake:
         keep_days: int = 30,
         clock: Callable[[], datetime] = _utc_now,
         replay_at: datetime | None = None,
+        may_write: Callable[[], None] | None = None,
     ) -> None:
         self.folder = folder.absolute()
         self.source = source
         self.keep_days = keep_days
         self.replay_at = replay_at
         self._clock = clock
-        self._versions = Versions(self.folder, clock)
+        self._versions = Versions(self.folder, clock, may_write)
         self._database = Database(self._versions)
         try:
             plain_folder(self.folder)
@@ -136,7 +138,7 @@ class Lake:
             publish: see `replace`.
         """
         unit = scope.unit(table)
-        told, stocks = Told(table), list[str]()
+        counter, stocks = ChangeCounter(table), list[str]()
         with self._failures(table.name), self._versions.lock(table.name):
             self._versions.sweep(table.name)
             newest = self._versions.newest(table.name, unit)
@@ -147,14 +149,14 @@ class Lake:
                     rows = validation.accept(table, scope, self.source, piece)
                     stocks.append(rows["stock_code"][0])
                     mine = before.filter(pl.col("stock_code") == stocks[-1]).collect()
-                    told.add(mine.sort(order_of(table)), rows)
+                    counter.add(mine.sort(order_of(table)), rows)
                     yield rows
                 others = before.filter(~pl.col("stock_code").is_in(stocks))
-                told.gone(others.select(pl.len()).collect().item())
+                counter.gone(others.select(pl.len()).collect().item())
 
             def write(target: Path) -> None:
                 row_files.write_pieces(table, accepted(), target)
-                if newest is not None and not told.anything:
+                if newest is not None and not counter.anything:
                     raise _Unchanged
 
             path = None
@@ -163,7 +165,7 @@ class Lake:
             self._versions.heal(table.name, unit)
         if publish:
             self.publish(only_if_stale=True)
-        return told.change(unit, path)
+        return counter.change(unit, path)
 
     def scan(
         self,
@@ -188,17 +190,31 @@ class Lake:
         Raises:
             LakeError: `as_of` is naive or before pruned versions, or a file is damaged.
         """
-        until = None if as_of is None else self._versions.known_until(table.name, as_of)
-        low = "" if first is None else unit_of(table, first)
-        high = "~" if last is None else unit_of(table, last)
-        wanted = [unit for unit in self.units(table) if low <= unit <= high]
-        found = [self._versions.newest(table.name, unit, until) for unit in wanted]
-        rows = row_files.scan(table, [path for path in found if path])
+        rows = row_files.scan(table, self.files(table, as_of=as_of, first=first, last=last))
         if first is not None:
             rows = rows.filter(day_of(table) >= first)
         if last is not None:
             rows = rows.filter(day_of(table) <= last)
         return rows
+
+    def files(
+        self,
+        table: Table,
+        *,
+        as_of: datetime | None = None,
+        first: date | None = None,
+        last: date | None = None,
+    ) -> list[Path]:
+        """The files of the storage units that overlap the days; see `scan`.
+
+        None of them ever changes, and each stays for `keep_days` after it was replaced.
+        """
+        until = None if as_of is None else self._versions.known_until(table.name, as_of)
+        low = "" if first is None else unit_of(table, first)
+        high = "~" if last is None else unit_of(table, last)
+        wanted = [unit for unit in self.units(table) if low <= unit <= high]
+        found = [self._versions.newest(table.name, unit, until) for unit in wanted]
+        return [path for path in found if path]
 
     def live_parts(self, table: Table, day: date) -> LiveParts:
         """The files of a day of a table that views read while it is recorded."""
@@ -289,16 +305,19 @@ class Lake:
         known = noted(note)
         for year in [int(year) for year, mark in marks.items() if known.get(year) != mark]:
             try:
-                rows = self.factors(year, max(map(stamped_at, made_of[year])))
-                self._store_factors(year, rows, made_of[year])
+                known_at = max(map(stamped_at, made_of[year] + made_of.get(year - 1, [])))
+                rows = self.factors(year, known_at)
+                self._store_factors(year, rows, made_of[year], known_at)
             except LakeError as error:  # one damaged file must not stop all
                 warn(str(error))
                 del marks[str(year)]
         if known != marks:
             put(note, json.dumps(marks).encode())
 
-    def _store_factors(self, year: int, rows: pl.DataFrame, made_of: list[str]) -> None:
-        """Store a year's factors as known since their input is known.
+    def _store_factors(
+        self, year: int, rows: pl.DataFrame, made_of: list[str], known_at: datetime
+    ) -> None:
+        """Store a year's factors as known since their input is known, also that of the year before.
 
         The first version is as old as the first version of its input, before which no factors were
         made.
@@ -307,7 +326,7 @@ class Lake:
         unit = scope.unit(table)
         with self._versions.lock(table.name):
             if self._versions.newest(table.name, unit):
-                self._replace(table, unit, scope, rows, max(map(stamped_at, made_of)))
+                self._replace(table, unit, scope, rows, known_at)
             else:  # also an empty version: it records that nothing took effect in the year
                 units = (path.split("/")[:2] for path in made_of)
                 self._add(table, unit, rows, min(self._versions.written_at(*it)[0] for it in units))
@@ -424,5 +443,5 @@ class Lake:
         try:
             yield
         except (OSError, pl.exceptions.ComputeError, duckdb.Error) as error:
-            why = told(error, self.folder)
+            why = error_message(error, self.folder)
             raise LakeError(f"{what}: {why}; what was stored before is still there") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -107,40 +107,6 @@ def rows_of(
         named = (name.replace('"', '""') for name in dict.fromkeys((subject, *columns)))
         chosen = ", ".join(f'"{name}"' for name in named)
     return f"SELECT {chosen} FROM {view} {where}ORDER BY {subject}, {clock}"  # noqa: S608
-
-
-def remedy(name: str, absent: list[tuple[str, str]]) -> str:
-    """How to fetch missing rows of a table: for these spans, or any."""
-    from kis_assets.tables import TABLES
-
-    table = TABLES[name]
-    if table.live == "stream":
-        return "what was not recorded is gone; run: kis-assets stream --store"
-    if table.live and absent:
-        # Nobody quotes while it is closed, and prices are there all evening.
-        are_books = "ask_price_1" in table.schema
-        when = "while the market is open" if are_books else "the latest session's"
-        return f"captures cannot be had later; {when}: run: kis-assets run --table {name}"
-    if not absent:
-        # A run on the virtual server leaves out what is published on the next morning.
-        # The list of stocks alone is there in seconds, and names need no more.
-        is_made = table.is_usual and table.final != "published" and table.live != "files"
-        return "run: kis-assets run" + ("" if is_made else f" --table {name}")
-    if not table.has_past:
-        return f"of past days it cannot be had; today's: run: kis-assets run --table {name}"
-    first, last = absent[0]
-    return f"run: kis-assets backfill {name} {first} {last}"
-
-
-def remedies(names: Iterable[str]) -> str:
-    """What fetches several tables, or the first of them that needs another command."""
-    from kis_assets.tables import TABLES
-
-    known = [name for name in sorted(names) if name in TABLES]
-    found = list(dict.fromkeys(remedy(name, []) for name in known))
-    if len(found) > 1 and all(how.startswith("run: kis-assets run") for how in found):
-        return "run: kis-assets run" + "".join(f" --table {name}" for name in known)
-    return max(found, key=len, default="run: kis-assets run")
 
 
 def minutes_of(every: int) -> str:

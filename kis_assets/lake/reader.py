@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from kis_assets.exchange import calendar
-from kis_assets.lake import queries
+from kis_assets.lake import queries, remedies
 from kis_assets.lake.damaged_files import COPIES, damaged, is_copy, is_whole, of_database, rows_in
 from kis_assets.security.ownership import Unfit
 
@@ -122,7 +122,7 @@ class CatalogReader:
             with self._lock:
                 return self._cursor(query)
         except Unfit as error:
-            tell(f"{error}; the rows themselves are read meanwhile")
+            warn_caller(f"{error}; the rows themselves are read meanwhile")
             return None
 
     def _cursor(self, query: str) -> duckdb.DuckDBPyConnection:
@@ -134,7 +134,7 @@ class CatalogReader:
         except FileNotFoundError:
             if path.is_symlink():
                 raise Unfit(f"{path} is a link to nothing: delete it") from None
-            how = queries.remedies(easiest(needed) for needed in needs_of(query))
+            how = remedies.remedies(easiest(needed) for needed in needs_of(query))
             raise NotStored(f"nothing is stored in {self.folder} yet; {how}") from None
         if self._connection is None or self._seen != (there.st_ino, there.st_mtime_ns):
             self._close()
@@ -290,7 +290,7 @@ def any_in(folder: Path) -> bool:
         return False
 
 
-def tell(text: str, category: type[Warning] = NotStoredWarning) -> None:
+def warn_caller(text: str, category: type[Warning] = NotStoredWarning) -> None:
     """Warn with the location of the caller of this package, at any depth."""
     depth, frame = 1, inspect.currentframe()
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
@@ -324,7 +324,7 @@ def easiest(needed: set[str]) -> str:
     """Of several tables that serve as well the one that a run makes without being told."""
     from kis_assets.tables import TABLES
 
-    return min(needed, key=lambda name: (not TABLES[name].is_usual, name))
+    return min(needed, key=lambda name: (not TABLES[name].is_default, name))
 
 
 def tables_in(query: str) -> set[str]:

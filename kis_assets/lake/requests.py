@@ -17,18 +17,18 @@ log = logging.getLogger(__name__)
 
 
 def rows(tally: Tally, settings: Settings, run_id: str) -> pl.DataFrame:
-    """Rows of `requests`: one per endpoint and outcome.
+    """Rows of `requests`: one per endpoint, outcome and app key.
 
     Cache hits and breaker changes have separate rows, so that every column can be summed.
     """
     ended_at = datetime.now(UTC)
     nothing: dict[str, Any] = {
         **dict.fromkeys(("requests", "refusals", "retries", "cache_hits", "breaker_changes"), 0),
-        **dict.fromkeys(("p50_ms", "p95_ms", "p99_ms")),
+        **dict.fromkeys(("key_id", "p50_ms", "p95_ms", "p99_ms")),
     }
     found: list[dict[str, Any]] = []
-    for (endpoint, outcome), count in sorted(tally.outcomes.items()):
-        seconds = tally.seconds.get((endpoint, outcome))
+    for (endpoint, outcome, key_id), count in sorted(tally.outcomes.items()):
+        seconds = tally.seconds.get((endpoint, outcome, key_id))
         times = (
             {f"{name}_ms": value for name, value in quantiles(seconds).items()} if seconds else {}
         )
@@ -36,9 +36,10 @@ def rows(tally: Tally, settings: Settings, run_id: str) -> pl.DataFrame:
             {
                 "endpoint": endpoint,
                 "outcome": outcome,
+                "key_id": key_id or None,
                 "requests": count,
                 "refusals": count if outcome == "RateLimited" else 0,
-                "retries": tally.retries[endpoint, outcome],
+                "retries": tally.retries[endpoint, outcome, key_id],
                 **times,
             }
         )
@@ -47,11 +48,18 @@ def rows(tally: Tally, settings: Settings, run_id: str) -> pl.DataFrame:
         for what, count in sorted(tally.cache_hits.items())
     ]
     found += [
-        {"endpoint": "circuit breaker", "outcome": change, "breaker_changes": count}
-        for change, count in sorted(tally.breaker_changes.items())
+        {
+            "endpoint": "circuit breaker",
+            "outcome": change,
+            "key_id": key_id or None,
+            "breaker_changes": count,
+        }
+        for (change, key_id), count in sorted(tally.breaker_changes.items())
     ]
-    if tally.tokens:
-        found.append({"endpoint": "tokenP", "outcome": "asked", "requests": tally.tokens})
+    found += [
+        {"endpoint": "tokenP", "outcome": "asked", "key_id": key_id or None, "requests": count}
+        for key_id, count in sorted(tally.tokens.items())
+    ]
     same = {
         "trading_day": settings.now().date(),
         "captured_at": ended_at,

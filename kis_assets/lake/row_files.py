@@ -85,9 +85,9 @@ def _older(table: Table, paths: list[Path]) -> pl.LazyFrame:
     )
     # Polars fills a new column with nulls; its former value follows from other columns.
     return rows.with_columns(
-        pl.coalesce(column.name, pl.sql_expr(column.before()))
+        pl.coalesce(column.name, pl.sql_expr(column.default_sql()))
         for column in table.columns
-        if column.before is not None
+        if column.default_sql is not None
     )
 
 

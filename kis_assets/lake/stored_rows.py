@@ -6,27 +6,15 @@ columns, and judge what came back.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kis_assets.exchange.days import When, span
-from kis_assets.exchange.venues import mark_of
-from kis_assets.lake import naming, queries
-from kis_assets.lake.origin import say_once, source_of
+from kis_assets.lake import naming, queries, remedies
 from kis_assets.lake.queries import Rows
-from kis_assets.lake.reader import (
-    CatalogReader,
-    Give,
-    NotStored,
-    SurvivorshipWarning,
-    missing,
-    spans,
-    tell,
-)
+from kis_assets.lake.reader import Give, NotStored, SurvivorshipWarning, missing, spans, warn_caller
+from kis_assets.lake.stored_files import StoredFiles, warn_absent
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,33 +27,12 @@ Codes = Code | Iterable[Code] | None
 Columns = str | Iterable[str] | None
 
 
-class StoredRows:
+class StoredRows(StoredFiles):
     """The rows of one folder. Thread-safe; nothing is opened before the first question."""
-
-    def __init__(self, folder: Path, replay_at: datetime | None) -> None:
-        self._catalog = CatalogReader(folder, replay_at)
-
-    def __repr__(self) -> str:
-        mark = self.source and mark_of(self.source)
-        return f"{type(self).__name__}({str(self.folder)!r})" + (f" - {mark}" if mark else "")
-
-    @cached_property
-    def source(self) -> str:
-        """Where the rows come from, as in their column `source`; empty where nobody knows."""
-        return source_of(self._catalog)
-
-    @property
-    def folder(self) -> Path:
-        """Where it lies."""
-        return self._catalog.folder
 
     def rows(self, query: str, *params: object) -> Rows:
         """Column names and plain rows of one query, instants in Seoul; needs no Polars."""
         return self._ask(query, params, queries.as_rows)
-
-    def units(self, table: str) -> list[str]:
-        """The days, months or years of a table that are stored, oldest first, as ISO text."""
-        return self._catalog.units(table)
 
     def code(self, stock: Code) -> str:
         """The code of a stock that is given by its code, its name or a part only it has.
@@ -81,8 +48,7 @@ class StoredRows:
         self, query: str, params: Sequence[object], give: Give[T], as_of: datetime | None = None
     ) -> T:
         found = self._catalog.ask(query, params, give, as_of)
-        if mark := mark_of(self.source) if self.source else "":
-            say_once(mark, self.folder)
+        self._say_mark()
         return found
 
     def _rows(
@@ -127,7 +93,7 @@ class StoredRows:
         month = "strftime(trading_day, '%Y-%m')"
         _, found = self.rows(f"SELECT DISTINCT {month} FROM {table} ORDER BY 1")  # noqa: S608
         absent = missing(table, [name for (name,) in found], first, last)
-        _tell_absent(table, absent, is_all=is_empty and bool(absent or not found))
+        warn_absent(table, absent, is_all=is_empty and bool(absent or not found))
 
     def _frame(
         self,
@@ -162,22 +128,10 @@ class StoredRows:
             ) from error
         return rows, rows.columns if chosen is None else chosen
 
-    @contextmanager
-    def needing(self, table: str, first: When = None, last: When = None) -> Generator[None]:
-        """Name what fetches this very table, where nothing at all is stored."""
-        try:
-            yield
-        except NotStored:
-            if (self.folder / "market.duckdb").exists():
-                raise
-            absent = missing(table, [], *span(first, last))
-            how = queries.remedy(table, absent)
-            raise NotStored(f"nothing is stored in {self.folder} yet; {how}") from None
-
     def _require(self, table: str) -> None:
         """Say that a table has no row, where it has none at all."""
         if not self._catalog.units(table):
-            raise NotStored(f"no {table} at all are stored yet; {queries.remedy(table, [])}")
+            raise NotStored(f"no {table} at all are stored yet; {remedies.remedy(table, [])}")
 
     def _codes(self, codes: Codes) -> list[str] | None:
         if codes is None:
@@ -203,17 +157,17 @@ class StoredRows:
         units = self._catalog.units(table)
         absent = missing(table, units, first, last)
         if not found and (absent or not units):
-            _tell_absent(table, absent, is_all=True)
+            warn_absent(table, absent, is_all=True)
         without = sorted(set(wanted or ()) - found)
         for code in without:
             if not self._is_known(code):
                 near = naming.nearest_to(self.rows, code)
                 raise NotStored(f"no stock has the code {code}{near}")
         if without:
-            tell(f"{', '.join(without[:5])}: no {table} in what is stored of these days")
+            warn_caller(f"{', '.join(without[:5])}: no {table} in what is stored of these days")
         if wanted is None and clock == "trading_day":
             self._warn_of_survivors(table, units, first)
-        _tell_absent(table, absent, is_all=False)
+        warn_absent(table, absent, is_all=False)
         if view.endswith("_adjusted") or view == "total_return":
             self._warn_of_gaps(table, units, first)
 
@@ -221,9 +175,9 @@ class StoredRows:
         """Say so where a split could lie in a month between the rows and the newest stored one."""
         gaps = missing(table, units, first or date.fromisoformat(f"{units[0]}-01"), None)
         if gaps:
-            tell(
+            warn_caller(
                 f"a split in {spans(gaps)} would not be known, since no {table} of it are stored: "
-                f"adjusted prices before it may be wrong; {queries.remedy(table, gaps)}"
+                f"adjusted prices before it may be wrong; {remedies.remedy(table, gaps)}"
             )
 
     def _warn_of_survivors(self, table: str, units: list[str], first: date | None) -> None:
@@ -236,7 +190,7 @@ class StoredRows:
                 "delisted is missing, and results look better than they were. KRX knows: "
                 "KRX_API_KEY, docs/krx.md"
             )
-            tell(text, SurvivorshipWarning)
+            warn_caller(text, SurvivorshipWarning)
 
     def _is_known(self, code: str) -> bool:
         # Without any master nobody can say that a code is wrong.
@@ -251,16 +205,3 @@ def _names(columns: str | Iterable[str]) -> list[str]:
     if not names or not all(names):
         raise ValueError("columns names no column; None stands for all")
     return names
-
-
-def _tell_absent(table: str, absent: list[tuple[str, str]], *, is_all: bool) -> None:
-    """Say which spans of a table are not stored and what fetches them; `is_all` that was asked for.
-
-    Raises:
-        NotStored: all of it.
-    """
-    what = f" of {spans(absent)}" if absent else " at all"
-    if is_all:
-        raise NotStored(f"no {table}{what} are stored yet; {queries.remedy(table, absent)}")
-    if absent:
-        tell(f"no {table}{what} are stored; {queries.remedy(table, absent)}")

@@ -71,8 +71,8 @@ def _rules(table: Table, scope: Scope, source: str) -> Iterator[_Rule]:
         name, values = column.name, pl.col(column.name)
         if not column.nullable:
             yield name, values.is_null(), "null and must not be"
-        if column.least is not None:
-            yield name, values < column.least, f"below {column.least}"
+        if column.minimum is not None:
+            yield name, values < column.minimum, f"below {column.minimum}"
         if column.dtype.is_float():
             yield name, ~values.is_finite(), "not a finite number"
     if STOCK in table.schema:

@@ -37,9 +37,15 @@ class Versions:
     Methods that change files of a table require that the caller holds `lock(table)`.
     """
 
-    def __init__(self, folder: Path, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clock: Callable[[], datetime],
+        may_write: Callable[[], None] | None = None,
+    ) -> None:
         self.folder = folder
         self._clock = clock
+        self._may_write = may_write or (lambda: None)
 
     def tables(self) -> list[str]:
         """The names of the tables ever written."""
@@ -83,7 +89,10 @@ class Versions:
             write(temporary)
             sync(temporary)
             folder = _make(self._folder(table) / unit)
+            # The stamp comes first: whoever is frozen after the question and comes back later is
+            # older than what was written meanwhile, and never the newest.
             stamp = self._next_stamp(table, unit, known_at or self._clock())
+            self._may_write()
             name = f"{stamp}-{secrets.token_hex(4)}-{tag}.parquet"
             target = folder / name
             temporary.replace(target)

@@ -28,7 +28,7 @@ _TOKEN = re.compile(r"\beyJ[\w-]{10,}(\.[\w-]+)*")
 _PASSWORD = re.compile(r"(://)[^/\s@]+@")
 
 
-def tell(settings: Settings, what: str, why: str, run_id: str) -> str:
+def report_failure(settings: Settings, what: str, why: str, run_id: str) -> str:
     """Report a failure once: in the log, and to `KIS_FAILURE_WEBHOOK_URL` if that is set.
 
     Args:

@@ -46,7 +46,7 @@ def per_stock(table: Table, day: date) -> float:
     return (has_after_market and cost.since_after_market) or cost.per_stock
 
 
-def foretold(tables: Sequence[str], stocks: int, day: date, settings: Settings) -> str:
+def estimate(tables: Sequence[str], stocks: int, day: date, settings: Settings) -> str:
     """A sentence on how long these tables take and why; empty if less than LONG."""
     requests = sum(requests_of(table, stocks, day, settings) for table in tables)
     rate = granted(settings) if requests else 0.0
@@ -62,27 +62,27 @@ def foretold(tables: Sequence[str], stocks: int, day: date, settings: Settings) 
 
 
 def planned(tables: Sequence[str], day: date, settings: Settings, lake: Lake) -> str:
-    """What a run is going to make, and of the invented market how long that takes a processor."""
+    """The tables that a run makes, and how long the invented market takes to compute."""
     what = f"{len(tables)} tables" if len(tables) > 1 else "1 table"
     line = f"Makes {what} of {day}: {', '.join(tables)}."
     if settings.source_type != "mock":
         return line
     stocks = stocks_of(settings, lake)
-    costs = [it.cost for it in map(TABLES.get, tables) if it and it.cost and it.rows_of == "stocks"]
+    costs = [it.cost for it in map(TABLES.get, tables) if it and it.cost]
     seconds = _STARTING * len(tables) + stocks * sum(it.invented for it in costs)
     return (
         f"{line} About {duration(seconds)}: this machine invents the market of {stocks:,} stocks."
     )
 
 
-def of_the_most_traded(tables: Sequence[str], lake: Lake, day: date, settings: Settings) -> str:
+def most_traded_note(tables: Sequence[str], lake: Lake, day: date, settings: Settings) -> str:
     """A note that only the most traded stocks are fetched by default, and how to fetch all."""
     count = settings.universe.most_traded
     if settings.kis_universe is not None or settings.kis_stock_codes is not None or count is None:
         return ""
     everything = settings.model_copy(update={"kis_universe": settings.universe.groups})
     listed = stocks_of(everything, lake)
-    all_of_them = foretold(tables, listed, day, everything).partition(":")[0]
+    all_of_them = estimate(tables, listed, day, everything).partition(":")[0]
     return (
         f"The virtual server takes one request a second, so this begins with the {count} stocks "
         f"traded most. KIS_UNIVERSE=common has all {listed:,}"

@@ -8,10 +8,13 @@ from contextlib import suppress
 from functools import cache
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
 from kis_assets.security.hosts import is_loopback
 from kis_assets.security.ownership import HAS_OWNERS
 from kis_assets.security.text_input import start_folder
 from kis_assets.settings import Settings, SettingsError
+from kis_assets.state.redis_address import hosts
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +33,19 @@ def exposed(settings: Settings) -> list[str]:
             mode = stat.S_IMODE(path.stat().st_mode)
             if mode & others:
                 found.append(f"others can read {path} (mode {mode:04o}): chmod {right} {path}")
-    if host := _unencrypted_redis_host(settings):
+    url = settings.redis_url or SecretStr("")
+    parts = urlsplit(url.get_secret_value())
+    far = [host for host, _ in hosts(url) if not is_loopback(host)]
+    if far and parts.scheme in ("redis", "redis+sentinel"):
         found.append(
-            f"REDIS_URL is redis:// to {host}: on the way there anybody can read its password and "
-            "what is cached, though no token; use rediss://"
+            f"REDIS_URL is {parts.scheme}:// to {far[0]}: on the way there anybody can read its "
+            "password and what is cached, though no token; use "
+            f"{parts.scheme.replace('redis', 'rediss', 1)}://"
+        )
+    if "ssl_cert_reqs=none" in parts.query.lower() or "ssl_check_hostname=f" in parts.query.lower():
+        found.append(
+            "REDIS_URL trusts whoever answers: without ssl_cert_reqs and ssl_check_hostname in it "
+            "the server's certificate is checked"
         )
     return found
 
@@ -47,10 +59,3 @@ def warn(settings: Settings) -> None:
 @cache
 def _warn(sentence: str) -> None:
     log.warning("%s", sentence)
-
-
-def _unencrypted_redis_host(settings: Settings) -> str:
-    """The host of Redis if the connection leaves this machine without encryption, else empty."""
-    parts = urlsplit(settings.redis_url.get_secret_value() if settings.redis_url else "")
-    host = parts.hostname or ""
-    return "" if parts.scheme != "redis" or not host or is_loopback(host) else host

@@ -10,7 +10,7 @@ import polars as pl
 from starlette.datastructures import Headers
 
 from kis_assets.lake.lake import Lake, LakeError
-from kis_assets.monitoring import status
+from kis_assets.monitoring import lake_metrics, status
 from kis_assets.security.http_guard import refusal
 from kis_assets.settings import Settings
 from kis_assets.tables import REQUESTS
@@ -84,9 +84,10 @@ class _Collector:
         return []
 
     def collect(self) -> Iterator[Any]:
-        """The families of metrics, one by one."""
+        """The families of metrics, one by one. It reads the lake: once a minute is enough."""
         yield from _state_metrics(status.snapshot(self._settings))
         yield from _request_metrics(_requests(self._settings))
+        yield from lake_metrics.families(self._settings)
 
 
 def _state_metrics(found: dict[str, Any]) -> Iterator[Any]:

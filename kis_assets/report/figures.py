@@ -59,7 +59,7 @@ class Figures:
     earlier: list[date]
     """The days of these figures that are earlier than the page's day."""
     missing: list[str]
-    to_be_had: str
+    remedy: str
     """How to fetch `missing`, in words; empty if nothing is missing."""
 
 
@@ -85,11 +85,11 @@ def figures(lake: Lake, day: date, names: Mapping[str, str], settings: Settings)
         ],
         earlier=sorted(days - {day}),
         missing=missing,
-        to_be_had=_to_be_had(missing, settings),
+        remedy=_remedy(missing, settings),
     )
 
 
-def _to_be_had(missing: list[str], settings: Settings) -> str:
+def _remedy(missing: list[str], settings: Settings) -> str:
     lacking = [
         name for name in missing if settings.is_virtual and TABLES[name].on_virtual == "lacking"
     ]

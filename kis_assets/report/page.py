@@ -132,24 +132,24 @@ def content(
         text = "{up:,} stocks rose, {down:,} fell; {leader} was traded most"
         code = report.leaders["stock_code"][0]
         headline = say(text, **counts, leader=called(code, first))
-    text, values = _told(report)
+    text, values = _price_note(report)
     return {
         "report": report,
         "window": WINDOW,
         "whom": list(WHO),
         "headline": headline,
-        "told_by": say(text, **values),
+        "price_note": say(text, **values),
         "amiss": amiss.to_dicts(),
     }
 
 
-def told_by(report: DayReport) -> str:
+def price_note(report: DayReport) -> str:
     """What the prices of the page are, and of when."""
-    text, values = _told(report)
+    text, values = _price_note(report)
     return text.format(**values)
 
 
-def _told(report: DayReport) -> tuple[str, dict[str, Any]]:
+def _price_note(report: DayReport) -> tuple[str, dict[str, Any]]:
     captured: Any = report.quotes["captured_at"].max()
     at = f"{captured.astimezone(SEOUL):%Y-%m-%d %H:%M}"
     without = report.quotes.filter(~pl.col("is_official")).height

@@ -1,6 +1,6 @@
-"""Every setting: its variable, default and meaning. Read once, from the environment and `.env`.
+"""All settings: variables, defaults and allowed values. Read once, from the environment and `.env`.
 
-Nothing here acts on a setting. A wrong value stops the start with one sentence that names the
+This package only reads settings. A wrong value ends the program with one sentence that names the
 variable, the value and what is allowed.
 """
 

@@ -1,4 +1,4 @@
-"""Which settings contradict each other, and to whom they would send the keys."""
+"""Checks that settings do not contradict each other, and that keys go only to trusted hosts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def no_krx_key() -> str:
-    """What to do about a key of KRX that is not set."""
+    """The message for a missing key of KRX."""
     return (
         f"DATA_SOURCE_TYPE=krx and the table krx_daily need KRX_API_KEY {_places()}; "
         "https://openapi.krx.co.kr gives keys"
@@ -26,7 +26,7 @@ def no_krx_key() -> str:
 
 
 def _places() -> str:
-    """Where settings are looked for, in words."""
+    """The places in which settings are searched, as text."""
     file = start_folder() / ".env"
     there = "" if file.exists() else " (there is none, here or in a folder of this project above)"
     return f"in the environment or in {file}{there}"
@@ -36,7 +36,7 @@ def check_agreement(settings: Settings) -> None:
     """Refuse settings that contradict each other.
 
     Raises:
-        ValueError: two do.
+        ValueError: two settings contradict each other.
     """
     virtual, real = settings.kis_use_virtual_server, settings.kis_use_real_server
     if virtual is not None and virtual == real:
@@ -51,7 +51,7 @@ def check_agreement(settings: Settings) -> None:
     if len(keys) != len(secrets):
         raise ValueError(
             f"KIS_APP_KEY holds {len(keys)} and KIS_APP_SECRET {len(secrets)} values: "
-            "they must be as many"
+            "both need the same number"
         )
     if settings.data_source_type == "kis":
         if not settings.enable_kis_api:
@@ -85,23 +85,23 @@ def check_agreement(settings: Settings) -> None:
 
 
 def check_trust(settings: Settings, file: Path, written: Mapping[str, str]) -> None:
-    """Refuse to send credentials to strangers, or to take their rows for KIS's.
+    """Refuse to send credentials to unknown hosts, and to store rows of unknown hosts as KIS's.
 
     See `kis_assets.security.hosts`.
 
     Args:
-        settings: those in use.
-        file: `.env`.
-        written: what it says.
+        settings: the settings in use.
+        file: the file `.env`.
+        written: the variables in it.
 
     Raises:
-        Untrusted: one would be asked.
+        Untrusted: a setting names an unknown host.
     """
     trusted = settings.kis_trusted_hosts
     hosts.check_file(file, written, trusted)
     named = {name.lower() for name, value in written.items() if value.strip()}
     for name in ("redis_url", "kis_failure_webhook_url"):
-        # Dagster may have given `.env` to this process: then it stands in the environment too.
+        # Dagster may have loaded `.env`: then its variables are in the environment too.
         if name in named and (secret := getattr(settings, name)):
             hosts.check_host(f"{name.upper()} in {file}", secret.get_secret_value(), trusted)
     is_in_file = "kis_master_base_url" in named

@@ -1,4 +1,4 @@
-"""What a process is given: its variables, the file `.env`, and files that hold a secret each."""
+"""The sources of settings: environment variables, the file `.env`, and files with one secret."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from kis_assets.security.text_input import expanded, start_folder, text_of, vari
 from kis_assets.settings.mistakes import SettingsError
 
 IN_FILES = ("kis_app_key", "kis_app_secret", "krx_api_key", "redis_url")
-"""Secrets that a file may hold, named by the variable with `_FILE` behind it."""
+"""Secrets that may be in a file of their own. The variable with the suffix `_FILE` names the
+file."""
 
 
 def dot_env() -> tuple[Path, dict[str, str]]:
-    """The file `.env`, and what it says; nothing where there is none.
+    """The path of `.env` and its variables; no variables if the file does not exist.
 
     Raises:
         SettingsError: it cannot be read.
@@ -27,28 +28,27 @@ def dot_env() -> tuple[Path, dict[str, str]]:
 
 
 def given(written: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
-    """The texts of these settings, by name: the environment's, else those of `.env`.
+    """The values of these settings by name, from the environment or else from `.env`.
 
     Raises:
-        SettingsError: a file of a secret cannot be read, or the secret is given twice.
+        SettingsError: the file of a secret cannot be read, or a secret is set twice.
     """
-    # By hand: pydantic-settings takes an eighth of the time of a command that asks nobody, for
-    # these lines.
+    # pydantic-settings could do this, but it takes an eighth of the time of a local command.
     found: dict[str, str] = {}
     for variables in (written, os.environ):
-        # What is empty is not set, and what is no setting is somebody else's.
+        # Empty variables are ignored; so are names that are not settings.
         known = {name.lower(): value for name, value in variables.items() if value.strip()}
         found |= {name: known[name] for name in names & known.keys()}
     return found | _from_files(found)
 
 
 def dagster_home() -> str:
-    """What `DAGSTER_HOME` says, which is Dagster's; empty where it is not set."""
+    """The value of Dagster's variable `DAGSTER_HOME`; empty if it is not set."""
     return os.environ.get("DAGSTER_HOME", "").strip()
 
 
 def _from_files(found: Mapping[str, str]) -> dict[str, str]:
-    """Secrets that lie in files of their own, as Docker and systemd give them."""
+    """Secrets from files of their own, as Docker and systemd provide them."""
     secrets: dict[str, str] = {}
     for name in IN_FILES:
         variable = f"{name.upper()}_FILE"

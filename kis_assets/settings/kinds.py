@@ -1,4 +1,4 @@
-"""The kinds of values a setting may have. Each reads its text and says what is wrong with it."""
+"""The types of settings. Each parses its text, and says what is allowed if the text is wrong."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
@@ -22,26 +22,26 @@ _INTERVALS = (5, 10, 15, 20, 30, 60)
 
 
 class Universe(NamedTuple):
-    """Which stocks are asked for: those of the groups, or only so many of them, the most traded."""
+    """The stocks to fetch: all stocks of the groups, or only the most traded ones of them."""
 
     groups: tuple[str, ...]
     most_traded: int | None = None
 
 
 class Credential(NamedTuple):
-    """One app key with its secret. `id` is a hash that may be shown and used in file names."""
+    """One app key with its secret. `id` is a hash that may be shown or used in file names."""
 
     app_key: SecretStr
     app_secret: SecretStr
 
     @property
     def id(self) -> str:
-        """Twelve hexadecimal digits that stand for the key without giving it away."""
+        """Twelve hexadecimal digits that identify the key without revealing it."""
         return hashlib.sha256(self.app_key.get_secret_value().encode()).hexdigest()[:12]
 
 
 def words(secret: SecretStr) -> list[str]:
-    """The secrets of a setting that may hold several, comma-separated."""
+    """The comma-separated secrets of a setting."""
     return [word.strip() for word in secret.get_secret_value().split(",") if word.strip()]
 
 
@@ -52,7 +52,7 @@ def _parts(url: str, example: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError:  # its text holds a part of the address
+    except ValueError:  # the error's own text contains a part of the address
         raise ValueError(f"must be an address such as {example}") from None
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError(f"must be an address such as {example}")
@@ -80,14 +80,38 @@ def _webhook(secret: SecretStr) -> SecretStr:
 
 
 def _redis(secret: SecretStr) -> SecretStr:
-    example = "redis://:password@host:6379/0"
-    parts = _parts(secret.get_secret_value(), example)
-    has_place = parts.path if parts.scheme == "unix" else parts.hostname
-    if parts.scheme not in ("redis", "rediss", "unix") or not has_place:
+    example, url = "redis://:password@host:6379/0", secret.get_secret_value()
+    if url.partition("://")[0] in ("redis+sentinel", "rediss+sentinel"):
+        example = "redis+sentinel://:password@one:26379,two:26379/service/0"
+        login, at, hosts = urlsplit(url).netloc.rpartition("@")
+        for host in hosts.split(","):
+            if not _parts(f"redis://{login}{at}{host}", example).hostname:
+                raise ValueError(f"must be an address such as {example}")
+        url = url.replace(f"{at}{hosts}", f"{at}{hosts.partition(',')[0]}", 1)
+    parts = _parts(url, example)
+    has_place = parts.hostname
+    if parts.scheme.endswith("+sentinel"):
+        service, _, database = parts.path.strip("/").partition("/")
+        has_place = service and (not database or database.isdecimal())
+    elif parts.scheme == "unix":
+        has_place = parts.path
+    elif parts.scheme not in ("redis", "rediss"):
+        has_place = ""
+    if not has_place:
         raise ValueError(f"must be an address such as {example}")
     if parse_qs(parts.query, keep_blank_values=True).keys() & {"host", "port", "path"}:
         raise ValueError(f"must name its host before the path, such as {example}")
     return secret
+
+
+def passwords(secret: SecretStr) -> list[str]:
+    """The passwords in the address of Redis, as written and as meant."""
+    parts = urlsplit(secret.get_secret_value())
+    options = parse_qs(parts.query)
+    written = [parts.password or ""]
+    for name in ("password", "sentinel_password"):
+        written += options.get(name, [])
+    return [*written, *map(unquote, written)]
 
 
 def _lake(url: str) -> str:
@@ -95,7 +119,7 @@ def _lake(url: str) -> str:
     if "://" in url and parts.scheme not in ("s3", "gs", "az", "file"):
         raise ValueError("must be s3://..., gs://..., az://..., file://... or a path")
     if parts.username or parts.password or parts.query:
-        raise ValueError("must hold no credentials: give those as AWS_... and the like")
+        raise ValueError("must contain no credentials: set those as AWS_... or similar variables")
     return url if "://" in url else str(expanded(url))
 
 
@@ -113,14 +137,14 @@ Folder = Annotated[Path, AfterValidator(plain_folder)]
 def _key(secret: SecretStr) -> SecretStr:
     for letter in secret.get_secret_value():
         if not letter.isascii() or not letter.isprintable() or letter in "\"'`":
-            raise ValueError(f"holds {letter!a}, which no key of KIS does: copy it anew")
+            raise ValueError(f"contains {letter!a}, which no key of KIS contains: copy it again")
     return secret
 
 
 def _header_word(secret: SecretStr) -> SecretStr:
     word = secret.get_secret_value().strip()
     if not word.isascii() or not word.isprintable() or " " in word:
-        raise ValueError("must be one word of letters and digits, as KRX gives it")
+        raise ValueError("must be one word of letters and digits, as KRX issues it")
     return SecretStr(word)
 
 
@@ -152,14 +176,14 @@ def _groups(found: tuple[str, ...]) -> tuple[str, ...]:
     wrong = [word for word in found if word not in (*_GROUPS, *tops)]
     if wrong or not found or len(tops) > 1:
         raise ValueError(
-            f"must be made of {', '.join(_GROUPS)}, and may have one word such as top100: only so "
-            "many of them, the most traded"
+            f"must consist of {', '.join(_GROUPS)}, and may contain one word such as top100: only "
+            "that many of the most traded stocks"
         )
     return found
 
 
 def universe_of(found: tuple[str, ...]) -> Universe:
-    """Which stocks the words of `KIS_UNIVERSE` mean."""
+    """The stocks that the words of `KIS_UNIVERSE` select."""
     tops = [top for word in found if (top := _TOP.fullmatch(word))]
     groups = tuple(word for word in found if word in _GROUPS)
     return Universe(groups or ("common",), int(tops[0][1]) if tops else None)
@@ -179,14 +203,14 @@ def _codes(value: object) -> object:
     meant = {word: stocks.code_of(word) for word in found if word}
     for number, word in enumerate(found, start=1):
         if word and meant[word] is None:
-            # The file may be another one than was meant, and hold a secret.
+            # The file may be the wrong one and contain a secret: do not show its text.
             which = f"line {number}" if value.startswith("@") else repr(word)
             raise ValueError(
-                f"must be stock codes of six characters such as 005930, and {which} is none"
+                f"must be stock codes of six characters such as 005930, but {which} is not one"
             )
     codes = tuple(dict.fromkeys(filter(None, meant.values())))
     if not codes:
-        raise ValueError("holds no stock code")
+        raise ValueError("contains no stock code")
     return codes
 
 
@@ -198,6 +222,7 @@ def _indices(value: tuple[str, ...]) -> tuple[str, ...]:
 
 SourceType = Literal["kis", "krx", "mock"]
 SourceWord = Annotated[SourceType, BeforeValidator(_lower)]
+LogFormat = Annotated[Literal["text", "json"], BeforeValidator(_lower)]
 Venue = Annotated[venues.Venue, BeforeValidator(_lower)]
 Hosts = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_hosts)]
 Groups = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_groups)]
@@ -209,7 +234,7 @@ Codes = Annotated[tuple[str, ...], BeforeValidator(_codes)]
 
 
 def between(first: time, last: time) -> AfterValidator:
-    """A time of the day in Seoul within these, to the minute."""
+    """A time of day in Seoul between these two, in whole minutes."""
 
     def check(at: time) -> time:
         if at.second or at.microsecond or at.tzinfo is not None:
@@ -227,7 +252,7 @@ def _of_an_hour(minutes: int) -> int:
     return minutes
 
 
-# Within the calendar: whoever looks at a day looks at the month before it and the year after it.
+# Within the calendar, because code looks at the month before a day and at the year after it.
 _REPLAYED = (
     datetime.combine(calendar.FIRST_DAY, time(), calendar.SEOUL) + timedelta(days=31),
     datetime.combine(calendar.LAST_DAY.replace(month=1, day=1), time(), calendar.SEOUL),
@@ -236,10 +261,10 @@ _REPLAYED = (
 
 def _moment(value: datetime) -> datetime:
     if value.tzinfo is None:
-        raise ValueError("must carry its time zone, such as 2026-03-17T15:40+09:00")
+        raise ValueError("must have a time zone, such as 2026-03-17T15:40+09:00")
     if not _REPLAYED[0] <= value < _REPLAYED[1]:
         first, last = (f"{moment:%Y-%m-%d}" for moment in _REPLAYED)
-        raise ValueError(f"must lie from {first} to {last}: the KRX calendar goes no further")
+        raise ValueError(f"must be from {first} to {last}: the KRX calendar goes no further")
     return value
 
 
@@ -255,7 +280,7 @@ def _day(value: object) -> object:
 def _in_calendar(day: date) -> date:
     first, last = calendar.FIRST_DAY, calendar.LAST_DAY
     if not first <= day <= last:
-        raise ValueError(f"must lie from {first} to {last}: the KRX calendar goes no further")
+        raise ValueError(f"must be from {first} to {last}: the KRX calendar goes no further")
     return day
 
 

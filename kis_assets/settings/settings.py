@@ -1,4 +1,4 @@
-"""The class of all settings, a field each, and what follows from them."""
+"""The class of all settings, with one field each, and values derived from them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from kis_assets.settings.kinds import Credential, SourceType, Universe, between,
 from kis_assets.settings.mistakes import SettingsError, sentence
 
 MOST_TRADED = 100
-"""Stocks to begin with on the virtual server, where the whole market takes three quarters of an
-hour a table."""
+"""The default number of stocks on the virtual server, where the whole market takes 45 minutes per
+table."""
 
 _NONE = SecretStr("")
 
@@ -39,7 +39,7 @@ _NONE = SecretStr("")
 class Settings(BaseModel):
     """The settings of one process. Field names are the variables' names in lower case.
 
-    Build it with `Settings.load()`, which turns every mistake into a `SettingsError`.
+    Create it with `Settings.load()`, which raises a `SettingsError` for every wrong value.
     """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
@@ -76,28 +76,30 @@ class Settings(BaseModel):
     kis_indices: kinds.Indices | None = None
     kis_venue: kinds.Venue = venues.Venue.KRX
     kis_data_dir: kinds.Folder = Field(default=Path("data"), validate_default=True)
-    kis_lake_keep_days: int = Field(default=30, ge=0, le=36_500)
+    kis_lake_keep_days: int = Field(default=30, ge=1, le=36_500)
     kis_lake_url: kinds.LakeUrl | None = None
     kis_trusted_hosts: kinds.Hosts = ()
     kis_replay_at: kinds.Moment | None = None
     kis_first_day: kinds.Day | None = None
     kis_schedules: bool = False
-    # The master files are new at 07:30, prices are reset before the open, and the last trade of a
-    # day is before 20:00; two hours are left for a day that ends late. Closes are put right in the
-    # night; 2,500 candles take 42 minutes on the virtual server, and KRX publishes at 08:30.
+    # Limits of the times: the master files are new at 07:30, prices are reset before the open, and
+    # the last trade is before 20:00, with two hours' reserve for a day that ends late. Closes are
+    # corrected in the night. On the virtual server 2,500 candles take 42 minutes. KRX publishes at
+    # 08:30.
     kis_schedule_morning: Annotated[time, between(time(7, 30), time(8, 50))] = time(8, 0)
     kis_schedule_candles: Annotated[time, between(time(6, 30), time(8, 20))] = time(7, 30)
     kis_schedule_warm: Annotated[time, between(time(7, 30), time(8, 50))] = time(8, 30)
     kis_schedule_evening: Annotated[time, between(time(20, 10), time(21, 59))] = time(20, 40)
     kis_schedule_capture_minutes: kinds.MinutesOfAnHour = 30
     kis_failure_webhook_url: kinds.WebhookUrl | None = Field(default=None, repr=False)
+    kis_log_format: kinds.LogFormat = "text"
 
     @classmethod
     def load(cls, **overrides: object) -> Settings:
-        """Read the environment and `.env`; keyword arguments go before both.
+        """Read the environment and `.env`; keyword arguments override both.
 
         Raises:
-            SettingsError: a value is wrong or two contradict each other.
+            SettingsError: a value is wrong, or two values contradict each other.
         """
         file, written = dot_env()
         found: dict[str, Any] = {**given(written, cls.model_fields.keys())}
@@ -108,7 +110,7 @@ class Settings(BaseModel):
         """These settings with another source.
 
         Raises:
-            SettingsError: it cannot be had with them.
+            SettingsError: the settings do not allow this source.
         """
         given = self.model_dump(exclude_unset=True) | {"data_source_type": source_type}
         return self._checked(given, *dot_env())
@@ -132,13 +134,13 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _remember(self) -> Settings:
-        """Keep the secrets out of what is ever told."""
+        """Register the secrets, so that no message or log shows them."""
         secrets = [self.kis_app_key, self.kis_app_secret, self.krx_api_key]
-        secrets += [self.redis_url, self.kis_failure_webhook_url]
+        secrets += [self.kis_failure_webhook_url]
         for secret in filter(None, secrets):
             remember(secret.get_secret_value())
         if self.redis_url is not None:
-            remember(urlsplit(self.redis_url.get_secret_value()).password or "")
+            remember(*kinds.passwords(self.redis_url))  # its hosts are told in errors
         return self
 
     @model_validator(mode="after")
@@ -148,14 +150,14 @@ class Settings(BaseModel):
 
     @property
     def environment(self) -> Literal["real", "virtual"]:
-        """The KIS server in use: virtual unless the real one is asked for."""
+        """The KIS server in use: the virtual one, unless the settings select the real one."""
         if self.kis_use_real_server or self.kis_use_virtual_server is False:
             return "real"
         return "virtual"
 
     @property
     def is_virtual(self) -> bool:
-        """Whether KIS's virtual server is the source."""
+        """Whether the source is KIS's virtual server."""
         return self.source_type == "kis" and self.environment == "virtual"
 
     @property
@@ -176,14 +178,14 @@ class Settings(BaseModel):
 
     @property
     def rate_limit(self) -> float:
-        """Requests a second and key: KIS's limits since 2026-04-20 unless set."""
+        """Requests per second and key: as set, or else KIS's limits since 2026-04-20."""
         return self.kis_api_rate_limit or (18.0 if self.environment == "real" else 1.0)
 
     @property
     def universe(self) -> Universe:
-        """Which stocks are asked for, unless `KIS_STOCK_CODES` names them.
+        """The stocks to fetch, unless `KIS_STOCK_CODES` names them.
 
-        Where `KIS_UNIVERSE` is not set, the virtual server is asked for the most traded ones only.
+        Without `KIS_UNIVERSE`, only the most traded stocks are fetched from the virtual server.
         """
         if self.kis_universe is None:
             return Universe(("common",), MOST_TRADED if self.is_virtual else None)
@@ -191,20 +193,20 @@ class Settings(BaseModel):
 
     @property
     def credentials(self) -> tuple[Credential, ...]:
-        """The app keys with their secrets, in the order given."""
+        """The app keys with their secrets, in the given order."""
         pairs = zip(words(self.kis_app_key), words(self.kis_app_secret), strict=True)
         return tuple(Credential(SecretStr(key), SecretStr(secret)) for key, secret in pairs)
 
     @property
     def source_type(self) -> SourceType:
-        """The source in use: as asked for, else KIS when credentials are there, else mock."""
+        """The source in use: as set, or else KIS if credentials are set, or else mock."""
         if self.data_source_type is not None:
             return self.data_source_type
         return "kis" if self.enable_kis_api and self.credentials else "mock"
 
     @property
     def source_reason(self) -> str:
-        """Why `source_type` is what it is, for the log."""
+        """Why this source is in use, for messages."""
         if self.data_source_type is not None:
             reason = f"DATA_SOURCE_TYPE={self.data_source_type}"
         elif not self.enable_kis_api:
@@ -214,10 +216,10 @@ class Settings(BaseModel):
         return f"{reason}; {self._read_from} was read" if self._read_from else reason
 
     def named(self, source_type: SourceType) -> str:
-        """What a source is called, `simulated_kis` or so where this machine answers in its place.
+        """The name of a source, such as `kis`; with the prefix `simulated_` if its server is local.
 
-        No server of this machine is KIS's or KRX's own. One elsewhere that the user names in
-        `KIS_TRUSTED_HOSTS` is taken for a gateway to it. The mock market asks no server.
+        No local server is KIS's or KRX's own. A remote host in `KIS_TRUSTED_HOSTS` counts as a
+        gateway to it. The mock market uses no server.
         """
         asked = {
             "mock": (),
@@ -229,25 +231,25 @@ class Settings(BaseModel):
 
     @property
     def source_name(self) -> str:
-        """What stands in the column `source`: the source in use, and its venue unless KRX."""
+        """The value of the column `source`: the source in use, and its venue unless that is KRX."""
         return self.kis_venue.named(self.named(self.source_type))
 
     @property
     def source_dir(self) -> Path:
-        """Where the rows of the source and venue in use lie, as an absolute path."""
+        """The folder of the rows of this source and venue, as an absolute path."""
         return (self.kis_data_dir / self.source_name).absolute()
 
     @property
     def state_dir(self) -> Path:
-        """Where processes share token, quota and breaker: an account has them once, not a venue."""
+        """The folder of shared state: token, quota and breaker, which all venues share."""
         return (self.kis_data_dir / self.named(self.source_type) / "state").absolute()
 
     @property
     def dagster_home(self) -> Path:
-        """`DAGSTER_HOME`, else a folder beside the rows, as an absolute path.
+        """`DAGSTER_HOME`, or else a folder in the data folder, as an absolute path.
 
         Raises:
-            SettingsError: its home folder is nobody's.
+            SettingsError: `~user` in it names an unknown user.
         """
         named = dagster_home()
         try:
@@ -257,14 +259,14 @@ class Settings(BaseModel):
 
     @property
     def names_dagster_home(self) -> bool:
-        """Whether `DAGSTER_HOME` is set: then what lies there is its owner's."""
+        """Whether `DAGSTER_HOME` is set: then its files belong to the user, not to this program."""
         return bool(dagster_home())
 
     def now(self) -> datetime:
-        """The moment to take for now, in Seoul: `KIS_REPLAY_AT` in a replay, else the clock's.
+        """The current time in Seoul: `KIS_REPLAY_AT` in a replay, or else the clock's.
 
-        The mock market never stands before an open, where there would be nothing to capture: until
-        then it stays where the session before has its official closes.
+        The mock market skips the hours before an open, which have nothing to capture: until the
+        open it stays at the official closes of the session before.
         """
         if self.kis_replay_at is not None:
             return self.kis_replay_at.astimezone(calendar.SEOUL)

@@ -222,7 +222,7 @@ class DataSource(ABC):
     def invalidate_chart(self, stock_code: str) -> None:  # noqa: B027 - most keep nothing
         """Drop the cached bars of a stock, for example after a corporate action."""
 
-    def standing(self) -> dict[str, Any]:
+    def account_status(self) -> dict[str, Any]:
         """The result of `monitoring.status.snapshot`; empty if no state is shared."""
         return {}
 

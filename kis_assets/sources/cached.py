@@ -197,10 +197,10 @@ class CachedDataSource(DataSource):
         """Hits, misses, entries and bytes, of all processes."""
         return self._records.statistics()
 
-    def standing(self) -> dict[str, Any]:
-        """See `DataSource.standing`."""
-        self._records.tell()
-        return self.source.standing()
+    def account_status(self) -> dict[str, Any]:
+        """See `DataSource.account_status`."""
+        self._records.publish_counts()
+        return self.source.account_status()
 
     def close(self) -> None:
         """Close the source and the store."""

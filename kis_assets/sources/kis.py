@@ -30,16 +30,22 @@ from kis_assets.sources.streamed import Listener, OnBook, OnTrade
 from kis_assets.state.cache import Store
 from kis_assets.tables import LEVELS
 from kis_assets.transport.fan_out import Progress
+from kis_assets.transport.http import CONNECTIONS
 
 if TYPE_CHECKING:
     from kis_assets.kis.feed import Feed
 
 
+WORKERS = 10
+"""Concurrent requests for each app key: enough for its rate if an answer takes half a second."""
+
+
 class KISDataSource(DataSource):
     """Market data of KIS's real or virtual server.
 
-    `workers` bounds the concurrent requests. `store` keeps fetched history in case a run dies; it
-    also keeps the list of stocks, unless `listed` does. Other arguments go to `Client`.
+    `workers` bounds the concurrent requests, by default ten for each app key. `store` keeps fetched
+    history in case a run dies; it also keeps the list of stocks, unless `listed` does. Other
+    arguments go to `Client`.
     """
 
     _tables: type[KISTables] = KISTables
@@ -48,7 +54,7 @@ class KISDataSource(DataSource):
         self,
         settings: Settings,
         *,
-        workers: int = 10,
+        workers: int | None = None,
         store: Store | None = None,
         listed: Store | None = None,
         **of_client: Any,
@@ -56,6 +62,7 @@ class KISDataSource(DataSource):
         self._settings = settings
         self._client = Client(settings, **of_client)
         self._listing = Listing(self._client, listed or store)
+        workers = workers or min(CONNECTIONS, WORKERS * len(settings.credentials))
         self._workers = workers
         self.tally = self._client.tally
         history = History(settings, store, self.tally)
@@ -65,8 +72,8 @@ class KISDataSource(DataSource):
         """Close connections and shared files."""
         self._client.close()
 
-    def standing(self) -> dict[str, Any]:
-        """See `DataSource.standing`."""
+    def account_status(self) -> dict[str, Any]:
+        """See `DataSource.account_status`."""
         return snapshot(self._settings)
 
     def get_current_price(self, stock_code: str, venue: Venue | None = None) -> CurrentPrice:

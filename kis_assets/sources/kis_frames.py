@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from kis_assets.exchange import finality
-from kis_assets.exchange.finality import Told
+from kis_assets.exchange.finality import ChartClose
 from kis_assets.kis.fields import frame
 from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES, Table
 
@@ -63,9 +63,11 @@ def joined_minutes(
     return pl.concat(blocks)
 
 
-def without_doubt(rows: pl.DataFrame, told: list[Told], day: date | None) -> pl.DataFrame:
+def with_uncorrected(
+    rows: pl.DataFrame, closes: list[ChartClose], day: date | None
+) -> pl.DataFrame:
     """The rows, with `is_final` false for stocks that KIS has not corrected last night."""
-    late = finality.not_corrected(told)
+    late = finality.not_corrected(closes)
     if not late:
         return rows
     log.warning("the close of %s is not yet the regular session's for %d stocks", day, len(late))

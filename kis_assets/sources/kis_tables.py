@@ -11,7 +11,7 @@ import polars as pl
 
 from kis_assets.errors import InvalidRequest, KISError, NotSupported
 from kis_assets.exchange import calendar, finality
-from kis_assets.exchange.finality import Told
+from kis_assets.exchange.finality import ChartClose
 from kis_assets.exchange.venues import Venue, session_at
 from kis_assets.kis import calendar as kis_calendar
 from kis_assets.kis import (
@@ -251,19 +251,19 @@ class KISTables(TableSource):
         """
         frames: list[pl.DataFrame] = []
         absent: dict[str, str] = {}
-        told: list[Told] = []
+        closes: list[ChartClose] = []
         # It is unknown which close KIS states on another venue.
         is_krx = self._settings.kis_venue is Venue.KRX
-        doubted = finality.doubted_day(self._settings.now()) if is_krx else None
+        unconfirmed = finality.unconfirmed_day(self._settings.now()) if is_krx else None
 
         def take(code: str, bars: list[dict[str, Any]]) -> None:
             if not bars:
                 absent[code] = NO_BAR
                 return
-            told.extend(
-                Told(code, bar["close"], bar["base_price"], bar.get("stated_close"))
+            closes.extend(
+                ChartClose(code, bar["close"], bar["base_price"], bar.get("stated_close"))
                 for bar in bars
-                if bar["trading_day"] == doubted
+                if bar["trading_day"] == unconfirmed
             )
             frames.append(kis_frames.days(bars, code, self.name, self._settings.now()))
 
@@ -280,7 +280,7 @@ class KISTables(TableSource):
         )
         absent |= _unknown(failed, NO_STOCK)
         rows = pl.concat(frames) if frames else DAILY_CANDLES.empty()
-        return Fetched(kis_frames.without_doubt(rows, told, doubted), failed, absent)
+        return Fetched(kis_frames.with_uncorrected(rows, closes, unconfirmed), failed, absent)
 
     def daily_figures(
         self,

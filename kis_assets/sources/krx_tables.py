@@ -37,7 +37,8 @@ class KRXTables(TableSource):
         Takes three requests; two before KONEX opened in July 2013.
 
         Raises:
-            InvalidRequest: the day is no trading day, before KRX's history, or not published yet.
+            InvalidRequest: the day is not a trading day, lies before KRX's history, or is
+                not published yet.
             ServiceUnavailable: the day is due since this morning but missing.
             UnexpectedAnswer: the answer has no rows, or impossible values.
         """

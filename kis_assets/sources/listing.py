@@ -24,12 +24,12 @@ from kis_assets.tables import STOCK_MASTER
 
 log = logging.getLogger(__name__)
 
-RESTS = 60.0
+RETRY_AFTER = 60.0
 """Seconds without names after a failed download of the master files."""
 
 
 _DAY = 86_400.0
-_TOLD = STOCK_MASTER.schema.keys() - {"trading_day", "source", "fetched_at"}
+_FILE_COLUMNS = STOCK_MASTER.schema.keys() - {"trading_day", "source", "fetched_at"}
 """The columns that the files have."""
 
 
@@ -45,11 +45,11 @@ class Listing:
         self._master: tuple[str, pl.DataFrame] | None = None
         self._sectors: dict[str, str] | None = None
         self._lock = Lock()
-        self._rests_until = 0.0
+        self._retry_at = 0.0
 
     def about(self, stock_code: str) -> StockInfo:
         """The facts of a stock, or only its code: a quote without a name is still useful."""
-        if time.monotonic() < self._rests_until:
+        if time.monotonic() < self._retry_at:
             return StockInfo(stock_code)
         try:
             with self._lock:  # one download for all threads
@@ -58,7 +58,7 @@ class Listing:
             return StockInfo(stock_code)
         except KISError as error:
             # Thousands of quotes must not each wait for files that are not available.
-            self._rests_until = time.monotonic() + RESTS
+            self._retry_at = time.monotonic() + RETRY_AFTER
             log.warning("no name of %s: %s", stock_code, error)
             return StockInfo(stock_code)
 
@@ -101,7 +101,7 @@ class Listing:
         if (kept := self._kept(f"listing:{since}")) is not None:
             with suppress(pl.exceptions.PolarsError, OSError):
                 rows = pl.read_parquet(io.BytesIO(kept))
-                if set(rows.columns) >= _TOLD:
+                if set(rows.columns) >= _FILE_COLUMNS:
                     return rows  # otherwise an earlier version of this program stored it
         rows = master_files.issues(self._client)
         written = io.BytesIO()

@@ -89,7 +89,7 @@ class MockDataSource(KISDataSource):
             "prints the settings for it"
         )
 
-    def standing(self) -> dict[str, Any]:
+    def account_status(self) -> dict[str, Any]:
         """Empty: no other process shares the invented server."""
         return {}
 

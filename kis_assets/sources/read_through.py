@@ -39,7 +39,7 @@ CLAIM = 60.0
 """Extra seconds, beyond the time of its requests, to wait for a process that may be dead."""
 POLL = 0.02
 """Seconds between two checks of another process's request."""
-TOLD = 1.0
+COUNTS_EVERY = 1.0
 """Seconds between two updates of the shared hits and misses."""
 
 
@@ -156,10 +156,10 @@ class Records:
 
     def statistics(self) -> Statistics:
         """Hits, misses, entries and bytes, of all processes."""
-        self.tell()
+        self.publish_counts()
         return self._store.statistics()
 
-    def tell(self) -> None:
+    def publish_counts(self) -> None:
         """Add the hits and misses of this process to the shared counts."""
         with self._counting:
             (hits, misses), self._counted = self._counted, [0, 0]
@@ -170,7 +170,7 @@ class Records:
 
     def close(self) -> None:
         """Update the shared counts and close the store."""
-        self.tell()
+        self.publish_counts()
         self._store.close()
 
     def _fetched(
@@ -273,9 +273,9 @@ class Records:
     def _count(self, is_hit: bool) -> None:
         with self._counting:
             self._counted[0 if is_hit else 1] += 1
-            is_time = self._monotonic() - self._counted_at >= TOLD
+            is_time = self._monotonic() - self._counted_at >= COUNTS_EVERY
         if is_time:
-            self.tell()
+            self.publish_counts()
 
     def _without_failing(self) -> suppress:
         return suppress(ServiceUnavailable, msgspec.DecodeError)

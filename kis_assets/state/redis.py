@@ -6,6 +6,10 @@ the script knows none of them. All times are the server's, so the clocks of mach
 Often the server still holds the value that this process wrote last. Then the read is skipped, and
 the script verifies value and time.
 
+Each value is read with the id of the server that holds it (`origin`). After a failover another
+server does, and the newest changes may be missing there: the rate limiter then begins as if its
+quota had just been spent.
+
 If an answer is lost, it is unknown whether the swap took place. A repeated swap costs at most one
 slot of the quota.
 """
@@ -16,12 +20,13 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import SecretStr
 
 from kis_assets.errors import ServiceUnavailable
 from kis_assets.settings import SettingsError
+from kis_assets.state.redis_address import Address
 from kis_assets.state.sqlite import Change
 
 T = TypeVar("T")
@@ -37,20 +42,41 @@ WAIT = 3.0
 STALE = 0.002
 """Seconds by which an estimated time may be behind the server's time."""
 
-_READ = """
+_HERE = """
 local now = redis.call('TIME')
-return {1, redis.call('GET', KEYS[1]) or '', now[1], now[2]}
+local told = redis.pcall('INFO', 'server')
+local here = type(told) == 'string' and string.match(told, 'run_id:(%x+)') or ''
 """
-_SWAP = """
-local now = redis.call('TIME')
+_READ = (
+    _HERE
+    + """
+return {1, redis.call('GET', KEYS[1]) or '', now[1], now[2], here}
+"""
+)
+_SWAP = (
+    _HERE
+    + """
 local value = redis.call('GET', KEYS[1]) or ''
 local late = ARGV[4] == '' and 0 or now[1] + now[2] / 1000000 - ARGV[4]
-if value ~= ARGV[1] or late < 0 or late > tonumber(ARGV[5]) then
-    return {0, value, now[1], now[2]}
+if value ~= ARGV[1] or here ~= ARGV[6] or late < 0 or late > tonumber(ARGV[5]) then
+    return {0, value, now[1], now[2], here}
 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-return {1, value, now[1], now[2]}
+return {1, value, now[1], now[2], here}
 """
+)
+
+
+class Found(NamedTuple):
+    """A server's answer: its time and its id, and the value that it holds, empty if there is none.
+
+    `is_done` says whether a swap took place; then the value is the earlier one.
+    """
+
+    is_done: bool
+    value: bytes
+    now: float
+    origin: str
 
 
 class Redis:
@@ -71,15 +97,14 @@ class Redis:
                 "pip install 'redis>=8.1', or unset REDIS_URL"
             ) from None
         self._errors: tuple[type[Exception], ...] = (redis.RedisError, OSError)
-        self.client: Any = redis.Redis.from_url(
-            url.get_secret_value(),
+        self._address = Address(url)
+        self.where = self._address.where
+        self.client: Any = self._address.client(
             socket_timeout=WAIT,
             socket_connect_timeout=WAIT,
             health_check_interval=30,
             retry=Retry(ConstantBackoff(0.05), 1),
         )
-        where = self.client.connection_pool.connection_kwargs
-        self.where = str(where.get("path") or f"{where.get('host')}:{where.get('port')}")
         self._read = self.client.register_script(_READ)
         self._swap = self.client.register_script(_SWAP)
         self._ahead: float | None = None
@@ -87,28 +112,37 @@ class Redis:
     def __repr__(self) -> str:
         return f"Redis({self.where})"
 
-    def read(self, key: str) -> tuple[bytes, float]:
-        """The value of a key, empty if there is none, and the server's time."""
+    def read(self, key: str) -> Found:
+        """The value of a key and the server's time."""
         with self.named_failures():
-            _, value, now = self._parsed(self._read(keys=[PREFIX + key]))
-        return value, now
+            return self._parsed(self._read(keys=[PREFIX + key]))
 
-    def swap(
-        self, key: str, old: bytes, new: bytes, supposed: float | None = None
-    ) -> tuple[bool, bytes, float]:
-        """Replace `old` by `new`; return whether it succeeded, the current value, and the time.
+    def swap(self, key: str, old: Found, new: bytes, supposed: float | None = None) -> Found:
+        """Replace what was found by `new`, if it is still there on the same server.
 
         If `supposed` is given, the server's time must not be earlier, nor later by more than STALE.
         """
         now = "" if supposed is None else f"{supposed:.6f}"
         with self.named_failures():
-            return self._parsed(self._swap(keys=[PREFIX + key], args=[old, new, KEEP, now, STALE]))
+            return self._parsed(
+                self._swap(keys=[PREFIX + key], args=[old.value, new, KEEP, now, STALE, old.origin])
+            )
 
     def now(self) -> float:
         """The server's time, from this machine's monotonic clock and the measured offset."""
         if self._ahead is None:
             self.read("")
         return time.monotonic() + (self._ahead or 0.0)
+
+    def lease(self, name: str, seconds: float) -> None:
+        """Hold a name for this many seconds from now, by the server's clock."""
+        with self.named_failures():
+            self.client.set(f"{PREFIX}lease:{name}", b"", px=int(1000 * seconds))
+
+    def is_leased(self, name: str) -> bool:
+        """Whether somebody holds that name."""
+        with self.named_failures():
+            return bool(self.client.exists(f"{PREFIX}lease:{name}"))
 
     @contextmanager
     def named_failures(self) -> Generator[None]:
@@ -118,7 +152,7 @@ class Redis:
         except self._errors as error:
             raise ServiceUnavailable(
                 f"the Redis server at {self.where} (REDIS_URL) cannot be used: "
-                f"{type(error).__name__}",
+                f"{self._address.reason(error)}",
                 passing=True,
             ) from None
 
@@ -127,11 +161,11 @@ class Redis:
         with suppress(*self._errors):
             self.client.close()
 
-    def _parsed(self, answer: list[Any]) -> tuple[bool, bytes, float]:
-        is_done, value, seconds, microseconds = answer
+    def _parsed(self, answer: list[Any]) -> Found:
+        is_done, value, seconds, microseconds, origin = answer
         now = int(seconds) + int(microseconds) / 1e6
         self._ahead = now - time.monotonic()
-        return bool(is_done), value, now
+        return Found(bool(is_done), value, now, origin.decode())
 
 
 class RedisState:
@@ -142,7 +176,8 @@ class RedisState:
         self._redis, self._prefix = redis, prefix
         # Threads that take turns need not try again because of each other.
         self._turn = threading.Lock()
-        self._written: dict[str, bytes] = {}
+        self._written: dict[str, Found] = {}
+        self.origin = ""
 
     def update(self, key: str, change: Change[T], clock: Callable[[], float]) -> T:
         """See `sqlite.State.update`; the time is the server's, whatever `clock` says."""
@@ -150,22 +185,24 @@ class RedisState:
         key = self._prefix + key
         with self._turn:
             supposed: float | None = None
-            if value := self._written.pop(key, b""):
-                now = supposed = self._redis.now()
+            if found := self._written.pop(key, None):
+                supposed = self._redis.now()
+                found = found._replace(now=supposed)
             else:
-                value, now = self._redis.read(key)
+                found = self._redis.read(key)
             for _ in range(TRIES):
-                new, result = change(value or None, now)
-                if new is not None and new != value:
-                    is_done, value, now = self._redis.swap(key, value, new, supposed)
-                    if is_done:
-                        self._written[key] = new
+                self.origin = found.origin
+                new, result = change(found.value or None, found.now)
+                if new is not None and new != found.value:
+                    found = self._redis.swap(key, found, new, supposed)
+                    if found.is_done:
+                        self._written[key] = found._replace(value=new)
                         return result
                 elif supposed is None:
                     return result
                 else:
                     # Another process may have changed it since.
-                    value, now = self._redis.read(key)
+                    found = self._redis.read(key)
                 supposed = None
         raise ServiceUnavailable(
             f"other processes are always faster at {self._redis.where} (REDIS_URL)", passing=True

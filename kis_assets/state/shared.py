@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kis_assets.exchange.venues import is_invented
-from kis_assets.settings import Settings
+from kis_assets.security.mounts import is_network, kind_of
+from kis_assets.settings import Settings, SettingsError
 from kis_assets.state.cache import SqliteStore, Store
 from kis_assets.state.redis import Redis, RedisState, RedisVault
 from kis_assets.state.redis_cache import RedisStore
@@ -35,9 +36,18 @@ class Shared:
 
 
 def open_state(settings: Settings, folder: Path | None = None) -> Shared:
-    """The shared state of these settings; its files lie in `folder` or in the settings' folder."""
+    """The shared state of these settings; its files lie in `folder` or in the settings' folder.
+
+    Raises:
+        SettingsError: the folder is of a network file system, where SQLite's locks do not hold.
+    """
     if settings.redis_url is None:
         there = folder or settings.state_dir
+        if is_network(kind := kind_of(there)):
+            raise SettingsError(
+                f"{there} is on a network file system ({kind}), where processes of several "
+                "machines cannot share one rate and one token by files: set REDIS_URL"
+            )
         return Shared(
             where=str(there),
             is_new=not there.exists(),

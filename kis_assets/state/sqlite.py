@@ -33,6 +33,10 @@ may be called again if another process was faster. A new value of None changes n
 class State(Protocol):
     """Values that processes share. Thread-safe."""
 
+    origin: str
+    """Names the server that holds the values while `update` computes a change: another one may lack
+    the newest of them. Empty for a file."""
+
     def update(self, key: str, change: Change[T], clock: Callable[[], float]) -> T:
         """Change the value of a key; no other process can write between reading and writing.
 
@@ -160,6 +164,8 @@ class SqliteFile:
 
 class SharedState:
     """The values in `shared.sqlite`; losing them costs at most the last second of the quota."""
+
+    origin = ""
 
     def __init__(self, folder: Path) -> None:
         self._file = SqliteFile(

@@ -1,7 +1,7 @@
-"""Every table once: columns, types, units, key, storage unit. No reading, no writing.
+"""All tables: columns, types, units, keys, partitions. This package reads and writes nothing.
 
-The Dagster column schema, the data dictionary, the DuckDB comments and the checks at the lake's
-door are all made from what stands here.
+Dagster's column schemas, docs/tables.md, the comments in DuckDB and the lake's validation of rows
+are made from these definitions.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ __all__ = [
     "Preview",
     "Table",
     "Unit",
+    "default_tables",
     "partition_key",
-    "usual",
 ]
 
 TABLES = {
@@ -92,16 +92,16 @@ TABLES = {
 }
 
 
-def usual(source: str, *, is_virtual: bool = False) -> list[str]:
-    """The tables that `kis-assets run` makes of a source unless told otherwise, in that order.
+def default_tables(source: str, *, is_virtual: bool = False) -> list[str]:
+    """The tables that `kis-assets run` makes by default from a source, in this order.
 
-    The virtual server takes one request a second and lacks most figures that are published on the
-    next morning: none of them is made there.
+    The virtual server allows one request per second and lacks most figures that are published on
+    the next morning. By default none of those is made there.
     """
     return [
         table.name
         for table in TABLES.values()
-        if table.is_usual
+        if table.is_default
         and source in table.sources
         and not (is_virtual and table.final == "published")
     ]

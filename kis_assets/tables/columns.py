@@ -1,4 +1,4 @@
-"""A column: its Polars type, its unit and what it means. And the columns that many tables have."""
+"""The class of columns, and the columns that many tables share."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ INSTANT = pl.Datetime("us", "UTC")
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its Polars type, its unit and what it means.
+    """One column: its Polars type, its unit and its meaning.
 
-    `least` is the smallest value that can be right; a smaller one is refused at the door. `before`
-    gives, as SQL over the other columns, the value in rows that were stored before the column was
-    thought of; without it that is null.
+    `minimum` is the smallest valid value; the lake refuses rows with a smaller one. `default_sql`
+    gives the value for rows stored before this column existed, as SQL over the other columns;
+    without it that value is null.
     """
 
     name: str
@@ -28,43 +28,51 @@ class Column:
     description: str
     unit: str = ""
     nullable: bool = False
-    least: int | None = None
-    before: Callable[[], str] | None = None
+    minimum: int | None = None
+    default_sql: Callable[[], str] | None = None
 
 
 def text(
-    name: str, description: str, *, nullable: bool = False, before: Callable[[], str] | None = None
+    name: str,
+    description: str,
+    *,
+    nullable: bool = False,
+    default_sql: Callable[[], str] | None = None,
 ) -> Column:
     """A column of text."""
-    return Column(name, pl.String(), description, nullable=nullable, before=before)
+    return Column(name, pl.String(), description, nullable=nullable, default_sql=default_sql)
 
 
 def integer(
-    name: str, description: str, unit: str = "", *, nullable: bool = False, least: int | None = 0
+    name: str, description: str, unit: str = "", *, nullable: bool = False, minimum: int | None = 0
 ) -> Column:
-    """A column of whole numbers, none below `least`."""
-    return Column(name, pl.Int64(), description, unit, nullable, least)
+    """A column of integers, none below `minimum`."""
+    return Column(name, pl.Int64(), description, unit, nullable, minimum)
 
 
 def signed(name: str, description: str, unit: str = "", *, nullable: bool = False) -> Column:
-    """A column of whole numbers of either sign."""
+    """A column of integers that may be negative."""
     return Column(name, pl.Int64(), description, unit, nullable)
 
 
 def real(name: str, description: str, unit: str = "", *, nullable: bool = False) -> Column:
-    """A column of fractions."""
+    """A column of floating-point numbers."""
     return Column(name, pl.Float64(), description, unit, nullable)
 
 
 def flag(
-    name: str, description: str, *, nullable: bool = False, before: Callable[[], str] | None = None
+    name: str,
+    description: str,
+    *,
+    nullable: bool = False,
+    default_sql: Callable[[], str] | None = None,
 ) -> Column:
-    """A column of yes and no."""
-    return Column(name, pl.Boolean(), description, nullable=nullable, before=before)
+    """A column of booleans."""
+    return Column(name, pl.Boolean(), description, nullable=nullable, default_sql=default_sql)
 
 
 def day(name: str, description: str, *, nullable: bool = False) -> Column:
-    """A column of days in Seoul."""
+    """A column of dates in Seoul."""
     return Column(name, pl.Date(), description, nullable=nullable)
 
 
@@ -83,10 +91,10 @@ ORIGIN = (
 
 SESSION = text(
     "session",
-    "The session in which this was seen: pre_open, regular, closing_price (15:30 to 16:00), "
+    "The session at the time of this quote: pre_open, regular, closing_price (15:30 to 16:00), "
     "after_market (16:00 to 20:00 since 2026-09-14) or closed; on NXT pre_market, regular, "
-    "after_market or closed. After the last trade it is closed, and the price the after-market's "
-    "last. Null in rows stored before 2026-11-27",
+    "after_market or closed. After the last trade it is closed, and the price is the last one of "
+    "the after-market. Null in rows stored before 2026-11-27",
     nullable=True,
 )
 

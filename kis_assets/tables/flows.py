@@ -18,21 +18,21 @@ _INVESTOR = text(
     "investor",
     "individual, foreign_registered, foreign_unregistered, securities, investment_trust, "
     "private_fund, bank, insurance, merchant_bank, pension, other_institution or "
-    "other_corporation: classes that no other contains (투자자)",
+    "other_corporation: classes that do not overlap (투자자)",
 )
 _SIDES = (
     integer("buy_volume", "Shares bought (매수 수량)", SHARES),
     integer("sell_volume", "Shares sold (매도 수량)", SHARES),
-    signed("net_volume", "Shares bought less shares sold (순매수 수량)", SHARES),
+    signed("net_volume", "Shares bought minus shares sold (순매수 수량)", SHARES),
 )
 
 INVESTOR_FLOWS = Table(
     name="investor_flows",
     description=(
-        "What each class of investors bought and sold of a stock on a day: twelve rows a stock and "
-        "day, no totals. Shares are on the share count of that day: after a split old rows do not "
-        "change. Values are known to the million KRW. A row of a day is stored from 07:40 of the "
-        "next session on, when it changes no more."
+        "What each class of investors bought and sold of a stock on a day: twelve rows per stock "
+        "and day, without totals. Shares are on the share count of that day, so old rows do not "
+        "change after a split. Values are exact to one million KRW. A row is stored from 07:40 of "
+        "the next session on, when it is final."
     ),
     clock="trading_day",
     key=("trading_day", "stock_code", "investor"),
@@ -41,7 +41,7 @@ INVESTOR_FLOWS = Table(
     sources=("kis", "mock"),
     final="published",
     published_after=1,
-    is_usual=True,
+    is_default=True,
     has_past=True,
     catch_up="flow_ingestion",
     on_virtual="lacking",
@@ -54,7 +54,7 @@ INVESTOR_FLOWS = Table(
         *_SIDES,
         integer("buy_value", "Value bought, to the million (매수 대금)", KRW),
         integer("sell_value", "Value sold, to the million (매도 대금)", KRW),
-        signed("net_value", "Value bought less value sold, to the million (순매수 대금)", KRW),
+        signed("net_value", "Value bought minus value sold, to the million (순매수 대금)", KRW),
         *ORIGIN,
     ),
 )
@@ -62,9 +62,9 @@ INVESTOR_FLOWS = Table(
 MARKET_FLOWS = Table(
     name="market_flows",
     description=(
-        "What each class of investors bought less sold on KOSPI and KOSDAQ on a day: twelve rows a "
-        "market and day. KIS tells net figures alone, shares to the thousand, values to the "
-        "million. Volume and value may have opposite signs."
+        "Net purchases of each class of investors on KOSPI and KOSDAQ: twelve rows per market and "
+        "day. KIS publishes only net figures: shares to the thousand, values to the million. "
+        "Volume and value may have opposite signs."
     ),
     clock="trading_day",
     key=("trading_day", "market", "investor"),
@@ -74,7 +74,7 @@ MARKET_FLOWS = Table(
     rows_of="markets",
     final="published",
     published_after=1,
-    is_usual=True,
+    is_default=True,
     has_past=True,
     catch_up="market_figure_ingestion",
     on_virtual="lacking",
@@ -83,8 +83,8 @@ MARKET_FLOWS = Table(
         TRADING_DAY,
         text("market", "KOSPI or KOSDAQ"),
         _INVESTOR,
-        signed("net_volume", "Shares bought less shares sold, to the thousand", SHARES),
-        signed("net_value", "Value bought less value sold, to the million (순매수 대금)", KRW),
+        signed("net_volume", "Shares bought minus shares sold, to the thousand", SHARES),
+        signed("net_value", "Value bought minus value sold, to the million (순매수 대금)", KRW),
         *ORIGIN,
     ),
 )
@@ -92,9 +92,9 @@ MARKET_FLOWS = Table(
 PROGRAM_TRADES = Table(
     name="program_trades",
     description=(
-        "What trading programmes bought and sold of a stock on a day, arbitrage and others "
-        "together: KIS does not part them by stock. A row is stored from 07:40 of the next "
-        "session on."
+        "What trading programmes bought and sold of a stock on a day. Arbitrage and non-arbitrage "
+        "are one figure: KIS does not separate them by stock. A row is stored from 07:40 of the "
+        "next session on."
     ),
     clock="trading_day",
     key=("trading_day", "stock_code"),
@@ -114,7 +114,7 @@ PROGRAM_TRADES = Table(
         *_SIDES,
         integer("buy_value", "Value bought (매수 대금)", KRW),
         integer("sell_value", "Value sold (매도 대금)", KRW),
-        signed("net_value", "Value bought less value sold (순매수 대금)", KRW),
+        signed("net_value", "Value bought minus value sold (순매수 대금)", KRW),
         *ORIGIN,
     ),
 )

@@ -1,4 +1,4 @@
-"""What companies are valued at, and what they report."""
+"""Valuations of stocks, and financial statements of companies."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from kis_assets.tables.table import Cost, Preview, Table
 VALUATIONS = Table(
     name="valuations",
     description=(
-        "Each stock's ratios, foreign holding, extremes of 52 weeks and status at one moment. KIS "
-        "has no history of them: a day that was missed cannot be had later. PER and PBR divide the "
-        "price by figures of the last full fiscal year."
+        "Each stock's ratios, foreign holding, 52-week extremes and status at one moment. KIS has "
+        "no history of them: a missed day is not available later. PER and PBR divide the price by "
+        "figures of the last full fiscal year."
     ),
     clock="trading_day",
     key=("captured_at", "stock_code"),
@@ -37,9 +37,11 @@ VALUATIONS = Table(
         TRADING_DAY,
         instant("captured_at", "When the capture started; the same for all its rows"),
         STOCK_CODE,
-        integer("price", "Last price when the stock was asked for (현재가)", KRW, least=1),
-        real("per", "Price over earnings per share; null without earnings", nullable=True),
-        real("pbr", "Price over book value per share; null without", nullable=True),
+        integer("price", "Last price when the stock was requested (현재가)", KRW, minimum=1),
+        real("per", "Price divided by earnings per share; null without earnings", nullable=True),
+        real(
+            "pbr", "Price divided by book value per share; null without book value", nullable=True
+        ),
         real("eps", "Earnings per share of the last full fiscal year", KRW, nullable=True),
         real("bps", "Book value per share of the last full fiscal year", KRW, nullable=True),
         text("fiscal_month", "Month in which the fiscal year ends (결산월)", nullable=True),
@@ -52,26 +54,36 @@ VALUATIONS = Table(
             SHARES,
             nullable=True,
         ),
-        real("foreign_rate", "Of them the listed shares (외국인 지분율)", PERCENT, nullable=True),
+        real(
+            "foreign_rate",
+            "Share of foreigners in the listed shares (외국인 지분율)",
+            PERCENT,
+            nullable=True,
+        ),
         real(
             "foreign_limit_used",
-            "How much of the limit for foreigners is used up (외국인 소진율)",
+            "Used part of the limit for foreigners (외국인 소진율)",
             PERCENT,
             nullable=True,
         ),
         signed("foreign_net_volume", "Bought by foreigners today; provisional", nullable=True),
         signed("program_net_volume", "Bought by programmes today; provisional", nullable=True),
-        integer("week52_high", "Highest price of 52 weeks, as KIS has it", KRW, nullable=True),
-        day("week52_high_on", "When it was", nullable=True),
+        integer("week52_high", "Highest price of 52 weeks, as KIS states it", KRW, nullable=True),
+        day("week52_high_on", "Day of the highest price", nullable=True),
         integer(
             "week52_low",
-            "Lowest price of 52 weeks, as KIS has it; null where it counts days without a trade",
+            "Lowest price of 52 weeks, as KIS states it; null if KIS counts days without a trade",
             KRW,
             nullable=True,
         ),
-        day("week52_low_on", "When it was", nullable=True),
-        real("turnover_rate", "Volume of the listed shares", PERCENT, nullable=True),
-        real("credit_rate", "Shares on credit of the listed shares", PERCENT, nullable=True),
+        day("week52_low_on", "Day of the lowest price", nullable=True),
+        real("turnover_rate", "Volume in percent of the listed shares", PERCENT, nullable=True),
+        real(
+            "credit_rate",
+            "Shares bought on credit in percent of the listed shares",
+            PERCENT,
+            nullable=True,
+        ),
         text(
             "status_code",
             "51 under administration, 52 risk, 53 warning, 54 caution, 55 credit possible, 57 "
@@ -80,7 +92,7 @@ VALUATIONS = Table(
         ),
         text("vi_code", "Volatility interruption: N none (VI)", nullable=True),
         text("warning_code", "00 none, 01 caution, 02 warning, 03 risk", nullable=True),
-        text("short_overheated", "Y where short sales are overheated", nullable=True),
+        text("short_overheated", "Y if short sales are overheated", nullable=True),
         *ORIGIN,
     ),
 )
@@ -88,10 +100,10 @@ VALUATIONS = Table(
 FINANCIAL_STATEMENTS = Table(
     name="financial_statements",
     description=(
-        "Quarters and years of each company, as KIS had them in a month. A month that is over is "
-        "never changed: what was known when stays readable. Quarters are single; figures that "
-        "accumulate in KIS's list are null where the quarter before is not in it. KIS does not "
-        "say whether they are consolidated, nor when they were published."
+        "Quarters and years of each company, as KIS showed them in a month. A past month is never "
+        "changed, so it stays readable what was known at which time. Quarters are single quarters: "
+        "a figure that KIS accumulates is null if KIS's list lacks the quarter before. KIS states "
+        "neither whether figures are consolidated nor when they were published."
     ),
     clock="asked_month",
     key=("asked_month", "stock_code", "fiscal_month", "period"),
@@ -99,7 +111,7 @@ FINANCIAL_STATEMENTS = Table(
     unit="month",
     sources=("kis", "mock"),
     catch_up="statement_ingestion",
-    tells_of_now=True,
+    is_current_only=True,
     on_virtual="lacking",
     cost=Cost(6.0, invented=0.01),
     preview=Preview(
@@ -107,21 +119,21 @@ FINANCIAL_STATEMENTS = Table(
         largest="revenue",
     ),
     columns=(
-        day("asked_month", "First day of the month in which this was asked"),
+        day("asked_month", "First day of the month in which this was requested"),
         STOCK_CODE,
-        day("fiscal_month", "First day of the month with which the period ends"),
+        day("fiscal_month", "First day of the last month of the period"),
         text("period", "quarter (a single one) or annual"),
         signed("revenue", "Sales, to the million (매출액)", KRW, nullable=True),
         signed("operating_profit", "Operating profit (영업이익)", KRW, nullable=True),
         signed("pretax_profit", "Profit before tax (법인세차감전이익)", KRW, nullable=True),
         signed("net_income", "Net income (당기순이익)", KRW, nullable=True),
-        signed("total_assets", "All assets (자산총계)", KRW, nullable=True),
-        signed("total_liabilities", "All liabilities (부채총계)", KRW, nullable=True),
-        signed("total_equity", "Equity (자본총계)", KRW, nullable=True),
+        signed("total_assets", "Total assets (자산총계)", KRW, nullable=True),
+        signed("total_liabilities", "Total liabilities (부채총계)", KRW, nullable=True),
+        signed("total_equity", "Total equity (자본총계)", KRW, nullable=True),
         real("eps", "Earnings per share of the period (주당순이익)", KRW, nullable=True),
         real("bps", "Book value per share (주당순자산)", KRW, nullable=True),
         real("roe", "Return on equity, as KIS states it (자기자본이익률)", PERCENT, nullable=True),
-        real("debt_ratio", "Liabilities of equity (부채비율)", PERCENT, nullable=True),
+        real("debt_ratio", "Liabilities in percent of equity (부채비율)", PERCENT, nullable=True),
         *ORIGIN,
     ),
 )

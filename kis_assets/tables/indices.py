@@ -18,9 +18,9 @@ from kis_assets.tables.table import Cost, Preview, Table
 INDEX_CANDLES = Table(
     name="index_candles",
     description=(
-        "Each index of KIS's index master that has bars, on each trading day: KOSPI is 0001, "
-        "KOSDAQ 1001, KOSPI 200 2001. Points; shares to the thousand, value to the million. "
-        "KIS_INDICES narrows the list."
+        "Daily bars of each index in KIS's index master that has any: KOSPI is 0001, KOSDAQ 1001, "
+        "KOSPI 200 2001. Levels in points; shares to the thousand, value to the million. "
+        "KIS_INDICES limits the list."
     ),
     clock="trading_day",
     key=("trading_day", "index_code"),
@@ -30,7 +30,7 @@ INDEX_CANDLES = Table(
     rows_of="indices",
     final="published",
     published_after=1,
-    is_usual=True,
+    is_default=True,
     has_past=True,
     catch_up="market_figure_ingestion",
     preview=Preview("trading_day index_code index_name close change", largest="trading_value"),
@@ -46,7 +46,7 @@ INDEX_CANDLES = Table(
         integer("trading_value", "Value traded, to the million (거래대금)", KRW),
         real(
             "change",
-            "Close less the close of the session before; null where that is not known",
+            "Close minus the close of the session before; null if that is unknown",
             "points",
             nullable=True,
         ),
@@ -57,8 +57,8 @@ INDEX_CANDLES = Table(
 ETF_NAVS = Table(
     name="etf_navs",
     description=(
-        "Each ETF's close and net asset value on a day. Of a day that runs KIS shows the "
-        "indicative value: a row is stored from 07:40 of the next session on."
+        "Each ETF's close and net asset value on a day. During a day KIS shows only the indicative "
+        "value, so a row is stored from 07:40 of the next session on."
     ),
     clock="trading_day",
     key=("trading_day", "stock_code"),
@@ -71,17 +71,19 @@ ETF_NAVS = Table(
     has_past=True,
     catch_up="fund_ingestion",
     on_virtual="lacking",
-    cost=Cost(days=100),
+    cost=Cost(days=100, invented=0.0),
     preview=Preview("trading_day stock_code close nav premium_rate", largest="trading_day"),
     columns=(
         TRADING_DAY,
         STOCK_CODE,
-        integer("close", "Last price (종가)", KRW, least=1),
+        integer("close", "Last price (종가)", KRW, minimum=1),
         real("nav", "Net asset value of one share (순자산가치)", KRW),
-        real("premium_rate", "Close over net asset value, less 100 % (괴리율)", PERCENT),
+        real(
+            "premium_rate", "Close in percent of the net asset value, minus 100 % (괴리율)", PERCENT
+        ),
         real(
             "nav_change",
-            "Net asset value less that of the session before; null where that is not known",
+            "Net asset value minus that of the session before; null if that is unknown",
             KRW,
             nullable=True,
         ),

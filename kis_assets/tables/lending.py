@@ -19,9 +19,9 @@ from kis_assets.tables.table import Cost, Preview, Table
 SHORT_SALES = Table(
     name="short_sales",
     description=(
-        "What was sold short of a stock on a day: a flow. KIS has no outstanding short positions. "
-        "A day without short sales is a row of 0; a day without a row is not known. Shares are on "
-        "the share count of that day."
+        "Short sales of a stock on a day. These are flows: KIS has no outstanding short "
+        "positions. A day without short sales has a row with 0; a day without a row is unknown. "
+        "Shares are on the share count of that day."
     ),
     clock="trading_day",
     key=("trading_day", "stock_code"),
@@ -44,8 +44,8 @@ SHORT_SALES = Table(
         integer("short_value", "Their value (공매도 거래대금)", KRW),
         real(
             "short_ratio",
-            "Short volume of the volume of daily_candles, both on the share count of that day; "
-            "null where no candle is stored (공매도 비중)",
+            "Short volume in percent of the volume in daily_candles, both on the share count of "
+            "that day; null if no candle is stored (공매도 비중)",
             PERCENT,
             nullable=True,
         ),
@@ -56,9 +56,9 @@ SHORT_SALES = Table(
 STOCK_LOANS = Table(
     name="stock_loans",
     description=(
-        "Lent shares of a stock after a day (대차거래), since 2014. Lent shares need not be sold: "
-        "this is no short position. The source has some negative balances and some above the "
-        "listed shares; they are kept."
+        "Lent shares of a stock after a day (대차거래), since 2014. They are not necessarily sold, "
+        "so this is not a short position. KIS has some negative balances and some above the "
+        "listed shares; they are stored as they are."
     ),
     clock="trading_day",
     key=("trading_day", "stock_code"),
@@ -76,7 +76,7 @@ STOCK_LOANS = Table(
         TRADING_DAY,
         STOCK_CODE,
         signed("loan_balance", "Lent shares after the day; may be negative (잔고 주수)", SHARES),
-        signed("loan_amount", "Their worth at the close, to the million (잔고 금액)", KRW),
+        signed("loan_amount", "Their value at the close, to the million (잔고 금액)", KRW),
         integer("new", "Shares newly lent (체결)", SHARES),
         integer("repaid", "Shares given back (상환)", SHARES),
         *ORIGIN,
@@ -87,7 +87,7 @@ CREDIT_BALANCES = Table(
     name="credit_balances",
     description=(
         "Margin loans on a stock after a day (신용융자 잔고), by the day of the deal. A day is "
-        "known three sessions later. Some fifty stocks are not eligible and never have a row."
+        "published three sessions later. About fifty stocks are not eligible and never have a row."
     ),
     clock="trading_day",
     key=("trading_day", "stock_code"),
@@ -99,7 +99,7 @@ CREDIT_BALANCES = Table(
     has_past=True,
     catch_up="credit_ingestion",
     on_virtual="lacking",
-    # Thirty by the day of settlement; the newest of them are of deals after the last day asked for.
+    # KIS gives thirty by day of settlement; the newest are of deals after the last requested day.
     cost=Cost(days=24),
     preview=Preview("trading_day stock_code loan_balance loan_amount new", largest="loan_amount"),
     columns=(
@@ -109,7 +109,7 @@ CREDIT_BALANCES = Table(
         integer("loan_amount", "Money lent on them, to the ten thousand (융자 금액)", KRW),
         day("settled_on", "When the deals of the day are settled (결제일)"),
         integer("new", "Shares newly bought on credit (신규)", SHARES),
-        integer("repaid", "Shares of which the loan was repaid (상환)", SHARES),
+        integer("repaid", "Shares whose loan was repaid (상환)", SHARES),
         *ORIGIN,
     ),
 )

@@ -25,10 +25,10 @@ PRICE_SNAPSHOTS = Table(
     name="price_snapshots",
     description=(
         "Each stock at one capture: price, change, the session's open, high and low so far, "
-        "volume and trading value so far, limits, best bid and ask. Captures are live: they can "
-        "not be asked for later. All rows of a capture share captured_at; fetched_at is the row's "
-        "own moment. In the after-market and after it price, high, low and change are the "
-        "after-market's: session says so, and regular_close is the official close."
+        "volume and trading value so far, limits, best bid and ask. Captures are live: they are "
+        "not available later. All rows of a capture share captured_at; fetched_at is the row's "
+        "own time. In the after-market and after it, price, high, low and change are those of the "
+        "after-market: session says so, and regular_close is the official close."
     ),
     clock="trading_day",
     key=("captured_at", "stock_code"),
@@ -36,7 +36,7 @@ PRICE_SNAPSHOTS = Table(
     unit="day",
     sources=("kis", "mock"),
     live="quotes",
-    is_usual=True,
+    is_default=True,
     cost=Cost(in_bundles=True, is_compared=True),
     preview=Preview(
         "stock_code stock_name price change_rate volume trading_value", largest="trading_value"
@@ -48,16 +48,16 @@ PRICE_SNAPSHOTS = Table(
         STOCK_CODE,
         STOCK_NAME,
         integer(
-            "price", "Last price; the previous close until the first trade (현재가)", KRW, least=1
+            "price", "Last price; the previous close until the first trade (현재가)", KRW, minimum=1
         ),
         SESSION,
         integer(
             "regular_close",
-            "The day's official close, as captured from ten minutes after the close until the "
-            "after-market opens; null until then, and where no such capture was made",
+            "The day's official close, captured between ten minutes after the close and the "
+            "opening of the after-market; null until then, and if no such capture was made",
             KRW,
             nullable=True,
-            least=1,
+            minimum=1,
         ),
         signed("change", "Price minus base price (전일대비)", KRW),
         real("change_rate", "Change in percent of the base price (등락률)", PERCENT),
@@ -66,8 +66,8 @@ PRICE_SNAPSHOTS = Table(
         integer("trading_value", "Value traded so far (누적거래대금)", KRW),
         integer(
             "market_cap",
-            "Price times listed shares of the stock master, which knows shares to the thousand; "
-            "null when the master has none (시가총액)",
+            "Price times the listed shares in the stock master, which are exact to one thousand; "
+            "null if the master has none (시가총액)",
             KRW,
             nullable=True,
         ),
@@ -79,25 +79,25 @@ PRICE_SNAPSHOTS = Table(
         integer("best_bid", "Highest bid; null when there is none (매수호가)", KRW, nullable=True),
         integer("best_ask_volume", "Shares at the best ask", SHARES, nullable=True),
         integer("best_bid_volume", "Shares at the best bid", SHARES, nullable=True),
-        integer("total_ask_volume", "Shares on the ask side in all", SHARES, nullable=True),
-        integer("total_bid_volume", "Shares on the bid side in all", SHARES, nullable=True),
+        integer("total_ask_volume", "All shares on the ask side", SHARES, nullable=True),
+        integer("total_bid_volume", "All shares on the bid side", SHARES, nullable=True),
         *ORIGIN,
     ),
 )
 
 LEVELS = 10
-"""Levels that an order book has on either side."""
+"""The number of levels on each side of an order book."""
 
 
 def levels(side: str, korean: str) -> tuple[Column, ...]:
-    """Price and volume of each level of a side, the best one first."""
+    """The columns of price and volume of each level of a side, the best one first."""
     prices = (
         integer(
             f"{side}_price_{level}",
             f"Price of {side} level {level}; null where there is no level ({korean}호가{level})",
             KRW,
             nullable=True,
-            least=1,
+            minimum=1,
         )
         for level in range(1, LEVELS + 1)
     )
@@ -116,11 +116,11 @@ def levels(side: str, korean: str) -> tuple[Column, ...]:
 ORDER_BOOKS = Table(
     name="order_books",
     description=(
-        "Ten levels a side of each stock at one capture, their totals, and in auctions the "
-        "expected price. Captures are live: they cannot be asked for later. All rows of a capture "
-        "share captured_at, but KIS answers one stock a request: fetched_at is the row's own "
-        "moment, minutes apart from others. KIS states no number of orders a level. A stock that "
-        "nobody quotes (halted, or outside the session) has a row without levels."
+        "Ten levels per side of each stock at one capture, their totals, and in auctions the "
+        "expected price. Captures are live: they are not available later. All rows of a capture "
+        "share captured_at. KIS answers one stock per request, so fetched_at is the row's own "
+        "time, minutes apart from other rows. KIS does not state the number of orders per level. "
+        "A stock that nobody quotes (halted, or outside the session) has a row without levels."
     ),
     clock="trading_day",
     key=("captured_at", "stock_code"),
@@ -143,20 +143,20 @@ ORDER_BOOKS = Table(
         *levels("bid", "매수"),
         integer(
             "total_ask_volume",
-            "Shares on the ask side in all, beyond ten levels too (총매도호가잔량)",
+            "All shares on the ask side, also beyond ten levels (총매도호가잔량)",
             SHARES,
         ),
         integer(
             "total_bid_volume",
-            "Shares on the bid side in all, beyond ten levels too (총매수호가잔량)",
+            "All shares on the bid side, also beyond ten levels (총매수호가잔량)",
             SHARES,
         ),
         integer(
             "expected_price",
-            "Price at which the auction would end now; null when there is none (예상체결가)",
+            "Price at which the auction would end now; null if there is none (예상체결가)",
             KRW,
             nullable=True,
-            least=1,
+            minimum=1,
         ),
         integer(
             "expected_volume",
@@ -166,8 +166,8 @@ ORDER_BOOKS = Table(
         ),
         instant(
             "booked_at",
-            "When KIS took the book. KIS gives a time without a date: it is put on trading_day, "
-            "and null where it is blank or would lie ahead (호가접수시간)",
+            "When KIS recorded the book. KIS gives a time without a date, which is taken as a "
+            "time of trading_day. Null if it is blank or would lie in the future (호가접수시간)",
             nullable=True,
         ),
         text(
@@ -178,7 +178,7 @@ ORDER_BOOKS = Table(
         ),
         text(
             "vi_code",
-            "Volatility interruption: N when there is none (VI적용구분코드)",
+            "Volatility interruption: N if there is none (VI적용구분코드)",
             nullable=True,
         ),
         *ORIGIN,

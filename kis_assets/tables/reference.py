@@ -1,4 +1,4 @@
-"""Reference data: the calendar, the listed issues and their slow facts."""
+"""Reference data: the calendar, the listed issues, and facts about stocks."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from kis_assets.tables.table import Cost, Preview, Table
 
 MARKET_DAYS = Table(
     name="market_days",
-    description="Each calendar day: whether KRX trades, and from when to when.",
+    description="Each calendar day: whether KRX trades, and its trading hours.",
     clock="day",
     key=("day",),
     partition="year",
     unit="year",
     catch_up="market_calendar",
-    tells_of_now=True,
-    is_usual=True,
+    is_current_only=True,
+    is_default=True,
     preview=Preview(
         "day is_open opens_at closes_at note",
-        # The unusual days: closed ones in the week, and those with a note.
+        # Unusual days: closed weekdays, and days with a note.
         where=pl.col("note").is_not_null()
         | (~pl.col("is_open") & (pl.col("day").dt.weekday() <= 5)),
     ),
@@ -50,13 +50,13 @@ MARKET_DAYS = Table(
         ),
         instant(
             "after_market_closes_at",
-            "When KRX's after-market closes; on days that close late as in earlier years, which "
-            "did not end later; null before 2026-09-14 and when closed",
+            "When KRX's after-market closes; on days that close late as in earlier years, when the "
+            "after-market did not end later; null before 2026-09-14 and when closed",
             nullable=True,
         ),
-        text("known_from", "Where this is known from: computed, override or kis"),
-        text("note", "Why the day is special, where it is", nullable=True),
-        instant("asked_at", "When KIS was asked for its calendar on this very day", nullable=True),
+        text("known_from", "Source of the row: computed, override or kis"),
+        text("note", "Why the day is special, if it is", nullable=True),
+        instant("asked_at", "When KIS's calendar was requested on this day", nullable=True),
         *ORIGIN,
     ),
 )
@@ -64,17 +64,17 @@ MARKET_DAYS = Table(
 STOCK_MASTER = Table(
     name="stock_master",
     description=(
-        "Each issue listed on a day, as the broker's master files state it: code, ISIN, names, "
-        "market, security type, flags, listed shares, face value, listing day, base price. "
-        "No history service exists for these flags: a day that was not stored cannot be had later. "
-        "From KRX come shares alone, of any past day, and most flags are null."
+        "Each issue that was listed on a day, from the broker's master files: code, ISIN, names, "
+        "market, security type, flags, listed shares, face value, listing day, base price. No "
+        "service has a history of these flags: a day that was not stored is not available later. "
+        "KRX has only shares, of any past day, and most flags are null."
     ),
     clock="trading_day",
     key=("trading_day", "stock_code"),
     partition="day",
     unit="month",
     live="files",
-    is_usual=True,
+    is_default=True,
     preview=Preview(
         "stock_code stock_name market base_price previous_market_cap",
         largest="previous_market_cap",
@@ -83,8 +83,8 @@ STOCK_MASTER = Table(
         TRADING_DAY,
         text(
             "stock_code",
-            "Short code of six characters, letters included; ETNs have a leading Q, funds F and "
-            "eight digits (단축코드)",
+            "Short code of six characters, may contain letters; ETNs have a leading Q, funds F "
+            "and eight digits (단축코드)",
         ),
         text("isin", "International securities identification number (표준코드)"),
         STOCK_NAME,
@@ -99,17 +99,17 @@ STOCK_MASTER = Table(
         flag("is_administrative", "Under administration (관리종목)", nullable=True),
         flag(
             "is_liquidation",
-            "Liquidation trading: last days, no price limit (정리매매)",
+            "Liquidation trading on the last days, without price limits (정리매매)",
             nullable=True,
         ),
         integer(
             "listed_shares",
-            "Listed shares, known to the thousand; exact from KRX (상장주수)",
+            "Listed shares, to the thousand; exact from KRX (상장주수)",
             SHARES,
             nullable=True,
         ),
-        integer("face_value", "Face value; null when unknown (액면가)", KRW, nullable=True),
-        day("listed_on", "Day of listing; null when unknown (상장일)", nullable=True),
+        integer("face_value", "Face value; null if unknown (액면가)", KRW, nullable=True),
+        day("listed_on", "Day of listing; null if unknown (상장일)", nullable=True),
         integer("base_price", "Base price of the day (기준가)", KRW, nullable=True),
         integer("previous_volume", "Volume of the session before", SHARES, nullable=True),
         integer(
@@ -120,7 +120,7 @@ STOCK_MASTER = Table(
         ),
         text(
             "security_group",
-            "Security group code as KIS writes it: ST shares, those of KONEX among them (증권그룹)",
+            "Security group code as KIS writes it: ST is shares, including KONEX (증권그룹)",
         ),
         text("size_class", "Size class of the market cap; KIS's digit", nullable=True),
         text(
@@ -142,7 +142,7 @@ STOCK_MASTER = Table(
         text("capital_increase", "00 none, 01 paid-in, 02 bonus, 03 both", nullable=True),
         text(
             "overheated",
-            "Short-term overheated: 0 none, 1 notice, 2 set, 3 extended",
+            "Short-term overheated: 0 none, 1 notice, 2 designated, 3 extended",
             nullable=True,
         ),
         flag("is_spac", "Special purpose acquisition company", nullable=True),
@@ -191,15 +191,15 @@ STOCK_MASTER = Table(
         signed("ordinary_profit", "Ordinary profit", "100 million KRW", nullable=True),
         signed(
             "net_income",
-            "Net income; null where KIS's five places are full and the ordinary profit has more "
-            "digits than fit in them: a digit is cut off then",
+            "Net income; null if it fills KIS's five digits and the ordinary profit has more "
+            "digits: a digit is cut off then",
             "100 million KRW",
             nullable=True,
         ),
         real("roe", "Return on equity", PERCENT, nullable=True),
         text("accounts_month", "Year and month of the accounts", nullable=True),
         text("group_code", "Business group", nullable=True),
-        flag("is_credit_limit_exceeded", "KIS's credit limit is used up", nullable=True),
+        flag("is_credit_limit_exceeded", "KIS's credit limit is exhausted", nullable=True),
         flag("is_lending_possible", "Loan on collateral possible", nullable=True),
         flag("is_stock_loan_possible", "Stock loan possible", nullable=True),
         *ORIGIN,
@@ -209,16 +209,16 @@ STOCK_MASTER = Table(
 STOCK_INFO = Table(
     name="stock_info",
     description=(
-        "Slow facts of each stock as they were in a month: names, sectors, industry, exact number "
-        "of listed shares, listings and delistings, flags. Facts are of the day they were fetched "
-        "on; a past month cannot be asked for."
+        "Facts of each stock that change slowly, by month: names, sectors, industry, exact number "
+        "of listed shares, listings and delistings, flags. They are of the day on which they were "
+        "fetched; a past month is not available."
     ),
     clock="info_month",
     key=("info_month", "stock_code"),
     partition="month",
     unit="month",
     catch_up="reference_ingestion",
-    tells_of_now=True,
+    is_current_only=True,
     on_virtual="from_files",
     cost=Cost(),
     preview=Preview("stock_code stock_name market industry listed_shares", largest="capital"),
@@ -233,7 +233,7 @@ STOCK_INFO = Table(
         text("security_group", "Security group code as KIS writes it (증권그룹)", nullable=True),
         text(
             "kind_of_share",
-            "common, preferred, deferred, mixed or other; null for no share",
+            "common, preferred, deferred, mixed or other; null if it is not a share",
             nullable=True,
         ),
         text(
@@ -261,12 +261,12 @@ STOCK_INFO = Table(
         day("listed_on_kospi", "Day of listing on KOSPI", nullable=True),
         day("left_kospi_on", "Day of leaving KOSPI", nullable=True),
         day("listed_on_kosdaq", "Day of listing on KOSDAQ", nullable=True),
-        day("left_kosdaq_on", "Day of leaving KOSDAQ, such as for KOSPI", nullable=True),
+        day("left_kosdaq_on", "Day of leaving KOSDAQ, for example for KOSPI", nullable=True),
         day("listed_on_konex", "Day of listing on KONEX, from the master files", nullable=True),
         day(
             "listed_on_freeboard",
-            "Day of registration on Freeboard, now K-OTC; null where KIS repeats the day of the "
-            "listing on KOSPI or KOSDAQ here",
+            "Day of registration on Freeboard, now K-OTC; null if KIS repeats the listing day of "
+            "KOSPI or KOSDAQ here",
             nullable=True,
         ),
         day("left_freeboard_on", "Day of leaving Freeboard", nullable=True),
@@ -276,7 +276,9 @@ STOCK_INFO = Table(
         flag("in_kospi200", "In KOSPI 200", nullable=True),
         flag("on_nxt", "Tradable on NXT", nullable=True),
         flag("is_halted_on_nxt", "Halted on NXT", nullable=True),
-        text("known_from", "search-stock-info, master for the master files, or krx"),
+        text(
+            "known_from", "Source of the row: search-stock-info, master (the master files), or krx"
+        ),
         *ORIGIN,
     ),
 )

@@ -1,4 +1,4 @@
-"""What a table is, and every fact there can be of one. No reading, no writing."""
+"""The class of tables, and its properties. This module reads and writes nothing."""
 
 from __future__ import annotations
 
@@ -15,80 +15,82 @@ Unit = Literal["day", "month", "year"]
 
 @dataclass(frozen=True)
 class Cost:
-    """Requests to KIS for one partition of a table, its checks included."""
+    """The number of requests to KIS for one partition of a table, including its checks."""
 
     per_stock: float = 1.0
     days: int = 0
-    """Days that one answer holds, where a backfill needs no request a month; 0: it does."""
+    """Days in one answer, if a backfill can use an answer for several months. 0: it needs one
+    request per month."""
     since_after_market: float | None = None
-    """Requests a stock since there is an after-market, where they are more."""
+    """Requests per stock since the after-market exists, if that needs more."""
     in_bundles: bool = False
-    """Whether the real server answers for several stocks at once."""
+    """Whether the real server answers one request for several stocks."""
     invented: float = 0.004
-    """Seconds that the invented market takes for a stock."""
+    """Seconds per stock that the invented market needs."""
     is_compared: bool = False
-    """Whether a check asks a second service for a hundred of the stocks."""
+    """Whether a check requests a hundred of the stocks from a second service."""
 
 
 @dataclass(frozen=True, eq=False)
 class Preview:
-    """The columns and rows of a table that people look at first."""
+    """The columns and rows of a table that its page in Dagster shows."""
 
     columns: str
-    """Their names, a blank between them."""
+    """Column names, separated by spaces."""
     largest: str = ""
-    """The column whose largest values come first; empty: all rows, as they come."""
+    """Rows with the largest values of this column come first. Empty: all rows in stored order."""
     where: pl.Expr | None = None
-    """Which rows; None: all."""
+    """A filter of the rows. None: all rows."""
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A table: its columns and key, the unit that one file of the lake holds, how it is had."""
+    """A table: its columns and key, its partitions and storage units, and how it is fetched."""
 
     name: str
     description: str
     clock: str
-    """The column whose day decides the storage unit that a row belongs to."""
+    """The column whose date decides to which storage unit a row belongs."""
     key: tuple[str, ...]
     partition: Unit
-    """The span that one run of the asset covers."""
+    """The partition that one run of the asset makes."""
     unit: Unit
     columns: tuple[Column, ...] = field(repr=False)
     sources: tuple[str, ...] = ("kis", "krx", "mock")
-    """The sources that have it. What only one has is fetched from there, and lies in that source's
-    folder, whatever source is in use."""
+    """The sources that have it. A table of only one source is fetched from there and stored in the
+    folder of that source, whatever source is in use."""
     live: Literal["quotes", "files", "stream"] | None = None
-    """What of this moment it shows, the market's quotes, the day's master files or the real-time
-    feed: a day that was missed is gone for good. None: it can be had later."""
+    """The live data that it captures: quotes of the market, the day's master files or the real-time
+    feed. A missed day is lost. None: it can be fetched later."""
     final: Literal["when_fetched", "after_hours", "next_morning", "published"] = "when_fetched"
-    """When the rows of a day change no more: as soon as they are fetched, when the after-market is
-    over, on the morning of the next session, or once they are published."""
+    """When the rows of a day are final: as soon as they are fetched, when the after-market is over,
+    on the morning of the next session, or when they are published."""
     published_after: int = 0
-    """Sessions after a day on whose morning its rows are published; none is stored before."""
+    """The rows of a day are published on the morning of this many sessions later. They are not
+    stored before."""
     sessions_kept: int = 0
-    """Sessions for which the source has a day of it, the latest one included; 0: for ever."""
+    """How many sessions the source keeps it, including the latest one. 0: for ever."""
     on_virtual: Literal["served", "from_files", "lacking"] = "served"
-    """What a key of the virtual server gives of it: all, what the master files tell, nothing."""
+    """What the virtual server has of it: everything, only what is in the master files, or
+    nothing."""
     has_past: bool = False
     """Whether `kis-assets backfill` can fetch it for earlier days."""
     catch_up: str = ""
-    """The job that makes a missed partition of it, which the sensor of that name starts; empty:
-    none does."""
-    tells_of_now: bool = False
-    """Whether it tells what is known now: a partition is asked for while it lasts, and once."""
+    """The job with which the sensor `catch_up` makes a missed partition. Empty: none."""
+    is_current_only: bool = False
+    """Whether the source has only current facts: a partition is fetched once, during its own
+    time."""
     may_be_empty: bool = False
-    """Whether a partition without any row can be right."""
-    is_usual: bool = False
-    """Whether `kis-assets run` makes it unless told otherwise: what a day of the market needs and a
-    minute or two gives."""
+    """Whether a partition without rows can be correct."""
+    is_default: bool = False
+    """Whether `kis-assets run` makes it by default: essential tables that take a minute or two."""
     rows_of: Literal["stocks", "ETFs", "indices", "markets"] = "stocks"
-    """What is asked for to make it."""
+    """What its requests are about."""
     cost: Cost | None = None
-    """What it asks of KIS; None: next to nothing."""
+    """Its number of requests to KIS. None: almost none."""
     preview: Preview | None = field(default=None, repr=False)
     chart: str = ""
-    """What is drawn of it, by its name in `charts.of_tables`; empty: nothing."""
+    """The name of its picture in `charts.of_tables`. Empty: it has none."""
 
     @property
     def schema(self) -> pl.Schema:
@@ -97,31 +99,35 @@ class Table:
 
     @property
     def own_source(self) -> str:
-        """The one source that has it; empty when several have."""
+        """The source, if only one has it; empty if several do."""
         return self.sources[0] if len(self.sources) == 1 else ""
 
     def column(self, name: str) -> Column:
-        """The column of that name; KeyError if there is none."""
+        """The column of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
         for column in self.columns:
             if column.name == name:
                 return column
         raise KeyError(f"{self.name} has no column {name!r}")
 
     def empty(self) -> pl.DataFrame:
-        """No rows, right types."""
+        """A frame without rows, with the right types."""
         return pl.DataFrame(schema=self.schema)
 
     def partition_key(self, day: date) -> str:
-        """What Dagster calls the partition that holds a day."""
+        """Dagster's key of the partition that contains a day."""
         return partition_key(self.partition, day)
 
     def span(self, key: str) -> tuple[date, date]:
         """The first and the last day of a partition or a storage unit: 2026, 2026-03, 2026-03-17.
 
-        Dagster calls a month by its first day.
+        Dagster's key of a month is its first day.
 
         Raises:
-            ValueError: the key is no day, month or year.
+            ValueError: the key is not a day, month or year.
         """
         if len(key) == len("2026"):
             return date(int(key), 1, 1), date(int(key), 12, 31)
@@ -133,7 +139,7 @@ class Table:
 
 
 def partition_key(unit: Unit, day: date) -> str:
-    """What Dagster calls the partition of that span that holds a day."""
+    """Dagster's key of the day, month or year that contains a day."""
     if unit == "year":
         return str(day.year)
     return (day.replace(day=1) if unit == "month" else day).isoformat()

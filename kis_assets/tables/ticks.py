@@ -1,4 +1,4 @@
-"""What the real-time feed brought: trades, order books, and what is missing between them."""
+"""Records of the real-time feed: trades, order books, and gaps between them."""
 
 from __future__ import annotations
 
@@ -18,22 +18,21 @@ from kis_assets.tables.quotes import levels
 from kis_assets.tables.table import Preview, Table
 
 _SEQUENCE = integer(
-    "sequence", "Place in the order in which the records of the day arrived, from 1", least=1
+    "sequence", "Position of the record in the order of arrival on the day, from 1", minimum=1
 )
 _OF_FEED = text(
     "session",
-    "pre_market, regular, closing_price or after_market, as KIS says since 2026-09-14; null where "
-    "it does not: before, and in order books of NXT and unified (MARKET_CLS_CODE)",
+    "pre_market, regular, closing_price or after_market, as KIS states since 2026-09-14; null "
+    "before, and in order books of NXT and unified (MARKET_CLS_CODE)",
     nullable=True,
 )
 
 TRADES = Table(
     name="trades",
     description=(
-        "Trades of the stocks that `kis-assets stream --store` followed, each once, in the order "
-        "in which they came. fetched_at is the moment at which the record arrived. What was traded "
-        "while nothing was followed is in stream_gaps. Rows of a day that is not over are added "
-        "every minute."
+        "Trades of the stocks that `kis-assets stream --store` followed, in order of arrival, "
+        "without duplicates. fetched_at is when the record arrived. stream_gaps has what was "
+        "traded while nothing was recorded. During the day new rows are added every minute."
     ),
     clock="trading_day",
     key=("stock_code", "sequence"),
@@ -50,14 +49,14 @@ TRADES = Table(
         _SEQUENCE,
         instant("traded_at", "When it was traded, to the second (체결시각)"),
         _OF_FEED,
-        integer("price", "Price (체결가)", KRW, least=1),
+        integer("price", "Price (체결가)", KRW, minimum=1),
         integer("quantity", "Shares of this trade (체결량)", SHARES),
         text(
             "side",
-            "Who came to the other's price: buy or sell; null in an auction (체결구분)",
+            "The side that initiated the trade: buy or sell; null in an auction (체결구분)",
             nullable=True,
         ),
-        integer("volume", "Shares traded so far on the day, this trade included", SHARES),
+        integer("volume", "Shares traded so far on the day, including this trade", SHARES),
         integer("trading_value", "Value traded so far on the day (누적거래대금)", KRW),
         signed("change", "Price minus base price (전일대비)", KRW),
         integer("best_ask", "Lowest ask; null when there is none (매도호가)", KRW, nullable=True),
@@ -70,10 +69,10 @@ TRADES = Table(
 ORDER_BOOK_TICKS = Table(
     name="order_book_ticks",
     description=(
-        "Every order book that the real-time feed sent of the stocks that `kis-assets stream "
-        "--store --books` followed: ten levels a side, totals, and in auctions the expected price. "
-        "fetched_at is the moment at which the record arrived. Rows of a day that is not over are "
-        "added every minute."
+        "Every order book that the real-time feed sent for the stocks that `kis-assets stream "
+        "--store --books` followed: ten levels per side, totals, and in auctions the expected "
+        "price. fetched_at is when the record arrived. During the day new rows are added every "
+        "minute."
     ),
     clock="trading_day",
     key=("stock_code", "sequence"),
@@ -91,18 +90,18 @@ ORDER_BOOK_TICKS = Table(
         TRADING_DAY,
         STOCK_CODE,
         _SEQUENCE,
-        instant("booked_at", "When KIS took the book, to the second (호가시각)"),
+        instant("booked_at", "When KIS recorded the book, to the second (호가시각)"),
         _OF_FEED,
         *levels("ask", "매도"),
         *levels("bid", "매수"),
-        integer("total_ask_volume", "Shares on the ask side in all (총매도호가잔량)", SHARES),
-        integer("total_bid_volume", "Shares on the bid side in all (총매수호가잔량)", SHARES),
+        integer("total_ask_volume", "All shares on the ask side (총매도호가잔량)", SHARES),
+        integer("total_bid_volume", "All shares on the bid side (총매수호가잔량)", SHARES),
         integer(
             "expected_price",
             "Price at which the auction would end now; null outside auctions (예상체결가)",
             KRW,
             nullable=True,
-            least=1,
+            minimum=1,
         ),
         integer(
             "expected_volume",
@@ -117,8 +116,8 @@ ORDER_BOOK_TICKS = Table(
 STREAM_GAPS = Table(
     name="stream_gaps",
     description=(
-        "When the feed of a stock was not followed though it was wanted, and the shares that are "
-        "missing in trades for it, by the running volume of the trades around. The order books of "
+        "Times in which a stock on the watch list was not recorded. The number of shares that are "
+        "missing in trades comes from the running volume of the trades around. The order books of "
         "that time are missing too."
     ),
     clock="trading_day",
@@ -133,19 +132,19 @@ STREAM_GAPS = Table(
         TRADING_DAY,
         STOCK_CODE,
         _SEQUENCE,
-        instant("since", "The last moment at which it was followed; the open for a late start"),
-        instant("until", "When it was followed again", nullable=True),
+        instant("since", "When it was last recorded; the open for a late start"),
+        instant("until", "When it was recorded again", nullable=True),
         integer(
             "missing_volume",
-            "Shares traded meanwhile; null where no trade came after it",
+            "Shares traded in between; null if no trade followed",
             SHARES,
             nullable=True,
         ),
         text(
             "reason",
-            "late_start: it was not followed from the open on; left_out: it was not on the watch "
+            "late_start: recording began after the open; left_out: the stock was not on the watch "
             "list; stopped: the program was not running; disconnected: the connection broke; "
-            "unexplained: the running volume jumps, and the connection did not break",
+            "unexplained: the running volume jumps, but the connection did not break",
         ),
         *ORIGIN,
     ),

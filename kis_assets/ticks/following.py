@@ -48,7 +48,7 @@ class Following:
     ) -> None:
         self.day = clock().astimezone(calendar.SEOUL).date()
         if calendar.session(self.day) is None:
-            raise InvalidRequest(f"{self.day} is no trading day of KRX: nothing can be recorded")
+            raise InvalidRequest(f"{self.day} is not a trading day of KRX: nothing can be recorded")
         self.codes = list(dict.fromkeys(codes))
         self.last: dict[str, Trade] = {}
         """The newest trade of each stock."""

@@ -67,13 +67,15 @@ class Departures(msgspec.Struct, array_like=True):
     """The slots in order, and the pace that the server was found to grant.
 
     `born` names this log: a log made anew after a loss has another name. Nothing is sent before
-    `not_before`. `limit` is always the requests a second that the setting allows.
+    `not_before`. `origin` names the server that held it last; see `State.origin`. `limit` is always
+    the requests a second that the setting allows.
     """
 
     born: str
     slots: list[Slot] = msgspec.field(default_factory=list[Slot])
     not_before: float = -math.inf
     pace: Pace = Pace()
+    origin: str = ""
 
     def window(self, limit: float) -> tuple[int, float]:
         """The limit as (number of requests, seconds)."""

@@ -19,7 +19,8 @@ from kis_assets.errors import ServiceUnavailable
 from kis_assets.transport import network
 from kis_assets.transport.deadline import Deadline, bound
 
-CONNECTIONS = 20
+CONNECTIONS = 100
+"""Most concurrent requests of a process, each on a connection that stays open."""
 LONGEST_ANSWER = 2**20
 """Most bytes of an answer about a stock, unpacked; KIS's longest have about ten thousand."""
 LONGEST_FILE = 8 * 2**20
@@ -48,7 +49,7 @@ class Wire:
             # Cookies of a server must not go into later requests.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             timeout=httpx.Timeout(timeout),
-            limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=10),
+            limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
             follow_redirects=False,
         )
         bound(self._http, self._deadline)
@@ -80,7 +81,7 @@ class Wire:
             raise ServiceUnavailable(
                 f"{_host(url)} "
                 + (ours or f"cannot be reached or broke off: {type(error).__name__}")
-                + network.doubt(url, error),
+                + network.hint(url, error),
                 endpoint=name,
                 passing=True,
                 is_outage=True,

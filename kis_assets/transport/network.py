@@ -64,7 +64,7 @@ def check_feed(url: str) -> None:
         _check(scheme, "python_socks", "python-socks")
 
 
-def doubt(url: str, error: Exception) -> str:
+def hint(url: str, error: Exception) -> str:
     """A hint on what to check after this connection failure; empty if the cause is unknown."""
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]

@@ -90,6 +90,7 @@ class Quota:
         self._born = ""
         self._departed = -math.inf
         self._apart: float | None = None
+        self._seen = Departures(""), 0.0
 
     @contextmanager
     def permit(self, kind: str, *, live: bool = False, timeout: float = 30.0) -> Generator[Permit]:
@@ -132,13 +133,16 @@ class Quota:
         return self._update(look, writes=False)
 
     def outlook(self, *, live: bool = False) -> float:
-        """Seconds until a new caller would get a permit, after the callers of this process."""
+        """Seconds until a new caller would get a permit, after the callers of this process.
 
-        def look(log: Departures, now: float) -> float:
-            return max(0.0, log.due_for(live, now, self.limit) - now)
-
+        By the log as this process saw it last: a look at the log of each of many keys would cost
+        more than the request.
+        """
+        log, apart = self._seen
+        now = self._clock() + apart
         ahead = self._waiting[True] if live else sum(self._waiting.values())
-        return self._update(look, writes=False) + ahead / self._pace.within(self.limit)
+        wait = max(0.0, log.due_for(live, now, self.limit) - now)
+        return wait + ahead / self._pace.within(self.limit)
 
     def _acquire(self, kind: str, live: bool, deadline: float) -> tuple[str, float]:
         """The owner of a confirmed slot, and the moment before the confirmation."""
@@ -205,16 +209,17 @@ class Quota:
     def _update(self, change: Callable[[Departures, float], T], *, writes: bool = True) -> T:
         def whole(
             value: bytes | None, now: float
-        ) -> tuple[bytes | None, tuple[str, float, Pace, T]]:
+        ) -> tuple[bytes | None, tuple[Departures, float, T]]:
             log, apart = self._log(value, now)
             result = change(log, now)
             log.forget(now, self.limit)
-            return _ENCODER.encode(log) if writes else None, (log.born, apart, log.pace, result)
+            return _ENCODER.encode(log) if writes else None, (log, apart, result)
 
-        born, apart, self._pace, result = self._state.update(self._key, whole, self._clock)
+        log, apart, result = self._state.update(self._key, whole, self._clock)
+        self._pace, self._seen = log.pace, (log, apart)
         if writes:
             # Only after it is written: a change may be computed several times until one is stored.
-            self._born, self._apart = born, apart
+            self._born, self._apart = log.born, apart
         return result
 
     def _log(self, value: bytes | None, now: float) -> tuple[Departures, float]:
@@ -224,7 +229,8 @@ class Quota:
             log = _DECODER.decode(value or b"")
         if log is None or log.is_of_another_clock(now, self.limit):
             # The learned grant survives the log, and a restart of the machine's clock.
-            log = Departures(uuid.uuid4().hex, pace=self._pace if log is None else log.pace)
+            pace, origin = self._pace if log is None else log.pace, self._state.origin
+            log = Departures(uuid.uuid4().hex, pace=pace, origin=origin)
         # After a jump of the log's clock, the last second is unknown.
         apart = now - self._clock()
         has_jumped = self._apart is not None and abs(apart - self._apart) > SETBACK
@@ -233,6 +239,10 @@ class Quota:
         if is_lost and self._clock() - self._departed < window + LATEST:
             # The earlier log of this process is lost, and with it the requests of the last second.
             log.not_before = max(log.not_before, now + window + GUARD)
+        if log.origin != self._state.origin:
+            # After a failover the newest requests of any process may be missing in the log.
+            log.not_before = max(log.not_before, now + window + GUARD)
+            log.origin = self._state.origin
         return log, apart
 
     def _too_late(self, deadline: float) -> RateLimited:

@@ -33,7 +33,7 @@ def retrying(attempt: Callable[[], T], name: str, tally: Tally, retries: int) ->
     Raises:
         KISError: the last failure, or the first that cannot pass.
     """
-    outcome = ""
+    outcome = key_id = ""
     for try_ in stamina.retry_context(
         on=_may_pass,
         attempts=retries + 1,
@@ -44,11 +44,11 @@ def retrying(attempt: Callable[[], T], name: str, tally: Tally, retries: int) ->
     ):
         with try_:
             if outcome:
-                tally.retried(name, outcome)
+                tally.retried(name, outcome, key_id)
             try:
                 return attempt()
             except KISError as error:
-                outcome = type(error).__name__
+                outcome, key_id = type(error).__name__, error.key_id
                 raise
     raise AssertionError
 

@@ -57,7 +57,7 @@ def test_kis_assets_alone_takes_them_too(stored: Path, tmp_path: Path) -> None:
         "rows": 244,
         "source": "mock",
     }
-    assert "options stand behind the command: kis-assets find" in Said("--json", "find", "x").error
+    assert "options must follow the command: kis-assets find" in Said("--json", "find", "x").error
     assert Said("--csv", "--columns", "table").csv[0].keys() == {"table"}
 
 
@@ -233,7 +233,7 @@ ASKING = pytest.mark.parametrize("command", ["quote", "book", "candles", "info"]
     [
         (("--columns", "nope"), "there is no column 'nope'"),
         (("--to", "rows.txt"), "rows.txt"),
-        (("--to", "nowhere/rows.csv"), "nowhere is no folder"),
+        (("--to", "nowhere/rows.csv"), "nowhere is not a folder"),
         (("--to", "folder.csv"), "is a folder: name a file"),
     ],
     ids=lambda it: it[-1] if isinstance(it, tuple) else "",
@@ -318,7 +318,7 @@ def test_every_query_of_several_is_answered(stored: Path) -> None:
     assert said.out.split() == ["one", "1", "two", "2"]
     assert said.err.count("MOCK DATA") == 1
     for form in (("--json",), ("--csv",), ("--to", "a.csv")):
-        assert "2 queries have as many answers" in Said("sql", "SELECT 1; SELECT 2", *form).error
+        assert "2 queries have several answers" in Said("sql", "SELECT 1; SELECT 2", *form).error
     assert Said("sql", "SET VARIABLE x = 2; SELECT 1 AS one", "--csv").out == "one\n1\n"
     for question in (Market(stored).sql, Market(stored).rows):
         with pytest.raises(ValueError, match="these are 2 queries, and one is answered"):
@@ -331,12 +331,12 @@ def test_of_many_candles_the_newest_are_shown_and_how_to_get_all(asked: DataSour
     assert len(rows) > 150
     lines = said.out.splitlines()[1:]
     assert [line.split()[0] for line in lines] == [row["date"] for row in rows[-100:]]
-    assert f"the newest 100 of {len(rows)} rows: --json, --csv or --to FILE has all" in said.err
+    assert f"the newest 100 of {len(rows)} rows: --json, --csv or --to FILE gives all" in said.err
 
 
 def test_a_diff_without_changes_ends_well_and_with_them_as_asked(stored: Path) -> None:
     same, changed = ("diff", "daily_candles", "2026-02"), ("diff", "daily_candles", "2026-03")
-    assert "there is one version, of 2026" in Said(*same).out
+    assert "there is only one version, of 2026" in Said(*same).out
     for form in ((), ("--json",), ("--exit-code",)):
         assert Said(*same, *form).status == 0
     assert Said(*same, "--json").json == []
@@ -371,10 +371,10 @@ def test_an_answer_without_rows_is_an_answer(stored: Path, words: tuple[str, ...
         (("candles", SAMSUNG, "--type", "hour"), "'hour' is not one of 'daily', "),
         (("candles", SAMSUNG, "--count", "0"), "--count"),
         (("stream",), "which stocks?"),
-        (("quote", SAMSUNG, "--to", "file.txt"), "is no file that can be written"),
-        (("quote", SAMSUNG, "--to", "a.csv", "--json"), "two answers"),
+        (("quote", SAMSUNG, "--to", "file.txt"), "cannot be written: the name of a file ends with"),
+        (("quote", SAMSUNG, "--to", "a.csv", "--json"), "excludes --json"),
         (("quote", SAMSUNG, "--to", "a.csv", "--to", "b.csv"), "two files"),
-        (("candles", SAMSUNG, "--stored", "--to", "nowhere/a.csv"), "nowhere is no folder"),
+        (("candles", SAMSUNG, "--stored", "--to", "nowhere/a.csv"), "nowhere is not a folder"),
         (("quote", SAMSUNG, "--columns", ","), "names no column"),
     ],
 )

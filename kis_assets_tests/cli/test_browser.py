@@ -90,6 +90,7 @@ class Browser:
             "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
         ):
             options.add_argument(argument)
+        options.accept_insecure_certs = address.startswith("https")  # one that signed itself
         options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
         self.driver = webdriver.Chrome(
             options=options, service=Service(shutil.which("chromedriver"))

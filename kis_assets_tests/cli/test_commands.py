@@ -60,9 +60,9 @@ def test_what_to_type_next_can_be_typed_whatever_the_folder_is_called(tmp_path: 
 @pytest.mark.parametrize(
     ("words", "variables", "said"),
     [
-        (("--date", "2026-03-15"), {}, "2026-03-15 is no trading day of KRX"),
+        (("--date", "2026-03-15"), {}, "2026-03-15 is not a trading day of KRX"),
         (("--date", "2027-03-16"), {}, "session of 2027-03-16 has not begun"),
-        (("--date", "yesterday"), {}, "'yesterday' is no day"),
+        (("--date", "yesterday"), {}, "'yesterday' is not a day"),
         (("--source", "kis"), {}, "needs KIS_APP_KEY and KIS_APP_SECRET"),
         ((), {"KIS_API_RATE_LIMIT": "fast"}, "KIS_API_RATE_LIMIT=fast"),
         ((), {"KIS_USE_VIRTUAL_SERVER": "true", "KIS_USE_REAL_SERVER": "true"}, "contradict"),
@@ -83,7 +83,7 @@ def test_what_can_no_longer_be_had_is_said_and_the_rest_is_done(tmp_path: Path) 
     done = type_in("run", "--date", "2026-03-16", KIS_REPLAY_AT=EVENING.isoformat(), **FEW)
     assert done.returncode == 0
     assert (
-        "price_snapshots is left out: live data of 2026-03-16 can no longer be had" in done.stdout
+        "price_snapshots is left out: live data of 2026-03-16 is no longer available" in done.stdout
     )
     assert "latest_prices" not in done.stdout, "there is nothing in it"
     assert not (tmp_path / "data" / "mock" / "parquet" / "price_snapshots").exists()

@@ -138,24 +138,24 @@ def test_they_are_chosen_where_no_stock_master_is_stored_yet(
 
 def test_a_long_run_is_foretold_with_its_reason() -> None:
     # 2,600 prices and 2,600 charts one by one, and a hundred of each compared.
-    assert costs.foretold(USUAL, 2_600, DAY, virtual(kis_universe="common")) == (
+    assert costs.estimate(USUAL, 2_600, DAY, virtual(kis_universe="common")) == (
         "about 1 h 30 min: 5,400 requests for 2,600 stocks, and the virtual server takes 1 a second"
     )
-    assert costs.foretold(USUAL, 100, DAY, virtual()).startswith("about 7 min: 400 requests")
+    assert costs.estimate(USUAL, 100, DAY, virtual()).startswith("about 7 min: 400 requests")
     # 87 of thirty prices, 2,600 charts and 200 compared.
-    assert costs.foretold(USUAL, 2_600, DAY, real()).startswith("about 3 min: 2,887 requests")
-    assert "KIS grants" not in costs.foretold(USUAL, 2_600, DAY, real())
+    assert costs.estimate(USUAL, 2_600, DAY, real()).startswith("about 3 min: 2,887 requests")
+    assert "KIS grants" not in costs.estimate(USUAL, 2_600, DAY, real())
 
 
 def test_a_short_run_is_not() -> None:
-    assert costs.foretold(USUAL, 500, DAY, real()) == ""
-    assert costs.foretold(USUAL, 50, DAY, Settings.load(data_source_type="mock")) == ""
-    assert costs.foretold(("market_days", "stock_master"), 2_600, DAY, virtual()) == ""
+    assert costs.estimate(USUAL, 500, DAY, real()) == ""
+    assert costs.estimate(USUAL, 50, DAY, Settings.load(data_source_type="mock")) == ""
+    assert costs.estimate(("market_days", "stock_master"), 2_600, DAY, virtual()) == ""
 
 
 def test_it_counts_with_what_kis_grants(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(costs, "granted", lambda _: 3.0)
-    said = costs.foretold(("daily_candles",), 2_600, DAY, real())
+    said = costs.estimate(("daily_candles",), 2_600, DAY, real())
     assert said == "about 15 min: 2,700 requests for 2,600 stocks, and KIS grants 3 a second"
 
 
@@ -172,7 +172,7 @@ def test_the_log_of_a_long_run_says_how_long_before_it_asks(
     said: list[str] = []
     with day_server(market) as server:
         point_at(server, monkeypatch)
-        materialization.foretell(
+        materialization.log_estimate(
             _Context(said),  # type: ignore[arg-type]
             KISResource(),
             PRICE_SNAPSHOTS,
@@ -237,14 +237,14 @@ def test_between_midnight_and_the_open_a_run_ends_well(
     assert status == 0, said
     assert "Done" in said
     assert [word for word in USUAL if f"{word} is left out" in said] == [*left_out]
-    assert "ask again after the open for 2026-03-18" in " ".join(said.split())
+    assert "fetch 2026-03-18 after the open" in " ".join(said.split())
     assert not rows(DAILY_CANDLES).is_empty()
     # What is asked for by name is not left out silently.
     with day_server(market, "real") as server:
         point_at(server, monkeypatch, morning)
         status, said = type_run("--table", "price_snapshots")
     assert status == 1
-    assert "can no longer be had" in said
+    assert "no longer available" in said
 
 
 @pytest.mark.slow
@@ -259,7 +259,7 @@ def test_an_interrupted_run_says_where_and_its_bar_stays_there(
         point_at(server, monkeypatch)
         status, said = type_run()
     assert status == 130
-    assert "Interrupted at daily_candles. What is stored stays" in said
+    assert "Interrupted at daily_candles. Stored rows stay" in said
     assert re.search(r"daily_candles 2026-03-01 [━ ]*0/\?", said)
     assert "Traceback" not in said
 
@@ -324,7 +324,7 @@ def test_a_backfill_from_before_there_was_anything_says_from_when(narrow_termina
         env={"DATA_SOURCE_TYPE": "mock"},
     )
     assert result.exit_code == 2
-    assert "1900-01 lies before 1995-05, the first month of daily candles" in result.output
+    assert "1900-01 is before 1995-05, the first month of daily candles" in result.output
 
 
 # Keys
@@ -394,7 +394,7 @@ def test_what_is_missing_of_a_credential_is_named() -> None:
 def test_a_credential_with_a_letter_that_is_in_none_is_refused_without_being_shown(
     quote: str,
 ) -> None:
-    with pytest.raises(SettingsError, match=r"KIS_APP_KEY: holds .*copy it anew") as told:
+    with pytest.raises(SettingsError, match=r"KIS_APP_KEY: contains .*copy it again") as told:
         Settings.load(kis_app_key=f"{quote}{APP_KEY}", kis_app_secret=APP_SECRET)
     assert APP_KEY not in str(told.value)
 

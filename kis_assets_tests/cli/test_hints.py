@@ -100,4 +100,4 @@ def test_what_kis_assets_alone_says_to_do_next_works(stored: Path) -> None:
 
 def test_a_report_of_no_trading_day_is_refused_in_one_sentence(stored: Path) -> None:
     said = Said("report", "--date", "2026-01-01")
-    assert said.err.splitlines()[-1] == "error: 2026-01-01 is no trading day of KRX"
+    assert said.err.splitlines()[-1] == "error: 2026-01-01 is not a trading day of KRX"

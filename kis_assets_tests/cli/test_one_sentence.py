@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("narrow_terminal")
 
 
 def test_words_of_an_option_are_taken_in_any_case() -> None:
-    assert "no trading day" in Said("run", "--source", "MOCK", "--date", "2026-03-15").error
+    assert "not a trading day" in Said("run", "--source", "MOCK", "--date", "2026-03-15").error
 
 
 def test_a_tilde_in_the_folder_of_a_replay_is_the_home_folder(
@@ -83,9 +83,9 @@ def _garbage(path: Path) -> None:
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no YAML": (
         lambda home: (home / "dagster.yaml").write_text("a: ["),
-        "dagster.yaml is not what",
+        "dagster.yaml is not valid",
     ),
-    "a list": (lambda home: (home / "dagster.yaml").write_text("- a"), "dagster.yaml is not what"),
+    "a list": (lambda home: (home / "dagster.yaml").write_text("- a"), "dagster.yaml is not valid"),
     "other keys": (lambda home: (home / "dagster.yaml").write_text("a: 1"), "dagster.yaml is not"),
     "runs": (lambda home: _garbage(home / "history" / "runs.db"), "cannot be used (file is not"),
     "events": (
@@ -109,7 +109,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KIS_REPLAY_AT", EVENING.isoformat())
     monkeypatch.setenv("DATA_SOURCE_TYPE", "mock")
     # What it asks the source takes longer than all the rest.
-    monkeypatch.setattr("kis_assets.cli.doctor._call", lambda _: Finding("call", "ok", ""))
+    monkeypatch.setattr("kis_assets.cli.doctor.call", lambda _: Finding("call", "ok", ""))
     (tmp_path / "home" / "history").mkdir(parents=True)
     return tmp_path / "home"
 
@@ -137,7 +137,7 @@ def test_a_doctor_makes_nothing_and_says_what_the_first_run_makes(home: Path) ->
         lines = Said("doctor", "--json").json
         return next(it["state"] + " " + it["seen"] for it in lines if it["what"] == "dagster")
 
-    assert state() == f"ok the first run makes {home}"
+    assert state() == f"ok the first run creates {home}"
     assert not any(home.joinpath("history").iterdir())
     assert Said("run", "--table", "market_days").status == 0
     assert state() == f"ok its history in {home} can be read"
@@ -184,7 +184,7 @@ def test_a_bug_is_told_as_one_with_its_place_and_its_trace_for_who_asks(
     assert "this is a bug, please report it: RuntimeError: two lines" in said.error
     assert "test_one_sentence.py, line " in said.error
     assert "in fail" in said.error
-    assert f"{TRACE}=1 shows all" in said.error
+    assert f"{TRACE}=1 shows the traceback" in said.error
     monkeypatch.setenv(TRACE, "1")
     done = CliRunner().invoke(app, ["sql", "SELECT 1"])
     assert isinstance(done.exception, RuntimeError)

@@ -187,8 +187,8 @@ def test_the_condition_of_days_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     assert [row["condition"] for row in newest] == ["missing", "available"]
     span = Said("condition", "--from", "2026-03-16", "--to", "2026-03-16", "--json").json
     assert [row["condition"] for row in span] == ["available"]
-    assert "of daily_candles, order_books it is" in Said("condition", "candles").error
-    assert "'tuesday' is no day" in Said("condition", "--from", "tuesday").error
+    assert "have one: daily_candles, order_books" in Said("condition", "candles").error
+    assert "'tuesday' is not a day" in Said("condition", "--from", "tuesday").error
 
 
 def test_stored_candles_are_read_without_the_source(stored: Path) -> None:
@@ -225,7 +225,7 @@ def test_candles_that_are_not_stored_are_named_with_what_to_run(stored: Path) ->
     ("words", "said"),
     [
         (("candles", SAMSUNG, "--adjusted"), "add --stored"),
-        (("candles", SAMSUNG, "--stored", "--from", "May"), "'May' is no day"),
+        (("candles", SAMSUNG, "--stored", "--from", "May"), "'May' is not a day"),
         (("candles", SAMSUNG, "--from", "2026-03-02", "--to", "2026-03-01"), "before it starts"),
         (("candles", "999999", "--stored"), "no stock has the code 999999"),
         (("candles", "삼성", "--stored"), "fits several stocks"),
@@ -234,10 +234,13 @@ def test_candles_that_are_not_stored_are_named_with_what_to_run(stored: Path) ->
         (("warm",), "say which stocks"),
         (("warm", SAMSUNG, "--top", "3"), "say which stocks"),
         (("diff", "candles", "2026-03"), "there is no table 'candles'"),
-        (("diff", "daily_candles", "March"), "'March' is no day, month or year of daily_candles"),
-        (("diff", "daily_candles", "2026"), "'2026' is no day, month or year of daily_candles"),
+        (
+            ("diff", "daily_candles", "March"),
+            "'March' is not a day, month or year of daily_candles",
+        ),
+        (("diff", "daily_candles", "2026"), "'2026' is not a day, month or year of daily_candles"),
         (("diff", "daily_candles", "2025-03"), "no daily_candles of 2025-03-01 are stored"),
-        (("diff", "daily_candles", "2026-03", "--since", "noon"), "'noon' is no instant"),
+        (("diff", "daily_candles", "2026-03", "--since", "noon"), "'noon' is not an instant"),
         (("diff", "daily_candles", "2026-03", "--since", "2026-01-01"), "no version of daily"),
     ],
 )
@@ -423,11 +426,11 @@ def test_the_doctor_compares_the_clock_with_the_servers(
 ) -> None:
     from email.utils import formatdate
 
-    from kis_assets.cli.doctor import _clock
+    from kis_assets.cli.doctor import clock
 
     url, tell = server
     tell("" if seconds is None else formatdate(time.time() + seconds, usegmt=True))
-    found = _clock(settings.model_copy(update={"kis_api_base_url_real": url}))
+    found = clock(settings.model_copy(update={"kis_api_base_url_real": url}))
     assert found.state == state, found
 
 

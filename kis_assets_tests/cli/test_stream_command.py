@@ -58,7 +58,7 @@ def test_a_name_that_fits_none_is_refused(stored: Path) -> None:
 def test_the_invented_market_has_no_service(stored: Path) -> None:
     done = Said("stream", "005930", "--service")
     assert done.status != 0
-    assert "take --store without --service" in done.err
+    assert "use --store without --service" in done.err
 
 
 def test_without_a_capture_nobody_knows_what_is_traded_most(

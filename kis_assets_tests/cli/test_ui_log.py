@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 
 import pytest
 from click import unstyle
 
+from kis_assets.cli import ui_log
 from kis_assets.cli.ui_log import Brief, told_briefly
 from kis_assets_tests.cli.test_reading_commands import Said
 
@@ -40,6 +42,40 @@ def test_what_stands_below_a_line_belongs_to_it() -> None:
     brief = Brief()
     lines = [NEEDED[3], "  File x, line 1", QUIET[0], "  and more of it", NEEDED[2], "  File y"]
     assert [brief.shows(line) for line in lines] == [True, True, False, False, True, True]
+
+
+def test_what_another_process_says_within_a_traceback_hides_nothing_of_it() -> None:
+    """Several processes write to the log; the frames end where a line is not indented."""
+    brief, head = Brief(), NEEDED[2]
+    lines = [head, "  File x, line 1", QUIET[0], "    it()", QUIET[1], "KeyError: 'x'"]
+    assert [brief.shows(line) for line in lines] == [True, True, False, True, False, True]
+    assert [brief.shows(line) for line in (QUIET[0], "  and more of it")] == [False, False]
+
+
+def test_what_is_written_just_before_the_log_begins_anew_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, is_written, is_emptied = tmp_path / "ui.log", Event(), Event()
+
+    class Limit:
+        """Another process writes while the size is held against it."""
+
+        def __lt__(self, size: int) -> bool:
+            if size and not is_written.is_set():
+                with path.open("ab") as log:
+                    log.write(b"in between\n")
+                is_written.set()
+            elif is_written.is_set() and not size:
+                is_emptied.set()
+            return size > 0
+
+    monkeypatch.setattr(ui_log, "_EVERY", 0.001)
+    monkeypatch.setattr(ui_log, "_MOST", Limit())
+    with told_briefly(path) as log:
+        log.write(b"before\n")
+        assert is_emptied.wait(10)
+        log.write(b"after\n")
+    assert capsys.readouterr().err.splitlines() == ["before", "in between", "after"]
 
 
 def test_all_that_was_written_is_told_at_the_end(

@@ -83,7 +83,7 @@ def test_a_day_goes_from_kis_to_the_lake_and_its_checks_pass(server: Simulator) 
     assert metadata["dagster/row_count"].value == candles.height
     assert metadata["requests"].value == 8
     assert metadata["failed"].value == 0
-    assert "of 1000 a second" in metadata["account"].value
+    assert "of 1000 per second" in metadata["account"].value
 
 
 def test_a_second_source_that_is_down_costs_no_other_verdict(server: Simulator) -> None:
@@ -110,7 +110,7 @@ def test_an_asset_can_be_materialized_without_its_upstream(server: Simulator) ->
     ("day", "said"),
     [
         ("2026-03-16", "2026-03-17"),
-        ("2026-03-18", "not begun|tell of 2026-03-17"),
+        ("2026-03-18", "not begun|are of 2026-03-17"),
     ],
 )
 def test_a_live_table_refuses_every_day_but_the_latest_session(
@@ -242,7 +242,9 @@ def test_an_empty_answer_of_a_listed_stock_is_a_failure_and_not_a_day_without_ba
     assert result.success
     metadata = result.asset_materializations_for_node("daily_candles")[0].metadata
     assert (metadata["failed"].value, metadata["absent"].value) == (1, 0)
-    assert "KIS has no bar of it since 2026-03-01, and lists it" in str(metadata["failures"].value)
+    assert "KIS has no bar since 2026-03-01, although the stock is listed" in str(
+        metadata["failures"].value
+    )
     assert rows(DAILY_CANDLES)["stock_code"].n_unique() == 7
     # Asked once more it is all there, and nothing is taken from what the first run kept.
     server.faults.clear()
@@ -348,7 +350,7 @@ def revoked(server: Simulator, only: pytest.MonkeyPatch, *_: Any) -> None:
 def redis_gone(_: Simulator, only: pytest.MonkeyPatch, ending: ExitStack, folder: Path) -> None:
     redis = ending.enter_context(ExitStack())
     only.setenv("REDIS_URL", redis.enter_context(running_redis(folder, password="hunter2hunter2")))
-    only.setattr("kis_assets.kis.accounts.REST", 0.0)
+    only.setattr("kis_assets.kis.accounts.STATE_RETRY_AFTER", 0.0)
     at_the_third_bar(_, only, redis.close)
 
 

@@ -596,7 +596,7 @@ def test_one_altered_value_of_the_hundred_stocks_is_seen(
 ) -> None:
     span = span_of(lake, DAILY_CANDLES, fetched_days[1].tables)
     (check,) = [c for c in CHECKS["daily_candles"] if c.name == SPOT_CHECK]
-    code = cross_source.drawn(span.rows())[42]
+    code = cross_source.sample(span.rows())[42]
     before = (
         lake.scan(DAILY_CANDLES)
         .filter(pl.col("stock_code") == code, pl.col("trading_day") == DAY)
@@ -613,14 +613,14 @@ def test_a_hundred_stocks_are_drawn_alike_from_each_tenth_and_the_same_each_time
         rows = [(day, f"{n:06}", n) for n in range(first, 2500)]
         return pl.LazyFrame(rows, ["trading_day", "stock_code", "trading_value"], orient="row")
 
-    found = cross_source.drawn(market(DAY))
-    assert found == cross_source.drawn(market(DAY)) != cross_source.drawn(market(DAY_BEFORE))
-    assert found == cross_source.drawn(pl.concat([market(DAY_BEFORE), market(DAY)]))
+    found = cross_source.sample(market(DAY))
+    assert found == cross_source.sample(market(DAY)) != cross_source.sample(market(DAY_BEFORE))
+    assert found == cross_source.sample(pl.concat([market(DAY_BEFORE), market(DAY)]))
     assert len(set(found)) == 100
     tenths = pl.Series([int(code) // 250 for code in found]).value_counts()["count"]
     assert tenths.to_list() == [10] * 10
     # Five stocks that are gone move the borders of all tenths.
-    assert len(set(found) & set(cross_source.drawn(market(DAY, first=5)))) > 90
+    assert len(set(found) & set(cross_source.sample(market(DAY, first=5)))) > 90
 
 
 def test_all_tables_of_a_day_ask_the_second_source_once_when_the_day_is_over(
@@ -633,7 +633,8 @@ def test_all_tables_of_a_day_ask_the_second_source_once_when_the_day_is_over(
                 span = dataclasses.replace(span_of(lake, table, source.tables), now=moment)
                 (check,) = [c for c in CHECKS[table.name] if c.name == SPOT_CHECK]
                 check.find(span, {})
-            assert source.tally.outcomes == {("inquire-daily-price", "ok"): 100 * asked}
+            (key_id,) = [credential.id for credential in source._settings.credentials]
+            assert source.tally.outcomes == {("inquire-daily-price", "ok", key_id): 100 * asked}
 
 
 def test_quotes_are_held_against_the_second_source_too(
@@ -694,6 +695,6 @@ def test_any_altered_candle_of_the_whole_market_is_seen_beside_krx(
 
 def test_the_second_source_of_candles_is_krx_where_it_is_stored(lake: Lake, krx_lake: Lake) -> None:
     assert SPOT_CHECK not in broken(lake, DAILY_CANDLES, beside=krx_lake)
-    code = cross_source.drawn(span_of(lake, DAILY_CANDLES).rows())[7]
+    code = cross_source.sample(span_of(lake, DAILY_CANDLES).rows())[7]
     spoil(krx_lake, KRX_DAILY, at(code, volume=pl.col("volume") + 1))
     assert SPOT_CHECK in broken(lake, DAILY_CANDLES, beside=krx_lake)

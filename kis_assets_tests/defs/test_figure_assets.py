@@ -368,7 +368,7 @@ def test_what_was_known_of_a_company_in_a_month_stays(
     assert asked(server, "income-statement") == 2 * len(CODES)  # none was asked again
     turn(server, monkeypatch, MORNING)
     said = failure(materialize("financial_statements", october))
-    assert "which is 2026-11, not for 2026-10" in said
+    assert "only for 2026-11, not for 2026-10" in said
     materialize("financial_statements", MONTH)
     assert rows(FINANCIAL_STATEMENTS)["asked_month"].unique().len() == 2
 
@@ -697,7 +697,7 @@ def test_a_backfill_asks_for_stocks_that_are_gone_since(
         calendar.trading_days(date(2026, 10, 1), LAST_DAY)
     )
     # Without KRX's own list of the month nobody knows all who are gone.
-    told = "which stocks were listed in 2026-10 is not stored"
+    told = "the list of stocks of 2026-10 is not stored"
     is_unknown = evidence != "KRX's list"
     assert (told in said(result.run_id)) is is_unknown
     assert metadata(result).get("universe", "").startswith(told) is is_unknown

@@ -90,6 +90,7 @@ def ordinary(day: str, *, hours_later: int = 0) -> list[Asked]:
     ]
 
 
+@pytest.mark.slow
 def test_a_fortnight_with_two_holidays_a_csat_day_and_two_days_without_power(
     fortnight: Machine,
 ) -> None:

@@ -58,7 +58,7 @@ def test_it_is_stale_when_a_session_was_missed(monkeypatch: pytest.MonkeyPatch) 
         "price_snapshots": (True, f"{FRIDAY}: stored"),
         "order_books": (
             False,
-            f"{FRIDAY}: was not captured; live data cannot be had later",
+            f"{FRIDAY}: was not captured; live data is not available later",
         ),
     }
 

@@ -44,7 +44,7 @@ def test_books_and_minutes_go_from_kis_to_the_lake_and_their_checks_pass(
             metadata = result.asset_materializations_for_node(asset)[0].metadata
             assert metadata["failed"].value == 0
             assert metadata["dagster/row_count"].value >= 8
-        assert "can no longer be had" in failure(materialize("minute_candles", "2024-03-18"))
+        assert "no longer available" in failure(materialize("minute_candles", "2024-03-18"))
         assert "no longer" in failure(materialize("order_books", "2026-03-16"))
 
 
@@ -66,7 +66,7 @@ def test_books_that_nobody_quotes_are_not_stored(
     day = calendar.latest_session(moment).day
     said = failure(materialize("order_books", f"{day}"))
     assert f"nobody quotes at {moment:%H:%M} in Seoul" in said
-    assert f"ask again from {opens} on" in said
+    assert f"try again from {opens} on" in said
     assert open_lake(Settings.load()).scan(ORDER_BOOKS).collect().is_empty()
 
 

@@ -103,10 +103,11 @@ def test_a_second_day_of_a_month_leaves_the_first(server: Simulator) -> None:
     assert set(stored(KRX_DAILY)["trading_day"].cast(pl.String)) == {FRIDAY, str(DAY)}
 
 
+@pytest.mark.slow
 def test_every_schedule_of_krx_makes_what_krx_has(krx_is_the_source: Simulator) -> None:
     today = MORNING.date()
     found = plans(Settings.load())
-    assert {plan.moments.said for plan in found} == {
+    assert {plan.moments.description for plan in found} == {
         *("at 06:30", "at 08:00", "at 08:30", "at 08:45, 09:10, 10:10", "at 10:30, 23:30")
     }
     of_no_day = [plan.name for plan in found if plan.partition is None]
@@ -115,7 +116,7 @@ def test_every_schedule_of_krx_makes_what_krx_has(krx_is_the_source: Simulator) 
         if plan.partition is None:
             continue
         job = defs.resolve_job_def(plan.job.name)
-        day = calendar.previous_trading_day(today) if plan.of_before else today
+        day = calendar.previous_trading_day(today) if plan.sessions_back else today
         key = partition_key(plan.partition, day)
         result = job.execute_in_process(partition_key=key, instance=in_memory())
         assert result.success, plan.name

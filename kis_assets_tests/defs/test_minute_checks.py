@@ -12,7 +12,7 @@ import pytest
 
 from kis_assets.defs.checks import completeness as counts
 from kis_assets.defs.checks import minute_candles as checks
-from kis_assets.defs.checks.check import Breaking, NotComparable, Window
+from kis_assets.defs.checks.check import FindFailing, NotComparable, Window
 from kis_assets.exchange import calendar
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.lake.quality import account, record
@@ -93,7 +93,7 @@ class Desk:
             record(self.lake, table, [account({days[0]: frame.height}, {}, {})])
 
     def broken(
-        self, check: Breaking, day: date = DAY, now: datetime = MORNING
+        self, check: FindFailing, day: date = DAY, now: datetime = MORNING
     ) -> list[dict[str, Any]]:
         span = Window(self.lake, MINUTE_CANDLES, day, day, now, NotImplemented)
         return check(span, span.rows()).collect().to_dicts()

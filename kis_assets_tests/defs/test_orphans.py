@@ -395,6 +395,16 @@ def test_a_limit_that_a_person_set_stays(instance: dg.DagsterInstance) -> None:
     assert limits == {"kis_live": 1, "kis_history": 2, "krx": 1}
 
 
+@pytest.mark.parametrize(("keys", "places"), [(1, 1), (6, 1), (7, 2), (50, 9)])
+def test_pools_follow_the_keys_that_one_run_cannot_use(
+    instance: dg.DagsterInstance, keys: int, places: int
+) -> None:
+    orphans.limit_pools(instance)
+    orphans.limit_pools(instance, keys)
+    limits = {it.name: it.limit for it in instance.event_log_storage.get_pool_limits()}
+    assert limits == {"kis_live": places, "kis_history": places, "krx": 1}
+
+
 def test_the_pools_are_those_of_the_assets_and_jobs() -> None:
     nodes = [node for job in defs.resolve_all_job_defs() for node in job.nodes]
     assert set().union(*(node.definition.pools for node in nodes)) == set(orphans.POOLS)

@@ -67,6 +67,7 @@ def final(made: Machine, *days: date) -> list[bool]:
     return [known[day] for day in days]
 
 
+@pytest.mark.slow
 def test_a_friday_that_ends_a_month_is_put_right_on_monday_in_its_own_month(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +86,7 @@ def test_a_friday_that_ends_a_month_is_put_right_on_monday_in_its_own_month(
     assert final(made, date(2026, 10, 30), date(2026, 11, 2)) == [True, False]
 
 
+@pytest.mark.slow
 def test_the_last_session_of_a_year_is_put_right_in_the_next_one(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -314,12 +314,13 @@ def test_a_setting_starts_every_schedule_and_sensor(
 
 
 def test_every_job_has_a_schedule() -> None:
-    scheduled = {schedule.job_name for schedule in schedules(Settings.load(krx_api_key="K" * 40))}
+    settings = Settings.load(krx_api_key="K" * 40, kis_lake_url="there")
+    scheduled = {schedule.job_name for schedule in schedules(settings)}
     # Repairs are made once, by who has something to repair.
     assert scheduled == {job.name for job in JOBS} - {"candle_repair"}
-    # Without a key there is nothing to ask KRX with.
+    # Without a key there is nothing to ask KRX with, without an address nowhere to publish to.
     without = {schedule.job_name for schedule in schedules(Settings.load())}
-    assert scheduled - without == {"krx_ingestion"}
+    assert scheduled - without == {"krx_ingestion", "lakehouse_publication"}
 
 
 def test_the_cache_is_warmed_before_anything_was_captured(

@@ -107,7 +107,7 @@ def test_a_day_that_is_not_over_is_not_stored(
 ) -> None:
     point_at(simulator, monkeypatch, at("15:00:00"))
     recorded(open_lake(Settings.load()))
-    assert "the trading of 2026-03-17 is not over" in failure(materialize("trades", str(DAY)))
+    assert "trading of 2026-03-17 is not over" in failure(materialize("trades", str(DAY)))
 
 
 # Each check is shown a row that it must see.

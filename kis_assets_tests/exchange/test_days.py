@@ -57,12 +57,12 @@ def test_a_span_that_ends_before_it_starts_is_refused() -> None:
     "given", ["17.3.2026", "2026-13", "2026-02-30", "May", "", "2026-03-17T09"]
 )
 def test_a_text_that_is_no_day_is_a_value_error(given: str) -> None:
-    with pytest.raises(ValueError, match="is no day; write it as 2026-03-17"):
+    with pytest.raises(ValueError, match="is not a day; write it as 2026-03-17"):
         days.span(given, None)
 
 
 def test_one_day_is_no_month() -> None:
-    with pytest.raises(ValueError, match="'2026-03' is no day"):
+    with pytest.raises(ValueError, match="'2026-03' is not a day"):
         days.as_day("2026-03")
 
 

@@ -86,35 +86,35 @@ THURSDAY, FRIDAY = date(2026, 10, 1), date(2026, 10, 2)
     ],
 )
 def test_only_the_last_nights_correction_is_doubted(now: datetime, doubted: date | None) -> None:
-    assert finality.doubted_day(now) == doubted
+    assert finality.unconfirmed_day(now) == doubted
 
 
-def told(code: str, close: int, stated: int | None, before: int = 100) -> finality.Told:
-    return finality.Told(code, close, before, stated)
+def closes(code: str, close: int, stated: int | None, before: int = 100) -> finality.ChartClose:
+    return finality.ChartClose(code, close, before, stated)
 
 
 def test_a_close_that_is_the_stated_one_is_corrected() -> None:
-    assert finality.not_corrected([told("A", 105, 105), told("B", 98, 98)]) == set()
+    assert finality.not_corrected([closes("A", 105, 105), closes("B", 98, 98)]) == set()
 
 
 def test_a_close_that_is_not_the_stated_one_is_not_corrected_yet() -> None:
-    assert finality.not_corrected([told("A", 105, 105), told("B", 99, 98)]) == {"B"}
+    assert finality.not_corrected([closes("A", 105, 105), closes("B", 99, 98)]) == {"B"}
 
 
 def test_where_the_day_before_is_stated_of_all_nothing_can_be_said() -> None:
     # When KIS turns to the new day is not known: equal to the close before means "not yet".
-    assert finality.not_corrected([told("A", 105, 100), told("B", 99, 100)]) == set()
+    assert finality.not_corrected([closes("A", 105, 100), closes("B", 99, 100)]) == set()
 
 
 def test_an_unchanged_close_is_told_from_a_day_that_has_not_turned_by_the_others() -> None:
-    others = [told("A", 105, 105), told("B", 98, 98)]
-    assert finality.not_corrected([*others, told("C", 101, 100)]) == {"C"}
-    others = [told("A", 105, 100), told("B", 98, 100)]
-    assert finality.not_corrected([*others, told("C", 101, 100)]) == set()
+    others = [closes("A", 105, 105), closes("B", 98, 98)]
+    assert finality.not_corrected([*others, closes("C", 101, 100)]) == {"C"}
+    others = [closes("A", 105, 100), closes("B", 98, 100)]
+    assert finality.not_corrected([*others, closes("C", 101, 100)]) == set()
 
 
 def test_where_nothing_is_stated_nothing_is_doubted() -> None:
-    assert finality.not_corrected([told("A", 105, None), told("B", 98, 0)]) == set()
+    assert finality.not_corrected([closes("A", 105, None), closes("B", 98, 0)]) == set()
 
 
 def test_minutes_are_complete_five_minutes_after_the_last_trade() -> None:

@@ -178,7 +178,7 @@ def test_a_stock_that_fails_in_a_window_is_asked_by_its_months(desk: Desk) -> No
 
 def test_the_month_that_runs_is_asked_for_by_itself(desk: Desk) -> None:
     plan = desk.plan("2026-01", "2026-03")
-    assert plan.alone == {"2026-03-01": 4}
+    assert plan.without_window == {"2026-03-01": 4}
     assert desk.run(plan) == ["2026-01-01", "2026-02-01", "2026-03-01"]
     assert desk.asked == plan.requests == 4 + 4
 
@@ -267,17 +267,22 @@ def test_the_invented_market_is_asked_without_a_request() -> None:
     assert plan.stocks > 2000
     assert plan.requests == 0
     assert 10 < plan.seconds < 60  # they took 25 seconds
-    assert estimate(plan).endswith(": made here, without a request")
+    assert estimate(plan).endswith(": made locally, without requests")
 
 
 @pytest.mark.parametrize(
     ("table", "first", "last", "said"),
     [
-        ("order_books", "2025-01", "2025-02", "the past of 'order_books' cannot be had"),
-        ("daily_candles", "2025", "2025-02", "'2025' is no month; write it as 2015-01"),
+        ("order_books", "2025-01", "2025-02", "the past of 'order_books' is not available"),
+        ("daily_candles", "2025", "2025-02", "'2025' is not a month; write it as 2015-01"),
         ("daily_candles", "2025-03", "2025-02", "2025-03 comes after 2025-02"),
         ("daily_candles", "2025-03", "2026-04", "2026-04 has not begun"),
-        ("minute_candles", "2024-03-04", "2026-03-04", "can no longer be had; KIS has them from"),
+        (
+            "minute_candles",
+            "2024-03-04",
+            "2026-03-04",
+            "are no longer available; KIS has them from",
+        ),
     ],
 )
 def test_what_cannot_be_had_is_said_in_a_sentence(

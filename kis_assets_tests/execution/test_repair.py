@@ -159,6 +159,7 @@ def conditions(lake: Lake) -> dict[date, str]:
 ENDS = [date(2026, 9, 30), date(2026, 10, 30), date(2026, 11, 25)]
 
 
+@pytest.mark.slow
 def test_a_lake_of_before_is_read_rightly_and_repaired_by_one_command(past: Past) -> None:
     """The rows know by their `fetched_at` whether they are final, before anything is repaired."""
     assert past.wrong()

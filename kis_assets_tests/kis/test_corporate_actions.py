@@ -9,7 +9,7 @@ from typing import Any, cast
 import polars as pl
 import pytest
 
-from kis_assets.defs.assets.corporate_actions import judged, unexplained
+from kis_assets.defs.assets.corporate_actions import unexplained, with_confirmed_ratios
 from kis_assets.defs.checks.check import Window
 from kis_assets.defs.checks.daily_candles import moved_bases_have_an_action
 from kis_assets.defs.resources import open_lake
@@ -378,7 +378,7 @@ def found(
     moved = moved_bases(rows.lazy(), DAYS[1], DAYS[1]).collect()
     known = CORPORATE_ACTIONS.empty() if announced is None else announced
     shown = rows.filter(pl.col("trading_day") == DAYS[1])
-    return judged(known, moved), unexplained(shown, moved, known, calendar.now())
+    return with_confirmed_ratios(known, moved), unexplained(shown, moved, known, calendar.now())
 
 
 def marks(*candles: dict[str, Any], announced: pl.DataFrame | None = None) -> pl.DataFrame:
@@ -655,7 +655,7 @@ def test_lists_that_are_all_empty_take_nothing_away(
     assert not before.is_empty()
     for asked in ACTION_LISTS:
         _change(monkeypatch, asked.endpoint, lambda given: given.payload.update(output1=[]))
-    assert "any more" in failure(materialize("corporate_actions", KEY))
+    assert "no longer has any action" in failure(materialize("corporate_actions", KEY))
     assert rows(CORPORATE_ACTIONS).equals(before)
 
 

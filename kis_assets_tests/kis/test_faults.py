@@ -175,7 +175,7 @@ def test_a_server_down_for_ninety_seconds_is_asked_five_times_and_probed_once_a_
     assert down[5] - down[4] >= 60  # one probe, which fails; nothing was asked meanwhile
     after = next(at for at, _ in way.sent if at >= start + 90)
     assert after - down[5] >= 60  # the next one closes it
-    changes = source.tally.breaker_changes
+    changes = {change: count for (change, _), count in source.tally.breaker_changes.items()}
     assert changes["CLOSED>OPEN"] == 1
     assert changes["HALF_OPEN>OPEN"] == 1
     assert changes["HALF_OPEN>CLOSED"] == 1

@@ -352,7 +352,7 @@ def test_a_day_that_kis_has_closed_is_refused_like_any_holiday(
     point_at(decreed(), monkeypatch)
     live_session(DECREED.isoformat(), at, lake())
     assert materialize("market_days", "2026").success
-    with pytest.raises(InvalidRequest, match="2026-03-19 is no trading day of KRX, as KIS's"):
+    with pytest.raises(InvalidRequest, match="2026-03-19 is not a trading day of KRX, as KIS's"):
         live_session(DECREED.isoformat(), at, lake())
     refuse_closed(lake(), DAY)
 
@@ -363,5 +363,5 @@ def test_a_capture_on_such_a_day_asks_for_no_price(monkeypatch: pytest.MonkeyPat
     at = datetime.combine(DECREED, EVENING.timetz())
     server = decreed(at)
     point_at(server, monkeypatch, at)
-    assert "no trading day" in failure(materialize("price_snapshots", DECREED.isoformat()))
+    assert "not a trading day" in failure(materialize("price_snapshots", DECREED.isoformat()))
     assert server.log == []

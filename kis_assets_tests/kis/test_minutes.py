@@ -319,10 +319,10 @@ def test_a_thin_stock_costs_one_or_two_requests_and_a_missing_minute_stays_missi
 @pytest.mark.parametrize(
     ("day", "said"),
     [
-        (date(2026, 3, 14), "no trading day"),
+        (date(2026, 3, 14), "not a trading day"),
         (date(2026, 3, 18), "has not begun"),
-        (date(2026, 12, 31), "no trading day|has not begun"),
-        (date(2025, 1, 6), "can no longer be had"),
+        (date(2026, 12, 31), "not a trading day|has not begun"),
+        (date(2025, 1, 6), "no longer available"),
         (date(1990, 1, 3), "outside the calendar"),
     ],
 )

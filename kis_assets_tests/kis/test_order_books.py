@@ -448,5 +448,5 @@ def test_a_crossed_book_is_right_in_auctions_and_interruptions(
 
 
 def test_books_of_another_day_are_refused_before_a_request() -> None:
-    with pytest.raises(InvalidRequest, match="can no longer be had"):
+    with pytest.raises(InvalidRequest, match="no longer available"):
         live_session("2026-03-16", TEN)

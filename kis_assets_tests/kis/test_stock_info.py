@@ -192,7 +192,7 @@ def test_a_past_month_is_refused(
     """Slow facts are of now: today's would be stored under a month in which they did not hold."""
     point_at(simulator, monkeypatch)
     sentence = failure(materialize("stock_info", month))
-    assert "stock info tells of now, which is 2026-03" in sentence
+    assert "stock info is available only for 2026-03" in sentence
     assert simulator.log == []
 
 

@@ -729,9 +729,9 @@ def test_the_command_streams_an_invented_market_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (["강남"], 1, "names are looked up in what is stored"),
-        (["005930", "--csv", "--json"], 2, "cannot both be given"),
-        (["005930", "--csv", "--books"], 2, "take --json"),
+        (["강남"], 1, "names are looked up in the stored list"),
+        (["005930", "--csv", "--json"], 2, "exclude each other"),
+        (["005930", "--csv", "--books"], 2, "use --json"),
     ],
 )
 def test_the_command_refuses_what_makes_no_sense(

@@ -273,7 +273,7 @@ def test_what_krx_does_not_have_is_one_sentence_and_no_request(
     ("day", "said"),
     [
         (date(2026, 3, 17), "has not published 2026-03-17 yet.*2026-03-18 at 08:00"),
-        (date(2026, 3, 15), "no trading day"),
+        (date(2026, 3, 15), "not a trading day"),
         (date(2010, 1, 3), "from 2010-01-04 on"),
         (date(2030, 1, 4), "has not published"),
     ],
@@ -551,7 +551,7 @@ def test_ten_thousand_calls_a_day_are_made_and_no_more(told: Told, tmp_path: Pat
     other.tables.history_is_stored(DAY, DAY)
     with pytest.raises(RateLimited, match="10,000 calls"):
         kospi(other)
-    assert other.tally.outcomes["stk_bydd_trd", "NotSent"] == 1
+    assert other.tally.outcomes["stk_bydd_trd", "NotSent", ""] == 1
     now += 60
     kospi(other)
 

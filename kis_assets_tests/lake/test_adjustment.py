@@ -150,6 +150,26 @@ def test_factors_are_known_as_early_as_their_candles(lake: Lake) -> None:
     assert made == candles
 
 
+def test_factors_that_the_year_before_changed_stay_as_long_as_any_version(tmp_path: Path) -> None:
+    """What was current a minute ago was not replaced when its own year was stored."""
+    clock = [datetime(2026, 1, 5, 12, tzinfo=UTC)]
+    lake = Lake(tmp_path / "mock", source="mock", keep_days=30, clock=lambda: clock[0])
+    before, first = date(2025, 12, 30), date(2026, 1, 2)
+    keep(lake, based(before, 20_000, 20_000))
+    keep(lake, based(first, 5_100, 5_000))
+    clock[0] += timedelta(days=60)
+    (current,) = lake.files(ADJUSTMENT_FACTORS, first=first, last=first)
+    then, clock[0] = clock[0], clock[0] + timedelta(minutes=1)
+    keep(lake, based(before, 10_000, 10_000))
+    assert lake.files(ADJUSTMENT_FACTORS, first=first, last=first) != [current]
+    lake.maintain()
+    assert lake.files(ADJUSTMENT_FACTORS, as_of=then, first=first, last=first) == [current]
+    assert current.exists()
+    clock[0] += timedelta(days=31)
+    lake.maintain()
+    assert not current.exists()
+
+
 def test_a_damaged_month_stops_no_other_year(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
     keep(lake, based(date(2024, 3, 7), 10_000, 10_000), based(date(2024, 3, 8), 5_000, 5_000))
     (path,) = (lake.folder / "versions" / "daily_candles").rglob("*.parquet")

@@ -128,7 +128,7 @@ def test_a_session_between_without_rows_is_missing_and_a_holiday_is_no_day_at_al
     stored(lake, PRICE_SNAPSHOTS, WEDNESDAY)
     assert condition(lake, PRICE_SNAPSHOTS, TUESDAY) == (
         "missing",
-        "was not captured; live data cannot be had later",
+        "was not captured; live data is not available later",
     )
     days = lake.read("SELECT DISTINCT trading_day FROM dataset_condition")["trading_day"]
     assert date(2026, 5, 5) not in days  # Children's Day
@@ -138,7 +138,7 @@ def test_a_session_between_without_rows_is_missing_and_a_holiday_is_no_day_at_al
 @pytest.mark.parametrize(
     ("day", "reason"),
     [
-        (TUESDAY, "was not fetched; it can be had"),
+        (TUESDAY, "was not fetched; it is still available"),
         (date(2025, 1, 3), "was not fetched in time; KIS keeps 246 sessions"),
     ],
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,7 +25,8 @@ from typer.testing import CliRunner
 from kis_assets.cli import app
 from kis_assets.defs.assets.market_days import market_days
 from kis_assets.defs.resources import KISResource, LakeResource
-from kis_assets.lake.delta import Published, PublishError
+from kis_assets.lake.delta import Published
+from kis_assets.lake.delta_table import PublishError
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.settings import Settings, SettingsError
 from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS, PRICE_SNAPSHOTS, Table
@@ -194,14 +197,18 @@ def test_what_a_crash_left_behind_is_no_row_and_a_later_vacuum_deletes_it(tmp_pa
     there.bring(unit)
     folder = tmp_path / "mock" / table.name
     (orphan,) = folder.rglob("*.parquet")
-    shutil.copy(orphan, orphan.with_name("part-00000-of-a-killed-process.parquet"))
+    left = shutil.copy(orphan, orphan.with_name("part-00000-of-a-killed-process.parquet"))
     assert there.differing() == []
     for price in (200, 300):
         lake.replace(table, scope, rows(table, DAY, ["005930"], price=price))
         there.bring(unit)
-    assert there.vacuum() >= 2
+    assert there.vacuum() == 3
     assert there.differing() == []
-    assert len([*folder.rglob("part-*.parquet")]) <= 2
+    assert not left.exists()
+    assert len([*folder.rglob("part-*.parquet")]) == 1
+    version = delta_version(tmp_path, table)
+    assert there.vacuum() == 0
+    assert delta_version(tmp_path, table) == version, "nothing to do is no commit"
 
 
 def test_rows_that_were_changed_there_are_found(lake: Lake, tmp_path: Path) -> None:
@@ -230,7 +237,7 @@ def test_what_is_published_and_stored_no_more_is_named(
         for path in (lake.folder / part / table.name).glob("month=2026-04*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     told = CliRunner().invoke(app, ["publish", "--dry-run"])
-    assert "in the lake no more: daily_candles 2026-04" in told.stderr
+    assert "no longer in the lake: daily_candles 2026-04" in told.stderr
     told = CliRunner().invoke(app, ["publish", "--verify"])
     assert (told.exit_code, "more is published than is stored" in told.stderr) == (1, True)
 
@@ -244,9 +251,84 @@ def test_a_unit_of_which_no_version_can_be_read_is_named(
         path.chmod(0o600)
         path.write_bytes(b"garbage")
     monkeypatch.setenv("KIS_LAKE_URL", str(tmp_path / "there"))
-    told = CliRunner().invoke(app, ["publish", "daily_candles"])
+    lake.replace(PRICE_SNAPSHOTS, Scope.day(DAY), rows(PRICE_SNAPSHOTS, DAY, ["005930"]))
+    told = CliRunner().invoke(app, ["publish"])
     assert told.exit_code == 1
     assert "daily_candles" in told.stderr
+    assert read(tmp_path / "there", PRICE_SNAPSHOTS).height == 1, "others go on"
+
+
+def test_what_gave_way_is_kept_as_long_as_the_lake_keeps_versions(
+    lake: Lake, tmp_path: Path
+) -> None:
+    """A reader that began before has that long; then nothing forgets to delete it."""
+    table, scope = DAILY_CANDLES, Scope.month(DAY)
+    for price in (100, 200):
+        lake.replace(table, scope, rows(table, DAY, ["005930"], price=price))
+        there = Published(lake, table, str(tmp_path))
+        there.bring("month=2026-03")
+    assert there.vacuum() == 0
+    assert pl.read_delta(there.address, version=1)["close"].to_list() == [100]
+    kept = DeltaTable(there.address).metadata().configuration
+    assert kept["delta.deletedFileRetentionDuration"] == "interval 30 days"
+
+
+@pytest.mark.parametrize("days_then", [7, None], ids=["fewer days", "no property"])
+def test_a_table_made_for_fewer_days_keeps_what_gave_way_as_long_as_the_lake_does_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days_then: int | None
+) -> None:
+    """Its log forgot files after so many days, and a vacuum took them by their own age."""
+    table, scope, address = DAILY_CANDLES, Scope.month(DAY), tmp_path / "mock" / "daily_candles"
+    lake = Lake(tmp_path / "data" / "mock", source="mock", keep_days=30)
+    names = ("delta.deletedFileRetentionDuration", "delta.logRetentionDuration")
+    old = rows(table, DAY, ["005930"]).with_columns(unit=pl.lit("2026-03"))
+    write_deltalake(
+        address,
+        old.to_arrow(),
+        partition_by=["unit"],
+        configuration=dict.fromkeys(names, f"interval {days_then} days") if days_then else None,
+    )
+
+    # As if it gave way within the 30 days, and the log was cleaned since.
+    (used,) = address.rglob("*.parquet")
+    left = used.with_name("part-forgotten.parquet")
+    shutil.copy(used, left)
+    os.utime(left, (0, 0))
+    there = Published(lake, table, str(tmp_path))
+    for _ in range(2):
+        there.vacuum()
+        assert left.exists(), "what the log forgot may have given way just now"
+    kept = DeltaTable(address).metadata().configuration
+    assert {kept[name] for name in names} == {"interval 30 days"}
+    in_a_month = time.time() + 31 * 86_400
+    with monkeypatch.context() as later:
+        later.setattr("time.time", lambda: in_a_month)
+        assert there.vacuum() == 1
+    assert not left.exists(), "by now it gave way long ago"
+    lake.replace(table, scope, rows(table, DAY, ["005930"], price=200))
+    longer = Lake(lake.folder, source="mock", keep_days=365)
+    assert Published(longer, table, str(tmp_path)).bring("month=2026-03")
+    kept = DeltaTable(address).metadata().configuration
+    assert {kept[name] for name in names} == {"interval 365 days"}, "before a commit's checkpoint"
+    assert Published(longer, table, str(tmp_path)).differing() == []
+
+
+def test_a_storage_that_is_down_is_told_in_plain_words_and_soon(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "id",
+        "AWS_SECRET_ACCESS_KEY": "hunter2",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(PublishError, match=r"^s3://bucket/lake/mock/daily_candles: ") as told:
+        Published(lake, DAILY_CANDLES, "s3://bucket/lake").behind()
+    assert "after 3 retries" in str(told.value)
+    assert not {"\x1b", "\n"}.intersection(str(told.value))
+    assert "hunter2" not in str(told.value)
 
 
 # Columns
@@ -307,12 +389,27 @@ def test_a_column_of_another_type_is_refused_and_nothing_is_cut(lake: Lake, tmp_
     assert delta_version(tmp_path, DAILY_CANDLES) == before
 
 
+def test_a_check_refuses_a_column_that_another_writer_made_text(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = lake.replace(DAILY_CANDLES, Scope.month(DAY), rows(DAILY_CANDLES, DAY, ["005930"])).unit
+    publish(lake, DAILY_CANDLES, unit, str(tmp_path))
+    text = read(tmp_path, DAILY_CANDLES).with_columns(close=pl.lit("n/a"))
+    address = tmp_path / "mock" / "daily_candles"
+    write_deltalake(address, text.to_arrow(), mode="overwrite", schema_mode="overwrite")
+    with pytest.raises(PublishError, match="close is String there and Int64 here"):
+        Published(lake, DAILY_CANDLES, str(tmp_path)).differing()
+    monkeypatch.setenv("KIS_LAKE_URL", str(tmp_path))
+    told = CliRunner().invoke(app, ["publish", "--verify"])
+    assert (told.exit_code, "close is String there" in told.stderr) == (1, True), told.output
+
+
 def test_engines_of_older_arrow_types_can_read_it(lake: Lake, tmp_path: Path) -> None:
     unit = lake.replace(DAILY_CANDLES, Scope.month(DAY), rows(DAILY_CANDLES, DAY, ["005930"])).unit
     publish(lake, DAILY_CANDLES, unit, str(tmp_path))
     (file,) = (tmp_path / "mock" / "daily_candles").glob("unit=2026-03/*.parquet")
     types = {str(field.type) for field in pq.read_schema(file)}
-    assert not {kind for kind in types if "view" in kind}, types
+    assert not {kind for kind in types if "view" in kind or "large" in kind}, types
 
 
 def materialize() -> dict[str, object]:
@@ -362,7 +459,7 @@ def test_the_command_publishes_all_that_is_stored(
         assert read(tmp_path / "there", table).height == 1
     for given, said in (
         (["publish"], "0 units published"),
-        (["publish", "--verify"], "equals what is stored"),
+        (["publish", "--verify"], "equal the stored rows"),
     ):
         told = CliRunner().invoke(app, given)
         assert (told.exit_code, said in told.stdout) == (0, True), told.output
@@ -372,15 +469,15 @@ def test_the_command_publishes_all_that_is_stored(
     told = CliRunner().invoke(app, ["publish", "--dry-run", "--verify"])
     assert (told.exit_code, "daily_candles month=2026-03" in told.stderr) == (1, True)
     told = CliRunner().invoke(app, ["publish", "nothing"])
-    assert (told.exit_code, "is no table" in told.stderr) == (2, True)
+    assert (told.exit_code, "is not a table" in told.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
         ("ftp://host/lake", "KIS_LAKE_URL=ftp://host/lake: must be s3://"),
-        ("s3://KEY:SECRET@bucket/lake", "KIS_LAKE_URL: must hold no credentials"),
-        ("az://box/lake?sig=SECRET", "KIS_LAKE_URL: must hold no credentials"),
+        ("s3://KEY:SECRET@bucket/lake", "KIS_LAKE_URL: must contain no credentials"),
+        ("az://box/lake?sig=SECRET", "KIS_LAKE_URL: must contain no credentials"),
     ],
 )
 def test_an_address_that_cannot_be_right_is_refused(url: str, sentence: str) -> None:

@@ -14,7 +14,7 @@ from kis_assets.lake.lake import Lake
 from kis_assets.monitoring.costs import planned, requests_of
 from kis_assets.settings import Settings
 from kis_assets.simulator.server.server import Simulator
-from kis_assets.tables import ETF_NAVS, TABLES, Table, usual
+from kis_assets.tables import ETF_NAVS, TABLES, Table, default_tables
 from kis_assets_tests.conftest import market_at
 from kis_assets_tests.support.in_process import failure, materialize, point_at, rows
 
@@ -67,7 +67,7 @@ def test_a_run_of_the_invented_market_is_foretold_too(tmp_path: Path) -> None:
     def told(tables: list[str], **given: Any) -> str:
         return planned(tables, day, settings.model_copy(update=given), lake)
 
-    usually = usual("mock")
+    usually = default_tables("mock")
     line = told(usually)
     assert line.startswith(f"Makes {len(usually)} tables of {day}: market_days, stock_master, ")
     seconds = re.search(r"About (\d+) s: .* of 2,600 stocks", line)

@@ -12,9 +12,9 @@ import pytest
 from pydantic import SecretStr
 from rich.console import Console
 
-from kis_assets.cli.doctor import Finding, _rate
+from kis_assets.cli.doctor import Finding, rate
 from kis_assets.cli.run import _show
-from kis_assets.defs.asset_metadata import standing as account_of
+from kis_assets.defs.asset_metadata import account_metadata as account_of
 from kis_assets.errors import ServiceUnavailable
 from kis_assets.kis import quotes
 from kis_assets.lake import requests
@@ -81,13 +81,13 @@ def test_the_ui_shows_how_the_account_stands(used: CachedDataSource, shared: Set
     breaker = used.source._client.accounts.all[0].breaker
 
     def shown() -> dict[str, str]:
-        names, _, values = account_of(used.standing(), 900.0)["account"].value.splitlines()
+        names, _, values = account_of(used.account_status(), 900.0)["account"].value.splitlines()
         cells = ([cell.strip() for cell in line.split("|")[1:-1]] for line in (names, values))
         return dict(zip(*cells, strict=True))
 
     found = shown()
     assert found["app key"] == account
-    assert re.fullmatch(r"9\d\d\.\d of 1000 a second", found["pace"])
+    assert re.fullmatch(r"9\d\d\.\d of 1000 per second", found["pace"])
     assert found["used here"] == "90%"
     assert re.fullmatch(r"0\.0 h old, until \d{4}-\d\d-\d\d \d\d:\d\d in Seoul", found["token"])
     assert (found["breaker"], found["cache hits"]) == ("CLOSED", "75%")
@@ -121,7 +121,7 @@ def test_what_is_granted_is_said_where_it_is_less_than_is_set(
     assert (found["rate"], found["granted"]) == (3, 3)
     assert found["grant"].startswith("KIS grants 3 requests a second, not 1000: it refused ")
     assert "A new customer has 3 for three days" in found["grant"]
-    assert _rate(shared) == Finding("rate", "warn", found["grant"])
+    assert rate(shared) == Finding("rate", "warn", found["grant"])
     _show(Console(soft_wrap=True), [], shared, 1.0)
     assert found["grant"] in capsys.readouterr().out
 
@@ -131,7 +131,7 @@ def test_nothing_is_said_of_the_rate_where_all_is_granted(
 ) -> None:
     """One refusal is an accident."""
     assert snapshot(shared)["accounts"][shared.credentials[0].id]["grant"] == ""
-    assert _rate(shared).state == "ok"
+    assert rate(shared).state == "ok"
     _show(Console(), [], shared, 1.0)
     assert "grants" not in capsys.readouterr().out
 
@@ -167,6 +167,11 @@ def test_a_run_leaves_what_it_asked(used: CachedDataSource, shared: Settings) ->
     assert price["ok"]["requests"] == 1
     assert price["RateLimited"]["refusals"] == price["RateLimited"]["retries"] == 1
     assert 0 < price["ok"]["p50_ms"] <= price["ok"]["p99_ms"]
+    (key_id,) = [credential.id for credential in shared.credentials]
+    assert price["ok"]["key_id"] == price["RateLimited"]["key_id"] == key_id
+    tokens = one.filter(pl.col("endpoint") == "tokenP")
+    assert tokens.select("key_id", "requests").rows() == [(key_id, 1)]
+    assert one.filter(pl.col("outcome") == "cached")["key_id"].to_list() == [None]
     sums = one.select(pl.sum("cache_hits", "breaker_changes", "refusals", "retries")).row(0)
     assert sums == (3, 1, 1, 1)
     assert one["captured_at"][0] - one["started_at"][0] < timedelta(minutes=5)
@@ -234,8 +239,8 @@ def test_a_process_that_runs_for_months_keeps_the_newest_times() -> None:
     tally = Tally()
     for number in range(LATENCIES + 10):
         tally.add("price", "ok", float(number))
-    assert len(tally.seconds["price", "ok"]) == LATENCIES
-    assert tally.outcomes["price", "ok"] == LATENCIES + 10
+    assert len(tally.seconds["price", "ok", ""]) == LATENCIES
+    assert tally.outcomes["price", "ok", ""] == LATENCIES + 10
 
 
 def test_quantiles() -> None:

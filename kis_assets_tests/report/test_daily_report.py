@@ -17,7 +17,7 @@ from kis_assets.lake.lake import Lake, Scope
 from kis_assets.lake.quality import account, record
 from kis_assets.lake.views import VIEWS, View
 from kis_assets.report.daily_report import WINDOW, day_report
-from kis_assets.report.page import drawn, page, store, told_by
+from kis_assets.report.page import drawn, page, price_note, store
 from kis_assets.settings import Settings
 from kis_assets.tables import (
     CORPORATE_ACTIONS,
@@ -347,7 +347,7 @@ def test_a_report_gives_official_closes_and_the_whole_days_volume(
     assert found is not None
     (quote,) = found.quotes.to_dicts()
     assert (quote["price"], quote["change_rate"], quote["trading_value"]) == (1_050, 5.0, 10_500)
-    assert told_by(found).startswith("official closes, and what was traded until")
+    assert price_note(found).startswith("official closes, and what was traded until")
 
 
 def test_a_report_without_an_official_close_says_so(lake: Lake, settings: Settings) -> None:
@@ -355,7 +355,7 @@ def test_a_report_without_an_official_close_says_so(lake: Lake, settings: Settin
     found = day_report(lake, AUTUMN, settings)
     assert found is not None
     assert found.quotes["price"].to_list() == [1_100]
-    assert told_by(found) == "prices captured 2026-10-01 20:40 in Seoul, not the official closes"
+    assert price_note(found) == "prices captured 2026-10-01 20:40 in Seoul, not the official closes"
     assert found.highs is None
 
 
@@ -372,7 +372,7 @@ def test_a_report_from_candles_says_whether_they_are_final(
     put(lake, DAILY_CANDLES, Scope.month(AUTUMN), [row])
     found = day_report(lake, AUTUMN, settings)
     assert found is not None
-    assert told_by(found).startswith(said)
+    assert price_note(found).startswith(said)
 
 
 def test_the_chart_of_a_report_shows_the_official_close(lake: Lake, settings: Settings) -> None:

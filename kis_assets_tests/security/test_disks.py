@@ -84,4 +84,4 @@ def test_the_doctor_says_try_again_where_that_may_help_alone(
     request.getfixturevalue("full")
     found = {line["what"]: line["seen"] for line in Said("doctor", "--json").json}
     assert found["call"] == "it cannot be used"
-    assert "make room" in found["disk"]
+    assert "free some space" in found["disk"]

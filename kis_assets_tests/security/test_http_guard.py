@@ -238,7 +238,7 @@ def test_a_port_that_is_taken_is_said(narrow_terminal: None) -> None:
         done = CliRunner().invoke(commands, ["ui", "--port", str(port)])
     assert (done.exit_code, done.stderr) == (
         2,
-        f"error: port {port} cannot be had: Address already in use\n",
+        f"error: port {port} is not available: Address already in use\n",
     )
 
 

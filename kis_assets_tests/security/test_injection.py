@@ -89,7 +89,7 @@ def test_a_chat_is_told_text_and_nothing_else(
 
     monkeypatch.setattr("kis_assets.transport.http.Wire.receive", receive)
     there = settings.model_copy(update={"kis_failure_webhook_url": SecretStr("http://chat.test")})
-    alerts.tell(there, "a run", NAMES[4], "0123456789")
+    alerts.report_failure(there, "a run", NAMES[4], "0123456789")
     (text,) = told
     assert "<" not in text
     assert "&lt;!channel&gt;" in text

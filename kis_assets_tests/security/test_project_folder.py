@@ -58,7 +58,7 @@ def test_its_settings_are_read_and_told(tmp_path: Path, below: Path) -> None:
     said = Said("status")
     assert said.status == 0
     assert " ".join(said.err.split()).startswith(
-        f"note: settings and data are those of {tmp_path}, a folder of this project above"
+        f"note: using settings and data of {tmp_path}, a parent folder that is a project"
     )
 
 

@@ -141,7 +141,7 @@ def test_neither_the_webhook_nor_the_doctor_follows_a_redirect(tmp_path: Path) -
     ):
         url = f"http://127.0.0.1:{server.port}"
         alerts._post(SecretStr(url), "a run failed")
-        doctor._clock(settings_at(url, tmp_path))
+        doctor.clock(settings_at(url, tmp_path))
         assert len(server.asked) == 2
         assert elsewhere.asked == []
 

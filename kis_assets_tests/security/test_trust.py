@@ -298,7 +298,7 @@ def test_settings_of_dagster_in_the_current_folder_are_not_run(
     result = CliRunner().invoke(app, words)
     assert result.exit_code == status
     said = " ".join(result.output.split())
-    assert "dagster.yaml is not what this program wrote, and Dagster runs what it names" in said
+    assert "dagster.yaml, and Dagster runs code that it names" in said
     assert f"set DAGSTER_HOME={home.absolute()} if it is yours" in said
     assert [path.name for path in home.iterdir()] == ["dagster.yaml"]
 
@@ -391,7 +391,7 @@ def test_a_wrong_value_that_may_hold_a_secret_is_not_shown(
 
 def test_a_wrong_line_of_a_list_of_codes_is_named_by_its_number() -> None:
     Path("codes.txt").write_text("005930\nroot:hunter2:19000\n", encoding="utf-8")
-    with pytest.raises(SettingsError, match="line 2 is none") as told:
+    with pytest.raises(SettingsError, match="line 2 is not one") as told:
         Settings.load(kis_stock_codes="@codes.txt")
     assert "hunter2" not in str(told.value)
 

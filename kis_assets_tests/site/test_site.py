@@ -367,7 +367,7 @@ def told_by_data(lake: Path) -> set[str]:
     (told,) = (
         it
         for it in ast.parse(inspect.getsource(report_page)).body
-        if isinstance(it, ast.FunctionDef) and it.name == "_told"
+        if isinstance(it, ast.FunctionDef) and it.name == "_price_note"
     )
     sentences = {
         it.value.elts[0].value
@@ -642,7 +642,7 @@ def test_without_a_browser_it_says_where_the_page_is(
         (["site"], "run: kis-assets run"),
         (["report"], "run: kis-assets run"),
         (["report", "--date", "2026-03-10"], "run: kis-assets run --date 2026-03-10"),
-        (["report", "--date", "yesterday"], "'yesterday' is no day"),
+        (["report", "--date", "yesterday"], "'yesterday' is not a day"),
     ],
 )
 def test_what_is_not_stored_is_told_with_what_helps(

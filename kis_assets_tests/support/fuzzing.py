@@ -292,9 +292,9 @@ def _asked(content: bytes) -> object:
 
 @cache
 def _question() -> Any:
-    from kis_assets.kis.client import _Request
+    from kis_assets.kis.client import Request
 
-    return _Request(quotes.PRICE, {}, lambda body: quotes.read_price(body, CODE), "")
+    return Request(quotes.PRICE, {}, lambda body: quotes.read_price(body, CODE), "")
 
 
 class _Pieces(httpx.SyncByteStream):

@@ -182,7 +182,7 @@ def _rights() -> Answer:
 
 
 def _dividends() -> Answer:
-    """Recorded at the end of the year, which is no trading day."""
+    """Recorded at the end of the year, which is not a trading day."""
     made = _actions("dividend")
     assert made["output1"][0]["sht_cd"] == SAMSUNG
     made["output1"][0]["record_date"] = "20231231"

@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 
 from kis_assets.definitions import defs
-from kis_assets.defs.jobs import made_by
+from kis_assets.defs.jobs import assets_of_job
 from kis_assets.defs.resources import open_lake
 from kis_assets.exchange import calendar, finality, prices
 from kis_assets.settings import Settings
@@ -97,7 +97,7 @@ class Walk:
             return
         of_job = defs.resolve_job_def(job).asset_layer.executable_asset_keys
         for asset in sorted(
-            made_by(job, Settings.load()) or of_job,
+            assets_of_job(job, Settings.load()) or of_job,
             key=lambda found: found.to_user_string() != "stock_master",
         ):
             self.make(asset.to_user_string(), key)

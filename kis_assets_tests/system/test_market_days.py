@@ -172,6 +172,7 @@ def capture(results: Any, folder: str) -> None:
         )
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_whole_quota_and_are_never_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

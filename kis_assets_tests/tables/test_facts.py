@@ -22,7 +22,7 @@ from kis_assets.tables import (
     STOCK_INFO,
     TABLES,
     Table,
-    usual,
+    default_tables,
 )
 
 ROOT = Path(kis_assets.__file__).parent
@@ -127,11 +127,11 @@ def test_a_run_makes_of_a_source_what_that_source_has() -> None:
     of_stocks = ["market_days", "stock_master", "price_snapshots", "daily_candles"]
     of_figures = ["index_candles", "market_flows", "investor_flows"]
     adjusted = "adjustment_factors"
-    assert usual("kis") == usual("mock") == [*of_stocks, adjusted, *of_figures]
+    assert default_tables("kis") == default_tables("mock") == [*of_stocks, adjusted, *of_figures]
     # It lacks most figures, and takes one request a second.
-    assert usual("kis", is_virtual=True) == [*of_stocks, adjusted]
+    assert default_tables("kis", is_virtual=True) == [*of_stocks, adjusted]
     krx = ["market_days", "stock_master", "krx_daily", "daily_candles", adjusted]
-    assert usual("krx") == krx
+    assert default_tables("krx") == krx
 
 
 @pytest.mark.parametrize(

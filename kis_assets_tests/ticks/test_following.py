@@ -185,7 +185,7 @@ def test_a_day_is_recorded_by_one_process(fast: Place) -> None:
 
 def test_nothing_is_recorded_on_a_day_off(fast: Place) -> None:
     sunday = TEN.replace(day=15)
-    with pytest.raises(InvalidRequest, match="2026-03-15 is no trading day"):
+    with pytest.raises(InvalidRequest, match="2026-03-15 is not a trading day"):
         Following(fast.settings, fast.lake, CODES, clock=lambda: sunday)
 
 

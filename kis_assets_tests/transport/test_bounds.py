@@ -197,7 +197,7 @@ def test_what_a_webhook_answers_is_bounded(
     bomb = answer(zeros(2), content_encoding="gzip, gzip")
     with saying(bomb) as url, at_most(8):
         there = settings.model_copy(update={"kis_failure_webhook_url": SecretStr(url)})
-        alerts.tell(there, "a run", "why", "0123456789")
+        alerts.report_failure(there, "a run", "why", "0123456789")
     assert "could not be told" in caplog.text
 
 

@@ -151,13 +151,13 @@ def test_a_proxy_that_does_not_answer_is_named(
     (line,) = [it for it in Said("doctor", "--json").json if it["what"] == "clock"]
     assert "is the proxy of http_proxy right" in line["seen"]
     assert "PASSWORD" not in str(line)
-    assert "http_proxy" in network.doubt("ws://kis.test", ConnectionRefusedError())
+    assert "http_proxy" in network.hint("ws://kis.test", ConnectionRefusedError())
 
 
 def test_a_certificate_that_is_not_trusted_says_whose_list_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     error = OSError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
-    assert "is a proxy in between" in network.doubt("https://kis.test", error)
+    assert "is a proxy in between" in network.hint("https://kis.test", error)
     monkeypatch.setenv("SSL_CERT_DIR", "/there")
-    assert "are those of SSL_CERT_DIR right" in network.doubt("https://kis.test", error)
+    assert "are those of SSL_CERT_DIR right" in network.hint("https://kis.test", error)

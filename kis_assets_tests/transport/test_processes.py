@@ -17,13 +17,18 @@ from typing import Any
 import polars as pl
 import pytest
 
+from kis_assets.kis.quotes import PRICE
 from kis_assets.lake.lake import Lake
 from kis_assets.settings import Settings
 from kis_assets.simulator.market.model import ModelMarket
-from kis_assets.simulator.server.http import serve
+from kis_assets.simulator.server.faults import When
+from kis_assets.simulator.server.http import InProcessTransport, serve
 from kis_assets.simulator.server.server import Simulator
+from kis_assets.sources.kis import KISDataSource
 from kis_assets.tables import DAILY_CANDLES
+from kis_assets.transport.fan_out import each
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET, EVENING, open_source
+from kis_assets_tests.support.asking import SAMSUNG
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +39,11 @@ PROJECT = Path(__file__).parents[2]
 class Asking:
     """A process of `kis_assets_tests.support.asking`, waiting for its start."""
 
-    def __init__(self, environment: dict[str, str], *arguments: str) -> None:
+    def __init__(
+        self, environment: dict[str, str], *arguments: str, before: tuple[str, ...] = ()
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "kis_assets_tests.support.asking", *arguments],
+            [*before, sys.executable, "-m", "kis_assets_tests.support.asking", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -246,6 +253,48 @@ def test_a_capture_goes_before_a_backfill(
     assert simulator.max_in_any_second() <= RATE
     assert result["first"] <= 0.2
     assert took <= 1.2 * alone
+
+
+LATENCY = 0.3
+"""Seconds: slower than KIS's slowest answers of an ordinary day."""
+
+
+@pytest.mark.slow
+def test_three_keys_bring_nearly_three_times_what_one_brings(
+    warm_market: ModelMarket, tmp_path: Path, shared: dict[str, str]
+) -> None:
+    """What a run asks, by its own number of threads, of a server that takes its time."""
+    one, three = (whole_rate(warm_market, tmp_path, number, shared) for number in (1, 3))
+    log.info(f"answers a second of one key {one:.2f}, of three {three:.2f}: {three / one:.3f}")
+    assert one >= 0.96 * RATE
+    assert three >= 2.9 * one
+
+
+def whole_rate(market: ModelMarket, folder: Path, number: int, shared: dict[str, str]) -> float:
+    """Answers a second to so many keys in 20 seconds, without the first and the last second."""
+    names = [f"PSKEY{number}{it}".ljust(36, "X") for it in range(number)]
+    simulator = Simulator(market, app_keys=dict.fromkeys(names, APP_SECRET))
+    simulator.faults.latency = When(path="/uapi", seconds=LATENCY)
+    settings = Settings.load(
+        kis_app_key=",".join(names),
+        kis_app_secret=",".join([APP_SECRET] * number),
+        kis_use_virtual_server=False,
+        kis_data_dir=folder / str(number),
+        kis_api_base_url_real="http://kis.test",
+        redis_url=shared.get("REDIS_URL"),
+    )
+    with KISDataSource(settings, transport=InProcessTransport(simulator)) as source:
+        failed = each(
+            range(20 * RATE * number),
+            lambda _: source._client.ask(PRICE, SAMSUNG, dict),
+            lambda *_: None,
+            workers=source._workers,
+        )
+    assert failed == {}
+    assert simulator.refusals == 0
+    times = arrivals(simulator)
+    times = [at for at in times if times[0] + 1 <= at <= times[-1] - 1]
+    return (len(times) - 1) / (times[-1] - times[0])
 
 
 CHART = "inquire-daily-itemchartprice"

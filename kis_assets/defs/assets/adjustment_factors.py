@@ -1,4 +1,4 @@
-"""Adjustment factors: what each day did to the prices before it."""
+"""Adjustment factors: by which each day changed all earlier prices."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from kis_assets.tables import ADJUSTMENT_FACTORS, DAILY_CANDLES
 def adjustment_factors(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """The factors of a year, made of stored rows alone; the lake keeps them so after each write."""
+    """The factors of a year, computed from stored rows; the lake also updates them after writes."""
     with plain_failures():
         report = Report(kis)
         scope = Scope.year(int(context.partition_key))

@@ -1,4 +1,4 @@
-"""Live quotes: captured while they are there, never to be had later."""
+"""Captures of live quotes, which are not available later."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -13,8 +13,8 @@ from kis_assets.defs.checks.order_books import is_quoted
 from kis_assets.defs.materialization import (
     Report,
     asset_of,
-    foretell,
-    logged,
+    log_estimate,
+    progress_logger,
     refuse_nothing_stored,
 )
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
@@ -31,7 +31,7 @@ from kis_assets.transport.fan_out import Progress
 def price_snapshots(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """Each stock's quote at this moment. A second capture of a day adds rows."""
+    """Each stock's current quote. A second capture of a day adds rows."""
     return _capture(context, kis, lake, PRICE_SNAPSHOTS, lambda tables: tables.price_snapshots)
 
 
@@ -39,12 +39,12 @@ def price_snapshots(
 def order_books(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """Each stock's order book at this moment. A second capture of a day adds rows."""
+    """Each stock's current order book. A second capture of a day adds rows."""
     return _capture(context, kis, lake, ORDER_BOOKS, lambda tables: tables.order_books)
 
 
 _ASKED_FIRST = 10
-"""Books asked for first where the market is closed, before thousands are."""
+"""The number of order books that are tried first, before thousands, if the market is closed."""
 
 Fetch = Callable[[pl.DataFrame, date, datetime, Progress], Fetched]
 
@@ -56,7 +56,7 @@ def _capture(
     table: Table,
     fetch: Callable[[TableSource], Fetch],
 ) -> dg.MaterializeResult[Any]:
-    """Fetch what the market shows of the universe now, and store it as one capture of its day."""
+    """Fetch the current quotes of the universe, and store them as one capture of the day."""
     with plain_failures():
         refuse_without_today(kis.settings, table.name.replace("_", " "))
         captured_at = kis.now()
@@ -68,19 +68,19 @@ def _capture(
         are_books = "ask_price_1" in table.schema
         session_now = session_at(day, captured_at, venue) if are_books else ""
         if session_now == "closed":
-            # Few requests tell: whether KIS shows books after the last trade is not documented.
-            # A halted stock has none at any time.
+            # A few requests show whether KIS still has books, which is not documented for the time
+            # after the last trade. A halted stock never has one.
             few = stocks.sort("is_halted").head(_ASKED_FIRST)
             _refuse_empty(ask(few, day, captured_at, _unseen), captured_at, venue)
-        foretell(context, kis, table, stocks)
-        fetched = ask(stocks, day, captured_at, logged(context.log.info, kis.listener))
-        # While people quote, a universe of halted stocks may have no quotes either.
+        log_estimate(context, kis, table, stocks)
+        fetched = ask(stocks, day, captured_at, progress_logger(context.log.info, kis.listener))
+        # During trading, empty books are possible: all stocks of the universe may be halted.
         if session_now in ("closed", "closing_price"):
             _refuse_empty(fetched, captured_at, venue)
         if "price" in table.schema:
             kis.source.keep_prices(fetched.rows, captured_at)
         refuse_nothing_stored(fetched, f"{table.name} of {day}")
-        # The official close is shown on no other venue.
+        # Only KRX shows the official close.
         session = calendar.session(day)
         if "regular_close" in table.schema and venue is Venue.KRX and session is not None:
             fetched.rows = _with_close(fetched.rows, lake.lake, session)
@@ -90,10 +90,10 @@ def _capture(
 
 
 def _refuse_empty(fetched: Fetched, at: datetime, venue: Venue) -> None:
-    """Refuse books without a single ask or bid: they would look like a capture, and tell nothing.
+    """Refuse order books without any ask or bid: they would be a useless capture.
 
     Raises:
-        InvalidRequest: nobody quotes at that moment.
+        InvalidRequest: nobody quotes at this moment.
     """
     if fetched.rows.is_empty() or fetched.rows.select(is_quoted().any()).item():
         return
@@ -101,20 +101,20 @@ def _refuse_empty(fetched: Fetched, at: datetime, venue: Venue) -> None:
     days = (now.date(), calendar.next_trading_day(now.date()))
     opens = [phase.opens_at for day in days for phase in phases(day, venue) if phase.opens_at > now]
     raise InvalidRequest(
-        f"nobody quotes at {now:%H:%M} in Seoul: every order book that was asked for is empty, and "
-        f"nothing is stored; ask again from {min(opens):%Y-%m-%d %H:%M} on"
+        f"nobody quotes at {now:%H:%M} in Seoul: all requested order books are empty, and nothing "
+        f"is stored; try again from {min(opens):%Y-%m-%d %H:%M} on"
     )
 
 
 def _unseen(_completed: int, _total: int, _code: str) -> None:
-    """The progress of what is asked beforehand."""
+    """Ignores the progress of the trial requests."""
 
 
 def _with_close(rows: pl.DataFrame, lake: Lake, session: calendar.Session) -> pl.DataFrame:
-    """Quotes with the day's official close, where it is known.
+    """Quotes with the day's official close, if it is known.
 
-    A quote's price is it from ten minutes after the close, when the auction is certainly over,
-    until the after-market opens; later it is what such a capture of the day holds.
+    From ten minutes after the close, when the auction is over, until the after-market opens, the
+    price of a quote is the official close. Later it is taken from such a capture of the day.
     """
     is_over = pl.col("fetched_at") >= (session.closes_at + calendar.AUCTION_OVER).astimezone(UTC)
     is_official = is_over

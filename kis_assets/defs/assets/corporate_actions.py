@@ -1,4 +1,4 @@
-"""Corporate actions: what was announced, and what the daily chart shows besides."""
+"""Corporate actions: announcements, and additional signs in the daily chart."""
 
 from collections import Counter
 from datetime import UTC, date, datetime
@@ -19,15 +19,15 @@ CHART = "daily_chart"
 
 _BY_REVALUATION = {"02": "capital_reduction", "06": "spin_off"}
 _BY_FLAG = {"01": "rights_issue", **dict.fromkeys(("02", "03", "05"), "cash_dividend")}
-"""What a mark most likely stands for: a bonus issue is marked as a rights issue is, a distribution
-as a dividend is."""
+"""The most likely meaning of each mark. A bonus issue has the same mark as a rights issue, and a
+distribution the same as a dividend."""
 
 
 @asset_of(CORPORATE_ACTIONS, "actions", pool="kis_history", deps=["daily_candles"])
 def corporate_actions(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """What took effect in a month: announcements, and what the chart shows that none explains."""
+    """Actions that took effect in a month: announced ones, and others that the chart shows."""
     with plain_failures():
         report = Report(kis)
         month = date.fromisoformat(context.partition_key)
@@ -39,46 +39,46 @@ def corporate_actions(
         try:
             announced = kis.tables.corporate_actions(month)
         except NotSupported as error:
-            context.log.warning(f"only what the daily chart marks: {error}")
+            context.log.warning(f"only actions that the daily chart shows: {error}")
             announced = before
         else:
             for code in announced["stock_code"].unique():
                 kis.source.invalidate_chart(code)
-            told = announced["origin"].unique()
-            silent = before.filter(~pl.col("origin").is_in(told.implode()))
+            origins = announced["origin"].unique()
+            silent = before.filter(~pl.col("origin").is_in(origins.implode()))
             if announced.is_empty() and not silent.is_empty():
                 raise UnexpectedAnswer(
-                    f"KIS has no action of {month:%Y-%m} any more, and had {before.height}; "
-                    "what is stored is left alone"
+                    f"KIS no longer has any action of {month:%Y-%m}, but had {before.height}; "
+                    "stored rows are unchanged"
                 )
             for origin in silent["origin"].unique():
-                context.log.warning(f"KIS's list {origin} is empty and was not: its rows are kept")
+                context.log.warning(f"KIS's list {origin} is empty now: its stored rows are kept")
             announced = pl.concat([announced, silent])
             codes = kis.settings.kis_stock_codes
             if codes is not None:
                 announced = announced.filter(pl.col("stock_code").is_in(codes))
-        # The first session's base price is held against the last close of the month before.
+        # The base price of the first session is compared with the last close of the month before.
         candles = lake.lake.scan(
             DAILY_CANDLES, first=scope.first - calendar.LONGEST_CLOSURE, last=scope.last
         )
         moved = moved_bases(candles, scope.first, scope.last).collect()
-        announced = judged(announced, moved)
+        announced = with_confirmed_ratios(announced, moved)
         shown = candles.filter(pl.col("trading_day") >= scope.first).collect()
         rows = pl.concat([announced, unexplained(shown, moved, announced, kis.now())])
         return report.store(lake.lake, CORPORATE_ACTIONS, scope, rows)
 
 
-def judged(announced: pl.DataFrame, moved: pl.DataFrame) -> pl.DataFrame:
-    """Announced actions, with the ratio of capital reductions that the base price supports.
+def with_confirmed_ratios(announced: pl.DataFrame, moved: pl.DataFrame) -> pl.DataFrame:
+    """Announced actions, with ratios of capital reductions that the base price confirms.
 
-    `rate` is a factor to multiply or to divide by, and may be the percentage that is taken away.
-    Where the day's base price contradicts the ratio as announced, the best of these three that it
-    supports takes its place, else null. A base price that has not moved judges nothing: the day has
-    been put off then. Nor does that of a day on which the stock has several actions.
+    The meaning of `rate` is ambiguous: a factor, a divisor, or the percentage that is taken away.
+    If the day's base price contradicts the announced ratio, the best of these three that it
+    confirms is used, or else null. A base price that has not moved confirms nothing: then the
+    action was postponed. Days with several actions of a stock are skipped as well.
 
     Args:
         announced: rows of `corporate_actions`.
-        moved: what `moved_bases` gives of the same days.
+        moved: the result of `moved_bases` for the same days.
     """
     actions = Counter(announced.select("stock_code", "effective_on").iter_rows())
     bases = {
@@ -106,16 +106,16 @@ def _ratio(action: dict[str, Any], base_ratio: float | None) -> float | None:
 def unexplained(
     candles: pl.DataFrame, moved: pl.DataFrame, announced: pl.DataFrame, now: datetime
 ) -> pl.DataFrame:
-    """Rows of `corporate_actions` for what daily candles show and no announcement explains.
+    """Rows of `corporate_actions` for signs in daily candles that no announcement explains.
 
-    That are marks, and base prices that moved without any. `ratio` is null: the base price that
-    the market set tells of no number of shares.
+    These are marks, and moved base prices without a mark. `ratio` is null, because a base price
+    says nothing about the number of shares.
 
     Args:
         candles: rows of `daily_candles`.
-        moved: what `moved_bases` gives of the same days.
+        moved: the result of `moved_bases` for the same days.
         announced: rows of `corporate_actions`.
-        now: when this is found.
+        now: the current time.
     """
     day = ["stock_code", "trading_day"]
     flag, reason, split_ratio = pl.col("ex_flag"), pl.col("revaluation"), pl.col("split_ratio")

@@ -1,4 +1,4 @@
-"""Margin loans on each stock: credit_balances. Some stocks are not eligible and have none."""
+"""Margin loans on each stock (credit_balances). Some stocks are not eligible and have no rows."""
 
 from kis_assets.defs.assets.daily_figures import daily_figures
 from kis_assets.kis import credit_balances as service

@@ -1,4 +1,4 @@
-"""Daily candles: history that can be asked for again, and becomes final on the next morning."""
+"""Daily candles. They can be fetched again, and become final on the next morning."""
 
 from datetime import date, datetime
 from typing import Any
@@ -11,8 +11,8 @@ from kis_assets.defs.availability import month
 from kis_assets.defs.materialization import (
     Report,
     asset_of,
-    foretell,
-    logged,
+    log_estimate,
+    progress_logger,
     refuse_nothing_stored,
 )
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
@@ -31,23 +31,23 @@ from kis_assets.tables import DAILY_CANDLES, PRICE_SNAPSHOTS
 def daily_candles(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """Each stock's raw bars of a month. A later run picks up what was corrected since."""
+    """Each stock's raw bars of a month. A later run includes corrections made since."""
     with plain_failures():
         report = Report(kis)
         first, last = month(context.partition_key, kis.newest_day())
         stocks = universe.of_month(kis, lake.lake, first, last)
-        # A stock that left the universe is asked for until its last rows are final.
+        # A stock that left the universe is fetched until its last rows are final.
         left = provisional(lake.lake, kis.now(), first, last)["stock_code"]
         codes = sorted({*stocks["stock_code"], *left})
-        foretell(context, kis, DAILY_CANDLES, stocks)
+        log_estimate(context, kis, DAILY_CANDLES, stocks)
         fetched = kis.tables.daily_candles(
-            codes, first, last, logged(context.log.info, kis.listener)
+            codes, first, last, progress_logger(context.log.info, kis.listener)
         )
-        if kis.settings.kis_venue is not Venue.NXT:  # which may have suspended a listed stock
+        if kis.settings.kis_venue is not Venue.NXT:  # NXT may have suspended a listed stock
             _count_as_failed(fetched, stocks, first, last, kis.now())
         refuse_nothing_stored(fetched, f"daily candles of {first:%Y-%m}")
         fetched.rows = _as_final_as_known(fetched.rows, lake.lake, kis.now())
-        # What KIS had before and says nothing of now is not taken away: bars replace bars.
+        # Only stocks with bars are replaced, so stored bars that KIS omits now are kept.
         scope = Scope.month(first).of(fetched.rows["stock_code"].unique())
         result = report.store(lake.lake, DAILY_CANDLES, scope, fetched, stocks)
         kis.tables.history_is_stored(first, last)
@@ -55,21 +55,21 @@ def daily_candles(
 
 
 def _as_final_as_known(rows: pl.DataFrame, lake: Lake, now: datetime) -> pl.DataFrame:
-    """Rows with what the lake knows of `is_final`, beside what their answers told.
+    """Rows with `is_final` corrected by what the lake knows.
 
-    Close, high and low that were captured on the day itself prove the candle of the morning after,
-    or refute it: of one stock in five the after-market ends at the close. No candle is final that
-    waits for a session which KIS has called off.
+    Prices captured on the day itself confirm or refute the candle of the next morning. The close
+    alone is not enough: for one stock in five the after-market ends at the official close. A candle
+    is not final while its next session is a day that KIS states as closed.
     """
     final = finality.newest_final_day(now, closed_before(lake, now))
     is_final = pl.col("is_final") & (pl.col("trading_day") <= final)
-    doubted = finality.doubted_day(now)
-    if doubted is None or doubted > final:
+    unconfirmed = finality.unconfirmed_day(now)
+    if unconfirmed is None or unconfirmed > final:
         return rows.with_columns(is_final=is_final)
     prices = {"close": "price", "high": "high", "low": "low"}
     captured = (
-        lake.scan(PRICE_SNAPSHOTS, first=doubted, last=doubted)
-        # A later capture repeats the close, beside the after-market's high and low.
+        lake.scan(PRICE_SNAPSHOTS, first=unconfirmed, last=unconfirmed)
+        # A later capture has the same close, but high and low of the after-market.
         .filter(pl.col("regular_close").is_not_null(), pl.col("session") == "closing_price")
         .sort("captured_at")
         .unique("stock_code", keep="last")
@@ -93,16 +93,17 @@ def _as_final_as_known(rows: pl.DataFrame, lake: Lake, now: datetime) -> pl.Data
 def _count_as_failed(
     fetched: Fetched, stocks: pl.DataFrame, first: date, last: date, now: datetime
 ) -> None:
-    """Count stocks as failed that have no bar though the stock master of a session lists them.
+    """Count stocks as failed if they have no bar although a session's stock master lists them.
 
-    KIS has a bar of every session of a listed stock, a halted one's too: an empty answer is wrong.
+    KIS has a bar for every session of a listed stock, even if it is halted. So an empty answer is
+    wrong.
     """
     closed = calendar.closed_session(now).day
     if closed < first:
         return
     listed = stocks.filter(
         pl.col("trading_day").is_between(first, last),
-        # Of one delisted within the month KIS knows nothing any more.
+        # KIS knows nothing about a stock that was delisted within the month.
         pl.col("trading_day") == pl.col("trading_day").max(),
         pl.col("listed_on") <= pl.min_horizontal("trading_day", pl.lit(closed)),
     )
@@ -110,5 +111,5 @@ def _count_as_failed(
         if fetched.absent.get(code) == NO_BAR:
             del fetched.absent[code]
             fetched.failed[code] = UnexpectedAnswer(
-                f"KIS has no bar of it since {first}, and lists it", stock_code=code
+                f"KIS has no bar since {first}, although the stock is listed", stock_code=code
             )

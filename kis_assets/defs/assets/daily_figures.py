@@ -1,7 +1,7 @@
-"""Assets of figures a day: flows, programmes, short sales, loans, credit, indices, fund values.
+"""Assets of daily figures: flows, programmes, short sales, loans, credit, indices, fund values.
 
-They differ in their table and in what is asked for. All else is here: no row is stored before it
-is final, no day is asked for twice, and no row that was right is taken away.
+They differ only in their tables and requests. This module ensures that no row is stored before it
+is final, that no stored day is fetched again, and that no correct row is removed.
 """
 
 from collections.abc import Callable
@@ -16,26 +16,27 @@ from kis_assets.defs.availability import month
 from kis_assets.defs.materialization import (
     Report,
     asset_of,
-    foretell,
-    logged,
+    log_estimate,
+    progress_logger,
     refuse_nothing_stored,
 )
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.errors import UnexpectedAnswer
 from kis_assets.exchange import calendar, finality
 from kis_assets.kis.daily_figures import DailyService
-from kis_assets.lake.closed_days import closed_before, said_closed
+from kis_assets.lake.closed_days import closed_before, closed_by_kis
 from kis_assets.lake.lake import Lake
 from kis_assets.lake.scope import Scope
 from kis_assets.tables import Table
 
 Listed = Callable[[KISResource, Lake, date, date], pl.DataFrame]
-"""What is asked for in a span of days: a column named as in the table's key, and `listed_on`."""
+"""Returns the subjects to fetch for a span of days: a column of the table's key, and optionally
+`listed_on`."""
 Finish = Callable[[pl.DataFrame, Lake, date, date], pl.DataFrame]
 
 
 def stocks_of(kis: KISResource, lake: Lake, first: date, last: date) -> pl.DataFrame:
-    """The stocks of the universe in a span: rows of `stock_master`."""
+    """The stocks of the universe in a span, as rows of `stock_master`."""
     return universe.of_month(kis, lake, first, last)
 
 
@@ -53,11 +54,11 @@ def daily_figures(
 
     Args:
         table: the table.
-        service: tells its rows.
+        service: the service of KIS that has its rows.
         group: its group in Dagster.
-        listed: what is asked for.
-        may_lack: whether what has no row at all is nothing odd.
-        finish: adds to the rows what the lake knows.
+        listed: returns the subjects to fetch.
+        may_lack: whether a subject without any row is normal.
+        finish: adds values from the lake to the rows.
         deps: assets whose rows `finish` reads.
     """
     subject = next(name for name in table.key if name not in ("trading_day", "investor"))
@@ -74,10 +75,10 @@ def daily_figures(
             first, last = month(context.partition_key, settled)
             asked = listed(kis, lake.lake, first, last)
             stored = lake.lake.scan(table, first=first, last=last).collect()
-            codes = unfinished(asked, stored, subject, _sessions(lake.lake, first, last))
-            foretell(context, kis, table, asked.filter(pl.col(subject).is_in(codes)))
+            codes = incomplete(asked, stored, subject, _sessions(lake.lake, first, last))
+            log_estimate(context, kis, table, asked.filter(pl.col(subject).is_in(codes)))
             fetched = kis.tables.daily_figures(
-                table, service, codes, first, last, logged(context.log.info, kis.listener)
+                table, service, codes, first, last, progress_logger(context.log.info, kis.listener)
             )
             if not may_lack:
                 for code in list(fetched.absent):
@@ -86,8 +87,8 @@ def daily_figures(
                     )
             if stored.is_empty():
                 refuse_nothing_stored(fetched, f"{table.name} of {first:%Y-%m}")
-            # What is stored as well: candles may have come since.
-            fetched.rows = beside(stored, fetched.rows, table)
+            # Stored rows are finished again: candles may have arrived since.
+            fetched.rows = merged(stored, fetched.rows, table)
             fetched.rows = finish(fetched.rows, lake.lake, first, last)
             scope = Scope.month(first).of(fetched.rows[subject].unique(), subject)
             stocks = asked if subject == "stock_code" else None
@@ -99,14 +100,14 @@ def daily_figures(
 
 
 def _sessions(lake: Lake, first: date, last: date) -> list[date]:
-    closed = said_closed(lake, first, last)
+    closed = closed_by_kis(lake, first, last)
     return [day for day in calendar.known_trading_days(first, last) if day not in closed]
 
 
-def unfinished(
+def incomplete(
     asked: pl.DataFrame, stored: pl.DataFrame, subject: str, sessions: list[date]
 ) -> list[str]:
-    """What has not a row of each of these sessions since it was listed, in order."""
+    """The subjects that lack a row of any of these sessions since their listing, sorted."""
     days = pl.DataFrame({"trading_day": sessions}, schema={"trading_day": pl.Date})
     since = pl.col("listed_on") if "listed_on" in asked.columns else pl.lit(None, pl.Date)
     wanted = (
@@ -118,8 +119,8 @@ def unfinished(
     return sorted(missing[subject].unique())
 
 
-def beside(stored: pl.DataFrame, rows: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """New rows, and of what is stored all days of which they say nothing."""
-    told = rows.select(set(table.key) - {"investor"}).unique()
-    kept = stored.join(told, on=told.columns, how="anti")
+def merged(stored: pl.DataFrame, rows: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """The new rows, and the stored rows of days that the new rows do not contain."""
+    new_keys = rows.select(set(table.key) - {"investor"}).unique()
+    kept = stored.join(new_keys, on=new_keys.columns, how="anti")
     return pl.concat([rows, kept.select(rows.columns)])

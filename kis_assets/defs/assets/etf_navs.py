@@ -1,4 +1,4 @@
-"""Net asset values of ETFs: etf_navs. All listed ETFs, whatever the universe."""
+"""Net asset values of ETFs (etf_navs): all listed ETFs, independent of the universe."""
 
 from datetime import date
 

@@ -1,4 +1,4 @@
-"""Statements of companies as KIS has them this month: financial_statements."""
+"""Statements of companies as KIS shows them this month (financial_statements)."""
 
 from datetime import date
 from typing import Any
@@ -10,8 +10,8 @@ from kis_assets.defs import universe
 from kis_assets.defs.materialization import (
     Report,
     asset_of,
-    foretell,
-    logged,
+    log_estimate,
+    progress_logger,
     refuse_nothing_stored,
 )
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
@@ -24,24 +24,24 @@ from kis_assets.tables import FINANCIAL_STATEMENTS
 def financial_statements(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """Quarters and years of each company. Companies that were asked this month are left alone."""
+    """Quarters and years of each company. Companies that were fetched this month are skipped."""
     with plain_failures():
         month, today = date.fromisoformat(context.partition_key), kis.now().date()
         if month != today.replace(day=1):
             raise InvalidRequest(
-                f"statements are asked for now, which is {today:%Y-%m}, not for {month:%Y-%m}; "
-                "what is stored is left alone"
+                f"statements are available only for {today:%Y-%m}, not for {month:%Y-%m}; "
+                "stored rows are unchanged"
             )
         report = Report(kis)
         stocks = universe.of_day(kis, lake.lake, kis.newest_day())
-        # Funds and shells publish none.
+        # Funds and shell companies publish none.
         stocks = stocks.filter(pl.col("security_type").is_in(["common", "foreign"]))
         stored = lake.lake.scan(FINANCIAL_STATEMENTS, first=month, last=month)
         asked = stored.select(pl.col("stock_code").unique()).collect()["stock_code"]
         left = stocks.filter(~pl.col("stock_code").is_in(asked.implode()))
-        foretell(context, kis, FINANCIAL_STATEMENTS, left)
+        log_estimate(context, kis, FINANCIAL_STATEMENTS, left)
         fetched = kis.tables.financial_statements(
-            left, month, logged(context.log.info, kis.listener)
+            left, month, progress_logger(context.log.info, kis.listener)
         )
         if asked.is_empty():
             refuse_nothing_stored(fetched, f"financial statements of {month:%Y-%m}")

@@ -1,4 +1,4 @@
-"""Bars of indices: index_candles. `KIS_INDICES` narrows the list of KIS's index master."""
+"""Bars of indices (index_candles). `KIS_INDICES` limits the list of KIS's index master."""
 
 from datetime import date
 
@@ -12,10 +12,10 @@ from kis_assets.tables import INDEX_CANDLES
 
 
 def indices(kis: KISResource, _lake: Lake, _first: date, _last: date) -> pl.DataFrame:
-    """The indices of the settings, else all that there are."""
+    """The indices in the settings, or else all."""
     codes = kis.settings.kis_indices or kis.tables.indices()
     return pl.DataFrame({"index_code": sorted(codes)})
 
 
-# Many of the master's indices have no bars, and none of them says so.
+# Many indices of the master have no bars, and the master does not say which.
 index_candles = daily_figures(INDEX_CANDLES, service.SERVICE, "indices", indices, may_lack=True)

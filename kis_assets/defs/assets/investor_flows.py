@@ -1,4 +1,4 @@
-"""Who bought and sold each stock: investor_flows."""
+"""What each class of investors bought and sold of each stock (investor_flows)."""
 
 from kis_assets.defs.assets.daily_figures import daily_figures
 from kis_assets.kis import investor_flows as service

@@ -11,12 +11,12 @@ from kis_assets.lake.lake import Scope
 from kis_assets.tables import KRX_DAILY
 
 
-# It reads no candle. It comes after them because its checks hold them against what KRX says.
+# It reads no candles, but comes after them because its checks compare them with KRX's figures.
 @asset_of(KRX_DAILY, "candles", pool="krx", deps=["daily_candles"])
 def krx_daily(
     context: dg.AssetExecutionContext, krx: KISResource, krx_lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """Every stock's row of a day that KRX has published. It lies in data/krx, never with KIS's."""
+    """Every stock's row of a day that KRX has published. It is stored in data/krx."""
     with plain_failures():
         report = Report(krx)
         day = date.fromisoformat(context.partition_key)

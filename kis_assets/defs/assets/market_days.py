@@ -1,4 +1,4 @@
-"""The calendar: each day of a year, as computed and as KIS has it."""
+"""The calendar: each day of a year, as computed and as KIS states it."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -18,31 +18,31 @@ from kis_assets.tables import MARKET_DAYS
 def market_days(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """Each day of a year: computed, and as KIS has it where KIS was asked."""
+    """Each day of a year: computed, or as KIS states it if KIS was asked about it."""
     year = int(context.partition_key)
     with plain_failures():
         report = Report(kis)
         stored = lake.lake.scan(MARKET_DAYS, first=date(year, 1, 1), last=date(year, 12, 31))
         known = stored.collect()
-        told: dict[date, bool] = {}
+        stated: dict[date, bool] = {}
         if _is_due(known, year, kis.now()):
             first, last = _asked_about(kis.now().date())
             try:
-                told = kis.tables.market_days(first, last)
+                stated = kis.tables.market_days(first, last)
             except NotSupported as error:
-                context.log.info(f"the computed calendar stands: {error}")
+                context.log.info(f"the computed calendar is used: {error}")
         rows = overridden(
-            computed_days(year, kis.settings.source_name, kis.now()), known, told, kis.now()
+            computed_days(year, kis.settings.source_name, kis.now()), known, stated, kis.now()
         )
         return report.store(lake.lake, MARKET_DAYS, Scope.year(year), rows)
 
 
 DAYS_BACK, DAYS_AHEAD = 9, 14
-"""What KIS is asked about: 24 days around today, which is one page of its calendar."""
+"""The requested days: 24 days around today, which is one page of KIS's calendar."""
 
 
 def _is_due(known: pl.DataFrame, year: int, now: datetime) -> bool:
-    """Whether KIS may be asked: about the year that runs, and once a day."""
+    """Whether KIS may be asked: only about the current year, and once a day."""
     asked_today = pl.col("asked_at").is_not_null() & (pl.col("day") == now.date())
     return year == now.year and known.filter(asked_today).is_empty()
 
@@ -54,33 +54,33 @@ def _asked_about(today: date) -> tuple[date, date]:
 
 
 def overridden(
-    computed: pl.DataFrame, known: pl.DataFrame, told: dict[date, bool], now: datetime
+    computed: pl.DataFrame, known: pl.DataFrame, stated: dict[date, bool], now: datetime
 ) -> pl.DataFrame:
-    """The computed calendar, overridden by what KIS says now and else by what it said before.
+    """The computed calendar, overridden by what KIS states now, or else by what it stated before.
 
-    An open day keeps its computed hours, which KIS does not state.
+    An open day keeps its computed hours, because KIS states none.
     """
     before = {row["day"]: row for row in known.iter_rows(named=True) if row["known_from"] == "kis"}
     asked_at = {row["day"]: row["asked_at"] for row in known.iter_rows(named=True)}
     rows: list[dict[str, Any]] = []
     for row in computed.iter_rows(named=True):
         day: date = row["day"]
-        is_open = told.get(day, before[day]["is_open"] if day in before else None)
+        is_open = stated.get(day, before[day]["is_open"] if day in before else None)
         if is_open is not None:
             row |= {"is_open": is_open, "known_from": "kis"}
             if not is_open:
                 row |= _hours(None)
             elif row["opens_at"] is None:
                 row |= _hours(calendar.ordinary_session(day))
-        if day in before and day not in told:
+        if day in before and day not in stated:
             row["fetched_at"] = before[day]["fetched_at"]
-        row["asked_at"] = now.astimezone(UTC) if told and day == now.date() else asked_at.get(day)
+        row["asked_at"] = now.astimezone(UTC) if stated and day == now.date() else asked_at.get(day)
         rows.append(row)
     return pl.DataFrame(rows, schema=MARKET_DAYS.schema)
 
 
 def _hours(session: calendar.Session | None) -> dict[str, datetime | None]:
-    """The columns that tell a day's hours; all null when it is closed."""
+    """The columns of a day's hours; all null if it is closed."""
     after_market = session.after_market if session else None
     return {
         "opens_at": session and session.opens_at.astimezone(UTC),
@@ -91,7 +91,7 @@ def _hours(session: calendar.Session | None) -> dict[str, datetime | None]:
 
 
 def computed_days(year: int, source: str, now: datetime) -> pl.DataFrame:
-    """Rows of `market_days` for a year as computed at a moment."""
+    """Rows of `market_days` for a year, computed at this time."""
     rows: list[dict[str, object]] = []
     day = date(year, 1, 1)
     while day.year == year:

@@ -1,4 +1,4 @@
-"""Who bought and sold on KOSPI and KOSDAQ: market_flows."""
+"""Net purchases of investors on KOSPI and KOSDAQ (market_flows)."""
 
 from datetime import date
 
@@ -12,7 +12,7 @@ from kis_assets.tables import MARKET_FLOWS
 
 
 def markets(_kis: KISResource, _lake: Lake, _first: date, _last: date) -> pl.DataFrame:
-    """The two markets of which KIS tells."""
+    """The two markets for which KIS has figures."""
     return pl.DataFrame({"market": ["KOSPI", "KOSDAQ"]})
 
 

@@ -1,4 +1,4 @@
-"""The report of a day: one page, for people."""
+"""The report of a day as one page."""
 
 from datetime import date
 from typing import Any
@@ -38,16 +38,15 @@ from kis_assets.report.page import drawn, page, store
     owners=OWNERS,
     kinds={"python", "html"},
     description=(
-        "A page about a trading day: indices, who bought and sold, breadth, movers, turnover, "
-        "short sales, new highs and lows, corporate actions, and what is missing. Made of what is "
-        "stored; nothing is asked of KIS. It lies in data/<source>/reports and needs nothing but a "
-        "browser."
+        "A page about a trading day: indices, investor flows, breadth, movers, turnover, short "
+        "sales, new highs and lows, corporate actions, and missing data. It is made from stored "
+        "rows without any request. It is stored in data/<source>/reports and needs only a browser."
     ),
 )
 def market_report(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """The page of a day, made anew from what is stored now."""
+    """Make the page of a day again from the rows that are stored now."""
     with plain_failures():
         day = date.fromisoformat(context.partition_key)
         report = day_report(lake.lake, day, kis.settings)

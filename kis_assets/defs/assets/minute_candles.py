@@ -1,4 +1,4 @@
-"""Minute candles: history that KIS forgets."""
+"""Minute candles, which KIS keeps for a limited time."""
 
 from datetime import date
 from typing import Any
@@ -11,8 +11,8 @@ from kis_assets.defs.availability import refuse_closed, refuse_without_today
 from kis_assets.defs.materialization import (
     Report,
     asset_of,
-    foretell,
-    logged,
+    log_estimate,
+    progress_logger,
     refuse_nothing_stored,
 )
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
@@ -30,7 +30,7 @@ _REGULAR_ONLY = (pl.col("market") == "KONEX") | pl.col("security_type").is_in(
 def minute_candles(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """Each stock's minutes of a day, also of the one that runs, as far as it has come."""
+    """Each stock's minutes of a day; of the current day up to now."""
     with plain_failures():
         report = Report(kis)
         refuse_without_today(kis.settings, "minutes")
@@ -39,13 +39,13 @@ def minute_candles(
         stocks = universe.of_month(kis, lake.lake, day, day)
         codes = stocks["stock_code"].to_list()
         regular_only = stocks.filter(_REGULAR_ONLY)["stock_code"].to_list()
-        foretell(context, kis, MINUTE_CANDLES, stocks)
+        log_estimate(context, kis, MINUTE_CANDLES, stocks)
         fetched = kis.tables.minute_candles(
-            codes, day, logged(context.log.info, kis.listener), regular_only
+            codes, day, progress_logger(context.log.info, kis.listener), regular_only
         )
         refuse_nothing_stored(fetched, f"minutes of {day}")
-        # A stock's minutes replace its minutes: they lie on one axis. What KIS says nothing of now
-        # is not taken away.
+        # All minutes of a stock are replaced together, so that they are adjusted alike. Stocks that
+        # KIS omits now keep their stored minutes.
         scope = Scope.day(day).of(fetched.rows["stock_code"].unique())
         result = report.store(lake.lake, MINUTE_CANDLES, scope, fetched, stocks)
         kis.tables.history_is_stored(day, day)

@@ -1,4 +1,4 @@
-"""Programme trades of each stock: program_trades."""
+"""Programme trades of each stock (program_trades)."""
 
 from kis_assets.defs.assets.daily_figures import daily_figures
 from kis_assets.kis import program_trades as service

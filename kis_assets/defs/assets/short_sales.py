@@ -1,4 +1,4 @@
-"""Short sales of each stock: short_sales."""
+"""Short sales of each stock (short_sales)."""
 
 from datetime import date
 
@@ -11,9 +11,9 @@ from kis_assets.tables import DAILY_CANDLES, SHORT_SALES
 
 
 def of_volume(rows: pl.DataFrame, lake: Lake, first: date, last: date) -> pl.DataFrame:
-    """Rows with `short_ratio`: of the stored volume, which is on the share count of its own day.
+    """Rows with `short_ratio`, computed from the stored volume, which is on that day's share count.
 
-    The volume that KIS gives beside them is on today's.
+    The volume in KIS's answer is on today's share count.
     """
     volumes = (
         lake.scan(DAILY_CANDLES, first=first, last=last)

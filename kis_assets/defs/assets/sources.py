@@ -1,4 +1,4 @@
-"""Where rows come from: what the graph begins with. Dagster makes none of it."""
+"""The sources at the beginning of the graph. Dagster does not materialize them."""
 
 import dagster as dg
 
@@ -15,28 +15,28 @@ sources = [
     _source(
         "kis_open_api",
         "kis",
-        "The REST services of KIS Open API: quotes, charts and figures, one request a stock as a "
-        "rule. With DATA_SOURCE_TYPE=mock the invented market answers in its place.",
+        "The REST services of KIS Open API: quotes, charts and figures, usually one request per "
+        "stock. With DATA_SOURCE_TYPE=mock the invented market answers instead.",
     ),
     _source(
         "kis_master_files",
         "kis",
-        "The files of all listed issues that KIS puts up each morning. They tell of today alone.",
+        "The files of all listed issues that KIS publishes each morning. They are of today only.",
     ),
     _source(
         "real_time_feed",
         "websocket",
         "Trades and order books as KIS sends them (WebSocket), recorded by `kis-assets stream "
-        "--store`; docs/stream.md. What was not recorded is gone.",
+        "--store`; docs/stream.md. Records that were missed are lost.",
     ),
     _source(
         "krx_open_api",
         "krx",
-        "The exchange's own figures, published on the morning after; docs/krx.md.",
+        "The exchange's own figures, published on the next morning; docs/krx.md.",
     ),
     _source(
         "exchange_calendar",
         "csv",
-        "The sessions of KRX as computed: the package `holidays`, corrected by krx_sessions.csv.",
+        "The computed sessions of KRX: the package `holidays`, corrected by krx_sessions.csv.",
     ),
 ]

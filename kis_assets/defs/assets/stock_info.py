@@ -1,4 +1,4 @@
-"""Slow facts of each stock, which can be had of now alone."""
+"""Facts of each stock that change slowly. Only current ones are available."""
 
 from datetime import date
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from kis_assets.defs import universe
-from kis_assets.defs.materialization import Report, asset_of, logged, refuse_nothing_stored
+from kis_assets.defs.materialization import Report, asset_of, progress_logger, refuse_nothing_stored
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.errors import InvalidRequest
 from kis_assets.lake.lake import Scope
@@ -17,18 +17,20 @@ from kis_assets.tables import STOCK_INFO
 def stock_info(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """Each stock's slow facts of now, kept once a month."""
+    """Each stock's current facts, stored once a month."""
     with plain_failures():
         month, today = date.fromisoformat(context.partition_key), kis.now().date()
         if month != today.replace(day=1):
             raise InvalidRequest(
-                f"stock info tells of now, which is {today:%Y-%m}, not of {month:%Y-%m}; what is "
-                "stored is left alone"
+                f"stock info is available only for {today:%Y-%m}, not for {month:%Y-%m}; stored "
+                "rows are unchanged"
             )
         report = Report(kis)
         stocks = universe.of_day(kis, lake.lake, kis.newest_day())
-        fetched = kis.tables.stock_info(stocks, month, logged(context.log.info, kis.listener))
+        fetched = kis.tables.stock_info(
+            stocks, month, progress_logger(context.log.info, kis.listener)
+        )
         refuse_nothing_stored(fetched, f"stock info of {month:%Y-%m}")
-        # What could not be had now and was had before in the month stays.
+        # Stocks that failed now keep their rows from earlier in the month.
         scope = Scope.month(month).of(fetched.rows["stock_code"].unique())
         return report.store(lake.lake, STOCK_INFO, scope, fetched)

@@ -1,4 +1,4 @@
-"""Lent shares of each stock: stock_loans."""
+"""Lent shares of each stock (stock_loans)."""
 
 from kis_assets.defs.assets.daily_figures import daily_figures
 from kis_assets.kis import stock_loans as service

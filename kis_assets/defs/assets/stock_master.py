@@ -15,7 +15,7 @@ from kis_assets.tables import STOCK_MASTER
 def stock_master(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """Every listed issue with its flags. KIS's files tell of today alone, KRX of any past day."""
+    """Every listed issue with its flags. KIS's files are of today only; KRX has any past day."""
     with plain_failures():
         report = Report(kis)
         day = master_day(context.partition_key, kis.now(), kis.settings)

@@ -1,4 +1,4 @@
-"""A recorded day of the real-time feed: stored when its last trade is over."""
+"""Recorded days of the real-time feed, stored after the last trade of the day."""
 
 from datetime import date
 from typing import Any
@@ -14,7 +14,7 @@ from kis_assets.tables import ORDER_BOOK_TICKS, STREAM_GAPS, TRADES, Table
 from kis_assets.ticks import compaction
 
 _SHOWN = 100_000
-"""Rows of a day that are looked at for its page."""
+"""The number of rows from which the page of a day is made."""
 
 _FEED = "real_time_feed"
 
@@ -23,7 +23,7 @@ _FEED = "real_time_feed"
 def trades(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """The trades of a day, out of its journal."""
+    """The trades of a day, from its journal."""
     return _stored(context, kis, lake, TRADES, compaction.trades)
 
 
@@ -31,7 +31,7 @@ def trades(
 def order_book_ticks(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """The order books of a day, out of its journal."""
+    """The order books of a day, from its journal."""
     return _stored(context, kis, lake, ORDER_BOOK_TICKS, compaction.books)
 
 
@@ -39,7 +39,7 @@ def order_book_ticks(
 def stream_gaps(
     context: dg.AssetExecutionContext, kis: KISResource, lake: LakeResource
 ) -> dg.MaterializeResult[Any]:
-    """What the journal of a day misses."""
+    """The gaps in the journal of a day."""
     return _stored(context, kis, lake, STREAM_GAPS, compaction.gaps)
 
 
@@ -55,7 +55,7 @@ def _stored(
         session = calendar.session(day)
         if session is None or kis.now() < session.over_at:
             raise InvalidRequest(
-                f"the trading of {day} is not over: meanwhile the views show what is recorded"
+                f"trading of {day} is not over; until then the views show recorded rows"
             )
         report = Report(kis)
         try:
@@ -63,4 +63,4 @@ def _stored(
         except FileNotFoundError as error:
             raise InvalidRequest(f"{error}; run: kis-assets stream --store") from None
         shown = lake.lake.scan(table, first=day, last=day).head(_SHOWN).collect()
-        return report.stored(lake.lake, table, Scope.day(day), change, shown)
+        return report.describe(lake.lake, table, Scope.day(day), change, shown)

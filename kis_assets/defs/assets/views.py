@@ -1,4 +1,4 @@
-"""The views that people read most, at the end of the graph. DuckDB has them: no run makes one."""
+"""The most used views, at the end of the graph. They are in DuckDB; no run makes them."""
 
 import dagster as dg
 
@@ -12,7 +12,7 @@ _MADE = {table.name for table in LISTED}
 
 def _view(name: str) -> dg.AssetSpec:
     view = VIEWS[name]
-    # What is no asset, as `quality`, is said by the runs of all of them.
+    # A table that is not an asset, such as `quality`, is written by the runs of all assets.
     read = view.tables if view.tables <= _MADE else _MADE
     return dg.AssetSpec(
         name,
@@ -22,8 +22,8 @@ def _view(name: str) -> dg.AssetSpec:
         kinds={"duckdb", "sql"},
         tags={"domain": "views"},
         description=(
-            f"{view.about}\n\nA view of market.duckdb: it shows what its tables hold at the moment "
-            "of the query, so there is nothing to materialize. Read it with `kis-assets sql` or "
+            f"{view.about}\n\nA view of market.duckdb. It reads its tables at the time of "
+            "the query, so there is nothing to materialize. Read it with `kis-assets sql` or "
             "`Market().sql`."
         ),
         metadata={

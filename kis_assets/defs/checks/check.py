@@ -1,4 +1,4 @@
-"""What a check of stored rows is, and how checks become Dagster's. The other files have them."""
+"""The class of checks of stored rows, and how checks are added to Dagster."""
 
 import json
 import warnings
@@ -11,13 +11,13 @@ import dagster as dg
 import polars as pl
 
 from kis_assets.defs.asset_metadata import SHOWN, escaped, markdown
-from kis_assets.defs.materialization import logged
+from kis_assets.defs.materialization import progress_logger
 from kis_assets.defs.partitions import partitions_of
 from kis_assets.defs.resources import KISResource, LakeResource, plain_failures
 from kis_assets.errors import KISError
 from kis_assets.exchange import calendar
 from kis_assets.lake import quality
-from kis_assets.lake.closed_days import said_closed
+from kis_assets.lake.closed_days import closed_by_kis
 from kis_assets.lake.lake import Lake
 from kis_assets.lake.quality import Finding
 from kis_assets.lake.scope import rows_by_day
@@ -29,7 +29,7 @@ from kis_assets.transport.fan_out import Progress
 
 @dataclass(frozen=True)
 class Window:
-    """What a check looks at: a table's rows of one partition, and where to compare them."""
+    """The input of a check: a table's rows of one partition, and data to compare them with."""
 
     lake: Lake
     table: Table
@@ -37,35 +37,35 @@ class Window:
     last: date
     now: datetime
     source: Callable[[], TableSource]
-    """Opens the source, for the checks that ask it a second time."""
-    beside: Lake | None = None
-    """Of KIS's rows the lake of KRX's own, of KRX's that of KIS's; None where neither is it."""
+    """Opens the source, for checks that fetch data for a comparison."""
+    other_lake: Lake | None = None
+    """For rows of KIS the lake of KRX, for rows of KRX the lake of KIS; for other sources None."""
     clock: Callable[[], datetime] | None = None
-    """Tells the moment again, for checks that take long; it is `now` where there is none."""
+    """Returns the current time, for checks that take long. None: use `now`."""
     progress: Progress | None = None
-    """Told how far a check is that asks the source."""
+    """Called with the progress of a check that fetches data."""
     settings: Settings = field(default_factory=Settings.load)
 
     def rows(self, table: Table | None = None, *, days_before: int = 0) -> pl.LazyFrame:
-        """The stored rows of these days, of this table or of another one, earlier ones too."""
+        """The stored rows of these days, of this or another table, optionally with earlier days."""
         first = self.first - timedelta(days=days_before)
         return self.lake.scan(table or self.table, first=first, last=self.last)
 
     @property
     def sessions(self) -> list[calendar.Session]:
-        """The sessions of these days that are over, oldest first; not those that KIS called off."""
+        """The past sessions of these days, oldest first, without days that KIS states as closed."""
         first, last = max(self.first, calendar.FIRST_DAY), min(self.last, self.now.date())
         days = calendar.trading_days(first, last) if first <= last else []
-        closed = said_closed(self.lake, first, last) if days else set[date]()
+        closed = closed_by_kis(self.lake, first, last) if days else set[date]()
         days = [day for day in days if day not in closed]
         found = [calendar.session(day) for day in days]
         return [session for session in found if session and session.closes_at <= self.now]
 
     def official(self) -> pl.LazyFrame:
-        """When a quote's price is the official close of those sessions, to join rows with.
+        """When the price of a quote is the official close, for each session, to join rows with.
 
-        Columns: trading_day, official_from, official_until and over_at, when the last trade of the
-        day is over. Before there was an after-market, a close stood until the next session.
+        Columns: trading_day, official_from, official_until, and over_at (the end of trading on the
+        day). Before the after-market existed, the close stayed until the next session.
         """
         found = [
             (
@@ -85,22 +85,22 @@ NEVER = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 class NotComparable(Exception):
-    """There is nothing to hold the rows against, and why; an earlier verdict stands."""
+    """There is nothing to compare the rows with; an earlier result of the check remains valid."""
 
 
-Breaking = Callable[[Window, pl.LazyFrame], pl.LazyFrame]
-"""Finds the rows that fail a check among those given; with their day, where there are several."""
+FindFailing = Callable[[Window, pl.LazyFrame], pl.LazyFrame]
+"""Returns those of the given rows that fail a check, with their day if there are several days."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """What must be true of rows: named as its function, described by its docstring.
+    """A check of rows. Its function gives the name, and the function's docstring the description.
 
-    When one that `blocks` fails, the rows can never be right: what is downstream does not run.
-    `tolerated` is the share of a day's rows that may fail.
+    `blocks` means that failing rows can never be right: downstream assets do not run. `tolerated`
+    is the share of a day's rows that may fail.
     """
 
-    breaking: Breaking
+    find_failing: FindFailing
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
     blocks: bool = False
     tolerated: float = 0.0
@@ -108,16 +108,16 @@ class Check:
     @property
     def name(self) -> str:
         """A sentence that is true when the check has passed."""
-        return self.breaking.__name__
+        return self.find_failing.__name__
 
     @property
-    def words(self) -> str:
-        """What must be true, in full."""
-        return " ".join((self.breaking.__doc__ or "").split())
+    def description(self) -> str:
+        """The description of the check, as one paragraph."""
+        return " ".join((self.find_failing.__doc__ or "").split())
 
     def find(self, window: Window, rows: dict[date, int]) -> tuple[Finding, pl.DataFrame]:
-        """Judge the stored rows; `rows` says how many there are of each day."""
-        failing = self.breaking(window, window.rows()).collect(engine="streaming")
+        """Check the stored rows; `rows` has the number of rows per day."""
+        failing = self.find_failing(window, window.rows()).collect(engine="streaming")
         clock = next((name for name in _CLOCKS if name in failing.columns), None)
         by_day: dict[date, pl.DataFrame] = {}
         if clock is not None:
@@ -127,15 +127,15 @@ class Check:
         looked_at = dict(rows)
         days = [session.day for session in window.sessions]
         if window.table.partition == "year":
-            # A calendar is right or wrong as a whole: it is kept under its first day.
+            # A table of years is checked as a whole: its result is recorded for the first day.
             looked_at = {window.first: sum(rows.values())}
             by_day = {window.first: failing} if failing.height else {}
         elif window.table.partition == "month" and "trading_day" not in window.table.schema:
-            # Facts of a month are known on each of its days, and so is what is wrong with them.
+            # Facts of a month hold on each of its days, so their result does too.
             looked_at = dict.fromkeys(days, sum(rows.values()))
             by_day = dict.fromkeys(days, failing) if failing.height else {}
         elif window.table.partition == "month":
-            # A day without rows has none that fail, and says so.
+            # A day without rows gets a result as well.
             looked_at = dict.fromkeys(days, 0) | looked_at
         return Finding(
             self.name,
@@ -151,19 +151,19 @@ _CLOCKS = ("trading_day", "effective_on", "day")
 
 
 def asset_checks(table: Table, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
-    """The checks of a table in Dagster, partitioned as it is; each passes when no row fails.
+    """The checks of a table for Dagster, with the table's partitions; each passes if no row fails.
 
-    Their metadata hold how many rows were looked at and how many fail, and 20 of those; what was
-    found is kept in `quality`. All run in one step: a partition is read from one warm file.
+    The metadata has the number of checked rows, of failing rows, and 20 of those. The results are
+    recorded in `quality`. All checks run in one step, so that the partition's file stays cached.
     """
     with warnings.catch_warnings():
-        # Partitions of checks are a preview of Dagster's, which is pinned.
+        # Partitions of checks are a preview feature of Dagster, whose version is pinned.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         specs = [
             dg.AssetCheckSpec(
                 check.name,
                 asset=table.name,
-                description=check.words,
+                description=check.description,
                 blocking=check.blocks,
                 partitions_def=partitions_of(table),
             )
@@ -188,9 +188,9 @@ def asset_checks(table: Table, checks: Sequence[Check]) -> dg.AssetChecksDefinit
                 *table.span(context.partition_key),
                 kis.now(),
                 lambda: kis.tables,
-                _beside(mine, kis.settings),
+                _other_lake(mine, kis.settings),
                 kis.now,
-                logged(context.log.info, kis.listener),
+                progress_logger(context.log.info, kis.listener),
                 kis.settings,
             )
             rows = rows_by_day(table, window.rows())
@@ -210,8 +210,8 @@ def asset_checks(table: Table, checks: Sequence[Check]) -> dg.AssetChecksDefinit
     return _checks
 
 
-def _beside(mine: Lake, settings: Settings) -> Lake | None:
-    """The other of KIS and KRX: both real, or both simulated."""
+def _other_lake(mine: Lake, settings: Settings) -> Lake | None:
+    """The lake of KRX for KIS, and of KIS for KRX; both real, or both simulated."""
     origin, _, name = mine.source.rpartition("_")
     other = {"kis": "krx", "krx": "kis"}.get(name)
     if other is None:
@@ -241,7 +241,7 @@ def _result(
 def _not_compared(
     table: Table, check: Check, reason: NotComparable | KISError
 ) -> dg.AssetCheckResult:
-    """What is shown of a check that could not be judged; a second source that is down warns."""
+    """The result of a check without a comparison; it is a warning if the second source is down."""
     is_down = isinstance(reason, KISError)
     return dg.AssetCheckResult(
         asset_key=table.name,

@@ -1,4 +1,4 @@
-"""What must be true of the rows of any table: keys, stocks, sessions, numbers of rows."""
+"""Checks for any table: keys, stocks, sessions, numbers of rows."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from kis_assets.lake.universe import wanted
 from kis_assets.tables import QUALITY, STOCK_MASTER, Table
 
 SESSIONS_BACK = 5
-"""Sessions that a day's number of rows is held against."""
+"""The number of sessions with which a day's number of rows is compared."""
 WEEKS_BACK = 3
 
 
 def key_is_unique(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """No two rows have the same key."""
-    # Half a million hashes are a tenth of the keys themselves; equal ones are then looked at.
+    # Hashes take a tenth of the memory of keys; only rows with equal hashes are compared.
     hashed = pl.struct(window.table.key).hash().alias("hash")
     hashes = rows.select(hashed).collect(engine="streaming")["hash"].sort()
     equal = hashes.filter(hashes == hashes.shift())
@@ -36,7 +36,7 @@ def key_is_unique(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def universe_is_covered(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Every stock of a day's universe has a row, the latest capture's, or it is known why not."""
+    """Every stock of a day's universe has a row in the latest capture, or it is known why not."""
     master = window.rows(STOCK_MASTER).filter(
         wanted(window.settings, window.lake),
         pl.col("listed_on").is_null() | (pl.col("listed_on") <= pl.col("trading_day")),
@@ -45,7 +45,7 @@ def universe_is_covered(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
         rows = rows.filter(pl.col("captured_at") == pl.col("captured_at").max().over("trading_day"))
     known = quality.absences(window.lake, window.table, window.first, window.last).lazy()
     both = ["trading_day", "stock_code"]
-    # A master is of a day's morning: of a day that has not closed no row need be there yet.
+    # A master is from the morning: until the close its stocks need no rows yet.
     days = [session.day for session in window.sessions]
     if "captured_at" not in window.table.schema:
         master = master.filter(pl.col("trading_day").is_in(days))
@@ -57,7 +57,7 @@ def universe_is_covered(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def every_session_is_present(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Every session that is over has rows, from the first one on of which any are stored."""
+    """Every past session has rows, from the first stored session on."""
     found = set(rows.select("trading_day").unique().collect()["trading_day"])
     first_unit = next(iter(window.lake.units(window.table)), "")
     is_first = first_unit == unit_of(window.table, window.first)
@@ -67,7 +67,7 @@ def every_session_is_present(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame
 
 
 def every_published_session_is_present(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Every session whose figures are published has rows, from the first one that is stored."""
+    """Every session with published figures has rows, from the first stored session on."""
     published = newest_settled_day(
         window.now, window.table.published_after, closed_before(window.lake, window.now)
     )
@@ -76,13 +76,13 @@ def every_published_session_is_present(window: Window, rows: pl.LazyFrame) -> pl
 
 
 def settled_days_are_unchanged(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Rows that were final when they were stored are as in the version before, cell for cell.
+    """Rows that were final when they were stored equal the previous version, cell by cell.
 
-    What is not is shown with both values; `kis-assets diff` shows all of it.
+    Differences are shown with both values; `kis-assets diff` shows all of them.
     """
     written = window.lake.written_at(window.table, window.first)
     if len(written) < 2:
-        raise NotComparable("these rows were stored once and did not change since")
+        raise NotComparable("these rows have only one version")
     order = order_of(window.table)
     settled = (
         window.lake.scan(window.table, as_of=written[-2], first=window.first, last=window.last)
@@ -96,29 +96,29 @@ def settled_days_are_unchanged(window: Window, rows: pl.LazyFrame) -> pl.LazyFra
 
 
 def is_final(table: Table) -> pl.Expr:
-    """Whether rows of a table will change no more; KRX publishes none that will."""
+    """Whether rows of a table are final; KRX publishes only final rows."""
     return pl.col("is_final") if "is_final" in table.schema else pl.lit(value=True)
 
 
 def as_many_rows_as_in_the_last_sessions(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """A day's rows are within 3 % of the median of the five sessions before.
+    """The number of rows of a day is within 3 % of the median of the five sessions before.
 
-    KRX's number of stocks with a row changed by 0.07 % between 9 and 17 March 2026.
+    KRX's number of stocks changed by 0.07 % between 9 and 17 March 2026.
     """
     return _unusual(_counted(window, rows), _counted_before(window), 0.97, 1.03)
 
 
 def as_many_minutes_as_in_the_last_sessions(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """A session that is over has about as many minutes as the median of the five days before.
+    """A past session has about as many minutes as the median of the five days before.
 
-    The regular one within 15 %: a market's were between 576,000 and 606,000 a day in August 2026.
-    The after-market, which nobody has measured, half to twice as many.
+    The regular session is within 15 %: the market had 576,000 to 606,000 per day in August 2026.
+    The after-market, which is not measured yet, has half to twice as many.
     """
     is_after = pl.col("session") == "after_market"
     day = calendar.session(window.first)
     if day is None or window.now < day.closes_at:
         raise NotComparable("the session is not over")
-    # `quality` knows how many rows a day has; how many are of the after-market, the rows do.
+    # `quality` has the number of rows of a day; those of the after-market are counted.
     earlier, found = _counted_before(window), _counted(window, rows)
     after, after_earlier = _counted(window, rows.filter(is_after)), dict[date, int]()
     if day.day > calendar.AFTER_MARKET_SINCE:
@@ -146,7 +146,7 @@ def _weeks_before(window: Window) -> date:
 
 
 def _counted(window: Window, rows: pl.LazyFrame) -> dict[date, int]:
-    """How many rows each day has, or its latest capture, by day."""
+    """The number of rows of each day, or of its latest capture."""
     capture = ["captured_at"] if "captured_at" in window.table.schema else []
     counted = rows.group_by(day_of(window.table).alias("trading_day"), *capture).len()
     return dict(
@@ -155,7 +155,7 @@ def _counted(window: Window, rows: pl.LazyFrame) -> dict[date, int]:
 
 
 def _counted_before(window: Window) -> dict[date, int]:
-    """How many rows each of the days before these had, as `quality` knows, by day."""
+    """The number of rows of each earlier day, from `quality`."""
     return dict(
         window.lake.scan(
             QUALITY, first=_weeks_before(window), last=window.first - timedelta(days=1)
@@ -175,12 +175,12 @@ def _counted_before(window: Window) -> dict[date, int]:
 def _unusual(
     found: dict[date, int], before: dict[date, int], fewer: float, more: float
 ) -> pl.LazyFrame:
-    """The days whose number is beyond these shares of the median of the sessions before them."""
+    """The days whose number is outside these shares of the median of the sessions before."""
     earlier = dict(before)
     unusual: list[tuple[object, int, float]] = []
     for day, count in found.items():
         if day >= calendar.FIRST_DAY and not calendar.is_trading_day(day):
-            continue  # another check's
+            continue  # checked elsewhere
         last = [number for other, number in earlier.items() if other < day][-SESSIONS_BACK:]
         if last and not fewer * median(last) <= count <= more * median(last):
             unusual.append((day, count, float(median(last))))

@@ -1,4 +1,4 @@
-"""Stored rows against a second source: another service of KIS, or KRX itself."""
+"""Checks that compare stored rows with a second source: another service of KIS, or KRX."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from kis_assets.tables import CORPORATE_ACTIONS, DAILY_CANDLES, KRX_DAILY
 log = logging.getLogger(__name__)
 
 STRATA = 10
-"""COMPARED stocks are compared, as many of each tenth of the market by trading value. One altered
-stock of 2,500 is missed 96 times in 100; where one in a hundred is, all are missed 36 times."""
+"""The sample has COMPARED stocks, the same number from each tenth of the market by trading value.
+It misses one altered stock of 2,500 in 96 of 100 cases. If one in a hundred is altered, it misses
+all in 36 of 100 cases."""
 
 WITH_ACTION = WITHOUT_ACTION = 30
 
@@ -30,11 +31,12 @@ _DAY = ("trading_day", "stock_code")
 _PRICES = ("open", "high", "low", "close", "change")
 
 
-def drawn(rows: pl.LazyFrame) -> list[str]:
-    """A hundred stocks of the newest day, alike from each tenth of them by trading value.
+def sample(rows: pl.LazyFrame) -> list[str]:
+    """A hundred stocks of the newest day, ten from each tenth by trading value.
 
-    The day is the seed: a month that grows has others every evening, and all tables of a day the
-    same. Each stock has a lot of its own, so that a value that moves exchanges none but its like.
+    The day is the seed: a growing month has a new sample every evening, and all tables of a day
+    have the same. Each stock draws its own number, so that a changed trading value affects only the
+    stocks at the borders of a tenth.
     """
     newest = rows.filter(pl.col("trading_day") == pl.col("trading_day").max()).collect()
     ranked = newest.sort("trading_value", "stock_code").select("trading_day", "stock_code").rows()
@@ -47,41 +49,41 @@ def drawn(rows: pl.LazyFrame) -> list[str]:
 
 
 def a_hundred_stocks_agree_with_a_second_source(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Prices, change and volume of 100 stocks are those of a second source, shown side by side.
+    """Prices, change and volume of 100 stocks equal those of a second source, shown side by side.
 
-    They are drawn by the newest day stored, ten of each tenth by trading value. The second source
-    is KRX for the days of which krx_daily is stored, else KIS's short history of thirty sessions.
-    Compared are final candles, and quotes at the official close: in between both of KIS's services
-    show the same after-market prices, which proves nothing. One altered stock of 2,500 is missed
-    with a chance of 96 %, one in each hundred with 36 %.
+    The sample depends on the newest stored day and has ten stocks of each tenth by trading value.
+    The second source is KRX for days in krx_daily, or else KIS's short history of thirty sessions.
+    Only final candles and quotes at the official close are compared: in between, both services of
+    KIS show the same after-market prices, which proves nothing. One altered stock of 2,500 is
+    missed with a probability of 96 %, one in each hundred with 36 %.
     """
     session_days = [session.day for session in window.sessions]
     stored = _at_the_close(window, rows).filter(pl.col("trading_day").is_in(session_days))
-    codes = drawn(stored)
+    codes = sample(stored)
     if not codes:
         raise NotComparable("no row of these days is final, and none was captured at the close")
     known = _of_krx(window, codes)
-    told = set(known["trading_day"])
+    krx_days = set(known["trading_day"])
     days = set(stored.select("trading_day").unique().collect()["trading_day"])
-    if left := {day for day in days - told if _is_official(day, window.now)}:
+    if left := {day for day in days - krx_days if _is_official(day, window.now)}:
         try:
             asked = window.source().recent_candles(codes, window.progress)
         except NotSupported as error:
             if known.is_empty():
                 raise NotComparable(str(error)) from None
         else:
-            # Asking takes longer than the quarter of an hour may that is left to the close.
+            # Fetching may take longer than the quarter of an hour in which the close is shown.
             now = window.clock() if window.clock else window.now
             left = {day for day in left if _is_official(day, now)}
             other = _answered(asked).filter(pl.col("trading_day").is_in(list(left)))
-            other = _corrected(stored.collect(), other, finality.doubted_day(window.now))
+            other = _corrected(stored.collect(), other, finality.unconfirmed_day(window.now))
             known = pl.concat([known, other.select(known.columns)])
     both = stored.join(known.lazy(), on=_DAY, suffix="_second").collect()
     if both.is_empty():
         raise NotComparable(
-            "KIS's short history has the last thirty sessions only, and shows the official close "
-            "of a day until its after-market opens and again from the next session on; krx_daily "
-            "has none of these days, and with a KRX_API_KEY it can be fetched"
+            "KIS's short history has only the last thirty sessions. It shows the official close "
+            "of a day until its after-market opens, and again from the next session on. krx_daily "
+            "has none of these days; with a KRX_API_KEY it can be fetched"
         )
     return _all_different(both)
 
@@ -89,31 +91,31 @@ def a_hundred_stocks_agree_with_a_second_source(window: Window, rows: pl.LazyFra
 def candles_are_those_of_krx(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Every final candle of KIS has the prices, change and volume that KRX publishes.
 
-    Side by side; the whole market, not a sample. Stocks that KIS was not asked for are left out.
+    The whole market is compared, not a sample. Stocks that were not fetched from KIS are ignored.
     """
-    if window.beside is None:
-        raise NotComparable("no candle of KIS is stored beside it")
+    if window.other_lake is None:
+        raise NotComparable("no candles of KIS are stored to compare with")
     inner = Window(
-        window.beside, DAILY_CANDLES, window.first, window.last, window.now, window.source
+        window.other_lake, DAILY_CANDLES, window.first, window.last, window.now, window.source
     )
     stored = _at_the_close(inner, inner.rows())
     both = stored.join(rows, on=_DAY, suffix="_second").collect()
     if both.is_empty():
-        raise NotComparable(f"no final candle of {window.first} is stored of KIS")
+        raise NotComparable(f"no final candle of KIS is stored for {window.first}")
     return _all_different(both)
 
 
 def _of_krx(window: Window, codes: Sequence[str]) -> pl.DataFrame:
     schema = {"trading_day": pl.Date, "stock_code": pl.String}
     names = [*schema, *_PRICES, "volume"]
-    if window.beside is None:
+    if window.other_lake is None:
         return pl.DataFrame(schema=schema | dict.fromkeys((*_PRICES, "volume"), pl.Int64))
-    rows = window.beside.scan(KRX_DAILY, first=window.first, last=window.last)
+    rows = window.other_lake.scan(KRX_DAILY, first=window.first, last=window.last)
     return rows.filter(pl.col("stock_code").is_in(codes)).select(names).collect()
 
 
 def _answered(asked: Fetched) -> pl.DataFrame:
-    """The rows of a second source, if it gave any; which stocks are missing is logged."""
+    """The rows of a second source, if it returned any; missing stocks are logged."""
     if asked.failed:
         code, error = next(iter(asked.failed.items()))
         if asked.rows.is_empty():
@@ -125,17 +127,21 @@ def _answered(asked: Fetched) -> pl.DataFrame:
     return asked.rows
 
 
-def _corrected(stored: pl.DataFrame, other: pl.DataFrame, doubted: date | None) -> pl.DataFrame:
-    """The rows of KIS's short history without the day whose correction has not come to them.
+def _corrected(stored: pl.DataFrame, other: pl.DataFrame, unconfirmed: date | None) -> pl.DataFrame:
+    """The rows of KIS's short history, without a day that it has not corrected yet.
 
-    Whether last night's came to this service when it came to the chart is not known. Where it did
-    not, most stocks differ in their close.
+    It is unknown whether this service is corrected at the same time as the chart. If it is not, the
+    close of most stocks differs.
     """
-    if doubted is None:
+    if unconfirmed is None:
         return other
-    newest = stored.filter(pl.col("trading_day") == doubted).join(other, on=_DAY, suffix="_second")
+    newest = stored.filter(pl.col("trading_day") == unconfirmed).join(
+        other, on=_DAY, suffix="_second"
+    )
     wrong = newest.filter(pl.col("close") != pl.col("close_second")).height
-    return other.filter(pl.col("trading_day") != doubted) if 2 * wrong > newest.height else other
+    return (
+        other.filter(pl.col("trading_day") != unconfirmed) if 2 * wrong > newest.height else other
+    )
 
 
 def _all_different(both: pl.DataFrame) -> pl.LazyFrame:
@@ -143,16 +149,16 @@ def _all_different(both: pl.DataFrame) -> pl.LazyFrame:
 
 
 def _is_official(day: date, now: datetime) -> bool:
-    """Whether KIS shows the regular session's prices of a day at that moment."""
+    """Whether KIS shows the regular session's prices of a day at this time."""
     session = calendar.session(day)
     after_market = session.after_market if session else None
     return after_market is None or now < after_market[0] or finality.is_final(day, now)
 
 
 def _at_the_close(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Final candles; of quotes, the last ones at the official close.
+    """Final candles; for quotes, the last ones at the official close.
 
-    `is_whole` says that no volume is to come.
+    `is_whole` means that the volume is complete.
     """
     if "captured_at" in window.table.schema:
         seen = pl.col("fetched_at")
@@ -183,11 +189,11 @@ def _different(both: pl.DataFrame, name: str) -> pl.DataFrame:
 
 
 def adjusted_series_is_that_of_kis(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """`daily_candles_adjusted` runs in step with KIS's own adjusted closes, on final days.
+    """`daily_candles_adjusted` moves like KIS's own adjusted closes on final days.
 
-    Compared are 30 stocks with an action in the month and 30 without, over the month and the two
-    weeks before, to 0.2 % or 1.5 KRW: KIS rounds adjusted prices to whole KRW. Stocks with a
-    capital reduction are not: KIS leaves reductions out of its own.
+    30 stocks with an action in the month and 30 without are compared over the month and the two
+    weeks before. The tolerance is 0.2 % or 1.5 KRW, because KIS rounds adjusted prices to whole
+    KRW. Stocks with a capital reduction are excluded: KIS does not adjust for reductions.
     """
     first = window.first - timedelta(days=14)
     stored = window.lake.scan(DAILY_CANDLES, first=first, last=window.last)
@@ -216,7 +222,7 @@ def adjusted_series_is_that_of_kis(window: Window, rows: pl.LazyFrame) -> pl.Laz
         [*codes, first, min(window.last, finality.newest_final_day(window.now))],
     )
     both = ours.join(adjusted, on=list(_DAY), suffix="_of_kis").with_columns(
-        # The newest day of each may lie behind an action of which the other knows.
+        # Either series may know a newer action, so only their ratio's changes matter.
         axis=(pl.col("close") / pl.col("close_of_kis")).median().over("stock_code")
     )
     expected = pl.col("close") / pl.col("axis")

@@ -1,4 +1,4 @@
-"""What must be true of daily candles."""
+"""Checks of daily candles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kis_assets.tables import CORPORATE_ACTIONS, PRICE_SNAPSHOTS, STOCK_MASTER
 
 
 def days_are_sessions(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Every candle lies on a trading day of the calendar."""
+    """Every candle is of a trading day of the calendar."""
     days = calendar.trading_days(
         max(window.first, calendar.FIRST_DAY), max(window.last, calendar.FIRST_DAY)
     )
@@ -22,14 +22,14 @@ def days_are_sessions(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def no_session_is_skipped(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """A stock with candles before and after a session has one of it: KIS gives halted days too.
+    """A stock with candles before and after a session has one of that session, even if halted.
 
-    Of days with a stock master `universe_is_covered` says more.
+    For days with a stock master, `universe_is_covered` checks more.
     """
-    told = window.rows(STOCK_MASTER).select("trading_day").unique()
+    master_days = window.rows(STOCK_MASTER).select("trading_day").unique()
     sessions = [session.day for session in window.sessions]
     days = rows.filter(pl.col("trading_day").is_in(sessions)).select("trading_day").unique()
-    days = days.join(told, on="trading_day", how="anti")
+    days = days.join(master_days, on="trading_day", how="anti")
     stocks = rows.group_by("stock_code").agg(
         pl.col("trading_day").min().alias("first"), pl.col("trading_day").max().alias("last")
     )
@@ -44,9 +44,9 @@ def no_session_is_skipped(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def snapshot_after_close_equals_candle(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """The official prices captured after a close are those of that day's final candle.
+    """The official prices captured after a close equal those of the day's final candle.
 
-    They are captured before the after-market opens. Volume may have grown since.
+    They are captured before the after-market opens, so the volume may have grown since.
     """
     seen = pl.col("fetched_at")
     quotes = (
@@ -71,7 +71,7 @@ def snapshot_after_close_equals_candle(window: Window, rows: pl.LazyFrame) -> pl
 
 
 def codes_are_listed(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Every stock with a candle of a day stands in that day's stock master, where one is stored."""
+    """Every stock with a candle of a day is in that day's stock master, if one is stored."""
     master = window.rows(STOCK_MASTER).select("trading_day", "stock_code")
     return (
         rows.select("trading_day", "stock_code")
@@ -81,9 +81,9 @@ def codes_are_listed(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def bars_differ_from_the_day_before(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """No more than 1 % of a day's stocks trade at the prices and volume of the day before.
+    """At most 1 % of a day's stocks have the same prices and volume as on the day before.
 
-    Of March 2026 it is 4 of 20,000: one share traded at the same price twice.
+    In March 2026 it was 4 of 20,000: one share traded at the same price twice.
     """
     same = pl.all_horizontal(
         pl.col(name) == pl.col(name).shift(1).over("stock_code", order_by="trading_day")
@@ -100,10 +100,10 @@ def bars_differ_from_the_day_before(window: Window, rows: pl.LazyFrame) -> pl.La
 
 
 def moved_bases_have_an_action(window: Window, _: pl.LazyFrame) -> pl.LazyFrame:
-    """Where the base price is more than a tick from the close before, a mark or an action says why.
+    """A base price more than one tick away from the previous close has a mark or an action.
 
-    The mark is that of the daily chart, the action a stored one of that day. A close that is not
-    final is no close before.
+    The mark is in the daily chart, and the action is a stored one of that day. Closes that are not
+    final are not compared.
     """
     actions = window.rows(CORPORATE_ACTIONS).select("stock_code", trading_day="effective_on")
     unmarked = (

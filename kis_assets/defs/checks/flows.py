@@ -1,4 +1,4 @@
-"""What must be true of flows, programme trades and indices, alone and beside the candles."""
+"""Checks of flows, programme trades and indices, also compared with candles."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from kis_assets.tables import DAILY_CANDLES
 
 _BOTH = ["trading_day", "stock_code"]
 _ROUNDED = 15
-"""By how many units the sum of twelve rounded figures may differ from zero."""
+"""The number of units by which the sum of twelve rounded figures may differ from zero."""
 
 
 def final_candles(window: Window, *columns: str) -> pl.LazyFrame:
     """Columns of the final daily candles of these days.
 
     Raises:
-        NotComparable: none is stored.
+        NotComparable: there are none.
     """
     candles = window.rows(DAILY_CANDLES).filter(pl.col("is_final")).select(*_BOTH, *columns)
     if candles.head(1).collect().is_empty():
@@ -28,7 +28,7 @@ def final_candles(window: Window, *columns: str) -> pl.LazyFrame:
 
 
 def all_bought_is_all_sold(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """What all twelve classes bought of a stock is what all sold, in shares."""
+    """All twelve classes together bought as many shares of a stock as they sold."""
     return (
         rows.group_by(_BOTH)
         .agg(pl.sum("buy_volume"), pl.sum("sell_volume"), classes=pl.len())
@@ -39,7 +39,7 @@ def all_bought_is_all_sold(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def net_is_bought_less_sold(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Net volume is what was bought less what was sold, and so is net value to the million."""
+    """Net volume and net value are bought minus sold, the value to the million."""
     volume = pl.col("buy_volume") - pl.col("sell_volume") != pl.col("net_volume")
     value = pl.col("buy_value") - pl.col("sell_value") - pl.col("net_value")
     return rows.filter(volume | (value.abs() > MILLION)).select(
@@ -48,7 +48,7 @@ def net_is_bought_less_sold(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def market_nets_are_zero(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """What all classes bought less sold on a market is nothing, but for rounding."""
+    """The net purchases of all classes on a market sum to zero, except for rounding."""
     return (
         rows.group_by("trading_day", "market")
         .agg(pl.sum("net_volume"), pl.sum("net_value"), classes=pl.len())
@@ -61,10 +61,10 @@ def market_nets_are_zero(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def traded_is_the_volume_of_the_day(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """What the classes sold of a stock is the volume of its final daily candle.
+    """The classes' sold shares of a stock equal the volume of its final daily candle.
 
-    Both are on the share count of that day. That flows hold the after-market as the candle does
-    was seen of one stock: since then they may be what the regular session traded, half or more.
+    Both are on the share count of that day. So far, only one stock shows that flows include the
+    after-market. Since it exists, flows may therefore be lower, but at least half of the volume.
     """
     sold = rows.group_by(_BOTH).agg(traded=pl.sum("sell_volume"))
     volume, since = pl.col("volume"), pl.lit(calendar.AFTER_MARKET_SINCE)
@@ -75,7 +75,7 @@ def traded_is_the_volume_of_the_day(window: Window, rows: pl.LazyFrame) -> pl.La
 
 
 def programmes_are_within_the_volume(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Programmes bought and sold no more of a stock than was traded."""
+    """Programmes bought and sold no more shares of a stock than were traded."""
     return (
         rows.join(final_candles(window, "volume"), on=_BOTH)
         .filter(pl.max_horizontal("buy_volume", "sell_volume") > pl.col("volume"))
@@ -84,7 +84,7 @@ def programmes_are_within_the_volume(window: Window, rows: pl.LazyFrame) -> pl.L
 
 
 def every_candle_has_a_row(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Every stock that has a final daily candle of a day has a row of it, on days that have any."""
+    """Every stock with a final daily candle of a day has a row of that day, if the day has any."""
     known = rows.select(_BOTH).unique()
     days = known.select("trading_day").unique()
     return final_candles(window).join(days, on="trading_day").join(known, on=_BOTH, how="anti")
@@ -99,7 +99,7 @@ def index_bars_hold_together(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def kospi_moves_with_its_stocks(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """KOSPI moves within 3 % of its stocks, weighted by what was traded of them."""
+    """KOSPI's change is within 3 % of its stocks' change, weighted by trading value."""
     moved = rows.filter(pl.col("index_code") == indices.CODES["KOSPI"]).select(
         "trading_day", index=pl.col("change") / (pl.col("close") - pl.col("change")) * 100
     )

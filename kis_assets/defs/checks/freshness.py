@@ -1,6 +1,6 @@
-"""Whether the newest session that is due of each table is stored, as `dataset_condition` has it.
+"""Checks whether the newest due session of each table is stored, according to `dataset_condition`.
 
-Dagster's own freshness looks at its history and knows no holidays: docs/decisions/0012.
+Dagster's own freshness uses its run history and knows no holidays: docs/decisions/0012.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ QUALIFY row_number() OVER (PARTITION BY table_name ORDER BY trading_day DESC) = 
 
 
 def key_of(table: Table) -> dg.AssetCheckKey:
-    """The key of a table's check."""
+    """The key of a table's freshness check."""
     return dg.AssetCheckKey(dg.AssetKey(table.name), NAME)
 
 
@@ -34,8 +34,8 @@ def key_of(table: Table) -> dg.AssetCheckKey:
         dg.AssetCheckSpec(
             NAME,
             asset=table.name,
-            description="The newest session whose rows are due is stored. Days off are no "
-            "sessions. A table of which nothing was ever stored is not judged.",
+            description="The newest session whose rows are due is stored. Days off are not "
+            "sessions. A table without any stored row is not checked.",
         )
         for table in JUDGED
     ],
@@ -44,7 +44,7 @@ def key_of(table: Table) -> dg.AssetCheckKey:
 def freshness_checks(
     context: dg.AssetCheckExecutionContext, lake: LakeResource
 ) -> Iterator[dg.AssetCheckResult]:
-    """One query a lake; it warns of a table whose newest session is missing."""
+    """Warn about each table whose newest session is missing; one query per lake."""
     wanted = set(context.selected_asset_check_keys)
     with plain_failures():
         own = lake.lake

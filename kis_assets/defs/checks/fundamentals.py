@@ -1,4 +1,4 @@
-"""What must be true of valuations, statements and net asset values."""
+"""Checks of valuations, statements and net asset values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _HUNDRED_MILLION = 100_000_000
 
 
 def ratios_are_price_over_figures(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """PER and PBR are the price over EPS and BPS, to 1 %; 1 % of the stocks may differ."""
+    """PER and PBR are the price divided by EPS and BPS, to 1 %; 1 % of the stocks may differ."""
     wrong = [
         (pl.col("price") / pl.col(figure) - pl.col(ratio)).abs() > 0.02 + pl.col(ratio).abs() * 0.01
         for ratio, figure in (("per", "eps"), ("pbr", "bps"))
@@ -21,7 +21,7 @@ def ratios_are_price_over_figures(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame
 
 
 def extremes_cover_the_price(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """The price lies between low and high of 52 weeks; 1 % of the stocks may lie beside them."""
+    """The price is between the 52-week low and high; 1 % of the stocks may be outside."""
     outside = (pl.col("price") > pl.col("week52_high")) | (pl.col("price") < pl.col("week52_low"))
     return rows.filter(outside).select(
         "trading_day", "stock_code", "price", "week52_low", "week52_high"
@@ -29,7 +29,7 @@ def extremes_cover_the_price(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def balance_sheets_balance(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Assets are liabilities and equity, to 200 million KRW; 2 % of the rows may differ."""
+    """Assets equal liabilities plus equity, to 200 million KRW; 2 % of the rows may differ."""
     rest = pl.col("total_assets") - pl.col("total_liabilities") - pl.col("total_equity")
     return rows.filter(rest.abs() > 2 * _HUNDRED_MILLION).select(
         "stock_code", "fiscal_month", "period", "total_assets", "total_liabilities", "total_equity"
@@ -37,7 +37,7 @@ def balance_sheets_balance(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def quarters_add_up_to_their_year(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """The quarters of a fiscal year have the sales of the year; 2 % of the years may differ."""
+    """The sales of a year's quarters add up to those of the year; 2 % of the years may differ."""
     years = rows.filter(pl.col("period") == "annual").select(
         "stock_code", "fiscal_month", year="revenue"
     )

@@ -1,4 +1,4 @@
-"""What must be true of short sales, lent shares and margin loans."""
+"""Checks of short sales, lent shares and margin loans."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BOTH = ["trading_day", "stock_code"]
 
 
 def short_sales_are_within_the_volume(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """No more of a stock was sold short on a day than was traded of it."""
+    """No more shares of a stock were sold short on a day than were traded."""
     return (
         rows.join(final_candles(window, "volume"), on=_BOTH)
         .filter(pl.col("short_volume") > pl.col("volume"))
@@ -22,9 +22,9 @@ def short_sales_are_within_the_volume(window: Window, rows: pl.LazyFrame) -> pl.
 
 
 def short_price_is_near_the_day(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """The average price of short sales is within 10 % of a day's low and high; 1 % may not be.
+    """The average price of short sales is within 10 % of the day's low and high; 1 % may not be.
 
-    The after-market has prices of its own, which a final candle does not hold.
+    The after-market has prices of its own, which a final candle does not include.
     """
     low, high = pl.min_horizontal("low", "close") * 0.9, pl.max_horizontal("high", "close") * 1.1
     return (
@@ -38,9 +38,9 @@ def short_price_is_near_the_day(window: Window, rows: pl.LazyFrame) -> pl.LazyFr
 
 
 def balance_is_the_one_before_and_the_change(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """A balance is that of the session before, with what is new and without what was repaid.
+    """A balance is that of the session before, plus new shares, minus repaid shares.
 
-    A split or an issue of shares changes it otherwise: 2 % of the rows may differ.
+    A split or an issue of shares also changes it, so 2 % of the rows may differ.
     """
     known = window.rows(days_before=calendar.LONGEST_CLOSURE.days)
     days = known.select(pl.col("trading_day").unique().sort())
@@ -56,7 +56,7 @@ def balance_is_the_one_before_and_the_change(window: Window, rows: pl.LazyFrame)
 
 
 def balances_are_within_the_listed_shares(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Lent shares are not negative and no more than are listed; KIS has a few that are."""
+    """Lent shares are not negative and at most the listed shares; KIS has a few exceptions."""
     listed = window.rows(STOCK_MASTER).select(*_BOTH, "listed_shares")
     return (
         rows.join(listed, on=_BOTH, how="left")
@@ -66,9 +66,9 @@ def balances_are_within_the_listed_shares(window: Window, rows: pl.LazyFrame) ->
 
 
 def loan_is_a_part_of_the_price(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Money lent on a share lies between 0.2 and 2 times its price.
+    """The money lent on a share is between 0.2 and 2 times its price.
 
-    Recorded balances give 65 to 90 %: another unit would be a hundred times off.
+    Recorded balances have 65 to 90 %; a wrong unit would be off by a factor of a hundred.
     """
     lent = pl.col("loan_amount") / pl.col("loan_balance") / pl.col("close")
     return (

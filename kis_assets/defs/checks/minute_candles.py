@@ -1,4 +1,4 @@
-"""What must be true of minutes."""
+"""Checks of minute candles."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ KEY = ("started_at", "stock_code")
 AUCTION = timedelta(minutes=10)
 
 LEAST_SHARE = 0.9
-"""Of a day's volume that its minutes hold: 0.984 was measured. Trades outside the session make up
-the rest, a large part of it where a stock is hardly traded."""
+"""The minimum share of minutes in a day's volume; 0.984 was measured. The rest are trades outside
+the session, which are a large part for illiquid stocks."""
 LEAST_WITH_AFTER_MARKET = 0.97
-"""The same of stocks with minutes of the after-market: next to nothing is traded besides."""
+"""The minimum share for stocks with after-market minutes: almost nothing else is traded."""
 LEAST_WITHOUT = 0.75
-"""The same of the other stocks since there is an after-market, whose minutes may not be stored: it
-is 2 to 20 % of a stock's day."""
+"""The minimum share for other stocks since the after-market exists: its minutes may not be stored,
+and it is 2 to 20 % of a stock's volume."""
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 _IS_REGULAR = pl.col("session") == "regular"
 
 
 def _bounds(window: Window) -> tuple[datetime, datetime]:
-    """Open and close of the session, in UTC as the rows are; without a session an empty span."""
+    """Open and close of the session in UTC, like the rows; an empty span without a session."""
     session = calendar.session(window.first)
     if session is None:
         return _NEVER, _NEVER
@@ -36,10 +36,10 @@ def _bounds(window: Window) -> tuple[datetime, datetime]:
 
 
 def minutes_lie_in_the_session(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Every minute is of its day and of the session that it names.
+    """Every minute lies within its day and within the session that it names.
 
-    The regular one has continuous trading and the closing auction, the after-market begins on
-    2026-09-14.
+    The regular session has continuous trading and the closing auction. The after-market exists
+    since 2026-09-14.
     """
     opens_at, closes_at = _bounds(window)
     session = calendar.session(window.first)
@@ -55,7 +55,7 @@ def minutes_lie_in_the_session(window: Window, rows: pl.LazyFrame) -> pl.LazyFra
 
 
 def high_and_low_cover_open_and_close(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Open and close lie between low and high; at the open, the auction's price may not."""
+    """Open and close are between low and high, except the auction's price at the open."""
     opening = pl.col("started_at") == _bounds(window)[0]
     right = pl.col("close").is_between("low", "high") & (
         pl.col("open").is_between("low", "high") | opening
@@ -64,9 +64,9 @@ def high_and_low_cover_open_and_close(window: Window, rows: pl.LazyFrame) -> pl.
 
 
 def opening_price_is_within_its_minute(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """The open of the first minute lies between its low and high, but for 1 in 100,000 bars.
+    """The open of the first minute is between its low and high, except for 1 in 100,000 bars.
 
-    It is the opening auction's, and 2 to 3 of 580,000 bars were seen to lie outside.
+    It is the price of the opening auction; 2 to 3 of 580,000 bars were outside.
     """
     opening = pl.col("started_at") == _bounds(window)[0]
     return rows.filter(opening, ~pl.col("open").is_between("low", "high")).select(
@@ -75,9 +75,10 @@ def opening_price_is_within_its_minute(window: Window, rows: pl.LazyFrame) -> pl
 
 
 def _volumes(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Each stock's volume in minutes and in its candle, and until when each was to change.
+    """Each stock's volume in minutes and in its daily candle, and when each was fetched.
 
-    `volume` of `minutes_at`, `of_the_day` of `candle_at`, and whether it `has_after_market`.
+    Columns: `volume` as of `minutes_at`, `of_the_day` as of `candle_at`, and `has_after_market`.
+    Times after the minutes are final count as equal.
     """
     settled = (
         _NEVER
@@ -102,17 +103,17 @@ def _volumes(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def minutes_do_not_exceed_the_day(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """A stock's minutes add up to no more shares than a candle has that is as new as they are."""
+    """The minutes of a stock add up to at most the volume of a candle that is at least as new."""
     return _volumes(window, rows).filter(
         pl.col("candle_at") >= pl.col("minutes_at"), pl.col("volume") > pl.col("of_the_day")
     )
 
 
 def minutes_hold_most_of_the_day(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Minutes as new as the candles add up to most of their stocks' daily shares.
+    """Minutes at least as new as the candles add up to most of their stocks' daily volume.
 
-    To 90 % or more, where 98.4 % is usual. Since 2026-09-14 to 97 % of stocks with minutes of the
-    after-market, which count into the day, and to 75 % of those without.
+    The minimum is 90 %; 98.4 % is usual. Since 2026-09-14 it is 97 % for stocks with minutes of the
+    after-market, which is part of the day's volume, and 75 % for stocks without.
     """
     least = pl.lit(LEAST_SHARE)
     if window.first >= calendar.AFTER_MARKET_SINCE:
@@ -127,10 +128,10 @@ def minutes_hold_most_of_the_day(window: Window, rows: pl.LazyFrame) -> pl.LazyF
 
 
 def closing_auction_is_the_close(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """The bar of the closing auction closes at the day's official close.
+    """The close of the closing auction's bar is the day's official close.
 
-    That is the close of a final candle, unless a split moved the axis since; else the price that
-    was captured right after the close, of minutes that were fetched before the next session.
+    That is the close of a final candle, unless a split changed the adjustment since. Otherwise it
+    is the price captured right after the close, for minutes fetched before the next session.
     """
     closes_at = _bounds(window)[1]
     regular = rows.filter(_IS_REGULAR)
@@ -171,7 +172,5 @@ def closing_auction_is_the_close(window: Window, rows: pl.LazyFrame) -> pl.LazyF
         .collect(engine="streaming")
     )
     if both.is_empty():
-        raise NotComparable(
-            "no official close of this day is stored yet to hold an auction against"
-        )
+        raise NotComparable("no official close of this day is stored yet to compare with")
     return both.lazy().filter(pl.col("close") != pl.col("official_close"))

@@ -1,4 +1,4 @@
-"""What must be true of order books."""
+"""Checks of order books."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ NO_INTERRUPTION = "N"
 
 
 def is_quoted() -> pl.Expr:
-    """Whether a book has an ask or a bid."""
+    """An expression: whether a book has an ask or a bid."""
     return pl.col("ask_price_1").is_not_null() | pl.col("bid_price_1").is_not_null()
 
 
 def captures_are_made_while_people_quote(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """At least half of the books of a capture have an ask or a bid, halted stocks apart.
+    """At least half of a capture's books have an ask or a bid, not counting halted stocks.
 
-    Where most have none, the market was closed, and the capture says nothing.
+    If most have none, the market was closed, and the capture is useless.
     """
     halted = window.rows(STOCK_MASTER).filter("is_halted").select("stock_code", "trading_day")
     traded = rows.join(halted, on=["stock_code", "trading_day"], how="anti")
@@ -34,7 +34,7 @@ def _steps(side: str, what: str) -> list[tuple[str, str]]:
 
 
 def asks_rise_and_bids_fall(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Every level is further from the middle than the one before it, and none is left out."""
+    """Every level is further from the middle than the one before, and no level is missing."""
     wrong = [
         pl.col(better).is_null() & pl.col(worse).is_not_null()
         for side in ("ask", "bid")
@@ -47,7 +47,7 @@ def asks_rise_and_bids_fall(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def best_bid_is_below_best_ask(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """The sides do not cross in continuous trading; in auctions and interruptions they may."""
+    """The best bid is below the best ask, except in auctions and interruptions."""
     trading = (pl.col("market_phase") == CONTINUOUS) & (
         pl.col("vi_code").is_null() | (pl.col("vi_code") == NO_INTERRUPTION)
     )
@@ -57,7 +57,7 @@ def best_bid_is_below_best_ask(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def totals_cover_levels(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """The shares of a side in all are at least those of its ten levels."""
+    """The total shares of a side are at least the sum of its ten levels."""
     sums = {
         f"{side}_levels": pl.sum_horizontal(f"{side}_volume_{n}" for n in _PLACES)
         for side in ("ask", "bid")
@@ -69,7 +69,7 @@ def totals_cover_levels(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def levels_have_shares(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Where there is a price there is a volume above 0."""
+    """Every level with a price has a volume above 0."""
     wrong = pl.any_horizontal(
         pl.col(f"{side}_price_{n}").is_not_null() & (pl.col(f"{side}_volume_{n}") == 0)
         for side in ("ask", "bid")

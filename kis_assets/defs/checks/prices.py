@@ -1,4 +1,4 @@
-"""What must be true of a session's prices, of captured quotes and daily candles alike."""
+"""Checks of a session's prices, for captured quotes and daily candles."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from kis_assets.tables import STOCK_MASTER, Table
 KEPT = ("trading_day", "captured_at", "stock_code")
 
 MOST_UP, MOST_DOWN = 5.0, 0.05
-"""Prices over the base price that no session has. A listing day allows 0.6 to 4, liquidation
-trading has no limit: of March 2026 the widest are 4 (0011A0) and 0.11 (204630)."""
+"""Impossible prices, as multiples of the base price. A listing day allows 0.6 to 4, and liquidation
+trading has no limits. In March 2026 the extremes were 4 (0011A0) and 0.11 (204630)."""
 
 
 def last_price(table: Table) -> str:
-    """What the last price is called in this table."""
+    """The name of the column with the last price in this table."""
     return "price" if "price" in table.schema else "close"
 
 
@@ -30,9 +30,9 @@ def _shown(table: Table) -> list[str]:
 
 
 def high_covers_all_prices(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """High is not below, and low not above, any price of the session; 0 where none was traded.
+    """High and low cover all prices of the session; all are 0 without a trade.
 
-    A stock that was traded in the after-market alone has no open.
+    A stock that traded only in the after-market has no open.
     """
     last = last_price(window.table)
     traded = pl.col("volume") > 0
@@ -41,20 +41,20 @@ def high_covers_all_prices(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
         pl.col("open").is_between("low", "high") | unopened
     )
     empty = pl.all_horizontal(pl.col(name) == 0 for name in ("open", "high", "low"))
-    # Until the first trade of a session there may be off-hours volume beside empty prices.
+    # Until the first trade of a session, empty prices may have off-hours volume.
     right = pl.when(empty).then(True).otherwise(traded & inside & (pl.col("low") > 0))
     return rows.filter(~right).select(*_shown(window.table), *_prices(window.table), "volume")
 
 
 def change_is_price_minus_base(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Base price plus change is the last price, and the base price is a price."""
+    """Base price plus change is the last price, and the base price is above 0."""
     last = last_price(window.table)
     wrong = (pl.col("base_price") + pl.col("change") != pl.col(last)) | (pl.col("base_price") <= 0)
     return rows.filter(wrong).select(*_shown(window.table), "base_price", "change", last)
 
 
 def market_cap_is_price_times_shares(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Market cap is close times listed shares, as in all 20,164 rows of March 2026."""
+    """Market cap is close times listed shares, as it was in all 20,164 rows of March 2026."""
     wrong = pl.col("market_cap") != pl.col("close") * pl.col("listed_shares")
     return rows.filter(wrong).select(
         "trading_day", "stock_code", "close", "listed_shares", "market_cap"
@@ -62,7 +62,7 @@ def market_cap_is_price_times_shares(_: Window, rows: pl.LazyFrame) -> pl.LazyFr
 
 
 def prices_are_possible(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """No price is beyond 5 times or below a twentieth of the base price."""
+    """No price is above 5 times or below a twentieth of the base price."""
     base = pl.col("base_price")
     wrong = (pl.col("high") > MOST_UP * base) | (pl.col("low") < MOST_DOWN * base)
     return rows.filter(pl.col("open") > 0, wrong).select(
@@ -71,11 +71,12 @@ def prices_are_possible(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def prices_lie_within_the_limits(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Prices are within the day's limits, listing days and liquidation trading excepted.
+    """Prices are within the day's limits, except on listing days and in liquidation trading.
 
-    Limits are those that KIS states, else 30 % of the base price (15 % on KONEX), since 2023-01-25.
+    Limits are those that KIS states, or else 30 % of the base price (15 % on KONEX), for days since
+    2023-01-25.
     """
-    # The newest of these days: a month may have no master of its earlier ones.
+    # The newest master of these days: a month may lack masters of its earlier days.
     master = (
         window.rows(STOCK_MASTER)
         .sort("trading_day")
@@ -112,15 +113,15 @@ def prices_lie_within_the_limits(window: Window, rows: pl.LazyFrame) -> pl.LazyF
 
 
 def prices_lie_on_the_tick(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Prices are multiples of the tick, since 2023-01-25, but for trades at the middle.
+    """Prices since 2023-01-25 are multiples of the tick, except trades at the midpoint.
 
-    Of March 2026 0.35 to 0.70 % of the stocks of a day have a price off the tick; 2 % may.
+    In March 2026, 0.35 to 0.70 % of a day's stocks had a price off the tick; 2 % may have one.
     """
     off = pl.any_horizontal(
         (pl.col(name) > 0) & (pl.col(name) % tick_expression(pl.col(name)) != 0)
         for name in _prices(window.table)
     )
-    # Exchange-traded products have a tick of their own.
+    # Exchange-traded products have other ticks.
     products = (
         window.rows(STOCK_MASTER)
         .filter(pl.col("security_type").is_in(["etf", "etn"]))
@@ -135,7 +136,7 @@ def prices_lie_on_the_tick(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def captures_are_of_their_session(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Every capture was made on its trading day or after it, before the next one began."""
+    """Every capture was made on its trading day or later, but before the next trading day."""
     day = pl.col("captured_at").dt.convert_time_zone("Asia/Seoul").dt.date()
     next_open = {
         d: calendar.next_trading_day(d)

@@ -1,4 +1,4 @@
-"""What must be true of the calendar, the stock master, stock facts and corporate actions."""
+"""Checks of the calendar, the stock master, stock facts and corporate actions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _FUND = re.compile(r"F\d{8}")
 
 
 def kis_agrees_with_calendar(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Every day that KIS has told of is open or closed as the computed calendar has it."""
-    told = rows.filter(pl.col("known_from") == "kis").collect()
-    computed = [calendar.is_trading_day(day) for day in told["day"]]
+    """The computed calendar agrees with KIS on every day that KIS has stated."""
+    stated = rows.filter(pl.col("known_from") == "kis").collect()
+    computed = [calendar.is_trading_day(day) for day in stated["day"]]
     return (
-        told.with_columns(computed=pl.Series(computed, dtype=pl.Boolean))
+        stated.with_columns(computed=pl.Series(computed, dtype=pl.Boolean))
         .filter(pl.col("computed") != pl.col("is_open"))
         .select("day", "computed", kis="is_open")
         .lazy()
@@ -27,9 +27,9 @@ def kis_agrees_with_calendar(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def codes_are_stock_codes(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Every short code has six digits or capital letters; of ETNs after a Q.
+    """Every short code has six digits or capital letters, with a leading Q for ETNs.
 
-    Those of funds have F and eight digits.
+    Codes of funds have F and eight digits.
     """
     codes = rows.select("stock_code").unique().collect()["stock_code"]
     wrong = [code for code in codes if not (stocks.is_stock_code(code) or _FUND.fullmatch(code))]
@@ -37,7 +37,7 @@ def codes_are_stock_codes(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def listed_shares_are_those_of_the_master(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Listed shares differ from the month's last stock master by less than a thousand."""
+    """Listed shares differ by less than a thousand from the month's last stock master."""
     master = window.rows(STOCK_MASTER).sort("trading_day").unique("stock_code", keep="last")
     both = rows.join(master, on="stock_code", suffix="_in_master")
     gap = (pl.col("listed_shares") - pl.col("listed_shares_in_master")).abs()
@@ -47,7 +47,7 @@ def listed_shares_are_those_of_the_master(window: Window, rows: pl.LazyFrame) ->
 
 
 def ratios_are_positive(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Shares after for each share before are more than none, where they are known."""
+    """The ratio of shares after to shares before is above 0, if it is known."""
     return rows.filter(pl.col("ratio") <= 0).select("effective_on", "stock_code", "kind", "ratio")
 
 
@@ -62,14 +62,14 @@ def actions_take_effect_on_sessions(_: Window, rows: pl.LazyFrame) -> pl.LazyFra
 
 
 def factors_are_possible(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """A day multiplies the prices before it by no less than a thousandth and no more than 1,000."""
+    """Every factor is between 0.001 and 1,000."""
     return rows.filter(~pl.col("factor").is_between(0.001, 1000)).select(
         "effective_on", "stock_code", "factor", "reason"
     )
 
 
 def factors_are_of_the_stored_candles(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """The base price of a factor is that of the day's candle."""
+    """The base price of a factor equals that of the day's candle."""
     candles = window.rows(DAILY_CANDLES).select(
         "stock_code", pl.col("trading_day").alias("effective_on"), candle="base_price"
     )
@@ -81,7 +81,7 @@ def factors_are_of_the_stored_candles(window: Window, rows: pl.LazyFrame) -> pl.
 
 
 def moved_bases_have_a_factor(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Every base price more than a tick from the final close of the session before has one."""
+    """Every base price more than one tick away from the previous final close has a factor."""
     first, last = max(window.first, calendar.FIRST_DAY), min(window.last, window.now.date())
     candles = window.rows(DAILY_CANDLES, days_before=calendar.LONGEST_CLOSURE.days)
     return (

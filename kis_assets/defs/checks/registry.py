@@ -1,4 +1,4 @@
-"""Which checks there are, all on one page."""
+"""All checks, by table."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ OF_A_SESSION = (
     Check(completeness.universe_is_covered),
     Check(cross_source.a_hundred_stocks_agree_with_a_second_source),
 )
-"""Of quotes and of candles."""
+"""The checks of quotes and of daily candles."""
 
 LISTED: dict[Table, list[Check]] = {
     MARKET_DAYS: [UNIQUE, Check(reference.kis_agrees_with_calendar, WARN)],
@@ -69,7 +69,7 @@ LISTED: dict[Table, list[Check]] = {
         UNIQUE,
         AS_MANY,
         *OF_A_SESSION,
-        # What KIS calls the change of a quote is its own arithmetic.
+        # KIS computes the change of a quote itself.
         Check(prices.change_is_price_minus_base, WARN),
         Check(prices.captures_are_of_their_session, blocks=True),
     ],
@@ -130,7 +130,7 @@ LISTED: dict[Table, list[Check]] = {
         Check(minutes.minutes_lie_in_the_session, blocks=True),
         Check(minutes.high_and_low_cover_open_and_close, WARN),
         Check(minutes.opening_price_is_within_its_minute, WARN, tolerated=0.00001),
-        # A candle that was fetched before the close is smaller than its minutes.
+        # A candle that was fetched before the close has less volume than the minutes.
         Check(minutes.minutes_do_not_exceed_the_day, WARN),
         Check(minutes.minutes_hold_most_of_the_day, WARN),
         Check(minutes.closing_auction_is_the_close, WARN),

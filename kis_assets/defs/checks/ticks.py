@@ -1,4 +1,4 @@
-"""What must be true of recorded trades and order books."""
+"""Checks of recorded trades and order books."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from kis_assets.tables import DAILY_CANDLES, MINUTE_CANDLES, STREAM_GAPS, TRADES
 
 _KEY = ("trading_day", "stock_code", "sequence")
 _LEAST = 0.95
-"""Of the volume of a minute that its trades hold, where nothing was missed."""
+"""The minimum share of recorded trades in a volume if nothing was missed."""
 
 
 def running_volume_never_falls(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """The shares traded so far never fall from one trade of a stock to the next."""
+    """The running volume never falls from one trade of a stock to the next."""
     before = pl.col("volume").shift(1).over("stock_code", order_by="sequence")
     return (
         rows.with_columns(volume_before=before)
@@ -25,14 +25,14 @@ def running_volume_never_falls(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def records_are_of_their_day(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """No record is of another day than the one that it lies in, by its own clock in Seoul."""
+    """Every record is of its trading day, by its own time in Seoul."""
     clock = "traded_at" if "traded_at" in rows.collect_schema() else "booked_at"
     day = pl.col(clock).dt.convert_time_zone("Asia/Seoul").dt.date()
     return rows.filter(day != pl.col("trading_day")).select(*_KEY, clock)
 
 
 def records_are_in_order(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """The clock of a stock's records never goes back by more than a second."""
+    """The time of a stock's records never goes back by more than a second."""
     clock = "traded_at" if "traded_at" in rows.collect_schema() else "booked_at"
     before = pl.col(clock).shift(1).over("stock_code", order_by="sequence")
     return (
@@ -43,20 +43,20 @@ def records_are_in_order(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def trades_and_gaps_make_the_running_volume(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """A stock's trades and what its gaps miss are together the shares traded by its last trade."""
-    told = window.rows(STREAM_GAPS).group_by("stock_code").agg(pl.col("missing_volume").sum())
+    """A stock's trades and the missing shares of its gaps add up to its last running volume."""
+    missing = window.rows(STREAM_GAPS).group_by("stock_code").agg(pl.col("missing_volume").sum())
     return (
         rows.group_by("trading_day", "stock_code")
         .agg(pl.col("quantity").sum(), pl.col("volume").sort_by("sequence").last())
-        .join(told, on="stock_code", how="left")
+        .join(missing, on="stock_code", how="left")
         .filter(pl.col("quantity") + pl.col("missing_volume").fill_null(0) != pl.col("volume"))
     )
 
 
 def trades_make_the_minutes(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """A stock's trades of continuous trading have at least 95 % of the volume of its minutes.
+    """A stock's trades have at least 95 % of the volume of its minutes in continuous trading.
 
-    Minutes that a gap touches are left out.
+    Minutes that overlap a gap are ignored.
     """
     minutes = window.rows(MINUTE_CANDLES).filter(session="regular")
     if minutes.head(1).collect().is_empty():
@@ -76,7 +76,7 @@ def trades_make_the_minutes(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _gaps_by_minute(window: Window) -> pl.LazyFrame:
-    """Each minute of each stock that a gap touches."""
+    """Each minute of each stock that overlaps a gap."""
     first = pl.col("since").dt.truncate("1m")
     last = pl.col("until").fill_null(first + timedelta(days=1))
     every = pl.datetime_ranges(first, last, "1m", time_unit="us")
@@ -84,9 +84,9 @@ def _gaps_by_minute(window: Window) -> pl.LazyFrame:
 
 
 def the_last_trade_has_the_volume_of_the_day(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """A stock's last trade has at least 95 % of the day's volume in its candle.
+    """The running volume at a stock's last trade is at least 95 % of its candle's volume.
 
-    Trades outside the sessions come over no feed.
+    The feed has no trades outside the sessions.
     """
     days = window.rows(DAILY_CANDLES).select("stock_code", day=pl.col("volume"))
     if days.head(1).collect().is_empty():
@@ -102,13 +102,13 @@ def the_last_trade_has_the_volume_of_the_day(window: Window, rows: pl.LazyFrame)
 
 
 def bids_lie_below_asks(_: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """The best bid lies below the best ask, but in an auction."""
+    """The best bid is below the best ask, except in an auction."""
     crossed = (pl.col("bid_price_1") >= pl.col("ask_price_1")) & pl.col("expected_price").is_null()
     return rows.filter(crossed).select(*_KEY, "booked_at", "bid_price_1", "ask_price_1")
 
 
 def nothing_is_missing(window: Window, rows: pl.LazyFrame) -> pl.LazyFrame:
-    """No share that was traded is missing in the trades; each stock of which some are is listed."""
+    """No traded share is missing in the trades; stocks with missing shares are listed."""
     unknown = pl.col("missing_volume").is_null() | (pl.col("missing_volume") > 0)
     traded = window.rows(TRADES).group_by("stock_code").agg(recorded=pl.col("quantity").sum())
     return (

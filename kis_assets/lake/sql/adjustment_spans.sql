@@ -1,10 +1,10 @@
--- From one day of effect to the next all prices of a stock have the same factor: these spans, out
--- of adjustment_factors. After its last one a stock has none, and the factor is 1.
+-- Spans of days in which all prices of a stock have the same factor, from adjustment_factors. A
+-- span ends at the next factor. After its last factor a stock has no span, and the factor is 1.
 --
 -- stock_code: as in adjustment_factors
 -- since: First day of the span
--- until: The day after its last one: that of the next factor
--- factor: What prices of the span are multiplied by: the product of all later factors
+-- until: The day after the span, which is the day of the next factor
+-- factor: Prices of the span are multiplied by this: the product of all later factors
 
 SELECT
     stock_code,

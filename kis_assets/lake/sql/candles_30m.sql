@@ -1,16 +1,15 @@
--- Candles of 30 minutes, made from minutes; labelled by their start. The closing
--- auction is a candle of its own, and none joins two sessions. Intervals without a trade
--- have no row.
+-- Candles of 30 minutes, made from minute candles and labelled by their start. The closing auction
+-- is a candle of its own, and no candle joins two sessions. An interval without a trade has no row.
 --
 -- trading_day: as in minute_candles
--- started_at: Start of the 30 minutes; of the closing auction that of the interval it ends in
+-- started_at: Start of the 30 minutes; of the closing auction, the start of the interval it ends in
 -- stock_code, session: as in minute_candles
 -- open: First price of the 30 minutes; at the open it may lie outside low and high (시가) [KRW]
 -- high: Highest price (고가) [KRW]
 -- low: Lowest price (저가) [KRW]
 -- close: Last price (종가) [KRW]
 -- volume: Shares traded in the 30 minutes (거래량) [shares]
--- trading_value: Value traded in the 30 minutes; at the start of a session with what was traded
+-- trading_value: Value traded in the 30 minutes; the first candle of a session includes trades
 --     before it at a closing price or in blocks (거래대금) [KRW]
 
 SELECT

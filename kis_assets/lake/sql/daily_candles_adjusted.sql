@@ -1,8 +1,8 @@
--- Daily candles on the share count of the newest one stored. factor is the product of the factors
--- of all later days in adjustment_factors, which has one for each split, reverse split, bonus issue,
--- capital reduction, rights issue, merger and spin-off. Prices are fractional KRW; volume is
--- divided by the factor. Cash dividends change nothing. daily_candles stay raw. A day without a
--- trade has no open, high and low, so that it is in no lowest price of a span.
+-- Daily candles, adjusted to the share count of the newest stored day. factor is the product of the
+-- factors of all later days in adjustment_factors, which has one for each split, reverse split,
+-- bonus issue, capital reduction, rights issue, merger and spin-off. Prices are fractional KRW;
+-- volume is divided by the factor. Cash dividends change nothing. daily_candles stay raw. On a day
+-- without a trade open, high and low are null, so that no lowest price of a span is 0.
 --
 -- trading_day, stock_code: as in daily_candles
 -- open: First price of the session times factor; null on a day without a trade (시가) [KRW]
@@ -11,8 +11,8 @@
 -- close: Close times factor (종가) [KRW]
 -- volume: Shares traded on the whole day, divided by factor (거래량) [shares]
 -- trading_value: as in daily_candles
--- factor: What the day's prices are multiplied by: the product of the steps of all later days
--- step: What this day did to all prices before it; 1 where nothing happened
+-- factor: The day's prices are multiplied by this: the product of the steps of all later days
+-- step: The factor of this day alone, for all earlier prices; 1 where nothing happened
 -- is_final: as in daily_candles
 
 SELECT
@@ -35,5 +35,5 @@ LEFT JOIN adjustment_spans AS spans
 LEFT JOIN adjustment_factors AS effects
     ON effects.stock_code = daily_candles.stock_code
     AND effects.effective_on = daily_candles.trading_day
--- Without the factors of a year nothing would be adjusted, and nobody would see it.
+-- If the factors of a year are missing, prices would stay unadjusted without a sign of it.
 WHERE factors_are_made()

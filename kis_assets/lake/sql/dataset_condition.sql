@@ -1,17 +1,18 @@
--- For each table and each session since the table's first: available, degraded (an error stands
--- in it, or a stock failed), pending (the day is not over, or what is stored is not final) or
--- missing; and why. rows is how many there are, null where nothing was stored.
+-- The condition of each table on each session since the table's first, with the reason: available,
+-- degraded (an error check fails, or a stock could not be fetched), pending (the day is not over,
+-- or stored rows are not final) or missing. rows is the number of stored rows, null if nothing is
+-- stored.
 --
 -- table_name: The table
 -- trading_day: The day of the session, in Seoul
 -- condition: available, degraded, pending or missing
--- reason: Why it is degraded, pending or missing; of an available day what is worth a look, if
---     anything
--- rows: How many rows are stored; null where nothing was
--- stored_at: When a run stored them last; null where nothing was
+-- reason: Why it is degraded, pending or missing; on an available day the failed warnings, if there
+--     are any
+-- rows: Number of stored rows; null if nothing is stored
+-- stored_at: When a run last stored them; null if nothing is stored
 
 WITH moment AS (
-    -- In a replay the moment that is replayed.
+    -- In a replay: the replayed moment.
     SELECT coalesce(getvariable('replay_at')::TIMESTAMPTZ, now()) AS now_at
 ), known AS (
     SELECT
@@ -24,7 +25,7 @@ WITH moment AS (
         string_agg(check_name || ' fails for ' || failing_rows, '; ' ORDER BY check_name)
             FILTER (NOT passed AND severity <> 'ERROR') AS odd
     FROM quality
-    -- These are of years, and no session of them can be missing.
+    -- Their partitions are years, so no session of them can be missing.
     WHERE table_name NOT IN ('market_days', 'adjustment_factors')
     GROUP BY table_name, trading_day
 ), calendar AS (
@@ -44,7 +45,7 @@ WITH moment AS (
 ), years AS (
     SELECT DISTINCT year(day) AS year FROM market_days
 ), sessions AS (
-    -- The last trade is four and a half hours after the close; minutes settle for five more.
+    -- The last trade is four and a half hours after the close; minutes settle 5 minutes later.
     SELECT
         trading_day,
         closes_at + INTERVAL 270 MINUTE AS over_at,
@@ -54,8 +55,8 @@ WITH moment AS (
     FROM calendar, moment
     WHERE opens_at <= now_at
     UNION ALL
-    -- Of a year that market_days does not have, the days of which something is known: until 20:00
-    -- in Seoul, which is 11:00 in UTC.
+    -- For a year that is not in market_days: the days that appear in `quality`, each with an end
+    -- at 20:00 in Seoul, which is 11:00 in UTC.
     SELECT DISTINCT
         trading_day,
         timezone('UTC', trading_day + INTERVAL 660 MINUTE),
@@ -78,7 +79,8 @@ WITH moment AS (
         odd,
         not_final,
         row_number() OVER newest_first AS sessions_ago,
-        -- KRX publishes a day the next morning; flows and loans have come by ten of a later one.
+        -- KRX publishes a day on the next morning; flows and loans are available by 10:00 of a
+        -- later one.
         CASE
             WHEN since.table_name = 'krx_daily' THEN next_opens_at - INTERVAL 30 MINUTE
             WHEN published_after(since.table_name) = 1 THEN next_opens_at + INTERVAL 60 MINUTE
@@ -127,18 +129,18 @@ SELECT
                     || ' or later'
             WHEN not_final > 0
                 THEN not_final || ' rows were stored before they were final '
-                    || 'and never again: run kis-assets repair'
-            WHEN rows > 0 THEN 'stored before trading ended at 20:00: to be fetched again'
+                    || 'and not fetched again since: run kis-assets repair'
+            WHEN rows > 0 THEN 'stored before trading ended at 20:00: fetch it again'
             WHEN published_after(table_name) = 1 THEN 'published on the morning of the next session'
             WHEN published_after(table_name) > 1 THEN 'published three sessions later'
             ELSE 'the day is not over'
         END
         WHEN 'missing' THEN CASE
             WHEN table_name IN live_tables()
-                THEN 'was not captured; live data cannot be had later'
+                THEN 'was not captured; live data is not available later'
             WHEN table_name = 'minute_candles' AND sessions_ago > sessions_kept()
                 THEN 'was not fetched in time; KIS keeps ' || sessions_kept() || ' sessions'
-            ELSE 'was not fetched; it can be had'
+            ELSE 'was not fetched; it is still available'
         END
         ELSE coalesce('worth a look: ' || odd, '')
     END AS reason,

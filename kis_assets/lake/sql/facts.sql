@@ -1,32 +1,32 @@
--- What is known of each listed stock today, one row a stock: the columns to screen by. Prices are
--- the newest stored, returns and extremes are of adjusted closes, flows are of the newest sessions of
--- which they are published, statements the newest annual ones. What is not stored is null. Of
--- candles, flows and short sales the sessions count up to the newest one that are stored without
--- a gap: where they are fewer than 20, a sum or mean of 20 sessions is of those.
+-- Facts of each stock that is listed today, one row per stock: the columns to screen by. Prices are
+-- the newest stored ones. Returns and extremes are of adjusted closes. Flows are of the newest
+-- published sessions, statements of the newest fiscal year. A fact that is not stored is null. For
+-- candles, flows and short sales only the newest stored sessions without a gap count: if they are
+-- fewer than 20, a sum or mean of 20 sessions covers only those.
 --
 -- stock_code, stock_name: as in stock_master
 -- english_name: as in stock_info
 -- market, security_type: as in stock_master
--- sector: Sector of the index, the small class or else the middle one (지수업종)
+-- sector: Index sector: the small class, or else the middle class (지수업종)
 -- industry: as in stock_info
 -- is_halted, is_administrative, market_warning, is_spac: as in stock_master
--- in_kospi200: Whether KOSPI 200 has it
+-- in_kospi200: Whether it is in KOSPI 200
 -- in_kosdaq150, listed_on, listed_shares: as in stock_master
--- price: The newest price captured, else the newest close (현재가) [KRW]
+-- price: The newest captured price, or else the newest close (현재가) [KRW]
 -- change_rate: Change of the price since the previous close [%]
 -- trading_value: Value traded on the newest day (거래대금) [KRW]
 -- market_cap: Price times listed shares (시가총액) [KRW]
--- return_5d, return_20d, return_60d, return_252d: Return over so many sessions, adjusted [%]
--- trading_value_20d: Mean value traded a day in 20 sessions [KRW]
--- volume_ratio: Volume of the newest day over the mean of the 20 sessions before
--- week52_high, week52_low: Highest and lowest adjusted price of 252 sessions, days without a trade
---     apart; null until those 252 are stored without a gap, for a newer stock all since its listing;
---     valuations has those of KIS [KRW]
--- from_high: Newest close over week52_high, less 1 [%]
+-- return_5d, return_20d, return_60d, return_252d: Adjusted return over this number of sessions [%]
+-- trading_value_20d: Mean daily trading value of 20 sessions [KRW]
+-- volume_ratio: Volume of the newest day divided by the mean of the 20 sessions before
+-- week52_high, week52_low: Highest and lowest adjusted price of 252 sessions, without days that have
+--     no trade; null unless all 252 are stored, or all since the listing of a newer stock. The
+--     figures of KIS are in valuations [KRW]
+-- from_high: Newest close divided by week52_high, minus 1 [%]
 -- per, pbr, eps, bps, foreign_rate: as in valuations
--- dividend_yield: Cash dividends of 365 days over the price (배당수익률) [%]
--- individual_net_20d, foreign_net_20d, institution_net_20d: Bought less sold in 20 sessions [KRW]
--- short_ratio_20d: Mean share of short sales in the volume, 20 sessions (공매도 비중) [%]
+-- dividend_yield: Cash dividends of 365 days in percent of the price (배당수익률) [%]
+-- individual_net_20d, foreign_net_20d, institution_net_20d: Bought minus sold in 20 sessions [KRW]
+-- short_ratio_20d: Mean share of short sales in the volume of 20 sessions (공매도 비중) [%]
 -- loan_balance: Lent shares (대차잔고) [shares]
 -- credit_balance: Shares bought on credit (융자잔고) [shares]
 -- revenue, operating_profit, net_income, roe, debt_ratio: as in financial_statements
@@ -57,17 +57,16 @@ WITH stored AS (
     )
     GROUP BY kind, trading_day
 ), sessions AS (
-    -- 20 sessions with a gap are more than 20, and a split in a gap is not known: what lies before
-    -- the newest gap does not count.
+    -- 20 stored sessions with a gap cover more than 20, and a split in the gap would be unknown:
+    -- only rows after the newest gap count.
     SELECT kind, trading_day, ago
     FROM counted
     QUALIFY ago < coalesce(min(ago) FILTER (NOT is_stored) OVER (PARTITION BY kind), 10_000)
 ), year AS (
-    -- No row while fewer sessions are stored.
-    SELECT min(trading_day) AS first_day
+    -- Null while fewer sessions are stored.
+    SELECT CASE WHEN count(*) = 252 THEN min(trading_day) END AS first_day
     FROM sessions
     WHERE kind = 'candles' AND ago < 252
-    HAVING count(*) = 252
 ), days AS (
     SELECT
         candles.stock_code,
@@ -90,6 +89,8 @@ WITH stored AS (
     SELECT
         stock_code,
         min(trading_day) FILTER (ago < 252) AS first_day,
+        -- A halted stock has a row for each session, too.
+        count(*) FILTER (ago < 252) = 1 + max(ago) FILTER (ago < 252) AS is_whole,
         max(trading_day) AS candle_day,
         max(close) FILTER (ago = 0) AS close,
         max(trading_value) FILTER (ago = 0) AS trading_value,
@@ -115,12 +116,12 @@ WITH stored AS (
     SELECT stock_code, high AS week52_high, low AS week52_low
     FROM moves
     JOIN stocks USING (stock_code)
-    JOIN year ON moves.first_day <= greatest(year.first_day, listed_on)
+    JOIN year ON is_whole AND moves.first_day <= greatest(year.first_day, listed_on)
 ), flows AS (
     SELECT
         stock_code,
         max(trading_day) AS flow_day,
-        -- A sum of whole numbers is wider than they are, and no number in a frame.
+        -- A sum of BIGINT is HUGEINT, which data frames cannot hold.
         sum(net_value) FILTER (investor = 'individual')::BIGINT AS individual_net_20d,
         sum(net_value) FILTER (starts_with(investor, 'foreign_'))::BIGINT AS foreign_net_20d,
         (sum(net_value) FILTER (

@@ -1,8 +1,8 @@
--- Who bought more of a stock than they sold on a day, one row a stock and day. Over all four the
--- volumes sum up to zero, and the values but for rounding to the million.
+-- Net purchases of each investor group, one row per stock and day. The volumes of the four groups
+-- sum to zero, and so do the values, except for rounding to the million.
 --
 -- trading_day, stock_code: as in investor_flows
--- individual_net_volume: Shares that individuals bought less those they sold (개인) [shares]
+-- individual_net_volume: Shares that individuals bought minus shares they sold (개인) [shares]
 -- individual_net_value: The same in value [KRW]
 -- foreign_net_volume: Shares of foreigners, registered or not (외국인) [shares]
 -- foreign_net_value: The same in value [KRW]

@@ -1,10 +1,10 @@
--- Each stock's row of the newest capture that has it, within the ten newest stored days.
--- session says in which session its price was made; regular_close is the official close of
--- that day, from the capture after the close or from a final candle.
+-- Each stock's row from its newest capture, within the ten newest stored days. session is the
+-- session in which the price was made. regular_close is the official close of that day, from the
+-- capture after the close or from a final candle.
 --
 -- stock_code, stock_name, price: as in price_snapshots
--- regular_close: The official close of trading_day, from the capture after the close, else from the
---     final candle; null while neither is known, and of another venue than KRX (종가) [KRW]
+-- regular_close: The official close of trading_day, from the capture after the close, or else from
+--     the final candle; null if neither is known, and for venues other than KRX (종가) [KRW]
 -- session, change, change_rate, trading_day, captured_at, open, high, low: as in price_snapshots
 -- volume, trading_value, market_cap, upper_limit, lower_limit: as in price_snapshots
 -- base_price, previous_close, best_ask, best_bid, best_ask_volume: as in price_snapshots
@@ -16,7 +16,7 @@ SELECT
     latest.stock_name,
     latest.price,
     CASE
-        WHEN contains(latest.source, '-') THEN NULL -- another venue than KRX
+        WHEN contains(latest.source, '-') THEN NULL -- a venue other than KRX
         ELSE coalesce(latest.regular_close, final.close)
     END AS regular_close,
     latest.session,

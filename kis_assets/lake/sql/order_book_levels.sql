@@ -1,4 +1,4 @@
--- Order books in long form: a row is one level of a side, 1 the best. Prices KRW.
+-- Order books in long form: each row is one level of one side. Level 1 is the best. Prices in KRW.
 --
 -- trading_day, captured_at, stock_code: as in order_books
 -- side: ask or bid

@@ -1,12 +1,12 @@
--- Spread and depth of every recorded order book (`order_book_ticks`). Books without a best ask or bid
--- are left out.
+-- Spread and depth of every recorded order book (`order_book_ticks`), without books that have no
+-- best ask or no best bid.
 --
 -- trading_day, stock_code, sequence, booked_at, session: as in order_book_ticks
 -- mid: Halfway between the best ask and the best bid [KRW]
--- spread: Best ask less best bid [KRW]
--- spread_bp: The spread in ten thousandths of mid
--- ask_depth: Shares on the ten levels of the ask side
--- bid_depth: Shares on the ten levels of the bid side
+-- spread: Best ask minus best bid [KRW]
+-- spread_bp: The spread in basis points of mid
+-- ask_depth: Shares on the ten ask levels
+-- bid_depth: Shares on the ten bid levels
 -- imbalance: (bid_depth - ask_depth) / (bid_depth + ask_depth), from -1 to 1
 
 WITH depths AS (

@@ -1,8 +1,8 @@
--- The newest price of each stock with its market, sector and industry: latest_prices to rank by.
+-- The newest price of each stock with its market, sector and industry, for rankings.
 --
 -- stock_code, stock_name: as in price_snapshots
 -- market: as in stock_master
--- sector: Sector of the index, the small class or else the middle one (지수업종)
+-- sector: Index sector: the small class, or else the middle class (지수업종)
 -- industry: as in stock_info
 -- price: as in price_snapshots
 -- regular_close: The official close of trading_day; see latest_prices (종가) [KRW]

@@ -1,6 +1,6 @@
--- What was listed on the newest stored day: names, market, sector, industry, shares and status.
--- English name, sector and industry are of the newest month of stock_info that has the stock.
--- Market().stocks("2024-03-15") gives what was listed on a past day.
+-- The issues that were listed on the newest stored day: names, market, sector, industry, shares and
+-- status. English name, sector and industry are from the stock's newest month in stock_info.
+-- Market().stocks("2024-03-15") gives the list of a past day.
 --
 -- trading_day, stock_code, isin, stock_name, market, security_type, is_halted: as in stock_master
 -- is_administrative, is_liquidation, listed_shares, face_value, listed_on: as in stock_master
@@ -20,7 +20,7 @@
 -- accounts_month, group_code, is_credit_limit_exceeded, is_lending_possible: as in stock_master
 -- is_stock_loan_possible, source, fetched_at: as in stock_master
 -- english_name: as in stock_info
--- sector: Sector of the index, the small class or else the middle one (지수업종)
+-- sector: Index sector: the small class, or else the middle class (지수업종)
 -- industry: as in stock_info
 
 SELECT
@@ -33,7 +33,7 @@ LEFT JOIN (
     SELECT
         stock_code,
         arg_max(english_name, info_month) AS english_name,
-        -- KIS calls the size class the large class of sectors.
+        -- KIS calls the size class "large class" of the sectors.
         arg_max(
             coalesce(nullif(sector_small_name, ''), nullif(sector_medium_name, '')), info_month
         ) AS sector,

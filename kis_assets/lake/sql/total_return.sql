@@ -1,14 +1,14 @@
--- Daily closes as if each cash dividend had bought more of the stock at the close of its
--- ex-dividend day: adjusted closes with dividends reinvested (총수익). A day's dividend is the sum of
--- cash_dividend amounts of corporate_actions that took effect on it. One whose amount is not
--- announced counts as none, and taxes are left out: compare with that in mind. Amounts are on the
--- share count of their day, as raw closes are.
+-- Adjusted daily closes with dividends reinvested (총수익): each cash dividend buys more of the stock
+-- at the close of its ex-dividend day. The dividend of a day is the sum of the cash_dividend
+-- amounts in corporate_actions that took effect on it. A dividend whose amount is not announced
+-- counts as 0, and taxes are ignored. Amounts are on the share count of their day, as raw closes
+-- are.
 --
 -- trading_day, stock_code: as in daily_candles
 -- close: Adjusted close, as in daily_candles_adjusted (수정종가) [KRW]
 -- dividend: Cash dividends a share that took effect on the day, on its share count (현금배당) [KRW]
--- growth: Shares that one share of the first stored day has become by reinvesting
--- total_return: close times growth: its ratio between two days is the total return [KRW]
+-- growth: Number of shares that one share of the first stored day has become by reinvesting
+-- total_return: close times growth; the ratio of two days is the total return [KRW]
 
 WITH dividends AS (
     SELECT effective_on AS trading_day, stock_code, sum(amount) AS dividend

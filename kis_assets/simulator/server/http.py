@@ -136,7 +136,9 @@ def _pieces(body: bytes) -> Iterator[bytes]:
 
 
 @contextmanager
-def serve(simulator: Simulator, port: int = 0, *, tick: float = TICK) -> Generator[str]:
+def serve(
+    simulator: Simulator, port: int = 0, *, tick: float = TICK, host: str = "127.0.0.1"
+) -> Generator[str]:
     """Run the simulator in a thread and yield its base URL; port 0 takes any free port."""
     config = uvicorn.Config(
         create_app(simulator, tick), lifespan="off", log_level="critical", access_log=False,
@@ -145,7 +147,7 @@ def serve(simulator: Simulator, port: int = 0, *, tick: float = TICK) -> Generat
     server = uvicorn.Server(config)
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
+    listener.bind((host, port))
     # Listen before the thread runs: the first client waits instead of being refused.
     listener.listen(256)
     thread = threading.Thread(
@@ -153,7 +155,7 @@ def serve(simulator: Simulator, port: int = 0, *, tick: float = TICK) -> Generat
     )
     thread.start()
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"http://{host}:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(timeout=10)

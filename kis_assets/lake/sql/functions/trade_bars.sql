@@ -1,6 +1,6 @@
--- Bars of so many seconds of the recorded trades: FROM trade_bars(10). A span without a trade has none.
--- buy_volume and sell_volume are shares of trades in which a buyer or a seller came to the other's price;
--- those of auctions are in neither. vwap is the price weighted by shares [KRW].
+-- Bars of the recorded trades, of the given number of seconds: FROM trade_bars(10). A span without
+-- a trade has no bar. buy_volume and sell_volume are shares of trades that a buyer or a seller
+-- initiated; auction trades count for neither. vwap is the price weighted by shares [KRW].
 
 SELECT
     trading_day,
