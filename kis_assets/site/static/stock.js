@@ -146,8 +146,8 @@ site.stock = (it) => {
       };
     });
     const zoom = () => made.timeScale().setVisibleLogicalRange(
-      // Room for the label of the first day.
-      {from: (span ? Math.max(length - span, 0) : 0) - Math.max(0.5, Math.min(span || length, length) / 30), to: length + 1});
+      // Where all days are shown, room for the label of the first.
+      {from: span && length > span ? length - span - 0.5 : -Math.max(0.5, length / 30), to: length + 1});
     const pressed = (name, value) => all(`[data-${name}]`).forEach((button) =>
       button.setAttribute("aria-pressed", String(button.dataset[name] === value)));
     const told = () => {
