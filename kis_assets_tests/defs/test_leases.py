@@ -228,7 +228,7 @@ def test_a_storage_of_runs_that_does_not_answer_ends_no_lease(
 
         def get_run_by_id(self, run_id: str) -> dg.DagsterRun | None:
             asked.set()
-            answers.wait()
+            answers.wait(5)
             return dg.DagsterRun(job_name="price_capture")
 
     monkeypatch.setattr(leases, "BEAT", 0.01)
