@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from kis_assets.errors import AuthenticationFailed, ServiceUnavailable
+from kis_assets.errors import AuthenticationFailed, InvalidRequest, ServiceUnavailable
 from kis_assets.kis.client import Client
 from kis_assets.kis.quotes import PRICE
 from kis_assets.settings import Settings
@@ -191,6 +191,19 @@ def test_a_key_that_has_to_wait_for_its_token_holds_nobody_up(
     clock.now += 3600
     ask(client, 60)
     assert way.keys[second] > 0
+
+
+def test_a_key_whose_request_is_refused_for_another_reason_is_accepted_again(
+    client: Client, way: Way, clock: Clock
+) -> None:
+    second = list(KEYS)[1]
+    way.refused[second] = "EGW00121", 500
+    ask(client, 30)
+    way.refused[second] = "OPSQ2001", 200  # a wrong field: KIS has looked at the request
+    clock.now += 3600
+    with pytest.raises(InvalidRequest):
+        ask(client, 3)
+    assert not any(map(client.accounts.is_aside, client.accounts.all))
 
 
 def test_a_key_alone_waits_for_its_token(client: Client, way: Way, clock: Clock) -> None:
