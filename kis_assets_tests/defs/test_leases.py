@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from kis_assets.defs import leases, orphans
 from kis_assets.defs.assets.market_days import computed_days
-from kis_assets.defs.resources import LakeResource, open_lake
+from kis_assets.defs.resources import LakeResource, lakes_beside, open_lake
 from kis_assets.defs.sensors import sensors
 from kis_assets.errors import ServiceUnavailable
 from kis_assets.exchange import calendar
@@ -319,6 +319,18 @@ def test_the_lake_of_a_run_asks_whether_the_run_is_at_work(
         instance.report_run_failed(run)
         with pytest.raises(LakeError, match="was ended"):
             resource.lake.replace(MARKET_DAYS, *days())
+
+
+def test_the_lake_of_krx_beside_it_asks_the_same(tmp_path: Path) -> None:
+    def refuse() -> None:
+        raise LakeError("the run was ended")
+
+    (tmp_path / "krx").mkdir()
+    own = Lake(tmp_path / "kis", source="kis", may_write=refuse)
+    _, beside = lakes_beside(own)
+    assert beside.source == "krx"
+    with pytest.raises(LakeError, match="was ended"):
+        beside.replace(MARKET_DAYS, *days())
 
 
 def test_a_run_names_its_process_once(
