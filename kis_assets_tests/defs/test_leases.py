@@ -330,7 +330,7 @@ def test_the_lake_of_krx_beside_it_asks_the_same(tmp_path: Path) -> None:
     _, beside = lakes_beside(own)
     assert beside.source == "krx"
     with pytest.raises(LakeError, match="was ended"):
-        beside.replace(MARKET_DAYS, *days())
+        beside.replace(MARKET_DAYS, Scope.year(2026), computed_days(2026, "krx", calendar.now()))
 
 
 def test_a_run_names_its_process_once(
