@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from kis_assets.exchange import calendar
 from kis_assets.lake.lake import Lake, LakeError, Scope
 from kis_assets.settings import Settings
 from kis_assets.state.redis import WAIT
+from kis_assets.state.redis import Redis as RealRedis
 from kis_assets.tables import MARKET_DAYS
 from kis_assets_tests.defs.test_agreement import ELSEWHERE
 
@@ -154,6 +156,24 @@ def test_nobody_is_judged_while_redis_does_not_answer(
     redis.is_down = True
     assert end(instance) == []
     assert status(instance, run_id) == STARTED
+
+
+def test_without_the_package_redis_one_sentence_is_logged_and_nobody_is_judged(
+    instance: dg.DagsterInstance,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    on_another_host(instance, redis)
+    redis.leases.clear()
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.setattr(leases, "Redis", RealRedis)
+    monkeypatch.setattr(leases, "_pulses", {})
+    assert end(instance) == []
+    orphans.mark(instance, run_id := begun(instance), "", REDIS)
+    run = instance.get_run_by_id(run_id)
+    assert run is not None and "lease" not in json.loads(run.tags[orphans.TAG])
+    assert caplog.text.count("the package redis is missing") == 2
 
 
 def test_nobody_waits_as_long_as_all_live(instance: dg.DagsterInstance, redis: Redis) -> None:
