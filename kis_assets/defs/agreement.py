@@ -82,6 +82,11 @@ def refusal(instance: dg.DagsterInstance, run: dg.DagsterRun, settings: Settings
             f"REDIS_URL is not set on {host}: by it hosts share the token and the rate, and see "
             "that a run is alive"
         )
+    if not asked.get(_FOLDER, _UNSET):
+        return (
+            "the code location could not read its KIS_DATA_DIR when it asked for the run, or has "
+            "no REDIS_URL: set that right there and reload it"
+        )
     own = agreed(settings)
     # A data folder without an id never matches.
     other = [it for it in own if it in asked and (own[it] != asked[it] or not own[it])]

@@ -8,6 +8,7 @@ write whether its run is still active, and it is interrupted if the run is not.
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
@@ -19,7 +20,10 @@ from pydantic import SecretStr
 
 from kis_assets.errors import KISError
 from kis_assets.lake.lake import LakeError
+from kis_assets.settings import SettingsError
 from kis_assets.state.redis import Redis
+
+log = logging.getLogger(__name__)
 
 BEAT = 5.0
 """Seconds between two renewals of a lease."""
@@ -68,11 +72,22 @@ def _repeat(work: Callable[[], None]) -> None:
         work()
 
 
-def hold(redis_url: SecretStr, name: str) -> None:
-    """Hold a lease of this name as long as this process lives."""
+def hold(redis_url: SecretStr, name: str) -> bool:
+    """Hold a lease of this name as long as this process lives; returns whether it can."""
     if name not in _pulses:
-        _pulses[name] = Pulse(Redis(redis_url), name)
+        if (redis := _opened(redis_url)) is None:
+            return False
+        _pulses[name] = Pulse(redis, name)
         _pulses[name].start()
+    return True
+
+
+def _opened(redis_url: SecretStr) -> Redis | None:
+    try:
+        return Redis(redis_url)
+    except SettingsError as error:  # no package `redis`, or a wrong option
+        log.warning("no run on another host is judged, and none here can be: %s", error)
+        return None
 
 
 def watch(instance: dg.DagsterInstance, run_id: str, name: str) -> None:
@@ -108,7 +123,8 @@ def lost(redis_url: SecretStr, names: Collection[str], sleep: Callable[[float], 
     A process whose lease seems lost gets `PATIENCE` to renew it: the server may have lost its data
     in a restart, and a renewal that began before may have to fail first.
     """
-    redis = Redis(redis_url)
+    if (redis := _opened(redis_url)) is None:
+        return set()
     try:
         found = {name for name in names if not redis.is_leased(name)}
         if found:

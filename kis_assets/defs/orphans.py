@@ -85,8 +85,7 @@ def process_tag(
         _held[folder] = lock
     name = Path(_held[folder].lock_file).name
     tag = {"host": socket.gethostname(), "boot": _boot(), "lock": name, "run": of}
-    if redis_url is not None:
-        leases.hold(redis_url, name)
+    if redis_url is not None and leases.hold(redis_url, name):
         tag["lease"] = "redis"
     return {TAG: json.dumps(tag)}
 

@@ -107,7 +107,8 @@ class KISResource(dg.ConfigurableResource[Any]):
         json_log.of_run("")
         if self._source is not None:
             run_id = context.run.run_id if context.run else ""
-            requests.record(self._source.tally, open_lake(self.settings), self.settings, run_id)
+            lake = open_lake(self.settings, _fence(context))
+            requests.record(self._source.tally, lake, self.settings, run_id)
             self.close()
         _end(context)
 
@@ -146,8 +147,7 @@ class LakeResource(dg.ConfigurableResource[Any]):
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Let others see for how long this process lives, and write only as long as they do."""
         self._refusal = _begin(context, self._settings, self.source_type)
-        if context.run is not None and context.instance is not None:
-            self._may_write = leases.fence(context.instance, context.run.run_id)
+        self._may_write = _fence(context)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """The run comes to its end."""
@@ -196,6 +196,12 @@ def _begin(context: dg.InitResourceContext, given: Settings | None, source_type:
     return refusal
 
 
+def _fence(context: dg.InitResourceContext) -> Callable[[], None] | None:
+    if context.run is None or context.instance is None:
+        return None
+    return leases.fence(context.instance, context.run.run_id)
+
+
 def _end(context: dg.InitResourceContext) -> None:
     if context.run is not None:
         leases.unwatch(context.run.run_id)
@@ -222,7 +228,11 @@ def lakes_beside(own: Lake) -> list[Lake]:
     """A lake, and that of KRX's own figures beside it, where there is one."""
     name = venues.krx_beside(own.source)
     beside = Lake(
-        own.folder.with_name(name), source=name, keep_days=own.keep_days, replay_at=own.replay_at
+        own.folder.with_name(name),
+        source=name,
+        keep_days=own.keep_days,
+        replay_at=own.replay_at,
+        may_write=own.may_write,
     )
     return [own, beside] if beside.folder != own.folder and beside.folder.is_dir() else [own]
 

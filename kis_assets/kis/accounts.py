@@ -21,7 +21,7 @@ from kis_assets.errors import AuthenticationFailed, KISError, ServiceUnavailable
 from kis_assets.kis.error_codes import Then, policy
 from kis_assets.kis.fields import refusal
 from kis_assets.kis.server_clock import ServerClock
-from kis_assets.kis.token import TokenStore, open_tokens
+from kis_assets.kis.token import ISSUE_INTERVAL, TokenStore, open_tokens
 from kis_assets.security.redaction import remember
 from kis_assets.settings import Credential, Settings
 from kis_assets.state.shared import Shared
@@ -37,8 +37,9 @@ TOKEN_PATH = "/oauth2/tokenP"  # noqa: S105 - an address, not a token
 APPROVAL_PATH = "/oauth2/Approval"
 STATE_RETRY_AFTER, STATE_RETRIES = 5.0, 12
 """Seconds to wait after a failure of the shared state, and how often: a failover takes some."""
-FIRST_ASIDE, LAST_ASIDE = 60.0, 3600.0
-"""Seconds after which a key that was set aside is tried again: at first, and at most."""
+FIRST_ASIDE, LAST_ASIDE = ISSUE_INTERVAL, 3600.0
+"""Seconds after which a key that was set aside is tried again: at first, and at most. The first
+time is also that after which a key that is alone is tried again."""
 _SENDABLE = re.compile(r"[!-~]{1,4096}")
 """The characters that a token or an approval key may have."""
 
@@ -97,6 +98,8 @@ class Accounts:
             self._open_account(credential, shared, has_quota) for credential in settings.credentials
         )
         self._aside: dict[str, _Aside] = {}
+        self._refused_at: dict[str, float] = {}
+        """When keys were refused that are alone."""
         self._choosing = threading.Lock()
 
     def _open_account(self, credential: Credential, shared: Shared, has_quota: bool) -> Account:
@@ -163,10 +166,14 @@ class Accounts:
 
     def _due(self) -> list[Account]:
         """The accounts whose time to be tried again has come; only this caller tries them."""
-        if not self._aside:
+        if not self._aside and not self._refused_at:
             return []
         with self._choosing:
             now = self._clock()
+            for account in self.all:
+                if self._refused_at.get(account.id, now) <= now - FIRST_ASIDE:
+                    del self._refused_at[account.id]
+                    account.tokens.forget_refusal()
             due = [it for it in self.all if it.id in self._aside]
             due = [it for it in due if self._aside[it.id].again_at <= now][:1]
             for account in due:
@@ -189,6 +196,7 @@ class Accounts:
             if account.id in self._aside:
                 return True
             if self.is_alone(account):
+                self._refused_at.setdefault(account.id, self._clock())
                 return False
             self._aside[account.id] = _Aside(self._clock() + FIRST_ASIDE, FIRST_ASIDE)
             log.warning(

@@ -208,15 +208,21 @@ class Client:
             try:
                 result = self._attempt_with(account, request, waits)
             except _PaceRefused as refusal:
+                if is_aside:
+                    self.accounts.take_back(account)
                 refusals += 1
                 refusal.error.key_id = account.id
                 if refusals > MAX_PACE_REFUSALS:
                     raise refusal.error from None
                 kind = type(refusal.error).__name__
                 self.tally.retried(request.endpoint.name, kind, account.id)
-            except (AuthenticationFailed, RateLimited) as error:
+            except KISError as error:
                 is_refused = isinstance(error, AuthenticationFailed)
-                if not is_refused and error.endpoint != "tokenP":
+                if not is_refused and not (
+                    isinstance(error, RateLimited) and error.endpoint == "tokenP"
+                ):
+                    if is_aside and _is_answer(error):
+                        self.accounts.take_back(account)
                     raise
                 # A key that is alone by now is waited for in the next turn.
                 if not self.accounts.set_aside(account, error) and (is_refused or waits):
@@ -335,3 +341,9 @@ class Client:
         if isinstance(error, RateLimited):
             permit.refused()
         raise error
+
+
+def _is_answer(error: KISError) -> bool:
+    """Whether KIS answered the request itself with this error, and so accepted the key."""
+    is_read = error.status is not None or isinstance(error, UnexpectedAnswer)
+    return is_read and not error.is_outage and error.endpoint != "tokenP"

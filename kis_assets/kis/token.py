@@ -46,7 +46,7 @@ class Token:
     """An access token, its expiry and the time of the last token request, in seconds since 1970.
 
     `failure` is the error of the last request, empty after a success. `refused` counts the requests
-    in a row that KIS refused as too early.
+    in a row that KIS refused as too early. `is_denied`: it refused key or secret.
     """
 
     access_token: str = field(default="", repr=False)
@@ -54,6 +54,7 @@ class Token:
     asked_at: float = 0.0
     failure: str = ""
     refused: int = 0
+    is_denied: bool = False
 
     @property
     def interval(self) -> float:
@@ -182,6 +183,8 @@ class TokenStore:
             return 0.0, None
         if token.failure:
             said = f"no token: {token.failure}; the next try is in {wait:.0f} s"
+            if token.is_denied:
+                raise AuthenticationFailed(said, endpoint="tokenP")
             if token.refused:
                 raise RateLimited(said, endpoint="tokenP")
             raise ServiceUnavailable(said, endpoint="tokenP", is_outage=True)
@@ -195,9 +198,10 @@ class TokenStore:
         try:
             token = read_answer(self._issue(), self._clock())
         except AuthenticationFailed as error:
-            # A repeated request with the same key fails again; with another secret it may succeed.
+            # A repeated request with the same key and secret fails again, and KIS may count it.
+            # Another secret has a state of its own.
             self._refusal = error
-            self._write(Token())
+            self._write(replace(asked, refused=0, failure=error.message, is_denied=True))
             raise
         except RateLimited as error:
             refused = asked.refused + 1

@@ -80,6 +80,7 @@ class Lake:
         self.source = source
         self.keep_days = keep_days
         self.replay_at = replay_at
+        self.may_write = may_write
         self._clock = clock
         self._versions = Versions(self.folder, clock, may_write)
         self._database = Database(self._versions)

@@ -229,7 +229,8 @@ class Quota:
             log = _DECODER.decode(value or b"")
         if log is None or log.is_of_another_clock(now, self.limit):
             # The learned grant survives the log, and a restart of the machine's clock.
-            pace, origin = self._pace if log is None else log.pace, self._state.origin
+            # A log made anew on Redis has no origin yet; a jump of the clock changes no server.
+            pace, origin = (self._pace, "") if log is None else (log.pace, log.origin)
             log = Departures(uuid.uuid4().hex, pace=pace, origin=origin)
         # After a jump of the log's clock, the last second is unknown.
         apart = now - self._clock()
@@ -240,7 +241,7 @@ class Quota:
             # The earlier log of this process is lost, and with it the requests of the last second.
             log.not_before = max(log.not_before, now + window + GUARD)
         if log.origin != self._state.origin:
-            # After a failover the newest requests of any process may be missing in the log.
+            # Redis was emptied or failed over: the newest requests of any process may be missing.
             log.not_before = max(log.not_before, now + window + GUARD)
             log.origin = self._state.origin
         return log, apart

@@ -74,8 +74,11 @@ class Traces:
         span.end(now)
 
     def flush(self) -> None:
-        """Send what is left: a worker of Celery ends without a word to its threads."""
-        self._provider.force_flush()
+        """Send what is left: a worker of Celery ends without a word to its threads.
+
+        It takes two seconds at most, also if no collector answers.
+        """
+        self._provider.force_flush(2000)
 
 
 @cache

@@ -192,6 +192,15 @@ def test_a_host_with_another_data_folder_says_so_and_stores_nothing(
     assert rows_in(other) == []
 
 
+def test_a_code_location_that_could_not_read_its_data_folder_is_named(
+    instances: dict[str, dg.DagsterInstance], host: Path
+) -> None:
+    asked = agreed(Settings.load()) | {"KIS_DATA_DIR": ""}
+    sentence = failure(made(instances["elsewhere"], asked))
+    assert "the code location could not read its KIS_DATA_DIR" in sentence
+    assert rows_in(host) == []
+
+
 def test_a_host_without_redis_says_so(
     instances: dict[str, dg.DagsterInstance], host: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

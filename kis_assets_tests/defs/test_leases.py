@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,13 +19,14 @@ from pydantic import SecretStr
 
 from kis_assets.defs import leases, orphans
 from kis_assets.defs.assets.market_days import computed_days
-from kis_assets.defs.resources import LakeResource, open_lake
+from kis_assets.defs.resources import LakeResource, lakes_beside, open_lake
 from kis_assets.defs.sensors import sensors
 from kis_assets.errors import ServiceUnavailable
 from kis_assets.exchange import calendar
 from kis_assets.lake.lake import Lake, LakeError, Scope
 from kis_assets.settings import Settings
 from kis_assets.state.redis import WAIT
+from kis_assets.state.redis import Redis as RealRedis
 from kis_assets.tables import MARKET_DAYS
 from kis_assets_tests.defs.test_agreement import ELSEWHERE
 
@@ -156,6 +158,24 @@ def test_nobody_is_judged_while_redis_does_not_answer(
     assert status(instance, run_id) == STARTED
 
 
+def test_without_the_package_redis_one_sentence_is_logged_and_nobody_is_judged(
+    instance: dg.DagsterInstance,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    on_another_host(instance, redis)
+    redis.leases.clear()
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.setattr(leases, "Redis", RealRedis)
+    monkeypatch.setattr(leases, "_pulses", {})
+    assert end(instance) == []
+    orphans.mark(instance, run_id := begun(instance), "", REDIS)
+    run = instance.get_run_by_id(run_id)
+    assert run is not None and "lease" not in json.loads(run.tags[orphans.TAG])
+    assert caplog.text.count("the package redis is missing") == 2
+
+
 def test_nobody_waits_as_long_as_all_live(instance: dg.DagsterInstance, redis: Redis) -> None:
     on_another_host(instance, redis)
     end(instance, slept := [])
@@ -228,7 +248,7 @@ def test_a_storage_of_runs_that_does_not_answer_ends_no_lease(
 
         def get_run_by_id(self, run_id: str) -> dg.DagsterRun | None:
             asked.set()
-            answers.wait()
+            answers.wait(5)
             return dg.DagsterRun(job_name="price_capture")
 
     monkeypatch.setattr(leases, "BEAT", 0.01)
@@ -319,6 +339,18 @@ def test_the_lake_of_a_run_asks_whether_the_run_is_at_work(
         instance.report_run_failed(run)
         with pytest.raises(LakeError, match="was ended"):
             resource.lake.replace(MARKET_DAYS, *days())
+
+
+def test_the_lake_of_krx_beside_it_asks_the_same(tmp_path: Path) -> None:
+    def refuse() -> None:
+        raise LakeError("the run was ended")
+
+    (tmp_path / "krx").mkdir()
+    own = Lake(tmp_path / "kis", source="kis", may_write=refuse)
+    _, beside = lakes_beside(own)
+    assert beside.source == "krx"
+    with pytest.raises(LakeError, match="was ended"):
+        beside.replace(MARKET_DAYS, Scope.year(2026), computed_days(2026, "krx", calendar.now()))
 
 
 def test_a_run_names_its_process_once(

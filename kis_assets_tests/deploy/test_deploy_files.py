@@ -118,9 +118,28 @@ def test_what_the_services_are_given_is_what_dagster_and_the_program_read() -> N
     wanted = set(re.findall(r"\{env: (\w+)\}", instance))
     for name, service in OURS.items():
         given = {it.removesuffix("_FILE") for it in {*service["environment"], *environment()}}
-        assert wanted <= given, name
+        # The entrypoint makes it from REDIS_URL.
+        assert wanted <= given | {"CELERY_BROKER_URL"}, name
         settings = {it.lower() for it in given if it.startswith("KIS_")}
         assert settings <= Settings.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    ("given", "broker"),
+    [
+        ({"REDIS_URL": "redis://one/0"}, "redis://one/0"),
+        ({"REDIS_URL": "redis://one/0", "CELERY_BROKER_URL": "redis://two/0"}, "redis://two/0"),
+        ({"REDIS_URL": "redis+sentinel://one/mine/0"}, ""),
+        ({"REDIS_URL": "rediss://one/0"}, ""),
+        ({}, ""),
+    ],
+)
+def test_celery_is_given_the_address_of_redis_if_it_can_read_it(
+    given: dict[str, str], broker: str
+) -> None:
+    command = ["sh", DEPLOY / "entrypoint", "sh", "-c", 'printf %s "${CELERY_BROKER_URL:-}"']
+    done = subprocess.run(command, env=given, capture_output=True, text=True, check=True)
+    assert done.stdout == broker
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from kis_assets.errors import AuthenticationFailed, ServiceUnavailable
+from kis_assets.errors import AuthenticationFailed, InvalidRequest, ServiceUnavailable
+from kis_assets.kis.accounts import _Aside
 from kis_assets.kis.client import Client
 from kis_assets.kis.quotes import PRICE
 from kis_assets.settings import Settings
@@ -193,6 +194,19 @@ def test_a_key_that_has_to_wait_for_its_token_holds_nobody_up(
     assert way.keys[second] > 0
 
 
+def test_a_key_whose_request_is_refused_for_another_reason_is_accepted_again(
+    client: Client, way: Way, clock: Clock
+) -> None:
+    second = list(KEYS)[1]
+    way.refused[second] = "EGW00121", 500
+    ask(client, 30)
+    way.refused[second] = "OPSQ2001", 200  # a wrong field: KIS has looked at the request
+    clock.now += 3600
+    with pytest.raises(InvalidRequest):
+        ask(client, 3)
+    assert not any(map(client.accounts.is_aside, client.accounts.all))
+
+
 def test_a_key_alone_waits_for_its_token(client: Client, way: Way, clock: Clock) -> None:
     for key in list(KEYS)[1:]:
         way.refused[key] = "EGW00103", 403
@@ -219,6 +233,23 @@ def test_all_keys_refused_is_an_error(client: Client, known: dict[str, str]) -> 
         ask(client, 1)
     with pytest.raises(AuthenticationFailed):
         ask(client, 1)
+
+
+def test_the_last_key_is_tried_again_after_a_minute(
+    client: Client, way: Way, known: dict[str, str], clock: Clock
+) -> None:
+    """A capture that runs for days goes on when the key is valid again."""
+    known.clear()
+    with pytest.raises(AuthenticationFailed):
+        ask(client, 1)
+    asked = sum(way.tokens.values())
+    with pytest.raises(AuthenticationFailed):
+        ask(client, 1)
+    assert sum(way.tokens.values()) == asked
+    known.update(KEYS)
+    clock.now += 62
+    client.accounts._aside = {key: _Aside(1e12, 1.0) for key in client.accounts._aside}
+    ask(client, 1)
 
 
 def test_a_key_whose_breaker_is_open_is_passed_over(client: Client, way: Way) -> None:

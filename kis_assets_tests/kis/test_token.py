@@ -187,12 +187,27 @@ def test_a_wrong_secret_is_asked_for_once_however_many_want_it(
     assert len(server.asked) == 1
 
 
-def test_a_corrected_secret_need_not_wait(
+def test_a_corrected_secret_need_not_wait(tmp_path: Path, server: Server, wall: Clock) -> None:
+    server.fails = [AuthenticationFailed("wrong secret")]
+    with pytest.raises(AuthenticationFailed):
+        opened(tmp_path, server, wall).get()
+    corrected = Seal(Credential(PAIR.app_key, SecretStr("corrected")), "https://kis.test:9443")
+    vault = FileVault(tmp_path / "token-real-1.sealed")
+    store = TokenStore(vault, corrected, server, clock=wall, sleep=wall.sleep)
+    assert store.get() == "token 2"
+    assert wall.slept == []
+
+
+def test_a_refused_pair_is_asked_for_again_after_a_minute_at_the_earliest(
     store: Callable[[], TokenStore], server: Server, wall: Clock
 ) -> None:
     server.fails = [AuthenticationFailed("wrong secret")]
     with pytest.raises(AuthenticationFailed):
         store().get()
+    with pytest.raises(AuthenticationFailed, match="wrong secret; the next try is in 61 s"):
+        store().get()
+    assert len(server.asked) == 1
+    wall.now += 61
     assert store().get() == "token 2"
     assert wall.slept == []
 

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from pydantic import SecretStr
 
@@ -26,6 +27,7 @@ from kis_assets.simulator.server.server import Simulator
 from kis_assets.sources.kis import KISDataSource
 from kis_assets.state.redis import PREFIX, Found, Redis, RedisState, RedisVault
 from kis_assets.state.redis_cache import RedisStore
+from kis_assets.transport.departures import Departures
 from kis_assets.transport.rate_limiter import Quota
 from kis_assets_tests.conftest import Clock, redis_program, running_redis
 from kis_assets_tests.kis import test_token
@@ -67,6 +69,10 @@ def test_quota_and_breaker_keep_their_rules(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    redis = ClockedRedis(redis_url, clock)
+    known = Departures("of before", origin=redis.read("").origin)  # nobody waits for a first use
+    for name in ("key", "other"):
+        redis.client.set(f"{PREFIX}quota:{name}", msgspec.msgpack.encode(known))
     for module in (test_rate_limiter, test_circuit_breaker):
         monkeypatch.setattr(
             module, "SharedState", lambda _folder: RedisState(ClockedRedis(redis_url, clock))
@@ -157,7 +163,7 @@ def test_times_are_the_servers_whatever_the_machines_say(redis: Redis) -> None:
         for by in (0.0, 3600.0)
     ]
     for quota in quotas * 2:
-        with quota.permit("price", timeout=1):
+        with quota.permit("price", timeout=3):
             pass
     assert [quota.status()["last_second"] for quota in quotas] == [4, 4]
 
@@ -262,6 +268,20 @@ def test_a_server_that_forgot_the_last_second_is_given_one(redis_url: str, clock
         with quota.permit("price"):
             sent.append(clock.now)
     assert test_rate_limiter.most_in_a_second(sent) <= 18
+
+
+def test_a_process_that_is_new_when_the_server_comes_back_empty_gives_it_a_second(
+    redis_url: str, clock: Clock
+) -> None:
+    redis, sent = ClockedRedis(redis_url, clock), list[float]()
+    for _ in range(2):
+        quota = Quota(RedisState(redis), "key", 18.0, clock=clock, sleep=clock.sleep)
+        for _ in range(18):
+            with quota.permit("price"):
+                sent.append(clock.now)
+        redis.client.flushall()
+    assert test_rate_limiter.most_in_a_second(sent) <= 18
+    assert sent[-1] - sent[0] < 4
 
 
 def test_after_a_failover_all_begin_as_if_the_quota_had_just_been_spent(

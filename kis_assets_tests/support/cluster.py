@@ -174,6 +174,7 @@ class Cluster:
             "HOME": str(folder),
             "PYTHONWARNINGS": "ignore",
             "REDIS_URL": redis,
+            "CELERY_BROKER_URL": redis,
             "DAGSTER_PG_HOST": "127.0.0.1",
             "DAGSTER_PG_PORT": str(postgres),
             "DAGSTER_PG_USERNAME": "dagster",
