@@ -22,22 +22,23 @@ _KOREAN = {
         r"확정되지 않은 행 \1개: 종가·고가·저가가 애프터마켓의 값일 수 있습니다. "
         r"\2 06:00 이후에 수집하면 확정됩니다"
     ),
-    r"(\d+) rows were stored before they were final and never again: run kis-assets repair": (
+    r"(\d+) rows were stored before they were final and not fetched again since: "
+    r"run kis-assets repair": (
         r"확정되기 전에 저장된 뒤 다시 수집하지 않은 행 \1개: kis-assets repair를 실행하세요"
     ),
-    "stored before trading ended at 20:00: to be fetched again": (
+    "stored before trading ended at 20:00: fetch it again": (
         "20:00 거래 종료 전에 저장됨: 다시 수집해야 합니다"
     ),
     "published on the morning of the next session": "다음 거래일 아침에 공표됩니다",
     "published three sessions later": "3거래일 뒤에 공표됩니다",
     "the day is not over": "아직 끝나지 않은 날입니다",
-    "was not captured; live data cannot be had later": (
+    "was not captured; live data is not available later": (
         "수집하지 않았습니다. 실시간 데이터는 나중에 얻을 수 없습니다"
     ),
     r"was not fetched in time; KIS keeps (\d+) sessions": (
         r"제때 수집하지 않았습니다. KIS는 \1거래일만 보관합니다"
     ),
-    "was not fetched; it can be had": "수집하지 않았습니다. 지금도 수집할 수 있습니다",
+    "was not fetched; it is still available": "수집하지 않았습니다. 지금도 수집할 수 있습니다",
 }
 """What stands for each English reason, by a pattern of it; the names of checks are names."""
 _WORTH = "worth a look: "

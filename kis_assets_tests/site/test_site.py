@@ -306,22 +306,23 @@ REASONS = {
         "확정되지 않은 행 8개: 종가·고가·저가가 애프터마켓의 값일 수 있습니다. "
         "다음 거래일 06:00 이후에 수집하면 확정됩니다"
     ),
-    "7 rows were stored before they were final and never again: run kis-assets repair": (
+    "7 rows were stored before they were final and not fetched again since: "
+    "run kis-assets repair": (
         "확정되기 전에 저장된 뒤 다시 수집하지 않은 행 7개: kis-assets repair를 실행하세요"
     ),
-    "stored before trading ended at 20:00: to be fetched again": (
+    "stored before trading ended at 20:00: fetch it again": (
         "20:00 거래 종료 전에 저장됨: 다시 수집해야 합니다"
     ),
     "published on the morning of the next session": "다음 거래일 아침에 공표됩니다",
     "published three sessions later": "3거래일 뒤에 공표됩니다",
     "the day is not over": "아직 끝나지 않은 날입니다",
-    "was not captured; live data cannot be had later": (
+    "was not captured; live data is not available later": (
         "수집하지 않았습니다. 실시간 데이터는 나중에 얻을 수 없습니다"
     ),
     "was not fetched in time; KIS keeps 246 sessions": (
         "제때 수집하지 않았습니다. KIS는 246거래일만 보관합니다"
     ),
-    "was not fetched; it can be had": "수집하지 않았습니다. 지금도 수집할 수 있습니다",
+    "was not fetched; it is still available": "수집하지 않았습니다. 지금도 수집할 수 있습니다",
 }
 
 
