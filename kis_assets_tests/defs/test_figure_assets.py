@@ -170,6 +170,7 @@ def test_investor_flows_are_those_of_the_market(server: Simulator) -> None:
     assert len(expected) == 4 * 12 * len(CLASSES)
 
 
+@pytest.mark.slow
 def test_market_flows_are_in_shares_and_krw(server: Simulator) -> None:
     assert all(checks(materialize("market_flows", MONTH)).values())
     stored = rows(MARKET_FLOWS)
@@ -358,6 +359,7 @@ def test_statements_have_single_quarters_and_full_years(server: Simulator) -> No
     assert (oldest["revenue"] is None) == (oldest["fiscal_month"].month != 3)
 
 
+@pytest.mark.slow
 def test_what_was_known_of_a_company_in_a_month_stays(
     server: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -472,6 +474,7 @@ def test_no_day_is_asked_for_twice_on_the_way_back(
     assert asked_for <= -(-len(sessions) // days) + (1 if late else 0)
 
 
+@pytest.mark.slow
 def test_an_index_has_its_change_where_two_answers_meet(server: Simulator, keeping: None) -> None:
     for month in HALF_A_YEAR:
         materialize("index_candles", month)
@@ -567,6 +570,7 @@ def test_a_day_that_cannot_be_right_is_left_out_and_said(
     assert len(set(rows(TABLES[name])["trading_day"])) == 12
 
 
+@pytest.mark.slow
 def test_a_market_of_zeros_is_refused(server: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(market_flows.MARKETS, "KOSDAQ", ("XXX", "1001"))
     result = materialize("market_flows", MONTH)
@@ -621,6 +625,7 @@ def test_two_stocks_never_have_the_same_loans(
     assert metadata(materialize("stock_loans", MONTH))["failed"] == len(CODES) - 1
 
 
+@pytest.mark.slow
 def test_a_split_changes_no_flow_of_before(
     server: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

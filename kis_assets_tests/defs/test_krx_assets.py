@@ -164,6 +164,7 @@ def test_the_key_is_in_no_event_or_file(
         assert KEY.encode() not in path.read_bytes(), path
 
 
+@pytest.mark.slow
 def test_with_krx_as_the_source_past_tables_are_filled(krx_is_the_source: Simulator) -> None:
     for asset, partition in (
         ("market_days", "2026"),

@@ -188,6 +188,7 @@ def test_the_sensor_asks_for_final_candles_where_no_schedule_runs(
     ]
 
 
+@pytest.mark.slow
 def test_after_a_session_that_was_called_off_the_one_before_it_is_put_right(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

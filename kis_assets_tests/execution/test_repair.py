@@ -209,6 +209,7 @@ def test_the_doctor_and_the_condition_point_to_it(past: Past) -> None:
     assert "run kis-assets repair" in Said("condition", "daily_candles", "--json").out
 
 
+@pytest.mark.slow
 def test_a_job_repairs_too(past: Past) -> None:
     job = defs.resolve_job_def("candle_repair")
     with dg.DagsterInstance.ephemeral() as instance:

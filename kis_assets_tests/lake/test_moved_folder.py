@@ -123,6 +123,7 @@ for path in (f"{FOLDER}/market.duckdb", os.path.relpath(f"{FOLDER}/market.duckdb
 
 
 @PLACES
+@pytest.mark.slow
 def test_market_and_lake_read_it(original: Lake, tmp_path: Path, go: Going) -> None:
     known = datetime.now(UTC)
     folder = go(original, tmp_path / "other" / "mounted")

@@ -189,6 +189,7 @@ def test_what_another_user_may_not_read_is_told_by_the_commands_that_read(
 @pytest.mark.parametrize(
     "place", ["data/simulated_kis", "data/simulated_kis/state/shared.sqlite", ".env"]
 )
+@pytest.mark.slow
 def test_every_command_names_the_owner_and_not_the_permission(common: Path, place: str) -> None:
     nobody = "KIS_API_BASE_URL_VIRTUAL=http://127.0.0.1:1\n"
     keys = f"KIS_APP_KEY={APP_KEY}\nKIS_APP_SECRET={APP_SECRET}\n{nobody}"

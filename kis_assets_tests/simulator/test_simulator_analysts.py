@@ -237,6 +237,7 @@ def test_an_index_is_free_of_splits_and_its_bars_have_no_change(desk: Desk) -> N
 
 
 @pytest.mark.parametrize(("code", "market"), [("0001", "KOSPI"), ("1001", "KOSDAQ")])
+@pytest.mark.slow
 def test_an_index_trades_about_what_its_stocks_do(desk: Desk, code: str, market: str) -> None:
     """Though its course is that of thirty stocks."""
     rows = desk.get("inquire-daily-indexchartprice", INDEX | {"FID_INPUT_ISCD": code})["output2"]

@@ -161,6 +161,7 @@ def test_sessions_that_are_not_stored_are_counted_at_their_place(
 @pytest.mark.parametrize(
     ("months", "known"), [((), False), ((2,), False), ((2, 3), True)], ids=["none", "one", "all"]
 )
+@pytest.mark.slow
 def test_that_nothing_changed_the_share_count_is_said_only_where_it_is_known(
     lake: Lake, tmp_path: Path, months: tuple[int, ...], known: bool
 ) -> None:
