@@ -104,7 +104,7 @@ def test_a_server_that_is_not_there_is_told_once_for_all_tables(tmp_path: Path) 
     assert "its address right?" in said
     assert "Done" not in said
     # The command that it names finds the reason.
-    assert "kis-assets doctor looks for the reason" in said
+    assert "Run kis-assets doctor to find the reason" in said
     looked = type_in("doctor", "--json", **then, **key, **nowhere)
     assert looked.returncode == 1
     failed = [it["seen"] for it in json.loads(looked.stdout) if it["state"] == "fail"]

@@ -140,7 +140,7 @@ def test_a_doctor_makes_nothing_and_says_what_the_first_run_makes(home: Path) ->
     assert state() == f"ok the first run creates {home}"
     assert not any(home.joinpath("history").iterdir())
     assert Said("run", "--table", "market_days").status == 0
-    assert state() == f"ok its history in {home} can be read"
+    assert state() == f"ok its history in {home} is readable"
 
 
 @pytest.mark.slow
