@@ -82,10 +82,15 @@ def instant(name: str, description: str, *, nullable: bool = False) -> Column:
 
 
 TRADING_DAY = day("trading_day", "The day of the session, in Seoul (영업일)")
-STOCK_CODE = text("stock_code", "Short code of six characters, letters included (단축코드)")
+STOCK_CODE = text(
+    "stock_code", "Short code: six characters, letters included; ETNs have a leading Q (단축코드)"
+)
 STOCK_NAME = text("stock_name", "Name in Korean (종목명)")
 ORIGIN = (
-    text("source", "Where the row comes from: kis, krx or mock"),
+    text(
+        "source",
+        "Where the row comes from, as its folder is named: kis, krx, mock, simulated_kis, kis-nxt",
+    ),
     instant("fetched_at", "When the answer that holds this row was received"),
 )
 
