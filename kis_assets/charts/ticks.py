@@ -33,17 +33,14 @@ def trades(rows: pl.DataFrame, name: str = "") -> bytes:
     if rows.is_empty():
         return nothing("Trades", rows)
     timed = rows.sort("sequence").with_columns(at=_hours("traded_at"))
-    canvas = Canvas(
-        f"{legible(name, '')} {rows['stock_code'][0]}".strip(),
-        f"{rows['trading_day'][0]}   {rows.height:,} trades, {rows['quantity'].sum():,} shares   "
-        f"last {timed['price'][-1]:,} KRW",
-        rows,
+    about = (
+        f"{rows.height:,} trades, {rows['quantity'].sum():,} shares   "
+        f"last {timed['price'][-1]:,} KRW"
     )
-    prices = canvas.axes(0.2, 1.75, 7.6, 1.95)
+    canvas, prices, shares = _panels(rows, name, about)
     canvas.title(prices, "price of each trade, KRW")
     few = {"marker": "."} if timed.height < _FEW else {}
     prices.step(timed["at"], timed["price"], where="post", color=MUTED, linewidth=0.9, **few)
-    shares = canvas.axes(0.2, 0.4, 7.6, 0.95, sharex=prices)
     canvas.title(shares, "shares of a minute: bought by whoever came above, sold below")
     minute = (pl.col("at") * 60).floor() / 60
     for side, sign, colour in _SIDES:
@@ -65,14 +62,8 @@ def order_books(rows: pl.DataFrame, name: str = "") -> bytes:
     if rows.is_empty():
         return nothing("Order books", rows)
     timed = rows.sort("sequence").with_columns(at=_hours("booked_at"))
-    canvas = Canvas(
-        f"{legible(name, '')} {rows['stock_code'][0]}".strip(),
-        f"{rows['trading_day'][0]}   {rows.height:,} order books",
-        rows,
-    )
-    prices = canvas.axes(0.2, 1.75, 7.6, 1.95)
+    canvas, prices, shares = _panels(rows, name, f"{rows.height:,} order books")
     canvas.title(prices, "best price to buy and to sell, KRW")
-    shares = canvas.axes(0.2, 0.4, 7.6, 0.95, sharex=prices)
     canvas.title(shares, "shares in all: to buy (매수) above, to sell (매도) below")
     few = {"marker": "."} if timed.height < _FEW else {}
     for side, sign, colour in (("bid", 1, UP), ("ask", -1, DOWN)):
@@ -83,6 +74,14 @@ def order_books(rows: pl.DataFrame, name: str = "") -> bytes:
     _of_day(prices, shares)
     shares.yaxis.set_major_formatter(_either_side)
     return canvas.png()
+
+
+def _panels(rows: pl.DataFrame, name: str, about: str) -> tuple[Canvas, Any, Any]:
+    """A canvas with the axes of the prices and, below, those of the shares."""
+    title = f"{legible(name, '')} {rows['stock_code'][0]}".strip()
+    canvas = Canvas(title, f"{rows['trading_day'][0]}   {about}", rows)
+    prices = canvas.axes(0.2, 1.75, 7.6, 1.95)
+    return canvas, prices, canvas.axes(0.2, 0.4, 7.6, 0.95, sharex=prices)
 
 
 def _hours(column: str) -> pl.Expr:

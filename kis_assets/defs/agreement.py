@@ -91,8 +91,10 @@ def refusal(instance: dg.DagsterInstance, run: dg.DagsterRun, settings: Settings
     # A data folder without an id never matches.
     other = [it for it in own if it in asked and (own[it] != asked[it] or not own[it])]
     # With another source many settings differ, so only the source is named.
-    found = [_told(it, own[it], asked[it], settings) for it in other if it == other[0] == _SOURCE]
-    found = found or [_told(it, own[it], asked[it], settings) for it in other]
+    found = [
+        _difference(it, own[it], asked[it], settings) for it in other if it == other[0] == _SOURCE
+    ]
+    found = found or [_difference(it, own[it], asked[it], settings) for it in other]
     return (
         f"{host} would store other rows than the run was asked for: {', '.join(found)}; give every "
         "host the settings of the code location"
@@ -113,7 +115,7 @@ def _asked(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Mapping[str, str
     return {}
 
 
-def _told(name: str, own: str, asked: str, settings: Settings) -> str:
+def _difference(name: str, own: str, asked: str, settings: Settings) -> str:
     if name == _FOLDER:
         return f"KIS_DATA_DIR={settings.kis_data_dir} is not the folder that was asked for"
     if name == _SOURCE:

@@ -42,16 +42,16 @@ create_execute_job_task(app)
 create_resume_job_task(app)
 
 
-def vanish(*_: object) -> None:
-    """End this process at once.
+def end_at_once(*_: object) -> None:
+    """End this process at once, so that another host makes its run.
 
-    Celery would raise, and the step would fail as if it had said why, which Dagster does not make
-    again. A run that is lost with its process is made by another host.
+    Celery would raise an error in the step instead, and Dagster does not retry a step that failed
+    with an error of its own.
     """
     os._exit(1)
 
 
 @task_prerun.connect  # pyright: ignore[reportUntypedFunctionDecorator]
-def vanish_when_told(**_: Any) -> None:
+def end_at_sigquit(**_: Any) -> None:
     """Take SIGQUIT, which a worker that shuts down sends to the process of a run."""
-    signal.signal(signal.SIGQUIT, vanish)
+    signal.signal(signal.SIGQUIT, end_at_once)

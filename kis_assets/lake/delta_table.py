@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 _SINCE = "kis_assets.rememberedSince"
-PATIENCE = {"max_retries": "3", "retry_timeout": "30s"}
+_STORAGE_OPTIONS = {"max_retries": "3", "retry_timeout": "30s"}
 """For a storage that does not answer: a run that publishes must not wait for minutes."""
 
 
@@ -43,7 +43,7 @@ def open_table(address: str) -> DeltaTable | None:
     from deltalake.exceptions import TableNotFoundError
 
     try:
-        return DeltaTable(address, storage_options=PATIENCE)
+        return DeltaTable(address, storage_options=_STORAGE_OPTIONS)
     except TableNotFoundError:
         return None
     except Exception as error:  # the library raises exceptions of many trees
@@ -68,9 +68,9 @@ def make_table(address: str, columns: pl.DataFrame, keep_days: int) -> DeltaTabl
                 mode="ignore",
                 partition_by=["unit"],
                 configuration=_kept(keep_days),
-                storage_options=PATIENCE,
+                storage_options=_STORAGE_OPTIONS,
             )
-        return DeltaTable(address, storage_options=PATIENCE)
+        return DeltaTable(address, storage_options=_STORAGE_OPTIONS)
     except Exception as error:
         raise failure(address, error) from None
 

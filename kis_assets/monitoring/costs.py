@@ -21,7 +21,7 @@ LONG = 120.0
 LISTED = 2_600
 """Number of common shares of KOSPI and KOSDAQ, for estimates until a stock master is stored."""
 _STARTING = 2.0
-"""Seconds that a table of the invented market takes, its stocks apart."""
+"""Seconds that a table of the invented market takes in addition to its stocks."""
 COMPARED = 100
 """Number of stocks that a check of prices or candles compares with a second service."""
 

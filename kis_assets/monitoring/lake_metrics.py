@@ -21,7 +21,7 @@ CAPTURED = (PRICE_SNAPSHOTS, ORDER_BOOKS)
 LOOK_BACK = timedelta(days=31)
 """How far back a day may lie that should be final: three sessions and the longest holidays."""
 _CONDITIONS = """
-SELECT table_name, trading_day, condition IN ('available', 'degraded') AS is_final
+SELECT table_name, trading_day, condition = 'available' AS is_final
 FROM dataset_condition
 WHERE trading_day >= ?
 """
@@ -33,8 +33,8 @@ def families(settings: Settings) -> Iterator[Any]:
 
     final = GaugeMetricFamily(
         "kis_table_final",
-        "1 when the newest session that can be final is stored and final, else 0; from 06:00 on "
-        "that is the day before. Tables of which nothing was ever stored are left out",
+        "1 when the newest session that can be final is stored, final and not degraded, else 0; "
+        "from 06:00 on that is the day before. Tables without any stored row are left out",
         labels=["table"],
     )
     late = GaugeMetricFamily(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kis_assets.errors import UnexpectedAnswer
 from kis_assets.exchange import calendar
 from kis_assets.lake import quality
 from kis_assets.lake.lake import Lake, Scope
@@ -71,6 +72,22 @@ def test_a_table_is_final_when_the_newest_session_that_can_be_is(
     assert told(settings, at(TUESDAY, "09:00"))[CANDLES] == 0
     candles(lake, is_final=True)
     assert told(settings, at(TUESDAY, "09:00"))[CANDLES] == 1
+
+
+def test_a_degraded_session_is_not_final_whatever_its_rows_say(
+    settings: Settings, lake: Lake
+) -> None:
+    """Degraded goes before pending in `dataset_condition`, so it hides provisional rows."""
+    candles(lake, is_final=False)
+    failed = quality.account({FRIDAY: 1, MONDAY: 1}, {}, {"005930": UnexpectedAnswer("no bars")})
+    quality.record(lake, DAILY_CANDLES, [failed])
+    (condition,) = lake.read(
+        "SELECT condition FROM dataset_condition WHERE table_name = 'daily_candles' "
+        "AND trading_day = ?",
+        [MONDAY],
+    )["condition"]
+    assert condition == "degraded"
+    assert told(settings, at(TUESDAY, "09:00"))[CANDLES] == 0
 
 
 def test_a_session_of_which_nothing_is_stored_is_not_final(settings: Settings, lake: Lake) -> None:

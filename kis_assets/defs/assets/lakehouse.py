@@ -51,13 +51,13 @@ def lakehouse(
     if failed:
         raise dg.Failure(
             f"{len(failed)} of {len(found)} tables could not be published: {failed[0].failure}",
-            metadata=_told(found),
+            metadata=_metadata(found),
             allow_retries=False,
         )
-    return dg.MaterializeResult(metadata=_told(found))
+    return dg.MaterializeResult(metadata=_metadata(found))
 
 
-def _told(found: list[Outcome]) -> dict[str, Any]:
+def _metadata(found: list[Outcome]) -> dict[str, Any]:
     rows = sum(it.rows for it in found)
     return {
         "dagster/row_count": rows,
