@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from kis_assets import __version__
+from kis_assets.execution.history import LOCATION
 from kis_assets.monitoring.metrics import metrics_text
 from kis_assets.settings import Settings
 from kis_assets.settings.environment import IN_FILES
@@ -83,11 +84,12 @@ def test_no_service_has_more_rights_than_it_needs(name: str) -> None:
 
 def test_only_the_proxy_can_be_reached_and_from_this_machine_alone() -> None:
     opened = {name: it["ports"] for name, it in SERVICES.items() if "ports" in it}
-    assert opened.keys() == {"proxy"}
-    assert all(port.startswith("127.0.0.1:") for port in opened["proxy"])
-    # The UI, which has no login, is in the proxy's network and listens to nothing else.
+    assert opened.keys() == {"network"}
+    assert all(port.startswith("127.0.0.1:") for port in opened["network"])
+    # The UI, which has no login, is in its network and listens to nothing else.
+    assert SERVICES["proxy"]["network_mode"] == "service:network"
     for name in ("webserver", "analysts", "metrics"):
-        assert SERVICES[name]["network_mode"] == "service:proxy"
+        assert SERVICES[name]["network_mode"] == "service:network"
         words = SERVICES[name]["command"]
         assert words[0] == "kis-assets" or words[words.index("-h") + 1] == "127.0.0.1"
     assert "--read-only" in SERVICES["analysts"]["command"]
@@ -174,13 +176,26 @@ def test_images_have_the_version_of_the_program() -> None:
 def test_helm_values_say_what_the_configuration_for_kubernetes_says() -> None:
     values = yaml.safe_load((DEPLOY / "helm-values.yaml").read_text(encoding="utf-8"))
     own = yaml.safe_load((DEPLOY / "dagster-k8s.yaml").read_text(encoding="utf-8"))
-    more = values["additionalInstanceConfig"]
-    assert more["run_monitoring"] == own["run_monitoring"]
-    assert more["run_retries"] == own["run_retries"]
-    assert more["concurrency"] == own["concurrency"]
-    scheme = own["storage"]["postgres"]["postgres_db"]["scheme"]
-    assert values["postgresql"]["postgresqlScheme"] == scheme
+    parts = ("run_monitoring", "run_retries", "retention", "nux")
+    assert values["additionalInstanceConfig"] == {part: own[part] for part in parts}
+    pools, runs = own["concurrency"]["pools"], own["concurrency"]["runs"]
+    # The chart has keys of its own for them, with which it writes the coordinator that queues.
+    assert values["concurrency"] == {
+        "enabled": True,
+        "runs": {"maxConcurrentRuns": runs["max_concurrent_runs"]},
+        "pools": {"defaultLimit": pools["default_limit"], "granularity": pools["granularity"]},
+    }
+    assert "runCoordinator" not in values["dagsterDaemon"], "without it there is no queue"
+    database = own["storage"]["postgres"]["postgres_db"]
+    assert values["postgresql"]["postgresqlScheme"] == database["scheme"]
+    assert values["postgresql"]["postgresqlParams"] == database["params"]
     (code,) = values["dagster-user-deployments"]["deployments"]
+    webserver = values["dagsterWebserver"]
+    assert webserver["service"]["port"] > 1023, "others are not for a user without capabilities"
+    assert webserver["readinessProbe"]["httpGet"]["port"] == webserver["service"]["port"]
+    server = {"name": LOCATION, "host": code["name"], "port": code["port"]}
+    assert webserver["workspace"] == {"enabled": True, "servers": [server]}
+    assert code["dagsterApiGrpcArgs"][:4] == ["-m", LOCATION, "--location-name", LOCATION]
     for pod in (code, values["dagsterWebserver"], values["dagsterDaemon"]):
         assert pod["podSecurityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["readOnlyRootFilesystem"] is True
@@ -245,12 +260,13 @@ def test_dagster_and_kubernetes_take_what_the_chart_makes_of_the_values(tmp_path
     (tmp_path / "dagster.yaml").write_text(yaml.dump(made))
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert type(instance.run_launcher).__name__ == "K8sRunLauncher"
-        assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 4
 
     def takes(model: Any, given: dict[str, Any]) -> None:
         models.k8s_model_from_dict(model, models.k8s_snake_case_dict(model, given))
 
-    takes(client.V1PodSpec, of_runs["podSpecConfig"] | {"containers": []})
+    pod_of_runs = of_runs["podSpecConfig"]
+    assert pod_of_runs["securityContext"] == code["podSecurityContext"]
+    takes(client.V1PodSpec, pod_of_runs | {"containers": []})
     takes(client.V1JobSpec, of_runs["jobSpecConfig"] | {"template": {}})
     takes(client.V1Container, of_runs["containerConfig"] | {"name": "run"})
     for pod in (code, values["dagsterWebserver"], values["dagsterDaemon"]):
