@@ -95,9 +95,11 @@ def month(partition_key: str, latest: date) -> tuple[date, date]:
     """The first and last day of a month; the last is at most `latest`, the newest available day.
 
     Raises:
-        InvalidRequest: no session of the month has opened yet.
+        InvalidRequest: no session of the month has opened yet, or the key is another of its days.
     """
     first = date.fromisoformat(partition_key)
+    if first.day != 1:  # Dagster's API takes any key, and the days before it would be lost
+        raise InvalidRequest(f"{first} is no partition; the month is {first.replace(day=1)}")
     last = date(first.year + first.month // 12, first.month % 12 + 1, 1) - date.resolution
     if latest < first:
         raise InvalidRequest(f"no session of {first:%Y-%m} has begun; the latest was {latest}")

@@ -20,10 +20,11 @@ import pytest
 from filelock import FileLock, Timeout
 
 from kis_assets.definitions import defs
+from kis_assets.defs.availability import month
 from kis_assets.defs.checks import freshness
 from kis_assets.defs.materialization import _missing
 from kis_assets.defs.resources import KISResource
-from kis_assets.errors import KISError, RateLimited, UnexpectedAnswer
+from kis_assets.errors import InvalidRequest, KISError, RateLimited, UnexpectedAnswer
 from kis_assets.exchange import calendar
 from kis_assets.execution.runner import home
 from kis_assets.lake.lake import Lake
@@ -157,6 +158,13 @@ def test_a_second_capture_adds_rows(server: Simulator, monkeypatch: pytest.Monke
 
 def test_a_month_that_has_not_begun_is_refused(server: Simulator) -> None:
     assert "no session of 2026-04 has begun" in failure(materialize("daily_candles", "2026-04-01"))
+
+
+def test_another_day_of_a_month_is_no_partition_of_it() -> None:
+    """Dagster's pages offer none, but its API starts a run with any; it would lose earlier days."""
+    assert month("2026-03-01", date(2026, 3, 17)) == (date(2026, 3, 1), date(2026, 3, 17))
+    with pytest.raises(InvalidRequest, match="2026-03-17 is no partition; the month is 2026-03-01"):
+        month("2026-03-17", date(2026, 3, 17))
 
 
 def test_an_unlisted_code_is_named_and_nothing_is_stored(
