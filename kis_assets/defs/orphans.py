@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -96,10 +97,11 @@ def end(
     loaded_at: float,
     redis_url: SecretStr | None = None,
     sleep: Callable[[float], None] = time.sleep,
-) -> list[dg.DagsterRun]:
-    """End all runs whose process is gone: as failed, or as canceled if that was requested.
+) -> list[str]:
+    """End all runs and typed backfills whose process is gone.
 
-    Runs on other hosts are left alone, unless they hold a lease.
+    A run ends as failed, or as canceled if that was requested; a backfill ends as failed. Those on
+    other hosts are left alone, unless they hold a lease.
 
     Args:
         instance: Dagster's.
@@ -110,52 +112,57 @@ def end(
         sleep: waits for signs of life.
 
     Returns:
-        The ended runs.
+        The ids of what was ended.
     """
-    at_work = [dg.DagsterRunStatus[it] for it in ("STARTING", "STARTED", "CANCELING")]
-    ended: list[dg.DagsterRun] = []
-    runs = instance.get_runs(dg.RunsFilter(statuses=at_work))
-    lost = _lost(instance, [_own(run.tags, run.run_id) for run in runs], redis_url, sleep)
-    for run in runs:
-        if not (why := _why_gone(instance, run, location, loaded_at, lost)):
-            continue
-        # Its final event may have arrived just before its process ended.
-        latest = instance.get_run_by_id(run.run_id)
-        if latest is None or latest.is_finished:
-            continue
-        if latest.status == dg.DagsterRunStatus.CANCELING:
-            instance.report_run_canceled(latest, why)
-        else:
-            instance.report_run_failed(latest, why)
-        if instance.event_log_storage.supports_global_concurrency_limits:
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-        ended.append(latest)
+    statuses = [dg.DagsterRunStatus[it] for it in ("STARTING", "STARTED", "CANCELING")]
+    runs = instance.get_runs(dg.RunsFilter(statuses=statuses))
+    backfills = _typed_backfills(instance)
+    tags = [*(_own(run.tags, run.run_id) for run in runs), *(tag for _, tag in backfills)]
+    lost = _lost(instance, tags, redis_url, sleep)
+    ended = [
+        run.run_id
+        for run in runs
+        if (why := _why_gone(instance, run, location, loaded_at, lost))
+        and _end_run(instance, run.run_id, why)
+    ]
+    ended += [
+        backfill_id
+        for backfill_id, tag in backfills
+        if (why := _why_dead(instance, tag, lost)) and _end_backfill(instance, backfill_id, why)
+    ]
     _sweep(_folder(instance))
     return ended
 
 
-def end_backfills(
-    instance: dg.DagsterInstance,
-    redis_url: SecretStr | None = None,
-    sleep: Callable[[float], None] = time.sleep,
-) -> list[str]:
-    """End all typed backfills whose process is gone as failed; returns their ids. See `end`."""
-    ended: list[str] = []
+def _end_run(instance: dg.DagsterInstance, run_id: str, why: str) -> bool:
+    """End a run; returns False if its last event arrived just before its process ended."""
+    latest = instance.get_run_by_id(run_id)
+    if latest is None or latest.is_finished:
+        return False
+    if latest.status == dg.DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(latest, why)
+    else:
+        instance.report_run_failed(latest, why)
+    if instance.event_log_storage.supports_global_concurrency_limits:
+        instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+    return True
+
+
+def _typed_backfills(instance: dg.DagsterInstance) -> list[tuple[str, dict[str, str]]]:
+    """The ids of the typed backfills at work, with the tags of their processes."""
     at_work = instance.get_backfills(BulkActionsFilter(statuses=[BulkActionStatus.COMPLETED]))
-    tags = {it.backfill_id: json.loads(it.tags.get(TAG, "{}")) for it in at_work}
-    tags = {of: tag for of, tag in tags.items() if tag.get("run") == of}
-    lost = _lost(instance, [*tags.values()], redis_url, sleep)
-    for found in at_work:
-        if not (why := _why_dead(instance, tags.get(found.backfill_id, {}), lost)):
-            continue
-        # Its final update may have arrived just before its process ended.
-        latest = instance.get_backfill(found.backfill_id)
-        if latest is None or latest.status != BulkActionStatus.COMPLETED:
-            continue
-        failed = latest.with_status(BulkActionStatus.FAILED).with_end_timestamp(time.time())
-        instance.update_backfill(failed.with_error(SerializableErrorInfo(why, [], None)))
-        ended.append(latest.backfill_id)
-    return ended
+    tags = ((it.backfill_id, json.loads(it.tags.get(TAG, "{}"))) for it in at_work)
+    return [(backfill_id, tag) for backfill_id, tag in tags if tag.get("run") == backfill_id]
+
+
+def _end_backfill(instance: dg.DagsterInstance, backfill_id: str, why: str) -> bool:
+    """End a backfill; returns False if its last update arrived just before its process ended."""
+    latest = instance.get_backfill(backfill_id)
+    if latest is None or latest.status != BulkActionStatus.COMPLETED:
+        return False
+    failed = latest.with_status(BulkActionStatus.FAILED).with_end_timestamp(time.time())
+    instance.update_backfill(failed.with_error(SerializableErrorInfo(why, [], None)))
+    return True
 
 
 def _own(tags: Mapping[str, str], of: str) -> dict[str, str]:
@@ -213,7 +220,13 @@ def _why_gone(
 
 
 def _folder(instance: dg.DagsterInstance) -> Path:
-    return Path(instance.root_directory) / "processes"
+    """The folder of lock files: in DAGSTER_HOME, or a temporary one if that cannot be written.
+
+    Containers have such a root. They do not see each other's locks, so they need leases.
+    """
+    home = Path(instance.root_directory)
+    here = home if os.access(home, os.W_OK) else Path(tempfile.gettempdir()) / "kis_assets"
+    return here / "processes"
 
 
 def _boot() -> str:

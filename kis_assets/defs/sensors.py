@@ -205,9 +205,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         orphans.limit_pools(context.instance, len(settings.credentials))
         origin = context.code_location_origin
         location, redis_url = origin and origin.location_name, settings.redis_url
-        runs = orphans.end(context.instance, location, _LOADED_AT, redis_url)
-        backfills = orphans.end_backfills(context.instance, redis_url)
-        ended = [*(run.run_id for run in runs), *backfills]
+        ended = orphans.end(context.instance, location, _LOADED_AT, redis_url)
         return dg.SkipReason(f"ended {', '.join(ended)}" if ended else "every run is alive")
 
     return [catch_up, failures, orphaned_runs]

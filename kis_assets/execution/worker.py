@@ -9,12 +9,13 @@ import signal
 from typing import Any
 
 import dagster as dg
-from celery.signals import setup_logging, task_prerun  # pyright: ignore[reportMissingImports]
+from celery.signals import setup_logging, task_postrun, task_prerun  # pyright: ignore[reportMissingImports]
 from dagster_celery.launcher import CeleryRunLauncher  # pyright: ignore[reportMissingImports]
 from dagster_celery.tasks import (  # pyright: ignore[reportMissingImports]
     create_execute_job_task,
     create_resume_job_task,
 )
+from dagster_shared.serdes import unpack_value
 
 from kis_assets.monitoring import json_log
 from kis_assets.settings import Settings, SettingsError
@@ -25,9 +26,12 @@ def leave_logging(**_: object) -> None:
 
 
 try:
-    if json_log.begin(Settings.load()):
+    settings = Settings.load()
+    if json_log.begin(settings):
         setup_logging.connect(leave_logging)
         logging.getLogger("celery").setLevel(logging.INFO)
+        # Celery's pool gives this logger no handler, and has it pass nothing on.
+        logging.getLogger("multiprocessing").handlers = logging.root.handlers
 except SettingsError as error:  # the worker would accept runs, and each would fail
     raise SystemExit(f"error: {error}") from None
 with dg.DagsterInstance.get() as instance:
@@ -52,6 +56,21 @@ def end_at_once(*_: object) -> None:
 
 
 @task_prerun.connect  # pyright: ignore[reportUntypedFunctionDecorator]
-def end_at_sigquit(**_: Any) -> None:
-    """Take SIGQUIT, which a worker that shuts down sends to the process of a run."""
+def begin(kwargs: dict[str, Any], **_: Any) -> None:
+    """Make this process the run's, before it loads the definitions, which takes seconds.
+
+    From now on the run ends if this host vanishes. A worker that shuts down sends SIGQUIT.
+    """
+    # Polars hangs in a process that was forked after it was imported.
+    from kis_assets.defs.orphans import process_tag
+
     signal.signal(signal.SIGQUIT, end_at_once)
+    run_id = unpack_value(*kwargs.values()).run_id
+    with dg.DagsterInstance.get() as instance:
+        instance.add_run_tags(run_id, process_tag(instance, run_id, settings.redis_url))
+
+
+@task_postrun.connect  # pyright: ignore[reportUntypedFunctionDecorator]
+def end(**_: Any) -> None:
+    """Let this process end with its own status: the worker sends the signal once it has ended."""
+    signal.signal(signal.SIGQUIT, signal.SIG_IGN)

@@ -15,6 +15,7 @@ from typing import Any, cast
 import dagster as dg
 import polars as pl
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from pydantic import SecretStr
 
 from kis_assets.defs import leases, orphans
@@ -112,7 +113,7 @@ def on_another_host(instance: dg.DagsterInstance, redis: Redis) -> tuple[str, st
 
 def end(instance: dg.DagsterInstance, slept: list[float] | None = None) -> list[str]:
     sleep = (slept if slept is not None else []).append
-    return [it.run_id for it in orphans.end(instance, "here", 0.0, REDIS, sleep)]
+    return orphans.end(instance, "here", 0.0, REDIS, sleep)
 
 
 # The judge
@@ -142,7 +143,7 @@ def test_a_redis_server_that_comes_back_empty_ends_no_run(
         slept.append(seconds)
         redis.leases.add(name)
 
-    assert list(orphans.end(instance, "here", 0.0, REDIS, sleep)) == []
+    assert orphans.end(instance, "here", 0.0, REDIS, sleep) == []
     assert status(instance, run_id) == STARTED
     (waited,) = slept
     assert waited > leases.BEAT + 4 * WAIT  # a renewal that fails, and the next
@@ -182,6 +183,27 @@ def test_nobody_waits_as_long_as_all_live(instance: dg.DagsterInstance, redis: R
     assert slept == []
 
 
+def test_a_look_waits_once_for_runs_and_typed_backfills_together(
+    instance: dg.DagsterInstance, redis: Redis
+) -> None:
+    """Dagster ends a look of a sensor after a minute."""
+    run_id, name = on_another_host(instance, redis)
+    tag = {"host": "another", "boot": "its own", "lock": name, "run": "ours", "lease": "redis"}
+    instance.add_backfill(
+        PartitionBackfill(
+            "ours",
+            BulkActionStatus.COMPLETED,
+            from_failure=False,
+            tags={orphans.TAG: json.dumps(tag)},
+            backfill_timestamp=time.time(),
+            partition_names=["2026"],
+        )
+    )
+    redis.leases.clear()
+    assert end(instance, slept := []) == [run_id, "ours"]
+    assert slept == [leases.PATIENCE]
+
+
 def test_a_run_without_a_lease_is_left_alone_on_another_host(
     instance: dg.DagsterInstance, redis: Redis
 ) -> None:
@@ -200,7 +222,7 @@ def test_a_run_that_waits_for_a_worker_outlives_a_restart_of_the_code_location(
     instance.report_dagster_event(event, run_id=run_id)
     later = time.time() + 3600
     monkeypatch.setattr(time, "time", lambda: later)
-    assert [*orphans.end(instance, None, later)] == []
+    assert orphans.end(instance, None, later) == []
     assert status(instance, run_id) == STARTING
 
 

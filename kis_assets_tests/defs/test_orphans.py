@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,8 +119,8 @@ class Process:
 
 
 def end(instance: dg.DagsterInstance, loaded_at: float = 0.0) -> list[str]:
-    """Look once; the ids of the runs that were ended."""
-    return [run.run_id for run in orphans.end(instance, "here", loaded_at)]
+    """Look once; the ids of what was ended."""
+    return orphans.end(instance, "here", loaded_at)
 
 
 def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
@@ -260,6 +261,26 @@ def test_a_lock_that_cannot_be_seen_says_nothing(instance: dg.DagsterInstance) -
     assert end(instance) == []
 
 
+def test_where_dagster_home_cannot_be_written_a_process_holds_its_lock_elsewhere(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container has a root that cannot be written, and its history is in PostgreSQL."""
+    home, access = instance.root_directory, os.access
+    monkeypatch.setattr(os, "access", lambda it, how: str(it) != home and access(it, how))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(orphans, "_held", {})
+    run_id = begun(instance, STARTED)
+    orphans.mark(instance, run_id)
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    lock = json.loads(run.tags[orphans.TAG])["lock"]
+    assert not (Path(home) / "processes" / lock).exists()
+    assert end(instance) == []
+    for held in orphans._held.values():
+        held.release()
+    assert end(instance) == [run_id]
+
+
 def test_locks_are_swept_away_a_day_after_their_process(instance: dg.DagsterInstance) -> None:
     alive, dead, just_dead = Process(instance), Process(instance), Process(instance)
     dead.die()
@@ -299,10 +320,10 @@ def test_the_backfill_of_a_process_that_was_killed_ends_as_failed(
 ) -> None:
     process = Process(instance)
     backfill_id = filling(instance, process)
-    assert orphans.end_backfills(instance) == []
+    assert end(instance) == []
     process.die()
     again = filling(instance, process, named=backfill_id)
-    assert orphans.end_backfills(instance) == [backfill_id]
+    assert end(instance) == [backfill_id]
     ended, left = instance.get_backfill(backfill_id), instance.get_backfill(again)
     assert ended is not None
     assert left is not None
@@ -310,7 +331,7 @@ def test_the_backfill_of_a_process_that_was_killed_ends_as_failed(
     assert ended.backfill_end_timestamp is not None
     assert ended.error is not None
     assert "its process is gone" in ended.error.message
-    assert orphans.end_backfills(instance) == []
+    assert end(instance) == []
 
 
 def test_a_typed_backfill_names_its_process(instance: dg.DagsterInstance) -> None:
@@ -319,7 +340,7 @@ def test_a_typed_backfill_names_its_process(instance: dg.DagsterInstance) -> Non
         assert recorded is not None
         tag = json.loads(recorded.tags[orphans.TAG])
         assert (tag["host"], tag["run"]) == (socket.gethostname(), at_work.backfill_id)
-        assert orphans.end_backfills(instance) == []
+        assert end(instance) == []
 
 
 # Runs that name no lock

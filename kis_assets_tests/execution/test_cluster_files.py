@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +58,25 @@ def test_dagster_takes_it(package: str, tmp_path: Path, monkeypatch: pytest.Monk
     url = utils.get_conn_string("me", hostname="127.0.0.1", port="1", params=database["params"])
     with pytest.raises(psycopg2.OperationalError, match="refused"):
         psycopg2.connect(url)
+
+
+@pytest.mark.scale
+def test_a_worker_forks_before_it_imports_polars(tmp_path: Path) -> None:
+    """A run in a process that was forked after that would hang for ever."""
+    pytest.importorskip("dagster_celery")
+    text = re.sub(
+        "storage:.*?(?=run_launcher)",
+        "",
+        (DEPLOY / FILES["dagster_celery"]).read_text(),
+        flags=re.DOTALL,
+    )
+    (tmp_path / "dagster.yaml").write_text(text)
+    environment = os.environ | {
+        "DAGSTER_HOME": str(tmp_path),
+        "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",
+        "DAGSTER_COMPUTE_LOGS": str(tmp_path),
+    }
+    code = "import sys, kis_assets.execution.worker; print('polars' in sys.modules)"
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr

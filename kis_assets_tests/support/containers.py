@@ -77,11 +77,17 @@ class Place:
     Args:
         folder: where it keeps what is written.
         names: what stands for 127.0.0.1 there.
+        writable: the only folders beside `/tmp` that can be written; without any all of them can.
         has_own_network: whether it can reach nothing but itself.
     """
 
     def __init__(
-        self, folder: Path, names: Sequence[str] = (), *, has_own_network: bool = True
+        self,
+        folder: Path,
+        names: Sequence[str] = (),
+        writable: Sequence[str] = (),
+        *,
+        has_own_network: bool = True,
     ) -> None:
         self.folder = folder
         self._logs: list[Any] = []
@@ -93,13 +99,17 @@ class Place:
             if not own[name].exists():
                 shutil.copy(f"/etc/{name}", own[name])
         own["hosts"].write_text(f"127.0.0.1 localhost {' '.join(names)}\n", encoding="utf-8")
+        for path in writable:
+            (folder / path.lstrip("/")).mkdir(parents=True, exist_ok=True)
         python = Path(sys.base_prefix)
         setup = f"""
             mount --make-rprivate /
             for it in {" ".join(own)}; do mount --bind {folder}/$it /etc/$it; done
             {f"mount --bind {python} /usr/local" if python != Path("/usr") else ""}
             for it in opt srv run tmp; do mount --bind {folder}/$it /$it; done
+            for it in {" ".join(writable)}; do mount --bind {folder}$it $it; done
             mount -o remount,bind,ro /
+            {"for it in opt srv run; do mount -o remount,bind,ro /$it; done" if writable else ""}
             {"ip link set lo up" if has_own_network else ""}
             echo ready
             exec sleep infinity

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+import dagster as dg
 import polars as pl
 import pytest
 import redis
@@ -19,6 +21,7 @@ import redis
 pytest.importorskip("dagster_celery", reason="make test-scale installs Celery's part of Dagster")
 pytest.importorskip("dagster_postgres", reason="make test-scale installs PostgreSQL's part")
 
+from kis_assets.defs.orphans import TAG
 from kis_assets.lake.lake import Lake
 from kis_assets.tables import MINUTE_CANDLES, TABLES
 from kis_assets_tests.support import cluster as clusters
@@ -110,6 +113,7 @@ def test_an_evening_on_two_hosts_stores_what_one_process_stores(
     figures = ("calls", "tokens_issued", "refusals", "max_in_any_second")
     log.warning("evening: %.0f s, %s", seconds, {name: stats[name] for name in figures})
     assert on == {"one", "two"}
+    assert not [it.name for it in workers if "exited with" in it.log.read_text()]
     for table in STORED:
         day = DAY if table == "minute_candles" else None  # of other tests it has other days
         ours, theirs = rows(together(cluster), table, day), rows(alone, table, day)
@@ -151,6 +155,23 @@ def test_the_run_of_a_host_that_vanishes_is_made_by_another_within_a_minute(
     assert rows(together(cluster), "minute_candles", BEFORE).equals(
         rows(alone, "minute_candles", BEFORE)
     )
+    assert seconds < 60
+
+
+def test_a_run_whose_host_vanishes_before_it_begins_is_made_by_another_within_a_minute(
+    cluster: Cluster, ui: Ui, workers: list[Process]
+) -> None:
+    run_id = ui.launch("market_calendar", "2026")
+    wait(lambda: TAG in ui.run(run_id).tags)
+    lock = json.loads(ui.run(run_id).tags[TAG])["lock"]
+    homes = cluster.folder / "hosts"
+    (host,) = [it for it in workers if (homes / it.name / "processes" / lock).exists()]
+    host.signal_all(signal.SIGKILL)
+    assert ui.run(run_id).status == dg.DagsterRunStatus.STARTING
+    seconds = wait(lambda: ui.run(run_id).is_finished)
+    log.warning("a host vanished before its run began: it failed after %.0f s", seconds)
+    again = ui.retry_of(run_id)
+    assert ui.ended(again) == ["SUCCESS"], ui.said(again)
     assert seconds < 60
 
 
