@@ -1,6 +1,9 @@
 # Two commands do everything: `make run` and `make test`. They need Python 3.11 or newer and make.
 .PHONY: run ui bench docs docs-build test test-all test-live test-clients test-browser test-scale advisories dist sbom pins check format clean
 
+# Some machines set it: then every process compiles the whole program anew.
+export PYTHONDONTWRITEBYTECODE =
+
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 BIN := .venv/bin

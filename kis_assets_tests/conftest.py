@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -98,6 +99,16 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     monkeypatch.chdir(tmp_path)
     with stamina.set_testing(True, attempts=4, cap=True):
         yield
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: no garbage collection has to look at it again."""
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """DuckDB reports what is not freed at the end."""
+    gc.unfreeze()
 
 
 COVERING = (
