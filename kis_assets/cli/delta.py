@@ -17,7 +17,10 @@ def publish(
         bool, typer.Option("--dry-run", help="Only name units that are not up to date.")
     ] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read all published rows back and compare them.")
+        bool,
+        typer.Option(
+            "--verify", help="Read all published rows back, and publish again what differs."
+        ),
     ] = False,
 ) -> None:
     """Publish what changed since the last time to KIS_LAKE_URL, as partitions of Delta tables."""
@@ -34,7 +37,7 @@ def publish(
         raise stop(f"{table!r} is not a table; there are {', '.join(TABLES)}")
     lakes = lakes_beside(open_lake(settings))
     brought, failed = 0, list[str]()
-    differing, beyond = list[str](), list[str]()
+    differing, again, beyond = list[str](), list[str](), list[str]()
     for lake, name in product(lakes, [table] if table else TABLES):
         url, of = settings.kis_lake_url, TABLES[name]
         if not dry_run:
@@ -48,8 +51,13 @@ def publish(
             for unit in there.behind() if dry_run else []:
                 typer.echo(f"{name} {unit} is behind")
             beyond += [f"{name} {unit}" for unit in there.beyond()]
-            if verify:
-                differing += [f"{name} {unit}" for unit in there.differing()]
+            units = there.differing() if verify else []
+            if units and not dry_run:
+                for unit in units:
+                    there.bring(unit, again=True)
+                    again.append(f"{name} {unit}")
+                units = there.differing()
+            differing += [f"{name} {unit}" for unit in units]
         except PublishError as error:
             failed.append(str(error))
     if failed:
@@ -57,6 +65,8 @@ def publish(
         raise stop(failed[0] + more, 1)
     if beyond:
         note(f"published, but no longer in the lake: {', '.join(beyond)}")
+    if again:
+        note(f"differed from stored rows, and published again: {', '.join(again)}")
     if differing:
         raise stop(f"published rows differ from stored rows: {', '.join(differing)}", 1)
     if verify and beyond:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,8 +29,12 @@ from kis_assets.lake.delta_table import (
     logged,
     make_table,
     open_table,
+    refuse_other_folder,
     remember,
+    storage_errors,
+    transactions,
 )
+from kis_assets.lake.identity import identity
 from kis_assets.lake.lake import Lake
 from kis_assets.lake.notes import digest
 from kis_assets.lake.scope import LakeError
@@ -76,8 +81,9 @@ class Published:
         Raises:
             PublishError: the storage fails.
         """
-        there = open_table(self.address)
-        return [unit for unit in self._lake.units(self._table) if not self._has(there, unit)]
+        there, units = open_table(self.address), self._lake.units(self._table)
+        known = None if there is None else transactions(there, self.address)
+        return [unit for unit in units if not self._has(there, unit, known)]
 
     def beyond(self) -> list[str]:
         """The storage units, such as `2026-03`, that are published and are not in the lake.
@@ -89,28 +95,33 @@ class Published:
         if there is None:
             return []
         here = {unit.partition("=")[2] for unit in self._lake.units(self._table)}
-        return sorted(part["unit"] for part in there.partitions() if part["unit"] not in here)
+        with storage_errors(self.address):
+            return sorted(part["unit"] for part in there.partitions() if part["unit"] not in here)
 
-    def bring(self, unit: str) -> bool:
+    def bring(self, unit: str, *, again: bool = False) -> bool:
         """Publish the current rows of a unit, in place of those published before.
 
         Args:
             unit: the storage unit, such as `month=2026-03`.
+            again: also if the log says that they are published.
 
         Returns:
             False if they are published already.
 
         Raises:
-            PublishError: a column has another type there, the rows that arrived are not as many,
-                or the storage fails.
+            PublishError: the table has the rows of another data folder or program, a column has
+                another type there, the rows that arrived are not as many, or the storage fails.
         """
+        folder = self._folder()
         for attempt in range(ATTEMPTS):
             there = open_table(self.address)
-            if self._has(there, unit):
+            if not again and self._has(there, unit):
                 return False
             version, rows = self._rows(unit)
             if there is None:
-                there = make_table(self.address, self._table.empty(), self._lake.keep_days)
+                empty = self._table.empty()
+                there = make_table(self.address, empty, self._lake.keep_days, folder)
+            refuse_other_folder(there, folder)
             self._refuse_other_types(there)
             remember(there, self._lake.keep_days)
             if self._commit(there, unit, version, rows, last=attempt == ATTEMPTS - 1):
@@ -169,11 +180,22 @@ class Published:
             return 0
         return delta_table.vacuum(there, self._lake.keep_days)
 
-    def _has(self, there: DeltaTable | None, unit: str) -> bool:
+    def _folder(self) -> str:
+        """The name of the data folder; empty if it has none and cannot be given one."""
+        with suppress(OSError):
+            return identity(self._lake.folder.parent, make=True)
+        return ""
+
+    def _has(
+        self, there: DeltaTable | None, unit: str, known: dict[str, int] | None = None
+    ) -> bool:
         version = self._lake.version(self._table, unit)
         if there is None or version is None:
             return False
-        return there.transaction_version(unit) == self._number(version)
+        if known is not None:
+            return known.get(unit) == self._number(version)
+        with storage_errors(self.address):
+            return there.transaction_version(unit) == self._number(version)
 
     def _number(self, version: str) -> int:
         """A version of a unit under today's columns, as the number that a transaction takes."""
@@ -202,25 +224,24 @@ class Published:
         from deltalake.exceptions import CommitFailedError
 
         key = unit.partition("=")[2]
-        try:
-            # Onto the table as it was read, so that rows of another publisher that came since are
-            # a conflict and are not overwritten by older ones.
-            write_deltalake(
-                there,
-                arrow(rows, key),
-                mode="overwrite",
-                predicate=f"unit = '{key}'",
-                schema_mode="merge",
-                commit_properties=CommitProperties(
-                    app_transactions=[Transaction(unit, self._number(version))]
-                ),
-            )
-        except CommitFailedError as error:
-            if last:
-                raise failure(self.address, error) from None
-            return False
-        except Exception as error:
-            raise failure(self.address, error) from None
+        with storage_errors(self.address):
+            try:
+                # Onto the table as it was read, so that rows of another publisher that came since
+                # are a conflict and are not overwritten by older ones.
+                write_deltalake(
+                    there,
+                    arrow(rows, key),
+                    mode="overwrite",
+                    predicate=f"unit = '{key}'",
+                    schema_mode="merge",
+                    commit_properties=CommitProperties(
+                        app_transactions=[Transaction(unit, self._number(version))]
+                    ),
+                )
+            except CommitFailedError as error:
+                if last:
+                    raise failure(self.address, error) from None
+                return False
         arrived = logged(there).get(key, Logged(0, 0, 0.0)).rows
         if arrived != rows.height and self._has(there, unit):
             raise PublishError(f"{self.address}: {arrived:,} rows of {unit}, not {rows.height:,}")
@@ -230,10 +251,8 @@ class Published:
         _, rows = self._rows(unit)
         if there is None:
             return rows.is_empty()
-        try:
+        with storage_errors(self.address):
             found = there.to_pyarrow_table(filters=[("unit", "=", unit.partition("=")[2])])
-        except Exception as error:
-            raise failure(self.address, error) from None
         if not self._table.schema.keys() <= set(found.column_names):
             return False
         columns = [pl.col(name).cast(dtype) for name, dtype in self._table.schema.items()]

@@ -120,6 +120,10 @@ def _lake(url: str) -> str:
         raise ValueError("must be s3://..., gs://..., az://..., file://... or a path")
     if parts.username or parts.password or parts.query:
         raise ValueError("must contain no credentials: set those as AWS_... or similar variables")
+    if "://" in url and parts.fragment:
+        raise ValueError("must contain no '#': what follows it would be left out of the address")
+    if parts.scheme in ("s3", "gs", "az") and not parts.netloc:
+        raise ValueError(f"must name a bucket, as {parts.scheme}://bucket/lake does")
     return url if "://" in url else str(expanded(url))
 
 

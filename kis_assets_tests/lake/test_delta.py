@@ -26,8 +26,9 @@ from kis_assets.cli import app
 from kis_assets.defs.assets.market_days import market_days
 from kis_assets.defs.resources import KISResource, LakeResource
 from kis_assets.lake.delta import Published
-from kis_assets.lake.delta_table import PublishError
+from kis_assets.lake.delta_table import PublishError, transactions
 from kis_assets.lake.lake import Lake, Scope
+from kis_assets.lake.lakehouse import bring_over
 from kis_assets.settings import Settings, SettingsError
 from kis_assets.tables import DAILY_CANDLES, MARKET_DAYS, PRICE_SNAPSHOTS, Table
 
@@ -112,6 +113,89 @@ def test_a_storage_that_fails_is_named_without_what_signs_an_address(
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(PublishError, match="daily_candles: "):
         publish(lake, DAILY_CANDLES, unit, str(tmp_path / "file"))
+
+
+class PanicException(BaseException):
+    """What the Rust code of the library raises: no `Exception`."""
+
+
+@pytest.mark.parametrize("error", [OSError("Kernel error:\n  403"), PanicException("403")])
+def test_a_storage_that_fails_in_the_middle_fails_with_one_line_and_stops_no_other(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    unit = lake.replace(DAILY_CANDLES, Scope.month(DAY), rows(DAILY_CANDLES, DAY, ["005930"])).unit
+    there = Published(lake, DAILY_CANDLES, str(tmp_path))
+    there.bring(unit)
+
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    for name, ask in {
+        "transaction_version": lambda: there.bring(unit),
+        "get_add_actions": there.size,
+        "partitions": there.beyond,
+        "vacuum": there.vacuum,
+    }.items():
+        with monkeypatch.context() as broken:
+            broken.setattr(DeltaTable, name, fails)
+            with pytest.raises(PublishError, match=r"daily_candles/?: \w+: .*403$"):
+                ask()
+    monkeypatch.setattr(DeltaTable, "get_add_actions", fails)
+    outcome = bring_over(lake, DAILY_CANDLES, str(tmp_path))
+    assert "403" in outcome.failure
+
+
+@pytest.mark.parametrize("parts", [None, ["stock_code"], ["unit"]])
+def test_the_table_of_another_program_is_left_as_it_is(
+    lake: Lake, tmp_path: Path, parts: list[str] | None
+) -> None:
+    unit = lake.replace(DAILY_CANDLES, Scope.month(DAY), rows(DAILY_CANDLES, DAY, ["005930"])).unit
+    there = Published(lake, DAILY_CANDLES, str(tmp_path))
+    theirs = pl.DataFrame({"unit": [202603], "stock_code": "005930", "note": "mine"})
+    if parts != ["unit"]:
+        theirs = theirs.with_columns(unit=pl.lit("2026-03"))
+    write_deltalake(there.address, theirs.to_arrow(), partition_by=parts)
+    for ask in (lambda: there.bring(unit), there.behind, there.beyond, there.size, there.differing):
+        with pytest.raises(PublishError, match="another program made the table there"):
+            ask()
+    assert pl.read_delta(there.address)["note"].to_list() == ["mine"]
+
+
+def test_two_data_folders_do_not_overwrite_each_other(lake: Lake, tmp_path: Path) -> None:
+    table, scope = DAILY_CANDLES, Scope.month(DAY)
+    unit = lake.replace(table, scope, rows(table, DAY, ["005930", "000660"])).unit
+    publish(lake, table, unit, str(tmp_path / "there"))
+    shutil.copytree(tmp_path / "data", tmp_path / "moved")
+    other = Lake(tmp_path / "of a test machine" / "mock", source="mock")
+    other.replace(table, scope, rows(table, DAY, ["005930"]))
+    with pytest.raises(PublishError, match="another data folder publishes its rows there"):
+        publish(other, table, unit, str(tmp_path / "there"))
+    assert read(tmp_path / "there", table).height == 2
+    moved = Lake(tmp_path / "moved" / "mock", source="mock")
+    moved.replace(table, scope, rows(table, DAY, ["005930"]))
+    assert publish(moved, table, unit, str(tmp_path / "there"))
+    assert read(tmp_path / "there", table).height == 1
+
+
+def test_what_is_published_is_known_from_one_reading_of_the_log(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library reads all of it for each unit that it is asked for."""
+    days = [date(2010 + month // 12, 1 + month % 12, 15) for month in range(27)]
+    for day in days:
+        lake.replace(DAILY_CANDLES, Scope.month(day), rows(DAILY_CANDLES, day, ["005930"]))
+    there = Published(lake, DAILY_CANDLES, str(tmp_path))
+    for unit in there.behind():
+        there.bring(unit)
+    table = DeltaTable(there.address)
+    assert list(Path(there.address, "_delta_log").glob("*.checkpoint.parquet"))
+    expected = {unit: table.transaction_version(unit) for unit in lake.units(DAILY_CANDLES)}
+    assert transactions(table, there.address) == expected
+    assert len(expected) == 27
+    monkeypatch.setattr(DeltaTable, "transaction_version", None)
+    assert there.behind() == []
+    lake.replace(DAILY_CANDLES, Scope.month(DAY), rows(DAILY_CANDLES, DAY, ["005930"]))
+    assert there.behind() == ["month=2026-03"]
 
 
 def test_without_the_package_one_sentence_says_what_to_install(
@@ -222,6 +306,8 @@ def test_rows_that_were_changed_there_are_found(lake: Lake, tmp_path: Path) -> N
         updates={"close": "close + 1"}, predicate="stock_code = '005930'"
     )
     assert (there.behind(), there.differing()) == ([], [unit])
+    assert there.bring(unit, again=True)
+    assert (there.behind(), there.differing()) == ([], [])
 
 
 def test_what_is_published_and_stored_no_more_is_named(
@@ -262,13 +348,14 @@ def test_what_gave_way_is_kept_as_long_as_the_lake_keeps_versions(
     lake: Lake, tmp_path: Path
 ) -> None:
     """A reader that began before has that long; then nothing forgets to delete it."""
-    table, scope = DAILY_CANDLES, Scope.month(DAY)
+    table, scope, versions = DAILY_CANDLES, Scope.month(DAY), list[int]()
     for price in (100, 200):
         lake.replace(table, scope, rows(table, DAY, ["005930"], price=price))
         there = Published(lake, table, str(tmp_path))
         there.bring("month=2026-03")
+        versions.append(DeltaTable(there.address).version())
     assert there.vacuum() == 0
-    assert pl.read_delta(there.address, version=1)["close"].to_list() == [100]
+    assert pl.read_delta(there.address, version=versions[0])["close"].to_list() == [100]
     kept = DeltaTable(there.address).metadata().configuration
     assert kept["delta.deletedFileRetentionDuration"] == "interval 30 days"
 
@@ -478,6 +565,8 @@ def test_the_command_publishes_all_that_is_stored(
         ("ftp://host/lake", "KIS_LAKE_URL=ftp://host/lake: must be s3://"),
         ("s3://KEY:SECRET@bucket/lake", "KIS_LAKE_URL: must contain no credentials"),
         ("az://box/lake?sig=SECRET", "KIS_LAKE_URL: must contain no credentials"),
+        ("s3://box/team#korea", "KIS_LAKE_URL: must contain no '#'"),
+        ("s3:///lake", "KIS_LAKE_URL: must name a bucket"),
     ],
 )
 def test_an_address_that_cannot_be_right_is_refused(url: str, sentence: str) -> None:

@@ -141,6 +141,17 @@ def test_two_that_publish_the_same_units_at_once(lake: Lake, storage: Storage) -
     assert sorted(found["close"].unique()) == [1_011, 2_011]
 
 
+BRING = """
+import sys
+from pathlib import Path
+from kis_assets.lake.delta import Published
+from kis_assets.lake.lake import Lake
+from kis_assets.tables import DAILY_CANDLES
+lake = Lake(Path(sys.argv[1]), source="mock", keep_days=0)
+Published(lake, DAILY_CANDLES, sys.argv[2]).bring("month=2026-03")
+"""
+
+
 def test_a_publisher_that_is_killed_between_its_rows_and_its_commit(
     lake: Lake, storage: Storage
 ) -> None:
@@ -149,7 +160,7 @@ def test_a_publisher_that_is_killed_between_its_rows_and_its_commit(
         there.bring(unit)
     store(lake, DAY, 200)
     before = storage.files()
-    storage.dies_at_commit = process = started("-m", "kis_assets", "publish", "daily_candles")
+    storage.dies_at_commit = process = started("-c", BRING, str(lake.folder), storage.url)
     process.communicate()
     assert process.returncode == -9
     storage.dies_at_commit = None

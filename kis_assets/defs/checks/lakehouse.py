@@ -19,7 +19,8 @@ NAME = "it_equals_the_lake"
     description=(
         "Every unit has as many rows there as in the lake. What was published since yesterday, and "
         "a thirtieth of the rest, another each day, is read back and equals the lake row for row. "
-        "What is behind only warns: a run may have stored it since."
+        "What is behind only warns: a run may have stored it since. `kis-assets publish --verify` "
+        "publishes again what differs."
     ),
 )
 def it_equals_the_lake(kis: KISResource, lake: LakeResource) -> dg.AssetCheckResult:
