@@ -15,7 +15,17 @@ from kis_assets.lake import quality
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.monitoring.metrics import metrics_text
 from kis_assets.settings import Settings
-from kis_assets.tables import CREDIT_BALANCES, DAILY_CANDLES, MARKET_DAYS, PRICE_SNAPSHOTS, Table
+from kis_assets.tables import (
+    CREDIT_BALANCES,
+    DAILY_CANDLES,
+    MARKET_DAYS,
+    ORDER_BOOK_TICKS,
+    PRICE_SNAPSHOTS,
+    STREAM_GAPS,
+    TRADES,
+    Table,
+)
+from kis_assets.ticks.compaction import RECORDED
 from kis_assets_tests.support.small_rows import candle, frame
 
 FRIDAY, MONDAY, TUESDAY = date(2026, 9, 18), date(2026, 9, 21), date(2026, 9, 22)
@@ -103,6 +113,43 @@ def test_figures_published_three_sessions_later_are_not_waited_for(
     name = 'kis_table_final{table="credit_balances"}'
     assert told(settings, at(TUESDAY, "09:00"))[name] == 1
     assert told(settings, at(TUESDAY + timedelta(days=1), "09:00"))[name] == 0
+
+
+def ticks(found: dict[str, float]) -> dict[str, float]:
+    """What is told of tables of ticks."""
+    names = {f'kis_table_final{{table="{it.name}"}}': it.name for it in RECORDED}
+    return {names[name]: value for name, value in found.items() if name in names}
+
+
+def test_a_perfect_recorded_day_is_final_and_books_that_were_not_recorded_are_left_out(
+    settings: Settings, lake: Lake
+) -> None:
+    store(lake, TRADES, MONDAY)
+    quality.record(lake, STREAM_GAPS, [quality.account({MONDAY: 0}, {}, {})])
+    quality.record(lake, ORDER_BOOK_TICKS, [quality.account({MONDAY: 0}, {}, {})])
+    assert ticks(told(settings, at(TUESDAY, "09:00"))) == {"trades": 1, "stream_gaps": 1}
+
+
+def test_a_stream_that_was_switched_off_is_left_out(settings: Settings, lake: Lake) -> None:
+    for table in RECORDED:
+        store(lake, table, FRIDAY)
+    assert set(ticks(told(settings, at(MONDAY, "09:00"))).values()) == {1}
+    assert ticks(told(settings, at(TUESDAY, "09:00"))) == {}
+
+
+def test_a_recorded_day_that_no_run_stored_is_not_final(settings: Settings, lake: Lake) -> None:
+    store(lake, TRADES, FRIDAY)
+    parts = lake.live_parts(TRADES, MONDAY)
+    parts.begin()
+    traded = {"trading_day": MONDAY, "stock_code": "005930", "sequence": 1, "price": 1}
+    parts.add(1, 1, frame(TRADES, traded, source=lake.source))
+    assert ticks(told(settings, at(TUESDAY, "09:00"))) == {"trades": 0}
+
+
+def test_a_degraded_recorded_day_is_not_final(settings: Settings, lake: Lake) -> None:
+    failed = quality.account({MONDAY: 1}, {}, {"005930": UnexpectedAnswer("no trades")})
+    quality.record(lake, TRADES, [failed])
+    assert ticks(told(settings, at(TUESDAY, "09:00"))) == {"trades": 0}
 
 
 LATE = 'kis_capture_late_seconds{table="price_snapshots"}'
