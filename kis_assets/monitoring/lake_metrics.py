@@ -43,6 +43,7 @@ def families(settings: Settings) -> Iterator[Any]:
         "How long ago the next capture of the session that runs was due; 0 when none is late",
         labels=["table"],
     )
+    is_readable = False
     now = settings.now()
     lake = Lake(settings.source_dir, source=settings.source_name, replay_at=settings.kis_replay_at)
     try:
@@ -52,8 +53,14 @@ def families(settings: Settings) -> Iterator[Any]:
                 final.add_metric([name], float(is_final))
             for name, seconds in _late(lake, now, closed, settings.kis_schedule_capture_minutes):
                 late.add_metric([name], seconds)
+            is_readable = True
     except (LakeError, OSError, pl.exceptions.PolarsError, duckdb.Error):
-        pass  # `kis_table_final` is absent then, which the rules tell of
+        pass  # the rules tell of it
+    yield GaugeMetricFamily(
+        "kis_lake_readable",
+        "1 when the lake can be read; 0 when not, or when nothing was ever stored in it",
+        float(is_readable),
+    )
     yield final
     yield late
     yield GaugeMetricFamily(

@@ -177,6 +177,28 @@ def test_of_what_was_never_stored_nothing_is_said(settings: Settings, lake: Lake
     assert not [it for it in told(settings, at(TUESDAY, "10:40")) if "table=" in it]
 
 
+def test_a_new_lake_is_readable_from_its_first_row_on_before_any_session_can_be_final(
+    settings: Settings, lake: Lake
+) -> None:
+    store(lake, DAILY_CANDLES, TUESDAY)
+    found = told(settings, at(TUESDAY, "21:00"))
+    assert CANDLES not in found
+    assert found["kis_lake_readable"] == 1
+
+
+def test_a_lake_that_is_not_there_is_not_readable(settings: Settings) -> None:
+    """A folder that is not mounted looks like a lake of which nothing was ever stored."""
+    assert told(settings, at(TUESDAY, "10:40"))["kis_lake_readable"] == 0
+
+
+def test_a_lake_with_a_damaged_file_is_not_readable(settings: Settings, lake: Lake) -> None:
+    candles(lake, is_final=True)
+    assert told(settings, at(TUESDAY, "09:00"))["kis_lake_readable"] == 1
+    for path in lake.folder.rglob("*.parquet"):
+        path.write_bytes(b"no Parquet")
+    assert told(settings, at(TUESDAY, "09:00"))["kis_lake_readable"] == 0
+
+
 def test_the_disk_of_the_data_folder_is_told_even_before_it_is_made(
     settings: Settings, tmp_path: Path
 ) -> None:
