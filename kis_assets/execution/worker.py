@@ -25,6 +25,14 @@ def leave_logging(**_: object) -> None:
     """Celery sets up no logging of its own where this is connected."""
 
 
+def refused(why: object) -> SystemExit:
+    """The end of a worker that cannot begin, with the reason on standard error."""
+    if not json_log.is_on():
+        return SystemExit(f"error: {why}")
+    json_log.say(logging.ERROR, str(why))
+    return SystemExit(1)
+
+
 try:
     settings = Settings.load()
     if json_log.begin(settings):
@@ -33,12 +41,12 @@ try:
         # Celery's pool gives this logger no handler, and has it pass nothing on.
         logging.getLogger("multiprocessing").handlers = logging.root.handlers
 except SettingsError as error:  # the worker would accept runs, and each would fail
-    raise SystemExit(f"error: {error}") from None
+    raise refused(error) from None
 with dg.DagsterInstance.get() as instance:
     launcher = instance.run_launcher
 if not isinstance(launcher, CeleryRunLauncher):
-    raise SystemExit(
-        f"error: {instance.root_directory}/dagster.yaml has no CeleryRunLauncher; "
+    raise refused(
+        f"{instance.root_directory}/dagster.yaml has no CeleryRunLauncher; "
         "deploy/dagster-celery.yaml is one that has"
     )
 app: Any = launcher.celery  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]

@@ -52,9 +52,9 @@ def report_failure(settings: Settings, what: str, why: str, run_id: str) -> str:
 
 def without_secrets(text: str) -> str:
     """The text without anything that grants access, such as tokens and passwords."""
-    text = redact(text)
-    text = _BEARER.sub(rf"\1 {HIDDEN}", text)
-    return _PASSWORD.sub(rf"\1{HIDDEN}@", _TOKEN.sub(HIDDEN, text))
+    # Functions, because a template such as \1 fails while Python ends: it imports.
+    text = _BEARER.sub(lambda found: f"{found[1]} {HIDDEN}", redact(text))
+    return _PASSWORD.sub(lambda found: f"{found[1]}{HIDDEN}@", _TOKEN.sub(HIDDEN, text))
 
 
 def _post(url: SecretStr, text: str) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+import threading
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +23,13 @@ _now: dict[str, Any] = {"handler": None, "run": ""}
 class JSONLines(logging.Handler):
     """A record as JSON: time, level, logger, message; the run and the error where there is one."""
 
+    def __init__(self) -> None:
+        # A program that ends can import nothing more.
+        from kis_assets.monitoring.alerts import without_secrets
+
+        super().__init__()
+        self._without_secrets = without_secrets
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line, without any known secret."""
         try:
@@ -28,10 +38,18 @@ class JSONLines(logging.Handler):
         except Exception:  # as every handler of Python does: no log line ends what it tells of
             self.handleError(record)
 
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Write one line about a record that cannot be formatted, without its arguments."""
+        kind = getattr(sys.exc_info()[0], "__name__", "error")
+        where = f"{kind} at {record.pathname}:{record.lineno}"
+        said = f"a record could not be formatted: {where}"
+        told = logging.LogRecord(record.name, record.levelno, "", 0, said, None, None)
+        with suppress(Exception):  # standard error may be closed
+            sys.stderr.write(self.line(told) + "\n")
+            sys.stderr.flush()
+
     def line(self, record: logging.LogRecord) -> str:
         """What is written of a record."""
-        from kis_assets.monitoring.alerts import without_secrets
-
         dagsters: dict[str, Any] = getattr(record, "dagster_meta", None) or {}
         found = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
@@ -43,7 +61,7 @@ class JSONLines(logging.Handler):
         if record.exc_info and record.exc_info[1]:
             found["error"] = "".join(traceback.format_exception(record.exc_info[1])).strip()
         # Secrets are looked for before quotation marks and Hangul in them are escaped.
-        told = {name: without_secrets(value) for name, value in found.items() if value}
+        told = {name: self._without_secrets(value) for name, value in found.items() if value}
         return json.dumps(told, ensure_ascii=False)
 
 
@@ -62,7 +80,26 @@ def begin(settings: Settings, level: int = logging.WARNING) -> bool:
         logging.getLogger(name).handlers.clear()
     logging.root.handlers[:] = [_now["handler"]]
     logging.root.setLevel(min(level, logging.root.level))
+    sys.excepthook = lambda _, error, __: _uncaught("the program ended with an error", error)
+    sys.unraisablehook = _ignored
+    threading.excepthook = _ended
     return True
+
+
+def _uncaught(message: str, error: BaseException | None) -> None:
+    _handle("kis_assets.uncaught", logging.CRITICAL, message, error)
+
+
+def _ignored(about: sys.UnraisableHookArgs) -> None:
+    # The object may show a secret, so it is told by its name alone.
+    name = getattr(about.object, "__qualname__", type(about.object).__name__)
+    _uncaught(f"an error was ignored in {name}", about.exc_value)
+
+
+def _ended(about: threading.ExceptHookArgs) -> None:
+    if about.exc_type is not SystemExit:
+        name = about.thread.name if about.thread else "of unknown name"
+        _uncaught(f"the thread {name} ended with an error", about.exc_value)
 
 
 def logger_of_runs(name: str, level: str | int) -> logging.Logger:
@@ -73,14 +110,19 @@ def logger_of_runs(name: str, level: str | int) -> logging.Logger:
 
 
 def is_on() -> bool:
-    """Whether this process writes JSON."""
-    return _now["handler"] is not None
+    """Whether this process writes JSON, also before its settings are read or if they are wrong."""
+    return _now["handler"] is not None or os.environ.get("KIS_LOG_FORMAT") == "json"
 
 
 def say(level: int, message: str) -> None:
     """Write a sentence of a command itself, however quiet its loggers are."""
-    record = logging.LogRecord("kis_assets.cli", level, "", 0, message, None, None)
-    _now["handler"].handle(record)
+    _handle("kis_assets.cli", level, message)
+
+
+def _handle(logger: str, level: int, message: str, error: BaseException | None = None) -> None:
+    about = (type(error), error, error.__traceback__) if error is not None else None
+    record = logging.LogRecord(logger, level, "", 0, message, None, about)
+    (_now["handler"] or JSONLines()).handle(record)
 
 
 def of_run(run_id: str) -> None:

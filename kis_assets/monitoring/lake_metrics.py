@@ -21,7 +21,7 @@ CAPTURED = (PRICE_SNAPSHOTS, ORDER_BOOKS)
 LOOK_BACK = timedelta(days=31)
 """How far back a day may lie that should be final: three sessions and the longest holidays."""
 _CONDITIONS = """
-SELECT table_name, trading_day, condition = 'available' AS is_final
+SELECT table_name, trading_day, condition
 FROM dataset_condition
 WHERE trading_day >= ?
 """
@@ -34,7 +34,8 @@ def families(settings: Settings) -> Iterator[Any]:
     final = GaugeMetricFamily(
         "kis_table_final",
         "1 when the newest session that can be final is stored, final and not degraded, else 0; "
-        "from 06:00 on that is the day before. Tables without any stored row are left out",
+        "from 06:00 on that is the day before. Tables without any stored row are left out, and "
+        "tables of ticks of which that day has no recorded row",
         labels=["table"],
     )
     late = GaugeMetricFamily(
@@ -42,6 +43,7 @@ def families(settings: Settings) -> Iterator[Any]:
         "How long ago the next capture of the session that runs was due; 0 when none is late",
         labels=["table"],
     )
+    is_readable = False
     now = settings.now()
     lake = Lake(settings.source_dir, source=settings.source_name, replay_at=settings.kis_replay_at)
     try:
@@ -51,8 +53,14 @@ def families(settings: Settings) -> Iterator[Any]:
                 final.add_metric([name], float(is_final))
             for name, seconds in _late(lake, now, closed, settings.kis_schedule_capture_minutes):
                 late.add_metric([name], seconds)
+            is_readable = True
     except (LakeError, OSError, pl.exceptions.PolarsError, duckdb.Error):
-        pass  # `kis_table_final` is absent then, which the rules tell of
+        pass  # the rules tell of it
+    yield GaugeMetricFamily(
+        "kis_lake_readable",
+        "1 when the lake can be read; 0 when not, or when nothing was ever stored in it",
+        float(is_readable),
+    )
     yield final
     yield late
     yield GaugeMetricFamily(
@@ -71,16 +79,20 @@ def families(settings: Settings) -> Iterator[Any]:
 def _final(lake: Lake, now: datetime, closed: set[date]) -> Iterator[tuple[str, bool]]:
     """Each table with whether its newest session that can be final by now is."""
     rows = lake.read(_CONDITIONS, [now.date() - LOOK_BACK]).iter_rows()
-    found = {(name, day): is_final for name, day, is_final in rows}
+    found = {(name, day): condition for name, day, condition in rows}
     for name in sorted({name for name, _ in found}):
-        sessions = TABLES[name].published_after
+        table = TABLES[name]
+        sessions = table.published_after
         day = (
             finality.newest_settled_day(now, sessions, closed)
             if sessions
             else finality.newest_final_day(now, closed)
         )
-        if (name, day) in found:
-            yield name, found[name, day]
+        condition = found.get((name, day))
+        # No run can fetch ticks: where none were recorded, none are due.
+        is_due = table.live != "stream" or lake.live_parts(table, day).rows() > 0
+        if condition and (condition != "missing" or is_due):
+            yield name, condition == "available"
 
 
 def _late(

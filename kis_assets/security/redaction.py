@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 HIDDEN = "[hidden]"
 _SHORTEST = 8
 """Characters of a secret; what is shorter may be a word, and hiding it would hide too much."""
@@ -12,8 +14,9 @@ _known: set[str] = set()
 
 def remember(*secrets: str) -> None:
     """Keep these out of every error from now on; each of several in one setting by itself."""
-    for secret in secrets:
-        _known.update(word for word in map(str.strip, secret.split(",")) if len(word) >= _SHORTEST)
+    for word in map(str.strip, ",".join(secrets).split(",")):
+        if len(word) >= _SHORTEST:  # also as an address spells it
+            _known.update((word, *(quote(word, safe, errors="replace") for safe in ("", "/"))))
 
 
 def redact(text: str) -> str:
@@ -21,24 +24,32 @@ def redact(text: str) -> str:
     # The longest first: one may be a part of another.
     for secret in sorted(_known, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
-        # A part of that length holds one of these whole.
-        pieces = range(0, len(secret) - _PART // 2, _PART // 2)
-        if len(secret) > _PART and any(secret[at : at + _PART // 2] in text for at in pieces):
-            text = _without_parts(text, secret)
-    return text
+    cut = [secret for secret in _known if len(secret) > _PART and _may_hold_a_part(text, secret)]
+    return _without_parts(text, cut) if cut else text
 
 
-def _without_parts(text: str, secret: str) -> str:
+def _may_hold_a_part(text: str, secret: str) -> bool:
+    # A part of that length holds one of these whole.
+    pieces = range(0, len(secret) - _PART // 2, _PART // 2)
+    return any(secret[at : at + _PART // 2] in text for at in pieces)
+
+
+def _without_parts(text: str, secrets: list[str]) -> str:
     found, at = "", 0
     while at < len(text):
-        length = 0
-        if text[at : at + _PART] in secret and at + _PART <= len(text):
-            length = _PART
-            while at + length < len(text) and text[at : at + length + 1] in secret:
-                length += 1
+        length = max(_length_of_a_part(text, at, secret) for secret in secrets)
         found += HIDDEN if length else text[at]
         at += length or 1
     return found
+
+
+def _length_of_a_part(text: str, at: int, secret: str) -> int:
+    length = _PART
+    if text[at : at + length] not in secret or at + length > len(text):
+        return 0
+    while at + length < len(text) and text[at : at + length + 1] in secret:
+        length += 1
+    return length
 
 
 def redact_answer(body: object, *secrets: str) -> object:

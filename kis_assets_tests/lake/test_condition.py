@@ -23,6 +23,8 @@ from kis_assets.tables import (
     MINUTE_CANDLES,
     PRICE_SNAPSHOTS,
     QUALITY,
+    STREAM_GAPS,
+    TRADES,
     Table,
 )
 from kis_assets_tests.conftest import APP_KEY, APP_SECRET
@@ -119,6 +121,14 @@ def test_a_stock_that_failed_degrades_its_day(lake: Lake) -> None:
     failed = {"005930": ServiceUnavailable("down")}
     record(lake, PRICE_SNAPSHOTS, [account({TUESDAY: 9}, {}, failed)])
     assert condition(lake, PRICE_SNAPSHOTS, TUESDAY) == ("degraded", f"{ACCOUNTED} fails for 1")
+
+
+def test_a_recorded_day_without_a_gap_is_available(lake: Lake) -> None:
+    stored(lake, STREAM_GAPS, MONDAY, rows=0)
+    stored(lake, TRADES, MONDAY)
+    stored(lake, TRADES, WEDNESDAY)
+    assert condition(lake, STREAM_GAPS, MONDAY) == ("available", "")
+    assert condition(lake, STREAM_GAPS, TUESDAY)[0] == "missing"  # nothing was recorded
 
 
 def test_a_session_between_without_rows_is_missing_and_a_holiday_is_no_day_at_all(

@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from datetime import datetime
@@ -27,11 +28,13 @@ def on(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     """Logging as JSON, and as it was after the test."""
     root = logging.getLogger()
     before, shown, level = root.handlers[:], warnings.showwarning, root.level
+    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
     assert json_log.begin(Settings.load(kis_log_format="json"))
     yield
     json_log._now.update(handler=None, run="")
     logging.captureWarnings(False)
     root.handlers[:], warnings.showwarning = before, shown
+    sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
     root.setLevel(level)
 
 
@@ -80,6 +83,87 @@ def test_no_line_holds_a_secret(on: None, capfd: pytest.CaptureFixture[str]) -> 
     assert "Canary" not in text
 
 
+def test_an_error_that_ends_a_thread_is_one_line(
+    on: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    remember(SECRET)
+
+    def fail() -> None:
+        raise ValueError(f"refused {SECRET}")
+
+    thread = threading.Thread(target=fail, name="feed")
+    thread.start()
+    thread.join()
+    (found,) = lines(capfd.readouterr().err)
+    assert found["level"] == "critical"
+    assert found["message"] == "the thread feed ended with an error"
+    assert found["error"].endswith(f"ValueError: refused {HIDDEN}")
+
+
+def test_a_thread_that_ends_on_purpose_says_nothing(
+    on: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    thread = threading.Thread(target=sys.exit)
+    thread.start()
+    thread.join()
+    assert capfd.readouterr().err == ""
+
+
+def test_an_error_that_nobody_can_catch_is_one_line(
+    on: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    remember(SECRET)
+
+    class Connection:
+        def __repr__(self) -> str:
+            return SECRET
+
+        def __del__(self) -> None:
+            raise ValueError(f"refused {SECRET}")
+
+    Connection()
+    (found,) = lines(capfd.readouterr().err)
+    assert found["message"].startswith("an error was ignored in ")
+    assert found["message"].endswith("Connection.__del__")
+    assert found["error"].endswith(f"ValueError: refused {HIDDEN}")
+
+
+def test_a_record_with_wrong_arguments_is_one_line_without_them(
+    on: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made = json_log.logger_of_runs("kis_assets.kis", "INFO")
+    made.error("waiting %d s", "never-told-to-anybody")
+    text = capfd.readouterr().err
+    (found,) = lines(text)
+    assert found["level"] == "error"
+    assert found["logger"] == "kis_assets.kis"
+    assert found["message"].startswith("a record could not be formatted: TypeError at ")
+    assert "test_json_log.py:" in found["message"]
+    assert "never-told" not in text
+
+
+def test_an_error_that_ends_the_program_and_one_while_it_ends_are_lines(tmp_path: Path) -> None:
+    program = """
+from kis_assets.monitoring import json_log
+from kis_assets.settings import Settings
+
+class Connection:
+    def __del__(self):
+        raise OSError("closed twice")
+
+json_log.begin(Settings.load())
+left = Connection()
+raise ValueError("refused " + Settings.load().kis_app_secret.get_secret_value())
+"""
+    secret = {"KIS_APP_KEY": "canary-key-0123456789", "KIS_APP_SECRET": "canary/of+a/secret=="}
+    _, err = run(["-c", program], tmp_path, **secret)
+    ended, late = lines(err)
+    assert ended["level"] == "critical"
+    assert ended["message"] == "the program ended with an error"
+    assert ended["error"].endswith(f"ValueError: refused {HIDDEN}")
+    assert late["error"].endswith("OSError: closed twice")
+
+
 def test_another_word_is_refused() -> None:
     with pytest.raises(SettingsError, match="KIS_LOG_FORMAT"):
         Settings.load(kis_log_format="xml")
@@ -103,6 +187,20 @@ def test_what_a_command_says_beside_its_answer_is_json(tmp_path: Path) -> None:
     assert {(it["level"], it["logger"]) for it in found} == {("warning", "kis_assets.cli")}
     assert sorted(it["message"][:14] for it in found) == ["MOCK DATA - an", "no credentials"]
     assert "mock" in out
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        ["-m", "kis_assets.cli", "status"],
+        pytest.param(["-m", "kis_assets.execution.worker"], marks=pytest.mark.scale),
+    ],
+)
+def test_a_wrong_setting_is_told_as_json(program: list[str], tmp_path: Path) -> None:
+    _, err = run(program, tmp_path, KIS_API_RATE_LIMIT="many")
+    (found,) = lines(err)
+    assert found["level"] == "error"
+    assert "KIS_API_RATE_LIMIT" in found["message"]
 
 
 @pytest.mark.slow

@@ -15,7 +15,17 @@ from kis_assets.lake import quality
 from kis_assets.lake.lake import Lake, Scope
 from kis_assets.monitoring.metrics import metrics_text
 from kis_assets.settings import Settings
-from kis_assets.tables import CREDIT_BALANCES, DAILY_CANDLES, MARKET_DAYS, PRICE_SNAPSHOTS, Table
+from kis_assets.tables import (
+    CREDIT_BALANCES,
+    DAILY_CANDLES,
+    MARKET_DAYS,
+    ORDER_BOOK_TICKS,
+    PRICE_SNAPSHOTS,
+    STREAM_GAPS,
+    TRADES,
+    Table,
+)
+from kis_assets.ticks.compaction import RECORDED
 from kis_assets_tests.support.small_rows import candle, frame
 
 FRIDAY, MONDAY, TUESDAY = date(2026, 9, 18), date(2026, 9, 21), date(2026, 9, 22)
@@ -105,6 +115,43 @@ def test_figures_published_three_sessions_later_are_not_waited_for(
     assert told(settings, at(TUESDAY + timedelta(days=1), "09:00"))[name] == 0
 
 
+def ticks(found: dict[str, float]) -> dict[str, float]:
+    """What is told of tables of ticks."""
+    names = {f'kis_table_final{{table="{it.name}"}}': it.name for it in RECORDED}
+    return {names[name]: value for name, value in found.items() if name in names}
+
+
+def test_a_perfect_recorded_day_is_final_and_books_that_were_not_recorded_are_left_out(
+    settings: Settings, lake: Lake
+) -> None:
+    store(lake, TRADES, MONDAY)
+    quality.record(lake, STREAM_GAPS, [quality.account({MONDAY: 0}, {}, {})])
+    quality.record(lake, ORDER_BOOK_TICKS, [quality.account({MONDAY: 0}, {}, {})])
+    assert ticks(told(settings, at(TUESDAY, "09:00"))) == {"trades": 1, "stream_gaps": 1}
+
+
+def test_a_stream_that_was_switched_off_is_left_out(settings: Settings, lake: Lake) -> None:
+    for table in RECORDED:
+        store(lake, table, FRIDAY)
+    assert set(ticks(told(settings, at(MONDAY, "09:00"))).values()) == {1}
+    assert ticks(told(settings, at(TUESDAY, "09:00"))) == {}
+
+
+def test_a_recorded_day_that_no_run_stored_is_not_final(settings: Settings, lake: Lake) -> None:
+    store(lake, TRADES, FRIDAY)
+    parts = lake.live_parts(TRADES, MONDAY)
+    parts.begin()
+    traded = {"trading_day": MONDAY, "stock_code": "005930", "sequence": 1, "price": 1}
+    parts.add(1, 1, frame(TRADES, traded, source=lake.source))
+    assert ticks(told(settings, at(TUESDAY, "09:00"))) == {"trades": 0}
+
+
+def test_a_degraded_recorded_day_is_not_final(settings: Settings, lake: Lake) -> None:
+    failed = quality.account({MONDAY: 1}, {}, {"005930": UnexpectedAnswer("no trades")})
+    quality.record(lake, TRADES, [failed])
+    assert ticks(told(settings, at(TUESDAY, "09:00"))) == {"trades": 0}
+
+
 LATE = 'kis_capture_late_seconds{table="price_snapshots"}'
 
 
@@ -128,6 +175,28 @@ def test_a_capture_is_late_when_it_is_longer_ago_than_the_interval(
 
 def test_of_what_was_never_stored_nothing_is_said(settings: Settings, lake: Lake) -> None:
     assert not [it for it in told(settings, at(TUESDAY, "10:40")) if "table=" in it]
+
+
+def test_a_new_lake_is_readable_from_its_first_row_on_before_any_session_can_be_final(
+    settings: Settings, lake: Lake
+) -> None:
+    store(lake, DAILY_CANDLES, TUESDAY)
+    found = told(settings, at(TUESDAY, "21:00"))
+    assert CANDLES not in found
+    assert found["kis_lake_readable"] == 1
+
+
+def test_a_lake_that_is_not_there_is_not_readable(settings: Settings) -> None:
+    """A folder that is not mounted looks like a lake of which nothing was ever stored."""
+    assert told(settings, at(TUESDAY, "10:40"))["kis_lake_readable"] == 0
+
+
+def test_a_lake_with_a_damaged_file_is_not_readable(settings: Settings, lake: Lake) -> None:
+    candles(lake, is_final=True)
+    assert told(settings, at(TUESDAY, "09:00"))["kis_lake_readable"] == 1
+    for path in lake.folder.rglob("*.parquet"):
+        path.write_bytes(b"no Parquet")
+    assert told(settings, at(TUESDAY, "09:00"))["kis_lake_readable"] == 0
 
 
 def test_the_disk_of_the_data_folder_is_told_even_before_it_is_made(

@@ -7,6 +7,7 @@ import logging
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -138,6 +139,15 @@ def test_a_part_of_a_secret_is_hidden_too(cut: slice) -> None:
     part = "".join(f"{number:x}" for number in range(40))  # no secret
     assert APP_SECRET[cut] not in str(KISError(f"it is {APP_SECRET[cut]!r}, {part}"))
     assert part in redact(f"{APP_SECRET[cut]} {part}")
+
+
+@pytest.mark.parametrize("safe", ["", "/"])
+@pytest.mark.parametrize("cut", [slice(None), slice(0, 25), slice(11, 37), slice(-20, None)])
+def test_a_secret_in_an_address_is_hidden_with_its_escapes(safe: str, cut: slice) -> None:
+    secret = "canary/of+an==address/0123456789=="
+    remember(secret)
+    told = redact(f"GET /token?appsecret={quote(secret, safe=safe)[cut]}&x=1")
+    assert told == f"GET /token?appsecret={HIDDEN}&x=1"
 
 
 def test_words_of_a_server_steer_no_terminal() -> None:

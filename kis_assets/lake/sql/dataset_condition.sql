@@ -101,7 +101,10 @@ WITH moment AS (
     SELECT
         *,
         CASE
-            WHEN rows > 0 OR (rows = 0 AND table_name = 'corporate_actions') THEN CASE
+            -- A day may have no corporate action, and a recorded day no gap.
+            WHEN rows > 0 OR (
+                rows = 0 AND table_name IN ('corporate_actions', 'stream_gaps')
+            ) THEN CASE
                 WHEN wrong IS NOT NULL THEN 'degraded'
                 WHEN not_final > 0 THEN 'pending'
                 WHEN table_name = 'minute_candles' AND stored_at < minutes_final_at THEN 'pending'
