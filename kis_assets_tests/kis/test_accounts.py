@@ -6,9 +6,11 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from kis_assets.errors import AuthenticationFailed, InvalidRequest, ServiceUnavailable
 from kis_assets.kis.accounts import _Aside
@@ -233,6 +235,23 @@ def test_all_keys_refused_is_an_error(client: Client, known: dict[str, str]) -> 
         ask(client, 1)
     with pytest.raises(AuthenticationFailed):
         ask(client, 1)
+
+
+def test_the_same_key_twice_that_is_refused_is_an_error_and_no_wait(
+    settings: Settings, way: Way, known: dict[str, str], clock: Clock
+) -> None:
+    """Settings refuse it; whoever makes them without that check has one key."""
+    known.clear()
+    key, secret = (
+        SecretStr(f"{one},{one}") for one in (next(iter(KEYS)), next(iter(KEYS.values())))
+    )
+    twice = settings.model_copy(update={"kis_app_key": key, "kis_app_secret": secret})
+    opened = Client(twice, transport=way, clock=clock, wall_clock=clock, sleep=clock.sleep)
+    with closing(opened) as client:
+        for _ in range(3):
+            with pytest.raises(AuthenticationFailed, match="EGW00103"):
+                ask(client, 1)
+        client.accounts.wait_for_breaker()
 
 
 def test_the_last_key_is_tried_again_after_a_minute(
