@@ -12,6 +12,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from kis_assets.cli.common import quieten
 from kis_assets.errors import AuthenticationFailed, InvalidRequest, ServiceUnavailable
 from kis_assets.kis.accounts import _Aside
 from kis_assets.kis.client import Client
@@ -113,6 +114,17 @@ def test_a_refused_key_stops_alone_and_is_logged(
     assert client.accounts.all[1].id in stopped
     assert "EGW00105" in stopped
     assert second not in caplog.text
+
+
+@pytest.mark.usefixtures("narrow_terminal")
+def test_a_refused_key_is_named_even_where_commands_are_quiet(
+    client: Client, known: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    quieten()
+    known[list(KEYS)[1]] = "another secret"
+    ask(client, 30)
+    (stopped,) = warnings(caplog)
+    assert f"app key {client.accounts.all[1].id} is set aside" in stopped
 
 
 def test_a_key_revoked_in_mid_run_drops_out_and_comes_back_by_itself(
