@@ -66,7 +66,8 @@ EVENING = datetime(2026, 3, 17, 20, 50, tzinfo=calendar.SEOUL)
 
 
 _QUIETENED = (
-    *("dagster", "kis_assets", "kis_assets.files", "kis_assets.kis.token", "kis_assets.market"),
+    *("dagster", "kis_assets", "kis_assets.files", "kis_assets.kis.accounts"),
+    *("kis_assets.kis.token", "kis_assets.market"),
 )
 
 

@@ -123,13 +123,13 @@ def quieten() -> None:
     """Silence the logs of libraries and of this package: commands have their own messages.
 
     Waiting for KIS is still logged, because half a minute of silence looks like a hang. So are
-    problems with files.
+    keys that are set aside, and problems with files.
     """
     import logging
 
     for name, level in (("dagster", "CRITICAL"), ("kis_assets", "ERROR")):
         logging.getLogger(name).setLevel(level)
-    for name in ("kis_assets.kis.token", "kis_assets.files"):
+    for name in ("kis_assets.kis.accounts", "kis_assets.kis.token", "kis_assets.files"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

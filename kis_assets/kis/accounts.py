@@ -184,7 +184,7 @@ class Accounts:
 
     def is_alone(self, account: Account) -> bool:
         """Whether no other account can do this one's work."""
-        return all(it is account for it in self._usable())
+        return all(it.id == account.id for it in self._usable())
 
     def is_aside(self, account: Account) -> bool:
         """Whether the account was set aside."""

@@ -30,6 +30,8 @@ SOON = 3.0
 """Seconds within which a host must see what another one wrote."""
 PATIENCE = 60.0
 """Seconds to wait for a host that was found and is silent now."""
+_LEFT_BEHIND = 3600.0
+"""Age in seconds of what a killed run left."""
 _GLANCE = 0.02
 
 
@@ -53,6 +55,7 @@ def examine(volume: Path, wait: float) -> Iterator[Seen]:
     common = volume / FOLDER
     own = common / f"alone-{secrets.token_hex(8)}"
     own.mkdir(parents=True)
+    _tidy(common, own)
     try:
         for what, tried in _ALONE.items():
             try:
@@ -64,6 +67,14 @@ def examine(volume: Path, wait: float) -> Iterator[Seen]:
         shutil.rmtree(own, ignore_errors=True)
         with suppress(OSError):  # another host is still at it
             common.rmdir()
+
+
+def _tidy(common: Path, own: Path) -> None:
+    now = own.stat().st_mtime  # by the clock of the volume, as the others
+    for path in common.iterdir():
+        with suppress(OSError):
+            if now - path.stat().st_mtime > _LEFT_BEHIND:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 Verdict = tuple[Literal["ok", "warn", "fail"], str]
@@ -212,11 +223,8 @@ def _together(common: Path, wait: float) -> Iterator[Seen]:
     try:
         other = _found(me, wait)
         if other is None:
-            yield Seen(
-                "other host",
-                "warn",
-                f"none came within {wait:g} s: run the same command there at the same time",
-            )
+            said = f"none came within {wait:g} s: run the same command there at the same time"
+            yield Seen("other host", "warn", said)
             return
         yield Seen("other host", "ok", "it tests the same folder")
         yield from _tried_with(me, other)

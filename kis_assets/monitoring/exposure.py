@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import stat
 from contextlib import suppress
 from functools import cache
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 _READ = stat.S_IRGRP | stat.S_IROTH
 _ENTER = stat.S_IXGRP | stat.S_IXOTH
+_TRUSTING = re.compile(r"ssl_cert_reqs=(cert_)?none|ssl_check_hostname=[fn0]", re.IGNORECASE)
 
 
 def exposed(settings: Settings) -> list[str]:
@@ -42,7 +44,7 @@ def exposed(settings: Settings) -> list[str]:
             "password and what is cached, though no token; use "
             f"{parts.scheme.replace('redis', 'rediss', 1)}://"
         )
-    if "ssl_cert_reqs=none" in parts.query.lower() or "ssl_check_hostname=f" in parts.query.lower():
+    if _TRUSTING.search(unquote(parts.query)):
         found.append(
             "REDIS_URL trusts whoever answers: without ssl_cert_reqs and ssl_check_hostname in it "
             "the server's certificate is checked"

@@ -8,10 +8,13 @@ from pathlib import Path
 
 MOUNTS = Path("/proc/mounts")
 NETWORK = re.compile(
-    r"nfs[34]?|cifs|smb[23]?|smbfs|9p|afs|ceph|lustre|beegfs|gpfs|glusterfs|davfs|efs|"
-    r"fuse\.(?:sshfs|glusterfs|ceph-fuse|s3fs|gcsfuse|rclone|juicefs|mount-s3|davfs2?|moosefs|"
-    r"blobfuse2?)"
+    r"nfs[34]?|cifs|smb[23]?|smbfs|9p|afs|coda|ceph|lustre|beegfs|gpfs|glusterfs|davfs|efs|"
+    r"orangefs|pvfs2|gfs2|ocfs2|virtiofs|vboxsf|prl_fs|vmhgfs|"
+    r"fuse\.(?:sshfs|glusterfs|ceph-fuse|s3fs|gcsfuse|goofys|rclone|juicefs|seaweedfs|mount-s3|"
+    r"mountpoint-s3|davfs2?|moosefs|lizardfs|vmhgfs-fuse|blobfuse2?)",
+    re.IGNORECASE,
 )
+"""Types of a network, of a disk that machines share, and of a host that shares with its guests."""
 
 
 def kind_of(path: Path) -> str:

@@ -53,6 +53,8 @@ def check_agreement(settings: Settings) -> None:
             f"KIS_APP_KEY holds {len(keys)} and KIS_APP_SECRET {len(secrets)} values: "
             "both need the same number"
         )
+    if len(keys) != len(set(keys)):
+        raise ValueError("KIS_APP_KEY holds one key twice: write each key once, with its secret")
     if settings.data_source_type == "kis":
         if not settings.enable_kis_api:
             raise ValueError("DATA_SOURCE_TYPE=kis and ENABLE_KIS_API=false contradict each other")

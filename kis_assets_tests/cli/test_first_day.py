@@ -390,6 +390,14 @@ def test_what_is_missing_of_a_credential_is_named() -> None:
         Settings.load(kis_app_secret=APP_SECRET)
 
 
+def test_a_key_that_stands_twice_is_refused_without_being_shown() -> None:
+    """Its two tokens would be asked for within a minute, which KIS refuses."""
+    twice = f"{APP_KEY},{APP_KEY}"
+    with pytest.raises(SettingsError, match="KIS_APP_KEY holds one key twice") as told:
+        Settings.load(kis_app_key=twice, kis_app_secret=f"{APP_SECRET},{APP_SECRET}")
+    assert APP_KEY not in str(told.value)
+
+
 @pytest.mark.parametrize("quote", ["\u201c", '"', "\uff33"])
 def test_a_credential_with_a_letter_that_is_in_none_is_refused_without_being_shown(
     quote: str,

@@ -6,10 +6,13 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
+from kis_assets.cli.common import quieten
 from kis_assets.errors import AuthenticationFailed, InvalidRequest, ServiceUnavailable
 from kis_assets.kis.accounts import _Aside
 from kis_assets.kis.client import Client
@@ -111,6 +114,17 @@ def test_a_refused_key_stops_alone_and_is_logged(
     assert client.accounts.all[1].id in stopped
     assert "EGW00105" in stopped
     assert second not in caplog.text
+
+
+@pytest.mark.usefixtures("narrow_terminal")
+def test_a_refused_key_is_named_even_where_commands_are_quiet(
+    client: Client, known: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    quieten()
+    known[list(KEYS)[1]] = "another secret"
+    ask(client, 30)
+    (stopped,) = warnings(caplog)
+    assert f"app key {client.accounts.all[1].id} is set aside" in stopped
 
 
 def test_a_key_revoked_in_mid_run_drops_out_and_comes_back_by_itself(
@@ -233,6 +247,23 @@ def test_all_keys_refused_is_an_error(client: Client, known: dict[str, str]) -> 
         ask(client, 1)
     with pytest.raises(AuthenticationFailed):
         ask(client, 1)
+
+
+def test_the_same_key_twice_that_is_refused_is_an_error_and_no_wait(
+    settings: Settings, way: Way, known: dict[str, str], clock: Clock
+) -> None:
+    """Settings refuse it; whoever makes them without that check has one key."""
+    known.clear()
+    key, secret = (
+        SecretStr(f"{one},{one}") for one in (next(iter(KEYS)), next(iter(KEYS.values())))
+    )
+    twice = settings.model_copy(update={"kis_app_key": key, "kis_app_secret": secret})
+    opened = Client(twice, transport=way, clock=clock, wall_clock=clock, sleep=clock.sleep)
+    with closing(opened) as client:
+        for _ in range(3):
+            with pytest.raises(AuthenticationFailed, match="EGW00103"):
+                ask(client, 1)
+        client.accounts.wait_for_breaker()
 
 
 def test_the_last_key_is_tried_again_after_a_minute(

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,9 +56,25 @@ def test_the_file_system_of_a_path(mounted: None, path: str, kind: str, is_netwo
     assert mounts.is_network(kind) is is_network
 
 
-@pytest.mark.parametrize("kind", ["nfs", "smb3", "9p", "ceph", "lustre", "fuse.glusterfs", "efs"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("nfs", "smb3", "9p", "ceph", "lustre", "fuse.glusterfs", "efs", "afs", "davfs"),
+        *("beegfs", "orangefs", "pvfs2", "gfs2", "ocfs2", "coda", "fuse.davfs2"),
+        *("virtiofs", "vboxsf", "prl_fs", "vmhgfs", "fuse.vmhgfs-fuse"),
+        *("fuse.mountpoint-s3", "fuse.mount-s3", "fuse.goofys", "fuse.s3fs", "fuse.gcsfuse"),
+        *("fuse.seaweedfs", "fuse.juicefs", "fuse.JuiceFS", "fuse.rclone", "fuse.lizardfs"),
+    ],
+)
 def test_kinds_that_machines_share(kind: str) -> None:
     assert mounts.is_network(kind)
+
+
+@pytest.mark.parametrize(
+    "kind", ["", "ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "fuseblk", "fuse.bindfs"]
+)
+def test_kinds_of_one_machine(kind: str) -> None:
+    assert not mounts.is_network(kind)
 
 
 def test_state_in_files_is_refused_where_machines_share_the_files(mounted: None) -> None:
@@ -88,6 +105,22 @@ def test_a_good_folder_alone(tmp_path: Path) -> None:
     assert set(found.values()) == {"ok"}
     assert len(found) == 8
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_left_is_deleted_after_an_hour_and_a_host_at_work_is_not(
+    tmp_path: Path,
+) -> None:
+    common = tmp_path / volume.FOLDER
+    for name, age in (("old", 3700), ("new", 60)):
+        (common / f"alone-{name}").mkdir(parents=True)
+        (common / f"alone-{name}" / "lock").touch()
+        (common / f"host-{name}").write_text("7 0 0 0 0")
+        (common / f"host-{name}.new").touch()
+        at = time.time() - age
+        for path in common.glob(f"*-{name}*"):
+            os.utime(path, (at, at))
+    states(tmp_path)
+    assert {path.name for path in common.iterdir()} == {"alone-new", "host-new", "host-new.new"}
 
 
 class NoLock:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import shutil
 import socket
+import ssl
+import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,8 +26,8 @@ from kis_assets.errors import ServiceUnavailable
 from kis_assets.monitoring.exposure import exposed
 from kis_assets.settings import Settings, SettingsError
 from kis_assets.state.redis import Redis
-from kis_assets.state.redis_address import Address, hosts
-from kis_assets_tests.conftest import free_port, running_redis
+from kis_assets.state.redis_address import _OPTIONS, Address, hosts
+from kis_assets_tests.conftest import free_port, redis_program, running_redis
 
 Signed = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
@@ -180,12 +184,112 @@ def test_each_reason_has_its_sentence(
     assert sentence in str(caught.value)
 
 
-def test_a_connection_refused_is_no_matter_of_tls() -> None:
-    with (
-        closing(Redis(SecretStr("rediss://127.0.0.1:1/0"))) as redis,
-        pytest.raises(ServiceUnavailable, match="cannot be used: ConnectionError"),
-    ):
+def refusal(url: str) -> str:
+    """What is said of a server that cannot be used."""
+    with closing(Redis(SecretStr(url))) as redis, pytest.raises(ServiceUnavailable) as caught:
         redis.read("")
+        redis.lease("mine", 1.0)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+def test_where_nothing_listens_is_said(scheme: str) -> None:
+    assert "at 127.0.0.1:1 (REDIS_URL) cannot be used: nothing listens there" in refusal(
+        f"{scheme}://127.0.0.1:1/0"
+    )
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+def test_a_host_that_is_not_known_is_said(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert "this machine knows no host of that name" in refusal(f"{scheme}://nowhere.invalid/0")
+
+
+def test_a_socket_that_does_not_exist_is_said(tmp_path: Path) -> None:
+    there = tmp_path / "none.sock"
+    said = refusal(f"unix://{there}")
+    assert f"at {there} (REDIS_URL) cannot be used: that socket does not exist" in said
+    assert "certificates" not in said
+
+
+def test_what_is_no_redis_server_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with server.accept()[0] as asked:
+                asked.recv(4096)
+                asked.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        assert "is no Redis server" in refusal(f"redis://127.0.0.1:{server.getsockname()[1]}/0")
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a server that wants the password `right`, and has a user who may only read."""
+    if redis_program() is None:
+        pytest.skip("needs a redis-server")
+    user = ("--user", "reader", "on", ">weak", "~*", "+@read", "+@connection")
+    folder, port = tmp_path_factory.mktemp("guarded"), free_port()
+    with running_redis(folder, port, "right", "127.0.0.1", *user):
+        yield port
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("redis://{at}/0", "it wants a password, and the address has none"),
+        ("redis://:hunter2@{at}/0", "it refuses the user name or the password of the address"),
+        ("redis://nobody:hunter2@{at}/0", "it refuses the user name or the password"),
+        ("redis://:right@{at}/99", "it has no database of the number"),
+        ("redis://reader:weak@{at}/0", "its user may not do that: allow it all commands on"),
+        ("redis+sentinel://:right@{at}/mine/0", "a Sentinel wants its own password: ?sentinel_pa"),
+        ("redis+sentinel://{at}/mine/0?sentinel_password=right", "one of the hosts is no Sentinel"),
+    ],
+)
+def test_why_a_server_lets_nobody_in_is_said(guarded: int, url: str, sentence: str) -> None:
+    said = refusal(url.format(at=f"127.0.0.1:{guarded}"))
+    assert f"127.0.0.1:{guarded} (REDIS_URL) cannot be used: {sentence}" in said
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        (("--replicaof", "127.0.0.1 1"), "it is a replica, which stores nothing"),
+        (("--maxmemory", "1"), "its memory is full"),
+    ],
+)
+def test_why_a_server_stores_nothing_is_said(
+    tmp_path: Path, option: tuple[str, str], sentence: str
+) -> None:
+    if redis_program() is None:
+        pytest.skip("needs a redis-server")
+    with running_redis(tmp_path, 0, "", "127.0.0.1", *option) as url:
+        assert sentence in refusal(url)
+        with closing(Redis(SecretStr(url))) as redis, pytest.raises(ServiceUnavailable) as caught:
+            redis.swap("mine", redis.read("mine"), b"new")
+        assert sentence in str(caught.value)
+
+
+def test_a_sentinel_in_the_place_of_a_server_is_said(tmp_path: Path) -> None:
+    program = redis_program()
+    if program is None:
+        pytest.skip("needs a redis-server")
+    config, port = tmp_path / "sentinel.conf", free_port()
+    config.write_text(f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\n")
+    with subprocess.Popen([program, config, "--sentinel"], stdout=subprocess.DEVNULL) as sentinel:
+        try:
+            url = f"redis://127.0.0.1:{port}/0"
+            until = time.monotonic() + 10
+            while "nothing listens" in (said := refusal(url)) and time.monotonic() < until:
+                pass
+            assert "if it is a Sentinel, write redis+sentinel://" in said
+        finally:
+            sentinel.terminate()
 
 
 @pytest.mark.parametrize(
@@ -253,11 +357,73 @@ def test_an_error_names_the_hosts_and_no_password() -> None:
     assert "hunter" not in f"{caught.value} {told}"
 
 
-@pytest.mark.parametrize("option", ["ssl_max_version=771", "db=x", "hunter2=3"])
-def test_an_option_that_is_not_known_is_one_sentence(option: str) -> None:
-    with pytest.raises(SettingsError, match=r"REDIS_URL: .* option after the \?") as caught:
-        Redis(SecretStr(f"rediss://one/0?{option}"))
-    assert "hunter2" not in str(caught.value)
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("rediss://one/0?ssl_max_version=771", "an option after the ? cannot be used: remove it"),
+        ("rediss://one/0?hunter2=3", "an option after the ? cannot be used: remove it"),
+        *(
+            (f"redis://one/0?{name}=true", f"the option {name} after the ? cannot be used")
+            for name in (
+                *("decode_responses", "credential_provider", "encoding", "retry_on_error"),
+                *("redis_connect_func", "single_connection_client", "retry", "event_dispatcher"),
+            )
+        ),
+        ("redis://one/0?db=x", "the option db after the ? has a wrong value"),
+        ("redis://one/0?protocol=9", "the option protocol after the ? has a wrong value: it is 2"),
+        ("redis://one/0?max_connections=-1", "the option max_connections after the ? has a wrong"),
+        ("redis://one/0?client_name=a%20b", "the option client_name after the ? has a wrong value"),
+        (
+            "rediss://one/0?ssl_cert_reqs=banana",
+            "the option ssl_cert_reqs after the ? has a wrong value: it is none or optional or",
+        ),
+        ("rediss://one/0?ssl_min_version=5", "the option ssl_min_version after the ? has a wrong"),
+        (
+            "rediss://one/0?ssl_exclude_verify_flags=banana",
+            "the option ssl_exclude_verify_flags after the ? has a wrong value",
+        ),
+        (
+            "redis://one/0?ssl_ca_certs=ca.pem",
+            "the option ssl_ca_certs after the ? is for an address that begins with rediss",
+        ),
+        (
+            "redis://one/0?sentinel_password=hunter2",
+            "the option sentinel_password after the ? is for an address that begins with redis+",
+        ),
+        ("unix:///run/redis.sock?socket_keepalive=1", "is not for a unix:// address: remove it"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_one_sentence(url: str, sentence: str) -> None:
+    watched = url.replace("://one/0", "+sentinel://one:26379/mine/0")
+    for address in {url, watched} if "sentinel" not in url else {url}:
+        with pytest.raises(SettingsError, match=re.escape(sentence)) as caught:
+            Redis(SecretStr(address))
+        assert str(caught.value).startswith("REDIS_URL: ")
+        assert "hunter2" not in str(caught.value)
+
+
+def test_every_option_that_is_allowed_can_be_given() -> None:
+    values = {
+        **dict.fromkeys(("socket_timeout", "socket_connect_timeout", "health_check_interval"), "1"),
+        **{"db": "1", "max_connections": "9", "protocol": "2", "ssl_min_version": "771"},
+        "ssl_cert_reqs": "CERT_REQUIRED",
+        "ssl_exclude_verify_flags": "VERIFY_X509_STRICT",
+        "ssl_include_verify_flags": "VERIFY_X509_STRICT",
+    }
+    for name in _OPTIONS:
+        place = "one:26379/mine" if name.startswith("sentinel_") else "one"
+        scheme = "rediss+sentinel" if name.startswith("sentinel_") else "rediss"
+        assert Redis(SecretStr(f"{scheme}://{place}/0?{name}={values.get(name, 'word')}")).client
+
+
+@pytest.mark.parametrize("written", ["CERT_{}", "{}"])
+@pytest.mark.parametrize("word", ["NONE", "OPTIONAL", "REQUIRED"])
+def test_certificates_may_be_wanted_in_the_words_of_celery(written: str, word: str) -> None:
+    value = written.format(word)
+    for address in ("rediss://one/0", "rediss+sentinel://one:26379/mine/0"):
+        client = Redis(SecretStr(f"{address}?ssl_cert_reqs={value}")).client
+        connection = client.connection_pool.make_connection()
+        assert connection.cert_reqs == ssl.VerifyMode[f"CERT_{word}"]
 
 
 def test_what_is_unencrypted_or_unchecked_is_told() -> None:
@@ -266,11 +432,15 @@ def test_what_is_unencrypted_or_unchecked_is_told() -> None:
         for url in (
             "redis+sentinel://127.0.0.1:1,elsewhere:2/mine/0",
             "rediss+sentinel://elsewhere:2/mine/0",
-            "rediss://elsewhere/0?ssl_cert_reqs=none",
             "rediss://elsewhere/0",
+            "rediss://elsewhere/0?ssl_cert_reqs=none",
+            "rediss://elsewhere/0?ssl_cert_reqs=CERT_NONE",
+            "rediss://elsewhere/0?ssl_cert_reqs=%6Eone",
+            "rediss://elsewhere/0?ssl_check_hostname=0",
+            "rediss://elsewhere/0?ssl_check_hostname=False",
         )
     }
-    clear, sealed, trusting, right = told.values()
+    clear, sealed, right, *trusting = told.values()
     assert "redis+sentinel:// to elsewhere" in clear and "use rediss+sentinel://" in clear
     assert "REDIS_URL" not in sealed + right
-    assert "REDIS_URL trusts whoever answers" in trusting
+    assert all("REDIS_URL trusts whoever answers" in it for it in trusting)
