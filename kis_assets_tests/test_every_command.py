@@ -224,6 +224,7 @@ OTHERWISE = {
     ),
     **dict.fromkeys(
         (
+            "mkdir -p deploy/secrets && touch deploy/secrets/kis_app_{key,secret}",
             "chmod 700 deploy/secrets && chmod 444 deploy/secrets/*",
             "docker compose -f deploy/compose.yaml up -d --build",
             "docker compose -f deploy/compose.yaml --profile stream up -d",
@@ -737,7 +738,8 @@ PHRASES = {
     *("POST /simulator/faults", '{"text": "kis_assets: ... failed: ... (run ...)"}'),
     *("Market(...).daily_candles(..., as_of=...)", "python -P"),
     *("git rev-parse HEAD", "systemd-run -p MemoryMax=4G"),
-    *("caddy hash-password", "dagster-webserver --read-only"),
+    "docker run --rm -it caddy:2.10-alpine caddy hash-password",
+    *("podman build --format docker", "dagster-webserver --read-only"),
     "ssh -N -L 3000:127.0.0.1:3000 you@server",
 }
 """Spans of several words that are no commands."""
