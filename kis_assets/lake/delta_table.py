@@ -175,12 +175,12 @@ def transactions(table: DeltaTable, address: str) -> dict[str, int] | None:
     """
     log, newest = f"{address}/_delta_log", table.version()
     names = pl.Struct({"appId": pl.String(), "version": pl.Int64()})
-    parts: list[pl.LazyFrame] = []
+    parts, first = list[pl.LazyFrame](), 0
     with suppress(Exception):  # there is none before the first ten commits
         last = pl.scan_ndjson(f"{log}/_last_checkpoint", schema={"version": pl.Int64()})
-        begun = last.collect().item()
-        parts.append(pl.scan_parquet(f"{log}/{begun:020}.checkpoint.parquet").select("txn"))
-    first = begun + 1 if parts else 0
+        number = last.collect().item()
+        parts.append(pl.scan_parquet(f"{log}/{number:020}.checkpoint.parquet").select("txn"))
+        first = number + 1
     commits = [f"{log}/{version:020}.json" for version in range(first, newest + 1)]
     if commits:
         parts.append(pl.scan_ndjson(commits, schema={"txn": names}))
