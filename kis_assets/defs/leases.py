@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 
@@ -67,8 +66,8 @@ class Pulse:
 
 
 def _repeat(work: Callable[[], None]) -> None:
-    while True:
-        time.sleep(BEAT)
+    never = threading.Event()
+    while not never.wait(BEAT):
         work()
 
 
