@@ -240,7 +240,9 @@ def test_state_files_deleted_or_corrupt_in_mid_run(
             if what == "deleted":
                 path.unlink(missing_ok=True)
             elif path.suffix != ".lock":
-                path.write_bytes(random.Random(completed).randbytes(5000))
+                # In place: whoever has a file mapped that is cut short ends with a bus error.
+                with path.open("r+b") as file:
+                    file.write(random.Random(completed).randbytes(5000))
 
     fetched = source.tables.daily_candles(some, FIRST, LAST, progress)
     assert fetched.failed == {}

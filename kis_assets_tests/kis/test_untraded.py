@@ -138,7 +138,14 @@ def hardly_traded(simulator: Simulator) -> str:
     return ",".join([SAMSUNG, *some])
 
 
-@pytest.mark.parametrize(("shown", "mark"), [("close", "Y"), ("close", "N"), ("blank", "Y")])
+@pytest.mark.parametrize(
+    ("shown", "mark"),
+    [
+        ("close", "Y"),
+        pytest.param("close", "N", marks=pytest.mark.slow),
+        pytest.param("blank", "Y", marks=pytest.mark.slow),
+    ],
+)
 def test_untraded_days_are_the_same_rows_in_any_form_and_break_no_check(
     simulator: Simulator,
     monkeypatch: pytest.MonkeyPatch,
