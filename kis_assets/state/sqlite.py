@@ -82,7 +82,9 @@ class SqliteFile:
                 connection.execute("COMMIT")
             except sqlite3.Error as error:
                 self._roll_back(connection)
-                if not isinstance(error, sqlite3.OperationalError):
+                if isinstance(error, sqlite3.OperationalError):
+                    self.close()  # if damage took its table, the next opening makes it anew
+                else:
                     self._remove()
                 raise self._unusable(error) from error
             except BaseException:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -254,6 +255,16 @@ def test_a_file_that_is_no_database_is_made_anew(tmp_path: Path, clock: Clock) -
     (tmp_path / "shared.sqlite").write_bytes(b"no database at all, but long enough" * 100)
     with make(tmp_path, clock).permit("price"):
         pass
+
+
+def test_a_file_that_lost_its_table_is_given_a_new_one(tmp_path: Path) -> None:
+    """Damage in the middle of a file leaves a database, and SQLite says only what is not there."""
+    state = SharedState(tmp_path)
+    state.update("key", lambda old, _: (b"new", old), float)
+    with closing(sqlite3.connect(tmp_path / "shared.sqlite")) as another:
+        another.execute("DROP TABLE cell")
+    assert state.update("key", lambda old, _: (b"newer", old), float) is None
+    assert state.update("key", lambda old, _: (None, old), float) == b"newer"
 
 
 def test_a_restarted_machine_does_not_wait_for_the_clock_of_before(
